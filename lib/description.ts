@@ -1,0 +1,91 @@
+/**
+ * What the core is told about a model: the result of reading and checking its metadata, and all that crosses
+ * into C++ before the weights are mapped. Nothing here is optional, and nothing is checked again for meaning.
+ */
+
+/** How a tensor's elements are stored. */
+export type TensorType = 'f32' | 'f16' | 'bf16';
+
+/** Where one tensor's bytes are. */
+export interface TensorEntry {
+  /**
+   * The core's own name for it, whatever the file calls it:
+   * `embed` `norm` `head`, `layers.N.` + one of `attention_norm` `ffn_norm` `q` `k` `v` `o` `q_norm` `k_norm`
+   * and `gate` `up` `down` (dense) or `router` `router_bias` `experts.E.{gate,up,down}` `shared.{gate,up,down}` (MoE);
+   * `mtp.embedding_norm` `mtp.hidden_norm` `mtp.fc` `mtp.norm` and `mtp.layer.` + the same names.
+   * `head` is absent when the head is tied to the embedding.
+   */
+  name: string;
+  /** Index into {@link ModelDescription.files}. */
+  file: number;
+  /** First byte, counted from the start of the file. */
+  offset: number;
+  bytes: number;
+  type: TensorType;
+  /** Row-major, `[outputs, inputs]` for matrices, as stored. */
+  shape: number[];
+}
+
+/** The switches of one decoder layer. */
+export interface LayerDescription {
+  /** Keys a query sees, itself included; 0 is global attention. */
+  window: number;
+  /** Whether q and k are rotated. K-EXAONE rotates on sliding layers only. */
+  rope: boolean;
+  ffn: 'dense' | 'moe';
+  /** Inner width of the dense FFN; for a MoE layer, of one routed expert. */
+  ffnWidth: number;
+  /** SwiGLU clamp: gate capped at +limit, up clamped to ±limit; 0 is off. */
+  swigluLimit: number;
+}
+
+/** How the experts of the MoE layers are chosen and weighed; the same on all of them. */
+export interface MoeDescription {
+  experts: number;
+  /** Experts chosen for each token. */
+  topK: number;
+  /** Experts are split into `groups` equal runs, of which the best `keptGroups` may be chosen from. */
+  groups: number;
+  keptGroups: number;
+  /** Shared experts, stored as one FFN of width `sharedExperts * width`; 0 is none. */
+  sharedExperts: number;
+  /** Whether the chosen scores are divided by their sum. */
+  normalize: boolean;
+  /** Factor on the routed (not the shared) experts' sum. */
+  scale: number;
+}
+
+/** llama3 RoPE scaling, as in Llama 3.1: low frequencies divided by `factor`, with a smooth blend between. */
+export interface RopeScaling {
+  factor: number;
+  lowFreqFactor: number;
+  highFreqFactor: number;
+  originalMaxPositions: number;
+}
+
+export interface ModelDescription {
+  vocabSize: number;
+  hiddenSize: number;
+  heads: number;
+  kvHeads: number;
+  headDim: number;
+  /** Added to the mean square before the root. */
+  normEpsilon: number;
+  /** 'pre' normalises what a sub-layer reads (K-EXAONE), 'post' what it adds (EXAONE 4.0). */
+  normPlacement: 'pre' | 'post';
+  ropeTheta: number;
+  /** Null: no scaling. */
+  ropeScaling: RopeScaling | null;
+  /** Null when no layer is MoE. */
+  moe: MoeDescription | null;
+  layers: LayerDescription[];
+  /** The multi-token-prediction block's decoder layer; null when the model has none. */
+  mtp: LayerDescription | null;
+  /** Whether the head is the embedding's transpose. */
+  tiedHead: boolean;
+  /** The longest sequence the model was made for, in tokens. */
+  maxPositions: number;
+  /** Absolute paths. */
+  files: string[];
+  tensors: TensorEntry[];
+}

@@ -1,0 +1,124 @@
+/** What each layer is: which keys its attention sees, whether it rotates, and what its FFN is. */
+import type { LayerDescription } from '../description.js';
+import { type ConfigFields, isBoolean, isFiniteNumber, isIntegerIn, isText } from './config-fields.js';
+import { shown } from './json-file.js';
+
+const largestWindow = 2 ** 31 - 1;
+const slidingType = 'sliding_attention';
+const fullType = 'full_attention';
+
+/**
+ * The window of every layer, 0 for global attention: `layer_types`, else `sliding_windows`, else
+ * `sliding_window_pattern` say which layers slide; `sliding_windows`, else `sliding_window`, how far.
+ */
+export function readWindows(fields: ConfigFields, layers: number, modelType: string): number[] {
+  const types = readAttentionTypes(fields, 'layer_types', layers);
+  const windows = fields.optionalList('sliding_windows', [layers], 'a window, 0 for full attention,', isWindow);
+  const slides = types ?? windows?.map((window) => window > 0) ?? readPattern(fields, layers, modelType);
+  return slides.map((sliding, layer) => windowOf(fields, 'layer_types', 'sliding_windows', sliding, windows, layer));
+}
+
+/** The window of the MTP layer: full attention unless the config says otherwise, as the block was trained. */
+export function readMtpWindow(fields: ConfigFields): number {
+  const types = readAttentionTypes(fields, 'mtp_layer_types', 1);
+  const windows = fields.optionalList('mtp_sliding_windows', [1], 'a window, 0 for full attention,', isWindow);
+  const sliding = types?.[0] ?? (windows?.[0] ?? 0) > 0;
+  return windowOf(fields, 'mtp_layer_types', 'mtp_sliding_windows', sliding, windows, 0);
+}
+
+/**
+ * The FFN of every layer: `mlp_layer_types`, else `is_moe_layer`, else `first_k_dense_replace` (older:
+ * `first_last_k_dense_replace`). Those that are present must agree.
+ */
+export function readFfnKinds(fields: ConfigFields, layers: number): LayerDescription['ffn'][] {
+  const voices: { name: string; isMoe: boolean[] }[] = [];
+  const types = fields.optionalList('mlp_layer_types', [layers], '"dense" or "sparse"', isText);
+  if (types !== null)
+    voices.push({ name: 'mlp_layer_types', isMoe: types.map((type, i) => isSparse(fields, type, i)) });
+  const flags = fields.optionalList('is_moe_layer', [layers], 'true or false', isBoolean);
+  if (flags !== null) voices.push({ name: 'is_moe_layer', isMoe: flags });
+  for (const name of ['first_k_dense_replace', 'first_last_k_dense_replace']) {
+    const lead = fields.optionalInteger(name, 0, layers);
+    if (lead !== null) voices.push({ name, isMoe: Array.from({ length: layers }, (_, i) => i >= lead) });
+  }
+  const [first, ...others] = voices;
+  if (first === undefined) throw fields.missing('mlp_layer_types');
+  for (const other of others) {
+    const layer = other.isMoe.findIndex((isMoe, i) => isMoe !== first.isMoe[i]);
+    if (layer < 0) continue;
+    const kind = (isMoe: boolean | undefined) => (isMoe ? 'a mixture of experts' : 'dense');
+    throw fields.bad(
+      `layer ${layer}: ${kind(first.isMoe[layer])} by ${first.name}, but ${kind(other.isMoe[layer])} by ${other.name}`,
+    );
+  }
+  return first.isMoe.map((isMoe) => (isMoe ? 'moe' : 'dense'));
+}
+
+/** The SwiGLU clamp of every layer, 0 for none, and last the MTP layer's. */
+export function readSwigluLimits(fields: ConfigFields, layers: number): number[] {
+  const isLimit = (value: unknown): value is number => isFiniteNumber(value) && value >= 0 && value <= 1e6;
+  const limits = fields.optionalList('swiglu_limits', [layers, layers + 1], 'a number from 0, which is off,', isLimit);
+  return Array.from({ length: layers + 1 }, (_, i) => limits?.[i] ?? 0);
+}
+
+function readAttentionTypes(fields: ConfigFields, name: string, layers: number): boolean[] | null {
+  const types = fields.optionalList(name, [layers], `"${slidingType}" or "${fullType}"`, isText);
+  if (types === null) return null;
+  return types.map((type, i) => {
+    if (type === slidingType || type === fullType) return type === slidingType;
+    throw fields.unsupported(`${name}[${i}] ${shown(type)}: this version computes "${slidingType}" and "${fullType}"`);
+  });
+}
+
+function readPattern(fields: ConfigFields, layers: number, modelType: string): boolean[] {
+  // EXAONE-4.0-1.2B has a null window and, in some copies, a pattern: the pattern then means nothing.
+  if (modelType === 'exaone4' && fields.raw('sliding_window') === null) return new Array<boolean>(layers).fill(false);
+  const pattern = fields.raw('sliding_window_pattern') ?? null;
+  if (pattern === null) throw fields.missing('layer_types');
+  const slides = patternSlides(pattern);
+  if (slides === null) {
+    throw fields.bad(`sliding_window_pattern: wanted a string of L and G or a period from 1, found ${shown(pattern)}`);
+  }
+  const result = Array.from({ length: layers }, (_, i) => slides(i));
+  // transformers documents that the last layer is always full, other readers repeat the pattern to the end.
+  if (result[layers - 1]) {
+    throw fields.bad(
+      `sliding_window_pattern: ${shown(pattern)} ends on a sliding layer at layer ${layers - 1}, which readers take ` +
+        `differently; layer_types has to say it`,
+    );
+  }
+  return result;
+}
+
+function patternSlides(pattern: unknown): ((layer: number) => boolean) | null {
+  if (typeof pattern === 'string' && /^[LG]+$/.test(pattern)) return (layer) => pattern[layer % pattern.length] === 'L';
+  if (isIntegerIn(pattern, 1, 65536)) return (layer) => (layer + 1) % pattern !== 0;
+  return null;
+}
+
+function windowOf(
+  fields: ConfigFields,
+  typesName: string,
+  windowsName: string,
+  sliding: boolean,
+  windows: number[] | null,
+  layer: number,
+): number {
+  const window = windows?.[layer];
+  if (window === undefined) return sliding ? fields.integer('sliding_window', 1, largestWindow) : 0;
+  if (window > 0 !== sliding) {
+    throw fields.bad(
+      `${windowsName}[${layer}]: ${window}, but ${typesName}[${layer}] is "${sliding ? slidingType : fullType}"`,
+    );
+  }
+  return window;
+}
+
+function isSparse(fields: ConfigFields, type: string, layer: number): boolean {
+  if (type === 'sparse' || type === 'dense') return type === 'sparse';
+  throw fields.unsupported(`mlp_layer_types[${layer}] ${shown(type)}: this version computes "dense" and "sparse"`);
+}
+
+function isWindow(value: unknown): value is number {
+  return isIntegerIn(value, 0, largestWindow);
+}

@@ -1,0 +1,92 @@
+/** Reading JSON from disk, with errors that name the file. */
+import { readFile, stat } from 'node:fs/promises';
+import { KexaError } from '../errors.js';
+
+export type JsonObject = Readonly<Record<string, unknown>>;
+
+/** Above this a metadata file is not one: the largest real one, a 236B index, is 2 MB. */
+const largestJsonBytes = 256 * 1024 * 1024;
+
+/**
+ * Reads and parses a JSON file.
+ *
+ * @throws KexaError KEXA_NOT_FOUND when it is not there, KEXA_BAD_FILE when it cannot be read or is not JSON.
+ */
+export async function readJsonFile(path: string): Promise<unknown> {
+  let bytes: Buffer;
+  try {
+    const { size } = await stat(path);
+    if (size > largestJsonBytes) {
+      throw new KexaError('KEXA_BAD_FILE', `${path}: ${size} bytes, more than a JSON file of a model may have`);
+    }
+    bytes = await readFile(path);
+  } catch (cause) {
+    throw fileError(path, cause);
+  }
+  return parseJson(path, bytes);
+}
+
+/** Like {@link readJsonFile}, but the top level must be an object. */
+export async function readJsonObject(path: string): Promise<JsonObject> {
+  const value = await readJsonFile(path);
+  if (!isJsonObject(value)) {
+    throw new KexaError('KEXA_BAD_FILE', `${path}: wanted a JSON object, found ${kindOf(value)}`);
+  }
+  return value;
+}
+
+/** Like {@link readJsonObject}, but null when there is no such file. */
+export async function readOptionalJsonObject(path: string): Promise<JsonObject | null> {
+  try {
+    return await readJsonObject(path);
+  } catch (error) {
+    if (error instanceof KexaError && error.code === 'KEXA_NOT_FOUND') return null;
+    throw error;
+  }
+}
+
+/** Parses UTF-8 JSON; `where` names it in errors. */
+export function parseJson(where: string, bytes: Uint8Array): unknown {
+  try {
+    return JSON.parse(new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes));
+  } catch (cause) {
+    throw new KexaError('KEXA_BAD_FILE', `${where}: not valid JSON (${messageOf(cause)})`, { cause });
+  }
+}
+
+/** Turns a failed file operation into the error to throw; a KexaError passes through. */
+export function fileError(path: string, cause: unknown): KexaError {
+  if (cause instanceof KexaError) return cause;
+  const code = (cause as NodeJS.ErrnoException | null)?.code;
+  if (code === 'ENOENT' || code === 'ENOTDIR') {
+    return new KexaError('KEXA_NOT_FOUND', `${path}: no such file`, { cause });
+  }
+  return new KexaError('KEXA_BAD_FILE', `${path}: cannot be read (${messageOf(cause)})`, { cause });
+}
+
+export function isJsonObject(value: unknown): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** What a JSON value is, for error messages: `a list`, `a string`, `null`. */
+export function kindOf(value: unknown): string {
+  if (value === null) return 'null';
+  if (Array.isArray(value)) return 'a list';
+  return typeof value === 'object' ? 'an object' : `a ${typeof value}`;
+}
+
+/** A JSON value for an error message, cut to a line's length. */
+export function shown(value: unknown): string {
+  let text: string;
+  try {
+    text = JSON.stringify(value) ?? 'nothing';
+  } catch {
+    // JSON.parse takes any depth of nesting, JSON.stringify overflows the stack.
+    return kindOf(value);
+  }
+  return text.length > 80 ? `${text.slice(0, 77)}...` : text;
+}
+
+function messageOf(cause: unknown): string {
+  return cause instanceof Error ? cause.message : String(cause);
+}

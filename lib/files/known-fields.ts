@@ -1,0 +1,62 @@
+/** Which config fields may be there: everything else could change the maths, and is refused. */
+import type { ConfigFields } from './config-fields.js';
+import { isJsonObject, shown } from './json-file.js';
+
+/** Fields that config.ts and its neighbours read or check, for every model type. */
+const sharedFields = [
+  'architectures model_type hidden_act attention_bias mlp_bias vocab_size hidden_size intermediate_size',
+  'num_hidden_layers num_attention_heads num_key_value_heads head_dim rms_norm_eps max_position_embeddings',
+  'tie_word_embeddings layer_types sliding_window sliding_windows sliding_window_pattern rope_parameters rope_theta',
+  'rope_scaling partial_rotary_factor swiglu_limits num_nextn_predict_layers mtp_layer_types mtp_sliding_windows',
+  'bos_token_id eos_token_id pad_token_id',
+];
+
+/** Those that only a mixture of experts may have. */
+const moeFields = [
+  'mlp_layer_types is_moe_layer first_k_dense_replace first_last_k_dense_replace moe_intermediate_size num_experts',
+  'num_experts_per_tok num_shared_experts n_group topk_group norm_topk_prob routed_scaling_factor scoring_func',
+  'topk_method',
+];
+
+/** Fields that do not change what a forward pass computes: training, bookkeeping, and how often to draft. */
+const bookkeepingFields = [
+  '_name_or_path _commit_hash _attn_implementation attn_implementation auto_map dtype torch_dtype use_bfloat16',
+  'transformers_version use_cache cache_implementation tokenizer_class initializer_range initializer_factor',
+  'attention_dropout hidden_dropout resid_dropout embd_dropout embed_dropout ffn_dropout activation_dropout dropout',
+  'classifier_dropout sep_token_id cls_token_id mask_token_id unk_token_id decoder_start_token_id',
+  'router_aux_loss_coef aux_loss_alpha aux_loss_coef seq_aux router_jitter_noise router_bias_update_rate z_loss_coef',
+  'output_attentions output_hidden_states output_router_logits output_scores return_dict return_dict_in_generate',
+  'id2label label2id problem_type finetuning_task task_specific_params pretraining_tp chunk_size_feed_forward',
+  'gradient_checkpointing ep_size torchscript library_name mtp_num_speculative_steps mtp_share_layers',
+  'mtp_loss_scaling_factor mtp_loss_weight',
+];
+
+const dense = namesIn([...sharedFields, ...bookkeepingFields]);
+const moe = namesIn([...sharedFields, ...bookkeepingFields, ...moeFields]);
+
+/**
+ * Refuses every field that is set and not known.
+ *
+ * @throws KexaError KEXA_UNSUPPORTED naming the field, its value and the file.
+ */
+export function refuseUnknownFields(fields: ConfigFields, modelType: string): void {
+  if (fields.has('quantization_config')) throw fields.unsupported(quantizationMessage(fields));
+  const known = modelType === 'exaone_moe' ? moe : dense;
+  for (const name of fields.names()) {
+    const value = fields.raw(name);
+    if (known.has(name) || value === null || value === false) continue;
+    throw fields.unsupported(
+      `${name} ${shown(value)}: this version does not know what it does to ${modelType}, and would risk wrong answers`,
+    );
+  }
+}
+
+function quantizationMessage(fields: ConfigFields): string {
+  const value = fields.raw('quantization_config');
+  const method = isJsonObject(value) ? (value.quant_method ?? value.quant_algo) : value;
+  return `quantization_config (${shown(method)}): quantized weights are not read by this version; use the bf16 model`;
+}
+
+function namesIn(lines: readonly string[]): ReadonlySet<string> {
+  return new Set(lines.flatMap((line) => line.split(' ')));
+}

@@ -1,0 +1,157 @@
+/** The header of one safetensors file: names, types, shapes and places. The data is never read. */
+import { type FileHandle, open } from 'node:fs/promises';
+import { KexaError } from '../errors.js';
+import { isIntegerIn } from './config-fields.js';
+import { fileError, isJsonObject, type JsonObject, parseJson, shown } from './json-file.js';
+import { duplicateKey } from './json-keys.js';
+
+/** One tensor of a file. */
+export interface StoredTensor {
+  name: string;
+  /** As the file has it, such as `BF16`; it may be one that kexa does not know. */
+  dtype: string;
+  shape: number[];
+  /** First byte, counted from the start of the file. */
+  offset: number;
+  bytes: number;
+}
+
+/** The format's own limit on its header. */
+const largestHeaderBytes = 100_000_000;
+const prefixBytes = 8;
+const mostDimensions = 16;
+
+const bitsOf: Readonly<Record<string, number>> = {
+  F4: 4,
+  F6_E2M3: 6,
+  F6_E3M2: 6,
+  ...{ BOOL: 8, U8: 8, I8: 8, F8_E4M3: 8, F8_E5M2: 8, F8_E8M0: 8 },
+  ...{ U16: 16, I16: 16, F16: 16, BF16: 16 },
+  ...{ U32: 32, I32: 32, F32: 32 },
+  ...{ U64: 64, I64: 64, F64: 64, C64: 64 },
+};
+
+/**
+ * Reads and checks a file's header. Its tensors come in the order of their bytes, which they cover without gap or
+ * overlap to the file's last byte.
+ *
+ * @throws KexaError KEXA_NOT_FOUND, or KEXA_BAD_FILE saying what is wrong with the file.
+ */
+export async function readSafetensorsHeader(path: string): Promise<StoredTensor[]> {
+  let file: FileHandle | undefined;
+  try {
+    file = await open(path, 'r');
+    const found = await file.stat();
+    if (!found.isFile()) throw bad(path, 'not a regular file');
+    const header = await readHeaderBytes(path, file, found.size);
+    return checkHeader(path, header, found.size);
+  } catch (cause) {
+    throw fileError(path, cause);
+  } finally {
+    await file?.close();
+  }
+}
+
+async function readHeaderBytes(path: string, file: FileHandle, fileBytes: number): Promise<Buffer> {
+  if (fileBytes < prefixBytes) {
+    throw bad(path, `wanted ${prefixBytes} bytes of header length, found ${fileBytes}: the file is cut short`);
+  }
+  const prefix = await readExactly(path, file, 0, prefixBytes);
+  if (prefix.toString('latin1') === 'version ') {
+    throw bad(path, 'a Git LFS pointer, not the file it points to; fetch it with `git lfs pull`');
+  }
+  const length = prefix.readBigUInt64LE();
+  if (length > BigInt(largestHeaderBytes)) {
+    throw bad(path, `its header claims ${length} bytes, above the format's limit of ${largestHeaderBytes}`);
+  }
+  const wanted = prefixBytes + Number(length);
+  if (wanted > fileBytes) throw bad(path, `wanted ${wanted} bytes, found ${fileBytes}: the file is cut short`);
+  return await readExactly(path, file, prefixBytes, Number(length));
+}
+
+async function readExactly(path: string, file: FileHandle, position: number, length: number): Promise<Buffer> {
+  const buffer = Buffer.alloc(length);
+  let done = 0;
+  while (done < length) {
+    const { bytesRead } = await file.read(buffer, done, length - done, position + done);
+    if (bytesRead === 0) throw bad(path, `wanted ${position + length} bytes, found ${position + done}: cut short`);
+    done += bytesRead;
+  }
+  return buffer;
+}
+
+function checkHeader(path: string, header: Buffer, fileBytes: number): StoredTensor[] {
+  const json = parseJson(`${path}: header`, header);
+  if (!isJsonObject(json)) throw bad(path, `its header is ${shown(json)}, not a JSON object`);
+  // JSON.parse keeps the last of two equal keys, and so would hide that a tensor is in the file twice.
+  const duplicate = duplicateKey(header.toString('utf8'));
+  if (duplicate !== null) throw bad(path, `its header names ${shown(duplicate)} twice`);
+  const dataStart = prefixBytes + header.length;
+  const tensors = Object.entries(json)
+    .filter(([name]) => name !== '__metadata__')
+    .map(([name, entry]) => checkEntry(path, name, entry, dataStart));
+  tensors.sort((a, b) => a.offset - b.offset || a.bytes - b.bytes);
+  checkCover(path, tensors, dataStart, fileBytes);
+  return tensors;
+}
+
+function checkEntry(path: string, name: string, entry: unknown, dataStart: number): StoredTensor {
+  if (!isJsonObject(entry)) throw bad(path, `tensor ${name}: wanted an object, found ${shown(entry)}`);
+  const { dtype, shape } = entry;
+  if (typeof dtype !== 'string') throw bad(path, `tensor ${name}: dtype: wanted a string, found ${shown(dtype)}`);
+  if (!isShape(shape)) {
+    throw bad(path, `tensor ${name}: shape: wanted a list of integers from 0, found ${shown(shape)}`);
+  }
+  const [begin, end] = offsetsOf(path, name, entry);
+  const elements = shape.reduce((product, size) => product * size, 1);
+  const bits = Object.hasOwn(bitsOf, dtype) ? bitsOf[dtype]! : null;
+  if (!Number.isSafeInteger(elements * (bits ?? 8))) {
+    throw bad(path, `tensor ${name}: shape ${shown(shape)} has too many elements`);
+  }
+  if (bits !== null && elements * bits !== (end - begin) * 8) {
+    throw bad(
+      path,
+      `tensor ${name}: ${dtype} ${shown(shape)} takes ${(elements * bits) / 8} bytes, but data_offsets give ${end - begin}`,
+    );
+  }
+  return { name, dtype, shape: [...shape], offset: dataStart + begin, bytes: end - begin };
+}
+
+function offsetsOf(path: string, name: string, entry: JsonObject): [number, number] {
+  const offsets = entry.data_offsets;
+  const isRange =
+    Array.isArray(offsets) &&
+    offsets.length === 2 &&
+    isIntegerIn(offsets[0], 0, 2 ** 52) &&
+    isIntegerIn(offsets[1], offsets[0], 2 ** 52);
+  if (!isRange) {
+    throw bad(path, `tensor ${name}: data_offsets: wanted [begin, end] with begin <= end, found ${shown(offsets)}`);
+  }
+  return [offsets[0], offsets[1]];
+}
+
+function checkCover(path: string, tensors: readonly StoredTensor[], dataStart: number, fileBytes: number): void {
+  const wanted = tensors.reduce((end, tensor) => Math.max(end, tensor.offset + tensor.bytes), dataStart);
+  if (fileBytes < wanted) throw bad(path, `wanted ${wanted} bytes, found ${fileBytes}: the file is cut short`);
+  let covered = dataStart;
+  for (const { name, offset, bytes } of tensors) {
+    if (offset < covered) throw bad(path, `tensor ${name} overlaps the one before it, by ${covered - offset} bytes`);
+    if (offset > covered) throw bad(path, `${offset - covered} bytes before tensor ${name} belong to no tensor`);
+    covered = offset + bytes;
+  }
+  if (fileBytes > wanted) {
+    throw bad(path, `wanted ${wanted} bytes, found ${fileBytes}: ${fileBytes - wanted} bytes too many at its end`);
+  }
+}
+
+function isShape(value: unknown): value is number[] {
+  return (
+    Array.isArray(value) &&
+    value.length <= mostDimensions &&
+    value.every((size) => isIntegerIn(size, 0, Number.MAX_SAFE_INTEGER))
+  );
+}
+
+function bad(path: string, message: string): KexaError {
+  return new KexaError('KEXA_BAD_FILE', `${path}: ${message}`);
+}

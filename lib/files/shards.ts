@@ -1,0 +1,114 @@
+/** All tensors of a model folder, in one file or in shards. */
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { KexaError } from '../errors.js';
+import { fileError, isJsonObject, kindOf, readOptionalJsonObject, shown } from './json-file.js';
+import { readSafetensorsHeader, type StoredTensor } from './safetensors.js';
+
+/** A tensor of a checkpoint. */
+export interface CheckpointTensor extends StoredTensor {
+  /** Index into {@link Checkpoint.files}. */
+  file: number;
+}
+
+/** The tensors of a model folder, by the name the folder gives them. */
+export interface Checkpoint {
+  /** Absolute paths. */
+  files: string[];
+  tensors: ReadonlyMap<string, CheckpointTensor>;
+}
+
+const singleName = 'model.safetensors';
+const indexName = 'model.safetensors.index.json';
+
+/** Headers read at a time: enough to hide a network disk's latency, few enough for any limit on open files. */
+const readersAtOnce = 8;
+
+/**
+ * Reads the headers of `model.safetensors`, else of the shards of `model.safetensors.index.json`.
+ *
+ * @throws KexaError KEXA_NOT_FOUND when there is neither, or a listed shard is not there; KEXA_BAD_FILE when a header
+ *   or the index is damaged, or the two do not agree.
+ */
+export async function readCheckpoint(folder: string): Promise<Checkpoint> {
+  const names = await readdir(folder).catch((cause: unknown) => {
+    throw fileError(folder, cause);
+  });
+  if (names.includes(singleName)) return await readShards(folder, [singleName]);
+  const indexPath = join(folder, indexName);
+  const index = await readOptionalJsonObject(indexPath);
+  if (index === null) throw noWeights(folder, names);
+  const weightMap = readWeightMap(indexPath, index.weight_map);
+  const checkpoint = await readShards(folder, [...new Set(weightMap.values())].sort());
+  for (const [tensor, shard] of weightMap) {
+    const found = checkpoint.tensors.get(tensor);
+    if (found !== undefined && checkpoint.files[found.file] === join(folder, shard)) continue;
+    throw new KexaError(
+      'KEXA_BAD_FILE',
+      `${indexPath}: says that tensor ${tensor} is in ${shard}, which does not have it`,
+    );
+  }
+  return checkpoint;
+}
+
+function readWeightMap(indexPath: string, value: unknown): Map<string, string> {
+  if (!isJsonObject(value)) {
+    throw new KexaError('KEXA_BAD_FILE', `${indexPath}: weight_map: wanted an object, found ${kindOf(value)}`);
+  }
+  const weightMap = new Map<string, string>();
+  for (const [tensor, shard] of Object.entries(value)) {
+    if (typeof shard !== 'string' || !isPlainFileName(shard)) {
+      throw new KexaError(
+        'KEXA_BAD_FILE',
+        `${indexPath}: tensor ${tensor}: wanted the name of a .safetensors file in the same folder, found ${shown(shard)}`,
+      );
+    }
+    weightMap.set(tensor, shard);
+  }
+  if (weightMap.size === 0) throw new KexaError('KEXA_BAD_FILE', `${indexPath}: weight_map lists no tensors`);
+  return weightMap;
+}
+
+/** An index comes from outside, and may not make us open files outside its folder. */
+function isPlainFileName(name: string): boolean {
+  return name.endsWith('.safetensors') && !/[/\\:\0]/.test(name);
+}
+
+async function readShards(folder: string, names: readonly string[]): Promise<Checkpoint> {
+  const files = names.map((name) => join(folder, name));
+  const headers = await mapBounded(files, readersAtOnce, readSafetensorsHeader);
+  const tensors = new Map<string, CheckpointTensor>();
+  for (const [file, header] of headers.entries()) {
+    for (const tensor of header) {
+      const other = tensors.get(tensor.name);
+      if (other !== undefined) {
+        throw new KexaError(
+          'KEXA_BAD_FILE',
+          `${files[file]}: tensor ${tensor.name} is also in ${names[other.file]}; one of the two is wrong`,
+        );
+      }
+      tensors.set(tensor.name, { ...tensor, file });
+    }
+  }
+  return { files, tensors };
+}
+
+/** `Promise.all(items.map(work))`, but with at most `atOnce` of them under way. */
+async function mapBounded<T, R>(items: readonly T[], atOnce: number, work: (item: T) => Promise<R>): Promise<R[]> {
+  const results = new Array<R>(items.length);
+  let next = 0;
+  const worker = async (): Promise<void> => {
+    while (next < items.length) {
+      const index = next++;
+      results[index] = await work(items[index]!);
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(atOnce, items.length) }, worker));
+  return results;
+}
+
+function noWeights(folder: string, names: readonly string[]): KexaError {
+  const other = names.find((name) => /\.(gguf|bin|pt|pth)$/.test(name));
+  const hint = other === undefined ? '' : `\n  (${other} is there, but this version reads safetensors only)`;
+  return new KexaError('KEXA_NOT_FOUND', `${folder}: wanted ${singleName} or ${indexName}, found neither${hint}`);
+}

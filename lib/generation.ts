@@ -1,0 +1,278 @@
+import { whenAborted } from './abort.js';
+import { KexaError } from './errors.js';
+import type { Model } from './model.js';
+import type { NativeEvent, NativeGenerateParams, NativeRequest } from './native.js';
+import { toIds } from './options.js';
+import { Reply } from './reply.js';
+import { checkGenerateOptions } from './sampling.js';
+import { endsInsideThinking } from './text/reply-parser.js';
+import type { FinishReason, GenerateOptions, GenerationResult, Piece, Prompt, TokenLogprob } from './types.js';
+
+/** What a Generation needs of the session it belongs to. */
+interface GenerationParts {
+  model: Model;
+  prompt: Prompt;
+  options: GenerateOptions;
+  start(ids: Uint32Array, params: NativeGenerateParams): NativeRequest;
+  /** Throws if the session cannot generate now; else takes it. */
+  check(): void;
+  /** Gives the session back. Called once, if `check` did not throw. */
+  onEnd(): void;
+}
+
+/**
+ * An answer being generated. Await it for the whole result, iterate it for the text as it comes, or both, more than
+ * once: every reader is given all of it. It runs ahead of its fastest reader by a few dozen tokens at most.
+ */
+export class Generation implements PromiseLike<GenerationResult>, AsyncIterable<Piece> {
+  readonly #parts: GenerationParts;
+  readonly #pieces: Piece[] = [];
+  readonly #started: Promise<void>;
+  #isTaken = false;
+  #request: NativeRequest | undefined;
+  #reply: Reply | undefined;
+  #params: NativeGenerateParams | undefined;
+  #wantsLogprobs = false;
+  #promptTokens = 0;
+  #cachedTokens = 0;
+  #ended: Extract<NativeEvent, { kind: 'ended' }> | undefined;
+  #startedAt = performance.now();
+  #firstTokenAt = 0;
+  #lastTokenAt = 0;
+  #isCancelled = false;
+  #pulling: Promise<void> | undefined;
+  #outcome: { result: GenerationResult } | { error: unknown } | undefined;
+  #stopListening = () => {};
+
+  /** @internal */
+  constructor(parts: GenerationParts) {
+    this.#parts = parts;
+    this.#started = this.#start();
+    // Nobody may ever read this answer; what went wrong is then nobody's concern.
+    this.#started.catch(() => {});
+  }
+
+  // biome-ignore lint/suspicious/noThenProperty: a generation is awaitable by design
+  then<Value = GenerationResult, Other = never>(
+    onResult?: ((result: GenerationResult) => Value | PromiseLike<Value>) | null,
+    onError?: ((reason: unknown) => Other | PromiseLike<Other>) | null,
+  ): Promise<Value | Other> {
+    return this.#finish().then(onResult, onError);
+  }
+
+  [Symbol.asyncIterator](): AsyncIterator<Piece, undefined> {
+    let read = 0;
+    return {
+      next: async () => {
+        while (read >= this.#pieces.length && this.#outcome === undefined) await this.#pull();
+        if (read < this.#pieces.length) return { done: false, value: this.#pieces[read++]! };
+        if (this.#outcome !== undefined && 'error' in this.#outcome) throw this.#outcome.error;
+        return { done: true, value: undefined };
+      },
+      return: async () => {
+        await this.#breakOff();
+        return { done: true, value: undefined };
+      },
+    };
+  }
+
+  async #finish(): Promise<GenerationResult> {
+    while (this.#outcome === undefined) await this.#pull();
+    if ('error' in this.#outcome) throw this.#outcome.error;
+    return this.#outcome.result;
+  }
+
+  /** The reader has left: what there is is the result. */
+  async #breakOff(): Promise<void> {
+    if (this.#outcome !== undefined) return;
+    this.#isCancelled = true;
+    this.#request?.cancel();
+    while (this.#outcome === undefined) await this.#pull();
+  }
+
+  async #start(): Promise<void> {
+    try {
+      await Promise.resolve(); // so that the session's generate() has returned
+      const { model, prompt, options } = this.#parts;
+      const { params, text } = checkGenerateOptions(options, model.config);
+      this.#parts.check();
+      this.#isTaken = true;
+      this.#wantsLogprobs = text.wantsLogprobs;
+      const { ids, startsInReasoning, isPlain } = await encodePrompt(model, prompt, options);
+      options.signal?.throwIfAborted();
+      if (ids.length >= model.contextSize)
+        throw new KexaError(
+          'KEXA_CONTEXT_FULL',
+          `prompt: ${ids.length} tokens and at least one to answer do not fit the context of ${model.contextSize}`,
+        );
+      this.#promptTokens = ids.length;
+      this.#params = { ...params, maxTokens: Math.min(params.maxTokens, model.contextSize - ids.length) };
+      this.#reply = new Reply({
+        tokenizer: hasTokenizer(model) ? model.tokenizer : null,
+        endTokens: new Set(params.endTokens),
+        stop: text.stop,
+        parsing: isPlain ? null : { startsInReasoning, tools: options.tools ?? false },
+      });
+      if (this.#isCancelled) return this.#settle('aborted');
+      this.#request = this.#parts.start(ids, this.#params);
+      this.#stopListening = whenAborted(options.signal, () => this.#request?.cancel());
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  /** Waits for the engine's next events. Readers that ask at the same time share one wait. */
+  #pull(): Promise<void> {
+    this.#pulling ??= this.#pullOnce().finally(() => {
+      this.#pulling = undefined;
+    });
+    return this.#pulling;
+  }
+
+  async #pullOnce(): Promise<void> {
+    await this.#started;
+    if (this.#outcome !== undefined) return;
+    try {
+      const events = await this.#request!.next();
+      for (const event of events ?? []) this.#take(event);
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  #take(event: NativeEvent): void {
+    if (this.#outcome !== undefined) return;
+    switch (event.kind) {
+      case 'started':
+        this.#cachedTokens = event.cachedTokens;
+        break;
+      case 'tokens':
+        this.#takeTokens(event);
+        break;
+      case 'ended':
+        this.#ended = event;
+        this.#settle(event.isLength ? 'length' : 'stop');
+        break;
+      case 'stopped':
+        if (this.#parts.options.signal?.aborted) this.#fail(this.#parts.options.signal.reason);
+        else this.#settle('aborted');
+        break;
+      case 'failed':
+        this.#fail(new KexaError(event.code, event.message));
+        break;
+    }
+  }
+
+  #takeTokens(event: Extract<NativeEvent, { kind: 'tokens' }>): void {
+    if (this.#parts.options.signal?.aborted || this.#isCancelled) return;
+    this.#lastTokenAt = performance.now();
+    this.#firstTokenAt ||= this.#lastTokenAt;
+    const logprobs: TokenLogprob[] = Array.from(event.ids, (id, i) => ({
+      id,
+      logprob: event.logprobs[i]!,
+      top: event.tops[i]!,
+    }));
+    const { piece, isStopped } = this.#reply!.push(event.ids);
+    if (this.#wantsLogprobs) piece.logprobs = logprobs.slice(0, piece.ids.length);
+    this.#pieces.push(piece);
+    if (!isStopped) return;
+    this.#request?.cancel();
+    this.#settle('stop');
+  }
+
+  #settle(reason: FinishReason): void {
+    const rest = this.#reply?.flush(reason === 'aborted');
+    if (rest !== undefined && (rest.text || rest.reasoning || rest.toolCalls.length > 0)) this.#pieces.push(rest);
+    const pieces = this.#pieces;
+    const ids = pieces.flatMap((piece) => piece.ids);
+    const toolCalls = pieces.flatMap((piece) => piece.toolCalls);
+    const prefillTokens = this.#promptTokens - this.#cachedTokens;
+    const firstTokenMs = this.#firstTokenAt ? this.#firstTokenAt - this.#startedAt : 0;
+    // A reader who stopped the answer leaves no account by the engine; then the clock on this side must do.
+    const prefillMs = this.#ended?.prefillMs ?? firstTokenMs;
+    const decodeMs = this.#ended?.decodeMs ?? this.#lastTokenAt - this.#firstTokenAt;
+    const result: GenerationResult = {
+      text: pieces.map((piece) => piece.text).join(''),
+      reasoning: pieces.map((piece) => piece.reasoning).join(''),
+      toolCalls,
+      ids,
+      finishReason: reason === 'stop' && toolCalls.length > 0 ? 'tool_calls' : reason,
+      usage: { promptTokens: this.#promptTokens, cachedTokens: this.#cachedTokens, completionTokens: ids.length },
+      timings: {
+        prefillMs,
+        decodeMs,
+        firstTokenMs,
+        prefillTokensPerSecond: perSecond(prefillTokens, prefillMs),
+        decodeTokensPerSecond: perSecond(ids.length - 1, decodeMs),
+      },
+      speculation: { steps: 0, drafted: 0, accepted: 0, acceptanceRate: 0, meanAcceptedLength: 0, histogram: [] },
+      seed: this.#params?.seed ?? 0,
+    };
+    if (this.#wantsLogprobs) result.logprobs = pieces.flatMap((piece) => piece.logprobs ?? []);
+    this.#end({ result });
+  }
+
+  #fail(error: unknown): void {
+    this.#request?.cancel();
+    this.#end({ error });
+  }
+
+  #end(outcome: { result: GenerationResult } | { error: unknown }): void {
+    if (this.#outcome !== undefined) return;
+    this.#outcome = outcome;
+    this.#stopListening();
+    if (this.#isTaken) this.#parts.onEnd();
+  }
+}
+
+function perSecond(tokens: number, ms: number): number {
+  return ms > 0 && tokens > 0 ? (tokens / ms) * 1000 : 0;
+}
+
+function hasTokenizer(model: Model): boolean {
+  try {
+    return model.tokenizer !== null;
+  } catch {
+    return false;
+  }
+}
+
+/** The prompt's ids, and how its answer is to be read. */
+async function encodePrompt(
+  model: Model,
+  prompt: Prompt,
+  options: GenerateOptions,
+): Promise<{ ids: Uint32Array; startsInReasoning: boolean; isPlain: boolean }> {
+  const isIds = prompt instanceof Uint32Array || (Array.isArray(prompt) && typeof prompt[0] === 'number');
+  if (isIds) return { ids: toIds('prompt', prompt, model.config.vocabSize), startsInReasoning: false, isPlain: true };
+  if (typeof prompt !== 'string' && !(Array.isArray(prompt) && prompt.length > 0))
+    throw new KexaError(
+      'KEXA_INVALID_ARGUMENT',
+      `prompt: wanted a text, messages or token ids, found ${prompt === null ? 'null' : Array.isArray(prompt) ? 'an empty array' : typeof prompt}`,
+    );
+  if (options.raw) {
+    if (typeof prompt !== 'string')
+      throw new KexaError('KEXA_INVALID_ARGUMENT', 'raw: wanted a prompt text, found messages');
+    if (prompt === '')
+      throw new KexaError('KEXA_INVALID_ARGUMENT', 'prompt: wanted a text of at least one token, found an empty one');
+    return {
+      ids: Uint32Array.from(await model.tokenizer.encodeAsync(prompt)),
+      startsInReasoning: false,
+      isPlain: true,
+    };
+  }
+  const messages =
+    typeof prompt === 'string'
+      ? [{ role: 'user' as const, content: prompt }]
+      : (prompt as Exclude<Prompt, string | readonly number[] | Uint32Array>);
+  const { thinking, tools } = options;
+  const rendered = model.tokenizer.applyChatTemplate(messages, {
+    ...(thinking !== undefined && { thinking }),
+    ...(tools !== undefined && { tools }),
+  });
+  return {
+    ids: Uint32Array.from(await model.tokenizer.encodeAsync(rendered)),
+    startsInReasoning: endsInsideThinking(rendered),
+    isPlain: false,
+  };
+}

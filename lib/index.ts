@@ -1,0 +1,34 @@
+/** kexa: K-EXAONE and its sisters from Node.js. */
+export type { LayerDescription, ModelDescription, MoeDescription, RopeScaling } from './description.js';
+export { listDevices } from './devices.js';
+export { KexaError, type KexaErrorCode } from './errors.js';
+export type { Generation } from './generation.js';
+export { loadModel, type Model } from './model.js';
+export type { Session } from './session.js';
+export type { Tokenizer } from './text/tokenizer.js';
+export type {
+  CacheType,
+  ChatTemplateOptions,
+  DeviceInfo,
+  FinishReason,
+  ForwardOptions,
+  ForwardResult,
+  GenerateOptions,
+  GenerationResult,
+  LoadOptions,
+  MemoryReport,
+  Message,
+  ModelConfig,
+  Piece,
+  Progress,
+  Prompt,
+  RouteTrace,
+  SamplingOptions,
+  Speculation,
+  Timings,
+  TokenLogprob,
+  Tool,
+  ToolCall,
+  Usage,
+  WeightType,
+} from './types.js';

@@ -1,0 +1,99 @@
+/** What loading will take, before it is done. */
+import { availableParallelism, freemem } from 'node:os';
+import type { ModelDescription } from './description.js';
+import { KexaError } from './errors.js';
+import type { ModelShape } from './files/config.js';
+import { elementsOf, wantedTensors } from './files/wanted-tensors.js';
+import { type NativePlanOptions, native } from './native.js';
+import { choiceOption, integerOption } from './options.js';
+import type { CacheType, LoadOptions, MemoryReport, WeightType } from './types.js';
+
+const cacheTypes: readonly CacheType[] = ['auto', 'f32', 'f16', 'bf16'];
+const weightTypes: readonly WeightType[] = ['auto', 'bf16', 'f16', 'f32'];
+const defaultContextSize = 32768;
+
+/** Checks the options a plan depends on and fills in their defaults. @throws KexaError KEXA_INVALID_ARGUMENT */
+export function checkPlanOptions(
+  options: Pick<LoadOptions, 'contextSize' | 'prefillChunk' | 'threads' | 'cacheType' | 'weights'>,
+  maxPositions: number,
+): NativePlanOptions {
+  const contextSize = integerOption(
+    'contextSize',
+    options.contextSize,
+    1,
+    maxPositions,
+    Math.min(maxPositions, defaultContextSize),
+  );
+  const cacheType = choiceOption('cacheType', options.cacheType, cacheTypes);
+  return {
+    contextSize,
+    // A chunk longer than the context would only make its buffers larger.
+    prefillChunk: Math.min(contextSize, integerOption('prefillChunk', options.prefillChunk, 1, 4096, 128)),
+    threads: integerOption('threads', options.threads, 1, 1024, availableParallelism()),
+    cacheType: cacheType === 'auto' ? 'f32' : cacheType,
+    weights: choiceOption('weights', options.weights, weightTypes),
+  };
+}
+
+/**
+ * The memory a model would take. A description without tensors (a config alone) is counted as stored in bf16, or in
+ * the type that `weights` asks for.
+ *
+ * @throws KexaError KEXA_INVALID_ARGUMENT
+ */
+export function planMemory(
+  description: ModelDescription | ModelShape,
+  options: Pick<LoadOptions, 'contextSize' | 'prefillChunk' | 'threads' | 'cacheType' | 'weights'> = {},
+): MemoryReport {
+  return native().plan(withTensors(description), checkPlanOptions(options, description.maxPositions));
+}
+
+function withTensors(description: ModelDescription | ModelShape): ModelDescription {
+  if ('tensors' in description) return description;
+  const tensors = Array.from(wantedTensors(description), ({ name, shape }) => ({
+    name,
+    file: 0,
+    offset: 0,
+    bytes: elementsOf(shape) * 2,
+    type: 'bf16' as const,
+    shape,
+  }));
+  return { ...description, files: [], tensors };
+}
+
+/** Memory this process may still take, in bytes. */
+export function availableMemory(): number {
+  // Knows of container limits, where Node has it (20.13, 22).
+  return process.availableMemory?.() ?? freemem();
+}
+
+/**
+ * Throws KEXA_OUT_OF_MEMORY, with the longest context that would fit, if the plan does not fit the machine. Weights
+ * read in place do not count: the system drops and rereads them as it must.
+ */
+export function checkFits(description: ModelDescription, options: NativePlanOptions, plan: MemoryReport): void {
+  const wanted = plan.total - plan.weights.mapped;
+  const found = availableMemory();
+  if (wanted <= found) return;
+  const isFitting = (contextSize: number) => {
+    const smaller = native().plan(description, {
+      ...options,
+      contextSize,
+      prefillChunk: Math.min(options.prefillChunk, contextSize),
+    });
+    return smaller.total - smaller.weights.mapped <= found;
+  };
+  let fits = 0;
+  for (let step = 2 ** Math.floor(Math.log2(options.contextSize)); step >= 1; step /= 2)
+    if (fits + step < options.contextSize && isFitting(fits + step)) fits += step;
+  const advice = fits > 0 ? `contextSize ${fits} would fit` : 'not even a context of one token would fit';
+  throw new KexaError(
+    'KEXA_OUT_OF_MEMORY',
+    `memory: wanted ${gib(wanted)} beside the mapped weights (KV cache ${gib(plan.cache.total)}, buffers ${gib(plan.scratch)}, ` +
+      `weights stored anew ${gib(plan.weights.total - plan.weights.mapped)}), found ${gib(found)} free; ${advice}`,
+  );
+}
+
+function gib(bytes: number): string {
+  return bytes < 2 ** 30 ? `${(bytes / 2 ** 20).toFixed(1)} MiB` : `${(bytes / 2 ** 30).toFixed(2)} GiB`;
+}

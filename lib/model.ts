@@ -1,0 +1,245 @@
+import { whenAborted } from './abort.js';
+import { chooseDevice } from './devices.js';
+import { KexaError } from './errors.js';
+import { openModelFolder } from './files/model-folder.js';
+import type { Generation } from './generation.js';
+import { availableMemory, checkFits, checkPlanOptions } from './memory-plan.js';
+import { type NativeEngine, type NativeEvent, type NativeRequest, native, readRequest } from './native.js';
+import { booleanOption, checkNames, checkSignal, choiceOption, invalid, toIds } from './options.js';
+import { Session } from './session.js';
+import { Tokenizer } from './text/tokenizer.js';
+import type {
+  DeviceInfo,
+  ForwardOptions,
+  ForwardResult,
+  GenerateOptions,
+  LoadOptions,
+  MemoryReport,
+  ModelConfig,
+  Prompt,
+} from './types.js';
+
+const loadNames: readonly (keyof LoadOptions)[] = [
+  'device',
+  'contextSize',
+  'weights',
+  'cacheType',
+  'prefillChunk',
+  'threads',
+  'onProgress',
+  'signal',
+];
+
+/** The largest result `forward` gives, in elements: 4 GiB of f32. */
+const largestForward = 2 ** 30;
+
+/**
+ * Loads a model folder in Hugging Face form: config.json, safetensors, and for text tokenizer.json.
+ *
+ * Metadata is read and checked first, memory is planned, and only then is anything allocated. Weights stay in their
+ * files, mapped, unless `weights` asks for another type.
+ *
+ * @throws KexaError KEXA_NOT_FOUND, KEXA_BAD_FILE, KEXA_BAD_CONFIG, KEXA_TENSOR_MISMATCH, KEXA_BAD_TOKENIZER or
+ *   KEXA_UNSUPPORTED for a model that would not run right; KEXA_INVALID_ARGUMENT for options; KEXA_NO_DEVICE;
+ *   KEXA_OUT_OF_MEMORY, with what would fit; KEXA_NO_BINARY. An aborted signal's reason.
+ *
+ * @example
+ * await using model = await loadModel('models/tiny');
+ * const { text } = await model.generate('Why is the sky blue?', { maxTokens: 100 });
+ */
+export async function loadModel(path: string, options: LoadOptions = {}): Promise<Model> {
+  checkNames('loadModel', options, loadNames);
+  const { onProgress, signal } = options;
+  if (onProgress !== undefined && typeof onProgress !== 'function')
+    throw invalid('onProgress', 'a function', onProgress);
+  checkSignal(signal);
+  const device = await chooseDevice(options.device);
+  const { folder, description, config } = await openModelFolder(path);
+  const planOptions = checkPlanOptions(options, description.maxPositions);
+  const tokenizer = await openTokenizer(folder, config.vocabSize);
+  signal?.throwIfAborted();
+
+  const { Engine, plan } = native();
+  const memory = plan(description, planOptions);
+  checkFits(description, planOptions, memory);
+  const engine = new Engine(description, planOptions);
+  const request = engine.load(availableMemory() * 0.8);
+  const phase = planOptions.weights === 'auto' ? 'read' : 'load';
+  try {
+    await answer(request, signal, (event) => {
+      if (event.kind !== 'progress') return;
+      const { doneBytes, totalBytes } = event;
+      onProgress?.({ phase, doneBytes, totalBytes, fraction: totalBytes ? doneBytes / totalBytes : 1 });
+    });
+  } catch (error) {
+    tokenizer?.close();
+    await readRequest(engine.close(), () => {});
+    throw error;
+  }
+  return new Model({ engine, config, device, memory, tokenizer, folder, contextSize: planOptions.contextSize });
+}
+
+/** A model may be used with ids alone, so a folder without a tokenizer is no error until text is asked for. */
+async function openTokenizer(folder: string, vocabSize: number): Promise<Tokenizer | null> {
+  try {
+    const tokenizer = await Tokenizer.open(folder);
+    tokenizer.checkVocab(vocabSize);
+    return tokenizer;
+  } catch (error) {
+    if (error instanceof KexaError && error.code === 'KEXA_NOT_FOUND') return null;
+    throw error;
+  }
+}
+
+/** Reads a request to its end. If the signal is aborted meanwhile, stops it and throws the signal's reason. */
+async function answer(
+  request: NativeRequest,
+  signal: AbortSignal | undefined,
+  onEvent: (event: NativeEvent) => void,
+): Promise<void> {
+  const stopListening = whenAborted(signal, () => request.cancel());
+  try {
+    await readRequest(request, onEvent);
+    signal?.throwIfAborted();
+  } finally {
+    stopListening();
+  }
+}
+
+/** What {@link loadModel} makes a Model of. */
+export interface ModelParts {
+  engine: NativeEngine;
+  config: ModelConfig;
+  device: DeviceInfo;
+  memory: MemoryReport;
+  tokenizer: Tokenizer | null;
+  folder: string;
+  contextSize: number;
+}
+
+/**
+ * A loaded model. Made by {@link loadModel}.
+ *
+ * Its weights, cache and device belong to one thread of its own; nothing here blocks the event loop or keeps the
+ * process alive, except while a promise it returned is pending.
+ */
+export class Model {
+  readonly config: ModelConfig;
+  readonly device: DeviceInfo;
+  readonly memory: MemoryReport;
+  /** Most tokens a sequence may hold. */
+  readonly contextSize: number;
+  readonly #engine: NativeEngine;
+  readonly #tokenizer: Tokenizer | null;
+  readonly #folder: string;
+  #closing: Promise<void> | undefined;
+  #nextSession = 1;
+
+  /** @internal */
+  constructor(parts: ModelParts) {
+    this.config = parts.config;
+    this.device = parts.device;
+    this.memory = parts.memory;
+    this.contextSize = parts.contextSize;
+    this.#engine = parts.engine;
+    this.#tokenizer = parts.tokenizer;
+    this.#folder = parts.folder;
+  }
+
+  /** @throws KexaError KEXA_NOT_FOUND if the model's folder has no tokenizer.json. */
+  get tokenizer(): Tokenizer {
+    if (this.#tokenizer !== null) return this.#tokenizer;
+    throw new KexaError(
+      'KEXA_NOT_FOUND',
+      `${this.#folder}/tokenizer.json: no such file; without it the model takes and gives token ids only`,
+    );
+  }
+
+  /**
+   * One pass over `ids` from an empty cache, in chunks of `prefillChunk` rows.
+   *
+   * `logits` is [ids.length, vocab] or, with `logits: 'last'`, [vocab]; `mtpLogits` is [ids.length - 1, vocab], its row
+   * i the MTP block's prediction of `ids[i + 2]`.
+   *
+   * @throws KexaError KEXA_INVALID_ARGUMENT, KEXA_CONTEXT_FULL, KEXA_UNSUPPORTED (`mtp` of a model without the block),
+   *   KEXA_CLOSED. An aborted signal's reason.
+   */
+  async forward(ids: readonly number[] | Uint32Array, options: ForwardOptions = {}): Promise<ForwardResult> {
+    checkNames('forward', options, ['logits', 'mtp', 'trace', 'signal']);
+    checkSignal(options.signal);
+    const allLogits = choiceOption('logits', options.logits, ['all', 'last']) === 'all';
+    const mtp = booleanOption('mtp', options.mtp, false);
+    const trace = booleanOption('trace', options.trace, false);
+    const tokens = this.#checkIds(ids);
+    if (mtp && this.config.mtp === null) throw new KexaError('KEXA_UNSUPPORTED', 'mtp: this model has no MTP block');
+    const elements = tokens.length * this.config.vocabSize;
+    if ((allLogits || mtp) && elements > largestForward)
+      throw new KexaError(
+        'KEXA_INVALID_ARGUMENT',
+        `ids: all logits of ${tokens.length} tokens are ${elements} numbers, more than ${largestForward}; use logits: 'last', or score()`,
+      );
+
+    let result: ForwardResult | undefined;
+    await answer(this.#engine.forward(tokens, { allLogits, mtp, trace }), options.signal, (event) => {
+      if (event.kind !== 'forwarded') return;
+      result = { logits: event.logits };
+      if (mtp) result.mtpLogits = event.mtpLogits;
+      if (trace) Object.assign(result, { layers: event.layers, hidden: event.hidden, routes: event.routes });
+    });
+    return result!;
+  }
+
+  /**
+   * How probable a text is: element i is ln p(ids[i + 1] | ids[0..i]), of ids.length - 1 in all.
+   *
+   * @throws as {@link forward}.
+   */
+  async score(ids: readonly number[] | Uint32Array, options: { signal?: AbortSignal } = {}): Promise<Float32Array> {
+    checkNames('score', options, ['signal']);
+    checkSignal(options.signal);
+    let logprobs = new Float32Array();
+    await answer(this.#engine.score(this.#checkIds(ids)), options.signal, (event) => {
+      if (event.kind === 'scored') logprobs = event.logprobs as Float32Array<ArrayBuffer>;
+    });
+    return logprobs;
+  }
+
+  /** A timeline of its own: what a prompt shares with the one before it is not computed again. */
+  createSession(): Session {
+    this.#checkOpen();
+    return new Session(this, this.#engine, this.#nextSession++);
+  }
+
+  /** As {@link Session.generate}, in a session of its own. */
+  generate(prompt: Prompt, options: GenerateOptions = {}): Generation {
+    return new Session(this, this.#engine, this.#nextSession++, true).generate(prompt, options);
+  }
+
+  /** Stops whatever is going on, with KEXA_CLOSED, and frees everything. Calling it again is fine. */
+  close(): Promise<void> {
+    this.#closing ??= (async () => {
+      this.#tokenizer?.close();
+      await readRequest(this.#engine.close(), () => {});
+    })();
+    return this.#closing;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  #checkOpen(): void {
+    if (this.#closing !== undefined) throw new KexaError('KEXA_CLOSED', 'the model was closed');
+  }
+
+  #checkIds(ids: unknown): Uint32Array {
+    this.#checkOpen();
+    const tokens = toIds('ids', ids, this.config.vocabSize);
+    if (tokens.length > this.contextSize)
+      throw new KexaError(
+        'KEXA_CONTEXT_FULL',
+        `ids: ${tokens.length} tokens do not fit the context of ${this.contextSize}`,
+      );
+    return tokens;
+  }
+}

@@ -1,0 +1,129 @@
+/** The only file that loads the native addon, and the declaration of all that is in it. */
+import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { ModelDescription } from './description.js';
+import { KexaError, type KexaErrorCode } from './errors.js';
+import type { MemoryReport } from './types.js';
+
+/** PlanOptions of native/plan/plan.h. */
+export interface NativePlanOptions {
+  contextSize: number;
+  prefillChunk: number;
+  threads: number;
+  cacheType: 'f32' | 'f16' | 'bf16';
+  weights: 'auto' | 'f32' | 'f16' | 'bf16';
+}
+
+/** GenerateParams of native/kexa.h. */
+export interface NativeGenerateParams {
+  temperature: number;
+  topK: number;
+  topP: number;
+  minP: number;
+  repeatPenalty: number;
+  repeatLastN: number;
+  presencePenalty: number;
+  frequencyPenalty: number;
+  seed: number;
+  /** -1: none wanted. */
+  logprobs: number;
+  biasIds: Uint32Array;
+  biasValues: Float32Array;
+  maxTokens: number;
+  endTokens: Uint32Array;
+}
+
+/** What a {@link NativeRequest} says; the events of native/engine/channel.h. */
+export type NativeEvent =
+  | { kind: 'progress'; doneBytes: number; totalBytes: number }
+  | { kind: 'started'; cachedTokens: number }
+  | { kind: 'tokens'; ids: Uint32Array; logprobs: Float32Array; tops: { id: number; logprob: number }[][] }
+  | {
+      kind: 'forwarded';
+      logits: Float32Array;
+      mtpLogits: Float32Array;
+      hidden: Float32Array;
+      layers: Float32Array[];
+      routes: { layer: number; experts: Uint32Array; weights: Float32Array }[];
+    }
+  | { kind: 'scored'; logprobs: Float32Array }
+  | { kind: 'ended'; isLength: boolean; prefillMs: number; decodeMs: number; prefillTokens: number }
+  | { kind: 'done' }
+  | { kind: 'failed'; code: KexaErrorCode; message: string }
+  | { kind: 'stopped' };
+
+/** Something asked of the engine thread. */
+export interface NativeRequest {
+  /** All events since the last call, once there is one; null after the last. One call at a time. */
+  next(): Promise<NativeEvent[] | null>;
+  /** The request ends with `stopped`, unless it is over already. */
+  cancel(): void;
+}
+
+/** One loaded model and the thread that owns it. */
+export interface NativeEngine {
+  load(warmLimitBytes: number): NativeRequest;
+  forward(ids: Uint32Array, params: { allLogits: boolean; mtp: boolean; trace: boolean }): NativeRequest;
+  score(ids: Uint32Array): NativeRequest;
+  generate(session: number, ids: Uint32Array, params: NativeGenerateParams): NativeRequest;
+  endSession(session: number): void;
+  close(): NativeRequest;
+}
+
+interface NativeModule {
+  Engine: new (description: ModelDescription, options: NativePlanOptions) => NativeEngine;
+  plan(description: ModelDescription, options: NativePlanOptions): MemoryReport;
+}
+
+const packageRoot = dirname(dirname(fileURLToPath(import.meta.url)));
+let loaded: { module: NativeModule; path: string } | undefined;
+
+/**
+ * The addon, loaded on first use: `KEXA_BINARY`, else the platform's package, else the checkout's own build.
+ *
+ * @throws KexaError KEXA_NO_BINARY with every place that was tried and what was wrong there.
+ */
+export function native(): NativeModule {
+  return loadNative().module;
+}
+
+/** Where the addon was loaded from. Throws as {@link native} does. */
+export function nativePath(): string {
+  return loadNative().path;
+}
+
+function loadNative(): { module: NativeModule; path: string } {
+  if (loaded !== undefined) return loaded;
+  const require = createRequire(import.meta.url);
+  const named = process.env.KEXA_BINARY;
+  const tried: string[] = [];
+  const candidates = named
+    ? [named]
+    : [`@kexa/${process.platform}-${process.arch}`, join(packageRoot, 'build/Release/kexa.node')];
+  for (const candidate of candidates) {
+    try {
+      const path = candidate.startsWith('@') ? require.resolve(candidate) : candidate;
+      if (path === candidate && !existsSync(path)) throw new Error('no such file');
+      loaded = { module: require(path) as NativeModule, path };
+      return loaded;
+    } catch (cause) {
+      tried.push(`  ${candidate}: ${String((cause as Error).message).split('\n')[0]}`);
+    }
+  }
+  const fix = named
+    ? 'Correct or unset KEXA_BINARY.'
+    : `In a checkout run "npm run build". Installed, the package must be one made for ${process.platform}-${process.arch}.`;
+  throw new KexaError('KEXA_NO_BINARY', `the native addon was not found; tried\n${tried.join('\n')}\n${fix}`);
+}
+
+/** Reads a request to its end, giving each event to `onEvent`; `failed` becomes a KexaError. */
+export async function readRequest(request: NativeRequest, onEvent: (event: NativeEvent) => void): Promise<void> {
+  for (let events = await request.next(); events !== null; events = await request.next()) {
+    for (const event of events) {
+      if (event.kind === 'failed') throw new KexaError(event.code, event.message);
+      onEvent(event);
+    }
+  }
+}

@@ -1,0 +1,129 @@
+/** Generation options, checked and with their defaults, in the form the core takes. */
+import { randomBytes } from 'node:crypto';
+import { KexaError } from './errors.js';
+import type { NativeGenerateParams } from './native.js';
+import { booleanOption, checkNames, checkSignal, integerOption, invalid, numberOption } from './options.js';
+import type { GenerateOptions, ModelConfig } from './types.js';
+
+const names: readonly (keyof GenerateOptions)[] = [
+  'temperature',
+  'topK',
+  'topP',
+  'minP',
+  'repeatPenalty',
+  'repeatLastN',
+  'presencePenalty',
+  'frequencyPenalty',
+  'maxTokens',
+  'logitBias',
+  'seed',
+  'stop',
+  'logprobs',
+  'mtp',
+  'ignoreEos',
+  'thinking',
+  'tools',
+  'raw',
+  'signal',
+];
+
+const largestAlternatives = 20;
+
+/** Options of one generation that do not concern the core. */
+export interface TextOptions {
+  stop: string[];
+  raw: boolean;
+  wantsLogprobs: boolean;
+}
+
+/**
+ * Checks generation options and fills in defaults: the caller's, else generation_config.json's, else the documented
+ * ones. `maxTokens` is still Infinity when none was given.
+ *
+ * @throws KexaError KEXA_INVALID_ARGUMENT naming the option; KEXA_UNSUPPORTED for what this version does not do.
+ */
+export function checkGenerateOptions(
+  options: GenerateOptions,
+  config: ModelConfig,
+): { params: NativeGenerateParams; text: TextOptions } {
+  if (options !== null && typeof options === 'object' && 'jsonSchema' in options && options.jsonSchema !== undefined)
+    throw new KexaError('KEXA_UNSUPPORTED', 'jsonSchema: this version does not constrain answers to a schema');
+  checkNames('generate', options, names);
+  checkSignal(options.signal);
+  if (options.thinking !== undefined) booleanOption('thinking', options.thinking, true);
+  if (options.tools !== undefined && !Array.isArray(options.tools)) throw invalid('tools', 'an array', options.tools);
+  checkMtp(options.mtp);
+
+  const defaults = config.generationDefaults;
+  const bias = checkLogitBias(options.logitBias, config.vocabSize);
+  const logprobs = checkLogprobs(options.logprobs);
+  const params: NativeGenerateParams = {
+    temperature: numberOption('temperature', options.temperature ?? defaults.temperature, 0, 100, 1),
+    topK: integerOption('topK', options.topK ?? defaults.topK, 0, 2 ** 31 - 1, 0),
+    topP: numberOption('topP', options.topP ?? defaults.topP, Number.MIN_VALUE, 1, 1),
+    minP: numberOption('minP', options.minP ?? defaults.minP, 0, 1, 0),
+    repeatPenalty: numberOption('repeatPenalty', options.repeatPenalty ?? defaults.repeatPenalty, 0.01, 100, 1),
+    repeatLastN: integerOption('repeatLastN', options.repeatLastN ?? defaults.repeatLastN, -1, 2 ** 31 - 1, -1),
+    presencePenalty: numberOption('presencePenalty', options.presencePenalty ?? defaults.presencePenalty, -2, 2, 0),
+    frequencyPenalty: numberOption('frequencyPenalty', options.frequencyPenalty ?? defaults.frequencyPenalty, -2, 2, 0),
+    seed: integerOption('seed', options.seed, 0, Number.MAX_SAFE_INTEGER, randomSeed()),
+    logprobs,
+    biasIds: bias.ids,
+    biasValues: bias.values,
+    maxTokens: integerOption('maxTokens', options.maxTokens, 1, 2 ** 31 - 1, Number.POSITIVE_INFINITY),
+    endTokens: Uint32Array.from(booleanOption('ignoreEos', options.ignoreEos, false) ? [] : config.eosTokenIds),
+  };
+  const text = {
+    stop: checkStop(options.stop),
+    raw: booleanOption('raw', options.raw, false),
+    wantsLogprobs: logprobs >= 0,
+  };
+  return { params, text };
+}
+
+/** 53 bits. */
+function randomSeed(): number {
+  return Number(randomBytes(8).readBigUInt64LE() >> 11n);
+}
+
+function checkMtp(mtp: unknown): void {
+  if (mtp === undefined || mtp === false || mtp === 'auto') return;
+  if (typeof mtp === 'number' && Number.isInteger(mtp) && mtp >= 1)
+    throw new KexaError(
+      'KEXA_UNSUPPORTED',
+      `mtp: wanted ${mtp} drafts a step, found a version that does not draft yet; use false or 'auto'`,
+    );
+  throw invalid('mtp', "false, 'auto' or a number of drafts", mtp);
+}
+
+function checkLogprobs(logprobs: unknown): number {
+  if (logprobs === undefined || logprobs === false) return -1;
+  if (logprobs === true) return 0;
+  return integerOption('logprobs', logprobs, 0, largestAlternatives, 0);
+}
+
+function checkStop(stop: unknown): string[] {
+  if (stop === undefined) return [];
+  const list: unknown[] = Array.isArray(stop) ? stop : [stop];
+  for (const text of list)
+    if (typeof text !== 'string' || text === '') throw invalid('stop', 'texts of at least one character', text);
+  return list as string[];
+}
+
+function checkLogitBias(bias: unknown, vocabSize: number): { ids: Uint32Array; values: Float32Array } {
+  if (bias === undefined) return { ids: new Uint32Array(), values: new Float32Array() };
+  if (typeof bias !== 'object' || bias === null)
+    throw invalid('logitBias', 'an object or Map from token id to number', bias);
+  const entries: [unknown, unknown][] =
+    bias instanceof Map ? [...bias] : Object.entries(bias).map(([id, value]) => [Number(id), value]);
+  for (const [id, value] of entries) {
+    if (typeof id !== 'number' || !Number.isInteger(id) || id < 0 || id >= vocabSize)
+      throw invalid('logitBias', `token ids from 0 to ${vocabSize - 1}`, id);
+    if (typeof value !== 'number' || !(value < Number.POSITIVE_INFINITY))
+      throw invalid(`logitBias[${id}]`, 'a number or -Infinity', value);
+  }
+  return {
+    ids: Uint32Array.from(entries, ([id]) => id as number),
+    values: Float32Array.from(entries, ([, value]) => value as number),
+  };
+}

@@ -1,0 +1,256 @@
+/** The shapes that callers pass in and get back. Behaviour is documented on the classes that use them. */
+import type { ModelDescription } from './description.js';
+
+/** How the KV cache is stored. `auto` is the device's best exact choice: f32 on the CPU device. */
+export type CacheType = 'auto' | 'f32' | 'f16' | 'bf16';
+
+/** How weights are held. `auto` keeps the file's type and, on the CPU device, reads it in place. */
+export type WeightType = 'auto' | 'bf16' | 'f16' | 'f32';
+
+/** One report of a long operation. */
+export interface Progress {
+  /** What is being done. */
+  phase: 'read' | 'load';
+  /** From 0 to 1. */
+  fraction: number;
+  doneBytes: number;
+  totalBytes: number;
+}
+
+/** Options of `loadModel`. */
+export interface LoadOptions {
+  /** `auto` (a real GPU when kexa can use one, else the CPU), `cpu`, `gpu`, or part of an adapter's name. */
+  device?: string;
+  /** Most tokens a sequence may hold, prompt and answer together. Default: the model's limit, at most 32,768. */
+  contextSize?: number;
+  weights?: WeightType;
+  cacheType?: CacheType;
+  /** Prompt tokens computed together, 1 to 4096. Default 128. */
+  prefillChunk?: number;
+  /** CPU threads. Default: the cores this process may use. */
+  threads?: number;
+  onProgress?: (progress: Progress) => void;
+  signal?: AbortSignal;
+}
+
+/** A device kexa can name. */
+export interface DeviceInfo {
+  /** What to pass as `device`. */
+  name: string;
+  kind: 'cpu' | 'gpu';
+  /** One line for people: maker, model, driver. */
+  description: string;
+  /** Whether this version can run models on it. */
+  usable: boolean;
+}
+
+/** What a loaded model holds, in bytes. Figures come from the plan, made before anything is allocated. */
+export interface MemoryReport {
+  /** Weights as the device reads them; `mapped` of them are the file itself, read in place. */
+  weights: { total: number; mapped: number };
+  /** KV cache at full context: pages of the global layers, rings of the sliding ones (one slot), the MTP layer. */
+  cache: { total: number; global: number; sliding: number; mtp: number; bytesPerToken: number };
+  /** Working buffers of one step. */
+  scratch: number;
+  total: number;
+}
+
+/** A model's configuration as read and checked, in the field's terms. */
+export interface ModelConfig extends Readonly<Omit<ModelDescription, 'files' | 'tensors'>> {
+  /** As config.json has it: `exaone_moe` or `exaone4`. */
+  readonly modelType: string;
+  /** Weights, the MTP block included; a tied head counts once. */
+  readonly parameters: number;
+  readonly mtpParameters: number;
+  /** Weights one token's forward pass reads, without the MTP block. */
+  readonly activeParameters: number;
+  readonly bosTokenId: number | null;
+  /** Ids that end an answer. */
+  readonly eosTokenIds: readonly number[];
+  readonly padTokenId: number | null;
+  /** Sampling defaults of generation_config.json. */
+  readonly generationDefaults: Readonly<SamplingOptions>;
+}
+
+/** How the next token is chosen. Every field's default is generation_config.json's, else the one given here. */
+export interface SamplingOptions {
+  /** 0 is greedy: the highest logit, the lowest id among equals. Default 1. */
+  temperature?: number;
+  /** Keep the k most probable tokens; 0 keeps all. Default 0. */
+  topK?: number;
+  /** Keep the smallest set of most probable tokens whose probabilities reach this sum, in (0, 1]. Default 1. */
+  topP?: number;
+  /** Keep tokens at least this fraction as probable as the best, in [0, 1]. Default 0. */
+  minP?: number;
+  /** Logits of tokens already seen are divided (if positive) or multiplied by this. Default 1, none. */
+  repeatPenalty?: number;
+  /** How many last tokens `repeatPenalty` looks at; -1 is the whole context. Default -1. */
+  repeatLastN?: number;
+  /** Subtracted from the logit of every token generated before, in [-2, 2]. Default 0. */
+  presencePenalty?: number;
+  /** Subtracted once for every time the token was generated, in [-2, 2]. Default 0. */
+  frequencyPenalty?: number;
+}
+
+/** A tool the model may call, in the shape of the OpenAI API. */
+export interface Tool {
+  type: 'function';
+  function: { name: string; description?: string; parameters?: unknown };
+}
+
+/** A call the model made. `arguments` is the parsed JSON; `rawArguments` what the model wrote. */
+export interface ToolCall {
+  id: string;
+  name: string;
+  arguments: unknown;
+  rawArguments: string;
+}
+
+/** One turn of a conversation. */
+export interface Message {
+  role: 'system' | 'user' | 'assistant' | 'tool';
+  content: string | null;
+  /** The assistant's thinking; templates keep it for the turns after the last user message. */
+  reasoning?: string;
+  toolCalls?: readonly (ToolCall | { name: string; arguments: unknown })[];
+}
+
+/** Options of `applyChatTemplate`. */
+export interface ChatTemplateOptions {
+  /** Whether the model may think first. Default: the template's own, on for K-EXAONE. */
+  thinking?: boolean;
+  tools?: readonly Tool[];
+  /** Whether to end with the start of the assistant's turn. Default true. */
+  addGenerationPrompt?: boolean;
+}
+
+/** Options of `generate`. */
+export interface GenerateOptions extends SamplingOptions {
+  /** Most tokens to generate. Default: what is left of the context. */
+  maxTokens?: number;
+  /** Added to logits before anything else, by token id. -Infinity bans a token. */
+  logitBias?: Readonly<Record<number, number>> | ReadonlyMap<number, number>;
+  /** Same seed, prompt, options and device: same tokens. An integer from 0 to 2^53 - 1. Default: random. */
+  seed?: number;
+  /** Texts that end the answer; they are not part of it. They are searched for in the answer, not in the reasoning. */
+  stop?: string | readonly string[];
+  /** Whether to report log-probabilities, and how many alternatives (0 to 20) beside the chosen token. */
+  logprobs?: boolean | number;
+  /** Drafting with the model's MTP block: not in this version, which accepts `false` and `'auto'` (both draft nothing). */
+  mtp?: false | 'auto' | number;
+  /** Go on after an end-of-turn token. For benchmarks. Default false. */
+  ignoreEos?: boolean;
+  thinking?: boolean;
+  tools?: readonly Tool[];
+  /** Take a prompt string as it is, with no chat template, and give the answer as one text. Default false. */
+  raw?: boolean;
+  signal?: AbortSignal;
+}
+
+/** What `generate` takes: a user's message, a conversation, or token ids (which are used as they are). */
+export type Prompt = string | readonly Message[] | readonly number[] | Uint32Array;
+
+/** A chosen token and its log-probability under the model's own distribution (before penalties and filters). */
+export interface TokenLogprob {
+  id: number;
+  logprob: number;
+  /** The most probable tokens, best first. */
+  top: { id: number; logprob: number }[];
+}
+
+/** What iteration gives: the tokens that became text since the last piece. */
+export interface Piece {
+  /** New text of the answer. May be empty when the piece is reasoning or part of a tool call. */
+  text: string;
+  /** New text of the thinking. */
+  reasoning: string;
+  /** Calls completed in this piece. */
+  toolCalls: ToolCall[];
+  /** The tokens taken since the last piece. */
+  ids: number[];
+  logprobs?: TokenLogprob[];
+}
+
+export interface Usage {
+  promptTokens: number;
+  /** Of the prompt's tokens, those whose KV was still cached. */
+  cachedTokens: number;
+  completionTokens: number;
+}
+
+/** Wall-clock times in milliseconds. */
+export interface Timings {
+  /** Computing the prompt's uncached tokens. */
+  prefillMs: number;
+  /** From the first to the last generated token. */
+  decodeMs: number;
+  /** From the call to the first token. */
+  firstTokenMs: number;
+  prefillTokensPerSecond: number;
+  decodeTokensPerSecond: number;
+}
+
+/** What speculative decoding did; all zero when nothing was drafted. */
+export interface Speculation {
+  steps: number;
+  drafted: number;
+  accepted: number;
+  acceptanceRate: number;
+  /** Tokens a step gave on average: 1 + accepted / steps. */
+  meanAcceptedLength: number;
+  /** histogram[n]: steps that accepted n drafts. */
+  histogram: number[];
+}
+
+/** `stop`: end of turn or a stop text; `length`: maxTokens or the context ran out; `aborted`: the reader left early. */
+export type FinishReason = 'stop' | 'length' | 'tool_calls' | 'aborted';
+
+/** What awaiting a generation gives. */
+export interface GenerationResult {
+  text: string;
+  reasoning: string;
+  toolCalls: ToolCall[];
+  /** Every generated token, the end-of-turn token included. */
+  ids: number[];
+  logprobs?: TokenLogprob[];
+  finishReason: FinishReason;
+  usage: Usage;
+  timings: Timings;
+  speculation: Speculation;
+  /** The seed that was used. */
+  seed: number;
+}
+
+/** Options of `forward`. */
+export interface ForwardOptions {
+  /** Rows of logits wanted. Default `all`. */
+  logits?: 'all' | 'last';
+  /** Also run the MTP block: its logits for every position that has a next token. */
+  mtp?: boolean;
+  /** Also give the residual stream after each layer and the experts chosen. For checking. */
+  trace?: boolean;
+  signal?: AbortSignal;
+}
+
+/** The experts one MoE layer chose. */
+export interface RouteTrace {
+  layer: number;
+  /** [rows, topK], in the order chosen: best first. */
+  experts: Uint32Array;
+  /** [rows, topK], what each expert's output is multiplied by, scale included. */
+  weights: Float32Array;
+}
+
+/** What `forward` gives. Matrices are row-major. */
+export interface ForwardResult {
+  /** [rows, vocab]; one row with `logits: 'last'`. */
+  logits: Float32Array;
+  /** [rows - 1, vocab]: row i predicts token i + 2 from the hidden state at i and token i + 1. */
+  mtpLogits?: Float32Array;
+  /** With `trace`: [rows, hidden] after each layer. */
+  layers?: Float32Array[];
+  /** With `trace`: [rows, hidden] after the final norm. */
+  hidden?: Float32Array;
+  /** With `trace`: one entry a MoE layer. */
+  routes?: RouteTrace[];
+}

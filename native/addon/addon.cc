@@ -1,0 +1,71 @@
+// The addon: an Engine class and a plan() function, wrapping native/kexa.h one to one.
+#include <napi.h>
+
+#include "addon/convert.h"
+#include "addon/request.h"
+
+namespace kexa {
+namespace {
+
+class EngineObject : public Napi::ObjectWrap<EngineObject> {
+ public:
+  static Napi::Function define(Napi::Env env) {
+    return DefineClass(env, "Engine",
+                       {InstanceMethod<&EngineObject::load>("load"), InstanceMethod<&EngineObject::forward>("forward"),
+                        InstanceMethod<&EngineObject::score>("score"), InstanceMethod<&EngineObject::generate>("generate"),
+                        InstanceMethod<&EngineObject::end_session>("endSession"), InstanceMethod<&EngineObject::close>("close")});
+  }
+
+  explicit EngineObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<EngineObject>(info), env_(info.Env()) {
+    engine_ = std::make_unique<Engine>(to_description(info[0].As<Napi::Object>()), to_plan_options(info[1].As<Napi::Object>()));
+    napi_add_env_cleanup_hook(env_, &EngineObject::on_env_cleanup, this);
+  }
+  ~EngineObject() override {
+    if (!engine_) return;
+    napi_remove_env_cleanup_hook(env_, &EngineObject::on_env_cleanup, this);
+  }
+
+ private:
+  // A worker is being terminated, or the process exits: the thread must be gone before the environment is.
+  static void on_env_cleanup(void* self) { static_cast<EngineObject*>(self)->engine_.reset(); }
+
+  Napi::Value load(const Napi::CallbackInfo& info) {
+    return Request::create(info.Env(), engine_->load(info[0].ToNumber().Int64Value()));
+  }
+  Napi::Value forward(const Napi::CallbackInfo& info) {
+    return Request::create(info.Env(), engine_->forward(to_ids(info[0]), to_forward_params(info[1].As<Napi::Object>())));
+  }
+  Napi::Value score(const Napi::CallbackInfo& info) { return Request::create(info.Env(), engine_->score(to_ids(info[0]))); }
+  Napi::Value generate(const Napi::CallbackInfo& info) {
+    const auto session = uint64_t(info[0].ToNumber().Int64Value());
+    return Request::create(info.Env(), engine_->generate(session, to_ids(info[1]), to_generate_params(info[2].As<Napi::Object>())));
+  }
+  Napi::Value end_session(const Napi::CallbackInfo& info) {
+    engine_->end_session(uint64_t(info[0].ToNumber().Int64Value()));
+    return info.Env().Undefined();
+  }
+  Napi::Value close(const Napi::CallbackInfo& info) { return Request::create(info.Env(), engine_->close()); }
+
+  napi_env env_;
+  std::unique_ptr<Engine> engine_;
+};
+
+Napi::Value plan(const Napi::CallbackInfo& info) {
+  return from_plan(info.Env(), make_plan(to_description(info[0].As<Napi::Object>()), to_plan_options(info[1].As<Napi::Object>())));
+}
+
+Napi::Object init(Napi::Env env, Napi::Object exports) {
+  // State is per environment: each worker thread has its own classes.
+  auto* request = new Napi::FunctionReference(Napi::Persistent(Request::define(env)));
+  env.SetInstanceData(request);
+  exports.Set("Engine", EngineObject::define(env));
+  exports.Set("plan", Napi::Function::New(env, plan, "plan"));
+  return exports;
+}
+
+}  // namespace
+
+static Napi::Object init_module(Napi::Env env, Napi::Object exports) { return init(env, exports); }
+NODE_API_MODULE(kexa, init_module)
+
+}  // namespace kexa

@@ -1,0 +1,239 @@
+#include "addon/convert.h"
+
+#include <algorithm>
+
+namespace kexa {
+namespace {
+
+Napi::Value member(const Napi::Object& from, const char* name) {
+  const Napi::Value value = from.Get(name);
+  if (value.IsUndefined()) throw Napi::TypeError::New(from.Env(), std::string("kexa's core was given no field '") + name + "'");
+  return value;
+}
+double number(const Napi::Object& from, const char* name) { return member(from, name).ToNumber().DoubleValue(); }
+int integer(const Napi::Object& from, const char* name) { return int(member(from, name).ToNumber().Int64Value()); }
+bool boolean(const Napi::Object& from, const char* name) { return member(from, name).ToBoolean(); }
+std::string text(const Napi::Object& from, const char* name) { return member(from, name).ToString(); }
+
+Type to_type(const std::string& name) { return name == "f32" ? Type::kF32 : name == "f16" ? Type::kF16 : Type::kBf16; }
+
+LayerDescription to_layer(const Napi::Object& from) {
+  return {.window = integer(from, "window"),
+          .has_rope = boolean(from, "rope"),
+          .is_moe = text(from, "ffn") == "moe",
+          .ffn_width = integer(from, "ffnWidth"),
+          .swiglu_limit = float(number(from, "swigluLimit"))};
+}
+
+TensorEntry to_tensor(const Napi::Object& from) {
+  TensorEntry tensor{.name = text(from, "name"),
+                     .file = integer(from, "file"),
+                     .offset = int64_t(number(from, "offset")),
+                     .bytes = int64_t(number(from, "bytes")),
+                     .type = to_type(text(from, "type")),
+                     .shape = {}};
+  const auto shape = member(from, "shape").As<Napi::Array>();
+  for (uint32_t i = 0; i < shape.Length(); ++i) tensor.shape.push_back(shape.Get(i).ToNumber().Int64Value());
+  return tensor;
+}
+
+template <typename Value>
+Napi::Float32Array float_array(Napi::Env env, const Value& values) {
+  auto array = Napi::Float32Array::New(env, values.size());
+  std::copy(values.begin(), values.end(), array.Data());
+  return array;
+}
+
+Napi::Object of_kind(Napi::Env env, const char* kind) {
+  auto object = Napi::Object::New(env);
+  object.Set("kind", kind);
+  return object;
+}
+
+struct EventToObject {
+  Napi::Env env;
+
+  Napi::Object operator()(const event::Progress& progress) const {
+    auto object = of_kind(env, "progress");
+    object.Set("doneBytes", double(progress.done_bytes));
+    object.Set("totalBytes", double(progress.total_bytes));
+    return object;
+  }
+  Napi::Object operator()(const event::Started& started) const {
+    auto object = of_kind(env, "started");
+    object.Set("cachedTokens", started.cached_tokens);
+    return object;
+  }
+  Napi::Object operator()(const event::Tokens& tokens) const {
+    auto object = of_kind(env, "tokens");
+    auto ids = Napi::Uint32Array::New(env, tokens.choices.size());
+    auto logprobs = Napi::Float32Array::New(env, tokens.choices.size());
+    auto tops = Napi::Array::New(env, tokens.choices.size());
+    for (size_t i = 0; i < tokens.choices.size(); ++i) {
+      const Choice& choice = tokens.choices[i];
+      ids[i] = uint32_t(choice.token);
+      logprobs[i] = choice.logprob;
+      auto top = Napi::Array::New(env, choice.top.size());
+      for (uint32_t k = 0; k < choice.top.size(); ++k) {
+        auto alternative = Napi::Object::New(env);
+        alternative.Set("id", choice.top[k].first);
+        alternative.Set("logprob", choice.top[k].second);
+        top.Set(k, alternative);
+      }
+      tops.Set(uint32_t(i), top);
+    }
+    object.Set("ids", ids);
+    object.Set("logprobs", logprobs);
+    object.Set("tops", tops);
+    return object;
+  }
+  Napi::Object operator()(const event::Forwarded& forwarded) const {
+    auto object = of_kind(env, "forwarded");
+    object.Set("logits", float_array(env, forwarded.logits));
+    object.Set("mtpLogits", float_array(env, forwarded.mtp_logits));
+    object.Set("hidden", float_array(env, forwarded.hidden));
+    auto layers = Napi::Array::New(env);
+    for (uint32_t i = 0; i < forwarded.layers.size(); ++i) layers.Set(i, float_array(env, forwarded.layers[i]));
+    object.Set("layers", layers);
+    auto routes = Napi::Array::New(env);
+    for (uint32_t i = 0; i < forwarded.routes.size(); ++i) {
+      const event::Route& route = forwarded.routes[i];
+      auto entry = Napi::Object::New(env);
+      auto experts = Napi::Uint32Array::New(env, route.experts.size());
+      std::copy(route.experts.begin(), route.experts.end(), experts.Data());
+      entry.Set("layer", route.layer);
+      entry.Set("experts", experts);
+      entry.Set("weights", float_array(env, route.weights));
+      routes.Set(i, entry);
+    }
+    object.Set("routes", routes);
+    return object;
+  }
+  Napi::Object operator()(const event::Scored& scored) const {
+    auto object = of_kind(env, "scored");
+    object.Set("logprobs", float_array(env, scored.logprobs));
+    return object;
+  }
+  Napi::Object operator()(const event::Ended& ended) const {
+    auto object = of_kind(env, "ended");
+    object.Set("isLength", ended.is_length);
+    object.Set("prefillMs", double(ended.prefill_ns) / 1e6);
+    object.Set("decodeMs", double(ended.decode_ns) / 1e6);
+    object.Set("prefillTokens", ended.prefill_tokens);
+    return object;
+  }
+  Napi::Object operator()(const event::Done&) const { return of_kind(env, "done"); }
+  Napi::Object operator()(const event::Failed& failed) const {
+    auto object = of_kind(env, "failed");
+    object.Set("code", failed.code);
+    object.Set("message", failed.message);
+    return object;
+  }
+  Napi::Object operator()(const event::Stopped&) const { return of_kind(env, "stopped"); }
+};
+
+}  // namespace
+
+ModelDescription to_description(const Napi::Object& from) {
+  ModelDescription to;
+  to.vocab = integer(from, "vocabSize");
+  to.hidden = integer(from, "hiddenSize");
+  to.heads = integer(from, "heads");
+  to.kv_heads = integer(from, "kvHeads");
+  to.head_dim = integer(from, "headDim");
+  to.norm_epsilon = float(number(from, "normEpsilon"));
+  to.is_post_norm = text(from, "normPlacement") == "post";
+  to.rope_theta = number(from, "ropeTheta");
+  if (const auto scaling = member(from, "ropeScaling"); !scaling.IsNull()) {
+    const auto object = scaling.As<Napi::Object>();
+    to.rope_scaling = {.factor = number(object, "factor"),
+                       .low_freq_factor = number(object, "lowFreqFactor"),
+                       .high_freq_factor = number(object, "highFreqFactor"),
+                       .original_max_positions = number(object, "originalMaxPositions")};
+  }
+  if (const auto moe = member(from, "moe"); !moe.IsNull()) {
+    const auto object = moe.As<Napi::Object>();
+    to.moe = {.experts = integer(object, "experts"),
+              .top_k = integer(object, "topK"),
+              .groups = integer(object, "groups"),
+              .kept_groups = integer(object, "keptGroups"),
+              .shared_experts = integer(object, "sharedExperts"),
+              .is_normalized = boolean(object, "normalize"),
+              .scale = float(number(object, "scale"))};
+  }
+  const auto layers = member(from, "layers").As<Napi::Array>();
+  for (uint32_t i = 0; i < layers.Length(); ++i) to.layers.push_back(to_layer(layers.Get(i).As<Napi::Object>()));
+  if (const auto mtp = member(from, "mtp"); !mtp.IsNull()) to.mtp = to_layer(mtp.As<Napi::Object>());
+  to.has_tied_head = boolean(from, "tiedHead");
+  to.max_positions = integer(from, "maxPositions");
+  const auto files = member(from, "files").As<Napi::Array>();
+  for (uint32_t i = 0; i < files.Length(); ++i) to.files.push_back(files.Get(i).ToString());
+  const auto tensors = member(from, "tensors").As<Napi::Array>();
+  for (uint32_t i = 0; i < tensors.Length(); ++i) {
+    Napi::HandleScope scope(from.Env());  // the real model has eighteen thousand
+    to.tensors.push_back(to_tensor(tensors.Get(i).As<Napi::Object>()));
+  }
+  return to;
+}
+
+PlanOptions to_plan_options(const Napi::Object& from) {
+  const std::string weights = text(from, "weights");
+  return {.context_size = integer(from, "contextSize"),
+          .prefill_chunk = integer(from, "prefillChunk"),
+          .threads = integer(from, "threads"),
+          .cache_type = to_type(text(from, "cacheType")),
+          .weight_type = weights == "auto" ? std::optional<Type>() : to_type(weights)};
+}
+
+ForwardParams to_forward_params(const Napi::Object& from) {
+  return {.wants_all_logits = boolean(from, "allLogits"), .wants_mtp = boolean(from, "mtp"), .wants_trace = boolean(from, "trace")};
+}
+
+GenerateParams to_generate_params(const Napi::Object& from) {
+  GenerateParams to;
+  SamplingParams& sampling = to.sampling;
+  sampling.temperature = float(number(from, "temperature"));
+  sampling.top_k = integer(from, "topK");
+  sampling.top_p = float(number(from, "topP"));
+  sampling.min_p = float(number(from, "minP"));
+  sampling.repeat_penalty = float(number(from, "repeatPenalty"));
+  sampling.repeat_last_n = integer(from, "repeatLastN");
+  sampling.presence_penalty = float(number(from, "presencePenalty"));
+  sampling.frequency_penalty = float(number(from, "frequencyPenalty"));
+  sampling.seed = uint64_t(number(from, "seed"));
+  sampling.logprobs = integer(from, "logprobs");
+  const auto bias_ids = to_ids(member(from, "biasIds"));
+  const auto bias_values = member(from, "biasValues").As<Napi::Float32Array>();
+  for (size_t i = 0; i < bias_ids.size(); ++i) sampling.logit_bias.emplace_back(bias_ids[i], bias_values[i]);
+  to.max_tokens = integer(from, "maxTokens");
+  to.end_tokens = to_ids(member(from, "endTokens"));
+  return to;
+}
+
+std::vector<int> to_ids(const Napi::Value& from) {
+  const auto ids = from.As<Napi::Uint32Array>();
+  return {ids.Data(), ids.Data() + ids.ElementLength()};
+}
+
+Napi::Object from_plan(Napi::Env env, const Plan& plan) {
+  const MemoryPlan& memory = plan.memory;
+  auto weights = Napi::Object::New(env);
+  weights.Set("total", double(memory.weight_bytes));
+  weights.Set("mapped", double(memory.mapped_weight_bytes));
+  auto cache = Napi::Object::New(env);
+  cache.Set("total", double(memory.cache_bytes()));
+  cache.Set("global", double(memory.global_cache_bytes));
+  cache.Set("sliding", double(memory.sliding_cache_bytes));
+  cache.Set("mtp", double(memory.mtp_cache_bytes));
+  cache.Set("bytesPerToken", double(memory.cache_bytes_per_token));
+  auto object = Napi::Object::New(env);
+  object.Set("weights", weights);
+  object.Set("cache", cache);
+  object.Set("scratch", double(memory.scratch_bytes));
+  object.Set("total", double(memory.total_bytes()));
+  return object;
+}
+
+Napi::Object from_event(Napi::Env env, const Event& event) { return std::visit(EventToObject{env}, event); }
+
+}  // namespace kexa

@@ -1,0 +1,100 @@
+// The number formats weights and caches are stored in, and vectors of 16 that the compiler lowers to whatever
+// the processor has (GCC and Clang vector extensions).
+#pragma once
+
+#include <bit>
+#include <cstdint>
+#include <cstring>
+
+namespace kexa {
+
+enum class Type : uint8_t { kF32, kF16, kBf16 };
+
+constexpr int64_t element_bytes(Type type) { return type == Type::kF32 ? 4 : 2; }
+constexpr const char* type_name(Type type) {
+  return type == Type::kF32 ? "f32" : type == Type::kF16 ? "f16" : "bf16";
+}
+
+inline float bf16_to_f32(uint16_t bits) { return std::bit_cast<float>(uint32_t{bits} << 16); }
+
+// Round to nearest even; a NaN stays one.
+inline uint16_t f32_to_bf16(float value) {
+  const uint32_t bits = std::bit_cast<uint32_t>(value);
+  if ((bits & 0x7fffffffu) > 0x7f800000u) return uint16_t((bits >> 16) | 0x40u);
+  return uint16_t((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
+}
+
+// Exact, subnormals included: the exponent is moved by a multiplication, which normalises them on the way.
+inline float f16_to_f32(uint16_t half) {
+  const uint32_t magnitude = uint32_t{half & 0x7fffu} << 13;
+  const uint32_t sign = uint32_t{half & 0x8000u} << 16;
+  if ((half & 0x7c00u) == 0x7c00u) return std::bit_cast<float>(sign | magnitude | 0x7f800000u);
+  return std::bit_cast<float>(sign | std::bit_cast<uint32_t>(std::bit_cast<float>(magnitude) * 0x1p112f));
+}
+
+// Round to nearest even; values past 65,519 become infinite.
+inline uint16_t f32_to_f16(float value) {
+  const uint32_t bits = std::bit_cast<uint32_t>(value);
+  const uint16_t sign = uint16_t((bits >> 16) & 0x8000u);
+  const uint32_t magnitude = bits & 0x7fffffffu;
+  if (magnitude > 0x7f800000u) return uint16_t(sign | 0x7e00u);
+  if (magnitude >= 0x477ff000u) return uint16_t(sign | 0x7c00u);
+  if (magnitude < 0x38800000u) {
+    // Subnormal: adding a half lines the last kept bit up with the float's own last bit, which rounds for us.
+    const float shifted = std::bit_cast<float>(magnitude) + 0.5f;
+    return uint16_t(sign | (std::bit_cast<uint32_t>(shifted) - 0x3f000000u));
+  }
+  return uint16_t(sign | ((magnitude - 0x38000000u + 0xfffu + ((magnitude >> 13) & 1u)) >> 13));
+}
+
+constexpr int kLanes = 16;
+typedef float F32x16 __attribute__((vector_size(64)));
+typedef uint32_t U32x16 __attribute__((vector_size(64)));
+typedef int32_t I32x16 __attribute__((vector_size(64)));
+typedef uint16_t U16x16 __attribute__((vector_size(32)));
+
+// Loads and stores need no alignment: tensors start wherever their file's header ended.
+#define KEXA_INLINE inline __attribute__((always_inline))
+
+KEXA_INLINE void load(F32x16& lanes, const float* from) { std::memcpy(&lanes, from, sizeof lanes); }
+KEXA_INLINE void store(float* to, const F32x16& lanes) { std::memcpy(to, &lanes, sizeof lanes); }
+
+KEXA_INLINE void load_bf16(F32x16& lanes, const uint16_t* from) {
+  U16x16 halves;
+  std::memcpy(&halves, from, sizeof halves);
+  const U32x16 wide = __builtin_convertvector(halves, U32x16) << 16;
+  std::memcpy(&lanes, &wide, sizeof lanes);
+}
+
+KEXA_INLINE void load_f16(F32x16& lanes, const uint16_t* from) {
+  U16x16 halves;
+  std::memcpy(&halves, from, sizeof halves);
+  const U32x16 wide = __builtin_convertvector(halves, U32x16);
+  const U32x16 magnitude = (wide & 0x7fffu) << 13;
+  F32x16 scaled;
+  std::memcpy(&scaled, &magnitude, sizeof scaled);
+  scaled *= 0x1p112f;
+  U32x16 finite;
+  std::memcpy(&finite, &scaled, sizeof finite);
+  const U32x16 is_special = (U32x16)((wide & 0x7c00u) == 0x7c00u);
+  const U32x16 bits = ((wide & 0x8000u) << 16) | (finite & ~is_special) | ((magnitude | 0x7f800000u) & is_special);
+  std::memcpy(&lanes, &bits, sizeof lanes);
+}
+
+// Always the same tree, so that a sum never depends on who else is being summed.
+KEXA_INLINE float sum_lanes(const F32x16& lanes) {
+  float part[kLanes];
+  store(part, lanes);
+  for (int width = kLanes / 2; width > 0; width /= 2)
+    for (int i = 0; i < width; ++i) part[i] += part[i + width];
+  return part[0];
+}
+
+// On x86-64 the hot loops are compiled for three instruction sets and the best one is picked at load time.
+#if defined(__x86_64__) && defined(__linux__) && defined(__GNUC__) && !defined(__clang__)
+#define KEXA_HOT __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#else
+#define KEXA_HOT
+#endif
+
+}  // namespace kexa

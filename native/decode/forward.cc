@@ -1,0 +1,40 @@
+#include "decode/forward.h"
+
+#include "base/error.h"
+
+namespace kexa {
+namespace {
+
+void run_layer(Device& device, const ModelDescription& description, int layer, const ForwardHooks& hooks) {
+  if (hooks.cancelled && hooks.cancelled->load(std::memory_order_relaxed)) throw Cancelled{};
+  device.attention_input(layer);
+  device.attention(layer);
+  device.attention_output(layer);
+  if (description.layer(layer).is_moe) {
+    device.route(layer);
+    if (hooks.after_route) hooks.after_route(layer);
+    device.experts(layer);
+  } else {
+    device.dense_ffn(layer);
+  }
+  if (hooks.after_layer) hooks.after_layer(layer);
+}
+
+}  // namespace
+
+void forward(Device& device, const ModelDescription& description, const Step& step, const KvSlots& slots, const ForwardHooks& hooks) {
+  device.begin(step, slots);
+  device.embed();
+  for (int layer = 0; layer < int(description.layers.size()); ++layer) run_layer(device, description, layer, hooks);
+  device.final_norm(false);
+  device.head();
+}
+
+void forward_mtp(Device& device, const ModelDescription& description, std::span<const int> next_tokens, const ForwardHooks& hooks) {
+  device.draft_input(next_tokens);
+  run_layer(device, description, description.mtp_layer(), hooks);
+  device.final_norm(true);
+  device.head();
+}
+
+}  // namespace kexa

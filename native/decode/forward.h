@@ -1,0 +1,26 @@
+// The model, as a sequence of ops.
+#pragma once
+
+#include <atomic>
+#include <functional>
+
+#include "plan/device.h"
+
+namespace kexa {
+
+// What a caller may look at on the way.
+struct ForwardHooks {
+  const std::atomic<bool>* cancelled = nullptr;  // looked at between layers; if set, Cancelled is thrown
+  std::function<void(int layer)> after_layer;    // the residual stream, and after a MoE layer its routes, can be read
+  std::function<void(int layer)> after_route;
+};
+
+// Runs the step through the model: afterwards device.logits() holds its logit rows, device.hidden() every row's final
+// normed state, and the cache the rows' keys and values.
+void forward(Device& device, const ModelDescription& description, const Step& step, const KvSlots& slots, const ForwardHooks& hooks = {});
+
+// Runs the MTP block on the step just run: row i is given its own hidden state and the token that follows it, and
+// predicts the one after that. Afterwards device.logits() and device.hidden() are the block's.
+void forward_mtp(Device& device, const ModelDescription& description, std::span<const int> next_tokens, const ForwardHooks& hooks = {});
+
+}  // namespace kexa

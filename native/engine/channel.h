@@ -1,0 +1,98 @@
+// What the engine thread tells whoever asked for something, and how it is told to stop.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "decode/sampler.h"
+
+namespace kexa {
+
+// One lock for an engine and all its channels: they hand over little, and seldom.
+struct Bell {
+  std::mutex mutex;
+  std::condition_variable rung;  // waited on by the engine thread alone
+};
+
+namespace event {
+struct Progress {
+  int64_t done_bytes, total_bytes;
+};
+// The prompt was looked up in the cache.
+struct Started {
+  int cached_tokens;
+};
+struct Tokens {
+  std::vector<Choice> choices;
+};
+struct Route {
+  int layer;
+  std::vector<uint32_t> experts;  // [rows, top_k]
+  std::vector<float> weights;     // [rows, top_k]
+};
+struct Forwarded {
+  std::vector<float> logits;               // [rows or 1, vocab]
+  std::vector<float> mtp_logits;           // [rows - 1, vocab]
+  std::vector<std::vector<float>> layers;  // [rows, hidden] each
+  std::vector<float> hidden;               // [rows, hidden]
+  std::vector<Route> routes;
+};
+struct Scored {
+  std::vector<float> logprobs;
+};
+// The answer is over. Times are the engine's own work on it, not its waiting for a reader.
+struct Ended {
+  bool is_length;  // else an end-of-turn token
+  int64_t prefill_ns, decode_ns;
+  int prefill_tokens;
+};
+struct Done {};
+struct Failed {
+  std::string code, message;
+};
+struct Stopped {};  // because it was asked to
+}  // namespace event
+
+using Event = std::variant<event::Progress, event::Started, event::Tokens, event::Forwarded, event::Scored, event::Ended,
+                           event::Done, event::Failed, event::Stopped>;
+
+// A bounded queue from the engine thread to one reader, who may be slow, or gone.
+class Channel {
+ public:
+  explicit Channel(std::shared_ptr<Bell> bell) : bell_(std::move(bell)) {}
+
+  // Engine thread. Tokens join the last event if it holds tokens too; the other kinds queue up.
+  void push(Event event);
+  // Engine thread, with the bell locked: whether a reader has left more tokens unread than the engine may run ahead.
+  bool is_full() const { return waiting_tokens_ >= kRunAhead; }
+  const std::atomic<bool>& cancelled() const { return cancelled_; }
+
+  // Any thread.
+  void cancel();
+
+  // Reader's thread: everything that has come so far.
+  std::vector<Event> take();
+  // Reader's thread. `wake` is called on the engine thread whenever something has come; it must not block. Once
+  // detach() has returned it is not called again.
+  void attach(std::function<void()> wake);
+  void detach();
+
+ private:
+  // Tokens computed before anybody reads them. Bounds what a reader who stops has wasted.
+  static constexpr size_t kRunAhead = 32;
+
+  std::shared_ptr<Bell> bell_;
+  std::vector<Event> events_;
+  size_t waiting_tokens_ = 0;
+  std::function<void()> wake_;
+  std::atomic<bool> cancelled_{false};
+};
+
+}  // namespace kexa

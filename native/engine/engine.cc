@@ -1,0 +1,187 @@
+#include <algorithm>
+#include <list>
+#include <new>
+
+#include "engine/job.h"
+
+namespace kexa {
+
+struct Engine::State {
+  State(ModelDescription description, const PlanOptions& options)
+      : description(std::move(description)), plan(make_plan(this->description, options)) {}
+
+  const ModelDescription description;
+  const Plan plan;
+  const std::shared_ptr<Bell> bell = std::make_shared<Bell>();
+
+  // Under the bell's lock:
+  std::list<std::unique_ptr<Job>> jobs;     // waiting for their turn
+  std::shared_ptr<Channel> running;         // of the job whose turn it is
+  std::vector<uint64_t> ended_sessions;
+  std::shared_ptr<Channel> closing;         // close() was called
+  bool is_stopping = false;                 // the engine is being destroyed
+  bool is_over = false;                     // the thread takes nothing more
+  uint64_t next_owner = uint64_t{1} << 63;  // of jobs without a session; sessions count up from 1
+
+  // The engine thread's own:
+  std::unique_ptr<LoadedModel> model;
+
+  bool is_ending() const { return is_stopping || closing; }
+  // Until one of them holds, the thread sleeps.
+  bool can_run(const Job& job) const { return !job.channel().is_full() || job.channel().cancelled(); }
+  bool run_next();
+  bool advance(Job& job);
+  void wind_down();
+};
+
+Engine::Engine(ModelDescription description, const PlanOptions& options)
+    : state_(std::make_unique<State>(std::move(description), options)), thread_([state = state_.get()] {
+        while (state->run_next()) {
+        }
+        state->wind_down();
+      }) {}
+
+Engine::~Engine() {
+  std::shared_ptr<Channel> running;
+  {
+    std::lock_guard lock(state_->bell->mutex);
+    state_->is_stopping = true;
+    running = state_->running;
+  }
+  if (running) running->cancel();
+  state_->bell->rung.notify_one();
+  thread_.join();
+}
+
+const ModelDescription& Engine::description() const { return state_->description; }
+const Plan& Engine::plan() const { return state_->plan; }
+
+// One turn of the engine thread. Returns false when it should end.
+bool Engine::State::run_next() {
+  std::unique_ptr<Job> job;
+  std::vector<uint64_t> ended;
+  {
+    std::unique_lock lock(bell->mutex);
+    auto next = jobs.end();
+    bell->rung.wait(lock, [&] {
+      next = std::find_if(jobs.begin(), jobs.end(), [&](const auto& candidate) { return can_run(*candidate); });
+      return is_ending() || next != jobs.end() || !ended_sessions.empty();
+    });
+    if (is_ending()) return false;
+    ended.swap(ended_sessions);
+    if (next != jobs.end()) {
+      job = std::move(*next);
+      jobs.erase(next);
+      running = job->shared_channel();
+    }
+  }
+  if (model)
+    for (uint64_t session : ended) model->slots.release(session);
+  if (!job) return true;
+
+  const bool is_over_now = advance(*job);
+  if (is_over_now && model) job->finish(model->slots);
+  std::lock_guard lock(bell->mutex);
+  running = nullptr;
+  if (!is_over_now) jobs.push_back(std::move(job));
+  return true;
+}
+
+// Whether the job is over.
+bool Engine::State::advance(Job& job) {
+  try {
+    if (job.channel().cancelled()) throw Cancelled{};
+    return job.advance({description, plan, model});
+  } catch (const Cancelled&) {
+    bool is_closed;
+    {
+      std::lock_guard lock(bell->mutex);
+      is_closed = is_ending();
+    }
+    if (is_closed) {
+      job.channel().push(event::Failed{"KEXA_CLOSED", "the model was closed"});
+    } else {
+      job.channel().push(event::Stopped{});
+    }
+  } catch (const Error& error) {
+    job.channel().push(event::Failed{error.code, error.what()});
+  } catch (const std::bad_alloc&) {
+    job.channel().push(event::Failed{"KEXA_OUT_OF_MEMORY", "the system has no memory left for this request"});
+  } catch (const std::exception& error) {
+    job.channel().push(event::Failed{"KEXA_INTERNAL", error.what()});
+  }
+  return true;
+}
+
+void Engine::State::wind_down() {
+  std::list<std::unique_ptr<Job>> left;
+  std::shared_ptr<Channel> closer;
+  {
+    std::lock_guard lock(bell->mutex);
+    is_over = true;
+    left.swap(jobs);
+    closer = closing;
+  }
+  for (const auto& job : left) job->channel().push(event::Failed{"KEXA_CLOSED", "the model was closed"});
+  left.clear();
+  model.reset();
+  if (closer) closer->push(event::Done{});
+}
+
+template <typename MakeJob>
+std::shared_ptr<Channel> Engine::post(const MakeJob& make_job) {
+  auto channel = std::make_shared<Channel>(state_->bell);
+  bool is_refused;
+  {
+    std::lock_guard lock(state_->bell->mutex);
+    is_refused = state_->is_over || state_->is_ending();
+    if (!is_refused) state_->jobs.push_back(make_job(channel, state_->next_owner++));
+  }
+  if (is_refused) channel->push(event::Failed{"KEXA_CLOSED", "the model was closed"});
+  state_->bell->rung.notify_one();
+  return channel;
+}
+
+std::shared_ptr<Channel> Engine::load(int64_t warm_limit) {
+  return post([&](auto channel, uint64_t) { return std::make_unique<LoadJob>(std::move(channel), warm_limit); });
+}
+
+std::shared_ptr<Channel> Engine::forward(std::vector<int> ids, const ForwardParams& params) {
+  return post([&](auto channel, uint64_t owner) { return std::make_unique<ForwardJob>(std::move(channel), owner, std::move(ids), params); });
+}
+
+std::shared_ptr<Channel> Engine::score(std::vector<int> ids) {
+  return post([&](auto channel, uint64_t owner) { return std::make_unique<ScoreJob>(std::move(channel), owner, std::move(ids)); });
+}
+
+std::shared_ptr<Channel> Engine::generate(uint64_t session, std::vector<int> ids, const GenerateParams& params) {
+  return post([&](auto channel, uint64_t) {
+    return std::make_unique<GenerateJob>(std::move(channel), session, std::move(ids), params, state_->description.vocab);
+  });
+}
+
+void Engine::end_session(uint64_t session) {
+  {
+    std::lock_guard lock(state_->bell->mutex);
+    state_->ended_sessions.push_back(session);
+  }
+  state_->bell->rung.notify_one();
+}
+
+std::shared_ptr<Channel> Engine::close() {
+  auto channel = std::make_shared<Channel>(state_->bell);
+  std::shared_ptr<Channel> running;
+  bool was_over;
+  {
+    std::lock_guard lock(state_->bell->mutex);
+    was_over = state_->is_over || state_->closing;
+    if (!was_over) state_->closing = channel;
+    running = state_->running;
+  }
+  if (was_over) channel->push(event::Done{});
+  if (running) running->cancel();
+  state_->bell->rung.notify_one();
+  return channel;
+}
+
+}  // namespace kexa

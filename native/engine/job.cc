@@ -1,0 +1,157 @@
+#include "engine/job.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "reference/cpu_device.h"
+
+namespace kexa {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+int64_t nanoseconds_since(Clock::time_point start) {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - start).count();
+}
+
+void append(std::vector<float>& to, std::span<const float> values) { to.insert(to.end(), values.begin(), values.end()); }
+
+}  // namespace
+
+LoadedModel::LoadedModel(const ModelDescription& description, const Plan& plan, int64_t warm_limit, const LoadProgress& progress)
+    : weights(description, plan.options.weight_type, warm_limit, progress),
+      slots(description, plan),
+      device(std::make_unique<CpuDevice>(description, weights, plan)) {}
+
+int run_chunk(const JobContext& context, int slot, std::span<const int> ids, Step& step, const ForwardHooks& hooks,
+              const std::function<void(int, int, std::vector<int>&)>& choose_logit_rows) {
+  KvSlots& slots = context.model->slots;
+  const int first = slots.length(slot);
+  const int end = std::min(int(ids.size()), first + context.plan.options.prefill_chunk);
+  slots.reserve(slot, end);
+  step.rows.clear();
+  step.logit_rows.clear();
+  for (int position = first; position < end; ++position) step.rows.push_back({ids[position], slot, position});
+  choose_logit_rows(first, end, step.logit_rows);
+  // Told before the step: should it be cut off half-way, the rows it has overwritten are known to be gone.
+  slots.begin_write(slot, end);
+  forward(*context.model->device, context.description, step, slots, hooks);
+  slots.end_write(slot, ids.subspan(first, end - first));
+  return end - first;
+}
+
+LoadedModel& JobContext::loaded() const {
+  if (!model) throw Error("KEXA_CLOSED", "the model is not loaded");
+  return *model;
+}
+
+bool LoadJob::advance(const JobContext& context) {
+  const LoadProgress report = [this](int64_t done, int64_t total) {
+    if (channel().cancelled()) throw Cancelled{};
+    channel().push(event::Progress{done, total});
+  };
+  context.model = std::make_unique<LoadedModel>(context.description, context.plan, warm_limit_, report);
+  channel().push(event::Done{});
+  return true;
+}
+
+bool ForwardJob::advance(const JobContext& context) {
+  LoadedModel& model = context.loaded();
+  Device& device = *model.device;
+  const auto [slot, is_fresh] = model.slots.acquire(owner_);
+  if (is_fresh) result_ = {};  // the slot was taken meanwhile: from the start
+  const bool wants_all_rows = params_.wants_all_logits || params_.wants_mtp;
+
+  ForwardHooks hooks{.cancelled = &channel().cancelled(), .after_layer = {}, .after_route = {}};
+  if (params_.wants_trace) {
+    result_.layers.resize(context.description.layers.size());
+    hooks.after_layer = [&](int layer) { append(result_.layers[layer], device.residual()); };
+    hooks.after_route = [&](int layer) {
+      auto found = std::find_if(result_.routes.begin(), result_.routes.end(), [&](const event::Route& route) { return route.layer == layer; });
+      if (found == result_.routes.end()) found = result_.routes.insert(found, {layer, {}, {}});
+      found->experts.insert(found->experts.end(), device.route_experts().begin(), device.route_experts().end());
+      append(found->weights, device.route_weights());
+    };
+  }
+  const int rows = run_chunk(context, slot, ids_, step_, hooks, [&](int first, int end, std::vector<int>& logit_rows) {
+    for (int position = first; position < end; ++position)
+      if (wants_all_rows || position + 1 == int(ids_.size())) logit_rows.push_back(position - first);
+  });
+  const int end = model.slots.length(slot);
+  const bool is_last = end == int(ids_.size());
+  for (int i = 0; i < int(step_.logit_rows.size()); ++i)
+    if (params_.wants_all_logits || (is_last && i + 1 == int(step_.logit_rows.size()))) append(result_.logits, device.logits(i));
+  if (params_.wants_trace) append(result_.hidden, device.hidden());
+
+  if (params_.wants_mtp) {
+    // The very last row has no next token; what is computed for it in its place is dropped, and no other row sees it.
+    std::vector<int> next_tokens(ids_.begin() + end - rows + 1, ids_.begin() + std::min<int>(end + 1, int(ids_.size())));
+    next_tokens.resize(rows, 0);
+    forward_mtp(device, context.description, next_tokens, {.cancelled = &channel().cancelled(), .after_layer = {}, .after_route = {}});
+    for (int i = 0; i < rows - (is_last ? 1 : 0); ++i) append(result_.mtp_logits, device.logits(i));
+  }
+  if (is_last) channel().push(std::move(result_));
+  return is_last;
+}
+
+bool ScoreJob::advance(const JobContext& context) {
+  LoadedModel& model = context.loaded();
+  const auto [slot, is_fresh] = model.slots.acquire(owner_);
+  if (is_fresh) result_.logprobs.clear();
+  const ForwardHooks hooks{.cancelled = &channel().cancelled(), .after_layer = {}, .after_route = {}};
+  const int rows = run_chunk(context, slot, ids_, step_, hooks, [&](int first, int end, std::vector<int>& logit_rows) {
+    for (int position = first; position < end; ++position)
+      if (position + 1 < int(ids_.size())) logit_rows.push_back(position - first);
+  });
+  const int end = model.slots.length(slot);
+  for (int i = 0; i < int(step_.logit_rows.size()); ++i) {
+    const auto logits = model.device->logits(i);
+    result_.logprobs.push_back(float(logits[ids_[end - rows + i + 1]] - log_sum_exp(logits)));
+  }
+  const bool is_last = end == int(ids_.size());
+  if (is_last) channel().push(std::move(result_));
+  return is_last;
+}
+
+GenerateJob::GenerateJob(std::shared_ptr<Channel> channel, uint64_t session, std::vector<int> ids, GenerateParams params, int vocab)
+    : Job(std::move(channel)),
+      session_(session),
+      ids_(std::move(ids)),
+      prompt_size_(ids_.size()),
+      params_(std::move(params)),
+      sampler_(params_.sampling, vocab) {}
+
+bool GenerateJob::advance(const JobContext& context) {
+  const auto start = Clock::now();
+  LoadedModel& model = context.loaded();
+  const auto [slot, is_fresh] = model.slots.acquire(session_);
+  if (!has_started_ || is_fresh) {
+    const int cached = model.slots.keep_prefix(slot, ids_);
+    if (!has_started_) channel().push(event::Started{cached});
+    has_started_ = true;
+  }
+  const bool is_prefill = ids_.size() == prompt_size_;
+  const ForwardHooks hooks{.cancelled = &channel().cancelled(), .after_layer = {}, .after_route = {}};
+  const int rows = run_chunk(context, slot, ids_, step_, hooks, [&](int first, int end, std::vector<int>& logit_rows) {
+    if (end == int(ids_.size())) logit_rows.push_back(end - 1 - first);
+  });
+  if (is_prefill) prefill_tokens_ += rows;
+
+  bool is_over = false, is_length = false;
+  if (!step_.logit_rows.empty()) {
+    Choice choice = sampler_.choose(model.device->logits(0), ids_, prompt_size_);
+    ids_.push_back(choice.token);
+    const auto& ends = params_.end_tokens;
+    const bool is_end = std::find(ends.begin(), ends.end(), choice.token) != ends.end();
+    is_length = !is_end && (int(ids_.size() - prompt_size_) >= params_.max_tokens || int(ids_.size()) >= context.plan.options.context_size);
+    is_over = is_end || is_length;
+    event::Tokens tokens;
+    tokens.choices.push_back(std::move(choice));
+    channel().push(std::move(tokens));
+  }
+  (is_prefill ? prefill_ns_ : decode_ns_) += nanoseconds_since(start);
+  if (is_over) channel().push(event::Ended{is_length, prefill_ns_, decode_ns_, prefill_tokens_});
+  return is_over;
+}
+
+}  // namespace kexa

@@ -1,0 +1,48 @@
+// A file mapped read-only.
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <string>
+
+namespace kexa {
+
+// The mapping stays valid while the object lives. If another program cuts the file short meanwhile, reading past its
+// new end kills the process, as with any mapped file; kexa checks sizes when it opens a model, not after.
+class MappedFile {
+ public:
+  // Throws KEXA_NOT_FOUND, or KEXA_BAD_FILE if the file is empty or cannot be mapped.
+  explicit MappedFile(const std::string& path);
+  ~MappedFile();
+  MappedFile(MappedFile&& other) noexcept;
+  MappedFile& operator=(MappedFile&&) = delete;
+
+  std::span<const std::byte> bytes() const { return {data_, size_}; }
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+  const std::byte* data_ = nullptr;
+  size_t size_ = 0;
+};
+
+// Zeroed memory whose pages take no room until they are first written: how a cache planned for a full context costs
+// only what the sequence has used.
+class LazyMemory {
+ public:
+  LazyMemory() = default;
+  // Throws KEXA_OUT_OF_MEMORY, naming `what`.
+  LazyMemory(size_t bytes, const char* what);
+  ~LazyMemory();
+  LazyMemory(LazyMemory&& other) noexcept;
+  LazyMemory& operator=(LazyMemory&& other) noexcept;
+
+  std::byte* data() const { return data_; }
+  size_t size() const { return size_; }
+
+ private:
+  std::byte* data_ = nullptr;
+  size_t size_ = 0;
+};
+
+}  // namespace kexa

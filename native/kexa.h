@@ -1,0 +1,72 @@
+// kexa's core, as the addon and native programs see it.
+//
+//   kexa::Engine engine(description, plan_options);
+//   auto loading = engine.load(warm_limit);                     // Progress..., Done
+//   auto reply = engine.generate(session, prompt_ids, params);  // Started, Tokens..., Ended
+//
+// Everything is asked for from any thread and answered through a Channel by the engine's one thread, which owns the
+// weights, the cache and the device.
+#pragma once
+
+#include <memory>
+#include <thread>
+
+#include "base/error.h"
+#include "engine/channel.h"
+#include "plan/plan.h"
+
+namespace kexa {
+
+struct ForwardParams {
+  bool wants_all_logits = true;
+  bool wants_mtp = false;
+  bool wants_trace = false;
+};
+
+struct GenerateParams {
+  SamplingParams sampling;
+  int max_tokens = 0;
+  std::vector<int> end_tokens;  // any of them ends the answer, and is its last token
+};
+
+class Engine {
+ public:
+  // Starts the thread; allocates nothing large.
+  Engine(ModelDescription description, const PlanOptions& options);
+  // Stops between two layers, whatever is going on, and waits for the thread.
+  ~Engine();
+
+  const ModelDescription& description() const;
+  const Plan& plan() const;
+
+  // Maps the weights and allocates the rest. Files up to `warm_limit` bytes are read through once. Must come first;
+  // what is asked for after it waits for it. Events: Progress..., Done.
+  std::shared_ptr<Channel> load(int64_t warm_limit);
+
+  // One pass over `ids` from an empty cache. Events: Forwarded.
+  std::shared_ptr<Channel> forward(std::vector<int> ids, const ForwardParams& params);
+
+  // ln p(ids[i + 1] | ids[0..i]) for each i. Events: Scored.
+  std::shared_ptr<Channel> score(std::vector<int> ids);
+
+  // Continues `ids`. What the session's cache shares with them is not computed again. Events: Started, Tokens..., Ended.
+  std::shared_ptr<Channel> generate(uint64_t session, std::vector<int> ids, const GenerateParams& params);
+
+  // Forgets the session's cache.
+  void end_session(uint64_t session);
+
+  // Fails what is going on with KEXA_CLOSED and frees everything. Events: Done. What is asked for later fails too.
+  std::shared_ptr<Channel> close();
+
+  // Every channel may also end with Failed, or with Stopped after it was cancelled.
+
+ private:
+  struct State;
+  template <typename MakeJob>
+  std::shared_ptr<Channel> post(const MakeJob& make_job);
+
+  const std::unique_ptr<State> state_;
+  std::thread thread_;
+};
+
+}  // namespace kexa

@@ -1,0 +1,65 @@
+// What is known of a model before its weights are mapped. Mirrors lib/description.ts, which checked every field.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/numbers.h"
+
+namespace kexa {
+
+struct TensorEntry {
+  std::string name;            // the core's own name: see TensorEntry in lib/description.ts
+  int file = 0;                // index into ModelDescription::files
+  int64_t offset = 0;          // from the start of the file
+  int64_t bytes = 0;
+  Type type = Type::kBf16;
+  std::vector<int64_t> shape;  // row-major, [outputs, inputs]
+};
+
+struct LayerDescription {
+  int window = 0;          // keys a query sees, itself included; 0 is global
+  bool has_rope = false;
+  bool is_moe = false;
+  int ffn_width = 0;       // of the dense FFN, or of one routed expert
+  float swiglu_limit = 0;  // 0 is off
+};
+
+struct MoeDescription {
+  int experts = 0, top_k = 0;
+  int groups = 1, kept_groups = 1;
+  int shared_experts = 0;
+  bool is_normalized = true;
+  float scale = 1;
+};
+
+struct RopeScaling {
+  double factor = 1, low_freq_factor = 1, high_freq_factor = 1;
+  double original_max_positions = 0;
+};
+
+struct ModelDescription {
+  int vocab = 0, hidden = 0, heads = 0, kv_heads = 0, head_dim = 0;
+  float norm_epsilon = 0;
+  bool is_post_norm = false;
+  double rope_theta = 0;
+  std::optional<RopeScaling> rope_scaling;
+  std::optional<MoeDescription> moe;
+  std::vector<LayerDescription> layers;
+  std::optional<LayerDescription> mtp;
+  bool has_tied_head = false;
+  int max_positions = 0;
+  std::vector<std::string> files;
+  std::vector<TensorEntry> tensors;
+
+  int q_width() const { return heads * head_dim; }
+  int kv_width() const { return kv_heads * head_dim; }
+  // The MTP block's layer, where there is one, follows the model's own as index layers.size().
+  int layer_count() const { return int(layers.size()) + (mtp ? 1 : 0); }
+  int mtp_layer() const { return int(layers.size()); }
+  const LayerDescription& layer(int index) const { return index == mtp_layer() ? *mtp : layers[index]; }
+};
+
+}  // namespace kexa

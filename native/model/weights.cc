@@ -1,0 +1,183 @@
+#include "model/weights.h"
+
+#include <cmath>
+#include <unordered_map>
+
+#include "base/error.h"
+
+namespace kexa {
+namespace {
+
+constexpr int64_t kPage = 4096;
+constexpr int64_t kReportEvery = 16 << 20;
+
+float element(const std::byte* data, Type type, int64_t index) {
+  if (type == Type::kF32) {
+    float value;
+    std::memcpy(&value, data + index * 4, 4);
+    return value;
+  }
+  uint16_t bits;
+  std::memcpy(&bits, data + index * 2, 2);
+  return type == Type::kBf16 ? bf16_to_f32(bits) : f16_to_f32(bits);
+}
+
+std::string shape_text(const std::vector<int64_t>& shape) {
+  std::string text = "[";
+  for (size_t i = 0; i < shape.size(); ++i) text += (i ? ", " : "") + std::to_string(shape[i]);
+  return text + "]";
+}
+
+}  // namespace
+
+struct Weights::Binder {
+  const ModelDescription& description;
+  Weights& weights;
+  std::optional<Type> type;
+  const LoadProgress& progress;
+  std::unordered_map<std::string_view, const TensorEntry*> entries;
+  int64_t done_bytes = 0, total_bytes = 0, reported_bytes = 0;
+
+  void report(int64_t more) {
+    done_bytes += more;
+    if (done_bytes - reported_bytes < kReportEvery && done_bytes != total_bytes) return;
+    reported_bytes = done_bytes;
+    progress(done_bytes, total_bytes);
+  }
+
+  const std::byte* find(const std::string& name, const std::vector<int64_t>& shape, const TensorEntry** found) {
+    const auto at = entries.find(name);
+    if (at == entries.end())
+      throw Error("KEXA_TENSOR_MISMATCH", name + ": wanted " + shape_text(shape) + ", found no such tensor");
+    const TensorEntry& entry = *at->second;
+    int64_t elements = 1;
+    for (int64_t size : shape) elements *= size;
+    if (entry.shape != shape || entry.bytes != elements * element_bytes(entry.type))
+      throw Error("KEXA_TENSOR_MISMATCH", name + ": wanted " + shape_text(shape) + ", found " + shape_text(entry.shape) +
+                                              " in " + std::to_string(entry.bytes) + " bytes");
+    if (entry.file < 0 || entry.file >= int(weights.files_.size()))
+      throw Error("KEXA_BAD_FILE", name + ": file index " + std::to_string(entry.file) + " is not in the list");
+    const MappedFile& file = weights.files_[entry.file];
+    const int64_t size = int64_t(file.bytes().size());
+    if (entry.offset < 0 || entry.offset > size || entry.bytes > size - entry.offset)
+      throw Error("KEXA_BAD_FILE", name + ": wanted bytes " + std::to_string(entry.offset) + " to " +
+                                       std::to_string(entry.offset + entry.bytes) + ", found " + std::to_string(size) +
+                                       " bytes\n  in " + file.path());
+    *found = &entry;
+    return file.bytes().data() + entry.offset;
+  }
+
+  std::vector<float> vector(const std::string& name, int size) {
+    const TensorEntry* entry;
+    const std::byte* data = find(name, {size}, &entry);
+    std::vector<float> values(size);
+    for (int i = 0; i < size; ++i) values[i] = element(data, entry->type, i);
+    report(entry->bytes);
+    return values;
+  }
+
+  Matrix matrix(const std::string& name, int rows, int columns) {
+    const TensorEntry* entry;
+    const std::byte* data = find(name, {rows, columns}, &entry);
+    Matrix bound{data, entry->type, rows, columns};
+    if (type && *type != entry->type) bound = convert(name, bound);
+    report(entry->bytes);
+    return bound;
+  }
+
+  Matrix convert(const std::string& name, const Matrix& from) {
+    const int64_t elements = int64_t(from.rows) * from.columns;
+    auto memory = std::make_unique_for_overwrite<std::byte[]>(size_t(elements * element_bytes(*type)));
+    for (int64_t i = 0; i < elements; ++i) {
+      const float value = element(from.data, from.type, i);
+      if (*type == Type::kF32) {
+        std::memcpy(memory.get() + i * 4, &value, 4);
+        continue;
+      }
+      const uint16_t bits = *type == Type::kBf16 ? f32_to_bf16(value) : f32_to_f16(value);
+      if (*type == Type::kF16 && std::isfinite(value) && (bits & 0x7c00u) == 0x7c00u)
+        throw Error("KEXA_UNSUPPORTED", name + ": holds " + std::to_string(value) + ", which f16 cannot (it ends at 65,504); use weights: 'bf16'");
+      std::memcpy(memory.get() + i * 2, &bits, 2);
+    }
+    const Matrix to{memory.get(), *type, from.rows, from.columns};
+    weights.converted_.push_back(std::move(memory));
+    return to;
+  }
+
+  FfnWeights ffn(const std::string& prefix, int width) {
+    const int hidden = description.hidden;
+    return {matrix(prefix + "gate", width, hidden), matrix(prefix + "up", width, hidden), matrix(prefix + "down", hidden, width)};
+  }
+
+  LayerWeights layer(const std::string& prefix, const LayerDescription& layer) {
+    const int hidden = description.hidden, q_width = description.q_width(), kv_width = description.kv_width();
+    LayerWeights bound;
+    bound.attention_norm = vector(prefix + "attention_norm", hidden);
+    bound.ffn_norm = vector(prefix + "ffn_norm", hidden);
+    bound.q = matrix(prefix + "q", q_width, hidden);
+    bound.k = matrix(prefix + "k", kv_width, hidden);
+    bound.v = matrix(prefix + "v", kv_width, hidden);
+    bound.o = matrix(prefix + "o", hidden, q_width);
+    bound.q_norm = vector(prefix + "q_norm", description.head_dim);
+    bound.k_norm = vector(prefix + "k_norm", description.head_dim);
+    if (!layer.is_moe) {
+      bound.dense = ffn(prefix, layer.ffn_width);
+      return bound;
+    }
+    const MoeDescription& moe = *description.moe;
+    bound.router = matrix(prefix + "router", moe.experts, hidden);
+    bound.router_bias = vector(prefix + "router_bias", moe.experts);
+    for (int e = 0; e < moe.experts; ++e)
+      bound.experts.push_back(ffn(prefix + "experts." + std::to_string(e) + ".", layer.ffn_width));
+    if (moe.shared_experts) bound.shared = ffn(prefix + "shared.", moe.shared_experts * layer.ffn_width);
+    return bound;
+  }
+
+  // Reading one byte of each page brings the file into the page cache, in order, as fast as the disk gives it.
+  void warm() {
+    volatile unsigned char sink = 0;
+    for (const MappedFile& file : weights.files_) {
+      const auto bytes = file.bytes();
+      for (int64_t start = 0; start < int64_t(bytes.size()); start += kReportEvery) {
+        const int64_t end = std::min<int64_t>(start + kReportEvery, int64_t(bytes.size()));
+        for (int64_t at = start; at < end; at += kPage) sink = sink ^ static_cast<unsigned char>(bytes[at]);
+        report(end - start);
+      }
+    }
+  }
+};
+
+Weights::Weights(const ModelDescription& description, std::optional<Type> type, int64_t warm_limit, const LoadProgress& progress) {
+  const LoadProgress silent = [](int64_t, int64_t) {};
+  int64_t file_bytes = 0, tensor_bytes = 0;
+  for (const std::string& path : description.files) {
+    files_.emplace_back(path);
+    file_bytes += int64_t(files_.back().bytes().size());
+  }
+  for (const TensorEntry& entry : description.tensors) tensor_bytes += entry.bytes;
+
+  const bool is_warming = !type && file_bytes <= warm_limit;
+  Binder binder{.description = description, .weights = *this, .type = type, .progress = is_warming ? silent : progress, .entries = {}};
+  binder.total_bytes = tensor_bytes;
+  for (const TensorEntry& entry : description.tensors) binder.entries.emplace(entry.name, &entry);
+
+  embed = binder.matrix("embed", description.vocab, description.hidden);
+  head = description.has_tied_head ? embed : binder.matrix("head", description.vocab, description.hidden);
+  norm = binder.vector("norm", description.hidden);
+  for (size_t i = 0; i < description.layers.size(); ++i)
+    layers.push_back(binder.layer("layers." + std::to_string(i) + ".", description.layers[i]));
+  if (description.mtp) {
+    mtp.embedding_norm = binder.vector("mtp.embedding_norm", description.hidden);
+    mtp.hidden_norm = binder.vector("mtp.hidden_norm", description.hidden);
+    mtp.fc = binder.matrix("mtp.fc", description.hidden, 2 * description.hidden);
+    mtp.norm = binder.vector("mtp.norm", description.hidden);
+    layers.push_back(binder.layer("mtp.layer.", *description.mtp));
+  }
+  if (is_warming) {
+    Binder warmer{.description = description, .weights = *this, .type = {}, .progress = progress, .entries = {}};
+    warmer.total_bytes = file_bytes;
+    warmer.warm();
+  }
+}
+
+}  // namespace kexa

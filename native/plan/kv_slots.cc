@@ -1,0 +1,82 @@
+#include "plan/kv_slots.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+
+namespace kexa {
+
+KvSlots::KvSlots(const ModelDescription& description, const Plan& plan)
+    : description_(description), kv_(plan.kv), context_size_(plan.options.context_size), slots_(kSlots) {
+  for (int page = kv_.pages - 1; page >= 0; --page) free_pages_.push_back(page);
+}
+
+void KvSlots::clear(Slot& slot) {
+  free_pages_.insert(free_pages_.end(), slot.pages.rbegin(), slot.pages.rend());
+  slot = {};
+}
+
+KvSlots::Lease KvSlots::acquire(uint64_t owner) {
+  auto found = std::find_if(slots_.begin(), slots_.end(), [&](const Slot& slot) { return slot.owner == owner; });
+  const bool is_fresh = found == slots_.end();
+  if (is_fresh) {
+    // An unowned slot was last used at 0, before any other.
+    found = std::min_element(slots_.begin(), slots_.end(), [](const Slot& a, const Slot& b) { return a.last_used < b.last_used; });
+    clear(*found);
+    found->owner = owner;
+  }
+  found->last_used = ++clock_;
+  return {int(found - slots_.begin()), is_fresh};
+}
+
+void KvSlots::release(uint64_t owner) {
+  for (Slot& slot : slots_)
+    if (slot.owner == owner) clear(slot);
+}
+
+bool KvSlots::can_go_back_to(const Slot& slot, int length) const {
+  for (int layer = 0; layer < int(kv_.ring_rows.size()); ++layer) {
+    const int ring = kv_.ring_rows[layer];
+    if (!ring) continue;
+    // The next query, at `length`, sees from here on; writing position p destroyed position p - ring.
+    const int oldest_needed = std::max(0, length - description_.layer(layer).window + 1);
+    if (oldest_needed < length && slot.written - ring > oldest_needed) return false;
+  }
+  return true;
+}
+
+int KvSlots::keep_prefix(int index, std::span<const int> ids) {
+  Slot& slot = slots_[index];
+  const size_t limit = std::min(slot.ids.size(), ids.empty() ? 0 : ids.size() - 1);
+  int kept = int(std::mismatch(ids.begin(), ids.begin() + limit, slot.ids.begin()).first - ids.begin());
+  if (kept < int(slot.ids.size()) && !can_go_back_to(slot, kept)) kept = 0;
+  slot.ids.resize(kept);
+  if (kept == 0) slot.written = 0;
+  return kept;
+}
+
+void KvSlots::reserve(int index, int end) {
+  if (end > context_size_)
+    throw Error("KEXA_CONTEXT_FULL", "wanted room for " + std::to_string(end) + " tokens, found a context of " + std::to_string(context_size_));
+  Slot& slot = slots_[index];
+  const size_t wanted = size_t(end + kPageRows - 1) / kPageRows;
+  while (slot.pages.size() < wanted) {
+    if (free_pages_.empty()) {
+      Slot* oldest = nullptr;
+      for (Slot& other : slots_)
+        if (&other != &slot && !other.pages.empty() && (!oldest || other.last_used < oldest->last_used)) oldest = &other;
+      if (!oldest) throw Error("KEXA_INTERNAL", "the KV cache has no page left, though one sequence alone must fit it");
+      clear(*oldest);
+    }
+    slot.pages.push_back(free_pages_.back());
+    free_pages_.pop_back();
+  }
+}
+
+void KvSlots::begin_write(int index, int end) { slots_[index].written = std::max(slots_[index].written, end); }
+
+void KvSlots::end_write(int index, std::span<const int> ids) {
+  slots_[index].ids.insert(slots_[index].ids.end(), ids.begin(), ids.end());
+}
+
+}  // namespace kexa

@@ -1,0 +1,69 @@
+// What lives where and how large it is, decided before anything is allocated.
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "model/description.h"
+
+namespace kexa {
+
+struct PlanOptions {
+  int context_size = 0;   // tokens of one sequence; also the rows all sequences share in the global layers' pages
+  int prefill_chunk = 0;  // most rows of a step
+  int threads = 1;
+  Type cache_type = Type::kF32;
+  std::optional<Type> weight_type;  // nullopt: as in the file, read in place
+};
+
+// Sequences whose cache is kept at the same time. A further one takes the place of the one unused for longest, which is
+// computed again should it go on.
+constexpr int kSlots = 4;
+constexpr int kPageRows = 64;
+// Ring slack for rows that speculative decoding may have to drop.
+constexpr int kMaxDrafts = 8;
+
+struct KvLayout {
+  Type type = Type::kF32;
+  int kv_width = 0;  // elements of K, and of V, in a row
+  int pages = 0;     // of kPageRows rows, shared by all slots; a page number means the same page in every global layer
+  // For each layer, MTP's last. 0: a global layer, kept in pages. Else the rows of one slot's ring, which is
+  // window + max(prefill_chunk, kMaxDrafts + 1) - 1: a step writes its rows before its first row has read, so the ring
+  // must still hold the window of the first row once the last one is in; and rows of rejected drafts must not have
+  // overwritten what the next step reads.
+  std::vector<int> ring_rows;
+
+  int64_t row_bytes() const { return int64_t(kv_width) * element_bytes(type); }
+};
+
+struct MemoryPlan {
+  int64_t weight_bytes = 0, mapped_weight_bytes = 0;
+  int64_t global_cache_bytes = 0, sliding_cache_bytes = 0, mtp_cache_bytes = 0;
+  int64_t cache_bytes_per_token = 0;  // global layers, the MTP layer included where it is one
+  int64_t scratch_bytes = 0;
+
+  int64_t cache_bytes() const { return global_cache_bytes + sliding_cache_bytes + mtp_cache_bytes; }
+  int64_t total_bytes() const { return weight_bytes + cache_bytes() + scratch_bytes; }
+};
+
+// The floats of one step's working buffers, for `rows` rows. The CPU device allocates exactly these.
+struct ScratchSizes {
+  int64_t hidden, q, kv, attention, ffn, router, routes, logits, per_thread;
+  int64_t total_floats(int threads) const {
+    return hidden + q + kv + attention + ffn + router + routes + logits + per_thread * threads;
+  }
+};
+
+struct Plan {
+  PlanOptions options;
+  KvLayout kv;
+  ScratchSizes scratch;
+  MemoryPlan memory;
+};
+
+// Keys whose scores are held at once; the softmax goes on from block to block.
+constexpr int kKeyBlock = 128;
+
+Plan make_plan(const ModelDescription& description, const PlanOptions& options);
+
+}  // namespace kexa

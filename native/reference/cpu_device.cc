@@ -1,0 +1,180 @@
+#include "reference/cpu_device.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+
+#include "reference/matmul.h"
+
+namespace kexa {
+
+std::vector<double> rope_frequencies(const ModelDescription& description) {
+  std::vector<double> frequencies(description.head_dim / 2);
+  for (size_t i = 0; i < frequencies.size(); ++i) {
+    double& frequency = frequencies[i];
+    frequency = std::pow(description.rope_theta, -2.0 * double(i) / description.head_dim);
+    if (!description.rope_scaling) continue;
+    const RopeScaling& scaling = *description.rope_scaling;
+    const double wavelength = 2 * std::numbers::pi / frequency;
+    const double longest = scaling.original_max_positions / scaling.low_freq_factor;
+    const double shortest = scaling.original_max_positions / scaling.high_freq_factor;
+    if (wavelength > longest) {
+      frequency /= scaling.factor;
+    } else if (wavelength >= shortest) {
+      const double smooth = (scaling.original_max_positions / wavelength - scaling.low_freq_factor) /
+                            (scaling.high_freq_factor - scaling.low_freq_factor);
+      frequency *= (1 - smooth) / scaling.factor + smooth;
+    }
+  }
+  return frequencies;
+}
+
+CpuDevice::CpuDevice(const ModelDescription& description, const Weights& weights, const Plan& plan)
+    : description_(description),
+      weights_(weights),
+      pool_(plan.options.threads),
+      kv_(plan.kv),
+      frequencies_(rope_frequencies(description)) {
+  const size_t rows = plan.options.prefill_chunk, hidden = description.hidden;
+  for (int ring : kv_.ring_rows) {
+    const size_t bytes = size_t(ring ? int64_t(kSlots) * ring : int64_t(kv_.pages) * kPageRows) * kv_.row_bytes();
+    cache_.push_back({LazyMemory(bytes, "keys of the KV cache"), LazyMemory(bytes, "values of the KV cache")});
+  }
+  const int group = description.heads / description.kv_heads, head_dim = description.head_dim;
+  for (int i = 0; i < pool_.threads(); ++i)
+    attending_.push_back({.scores = std::vector<float>(size_t(group) * kKeyBlock),
+                          .output = std::vector<float>(size_t(group) * head_dim),
+                          .maximum = std::vector<float>(group),
+                          .sum = std::vector<float>(group),
+                          .row = std::vector<float>(head_dim)});
+  cosines_.resize(rows * head_dim / 2), sines_.resize(rows * head_dim / 2);
+  residual_.resize(rows * hidden), normed_.resize(rows * hidden), branch_.resize(rows * hidden), hidden_.resize(rows * hidden);
+  if (description.mtp) pair_.resize(rows * hidden * 2);
+  q_.resize(size_t(plan.scratch.q)), attended_.resize(size_t(plan.scratch.attention));
+  k_.resize(size_t(plan.scratch.kv / 2)), v_.resize(size_t(plan.scratch.kv / 2));
+  inner_.resize(size_t(plan.scratch.ffn)), router_.resize(size_t(plan.scratch.router));
+  routed_.resize(size_t(plan.scratch.routes / 2)), routed_weights_.resize(size_t(plan.scratch.routes / 2));
+  logits_.resize(size_t(plan.scratch.logits));
+}
+
+void CpuDevice::begin(const Step& step, const KvSlots& slots) {
+  step_ = &step;
+  slots_ = &slots;
+  rows_ = int(step.rows.size());
+  const size_t half = frequencies_.size();
+  for (int r = 0; r < rows_; ++r)
+    for (size_t i = 0; i < half; ++i) {
+      // In double: at position 262,143 an f32 angle is off by up to 0.016 radians.
+      const double angle = step.rows[r].position * frequencies_[i];
+      cosines_[r * half + i] = float(std::cos(angle));
+      sines_[r * half + i] = float(std::sin(angle));
+    }
+}
+
+void CpuDevice::embed() {
+  for (int r = 0; r < rows_; ++r) read_row(weights_.embed, step_->rows[r].token, &residual_[size_t(r) * description_.hidden]);
+}
+
+// rms(x; g) = g * x / sqrt(mean(x^2) + epsilon)
+static void normalize(const float* from, const std::vector<float>& gain, float epsilon, float* to) {
+  const int n = int(gain.size());
+  const float scale = 1.0f / std::sqrt(dot(from, from, n) / float(n) + epsilon);
+  for (int i = 0; i < n; ++i) to[i] = from[i] * scale * gain[i];
+}
+
+void CpuDevice::normalize_rows(const std::vector<float>& gain, const float* from, float* to) {
+  pool_.run(rows_, [&](int r, int) {
+    const size_t at = size_t(r) * gain.size();
+    normalize(from + at, gain, description_.norm_epsilon, to + at);
+  });
+}
+
+const float* CpuDevice::branch_input(const std::vector<float>& norm) {
+  if (description_.is_post_norm) return residual_.data();
+  normalize_rows(norm, residual_.data(), normed_.data());
+  return normed_.data();
+}
+
+void CpuDevice::add_branch(const std::vector<float>& norm) {
+  if (description_.is_post_norm) normalize_rows(norm, branch_.data(), branch_.data());
+  const size_t n = size_t(rows_) * description_.hidden;
+  for (size_t i = 0; i < n; ++i) residual_[i] += branch_[i];
+}
+
+// Half-split pairs: dimension i turns with dimension i + head_dim / 2.
+void CpuDevice::rotate(float* head, int row) const {
+  const int half = int(frequencies_.size());
+  const float* cosine = &cosines_[size_t(row) * half];
+  const float* sine = &sines_[size_t(row) * half];
+  for (int i = 0; i < half; ++i) {
+    const float a = head[i], b = head[i + half];
+    head[i] = a * cosine[i] - b * sine[i];
+    head[i + half] = b * cosine[i] + a * sine[i];
+  }
+}
+
+void CpuDevice::attention_input(int layer) {
+  const LayerWeights& weights = weights_.layers[layer];
+  const int hidden = description_.hidden, head_dim = description_.head_dim;
+  const int q_width = description_.q_width(), kv_width = description_.kv_width();
+  const float* input = branch_input(weights.attention_norm);
+  multiply(pool_, weights.q, input, hidden, rows_, q_.data(), q_width);
+  multiply(pool_, weights.k, input, hidden, rows_, k_.data(), kv_width);
+  multiply(pool_, weights.v, input, hidden, rows_, v_.data(), kv_width);
+
+  const bool has_rope = description_.layer(layer).has_rope;
+  const auto finish_head = [&](float* head, const std::vector<float>& gain, int row) {
+    normalize(head, gain, description_.norm_epsilon, head);
+    if (has_rope) rotate(head, row);
+  };
+  pool_.run(rows_, [&](int r, int) {
+    for (int h = 0; h < description_.heads; ++h) finish_head(&q_[size_t(r) * q_width + h * head_dim], weights.q_norm, r);
+    for (int h = 0; h < description_.kv_heads; ++h) finish_head(&k_[size_t(r) * kv_width + h * head_dim], weights.k_norm, r);
+    const int64_t at = slots_->row(layer, step_->rows[r].slot, step_->rows[r].position) * kv_.row_bytes();
+    write_elements(&k_[size_t(r) * kv_width], kv_.type, kv_width, cache_[layer].keys.data() + at);
+    write_elements(&v_[size_t(r) * kv_width], kv_.type, kv_width, cache_[layer].values.data() + at);
+  });
+}
+
+void CpuDevice::attention_output(int layer) {
+  const LayerWeights& weights = weights_.layers[layer];
+  multiply(pool_, weights.o, attended_.data(), description_.q_width(), rows_, branch_.data(), description_.hidden);
+  add_branch(weights.attention_norm);
+}
+
+void CpuDevice::final_norm(bool is_mtp) {
+  normalize_rows(is_mtp ? weights_.mtp.norm : weights_.norm, residual_.data(), hidden_.data());
+}
+
+void CpuDevice::head() {
+  const int hidden = description_.hidden;
+  const int count = int(step_->logit_rows.size());
+  // The rows whose logits are wanted, side by side: multiply() wants an even stride.
+  for (int i = 0; i < count; ++i)
+    std::copy_n(&hidden_[size_t(step_->logit_rows[i]) * hidden], hidden, &normed_[size_t(i) * hidden]);
+  multiply(pool_, weights_.head, normed_.data(), hidden, count, logits_.data(), description_.vocab);
+}
+
+void CpuDevice::draft_input(std::span<const int> next_tokens) {
+  const int hidden = description_.hidden;
+  const float epsilon = description_.norm_epsilon;
+  for (int r = 0; r < rows_; ++r) {
+    float* pair = &pair_[size_t(r) * hidden * 2];
+    read_row(weights_.embed, next_tokens[r], pair);
+    normalize(pair, weights_.mtp.embedding_norm, epsilon, pair);
+    normalize(&hidden_[size_t(r) * hidden], weights_.mtp.hidden_norm, epsilon, pair + hidden);
+  }
+  multiply(pool_, weights_.mtp.fc, pair_.data(), 2 * hidden, rows_, residual_.data(), hidden);
+}
+
+std::span<const float> CpuDevice::logits(int logit_row) const {
+  return {&logits_[size_t(logit_row) * description_.vocab], size_t(description_.vocab)};
+}
+
+std::span<const int> CpuDevice::route_experts() const { return {routed_.data(), size_t(rows_) * description_.moe->top_k}; }
+
+std::span<const float> CpuDevice::route_weights() const {
+  return {routed_weights_.data(), size_t(rows_) * description_.moe->top_k};
+}
+
+}  // namespace kexa

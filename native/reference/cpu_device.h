@@ -1,0 +1,79 @@
+// The CPU device: every op written to be read, and the oracle of every GPU kernel.
+#pragma once
+
+#include "base/thread_pool.h"
+#include "model/weights.h"
+#include "plan/device.h"
+
+namespace kexa {
+
+class CpuDevice final : public Device {
+ public:
+  // Allocates what the plan says. `description` and `weights` must outlive the device.
+  CpuDevice(const ModelDescription& description, const Weights& weights, const Plan& plan);
+
+  void begin(const Step& step, const KvSlots& slots) override;
+  void embed() override;
+  void attention_input(int layer) override;
+  void attention(int layer) override;
+  void attention_output(int layer) override;
+  void dense_ffn(int layer) override;
+  void route(int layer) override;
+  void experts(int layer) override;
+  void final_norm(bool is_mtp) override;
+  void head() override;
+  void draft_input(std::span<const int> next_tokens) override;
+
+  std::span<const float> residual() const override { return {residual_.data(), size_t(rows_) * description_.hidden}; }
+  std::span<const float> hidden() const override { return {hidden_.data(), size_t(rows_) * description_.hidden}; }
+  std::span<const float> logits(int logit_row) const override;
+  std::span<const int> route_experts() const override;
+  std::span<const float> route_weights() const override;
+
+ private:
+  struct LayerCache {
+    LazyMemory keys, values;  // rows of kv_width elements
+  };
+  // What one thread needs while it attends.
+  struct Attending {
+    std::vector<float> scores;  // [query heads of a KV head, kKeyBlock]
+    std::vector<float> output;  // [query heads of a KV head, head_dim]
+    std::vector<float> maximum, sum;  // [query heads of a KV head]
+    std::vector<float> row;     // [head_dim]
+  };
+
+  void normalize_rows(const std::vector<float>& gain, const float* from, float* to);
+  void rotate(float* head, int row) const;
+  void attend(int layer, int row, int kv_head, Attending& attending);
+  void choose_experts(const std::vector<float>& bias, int row);
+  // What a sub-layer reads, and how its branch joins the residual: where pre-norm and post-norm models differ.
+  const float* branch_input(const std::vector<float>& norm);
+  void add_branch(const std::vector<float>& norm);
+
+  const ModelDescription& description_;
+  const Weights& weights_;
+  ThreadPool pool_;
+  KvLayout kv_;
+  std::vector<LayerCache> cache_;
+  std::vector<double> frequencies_;  // [head_dim / 2], radians a position
+  std::vector<Attending> attending_;
+
+  const Step* step_ = nullptr;
+  const KvSlots* slots_ = nullptr;
+  int rows_ = 0;
+  std::vector<float> cosines_, sines_;               // [rows, head_dim / 2]
+  std::vector<float> residual_, normed_, branch_, hidden_;  // [rows, hidden]
+  std::vector<float> pair_;                          // [rows, 2 * hidden], MTP's input
+  std::vector<float> q_, attended_;                  // [rows, heads * head_dim]
+  std::vector<float> k_, v_;                         // [rows, kv_heads * head_dim]
+  std::vector<float> inner_;                         // FFN activations
+  std::vector<float> router_;                        // [rows, experts]
+  std::vector<int> routed_;                          // [rows, top_k]
+  std::vector<float> routed_weights_;                // [rows, top_k]
+  std::vector<float> logits_;                        // [logit rows, vocab]
+};
+
+// Radians a position for each rotated pair: theta^(-2i / head_dim), scaled as Llama 3.1 does if asked.
+std::vector<double> rope_frequencies(const ModelDescription& description);
+
+}  // namespace kexa

@@ -1,0 +1,187 @@
+// Feed-forward layers on the CPU device: dense SwiGLU, the router, and the experts.
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "reference/cpu_device.h"
+#include "reference/matmul.h"
+
+namespace kexa {
+namespace {
+
+// silu(gate) * up. With a limit (K-EXAONE 2.0): gate capped from above, up clamped on both sides.
+float swiglu(float gate, float up, float limit) {
+  if (limit > 0) {
+    gate = std::min(gate, limit);
+    up = std::clamp(up, -limit, limit);
+  }
+  return gate / (1 + std::exp(-gate)) * up;
+}
+
+// Activation rows that share one set of FFN weights.
+struct Group {
+  const FfnWeights* weights;
+  std::vector<const float*> inputs;  // [hidden] each
+  std::vector<float*> inner;         // [width] each: where silu(gate) * up goes
+  std::vector<int> rows;             // of the step
+  std::vector<float> scales;         // on the group's output
+};
+
+// A run of outputs of one group, for one thread.
+struct Piece {
+  const Group* group;
+  int first, end;
+};
+
+void gate_and_up(const Piece& piece, float limit) {
+  const Group& group = *piece.group;
+  float gates[kPanelOutputs * kPanelRows], ups[kPanelOutputs * kPanelRows];
+  for (int first = piece.first; first < piece.end; first += kPanelOutputs) {
+    const int outputs = std::min(kPanelOutputs, piece.end - first);
+    for (int start = 0; start < int(group.inputs.size()); start += kPanelRows) {
+      const int rows = std::min(kPanelRows, int(group.inputs.size()) - start);
+      multiply_panel(group.weights->gate, first, outputs, &group.inputs[start], rows, gates);
+      multiply_panel(group.weights->up, first, outputs, &group.inputs[start], rows, ups);
+      for (int o = 0; o < outputs; ++o)
+        for (int r = 0; r < rows; ++r)
+          group.inner[start + r][first + o] = swiglu(gates[o * kPanelRows + r], ups[o * kPanelRows + r], limit);
+    }
+  }
+}
+
+void add_down(const Group& group, int first, int end, float* branch, int hidden) {
+  float out[kPanelOutputs * kPanelRows];
+  for (int at = first; at < end; at += kPanelOutputs) {
+    const int outputs = std::min(kPanelOutputs, end - at);
+    for (int start = 0; start < int(group.rows.size()); start += kPanelRows) {
+      const int rows = std::min(kPanelRows, int(group.rows.size()) - start);
+      multiply_panel(group.weights->down, at, outputs, const_cast<const float* const*>(&group.inner[start]), rows, out);
+      for (int r = 0; r < rows; ++r)
+        for (int o = 0; o < outputs; ++o)
+          branch[size_t(group.rows[start + r]) * hidden + at + o] += group.scales[start + r] * out[o * kPanelRows + r];
+    }
+  }
+}
+
+// branch[row] = sum over the groups the row is in, in the order of `groups`: the same for a row whoever travels with it.
+void run_groups(ThreadPool& pool, const std::vector<Group>& groups, float limit, float* branch, int rows, int hidden) {
+  std::vector<Piece> pieces;
+  for (const Group& group : groups) {
+    const int width = group.weights->gate.rows, per_task = outputs_per_task(2 * hidden);
+    for (int first = 0; first < width; first += per_task) pieces.push_back({&group, first, std::min(width, first + per_task)});
+  }
+  pool.run(int(pieces.size()), [&](int task, int) { gate_and_up(pieces[task], limit); });
+
+  int inner_width = 0;  // of a row, over all groups: what an output costs
+  for (const Group& group : groups) inner_width += group.weights->down.columns;
+  const int per_task = outputs_per_task(inner_width);
+  pool.run((hidden + per_task - 1) / per_task, [&](int task, int) {
+    const int first = task * per_task, end = std::min(hidden, first + per_task);
+    for (int r = 0; r < rows; ++r) std::fill(branch + size_t(r) * hidden + first, branch + size_t(r) * hidden + end, 0.0f);
+    for (const Group& group : groups) add_down(group, first, end, branch, hidden);
+  });
+}
+
+}  // namespace
+
+void CpuDevice::dense_ffn(int layer) {
+  const LayerWeights& weights = weights_.layers[layer];
+  const int hidden = description_.hidden, width = weights.dense.gate.rows;
+  const float* input = branch_input(weights.ffn_norm);
+  Group all{.weights = &weights.dense, .inputs = {}, .inner = {}, .rows = {}, .scales = {}};
+  for (int r = 0; r < rows_; ++r) {
+    all.inputs.push_back(input + size_t(r) * hidden);
+    all.inner.push_back(&inner_[size_t(r) * width]);
+    all.rows.push_back(r);
+    all.scales.push_back(1);
+  }
+  run_groups(pool_, {all}, description_.layer(layer).swiglu_limit, branch_.data(), rows_, hidden);
+  add_branch(weights.ffn_norm);
+}
+
+// The bias is added for choosing only; the weights are the scores themselves.
+void CpuDevice::choose_experts(const std::vector<float>& bias, int row) {
+  const MoeDescription& moe = *description_.moe;
+  float* scores = &router_[size_t(row) * moe.experts];
+  std::vector<float> biased(moe.experts);
+  for (int e = 0; e < moe.experts; ++e) {
+    scores[e] = 1 / (1 + std::exp(-scores[e]));
+    biased[e] = scores[e] + bias[e];
+  }
+
+  // Only the groups with the largest sums of their two best biased scores may be chosen from.
+  if (moe.kept_groups < moe.groups) {
+    const int size = moe.experts / moe.groups;
+    std::vector<float> best_two(moe.groups);
+    for (int g = 0; g < moe.groups; ++g) {
+      std::vector<float> group(biased.begin() + g * size, biased.begin() + (g + 1) * size);
+      std::partial_sort(group.begin(), group.begin() + std::min(2, size), group.end(), std::greater<>());
+      best_two[g] = group[0] + (size > 1 ? group[1] : 0);
+    }
+    std::vector<int> order(moe.groups);
+    std::iota(order.begin(), order.end(), 0);
+    std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return best_two[a] > best_two[b]; });
+    for (int i = moe.kept_groups; i < moe.groups; ++i)
+      std::fill_n(biased.begin() + order[i] * size, size, -INFINITY);
+  }
+
+  // Among equals the lowest id wins.
+  std::vector<int> order(moe.experts);
+  std::iota(order.begin(), order.end(), 0);
+  std::partial_sort(order.begin(), order.begin() + moe.top_k, order.end(),
+                    [&](int a, int b) { return biased[a] != biased[b] ? biased[a] > biased[b] : a < b; });
+  float sum = 0;
+  for (int i = 0; i < moe.top_k; ++i) sum += scores[order[i]];
+  const float factor = moe.is_normalized ? moe.scale / (sum + 1e-20f) : moe.scale;
+  for (int i = 0; i < moe.top_k; ++i) {
+    routed_[size_t(row) * moe.top_k + i] = order[i];
+    routed_weights_[size_t(row) * moe.top_k + i] = scores[order[i]] * factor;
+  }
+}
+
+void CpuDevice::route(int layer) {
+  const LayerWeights& weights = weights_.layers[layer];
+  const float* input = branch_input(weights.ffn_norm);
+  multiply(pool_, weights.router, input, description_.hidden, rows_, router_.data(), description_.moe->experts);
+  pool_.run(rows_, [&](int r, int) { choose_experts(weights.router_bias, r); });
+}
+
+void CpuDevice::experts(int layer) {
+  const LayerWeights& weights = weights_.layers[layer];
+  const MoeDescription& moe = *description_.moe;
+  const LayerDescription& switches = description_.layer(layer);
+  const int hidden = description_.hidden, width = switches.ffn_width, shared_width = moe.shared_experts * width;
+  const size_t row_width = size_t(moe.top_k) * width + shared_width;
+  // route() left the normed rows there; a post-norm model reads the residual itself.
+  const float* input = description_.is_post_norm ? residual_.data() : normed_.data();
+
+  // Rows are gathered by expert, so that each expert's weights are read once a step.
+  std::vector<Group> by_expert(moe.experts);
+  for (int r = 0; r < rows_; ++r)
+    for (int i = 0; i < moe.top_k; ++i) {
+      const size_t at = size_t(r) * moe.top_k + i;
+      Group& group = by_expert[routed_[at]];
+      group.weights = &weights.experts[routed_[at]];
+      group.inputs.push_back(input + size_t(r) * hidden);
+      group.inner.push_back(&inner_[r * row_width + size_t(i) * width]);
+      group.rows.push_back(r);
+      group.scales.push_back(routed_weights_[at]);
+    }
+  std::vector<Group> groups;
+  for (Group& group : by_expert)
+    if (!group.rows.empty()) groups.push_back(std::move(group));
+  if (shared_width) {
+    Group shared{.weights = &weights.shared, .inputs = {}, .inner = {}, .rows = {}, .scales = {}};
+    for (int r = 0; r < rows_; ++r) {
+      shared.inputs.push_back(input + size_t(r) * hidden);
+      shared.inner.push_back(&inner_[r * row_width + size_t(moe.top_k) * width]);
+      shared.rows.push_back(r);
+      shared.scales.push_back(1);
+    }
+    groups.push_back(std::move(shared));
+  }
+  run_groups(pool_, groups, switches.swiglu_limit, branch_.data(), rows_, hidden);
+  add_branch(weights.ffn_norm);
+}
+
+}  // namespace kexa

@@ -1,0 +1,116 @@
+#include "reference/matmul.h"
+
+#include <algorithm>
+
+namespace kexa {
+namespace {
+
+// Columns converted to f32 at a time: four rows of them fit the first-level cache beside the activations.
+constexpr int kColumns = 512;
+
+KEXA_INLINE void convert(const std::byte* from, Type type, int n, float* out) {
+  int i = 0;
+  F32x16 lanes;
+  if (type == Type::kBf16) {
+    const auto* halves = reinterpret_cast<const uint16_t*>(from);
+    for (; i + kLanes <= n; i += kLanes) load_bf16(lanes, halves + i), store(out + i, lanes);
+    for (uint16_t bits; i < n; ++i) std::memcpy(&bits, from + i * 2, 2), out[i] = bf16_to_f32(bits);
+  } else if (type == Type::kF16) {
+    const auto* halves = reinterpret_cast<const uint16_t*>(from);
+    for (; i + kLanes <= n; i += kLanes) load_f16(lanes, halves + i), store(out + i, lanes);
+    for (uint16_t bits; i < n; ++i) std::memcpy(&bits, from + i * 2, 2), out[i] = f16_to_f32(bits);
+  } else {
+    std::memcpy(out, from, size_t(n) * sizeof(float));
+  }
+}
+
+KEXA_INLINE void load_tail(F32x16& lanes, const float* from, int n) {
+  lanes = F32x16{};
+  std::memcpy(&lanes, from, size_t(n) * sizeof(float));
+}
+
+}  // namespace
+
+KEXA_HOT void multiply_panel(const Matrix& weight, int first, int outputs, const float* const* x, int rows, float* out) {
+  // A short panel repeats its first row: one code path, hence one order of sums.
+  const std::byte* source[kPanelOutputs];
+  for (int o = 0; o < kPanelOutputs; ++o) source[o] = weight.row(first + (o < outputs ? o : 0));
+
+  float converted[kPanelOutputs][kColumns];
+  F32x16 sums[kPanelRows][kPanelOutputs];
+  for (int r = 0; r < rows; ++r)
+    for (int o = 0; o < kPanelOutputs; ++o) sums[r][o] = F32x16{};
+
+  for (int start = 0; start < weight.columns; start += kColumns) {
+    const int n = std::min(kColumns, weight.columns - start);
+    const int whole = n / kLanes * kLanes;
+    for (int o = 0; o < kPanelOutputs; ++o) convert(source[o] + start * element_bytes(weight.type), weight.type, n, converted[o]);
+    for (int r = 0; r < rows; ++r) {
+      const float* activations = x[r] + start;
+      F32x16 s0 = sums[r][0], s1 = sums[r][1], s2 = sums[r][2], s3 = sums[r][3], a, w0, w1, w2, w3;
+      for (int k = 0; k < whole; k += kLanes) {
+        load(a, activations + k);
+        load(w0, converted[0] + k), load(w1, converted[1] + k), load(w2, converted[2] + k), load(w3, converted[3] + k);
+        s0 += a * w0, s1 += a * w1, s2 += a * w2, s3 += a * w3;
+      }
+      if (whole < n) {
+        load_tail(a, activations + whole, n - whole);
+        load_tail(w0, converted[0] + whole, n - whole), load_tail(w1, converted[1] + whole, n - whole);
+        load_tail(w2, converted[2] + whole, n - whole), load_tail(w3, converted[3] + whole, n - whole);
+        s0 += a * w0, s1 += a * w1, s2 += a * w2, s3 += a * w3;
+      }
+      sums[r][0] = s0, sums[r][1] = s1, sums[r][2] = s2, sums[r][3] = s3;
+    }
+  }
+  for (int o = 0; o < outputs; ++o)
+    for (int r = 0; r < rows; ++r) out[o * kPanelRows + r] = sum_lanes(sums[r][o]);
+}
+
+int outputs_per_task(int columns) {
+  constexpr int kWeightsPerTask = 65536;
+  return std::clamp(kWeightsPerTask / std::max(1, columns), kPanelOutputs, 128) / kPanelOutputs * kPanelOutputs;
+}
+
+void multiply(ThreadPool& pool, const Matrix& weight, const float* x, int64_t x_stride, int rows, float* y, int64_t y_stride) {
+  const int per_task = outputs_per_task(weight.columns);
+  pool.run((weight.rows + per_task - 1) / per_task, [&](int task, int) {
+    const int end = std::min(weight.rows, (task + 1) * per_task);
+    float out[kPanelOutputs * kPanelRows];
+    const float* row_of[kPanelRows];
+    for (int first = task * per_task; first < end; first += kPanelOutputs) {
+      const int outputs = std::min(kPanelOutputs, end - first);
+      for (int start = 0; start < rows; start += kPanelRows) {
+        const int count = std::min(kPanelRows, rows - start);
+        for (int r = 0; r < count; ++r) row_of[r] = x + (start + r) * x_stride;
+        multiply_panel(weight, first, outputs, row_of, count, out);
+        for (int r = 0; r < count; ++r)
+          for (int o = 0; o < outputs; ++o) y[(start + r) * y_stride + first + o] = out[o * kPanelRows + r];
+      }
+    }
+  });
+}
+
+KEXA_HOT float dot(const float* a, const float* b, int n) {
+  F32x16 sum{}, x, y;
+  int i = 0;
+  for (; i + kLanes <= n; i += kLanes) load(x, a + i), load(y, b + i), sum += x * y;
+  if (i < n) load_tail(x, a + i, n - i), load_tail(y, b + i, n - i), sum += x * y;
+  return sum_lanes(sum);
+}
+
+KEXA_HOT void read_elements(const std::byte* from, Type type, int n, float* out) { convert(from, type, n, out); }
+
+void read_row(const Matrix& matrix, int row, float* out) { read_elements(matrix.row(row), matrix.type, matrix.columns, out); }
+
+void write_elements(const float* from, Type type, int n, std::byte* out) {
+  if (type == Type::kF32) {
+    std::memcpy(out, from, size_t(n) * sizeof(float));
+    return;
+  }
+  for (int i = 0; i < n; ++i) {
+    const uint16_t bits = type == Type::kBf16 ? f32_to_bf16(from[i]) : f32_to_f16(from[i]);
+    std::memcpy(out + i * 2, &bits, 2);
+  }
+}
+
+}  // namespace kexa

@@ -1,0 +1,34 @@
+// Matrix products of the CPU device.
+#pragma once
+
+#include "base/thread_pool.h"
+#include "model/weights.h"
+
+namespace kexa {
+
+// Weight rows and activation rows that one panel multiplies.
+constexpr int kPanelOutputs = 4;
+constexpr int kPanelRows = 16;
+
+// out[o * kPanelRows + r] = weight row (first + o) . x[r], for `outputs` <= kPanelOutputs and `rows` <= kPanelRows.
+// Each product is summed in f32 in an order that depends on the row's length alone, so it is the same to the last bit
+// whatever else the panel holds.
+void multiply_panel(const Matrix& weight, int first, int outputs, const float* const* x, int rows, float* out);
+
+// y[r][o] = weight row o . x[r]; strides in floats.
+void multiply(ThreadPool& pool, const Matrix& weight, const float* x, int64_t x_stride, int rows, float* y, int64_t y_stride);
+
+// Outputs a task should cover so that handing it out costs little beside it; a multiple of kPanelOutputs.
+int outputs_per_task(int columns);
+
+// a . b over n floats, in the order multiply_panel uses.
+float dot(const float* a, const float* b, int n);
+
+// One row of a matrix as floats.
+void read_row(const Matrix& matrix, int row, float* out);
+
+// n stored elements as floats, and back.
+void read_elements(const std::byte* from, Type type, int n, float* out);
+void write_elements(const float* from, Type type, int n, std::byte* out);
+
+}  // namespace kexa

@@ -1,0 +1,88 @@
+// Makes a checkout ready to run: dependencies installed, addon and TypeScript built. Each part is done again only when
+// what it is made from has changed. Everything is said on stderr: stdout belongs to whoever runs afterwards.
+import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+export const root = dirname(dirname(fileURLToPath(import.meta.url)));
+
+const parts = [
+  {
+    name: 'dependencies',
+    from: ['package.json', 'package-lock.json'],
+    makes: 'node_modules/typescript/package.json',
+    stamp: 'node_modules/.kexa-stamp',
+    // No dependency needs its install script: none may download or build anything.
+    command: ['npm', 'ci', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'],
+  },
+  {
+    name: 'native addon',
+    from: ['native', 'CMakeLists.txt', 'package-lock.json'],
+    makes: 'build/Release/kexa.node',
+    stamp: 'build/.kexa-stamp',
+    command: ['node', 'node_modules/cmake-js/bin/cmake-js', 'compile', '--log-level', 'error'],
+  },
+  {
+    name: 'TypeScript',
+    from: ['lib', 'tsconfig.json', 'package-lock.json'],
+    makes: 'dist/index.js',
+    stamp: 'dist/.kexa-stamp',
+    command: ['node', 'node_modules/typescript/bin/tsc', '-p', '.'],
+  },
+];
+
+/** Does whatever is missing or out of date; ends the process with its exit code if one step fails. */
+export function setUp() {
+  const [major, minor] = process.versions.node.split('.').map(Number);
+  if (major < 20 || (major === 20 && minor < 19)) fail(`kexa needs Node 20.19 or newer, found ${process.version}`);
+  for (const part of parts) {
+    const wanted = fingerprint(part.from);
+    const stamp = join(root, part.stamp);
+    if (existsSync(join(root, part.makes)) && existsSync(stamp) && readFileSync(stamp, 'utf8') === wanted) continue;
+    const start = performance.now();
+    process.stderr.write(`kexa: ${part.name} ...\n`);
+    const [command, ...args] = part.command;
+    const result = spawnSync(command === 'node' ? process.execPath : command, args, {
+      cwd: root,
+      encoding: 'utf8',
+      env: { ...process.env, npm_config_loglevel: 'error' },
+      maxBuffer: 2 ** 28,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    if (result.status !== 0) {
+      process.stderr.write(`${result.stdout ?? ''}${result.stderr ?? ''}`);
+      fail(`${part.name}: "${part.command.join(' ')}" failed${result.error ? `: ${result.error.message}` : ''}`);
+    }
+    mkdirSync(dirname(stamp), { recursive: true });
+    writeFileSync(stamp, wanted);
+    process.stderr.write(`kexa: ${part.name} ready in ${((performance.now() - start) / 1000).toFixed(1)} s\n`);
+  }
+}
+
+function fail(message) {
+  process.stderr.write(`kexa: ${message}\n`);
+  process.exit(1);
+}
+
+/** Node's version counts: an addon's build folder holds paths of the Node it was configured with. */
+function fingerprint(sources) {
+  const hash = createHash('sha256').update(`${process.version} ${process.platform} ${process.arch}\n`);
+  for (const file of sources.flatMap((source) => filesUnder(source)).sort()) {
+    hash.update(`${file}\n`).update(readFileSync(join(root, file)));
+  }
+  return hash.digest('hex');
+}
+
+function filesUnder(path) {
+  if (!existsSync(join(root, path))) return [];
+  if (!path.includes('.')) {
+    return readdirSync(join(root, path), { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile())
+      .map((entry) => join(entry.parentPath, entry.name).slice(root.length + 1));
+  }
+  return [path];
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) setUp();

@@ -1,0 +1,106 @@
+// `npm test`: sets up, then runs every check and every test file, and ends with "N passed, N failed, N skipped".
+// `npm test -- 20 cli` runs only the test files whose names contain one of the words, and no checks.
+import { spawn } from 'node:child_process';
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { root, setUp } from './setup.mjs';
+
+const fileLimitMs = 300_000;
+const words = process.argv.slice(2);
+setUp();
+
+const node = process.execPath;
+const checks = [
+  {
+    name: 'style (biome)',
+    command: [node, 'node_modules/@biomejs/biome/bin/biome', 'check', '--error-on-warnings', '.'],
+  },
+  { name: 'types of the tests (tsc)', command: [node, 'node_modules/typescript/bin/tsc', '-p', 'test'] },
+  {
+    name: 'types of the public interface (tsd)',
+    command: [node, 'node_modules/tsd/dist/cli.js', '--files', 'test/types/index.test-d.ts'],
+  },
+  { name: 'layers and file sizes', command: [node, 'tools/check-layers.mjs'] },
+];
+const files = readdirSync(join(root, 'test'))
+  .filter((file) => file.endsWith('.test.ts') && (words.length === 0 || words.some((word) => file.includes(word))))
+  .sort();
+
+const total = { passed: 0, failed: 0, skipped: 0 };
+if (words.length === 0) {
+  for (const { name, command } of checks) {
+    const { status, output } = await run(command);
+    report(
+      name,
+      { passed: status === 0 ? 1 : 0, failed: status === 0 ? 0 : 1, skipped: 0 },
+      status === 0 ? '' : output,
+    );
+  }
+}
+for (const file of files) {
+  const start = performance.now();
+  const { status, output } = await run([node, '--import', 'tsx', 'node_modules/tape/bin/tape', join('test', file)]);
+  const count = countTap(output);
+  // A file that crashes, hangs or holds no test has failed, whatever it printed before.
+  if (count.failed === 0 && (status !== 0 || count.passed + count.skipped === 0)) count.failed = 1;
+  report(`${file} (${((performance.now() - start) / 1000).toFixed(1)} s)`, count, count.failed ? output : '');
+}
+if (total.passed === 0) total.failed ||= 1;
+console.log(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
+process.exit(total.failed ? 1 : 0);
+
+function report(name, count, output) {
+  if (output) console.log(failuresOf(output));
+  console.log(
+    `${count.failed ? 'FAILED' : 'passed'}  ${name}: ${count.passed} passed, ${count.failed} failed, ${count.skipped} skipped`,
+  );
+  for (const key of Object.keys(total)) total[key] += count[key];
+}
+
+function countTap(output) {
+  const count = { passed: 0, failed: 0, skipped: 0 };
+  for (const line of output.split('\n')) {
+    if (/^ok .*# SKIP/i.test(line) || /^# SKIP /.test(line)) count.skipped++;
+    else if (/^ok /.test(line)) count.passed++;
+    else if (/^not ok /.test(line)) count.failed++;
+  }
+  return count;
+}
+
+/** The failing assertions with their titles and details; all of it, if it is not TAP. */
+function failuresOf(output) {
+  const lines = output.split('\n');
+  if (!lines.some((line) => line.startsWith('not ok '))) return lines.slice(-80).join('\n');
+  let keeping = false;
+  return lines
+    .filter((line) => {
+      if (line.startsWith('not ok ')) keeping = true;
+      else if (line.startsWith('ok ') || line.startsWith('# ')) keeping = false;
+      return keeping || line.startsWith('# ');
+    })
+    .slice(0, 400)
+    .join('\n');
+}
+
+function run([command, ...args]) {
+  return new Promise((resolve) => {
+    const child = spawn(command, args, {
+      cwd: root,
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, NO_COLOR: '1' },
+    });
+    let output = '';
+    for (const stream of [child.stdout, child.stderr])
+      stream.setEncoding('utf8').on('data', (text) => {
+        output += text;
+      });
+    const timer = setTimeout(() => {
+      output += `\nnot ok ran for more than ${fileLimitMs / 1000} s\n`;
+      child.kill('SIGKILL');
+    }, fileLimitMs);
+    child.on('close', (status) => {
+      clearTimeout(timer);
+      resolve({ status, output });
+    });
+  });
+}

@@ -29,6 +29,36 @@ KEXA_INLINE void load_tail(F32x16& lanes, const float* from, int n) {
   std::memcpy(&lanes, from, size_t(n) * sizeof(float));
 }
 
+// Where a panel's weights come from: 16 of row o, from column k of the block on.
+struct Converted {
+  const float (*rows)[kColumns];
+  KEXA_INLINE void operator()(F32x16& lanes, int o, int k) const { load(lanes, rows[o] + k); }
+};
+struct InBf16 {
+  const std::byte* rows[kPanelOutputs];
+  KEXA_INLINE void operator()(F32x16& lanes, int o, int k) const { load_bf16(lanes, reinterpret_cast<const uint16_t*>(rows[o]) + k); }
+};
+struct InF16 {
+  const std::byte* rows[kPanelOutputs];
+  KEXA_INLINE void operator()(F32x16& lanes, int o, int k) const { load_f16(lanes, reinterpret_cast<const uint16_t*>(rows[o]) + k); }
+};
+struct InF32 {
+  const std::byte* rows[kPanelOutputs];
+  KEXA_INLINE void operator()(F32x16& lanes, int o, int k) const { load(lanes, reinterpret_cast<const float*>(rows[o]) + k); }
+};
+
+// sums[o] += x * weights, n a multiple of kLanes. The same products in the same order, wherever the weights come from.
+template <typename LoadWeights>
+KEXA_INLINE void add_products(F32x16 (&sums)[kPanelOutputs], const float* x, int n, const LoadWeights& load_weights) {
+  F32x16 s0 = sums[0], s1 = sums[1], s2 = sums[2], s3 = sums[3], a, w0, w1, w2, w3;
+  for (int k = 0; k < n; k += kLanes) {
+    load(a, x + k);
+    load_weights(w0, 0, k), load_weights(w1, 1, k), load_weights(w2, 2, k), load_weights(w3, 3, k);
+    s0 += a * w0, s1 += a * w1, s2 += a * w2, s3 += a * w3;
+  }
+  sums[0] = s0, sums[1] = s1, sums[2] = s2, sums[3] = s3;
+}
+
 }  // namespace
 
 KEXA_HOT void multiply_panel(const Matrix& weight, int first, int outputs, const float* const* x, int rows, float* out) {
@@ -44,22 +74,22 @@ KEXA_HOT void multiply_panel(const Matrix& weight, int first, int outputs, const
   for (int start = 0; start < weight.columns; start += kColumns) {
     const int n = std::min(kColumns, weight.columns - start);
     const int whole = n / kLanes * kLanes;
-    for (int o = 0; o < kPanelOutputs; ++o) convert(source[o] + start * element_bytes(weight.type), weight.type, n, converted[o]);
+    const int64_t offset = start * element_bytes(weight.type);
+    if (rows == 1 && whole == n) {
+      // One row reads each weight once: storing it converted in between would cost more than the product.
+      const std::byte* in[kPanelOutputs] = {source[0] + offset, source[1] + offset, source[2] + offset, source[3] + offset};
+      if (weight.type == Type::kBf16) add_products(sums[0], x[0] + start, n, InBf16{{in[0], in[1], in[2], in[3]}});
+      if (weight.type == Type::kF16) add_products(sums[0], x[0] + start, n, InF16{{in[0], in[1], in[2], in[3]}});
+      if (weight.type == Type::kF32) add_products(sums[0], x[0] + start, n, InF32{{in[0], in[1], in[2], in[3]}});
+      continue;
+    }
+    for (int o = 0; o < kPanelOutputs; ++o) convert(source[o] + offset, weight.type, n, converted[o]);
     for (int r = 0; r < rows; ++r) {
-      const float* activations = x[r] + start;
-      F32x16 s0 = sums[r][0], s1 = sums[r][1], s2 = sums[r][2], s3 = sums[r][3], a, w0, w1, w2, w3;
-      for (int k = 0; k < whole; k += kLanes) {
-        load(a, activations + k);
-        load(w0, converted[0] + k), load(w1, converted[1] + k), load(w2, converted[2] + k), load(w3, converted[3] + k);
-        s0 += a * w0, s1 += a * w1, s2 += a * w2, s3 += a * w3;
-      }
-      if (whole < n) {
-        load_tail(a, activations + whole, n - whole);
-        load_tail(w0, converted[0] + whole, n - whole), load_tail(w1, converted[1] + whole, n - whole);
-        load_tail(w2, converted[2] + whole, n - whole), load_tail(w3, converted[3] + whole, n - whole);
-        s0 += a * w0, s1 += a * w1, s2 += a * w2, s3 += a * w3;
-      }
-      sums[r][0] = s0, sums[r][1] = s1, sums[r][2] = s2, sums[r][3] = s3;
+      add_products(sums[r], x[r] + start, whole, Converted{converted});
+      if (whole == n) continue;
+      F32x16 a, w;
+      load_tail(a, x[r] + start + whole, n - whole);
+      for (int o = 0; o < kPanelOutputs; ++o) load_tail(w, converted[o] + whole, n - whole), sums[r][o] += a * w;
     }
   }
   for (int o = 0; o < outputs; ++o)

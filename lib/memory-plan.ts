@@ -45,7 +45,9 @@ export function planMemory(
   description: ModelDescription | ModelShape,
   options: Pick<LoadOptions, 'contextSize' | 'prefillChunk' | 'threads' | 'cacheType' | 'weights'> = {},
 ): MemoryReport {
-  return native().plan(withTensors(description), checkPlanOptions(options, description.maxPositions));
+  const plan = native().plan(withTensors(description), checkPlanOptions(options, description.maxPositions));
+  // Without files nothing can be read in place.
+  return 'tensors' in description ? plan : { ...plan, weights: { ...plan.weights, mapped: 0 } };
 }
 
 function withTensors(description: ModelDescription | ModelShape): ModelDescription {

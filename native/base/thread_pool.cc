@@ -6,6 +6,7 @@ namespace {
 // A step is a few hundred short loops: sleeping between them would cost more than they do. After this many looks
 // (some tens of microseconds) a waiting thread sleeps, so that an idle engine uses no processor.
 constexpr int kSpins = 4000;
+constexpr uint32_t kClosed = 0xffffffffu;
 
 inline void pause_briefly() {
 #if defined(__x86_64__)
@@ -37,8 +38,18 @@ ThreadPool::~ThreadPool() {
   for (auto& worker : workers_) worker.join();
 }
 
-void ThreadPool::drain(int thread) {
-  for (int index; (index = next_.fetch_add(1, std::memory_order_relaxed)) < tasks_;) (*task_)(index, thread);
+void ThreadPool::drain(uint32_t round, int thread) {
+  while (true) {
+    uint64_t next = next_.load(std::memory_order_acquire);
+    const auto* task = task_.load(std::memory_order_relaxed);
+    const int tasks = tasks_.load(std::memory_order_relaxed);
+    const uint32_t index = uint32_t(next);
+    if (uint32_t(next >> 32) != round || index >= uint32_t(tasks)) return;
+    // If it succeeds, the round was not over, so the function and the count are this round's.
+    if (!next_.compare_exchange_weak(next, next + 1, std::memory_order_acq_rel)) continue;
+    (*task)(int(index), thread);
+    if (done_.fetch_add(1, std::memory_order_acq_rel) + 1 == tasks) done_.notify_all();
+  }
 }
 
 void ThreadPool::run(int tasks, const std::function<void(int, int)>& task) {
@@ -47,14 +58,17 @@ void ThreadPool::run(int tasks, const std::function<void(int, int)>& task) {
     for (int i = 0; i < tasks; ++i) task(i, 0);
     return;
   }
-  task_ = &task;
-  tasks_ = tasks;
-  next_.store(0, std::memory_order_relaxed);
-  busy_.store(int(workers_.size()), std::memory_order_relaxed);
-  round_.fetch_add(1, std::memory_order_release);
+  const uint32_t round = round_.load(std::memory_order_relaxed) + 1;
+  // Closed while the function and the count change, then opened.
+  next_.store(uint64_t{round} << 32 | kClosed, std::memory_order_seq_cst);
+  task_.store(&task, std::memory_order_relaxed);
+  tasks_.store(tasks, std::memory_order_relaxed);
+  done_.store(0, std::memory_order_relaxed);
+  next_.store(uint64_t{round} << 32, std::memory_order_seq_cst);
+  round_.store(round, std::memory_order_release);
   round_.notify_all();
-  drain(0);
-  for (int busy; (busy = busy_.load(std::memory_order_acquire)) != 0;) wait_until_not(busy_, busy);
+  drain(round, 0);
+  for (int done; (done = done_.load(std::memory_order_acquire)) != tasks;) wait_until_not(done_, done);
 }
 
 void ThreadPool::work(int thread) {
@@ -63,8 +77,7 @@ void ThreadPool::work(int thread) {
     wait_until_not(round_, seen);
     seen = round_.load(std::memory_order_acquire);
     if (stopping_) return;
-    drain(thread);
-    if (busy_.fetch_sub(1, std::memory_order_acq_rel) == 1) busy_.notify_all();
+    drain(seen, thread);
   }
 }
 

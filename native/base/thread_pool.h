@@ -9,8 +9,9 @@
 
 namespace kexa {
 
-// Tasks are handed out one by one from a counter, so a thread that the machine takes away for a while delays only the
-// task it holds. The caller works too. Results must not depend on which thread runs a task.
+// Tasks are handed out one by one from a counter, and the caller works too. It waits for tasks, not for threads: one
+// that the machine has given no time yet, or takes away for a while, delays at most the task it holds. Results must not
+// depend on which thread runs a task.
 class ThreadPool {
  public:
   // `threads` counts the caller; 1 starts none.
@@ -27,14 +28,16 @@ class ThreadPool {
 
  private:
   void work(int thread);
-  void drain(int thread);
+  void drain(uint32_t round, int thread);
 
   std::vector<std::thread> workers_;
-  const std::function<void(int, int)>* task_ = nullptr;
-  int tasks_ = 0;
-  std::atomic<int> next_{0};
-  std::atomic<int> busy_{0};
   std::atomic<uint32_t> round_{0};
+  // The round in the upper half, the next task in the lower: taking a task fails once its round is over, so a thread
+  // that comes late cannot take one of the next round's with this round's function in hand.
+  std::atomic<uint64_t> next_{0};
+  std::atomic<const std::function<void(int, int)>*> task_{nullptr};
+  std::atomic<int> tasks_{0};
+  std::atomic<int> done_{0};
   std::atomic<bool> stopping_{false};
 };
 

@@ -1,0 +1,144 @@
+import { resolve } from 'node:path';
+import type { Command } from 'commander';
+import { KexaError } from '../../errors.js';
+import type { Model } from '../../model.js';
+import type { Session } from '../../session.js';
+import type { GenerateOptions } from '../../types.js';
+import { type ChatState, helpText, isChatCommand, runChatCommand } from '../chat-commands.js';
+import { Conversation } from '../conversation.js';
+import { errorText, exitCodes, exitWith } from '../exit.js';
+import { countText } from '../figures.js';
+import { Interrupt } from '../interrupt.js';
+import { LineReader } from '../line-reader.js';
+import { loadModelShown } from '../model-loading.js';
+import {
+  add,
+  addAnswerOptions,
+  addLoadOptions,
+  addSamplingOptions,
+  defined,
+  type GenerateFlags,
+  type LoadFlags,
+  requireModel,
+  toGenerateOptions,
+} from '../options.js';
+import { writeNote } from '../output.js';
+import { isContextFull, ReplyWriter, readGeneration } from '../reply-writer.js';
+import { timingsText } from '../timings.js';
+import { readTurn } from '../turn.js';
+
+interface ChatFlags extends LoadFlags, GenerateFlags {
+  system?: string;
+  hideThinking?: boolean;
+  timings?: boolean;
+}
+
+const about = `
+In the chat:
+${helpText()}
+Lines are kept for the up and down keys while the chat lasts; with KEXA_HISTORY=FILE they are kept in that file.
+In a pipe each line is one turn, no prompt is shown, and stdout holds only the answers, each with a newline:
+  printf 'Hello\\nHow do I insert a table?\\n' | kexa chat -m models/tiny`;
+
+/** `kexa chat`: a conversation. */
+export function addChat(program: Command): void {
+  const command = program
+    .command('chat')
+    .summary('talk with a model')
+    .usage('-m DIR [options]')
+    .description('Talks with a model, turn by turn. What was said is computed once and kept.')
+    .addHelpText('after', about);
+  add(command, 'Answer:', '--system <text>', 'system message to begin with', { env: 'KEXA_SYSTEM' });
+  addAnswerOptions(command);
+  add(command, 'Answer:', '--timings', 'follow each answer with its tokens and seconds, on stderr');
+  addSamplingOptions(command);
+  addLoadOptions(command);
+  command.action(exitWith(chat));
+}
+
+async function chat(flags: ChatFlags): Promise<number> {
+  const folder = requireModel(flags);
+  const model = await load(folder, flags);
+  const historyFile = process.env.KEXA_HISTORY;
+  const reader = new LineReader(historyFile ? resolve(historyFile) : undefined);
+  try {
+    if (reader.isInteractive) {
+      writeNote(
+        `${folder}: ${countText(model.config.parameters)} parameters, ${model.device.name}. /help helps, Ctrl-D leaves.\n`,
+      );
+    }
+    const state: ChatState = {
+      conversation: new Conversation(flags.system ?? null),
+      thinking: flags.think,
+      showsThinking: !flags.hideThinking,
+      showsTimings: flags.timings === true,
+    };
+    return await converse(reader, model, state, toGenerateOptions(flags));
+  } finally {
+    reader.close();
+    await model.close();
+  }
+}
+
+async function load(folder: string, flags: ChatFlags) {
+  using interrupt = new Interrupt();
+  return await loadModelShown(folder, flags, interrupt);
+}
+
+/** Turn after turn, until the user leaves. Gives the exit code. */
+async function converse(reader: LineReader, model: Model, state: ChatState, options: GenerateOptions): Promise<number> {
+  const session = model.createSession();
+  for (let turn = await readTurn(reader); turn !== null; turn = await readTurn(reader)) {
+    try {
+      const question = isChatCommand(turn) ? runCommand(turn, state) : turn.replace(/^\/\//, '/');
+      if (question === null) return exitCodes.ok;
+      if (question === undefined) continue;
+      const exitCode = await answer(model, session, question, state, options);
+      // Whoever typed Ctrl-C wants the answer to end; a script that is sent a signal is to end itself.
+      if (exitCode === exitCodes.terminated || (exitCode !== null && !reader.isInteractive)) return exitCode;
+    } catch (error) {
+      if (!(error instanceof KexaError) || !reader.isInteractive) throw error;
+      writeNote(`${errorText(error)}\n`);
+      if (error.code === 'KEXA_CONTEXT_FULL') writeNote('/clear or /undo makes room.\n');
+    }
+  }
+  return exitCodes.ok;
+}
+
+/** What to ask after a command: nothing is undefined, and null is to leave. */
+function runCommand(line: string, state: ChatState): string | null | undefined {
+  const after = runChatCommand(line, state);
+  if (after === 'leave') return null;
+  return after === 'go on' ? undefined : after.ask;
+}
+
+/** Asks, writes the answer and keeps both. Gives the exit code of a signal that came meanwhile, else null. */
+async function answer(
+  model: Model,
+  session: Session,
+  question: string,
+  { conversation, thinking, showsThinking, showsTimings }: ChatState,
+  options: GenerateOptions,
+): Promise<number | null> {
+  using interrupt = new Interrupt();
+  const writer = new ReplyWriter({ showsThinking });
+  conversation.ask(question);
+  try {
+    const generation = session.generate(conversation.messages, { ...options, ...defined({ thinking }) });
+    const result = await readGeneration(generation, interrupt, (piece) => writer.write(piece));
+    await writer.end(result);
+    if (result.text === '' && result.finishReason === 'aborted') {
+      conversation.undo();
+      writeNote('(stopped before the answer began; the question is taken back)\n');
+    } else {
+      conversation.answer(result.text, result.reasoning);
+    }
+    if (isContextFull(model, result)) writeNote('(the context is full; /clear or /undo makes room)\n');
+    if (showsTimings) writeNote(timingsText(result));
+    return interrupt.exitCode;
+  } catch (error) {
+    conversation.undo();
+    await writer.breakOff();
+    throw error;
+  }
+}

@@ -1,0 +1,145 @@
+import { execFile } from 'node:child_process';
+import { createRequire } from 'node:module';
+import { availableParallelism, cpus, freemem, release, totalmem, type } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import type { Command } from 'commander';
+import type { DeviceInfo } from '../../types.js';
+import type { DawnAdapter } from '../dawn-probe.js';
+import { exitCodes, exitWith } from '../exit.js';
+import { bytesText, groupedText } from '../figures.js';
+import { add } from '../options.js';
+import { table, writeAnswer, writeJson } from '../output.js';
+
+interface DoctorReport {
+  /** Whether kexa can run models here. */
+  ok: boolean;
+  kexa: string;
+  node: { version: string; path: string; napi: string };
+  os: { type: string; release: string; platform: string; arch: string };
+  cpu: { model: string; cores: number; usableCores: number };
+  /** Bytes. `limit` is the container's, null when there is none. */
+  memory: { total: number; free: number; limit: number | null };
+  native: { path: string; loads: true } | { loads: false; error: string };
+  devices: DeviceInfo[];
+  dawn: { version: string; adapters: DawnAdapter[]; error: string | null };
+}
+
+const probeLimitMs = 10_000;
+
+const about = `
+Dawn is asked in a process of its own, for at most ${probeLimitMs / 1000} seconds, so that a driver's crash is only reported. Exit code 0
+means that kexa can run models here, 1 that it cannot. Put the output into bug reports.`;
+
+/** `kexa doctor`: what this machine has. */
+export function addDoctor(program: Command): void {
+  const command = program
+    .command('doctor')
+    .summary('show what kexa finds on this machine')
+    .description('Shows Node, the machine, the native addon, the devices, and the GPUs that Dawn sees.')
+    .addHelpText('after', about);
+  add(command, 'Output:', '--json', 'print one JSON object');
+  command.action(exitWith(doctor));
+}
+
+async function doctor(flags: { json?: boolean }): Promise<number> {
+  const report = await examine();
+  if (flags.json) await writeJson(report);
+  else await writeAnswer(toText(report));
+  return report.ok ? exitCodes.ok : exitCodes.failure;
+}
+
+async function examine(): Promise<DoctorReport> {
+  const { listDevices } = await import('../../devices.js');
+  const [devices, dawn, native] = await Promise.all([listDevices(), askDawn(), askNative()]);
+  const total = totalmem();
+  const limit = process.constrainedMemory();
+  return {
+    ok: native.loads && devices.some(({ usable }) => usable),
+    kexa: versionOf('../../../package.json'),
+    node: { version: process.version, path: process.execPath, napi: process.versions.napi ?? '' },
+    os: { type: type(), release: release(), platform: process.platform, arch: process.arch },
+    cpu: { model: cpus()[0]?.model.trim() ?? '', cores: cpus().length, usableCores: availableParallelism() },
+    memory: { total, free: freemem(), limit: limit !== undefined && limit > 0 && limit < total ? limit : null },
+    native,
+    devices,
+    dawn,
+  };
+}
+
+async function askNative(): Promise<DoctorReport['native']> {
+  const { nativePath } = await import('../../native.js');
+  try {
+    return { loads: true, path: nativePath() };
+  } catch (error) {
+    return { loads: false, error: (error as Error).message };
+  }
+}
+
+function askDawn(): Promise<DoctorReport['dawn']> {
+  const probe = fileURLToPath(new URL('../dawn-probe.js', import.meta.url));
+  const version = versionOf('webgpu/package.json');
+  const options = { timeout: probeLimitMs, killSignal: 'SIGKILL' } as const;
+  return new Promise((resolve) => {
+    execFile(process.execPath, [probe], options, (failure, stdout, stderr) => {
+      const said = firstLine(stderr);
+      if (failure === null) {
+        const adapters = JSON.parse(stdout) as DawnAdapter[];
+        // Dawn warns about every backend it misses, which explains an empty list and is noise beside a full one.
+        resolve({ version, adapters, error: adapters.length === 0 ? said || 'no adapter' : null });
+        return;
+      }
+      const reason = failure.killed
+        ? `no answer within ${probeLimitMs / 1000} s`
+        : failure.signal
+          ? `crashed (${failure.signal})`
+          : `ended with code ${failure.code}`;
+      resolve({ version, adapters: [], error: said === '' ? reason : `${reason}: ${said}` });
+    });
+  });
+}
+
+function firstLine(stderr: string): string {
+  const line = stderr.split('\n').find((text) => /\S/.test(text)) ?? '';
+  return line.trim().replace(/^Warning: /, '');
+}
+
+function versionOf(file: string): string {
+  try {
+    return (createRequire(import.meta.url)(file) as { version: string }).version;
+  } catch {
+    return 'not installed';
+  }
+}
+
+function toText({ ok, kexa, node, os, cpu, memory, native, devices, dawn }: DoctorReport): string {
+  const rows = [
+    ['kexa', kexa],
+    ['Node', `${node.version}, Node-API ${node.napi}, ${node.path}`],
+    ['system', `${os.type} ${os.release}, ${os.arch}`],
+    ['CPU', `${cpu.model || 'unknown'}, ${cpu.cores} cores, ${cpu.usableCores} usable`],
+    ['memory', `${bytesText(memory.total)}, ${bytesText(memory.free)} free${limitText(memory.limit)}`],
+    ['native addon', native.loads ? native.path : `does not load: ${native.error}`],
+    ...devices.map(({ name, description, usable }) => [
+      'device',
+      `${name}: ${description}${usable ? '' : ' (not usable)'}`,
+    ]),
+    ['Dawn', `npm webgpu ${dawn.version}; ${dawn.error ?? `${dawn.adapters.length} found`}`],
+    ...dawn.adapters.flatMap(adapterRows),
+  ];
+  return `${table(rows)}\n${ok ? 'kexa can run models here.' : 'kexa cannot run models here.'}\n`;
+}
+
+function limitText(limit: number | null): string {
+  return limit === null ? '' : `, this process may use ${bytesText(limit)}`;
+}
+
+function adapterRows(adapter: DawnAdapter): string[][] {
+  const { vendor, architecture, device, description, isFallback, features, limits } = adapter;
+  const name = [description || device || 'unnamed', vendor, architecture].filter((word) => word !== '').join(', ');
+  const offered = Object.entries(features).map(([feature, has]) => `${feature} ${has ? 'yes' : 'no'}`);
+  return [
+    ['adapter', `${name}${isFallback ? ' (software)' : ''}`],
+    ['', offered.join(', ')],
+    ...Object.entries(limits).map(([limit, value]) => ['', `${limit} ${groupedText(value)}`]),
+  ];
+}

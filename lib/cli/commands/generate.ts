@@ -1,0 +1,167 @@
+import type { Command } from 'commander';
+import type { Model } from '../../model.js';
+import type { GenerateOptions, GenerationResult, Message, Prompt, TokenLogprob } from '../../types.js';
+import { exitWith } from '../exit.js';
+import { type PromptOptions, parseIds, readPrompt } from '../input.js';
+import { Interrupt } from '../interrupt.js';
+import { loadModelShown } from '../model-loading.js';
+import { integer } from '../numbers.js';
+import {
+  add,
+  addAnswerOptions,
+  addLoadOptions,
+  addSamplingOptions,
+  type GenerateFlags,
+  type LoadFlags,
+  requireModel,
+  toGenerateOptions,
+} from '../options.js';
+import { table, writeAnswer, writeJson, writeNote } from '../output.js';
+import { isContextFull, ReplyWriter, readGeneration } from '../reply-writer.js';
+import { timingsText } from '../timings.js';
+import { TokenSpelling } from '../token-spelling.js';
+
+interface GenerateCommandFlags extends LoadFlags, GenerateFlags, PromptOptions {
+  system?: string;
+  raw?: boolean;
+  ids?: boolean;
+  hideThinking?: boolean;
+  logprobs?: number;
+  listDevices?: boolean;
+  timings?: boolean;
+  json?: boolean;
+}
+
+const examples = `
+Examples:
+  kexa generate -m models/tiny -p "How do I insert a table?"
+  kexa generate -m models/tiny --raw --temp 0 -n 32 -p "In the beginning God created"
+  kexa generate -m models/tiny < question.txt > answer.txt
+  kexa generate -m models/tiny -p "Hello" --json | jq -r .text
+
+stdout holds the answer and a final newline; everything else goes to stderr. Ctrl-C stops the answer and keeps what
+was written (exit code 130); a second Ctrl-C quits at once.`;
+
+/** `kexa generate`: one prompt, one answer. */
+export function addGenerate(program: Command): void {
+  const command = program
+    .command('generate')
+    .summary('answer one prompt')
+    .usage('-m DIR -p TEXT [options]')
+    .description("Answers one prompt, through the model's chat template unless --raw is given.")
+    .addHelpText('after', examples);
+  const prompt = 'Prompt:';
+  add(command, prompt, '-p, --prompt <text>', 'the prompt; - reads standard input, as does leaving it out in a pipe');
+  add(command, prompt, '-f, --file <file>', 'read the prompt from a file');
+  add(command, prompt, '--system <text>', 'system message to put before it', { env: 'KEXA_SYSTEM' });
+  add(command, prompt, '--raw', 'no chat template: continue the text as it is');
+  add(command, prompt, '--ids', 'the prompt is token ids, to be used as they are, and so is the answer');
+  addAnswerOptions(command);
+  const output = 'Output:';
+  add(command, output, '--logprobs <n>', 'also the log-probability of each token and of the n best in its place', {
+    parse: integer(0, 20),
+  });
+  add(command, output, '--timings', 'report tokens and seconds on stderr');
+  add(command, output, '--json', 'print one JSON object with everything, when the answer is complete');
+  addSamplingOptions(command);
+  addLoadOptions(command);
+  add(command, 'Model and device:', '--list-devices', 'list the devices there are, and end');
+  command.action(exitWith(generate));
+}
+
+async function generate(flags: GenerateCommandFlags): Promise<number> {
+  if (flags.listDevices) return await listDevices();
+  const folder = requireModel(flags);
+  const text = await readPrompt(flags);
+  const prompt = flags.ids ? parseIds(text) : toPrompt(text, flags);
+
+  using interrupt = new Interrupt();
+  const model = await loadModelShown(folder, flags, interrupt);
+  try {
+    const options: GenerateOptions = {
+      ...toGenerateOptions(flags),
+      ...(flags.raw && { raw: true }),
+      ...(flags.logprobs !== undefined && { logprobs: flags.logprobs }),
+    };
+    const result = await answer(model, prompt, options, flags, interrupt);
+    report(model, result, flags);
+    return interrupt.exitCode ?? 0;
+  } finally {
+    await model.close();
+  }
+}
+
+function toPrompt(text: string, { system, raw }: GenerateCommandFlags): Prompt {
+  if (raw || system === undefined) return text;
+  const messages: Message[] = [
+    { role: 'system', content: system },
+    { role: 'user', content: text },
+  ];
+  return messages;
+}
+
+async function answer(
+  model: Model,
+  prompt: Prompt,
+  options: GenerateOptions,
+  flags: GenerateCommandFlags,
+  interrupt: Interrupt,
+): Promise<GenerationResult> {
+  const generation = model.generate(prompt, options);
+  if (flags.json) {
+    const result = await readGeneration(generation, interrupt, async () => {});
+    await writeJson(result);
+    return result;
+  }
+  if (flags.ids) {
+    let separator = '';
+    const result = await readGeneration(generation, interrupt, async ({ ids }) => {
+      if (ids.length === 0) return;
+      await writeAnswer(separator + ids.join(' '));
+      separator = ' ';
+    });
+    await writeAnswer('\n');
+    return result;
+  }
+  const writer = new ReplyWriter({ showsThinking: !flags.hideThinking });
+  try {
+    const result = await readGeneration(generation, interrupt, (piece) => writer.write(piece));
+    await writer.end(result);
+    return result;
+  } catch (error) {
+    await writer.breakOff();
+    throw error;
+  }
+}
+
+/** What the answer itself does not say. */
+function report(model: Model, result: GenerationResult, flags: GenerateCommandFlags): void {
+  if (flags.logprobs !== undefined && !flags.json) writeNote(logprobsTable(model, result.logprobs ?? []));
+  for (const { name, rawArguments } of flags.json ? [] : result.toolCalls) {
+    writeNote(`kexa: the model called ${name}(${rawArguments}); this command runs no tools\n`);
+  }
+  if (isContextFull(model, result)) {
+    writeNote(`kexa: the context of ${model.contextSize} tokens is full; -c gives more, where the model allows\n`);
+  }
+  if (flags.timings) writeNote(timingsText(result));
+}
+
+function logprobsTable(model: Model, logprobs: readonly TokenLogprob[]): string {
+  const spelling = TokenSpelling.of(model);
+  const cell = ({ id, logprob }: { id: number; logprob: number }) => `${spelling.show(id) || id} ${logprob.toFixed(3)}`;
+  return table(
+    [['id', 'chosen', 'best'], ...logprobs.map((token) => [String(token.id), cell(token), ...token.top.map(cell)])],
+    [0],
+  );
+}
+
+async function listDevices(): Promise<number> {
+  const { listDevices } = await import('../../index.js');
+  const devices = await listDevices();
+  await writeAnswer(
+    table(
+      devices.map(({ name, kind, description, usable }) => [name, kind, description + (usable ? '' : ' (not usable)')]),
+    ),
+  );
+  return 0;
+}

@@ -1,0 +1,265 @@
+import { readdir } from 'node:fs/promises';
+import { basename } from 'node:path';
+import type { Command } from 'commander';
+import type { TensorEntry } from '../../description.js';
+import { KexaError } from '../../errors.js';
+import type { MemoryReport, ModelConfig } from '../../types.js';
+import { exitWith, UsageError } from '../exit.js';
+import { bytesText, countText, groupedText } from '../figures.js';
+import {
+  add,
+  addModelOptions,
+  addPlanOptions,
+  defined,
+  type LoadFlags,
+  nameFlag,
+  requireModel,
+  toLoadOptions,
+} from '../options.js';
+import { table, writeAnswer, writeJson } from '../output.js';
+import { patternText } from '../pattern.js';
+
+interface InspectFlags extends LoadFlags {
+  tensors?: boolean;
+  memory?: boolean;
+  json?: boolean;
+}
+
+/** What the weights' headers tell. */
+interface Weights {
+  files: string[];
+  bytes: number;
+  /** By type, as stored. */
+  types: { type: string; tensors: number; bytes: number }[];
+  tensors: TensorEntry[];
+}
+
+interface Inspection {
+  folder: string;
+  config: ModelConfig;
+  /** Null for a folder with a config only. */
+  weights: Weights | null;
+  /** Or why there is none. */
+  memory: MemoryReport | string;
+  contextSize: number;
+}
+
+const examples = `
+Examples:
+  kexa inspect models/tiny
+  kexa inspect models/K-EXAONE-236B-A23B --memory -c 128K
+  kexa inspect models/tiny --tensors | grep router
+
+Reads headers only, never weights. A folder with nothing but a config.json will do; its weights are then counted as
+bf16. Tensors go by kexa's own names; stacked experts are listed one by one.`;
+
+/** `kexa inspect`: what a model is, and what it would take. */
+export function addInspect(program: Command): void {
+  const command = program
+    .command('inspect')
+    .summary('show what a model is and what memory it takes')
+    .usage('DIR [options]')
+    .description("Shows a model's configuration, parameters, tensors and memory plan, without loading it.")
+    .argument('[dir]', 'folder of the model; the same as -m')
+    .addHelpText('after', examples);
+  const output = 'Output:';
+  add(command, output, '--tensors', 'list every tensor');
+  add(command, output, '--memory', 'show the memory plan in detail');
+  add(command, output, '--json', 'print one JSON object: folder, config, weights, memory');
+  addModelOptions(command);
+  addPlanOptions(command);
+  command.action(exitWith(inspect));
+}
+
+async function inspect(dir: string | undefined, flags: InspectFlags, command: Command): Promise<number> {
+  if (dir !== undefined && flags.model !== undefined && command.getOptionValueSource('model') === 'cli') {
+    throw new UsageError(`name one model: found ${dir} and -m ${flags.model}`);
+  }
+  const model = await read(dir ?? requireModel(flags), flags);
+  if (flags.json) await writeJson(toJson(model, flags));
+  else await writeAnswer(toText(model, flags));
+  return 0;
+}
+
+async function read(path: string, flags: InspectFlags): Promise<Inspection> {
+  const { openModelFolder, readConfigOnly } = await import('../../files/model-folder.js');
+  const { planMemory } = await import('../../memory-plan.js');
+  const { contextSize: wanted, prefillChunk, cacheType, weights: weightType } = toLoadOptions(flags);
+  const bare = await readConfigOnly(path);
+  const model = (await hasWeights(bare.folder)) ? await openModelFolder(bare.folder) : null;
+  const { config } = model ?? bare;
+  let memory: MemoryReport | string;
+  try {
+    const options = defined({ contextSize: wanted, prefillChunk, cacheType, weights: weightType });
+    memory = planMemory(model?.description ?? bare.shape, options);
+  } catch (error) {
+    // The plan is the core's; all else can be told without it.
+    if (!(error instanceof KexaError) || error.code !== 'KEXA_NO_BINARY') throw nameFlag(error);
+    memory = error.message;
+  }
+  return {
+    folder: bare.folder,
+    config,
+    weights: model && summary(model.description.tensors, model.description.files),
+    memory,
+    contextSize: wanted ?? Math.min(config.maxPositions, 32768),
+  };
+}
+
+async function hasWeights(folder: string): Promise<boolean> {
+  return (await readdir(folder)).some((name) => /\.safetensors(\.index\.json)?$/.test(name));
+}
+
+function summary(tensors: TensorEntry[], paths: readonly string[]): Weights {
+  const types = new Map<string, { type: string; tensors: number; bytes: number }>();
+  let total = 0;
+  for (const { type, bytes } of tensors) {
+    const sum = types.get(type) ?? { type, tensors: 0, bytes: 0 };
+    types.set(type, { type, tensors: sum.tensors + 1, bytes: sum.bytes + bytes });
+    total += bytes;
+  }
+  const files = paths.map((path) => basename(path));
+  return { files, bytes: total, types: [...types.values()].sort((a, b) => b.bytes - a.bytes), tensors };
+}
+
+function toJson({ folder, config, weights, memory, contextSize }: Inspection, flags: InspectFlags) {
+  const { files, bytes, types, tensors } = weights ?? { files: [], bytes: 0, types: [], tensors: [] };
+  return {
+    folder,
+    config,
+    weights: weights && { files, bytes, types, ...(flags.tensors && { tensors }) },
+    memory: typeof memory === 'string' ? null : { contextSize, ...memory },
+  };
+}
+
+function toText(model: Inspection, flags: InspectFlags): string {
+  const { config, weights, folder } = model;
+  const parts = [
+    `${folder}\n`,
+    table([...configRows(config), ...weightRows(weights), ...memoryRows(model)].map((row) => ['', ...row])),
+  ];
+  if (flags.memory && typeof model.memory !== 'string')
+    parts.push(`\n${memoryDetail(model.memory, model.contextSize)}`);
+  if (flags.tensors) parts.push(`\n${weights === null ? 'no weights, so no tensors\n' : tensorTable(weights)}`);
+  return parts.join('');
+}
+
+function configRows(config: ModelConfig): string[][] {
+  const { layers, moe, mtp, ropeScaling, generationDefaults } = config;
+  const limits = layers.map(({ swigluLimit }) => (swigluLimit === 0 ? 'none' : String(swigluLimit)));
+  const rows = [
+    ['type', config.modelType],
+    ['parameters', parametersText(config)],
+    ['layers', `${layers.length}: ${patternText(layers.map(({ window }) => windowText(window)))}`],
+    ['RoPE', `${ropeText(config)}, theta ${groupedText(config.ropeTheta)}`],
+    ['FFN', patternText(layers.map(({ ffn, ffnWidth }) => (ffn === 'dense' ? `dense ${ffnWidth}` : 'MoE')))],
+  ];
+  if (ropeScaling !== null) rows[3]![1] += `, llama3 scaling by ${ropeScaling.factor}`;
+  if (moe !== null) {
+    const width = layers.find(({ ffn }) => ffn === 'moe')!.ffnWidth;
+    const groups = moe.groups > 1 ? `; ${moe.keptGroups} of ${moe.groups} groups kept` : '';
+    rows.push([
+      'experts',
+      `${moe.experts} of width ${width}, ${moe.topK} chosen, ${moe.sharedExperts} shared; scale ${moe.scale}${groups}`,
+    ]);
+  }
+  if (limits.some((limit) => limit !== 'none')) rows.push(['SwiGLU clamp', patternText(limits)]);
+  rows.push(
+    ['attention', `${config.heads} query heads on ${config.kvHeads} KV heads of ${config.headDim}`],
+    [
+      'hidden',
+      `${groupedText(config.hiddenSize)}, norm ${config.normPlacement === 'pre' ? 'before' : 'after'} each part`,
+    ],
+    [
+      'vocabulary',
+      `${groupedText(config.vocabSize)}, head ${config.tiedHead ? 'tied to the embedding' : 'of its own'}`,
+    ],
+    [
+      'MTP',
+      mtp === null
+        ? 'none'
+        : `1 layer, ${mtp.window === 0 ? 'global' : `window ${mtp.window}`}, ${mtp.ffn} ${mtp.ffnWidth}`,
+    ],
+    ['context', `${groupedText(config.maxPositions)} tokens at most`],
+    ['token ids', `begin ${config.bosTokenId ?? 'none'}, end ${config.eosTokenIds.join(' ') || 'none'}`],
+    [
+      'sampling',
+      Object.entries(generationDefaults)
+        .map((pair) => pair.join(' '))
+        .join(', ') || 'no defaults given',
+    ],
+  );
+  return rows;
+}
+
+function parametersText({ parameters, activeParameters, mtpParameters }: ModelConfig): string {
+  const parts = [
+    `${countText(parameters)} (${groupedText(parameters)})`,
+    `${countText(activeParameters)} active a token`,
+  ];
+  if (mtpParameters > 0) parts.push(`${countText(mtpParameters)} in the MTP block`);
+  return parts.join(', ');
+}
+
+function ropeText({ layers }: ModelConfig): string {
+  if (layers.every(({ rope }) => rope)) return 'on every layer';
+  const isBySliding = layers.every(({ rope, window }) => rope === window > 0);
+  return isBySliding ? 'on the sliding layers' : patternText(layers.map(({ rope }) => (rope ? 'yes' : 'no')));
+}
+
+function windowText(window: number): string {
+  return window === 0 ? 'global' : String(window);
+}
+
+function weightRows(weights: Weights | null): string[][] {
+  if (weights === null) return [['weights', 'none here: only the config was read']];
+  const { files, bytes, types, tensors } = weights;
+  const where = `${files.length} ${files.length === 1 ? 'file' : 'files'}`;
+  const byType = types.map(
+    ({ type, tensors: count, bytes: size }) => `${groupedText(count)} ${type}, ${bytesText(size)}`,
+  );
+  return [
+    ['weights', `${groupedText(tensors.length)} tensors in ${where}, ${bytesText(bytes)}`],
+    ...byType.map((text) => ['', text]),
+  ];
+}
+
+function memoryRows({ memory, contextSize }: Inspection): string[][] {
+  if (typeof memory === 'string') return [['memory', `no plan: ${memory.split('\n')[0]}`]];
+  const { total, weights, cache, scratch } = memory;
+  const parts = [
+    `weights ${bytesText(weights.total)}`,
+    `cache ${bytesText(cache.total)}`,
+    `scratch ${bytesText(scratch)}`,
+  ];
+  return [['memory', `${bytesText(total)} at a context of ${groupedText(contextSize)}: ${parts.join(', ')}`]];
+}
+
+function memoryDetail({ weights, cache, scratch, total }: MemoryReport, contextSize: number): string {
+  const rows: [string, number, string][] = [
+    [
+      'weights',
+      weights.total,
+      weights.mapped > 0 ? `${bytesText(weights.mapped)} of it read in place, from the file` : '',
+    ],
+    ['cache, global layers', cache.global, 'pages, as a sequence grows'],
+    ['cache, sliding layers', cache.sliding, 'rings of window + batch - 1 rows'],
+    ['cache, MTP layer', cache.mtp, ''],
+    ['scratch', scratch, 'working buffers of one step'],
+    ['total', total, ''],
+  ];
+  const cells = rows.map(([name, bytes, note]) => [name, groupedText(bytes), bytesText(bytes), note]);
+  const perToken = `${groupedText(cache.bytesPerToken)} bytes of cache for each token`;
+  return `memory in bytes, for one sequence of ${groupedText(contextSize)} tokens; ${perToken}\n${table(cells, [1, 2])}`;
+}
+
+function tensorTable({ tensors, files }: Weights): string {
+  const rows = tensors.map(({ name, type, shape, bytes, file, offset }) => [
+    name,
+    type,
+    `[${shape.join(', ')}]`,
+    groupedText(bytes),
+    `${files[file]} at ${groupedText(offset)}`,
+  ]);
+  return table([['name', 'type', 'shape', 'bytes', 'where'], ...rows], [3]);
+}

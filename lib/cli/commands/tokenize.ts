@@ -1,0 +1,97 @@
+import type { Command } from 'commander';
+import type { Tokenizer } from '../../text/tokenizer.js';
+import { exitWith, UsageError } from '../exit.js';
+import { type PromptOptions, parseIds, readPrompt, readStandardInput } from '../input.js';
+import { add, addModelOptions, defined, type ModelFlags, requireModel } from '../options.js';
+import { table, writeAnswer, writeJson } from '../output.js';
+import { TokenSpelling } from '../token-spelling.js';
+
+interface TokenizeFlags extends ModelFlags, PromptOptions {
+  system?: string;
+  template?: boolean;
+  think?: boolean;
+  decode?: string;
+  ids?: boolean;
+  json?: boolean;
+}
+
+const examples = `
+Examples:
+  kexa tokenize -m models/tiny -p "In the beginning"
+  kexa tokenize -m models/tiny --decode "1 2 3"
+  kexa tokenize -m models/tiny -p "Hello" --template --ids | kexa generate -m models/tiny --ids
+
+Needs tokenizer.json only. Nothing is added to the text, and special tokens written in it become those tokens.`;
+
+/** `kexa tokenize`: text to token ids, and back. */
+export function addTokenize(program: Command): void {
+  const command = program
+    .command('tokenize')
+    .summary('turn text into token ids, or back')
+    .usage('-m DIR -p TEXT [options]')
+    .description('Turns text into token ids, or ids into text.')
+    .addHelpText('after', examples);
+  const text = 'Text:';
+  add(command, text, '-p, --prompt <text>', 'the text; - reads standard input, as does leaving it out in a pipe');
+  add(command, text, '-f, --file <file>', 'read the text from a file');
+  add(command, text, '--template', 'put the text through the chat template first, as generate does');
+  add(command, text, '--system <text>', 'with --template: system message to put before it', { env: 'KEXA_SYSTEM' });
+  add(command, text, '--think', 'with --template: let the model think first');
+  add(command, text, '--no-think', 'with --template: let it answer at once');
+  add(command, text, '--decode <ids>', 'the other way: print the text of ids parted by spaces or commas; - reads them');
+  const output = 'Output:';
+  add(command, output, '--ids', 'print the ids only, on one line');
+  add(command, output, '--json', 'print { text, ids, tokens }; tokens as the vocabulary spells them');
+  addModelOptions(command);
+  command.action(exitWith(tokenize));
+}
+
+async function tokenize(flags: TokenizeFlags): Promise<number> {
+  const folder = requireModel(flags);
+  if (flags.decode !== undefined && (flags.prompt ?? flags.file) !== undefined) {
+    throw new UsageError('--decode takes its ids from its own value; -p and -f have no place beside it');
+  }
+  const given =
+    flags.decode === undefined
+      ? { text: await readPrompt(flags) }
+      : { ids: parseIds(flags.decode === '-' ? await readStandardInput() : flags.decode) };
+  const { Tokenizer } = await import('../../text/tokenizer.js');
+  const tokenizer = await Tokenizer.open(folder);
+  try {
+    if ('ids' in given) await writeText(tokenizer, given.ids, flags);
+    else await writeTokens(tokenizer, flags.template ? rendered(tokenizer, given.text, flags) : given.text, flags);
+    return 0;
+  } finally {
+    tokenizer.close();
+  }
+}
+
+function rendered(tokenizer: Tokenizer, text: string, { system, think }: TokenizeFlags): string {
+  const user = { role: 'user' as const, content: text };
+  const messages = system === undefined ? [user] : [{ role: 'system' as const, content: system }, user];
+  return tokenizer.applyChatTemplate(messages, defined({ thinking: think }));
+}
+
+async function writeTokens(tokenizer: Tokenizer, text: string, flags: TokenizeFlags): Promise<void> {
+  const ids = await tokenizer.encodeAsync(text);
+  if (flags.json) return await writeJson(described(tokenizer, text, ids));
+  if (flags.ids) return await writeAnswer(`${ids.join(' ')}\n`);
+  const spelling = new TokenSpelling(tokenizer);
+  const count = `${ids.length} ${ids.length === 1 ? 'token' : 'tokens'}\n`;
+  await writeAnswer(
+    table(
+      ids.map((id) => [String(id), spelling.show(id)]),
+      [0],
+    ) + count,
+  );
+}
+
+async function writeText(tokenizer: Tokenizer, ids: number[], flags: TokenizeFlags): Promise<void> {
+  const text = tokenizer.decode(ids);
+  if (flags.json) await writeJson(described(tokenizer, text, ids));
+  else await writeAnswer(`${text}\n`);
+}
+
+function described(tokenizer: Tokenizer, text: string, ids: number[]) {
+  return { text, ids, tokens: ids.map((id) => tokenizer.idToToken(id)) };
+}

@@ -1,0 +1,40 @@
+/** How the command ends: exit codes, and the errors that decide them. */
+import { KexaError } from '../errors.js';
+
+export const exitCodes = { ok: 0, failure: 1, usage: 2, interrupted: 130, terminated: 143 } as const;
+
+/** The command was called wrongly: exit code 2, and a pointer to the help. */
+export class UsageError extends Error {
+  override readonly name = 'UsageError';
+}
+
+/** A signal stopped the work: its exit code, and no message, since whoever sent it knows. */
+export class Interruption extends Error {
+  override readonly name = 'Interruption';
+
+  constructor(readonly exitCode: number) {
+    super('interrupted');
+  }
+}
+
+/** What an error is reported as on stderr, without a final newline. `KEXA_DEBUG` adds the stack. */
+export function errorText(error: unknown): string {
+  const message = error instanceof Error ? error.message : String(error);
+  const isExpected = error instanceof KexaError || error instanceof UsageError;
+  // A fault of kexa's own says what kind it is; without, a bare "x is not a function" would tell nothing.
+  const text = `kexa: ${isExpected || !(error instanceof Error) ? message : `${error.name}: ${message}`}`;
+  if (!process.env.KEXA_DEBUG) return text;
+  const stacks: string[] = [];
+  for (let cause: unknown = error; cause instanceof Error; cause = cause.cause)
+    stacks.push(cause.stack ?? cause.message);
+  return stacks.length === 0 ? text : `kexa: ${stacks.join('\ncaused by: ')}`;
+}
+
+/** An action of a command, from a function that gives the exit code. */
+export function exitWith<Arguments extends unknown[]>(
+  run: (...values: Arguments) => Promise<number>,
+): (...values: Arguments) => Promise<void> {
+  return async (...values) => {
+    process.exitCode = await run(...values);
+  };
+}

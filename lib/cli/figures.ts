@@ -1,0 +1,37 @@
+/** Numbers as people read them. */
+
+/** `1536` is `1.5 KiB`. */
+export function bytesText(bytes: number): string {
+  const units = ['bytes', 'KiB', 'MiB', 'GiB', 'TiB'];
+  let unit = 0;
+  for (; bytes >= 1024 && unit < units.length - 1; unit++) bytes /= 1024;
+  return unit === 0 ? `${bytes} bytes` : `${significant(bytes)} ${units[unit]}`;
+}
+
+/** `236567127168` is `237B`. */
+export function countText(count: number): string {
+  for (const [size, unit] of [
+    [1e12, 'T'],
+    [1e9, 'B'],
+    [1e6, 'M'],
+    [1e3, 'k'],
+  ] as const) {
+    if (count >= size) return `${significant(count / size)}${unit}`;
+  }
+  return String(count);
+}
+
+/** `153600` is `153,600`. */
+export function groupedText(count: number): string {
+  return count.toLocaleString('en-US');
+}
+
+/** `1234.5` milliseconds are `1.23 s`. */
+export function durationText(milliseconds: number): string {
+  return milliseconds < 1000 ? `${significant(milliseconds)} ms` : `${significant(milliseconds / 1000)} s`;
+}
+
+/** Three digits, or all before the point. */
+function significant(value: number): string {
+  return value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toFixed(2);
+}

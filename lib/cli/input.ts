@@ -1,0 +1,68 @@
+/** Where a prompt comes from: an option, a file, standard input. */
+import { readFile } from 'node:fs/promises';
+import { KexaError } from '../errors.js';
+import { UsageError } from './exit.js';
+
+export interface PromptOptions {
+  /** The text itself; `-` is standard input. */
+  prompt?: string;
+  /** A file's name; `-` is standard input. */
+  file?: string;
+}
+
+/**
+ * The prompt's text. Without `-p` and `-f` it is what is piped in. One newline at the very end of a file or of
+ * standard input is not part of it, since editors and `echo` put it there.
+ *
+ * @throws UsageError when there is none
+ */
+export async function readPrompt({ prompt, file }: PromptOptions): Promise<string> {
+  if (prompt !== undefined && file !== undefined) throw new UsageError('give either -p, --prompt or -f, --file');
+  if (prompt !== undefined && prompt !== '-') return prompt;
+  if (file !== undefined && file !== '-') return await readText(file);
+  const isAsked = prompt === '-' || file === '-';
+  if (!isAsked && process.stdin.isTTY) {
+    throw new UsageError('no prompt: give one with -p TEXT or -f FILE, or pipe it in');
+  }
+  const text = await readStandardInput();
+  if (!isAsked && text === '') throw new UsageError('no prompt: standard input is empty, and there is no -p or -f');
+  return text;
+}
+
+/** All of standard input, without one final newline. */
+export async function readStandardInput(): Promise<string> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of process.stdin) chunks.push(chunk as Buffer);
+  return toText('standard input', Buffer.concat(chunks));
+}
+
+async function readText(file: string): Promise<string> {
+  const bytes = await readFile(file).catch((cause: NodeJS.ErrnoException) => {
+    const isMissing = cause.code === 'ENOENT';
+    const reason = isMissing ? 'no such file' : cause.code === 'EISDIR' ? 'is a folder' : cause.message;
+    throw new KexaError(isMissing ? 'KEXA_NOT_FOUND' : 'KEXA_BAD_FILE', `${file}: ${reason}`, { cause });
+  });
+  return toText(file, bytes);
+}
+
+function toText(name: string, bytes: Uint8Array): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes).replace(/\r?\n$/, '');
+  } catch (cause) {
+    throw new KexaError('KEXA_BAD_FILE', `${name}: wanted UTF-8 text, found other bytes`, { cause });
+  }
+}
+
+/** Token ids written as numbers parted by spaces, commas or newlines; brackets around them do no harm. */
+export function parseIds(text: string): number[] {
+  const words = text
+    .trim()
+    .replace(/^\[|\]$/g, '')
+    .split(/[\s,]+/)
+    .filter((word) => word !== '');
+  return words.map((word) => {
+    const id = Number(word);
+    if (/^\d+$/.test(word) && id <= 0xffffffff) return id;
+    throw new UsageError(`wanted token ids, numbers parted by spaces or commas, found ${JSON.stringify(word)}`);
+  });
+}

@@ -1,0 +1,39 @@
+import { exitCodes, Interruption } from './exit.js';
+
+/**
+ * Ctrl-C (SIGINT) and SIGTERM while something is being done: the first asks it to stop, the second quits at once.
+ *
+ * Listens until it is disposed.
+ */
+export class Interrupt {
+  readonly #controller = new AbortController();
+  readonly #onInterrupt = () => this.#stop(exitCodes.interrupted);
+  readonly #onTerminate = () => this.#stop(exitCodes.terminated);
+  #exitCode: number | null = null;
+
+  constructor() {
+    process.on('SIGINT', this.#onInterrupt);
+    process.on('SIGTERM', this.#onTerminate);
+  }
+
+  /** Aborted by the first signal, with an {@link Interruption} as its reason. */
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  /** The exit code the signal stands for; null while there was none. */
+  get exitCode(): number | null {
+    return this.#exitCode;
+  }
+
+  [Symbol.dispose](): void {
+    process.off('SIGINT', this.#onInterrupt);
+    process.off('SIGTERM', this.#onTerminate);
+  }
+
+  #stop(exitCode: number): void {
+    if (this.#exitCode !== null) process.exit(exitCode);
+    this.#exitCode = exitCode;
+    this.#controller.abort(new Interruption(exitCode));
+  }
+}

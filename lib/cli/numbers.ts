@@ -1,0 +1,52 @@
+/** Option values that are numbers. Each parser says what may stand there when something else does. */
+import { InvalidArgumentError } from 'commander';
+
+interface NumberRange {
+  least: number;
+  most: number;
+  /** Whether `least` itself is out of range. */
+  isAbove?: boolean;
+}
+
+/** A parser for a number within a range. */
+export function number({ least, most, isAbove = false }: NumberRange): (text: string) => number {
+  const wanted = isAbove ? `a number above ${least}, at most ${most}` : `a number from ${least} to ${most}`;
+  return (text) => {
+    const value = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text) ? Number(text) : Number.NaN;
+    if (value >= least && value <= most && !(isAbove && value === least)) return value;
+    throw new InvalidArgumentError(`It takes ${wanted}.`);
+  };
+}
+
+/** A parser for an integer within a range; `also` adds a word on what special values mean. */
+export function integer(least: number, most: number, also = ''): (text: string) => number {
+  return (text) => {
+    const value = /^[+-]?\d+$/.test(text) ? Number(text) : Number.NaN;
+    if (value >= least && value <= most) return value;
+    throw new InvalidArgumentError(`It takes an integer from ${least} to ${most}${also}.`);
+  };
+}
+
+/** A parser for a count of tokens: `8192`, `8k` (8000) or `8K` (8192), also `1m` and `1M`. */
+export function tokenCount(most: number): (text: string) => number {
+  const factors: Readonly<Record<string, number>> = { '': 1, k: 1000, K: 1024, m: 1e6, M: 2 ** 20 };
+  return (text) => {
+    const [, digits, suffix] = /^(\d+)([kKmM]?)$/.exec(text) ?? [];
+    const value = digits === undefined ? Number.NaN : Number(digits) * factors[suffix!]!;
+    if (value >= 1 && value <= most) return value;
+    throw new InvalidArgumentError(`It takes an integer from 1 to ${most}; 8k is 8000, 8K is 8192.`);
+  };
+}
+
+/** The one of two parsers that takes the text: a word of `words`, or what `parse` reads. */
+export function wordOr<T>(words: readonly string[], parse: (text: string) => T): (text: string) => T | string {
+  return (text) => {
+    if (words.includes(text)) return text;
+    try {
+      return parse(text);
+    } catch (error) {
+      if (!(error instanceof InvalidArgumentError)) throw error;
+      throw new InvalidArgumentError(`${error.message.replace(/\.$/, '')}, or ${words.join(' or ')}.`);
+    }
+  };
+}

@@ -1,0 +1,239 @@
+/** The flags that commands share, in groups, and how they become options of the library. */
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { KexaError } from '../errors.js';
+import type { CacheType, GenerateOptions, LoadOptions, WeightType } from '../types.js';
+import { UsageError } from './exit.js';
+import { integer, number, tokenCount, wordOr } from './numbers.js';
+
+/** Values of the flags that {@link addModelOptions} adds. */
+export interface ModelFlags {
+  model?: string;
+}
+
+/** Values of the flags that {@link addLoadOptions} adds. */
+export interface LoadFlags extends ModelFlags {
+  device?: string;
+  ctxSize?: number;
+  batchSize?: number;
+  threads?: number;
+  cacheType?: CacheType;
+  weights?: WeightType;
+}
+
+/** Values of the flags that {@link addSamplingOptions} and {@link addAnswerOptions} add. */
+export interface GenerateFlags {
+  temp?: number;
+  topK?: number;
+  topP?: number;
+  minP?: number;
+  repeatPenalty?: number;
+  repeatLastN?: number;
+  presencePenalty?: number;
+  frequencyPenalty?: number;
+  seed?: number;
+  /** `'-1'` is no limit. */
+  maxTokens?: number | '-1';
+  stop?: string[];
+  ignoreEos?: boolean;
+  mtp?: number | 'auto' | 'off';
+  think?: boolean;
+}
+
+const mostTokens = 2 ** 31 - 1;
+const modelGroup = 'Model and device:';
+const samplingGroup = 'Choosing tokens (default: generation_config.json, else as given):';
+const answerGroup = 'Answer:';
+
+/** `-m, --model`. */
+export function addModelOptions(command: Command): void {
+  add(command, modelGroup, '-m, --model <dir>', 'folder of the model: config.json, tokenizer.json, *.safetensors', {
+    env: 'KEXA_MODEL',
+  });
+}
+
+/** Everything `loadModel` takes. */
+export function addLoadOptions(command: Command): void {
+  addModelOptions(command);
+  add(command, modelGroup, '--device <name>', "auto, cpu, gpu, or part of a device's name (default: auto)", {
+    env: 'KEXA_DEVICE',
+  });
+  addPlanOptions(command);
+  add(command, modelGroup, '-t, --threads <n>', 'CPU threads (default: the cores there are)', {
+    env: 'KEXA_THREADS',
+    parse: integer(1, 1024),
+  });
+}
+
+/** What decides how much memory a model takes. */
+export function addPlanOptions(command: Command): void {
+  add(
+    command,
+    modelGroup,
+    '-c, --ctx-size <n>',
+    'most tokens, prompt and answer together; 8k is 8000, 8K is 8192 ' + "(default: the model's limit, at most 32768)",
+    { env: 'KEXA_CTX_SIZE', parse: tokenCount(mostTokens) },
+  );
+  add(command, modelGroup, '-b, --batch-size <n>', 'prompt tokens computed together (default: 128)', {
+    env: 'KEXA_BATCH_SIZE',
+    parse: integer(1, 4096),
+  });
+  add(command, modelGroup, '--cache-type <type>', 'how the KV cache is stored (default: auto)', {
+    env: 'KEXA_CACHE_TYPE',
+    choices: ['auto', 'f32', 'f16', 'bf16'],
+  });
+  add(command, modelGroup, '--weights <type>', "how weights are held; auto keeps the file's type (default: auto)", {
+    env: 'KEXA_WEIGHTS',
+    choices: ['auto', 'bf16', 'f16', 'f32'],
+  });
+}
+
+/** How the next token is chosen. */
+export function addSamplingOptions(command: Command): void {
+  const one = (flags: string, description: string, env: string, parse: (text: string) => number) =>
+    add(command, samplingGroup, flags, description, { env, parse });
+  one('--temp <t>', '0 always takes the likeliest token (else 1)', 'KEXA_TEMP', number({ least: 0, most: 100 }));
+  one('--top-k <k>', 'keep the k likeliest; 0 keeps all (else 0)', 'KEXA_TOP_K', integer(0, mostTokens));
+  one(
+    '--top-p <p>',
+    'keep the likeliest that reach this sum (else 1)',
+    'KEXA_TOP_P',
+    number({ least: 0, most: 1, isAbove: true }),
+  );
+  one('--min-p <p>', 'keep those this likely beside the best (else 0)', 'KEXA_MIN_P', number({ least: 0, most: 1 }));
+  one(
+    '--repeat-penalty <r>',
+    'make tokens already seen less likely; 1 is off (else 1)',
+    'KEXA_REPEAT_PENALTY',
+    number({ least: 0.01, most: 100 }),
+  );
+  one(
+    '--repeat-last-n <n>',
+    'tokens that penalty looks back at; -1 is all (else -1)',
+    'KEXA_REPEAT_LAST_N',
+    integer(-1, mostTokens),
+  );
+  one(
+    '--presence-penalty <x>',
+    'off the logit of every token of the answer so far (else 0)',
+    'KEXA_PRESENCE_PENALTY',
+    number({ least: -2, most: 2 }),
+  );
+  one(
+    '--frequency-penalty <x>',
+    'the same, once for every time it was used (else 0)',
+    'KEXA_FREQUENCY_PENALTY',
+    number({ least: -2, most: 2 }),
+  );
+  one(
+    '-s, --seed <n>',
+    'same seed, same answer; -1 is random (else -1)',
+    'KEXA_SEED',
+    integer(-1, Number.MAX_SAFE_INTEGER),
+  );
+}
+
+/** How long the answer is, whether the model thinks first, and drafting. */
+export function addAnswerOptions(command: Command): void {
+  add(
+    command,
+    answerGroup,
+    '-n, --max-tokens <n>',
+    'most tokens to generate; -1 is what the context holds (default: -1)',
+    {
+      env: 'KEXA_MAX_TOKENS',
+      parse: wordOr(['-1'], integer(1, mostTokens)),
+    },
+  );
+  add(command, answerGroup, '--stop <text>', 'end the answer before this text; may be given again', {
+    parse: collectText,
+  });
+  add(command, answerGroup, '--ignore-eos', 'go on after the end of the answer; for benchmarks');
+  add(command, answerGroup, '--think', 'let the model think first');
+  add(command, answerGroup, '--no-think', "let it answer at once (default: as the model's template has it)");
+  add(command, answerGroup, '--hide-thinking', 'do not show the thinking');
+  add(command, answerGroup, '--mtp <n>', 'tokens to draft with the MTP block: a number, auto or off (default: auto)', {
+    env: 'KEXA_MTP',
+    parse: wordOr(['auto', 'off'], integer(0, 16)),
+  });
+}
+
+function collectText(text: string, before: string[] | undefined): string[] {
+  if (text === '') throw new InvalidArgumentError('It takes a text of at least one character.');
+  return [...(before ?? []), text];
+}
+
+interface OptionParts {
+  env?: string;
+  parse?: (text: string, previous: undefined) => unknown;
+  choices?: readonly string[];
+}
+
+/** Adds one option to a group of the help. */
+export function add(
+  command: Command,
+  group: string,
+  flags: string,
+  description: string,
+  parts: OptionParts = {},
+): void {
+  const option = new Option(flags, description).helpGroup(group);
+  if (parts.choices !== undefined) option.choices(parts.choices);
+  if (parts.parse !== undefined) option.argParser(parts.parse as (text: string, previous: unknown) => unknown);
+  // As everywhere in a shell, a variable that is set to nothing is not set.
+  if (parts.env !== undefined && process.env[parts.env] !== '') option.env(parts.env);
+  command.addOption(option);
+}
+
+/** The model's folder. @throws UsageError when none was named */
+export function requireModel({ model }: ModelFlags): string {
+  if (model) return model;
+  throw new UsageError('no model: name its folder with -m DIR, or in KEXA_MODEL');
+}
+
+/** What `loadModel` takes, from flags. */
+export function toLoadOptions(flags: LoadFlags): LoadOptions {
+  return defined({
+    device: flags.device,
+    contextSize: flags.ctxSize,
+    prefillChunk: flags.batchSize,
+    threads: flags.threads,
+    cacheType: flags.cacheType,
+    weights: flags.weights,
+  });
+}
+
+/** What `generate` takes, from flags. */
+export function toGenerateOptions(flags: GenerateFlags): GenerateOptions {
+  return defined({
+    temperature: flags.temp,
+    topK: flags.topK,
+    topP: flags.topP,
+    minP: flags.minP,
+    repeatPenalty: flags.repeatPenalty,
+    repeatLastN: flags.repeatLastN,
+    presencePenalty: flags.presencePenalty,
+    frequencyPenalty: flags.frequencyPenalty,
+    seed: flags.seed === -1 ? undefined : flags.seed,
+    maxTokens: flags.maxTokens === '-1' ? undefined : flags.maxTokens,
+    stop: flags.stop,
+    ignoreEos: flags.ignoreEos,
+    mtp: flags.mtp === 'off' || flags.mtp === 0 ? (false as const) : flags.mtp,
+    thinking: flags.think,
+  });
+}
+
+/**
+ * What to throw for an error of the library: wrong usage where it is about a flag's value, which only the model could
+ * tell to be out of range.
+ */
+export function nameFlag(error: unknown): unknown {
+  if (!(error instanceof KexaError) || !error.message.startsWith('contextSize:')) return error;
+  return new UsageError(error.message.replace('contextSize:', "option '-c, --ctx-size <n>':"), { cause: error });
+}
+
+/** An object without the fields that are undefined: for the library, absent and undefined are not the same type. */
+export function defined<T extends object>(fields: T): { [Name in keyof T]?: Exclude<T[Name], undefined> } {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as ReturnType<
+    typeof defined<T>
+  >;
+}

@@ -1,0 +1,48 @@
+/** Standard output and error. stdout holds the answer and nothing else. */
+import { once } from 'node:events';
+import { exitCodes } from './exit.js';
+
+/** Makes a reader who leaves early (`| head`) the end of the program, and no error; a full disk is one. */
+export function endWithOutput(): void {
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') process.exit();
+    writeNote(`kexa: standard output: ${error.message}\n`);
+    process.exit(exitCodes.failure);
+  });
+  // With nobody to tell, there is nothing to say.
+  process.stderr.on('error', () => {});
+}
+
+/** Writes to stdout, at the speed of its reader. */
+export async function writeAnswer(text: string): Promise<void> {
+  if (text !== '' && !process.stdout.write(text)) await once(process.stdout, 'drain');
+}
+
+/** Writes a value to stdout as one line of JSON. */
+export async function writeJson(value: unknown): Promise<void> {
+  await writeAnswer(`${JSON.stringify(value)}\n`);
+}
+
+/** Writes to stderr: whatever is not the answer. */
+export function writeNote(text: string): void {
+  process.stderr.write(text);
+}
+
+/** Writes dimmed text to stderr; plain where stderr is no terminal, or `NO_COLOR` is set. */
+export function writeDimmed(text: string): void {
+  process.stderr.write(isColored(process.stderr) ? `\x1b[2m${text}\x1b[22m` : text);
+}
+
+/** Whether escape sequences may be written to a stream. */
+export function isColored(stream: { isTTY?: boolean }): boolean {
+  return stream.isTTY === true && !process.env.NO_COLOR && process.env.TERM !== 'dumb';
+}
+
+/** Rows of cells as aligned columns. Columns in `right` are aligned to the right; the last is never padded. */
+export function table(rows: readonly (readonly string[])[], right: readonly number[] = []): string {
+  const widths: number[] = [];
+  for (const row of rows) for (const [i, cell] of row.entries()) widths[i] = Math.max(widths[i] ?? 0, cell.length);
+  const line = (row: readonly string[]) =>
+    row.map((cell, i) => (right.includes(i) ? cell.padStart(widths[i]!) : cell.padEnd(widths[i]!))).join('  ');
+  return rows.map((row) => `${line(row).trimEnd()}\n`).join('');
+}

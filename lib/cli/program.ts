@@ -1,0 +1,76 @@
+/** The `kexa` command: its subcommands, how its errors look, and how it ends. */
+import { readFileSync } from 'node:fs';
+import { Command, CommanderError } from 'commander';
+import { addChat } from './commands/chat.js';
+import { addDoctor } from './commands/doctor.js';
+import { addGenerate } from './commands/generate.js';
+import { addInspect } from './commands/inspect.js';
+import { addScore } from './commands/score.js';
+import { addTokenize } from './commands/tokenize.js';
+import { errorText, exitCodes, Interruption, UsageError } from './exit.js';
+import { endWithOutput, isColored, writeNote } from './output.js';
+
+const about = `
+Examples:
+  kexa generate -m models/tiny -p "How do I insert a table?"
+  kexa chat -m models/tiny
+  kexa inspect models/K-EXAONE-236B-A23B --memory
+
+Flags win over environment variables (KEXA_MODEL, KEXA_CTX_SIZE, ...; each command's help names them), which win over
+the model's own defaults. Exit codes: 0 done, 1 failed, 2 called wrongly, 130 interrupted. NO_COLOR turns colour off.
+KEXA_DEBUG=1 adds stacks to errors.`;
+
+/** The program with all its commands. */
+export function buildProgram(): Command {
+  const program = new Command('kexa')
+    .description('Runs K-EXAONE models on this machine.')
+    .version(version(), '-V, --version', 'show the version')
+    .helpOption('-h, --help', 'show help')
+    .helpCommand('help [command]', 'show help for a command')
+    .addHelpText('after', about)
+    .exitOverride()
+    .configureHelp({
+      helpWidth: Math.min(process.stdout.columns || 100, 120),
+      styleTitle: (title) => (isColored(process.stdout) ? `\x1b[1m${title}\x1b[22m` : title),
+    })
+    .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'kexa: ')) });
+  for (const addCommand of [addGenerate, addChat, addScore, addTokenize, addInspect, addDoctor]) addCommand(program);
+  for (const command of program.commands) {
+    command.helpOption('-h, --help', 'show this help').showHelpAfterError(`See kexa ${command.name()} --help.`);
+  }
+  return program.showHelpAfterError('See kexa --help.');
+}
+
+/** Runs the command line `argv` (with node and the script in front), and sets the process's exit code. */
+export async function main(argv: readonly string[]): Promise<void> {
+  endWithOutput();
+  const program = buildProgram();
+  let command = program;
+  program.hook('preAction', (_, actionCommand) => {
+    command = actionCommand;
+  });
+  try {
+    await program.parseAsync(argv);
+  } catch (error) {
+    process.exitCode = reported(error, command);
+  }
+}
+
+/** Says on stderr what went wrong, and gives the exit code for it. */
+function reported(error: unknown, command: Command): number {
+  // commander has said what there is to say. Help and the version that were asked for end by an error, too.
+  if (error instanceof CommanderError) {
+    if (error.code === 'commander.excessArguments') writeNote('A prompt goes after -p, in quotes if it has spaces.\n');
+    return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
+  }
+  if (error instanceof Interruption) return error.exitCode;
+  writeNote(`${errorText(error)}\n`);
+  if (!(error instanceof UsageError)) return exitCodes.failure;
+  writeNote(`See kexa ${command.name()} --help.\n`);
+  return exitCodes.usage;
+}
+
+function version(): string {
+  const file = new URL('../../package.json', import.meta.url);
+  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
+}

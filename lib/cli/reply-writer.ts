@@ -1,0 +1,85 @@
+import type { Generation } from '../generation.js';
+import type { Model } from '../model.js';
+import type { GenerationResult, Piece } from '../types.js';
+import type { Interrupt } from './interrupt.js';
+import { writeAnswer, writeDimmed, writeNote } from './output.js';
+
+/**
+ * Writes an answer as it comes: its text to stdout, its thinking, dimmed, to stderr. It ends with a newline, whatever
+ * the text ends with.
+ */
+export class ReplyWriter {
+  readonly #showsThinking: boolean;
+  #lastOfThinking = '';
+  #written = 0;
+
+  constructor({ showsThinking }: { showsThinking: boolean }) {
+    this.#showsThinking = showsThinking;
+  }
+
+  async write({ text, reasoning }: Pick<Piece, 'text' | 'reasoning'>): Promise<void> {
+    if (this.#showsThinking && reasoning !== '') {
+      writeDimmed(reasoning);
+      this.#lastOfThinking = reasoning.slice(-1);
+    }
+    if (text === '') return;
+    this.#endThinking();
+    this.#written += text.length;
+    await writeAnswer(text);
+  }
+
+  /** Writes what the result has beyond the pieces written, and the final newline. */
+  async end({ text }: Pick<GenerationResult, 'text'>): Promise<void> {
+    await this.write({ text: text.slice(this.#written), reasoning: '' });
+    this.#endThinking();
+    await writeAnswer('\n');
+  }
+
+  /** Ends the line that an error message would else be put into. */
+  async breakOff(): Promise<void> {
+    this.#endThinking();
+    if (this.#written > 0) await writeAnswer('\n');
+  }
+
+  #endThinking(): void {
+    if (this.#lastOfThinking === '') return;
+    // An empty line between the two, where both are seen on one screen.
+    writeNote(this.#lastOfThinking === '\n' ? '\n' : '\n\n');
+    this.#lastOfThinking = '';
+  }
+}
+
+/**
+ * Reads a generation to its end, or until it is interrupted. Then, too, it gives the result: with what there was by
+ * then, and `aborted` as its reason.
+ */
+export async function readGeneration(
+  generation: Generation,
+  interrupt: Interrupt,
+  onPiece: (piece: Piece) => Promise<void>,
+): Promise<GenerationResult> {
+  const iterator = generation[Symbol.asyncIterator]();
+  const stop = () => {
+    // Ends a `next()` that is waiting, even in the middle of a long prompt.
+    void iterator.return?.();
+  };
+  interrupt.signal.addEventListener('abort', stop, { once: true });
+  if (interrupt.signal.aborted) stop();
+  try {
+    for (let step = await iterator.next(); !step.done; step = await iterator.next()) {
+      if (interrupt.signal.aborted) break;
+      await onPiece(step.value);
+    }
+    return await generation;
+  } finally {
+    interrupt.signal.removeEventListener('abort', stop);
+  }
+}
+
+/** Whether an answer ended because the context was full. */
+export function isContextFull(
+  { contextSize }: Pick<Model, 'contextSize'>,
+  { usage, finishReason }: GenerationResult,
+): boolean {
+  return finishReason === 'length' && usage.promptTokens + usage.completionTokens >= contextSize;
+}

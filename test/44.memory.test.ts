@@ -1,0 +1,75 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import test from 'tape';
+import { readConfigOnly } from '../lib/files/model-folder.js';
+import { KexaError, loadModel } from '../lib/index.js';
+import { planMemory } from '../lib/memory-plan.js';
+import { modelFolder } from './support/goldens.js';
+import { fullSizeConfigFolder } from './support/models.js';
+import { makeRandomModel, sisterConfigs, writeRandomModel } from './support/random-model.js';
+
+const gib = 2 ** 30;
+
+test('K-EXAONE-236B at 262,144 tokens is planned from its config alone', async (t) => {
+  const { shape } = await readConfigOnly(fullSizeConfigFolder());
+  const plan = planMemory(shape, { contextSize: 262144, cacheType: 'bf16', prefillChunk: 128 });
+  t.equal(plan.cache.global, 12 * gib, 'twelve global layers of 4 KiB a token are 12 GiB');
+  t.equal(plan.cache.mtp, 1 * gib, 'the MTP layer is global: 1 GiB');
+  t.equal(plan.cache.sliding, 36 * 4 * (128 + 128 - 1) * 4096, 'sliding layers: four rings of window + chunk - 1 rows');
+  t.equal(plan.cache.bytesPerToken, 13 * 4096, 'a token more costs 4 KiB in each global layer');
+  t.equal(plan.cache.total, plan.cache.global + plan.cache.sliding + plan.cache.mtp);
+  t.equal(plan.weights.total, 2 * 237_099_669_632, 'weights in bf16');
+  t.equal(plan.total, plan.weights.total + plan.cache.total + plan.scratch, 'the parts are the whole');
+  const short = planMemory(shape, { contextSize: 4096, cacheType: 'bf16', prefillChunk: 128 });
+  t.equal(short.cache.sliding, plan.cache.sliding, 'sliding layers cost the same at any context');
+  t.equal(plan.cache.global / short.cache.global, 64, 'global layers grow with the context');
+});
+
+test('a cache in 16 bits takes half of one in 32', async (t) => {
+  const { shape } = await readConfigOnly(modelFolder('tiny'));
+  t.equal(planMemory(shape, { cacheType: 'f32' }).cache.total, 2 * planMemory(shape, { cacheType: 'f16' }).cache.total);
+});
+
+test('a loaded model reports its plan, and weights read in place are mapped', async (t) => {
+  const model = await loadModel(modelFolder('tiny'), { contextSize: 512 });
+  t.equal(model.contextSize, 512);
+  t.equal(model.memory.weights.mapped, model.memory.weights.total, 'all of the file is read in place');
+  t.equal(model.memory.cache.global, 2 * 512 * 2 * 2 * 64 * 4, 'two global layers of 512 rows of K and V');
+  await model.close();
+  const wide = await loadModel(modelFolder('tiny'), { weights: 'f32' });
+  t.ok(wide.memory.weights.mapped < wide.memory.weights.total / 100, 'only vectors are left in the file');
+  t.ok(wide.memory.weights.total > 1.98 * model.memory.weights.total, 'f32 takes twice the room of bf16');
+  await wide.close();
+});
+
+test('a plan that does not fit is refused before anything is allocated, with what would fit', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'kexa-memory-'));
+  t.teardown(() => rmSync(folder, { recursive: true }));
+  const positions = 1_000_000_000;
+  const model = makeRandomModel({ ...sisterConfigs.kExaone2, max_position_embeddings: positions }, 1);
+  writeRandomModel(folder, model, { dtype: 'BF16', experts: 'separate', biasUnderGate: false, shards: 1 });
+  try {
+    await loadModel(folder, { contextSize: positions });
+    t.fail('it was loaded');
+  } catch (error) {
+    t.ok(error instanceof KexaError && error.code === 'KEXA_OUT_OF_MEMORY', String(error));
+    const fits = Number(/contextSize (\d+) would fit/.exec((error as Error).message)?.[1]);
+    t.ok(fits > 0 && fits < positions, `a smaller context is named: ${fits}`);
+  }
+  const small = await loadModel(folder, { contextSize: 1000 });
+  t.equal((await small.generate([1, 2, 3], { maxTokens: 2 })).ids.length, 2, 'a context that fits runs');
+  await small.close();
+});
+
+test('a missing addon is named with every place that was tried', async (t) => {
+  const { spawnSync } = await import('node:child_process');
+  const script = `import('./lib/native.ts').then(({ native }) => native()).catch((error) => { console.log(error.code, error.message); })`;
+  const { stdout } = spawnSync(process.execPath, ['--import', 'tsx', '-e', script], {
+    encoding: 'utf8',
+    env: { ...process.env, KEXA_BINARY: '/nowhere/kexa.node' },
+  });
+  t.match(stdout, /KEXA_NO_BINARY/);
+  t.match(stdout, /\/nowhere\/kexa\.node: no such file/);
+  t.match(stdout, /KEXA_BINARY/);
+});

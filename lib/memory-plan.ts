@@ -32,6 +32,9 @@ export function checkPlanOptions(
     threads: integerOption('threads', options.threads, 1, 1024, availableParallelism()),
     cacheType: cacheType === 'auto' ? 'f32' : cacheType,
     weights: choiceOption('weights', options.weights, weightTypes),
+    adapter: '',
+    dawnLibrary: '',
+    isChecked: false,
   };
 }
 

@@ -14,6 +14,12 @@ export interface NativePlanOptions {
   threads: number;
   cacheType: 'f32' | 'f16' | 'bf16';
   weights: 'auto' | 'f32' | 'f16' | 'bf16';
+  /** Part of a GPU adapter's name, or 'gpu' for the best; empty: the CPU. */
+  adapter: string;
+  /** Where Dawn is. */
+  dawnLibrary: string;
+  /** With Dawn's validation and bounds checks. */
+  isChecked: boolean;
 }
 
 /** GenerateParams of native/kexa.h. */

@@ -182,7 +182,10 @@ PlanOptions to_plan_options(const Napi::Object& from) {
           .prefill_chunk = integer(from, "prefillChunk"),
           .threads = integer(from, "threads"),
           .cache_type = to_type(text(from, "cacheType")),
-          .weight_type = weights == "auto" ? std::optional<Type>() : to_type(weights)};
+          .weight_type = weights == "auto" ? std::optional<Type>() : to_type(weights),
+          .adapter = text(from, "adapter"),
+          .dawn_library = text(from, "dawnLibrary"),
+          .is_checked = boolean(from, "isChecked")};
 }
 
 ForwardParams to_forward_params(const Napi::Object& from) {

@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <chrono>
 
+#ifdef KEXA_GPU
+#include "kernels/gpu_device.h"
+#endif
 #include "reference/cpu_device.h"
 
 namespace kexa {
@@ -14,6 +17,18 @@ int64_t nanoseconds_since(Clock::time_point start) {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - start).count();
 }
 
+std::unique_ptr<Device> make_device(const ModelDescription& description, const Weights& weights, const Plan& plan, const LoadProgress& progress) {
+  const PlanOptions& options = plan.options;
+  if (options.adapter.empty()) return std::make_unique<CpuDevice>(description, weights, plan);
+#ifdef KEXA_GPU
+  load_dawn(options.dawn_library);
+  return std::make_unique<GpuDevice>(description, weights, plan, std::make_unique<Gpu>(options.adapter, options.is_checked), progress);
+#else
+  (void)progress;
+  throw Error("KEXA_NO_DEVICE", "device: wanted '" + options.adapter + "', but this addon was built without Dawn's header: CPU only");
+#endif
+}
+
 void append(std::vector<float>& to, std::span<const float> values) { to.insert(to.end(), values.begin(), values.end()); }
 
 }  // namespace
@@ -21,7 +36,7 @@ void append(std::vector<float>& to, std::span<const float> values) { to.insert(t
 LoadedModel::LoadedModel(const ModelDescription& description, const Plan& plan, int64_t warm_limit, const LoadProgress& progress)
     : weights(description, plan.options.weight_type, warm_limit, progress),
       slots(description, plan),
-      device(std::make_unique<CpuDevice>(description, weights, plan)) {}
+      device(make_device(description, weights, plan, progress)) {}
 
 int run_chunk(const JobContext& context, int slot, std::span<const int> ids, Step& step, const ForwardHooks& hooks,
               const std::function<void(int, int, std::vector<int>&)>& choose_logit_rows) {

@@ -42,6 +42,7 @@ class KvSlots {
 
   int length(int slot) const { return int(slots_[slot].ids.size()); }
   std::span<const int> ids(int slot) const { return slots_[slot].ids; }
+  std::span<const int> pages(int slot) const { return slots_[slot].pages; }
 
   // The row of `position` in the layer's storage: a page's row in a global layer, a ring's in a sliding one.
   int64_t row(int layer, int slot, int position) const {

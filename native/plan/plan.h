@@ -2,6 +2,7 @@
 #pragma once
 
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "model/description.h"
@@ -14,6 +15,9 @@ struct PlanOptions {
   int threads = 1;
   Type cache_type = Type::kF32;
   std::optional<Type> weight_type;  // nullopt: as in the file, read in place
+  std::string adapter;              // part of a GPU adapter's name, or "gpu" for the best; empty: the CPU
+  std::string dawn_library;         // path of the library that holds Dawn
+  bool is_checked = false;          // with Dawn's validation and bounds checks
 };
 
 // Sequences whose cache is kept at the same time. A further one takes the place of the one unused for longest, which is

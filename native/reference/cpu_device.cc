@@ -2,32 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numbers>
 
+#include "model/rope.h"
 #include "reference/matmul.h"
 
 namespace kexa {
-
-std::vector<double> rope_frequencies(const ModelDescription& description) {
-  std::vector<double> frequencies(description.head_dim / 2);
-  for (size_t i = 0; i < frequencies.size(); ++i) {
-    double& frequency = frequencies[i];
-    frequency = std::pow(description.rope_theta, -2.0 * double(i) / description.head_dim);
-    if (!description.rope_scaling) continue;
-    const RopeScaling& scaling = *description.rope_scaling;
-    const double wavelength = 2 * std::numbers::pi / frequency;
-    const double longest = scaling.original_max_positions / scaling.low_freq_factor;
-    const double shortest = scaling.original_max_positions / scaling.high_freq_factor;
-    if (wavelength > longest) {
-      frequency /= scaling.factor;
-    } else if (wavelength >= shortest) {
-      const double smooth = (scaling.original_max_positions / wavelength - scaling.low_freq_factor) /
-                            (scaling.high_freq_factor - scaling.low_freq_factor);
-      frequency *= (1 - smooth) / scaling.factor + smooth;
-    }
-  }
-  return frequencies;
-}
 
 CpuDevice::CpuDevice(const ModelDescription& description, const Weights& weights, const Plan& plan)
     : description_(description),

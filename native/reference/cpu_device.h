@@ -73,7 +73,4 @@ class CpuDevice final : public Device {
   std::vector<float> logits_;                        // [logit rows, vocab]
 };
 
-// Radians a position for each rotated pair: theta^(-2i / head_dim), scaled as Llama 3.1 does if asked.
-std::vector<double> rope_frequencies(const ModelDescription& description);
-
 }  // namespace kexa

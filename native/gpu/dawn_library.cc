@@ -1,0 +1,56 @@
+#include "gpu/dawn_library.h"
+
+#include <dlfcn.h>
+
+#include <cstdlib>
+#include <mutex>
+
+#include "base/error.h"
+#include "gpu/symbol_table.h"
+
+namespace kexa {
+namespace {
+
+DawnProcs procs;
+std::string loaded_path;
+std::mutex loading;
+
+[[noreturn]] void refuse(const std::string& path, const std::string& why) {
+  throw Error("KEXA_NO_DEVICE", "Dawn's library cannot be used: " + why + "\n  in " + path);
+}
+
+}  // namespace
+
+void load_dawn(const std::string& path) {
+  std::lock_guard lock(loading);
+  if (!loaded_path.empty()) {
+    if (loaded_path != path) refuse(path, "this process has already loaded " + loaded_path);
+    return;
+  }
+  // Dawn opens the Vulkan loader by its soname, and then finds one that is already there.
+  if (const char* vulkan = std::getenv("KEXA_VULKAN_LIBRARY"))
+    if (!::dlopen(vulkan, RTLD_NOW | RTLD_GLOBAL)) refuse(vulkan, ::dlerror());
+  void* library = ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (!library) refuse(path, ::dlerror());
+
+  const SymbolTable symbols(path, library);
+  const auto find = [&](const char* name) {
+    void* address = symbols.find(name);
+    if (!address) refuse(path, std::string("it has no function ") + name);
+    return address;
+  };
+  // dawn.node routes its C API through a table that only its JavaScript side fills: fill it as that does.
+  if (!::dlsym(library, "wgpuCreateInstance")) {
+    using GetProcs = const void* (*)();
+    using SetProcs = void (*)(const void*);
+    reinterpret_cast<SetProcs>(find("dawnProcSetProcs"))(reinterpret_cast<GetProcs>(find("_ZN4dawn6native8GetProcsEv"))());
+  }
+#define KEXA_DAWN_FIND(name) procs.name = reinterpret_cast<WGPUProc##name>(find("wgpu" #name));
+  KEXA_DAWN_PROCS(KEXA_DAWN_FIND)
+#undef KEXA_DAWN_FIND
+  loaded_path = path;
+}
+
+const DawnProcs& dawn() { return procs; }
+
+}  // namespace kexa

@@ -1,0 +1,81 @@
+#include "kernels/kernel_source.h"
+
+#include <cstdio>
+
+#include "base/error.h"
+#include "kernel_texts.h"  // generated
+
+namespace kexa {
+
+std::string_view kernel_source(std::string_view name) {
+  for (const auto& [known, text] : kKernelTexts)
+    if (known == name) return text;
+  throw Error("KEXA_INTERNAL", "no kernel is called " + std::string(name));
+}
+
+Prelude& Prelude::add(std::string_view name, const std::string& value) {
+  text_ += "const " + std::string(name) + " = " + value + ";\n";
+  return *this;
+}
+
+Prelude& Prelude::set(std::string_view name, float value) {
+  char digits[32];
+  // Exact, and never an integer literal.
+  std::snprintf(digits, sizeof digits, "%.9e", double(value));
+  return add(name, "f32(" + std::string(digits) + "f)");
+}
+
+Prelude& Prelude::weights(Type type) {
+  switch (type) {
+    case Type::kBf16:
+      text_ += R"(const CHUNK_WORDS = 1u;
+fn bf16_pairs(a: u32, b: u32) -> vec4f { return bitcast<vec4f>(vec4u(a << 16u, a & 0xffff0000u, b << 16u, b & 0xffff0000u)); }
+fn low(chunk: vec4u) -> vec4f { return bf16_pairs(chunk.x, chunk.y); }
+fn high(chunk: vec4u) -> vec4f { return bf16_pairs(chunk.z, chunk.w); }
+)";
+      break;
+    case Type::kF16:
+      text_ += R"(const CHUNK_WORDS = 1u;
+fn low(chunk: vec4u) -> vec4f { return vec4f(unpack2x16float(chunk.x), unpack2x16float(chunk.y)); }
+fn high(chunk: vec4u) -> vec4f { return vec4f(unpack2x16float(chunk.z), unpack2x16float(chunk.w)); }
+)";
+      break;
+    case Type::kF32:
+      text_ += R"(const CHUNK_WORDS = 2u;
+fn low(chunk: vec4u) -> vec4f { return bitcast<vec4f>(chunk); }
+fn high(chunk: vec4u) -> vec4f { return bitcast<vec4f>(chunk); }
+)";
+      break;
+  }
+  return *this;
+}
+
+Prelude& Prelude::cache(Type type) {
+  switch (type) {
+    case Type::kF32:
+      text_ += R"(const CACHE_PER_WORD = 1u;
+fn cache_pack(a: f32, b: f32) -> u32 { return bitcast<u32>(a); }
+fn cache_unpack(word: u32) -> vec2f { return vec2f(bitcast<f32>(word), 0.0); }
+)";
+      break;
+    case Type::kF16:
+      text_ += R"(const CACHE_PER_WORD = 2u;
+fn cache_pack(a: f32, b: f32) -> u32 { return pack2x16float(vec2f(a, b)); }
+fn cache_unpack(word: u32) -> vec2f { return unpack2x16float(word); }
+)";
+      break;
+    case Type::kBf16:
+      text_ += R"(const CACHE_PER_WORD = 2u;
+fn to_bf16(value: f32) -> u32 {
+  let bits = bitcast<u32>(value);
+  return (bits + 0x7fffu + ((bits >> 16u) & 1u)) >> 16u;
+}
+fn cache_pack(a: f32, b: f32) -> u32 { return to_bf16(a) | (to_bf16(b) << 16u); }
+fn cache_unpack(word: u32) -> vec2f { return vec2f(bitcast<f32>(word << 16u), bitcast<f32>(word & 0xffff0000u)); }
+)";
+      break;
+  }
+  return *this;
+}
+
+}  // namespace kexa

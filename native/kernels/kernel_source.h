@@ -1,0 +1,35 @@
+// The WGSL files of this folder, and the constants a kernel is compiled with.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <type_traits>
+
+#include "base/numbers.h"
+
+namespace kexa {
+
+// The text of NAME.wgsl, put into the program by CMake.
+std::string_view kernel_source(std::string_view name);
+
+// What the host writes before a kernel's text: constants, and how weights and cache rows are stored.
+class Prelude {
+ public:
+  Prelude& set(std::string_view name, uint32_t value) { return add(name, std::to_string(value) + "u"); }
+  Prelude& set(std::string_view name, int value) { return set(name, uint32_t(value)); }
+  Prelude& set(std::string_view name, bool value) { return add(name, value ? "true" : "false"); }
+  Prelude& set(std::string_view name, float value);
+
+  // CHUNK_WORDS, low() and high(): the two halves of eight stored weights.
+  Prelude& weights(Type type);
+  // CACHE_PER_WORD, cache_pack() and cache_unpack().
+  Prelude& cache(Type type);
+
+  const std::string& text() const { return text_; }
+
+ private:
+  Prelude& add(std::string_view name, const std::string& value);
+  std::string text_;
+};
+
+}  // namespace kexa

@@ -1,17 +1,50 @@
 /** What kexa can compute on. */
 import { arch, cpus } from 'node:os';
+import { findDawn } from './dawn.js';
 import { KexaError } from './errors.js';
+import { type NativeAdapter, native } from './native.js';
 import { invalid } from './options.js';
 import type { DeviceInfo } from './types.js';
 
+/** A device, and what the core needs to know to use it. */
+export interface ChosenDevice {
+  info: DeviceInfo;
+  /** Empty for the CPU. */
+  adapter: string;
+  dawnLibrary: string;
+}
+
 /** The devices of this machine that kexa knows of, the one `auto` takes first. */
 export async function listDevices(): Promise<DeviceInfo[]> {
-  return [cpuDevice()];
+  const { adapters } = await findAdapters();
+  const gpus = adapters.map(gpuDevice);
+  return [...gpus.filter(isReal), cpuDevice(), ...gpus.filter((device) => !isReal(device))];
+}
+
+function isReal(device: DeviceInfo): boolean {
+  return device.kind === 'gpu' && !device.isSoftware;
 }
 
 function cpuDevice(): DeviceInfo {
   const model = cpus()[0]?.model.trim() || arch();
-  return { name: 'cpu', kind: 'cpu', description: `${model}, ${cpus().length} cores`, usable: true };
+  return { name: 'cpu', kind: 'cpu', description: `${model}, ${cpus().length} cores`, isSoftware: true, usable: true };
+}
+
+function gpuDevice(adapter: NativeAdapter): DeviceInfo {
+  const { device, vendor, backend, description, isSoftware } = adapter;
+  const about = [vendor, description, backend].filter((part) => part !== '').join(', ');
+  return { name: device, kind: 'gpu', description: about, isSoftware, usable: true };
+}
+
+/** The GPUs, and where there are none because Dawn could not be used, why. */
+async function findAdapters(): Promise<{ adapters: NativeAdapter[]; library: string; problem: string }> {
+  try {
+    const library = await findDawn();
+    return { adapters: await native().adapters(library), library, problem: '' };
+  } catch (error) {
+    if (error instanceof KexaError && error.code === 'KEXA_NO_BINARY') throw error;
+    return { adapters: [], library: '', problem: (error as Error).message };
+  }
 }
 
 /**
@@ -19,19 +52,23 @@ function cpuDevice(): DeviceInfo {
  *
  * @throws KexaError KEXA_NO_DEVICE if it names one that is not there.
  */
-export async function chooseDevice(wanted: unknown = 'auto'): Promise<DeviceInfo> {
+export async function chooseDevice(wanted: unknown = 'auto'): Promise<ChosenDevice> {
   if (typeof wanted !== 'string' || wanted === '')
     throw invalid('device', "'auto', 'cpu', 'gpu' or part of a device's name", wanted);
-  const devices = await listDevices();
+  const cpu = { info: cpuDevice(), adapter: '', dawnLibrary: '' };
   const name = wanted.toLowerCase();
-  const found =
-    name === 'auto'
-      ? devices.find((device) => device.usable)
-      : devices.find((device) => device.usable && (device.kind === name || device.name.toLowerCase().includes(name)));
-  if (found !== undefined) return found;
-  const names = devices.map((device) => device.name).join(', ');
-  throw new KexaError(
-    'KEXA_NO_DEVICE',
-    `device: wanted '${wanted}', found ${names}; this version computes on the CPU only`,
+  if (name === 'cpu') return cpu;
+  const { adapters, library, problem } = await findAdapters();
+  const found = adapters.find((adapter) =>
+    name === 'auto' || name === 'gpu' ? !adapter.isSoftware : isNamed(adapter, name),
   );
+  if (found !== undefined) return { info: gpuDevice(found), adapter: found.device, dawnLibrary: library };
+  if (name === 'auto') return cpu;
+  const names = ['cpu', ...adapters.map(({ device }) => device)].join(', ');
+  throw new KexaError('KEXA_NO_DEVICE', `device: wanted '${wanted}', found ${names}${problem && `; ${problem}`}`);
+}
+
+function isNamed(adapter: NativeAdapter, name: string): boolean {
+  const { vendor, architecture, device, description } = adapter;
+  return [vendor, architecture, device, description].some((part) => part.toLowerCase().includes(name));
 }

@@ -26,6 +26,7 @@ const loadNames: readonly (keyof LoadOptions)[] = [
   'cacheType',
   'prefillChunk',
   'threads',
+  'gpuChecks',
   'onProgress',
   'signal',
 ];
@@ -53,18 +54,20 @@ export async function loadModel(path: string, options: LoadOptions = {}): Promis
   if (onProgress !== undefined && typeof onProgress !== 'function')
     throw invalid('onProgress', 'a function', onProgress);
   checkSignal(signal);
-  const device = await chooseDevice(options.device);
+  const isChecked = booleanOption('gpuChecks', options.gpuChecks, false);
+  const { info: device, adapter, dawnLibrary } = await chooseDevice(options.device);
   const { folder, description, config } = await openModelFolder(path);
-  const planOptions = checkPlanOptions(options, description.maxPositions);
+  const planOptions = { ...checkPlanOptions(options, description.maxPositions), adapter, dawnLibrary, isChecked };
   const tokenizer = await openTokenizer(folder, config.vocabSize);
   signal?.throwIfAborted();
 
   const { Engine, plan } = native();
   const memory = plan(description, planOptions);
-  checkFits(description, planOptions, memory);
+  // A GPU's own memory is asked for buffer by buffer, and says itself when there is no more.
+  if (device.kind === 'cpu') checkFits(description, planOptions, memory);
   const engine = new Engine(description, planOptions);
   const request = engine.load(availableMemory() * 0.8);
-  const phase = planOptions.weights === 'auto' ? 'read' : 'load';
+  const phase = planOptions.weights === 'auto' && device.kind === 'cpu' ? 'read' : 'load';
   try {
     await answer(request, signal, (event) => {
       if (event.kind !== 'progress') return;

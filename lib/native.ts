@@ -78,9 +78,32 @@ export interface NativeEngine {
   close(): NativeRequest;
 }
 
+/** AdapterFacts of native/gpu/gpu.h. */
+export interface NativeAdapter {
+  vendor: string;
+  architecture: string;
+  device: string;
+  description: string;
+  backend: string;
+  /** A CPU pretending to be a GPU. */
+  isSoftware: boolean;
+  hasF16: boolean;
+  hasSubgroups: boolean;
+  hasTimestamps: boolean;
+  hasSubgroupMatrices: boolean;
+  subgroupMin: number;
+  subgroupMax: number;
+  maxBufferBytes: number;
+  maxBindingBytes: number;
+  maxWorkgroupBytes: number;
+  maxInvocations: number;
+}
+
 interface NativeModule {
   Engine: new (description: ModelDescription, options: NativePlanOptions) => NativeEngine;
   plan(description: ModelDescription, options: NativePlanOptions): MemoryReport;
+  /** Best first. Rejects if Dawn cannot be loaded. */
+  adapters(dawnLibrary: string): Promise<NativeAdapter[]>;
 }
 
 const packageRoot = dirname(dirname(fileURLToPath(import.meta.url)));

@@ -27,6 +27,8 @@ export interface LoadOptions {
   cacheType?: CacheType;
   /** Prompt tokens computed together, 1 to 4096. Default 128. */
   prefillChunk?: number;
+  /** Keep the GPU interface's validation and bounds checks: slower, for tests and bug reports. Default false. */
+  gpuChecks?: boolean;
   /** CPU threads. Default: the cores this process may use. */
   threads?: number;
   onProgress?: (progress: Progress) => void;
@@ -40,6 +42,8 @@ export interface DeviceInfo {
   kind: 'cpu' | 'gpu';
   /** One line for people: maker, model, driver. */
   description: string;
+  /** Whether it computes on the processor, as `cpu` does and software GPUs do. */
+  isSoftware: boolean;
   /** Whether this version can run models on it. */
   usable: boolean;
 }

@@ -43,7 +43,8 @@ void load_dawn(const std::string& path) {
   if (!::dlsym(library, "wgpuCreateInstance")) {
     using GetProcs = const void* (*)();
     using SetProcs = void (*)(const void*);
-    reinterpret_cast<SetProcs>(find("dawnProcSetProcs"))(reinterpret_cast<GetProcs>(find("_ZN4dawn6native8GetProcsEv"))());
+    reinterpret_cast<SetProcs>(find("dawnProcSetProcs"))(
+        reinterpret_cast<GetProcs>(find("_ZN4dawn6native8GetProcsEv"))());
   }
 #define KEXA_DAWN_FIND(name) procs.name = reinterpret_cast<WGPUProc##name>(find("wgpu" #name));
   KEXA_DAWN_PROCS(KEXA_DAWN_FIND)

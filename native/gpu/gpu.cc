@@ -14,7 +14,8 @@ constexpr uint64_t kWaitNanoseconds = 60'000'000'000;
 // Uniform over adapters: what a kernel needs more of must be asked for when the device is made.
 constexpr const char* kInstanceToggles[] = {"allow_unsafe_apis"};
 // f16 on NVIDIA's older drivers needs asking for.
-constexpr const char* kAdapterToggles[] = {"allow_unsafe_apis", "vulkan_enable_f16_on_nvidia", "use_vulkan_memory_model"};
+constexpr const char* kAdapterToggles[] = {"allow_unsafe_apis", "vulkan_enable_f16_on_nvidia",
+                                           "use_vulkan_memory_model"};
 constexpr const char* kFastToggles[] = {"skip_validation", "disable_robustness", "disable_workgroup_init",
                                         "disable_polyfills_on_integer_div_and_mod"};
 // Kernels write workgroup memory before they read it; clearing it can take SwiftShader's compiler many seconds.
@@ -117,16 +118,20 @@ std::vector<FoundAdapter> find_adapters(WGPUInstance instance) {
     AdapterHandle adapter = request_adapter(instance, power, is_fallback);
     if (!adapter) continue;
     AdapterFacts facts = read_facts(adapter);
-    const auto is_same = [&](const FoundAdapter& other) { return other.facts.device == facts.device && other.facts.description == facts.description; };
+    const auto is_same = [&](const FoundAdapter& other) {
+      return other.facts.device == facts.device && other.facts.description == facts.description;
+    };
     if (std::none_of(found.begin(), found.end(), is_same)) found.push_back({std::move(adapter), std::move(facts)});
   }
-  std::stable_sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.facts.is_software < b.facts.is_software; });
+  std::stable_sort(found.begin(), found.end(),
+                   [](const auto& a, const auto& b) { return a.facts.is_software < b.facts.is_software; });
   return found;
 }
 
 bool is_wanted(const AdapterFacts& facts, const std::string& wanted) {
   if (wanted == "gpu") return !facts.is_software;
-  return lower(facts.vendor + "\n" + facts.architecture + "\n" + facts.device + "\n" + facts.description).find(lower(wanted)) != std::string::npos;
+  return lower(facts.vendor + "\n" + facts.architecture + "\n" + facts.device + "\n" + facts.description)
+             .find(lower(wanted)) != std::string::npos;
 }
 
 }  // namespace
@@ -140,11 +145,13 @@ std::vector<AdapterFacts> list_adapters() {
 
 Gpu::Gpu(const std::string& wanted, bool is_checked) : instance_(create_instance()) {
   auto found = find_adapters(instance_);
-  const auto chosen = std::find_if(found.begin(), found.end(), [&](const FoundAdapter& adapter) { return is_wanted(adapter.facts, wanted); });
+  const auto chosen = std::find_if(found.begin(), found.end(),
+                                   [&](const FoundAdapter& adapter) { return is_wanted(adapter.facts, wanted); });
   if (chosen == found.end()) {
     std::string names;
     for (const FoundAdapter& adapter : found) names += (names.empty() ? "" : ", ") + adapter.facts.device;
-    throw Error("KEXA_NO_DEVICE", "device: wanted '" + wanted + "', Dawn found " + (names.empty() ? "no adapter" : names));
+    throw Error("KEXA_NO_DEVICE",
+                "device: wanted '" + wanted + "', Dawn found " + (names.empty() ? "no adapter" : names));
   }
   adapter_ = std::move(chosen->handle);
   facts_ = chosen->facts;
@@ -168,11 +175,14 @@ Gpu::Gpu(const std::string& wanted, bool is_checked) : instance_(create_instance
   descriptor.requiredLimits = &limits;
   descriptor.deviceLostCallbackInfo.mode = WGPUCallbackMode_AllowProcessEvents;
   descriptor.deviceLostCallbackInfo.userdata1 = faults_.get();
-  descriptor.deviceLostCallbackInfo.callback = [](const WGPUDevice*, WGPUDeviceLostReason reason, WGPUStringView message, void* to, void*) {
-    if (reason != WGPUDeviceLostReason_Destroyed && reason != WGPUDeviceLostReason_CallbackCancelled) static_cast<Faults*>(to)->lost = text(message);
+  descriptor.deviceLostCallbackInfo.callback = [](const WGPUDevice*, WGPUDeviceLostReason reason,
+                                                  WGPUStringView message, void* to, void*) {
+    if (reason != WGPUDeviceLostReason_Destroyed && reason != WGPUDeviceLostReason_CallbackCancelled)
+      static_cast<Faults*>(to)->lost = text(message);
   };
   descriptor.uncapturedErrorCallbackInfo.userdata1 = faults_.get();
-  descriptor.uncapturedErrorCallbackInfo.callback = [](const WGPUDevice*, WGPUErrorType, WGPUStringView message, void* to, void*) {
+  descriptor.uncapturedErrorCallbackInfo.callback = [](const WGPUDevice*, WGPUErrorType, WGPUStringView message,
+                                                       void* to, void*) {
     auto& error = static_cast<Faults*>(to)->error;
     if (error.empty()) error = text(message);
   };
@@ -201,7 +211,9 @@ void Gpu::wait(WGPUFuture future) {
   WGPUFutureWaitInfo wait = WGPU_FUTURE_WAIT_INFO_INIT;
   wait.future = future;
   const WGPUWaitStatus status = dawn().InstanceWaitAny(instance_, 1, &wait, kWaitNanoseconds);
-  if (status != WGPUWaitStatus_Success) throw Error("KEXA_DEVICE_LOST", "the GPU did not answer within " + std::to_string(kWaitNanoseconds / 1'000'000'000) + " s");
+  if (status != WGPUWaitStatus_Success)
+    throw Error("KEXA_DEVICE_LOST",
+                "the GPU did not answer within " + std::to_string(kWaitNanoseconds / 1'000'000'000) + " s");
 }
 
 void Gpu::check() {
@@ -229,7 +241,8 @@ Buffer Gpu::create_buffer(const std::string& label, uint64_t bytes, bool is_zero
   descriptor.size = std::max<uint64_t>(16, (bytes + 15) / 16 * 16);
   descriptor.mappedAtCreation = is_zeroed;
   if (descriptor.size > facts_.max_buffer_bytes || descriptor.size > facts_.max_binding_bytes)
-    throw Error("KEXA_OUT_OF_MEMORY", label + ": wanted a buffer of " + std::to_string(descriptor.size) + " bytes, " + facts_.device + " gives at most " +
+    throw Error("KEXA_OUT_OF_MEMORY", label + ": wanted a buffer of " + std::to_string(descriptor.size) + " bytes, " +
+                                          facts_.device + " gives at most " +
                                           std::to_string(std::min(facts_.max_buffer_bytes, facts_.max_binding_bytes)));
   dawn().DevicePushErrorScope(device_, WGPUErrorFilter_OutOfMemory);
   BufferHandle handle(dawn().DeviceCreateBuffer(device_, &descriptor));
@@ -239,7 +252,8 @@ Buffer Gpu::create_buffer(const std::string& label, uint64_t bytes, bool is_zero
   }
   const std::string failure = pop_error_scope();
   if (!handle || !failure.empty())
-    throw Error("KEXA_OUT_OF_MEMORY", label + ": " + facts_.device + " has no room for " + std::to_string(descriptor.size) + " bytes: " + failure);
+    throw Error("KEXA_OUT_OF_MEMORY", label + ": " + facts_.device + " has no room for " +
+                                          std::to_string(descriptor.size) + " bytes: " + failure);
   return {std::move(handle), descriptor.size};
 }
 
@@ -267,7 +281,9 @@ Kernel Gpu::create_kernel(const std::string& name, const std::string& wgsl, std:
   layout_descriptor.label = view(name);
   layout_descriptor.entryCount = entries.size();
   layout_descriptor.entries = entries.data();
-  Kernel kernel{.name = name, .layout = BindGroupLayout(dawn().DeviceCreateBindGroupLayout(device_, &layout_descriptor)), .pipeline = {}};
+  Kernel kernel{.name = name,
+                .layout = BindGroupLayout(dawn().DeviceCreateBindGroupLayout(device_, &layout_descriptor)),
+                .pipeline = {}};
 
   WGPUPipelineLayoutDescriptor pipeline_layout_descriptor = WGPU_PIPELINE_LAYOUT_DESCRIPTOR_INIT;
   const WGPUBindGroupLayout layouts[] = {kernel.layout};
@@ -348,7 +364,9 @@ void Gpu::read(const Buffer& buffer, std::span<std::byte> out) {
   WGPUBufferMapCallbackInfo callback = WGPU_BUFFER_MAP_CALLBACK_INFO_INIT;
   callback.mode = WGPUCallbackMode_WaitAnyOnly;
   callback.userdata1 = &is_mapped;
-  callback.callback = [](WGPUMapAsyncStatus status, WGPUStringView, void* to, void*) { *static_cast<bool*>(to) = status == WGPUMapAsyncStatus_Success; };
+  callback.callback = [](WGPUMapAsyncStatus status, WGPUStringView, void* to, void*) {
+    *static_cast<bool*>(to) = status == WGPUMapAsyncStatus_Success;
+  };
   wait(dawn().BufferMapAsync(staging_.handle, WGPUMapMode_Read, 0, bytes, callback));
   check();
   const void* mapped = is_mapped ? dawn().BufferGetConstMappedRange(staging_.handle, 0, bytes) : nullptr;

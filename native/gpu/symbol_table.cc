@@ -20,7 +20,9 @@ SymbolTable::SymbolTable(const std::string& path, void* library) : library_(libr
 
   const MappedFile file(path);
   const auto bytes = file.bytes();
-  const auto is_inside = [&](uint64_t offset, uint64_t size) { return offset <= bytes.size() && size <= bytes.size() - offset; };
+  const auto is_inside = [&](uint64_t offset, uint64_t size) {
+    return offset <= bytes.size() && size <= bytes.size() - offset;
+  };
   Elf64_Ehdr header;
   if (!is_inside(0, sizeof header)) return;
   std::memcpy(&header, bytes.data(), sizeof header);

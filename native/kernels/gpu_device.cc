@@ -33,8 +33,8 @@ void read_back(Gpu& gpu, const Buffer& from, size_t count, std::vector<Value>& t
 
 }  // namespace
 
-GpuDevice::GpuDevice(const ModelDescription& description, const Weights& weights, const Plan& plan, std::unique_ptr<Gpu> gpu,
-                     const LoadProgress& progress)
+GpuDevice::GpuDevice(const ModelDescription& description, const Weights& weights, const Plan& plan,
+                     std::unique_ptr<Gpu> gpu, const LoadProgress& progress)
     : description_(description),
       kv_(plan.kv),
       max_rows_(plan.options.prefill_chunk),
@@ -50,12 +50,17 @@ GpuDevice::GpuDevice(const ModelDescription& description, const Weights& weights
   const Type embed_type = weights_.embed.type;
   const auto make_embed = [&](const Buffer& to, int token_field) {
     Prelude prelude = common();
-    prelude.weights(embed_type).set("COLUMN_CHUNKS", weights_.embed.column_chunks()).set("Y_STRIDE", stride).set("TOKEN_FIELD", token_field);
-    return make_op("embed", prelude, {read(weights_.embed.buffer), read(step_state_), write(to)}, ceil_div(weights_.embed.column_chunks(), 64));
+    prelude.weights(embed_type)
+        .set("COLUMN_CHUNKS", weights_.embed.column_chunks())
+        .set("Y_STRIDE", stride)
+        .set("TOKEN_FIELD", token_field);
+    return make_op("embed", prelude, {read(weights_.embed.buffer), read(step_state_), write(to)},
+                   ceil_div(weights_.embed.column_chunks(), 64));
   };
   embed_ = make_embed(residual_, 0);
   final_norm_ = make_norm(weights_.norm, residual_, hidden_, stride, 0, false);
-  head_ = make_multiply(description.has_tied_head ? weights_.embed : weights_.head, hidden_, stride, nullptr, logits_, description.vocab, false, true);
+  head_ = make_multiply(description.has_tied_head ? weights_.embed : weights_.head, hidden_, stride, nullptr, logits_,
+                        description.vocab, false, true);
   if (!description.mtp) return;
   embed_next_ = make_embed(next_embedding_, 3);
   const int pair_stride = padded(2 * description.hidden);
@@ -88,7 +93,8 @@ void GpuDevice::make_buffers() {
   int64_t inner = 0;
   for (int i = 0; i < description_.layer_count(); ++i) {
     const LayerDescription& layer = description_.layer(i);
-    inner = std::max<int64_t>(inner, layer.is_moe ? int64_t(description_.moe->top_k) * padded(layer.ffn_width) + padded(description_.moe->shared_experts * layer.ffn_width)
+    inner = std::max<int64_t>(inner, layer.is_moe ? int64_t(description_.moe->top_k) * padded(layer.ffn_width) +
+                                                        padded(description_.moe->shared_experts * layer.ffn_width)
                                                   : padded(layer.ffn_width));
   }
   inner_ = make("inner", rows * inner);
@@ -116,20 +122,28 @@ GpuDevice::Op GpuDevice::make_op(const std::string& name, const Prelude& prelude
     for (size_t i = 0; i < bindings.size(); ++i) access[i] = bindings[i].is_written;
     found = kernels_.emplace(text, gpu_->create_kernel(name, text, {access, bindings.size()})).first;
   }
-  return {.kernel = &found->second, .group = gpu_->bind(found->second, bindings), .workgroups = workgroups, .rows_per_workgroup = rows_per_workgroup};
+  return {.kernel = &found->second,
+          .group = gpu_->bind(found->second, bindings),
+          .workgroups = workgroups,
+          .rows_per_workgroup = rows_per_workgroup};
 }
 
-GpuDevice::Op GpuDevice::make_multiply(const GpuMatrix& weight, const Buffer& x, int x_stride, const Buffer* gain, const Buffer& y,
-                                       int y_stride, bool adds, bool is_gathered) {
+GpuDevice::Op GpuDevice::make_multiply(const GpuMatrix& weight, const Buffer& x, int x_stride, const Buffer* gain,
+                                       const Buffer& y, int y_stride, bool adds, bool is_gathered) {
   Prelude prelude = common();
   prelude.weights(weight.type).set("OUTPUTS", weight.rows).set("COLUMN_CHUNKS", weight.column_chunks());
   prelude.set("X_STRIDE", x_stride).set("Y_STRIDE", y_stride).set("HAS_NORM", gain != nullptr).set("ADDS", adds);
-  prelude.set("IS_GATHERED", is_gathered).set("TILE_OUTPUTS", kTileOutputs).set("TILE_ROWS", kTileRows).set("THREADS", kThreads);
-  return make_op("multiply", prelude, {read(weight.buffer), read(x), read(gain ? *gain : weights_.nothing), read(step_state_), write(y)},
+  prelude.set("IS_GATHERED", is_gathered)
+      .set("TILE_OUTPUTS", kTileOutputs)
+      .set("TILE_ROWS", kTileRows)
+      .set("THREADS", kThreads);
+  return make_op("multiply", prelude,
+                 {read(weight.buffer), read(x), read(gain ? *gain : weights_.nothing), read(step_state_), write(y)},
                  ceil_div(weight.rows, kTileOutputs), kTileRows);
 }
 
-GpuDevice::Op GpuDevice::make_norm(const Buffer& gain, const Buffer& x, const Buffer& y, int y_stride, int y_offset, bool adds) {
+GpuDevice::Op GpuDevice::make_norm(const Buffer& gain, const Buffer& x, const Buffer& y, int y_stride, int y_offset,
+                                   bool adds) {
   Prelude prelude = common();
   prelude.set("SIZE", description_.hidden).set("X_STRIDE", padded(description_.hidden)).set("Y_STRIDE", y_stride);
   prelude.set("Y_OFFSET", y_offset).set("ADDS", adds).set("THREADS", kThreads);
@@ -145,31 +159,47 @@ void GpuDevice::make_layer(int index) {
   const int qkv_stride = padded(description_.q_width() + 2 * description_.kv_width());
   const bool is_post_norm = description_.is_post_norm;
   const int ring = kv_.ring_rows[index];
-  const uint64_t cache_bytes = uint64_t(ring ? int64_t(kSlots) * ring : int64_t(kv_.pages) * kPageRows) * kv_.row_bytes();
+  const uint64_t cache_bytes =
+      uint64_t(ring ? int64_t(kSlots) * ring : int64_t(kv_.pages) * kPageRows) * kv_.row_bytes();
   ops.keys = gpu_->create_buffer("keys of layer " + std::to_string(index), cache_bytes);
   ops.values = gpu_->create_buffer("values of layer " + std::to_string(index), cache_bytes);
 
   Prelude attention = common();
-  attention.cache(kv_.type).set("HEADS", heads).set("KV_HEADS", kv_heads).set("HEAD_DIM", head_dim).set("QKV_STRIDE", qkv_stride);
+  attention.cache(kv_.type)
+      .set("HEADS", heads)
+      .set("KV_HEADS", kv_heads)
+      .set("HEAD_DIM", head_dim)
+      .set("QKV_STRIDE", qkv_stride);
   attention.set("RING", ring).set("PAGES_PER_SLOT", kv_.pages).set("PAGE_ROWS", kPageRows).set("THREADS", kThreads);
   attention.set("WINDOW", layer.window);
 
-  ops.qkv = make_multiply(weights.qkv, residual_, stride, is_post_norm ? nullptr : &weights.attention_norm, qkv_, qkv_stride, false);
+  ops.qkv = make_multiply(weights.qkv, residual_, stride, is_post_norm ? nullptr : &weights.attention_norm, qkv_,
+                          qkv_stride, false);
   Prelude heads_prelude = attention;
   heads_prelude.set("HAS_ROPE", layer.has_rope);
   ops.heads = make_op("attention_input", heads_prelude,
-                      {read(weights.head_norms), read(rope_), read(step_state_), read(pages_), write(qkv_), write(ops.keys), write(ops.values)},
+                      {read(weights.head_norms), read(rope_), read(step_state_), read(pages_), write(qkv_),
+                       write(ops.keys), write(ops.values)},
                       uint32_t(heads + 2 * kv_heads));
 
   const auto attend = [&](int parts, const Buffer& partial, Op& attend_op, Op& reduce_op) {
     Prelude prelude = attention;
-    prelude.set("PARTS", parts).set("MIN_PART_BLOCKS", kMinPartBlocks).set("SCORE_SCALE", 1.0f / std::sqrt(float(head_dim)));
+    prelude.set("PARTS", parts)
+        .set("MIN_PART_BLOCKS", kMinPartBlocks)
+        .set("SCORE_SCALE", 1.0f / std::sqrt(float(head_dim)));
     prelude.set("DIMS_PER_THREAD", ceil_div(head_dim, kThreads));
-    attend_op = make_op("attention", prelude, {read(qkv_), read(ops.keys), read(ops.values), read(step_state_), read(pages_), write(partial)}, uint32_t(heads));
+    attend_op = make_op("attention", prelude,
+                        {read(qkv_), read(ops.keys), read(ops.values), read(step_state_), read(pages_), write(partial)},
+                        uint32_t(heads));
     Prelude reduce = common();
-    reduce.set("HEADS", heads).set("HEAD_DIM", head_dim).set("WINDOW", layer.window).set("PARTS", parts).set("KEY_BLOCK", kKeysAtOnce);
+    reduce.set("HEADS", heads)
+        .set("HEAD_DIM", head_dim)
+        .set("WINDOW", layer.window)
+        .set("PARTS", parts)
+        .set("KEY_BLOCK", kKeysAtOnce);
     reduce.set("MIN_PART_BLOCKS", kMinPartBlocks).set("ATTENDED_STRIDE", padded(description_.q_width()));
-    reduce_op = make_op("attention_reduce", reduce, {read(partial), read(step_state_), write(attended_)}, uint32_t(heads));
+    reduce_op =
+        make_op("attention_reduce", reduce, {read(partial), read(step_state_), write(attended_)}, uint32_t(heads));
   };
   attend(kPartsOfSmall, partial_few_, ops.attend_few, ops.reduce_few);
   if (max_rows_ > kSmallRows) attend(1, partial_many_, ops.attend_many, ops.reduce_many);
@@ -192,10 +222,18 @@ void GpuDevice::make_layer(int index) {
     const MoeDescription& moe = *description_.moe;
     Prelude prelude = common();
     prelude.weights(weights.router.type).set("COLUMN_CHUNKS", weights.router.column_chunks()).set("X_STRIDE", stride);
-    prelude.set("HAS_NORM", !is_post_norm).set("EXPERTS", moe.experts).set("TOP_K", moe.top_k).set("GROUPS", moe.groups);
-    prelude.set("KEPT_GROUPS", moe.kept_groups).set("ROUTED_SCALE", moe.scale).set("IS_NORMALIZED", moe.is_normalized).set("THREADS", kRouteThreads);
+    prelude.set("HAS_NORM", !is_post_norm)
+        .set("EXPERTS", moe.experts)
+        .set("TOP_K", moe.top_k)
+        .set("GROUPS", moe.groups);
+    prelude.set("KEPT_GROUPS", moe.kept_groups)
+        .set("ROUTED_SCALE", moe.scale)
+        .set("IS_NORMALIZED", moe.is_normalized)
+        .set("THREADS", kRouteThreads);
     ops.route = make_op("route", prelude,
-                        {read(weights.router.buffer), read(weights.router_bias), read(residual_), read(ffn_gain), write(experts_), write(expert_weights_)}, 1);
+                        {read(weights.router.buffer), read(weights.router_bias), read(residual_), read(ffn_gain),
+                         write(experts_), write(expert_weights_)},
+                        1);
   }
   const GpuMatrix& any_input = weights.shared_input.rows ? weights.shared_input : weights.routed_input;
   Prelude ffn = common();
@@ -203,19 +241,28 @@ void GpuDevice::make_layer(int index) {
   ffn.set("INNER_STRIDE", inner_stride);
   Prelude input = ffn;
   input.set("COLUMN_CHUNKS", any_input.column_chunks()).set("X_STRIDE", stride).set("HAS_NORM", !is_post_norm);
-  input.set("WIDTH", width).set("WIDTH_STRIDE", padded(width)).set("SHARED_WIDTH", shared_width).set("SWIGLU_LIMIT", layer.swiglu_limit);
+  input.set("WIDTH", width)
+      .set("WIDTH_STRIDE", padded(width))
+      .set("SHARED_WIDTH", shared_width)
+      .set("SWIGLU_LIMIT", layer.swiglu_limit);
   ops.ffn_input = make_op("swiglu_input", input,
-                          {bound(weights.routed_input), bound(weights.shared_input), read(residual_), read(ffn_gain), read(experts_), write(inner_)},
+                          {bound(weights.routed_input), bound(weights.shared_input), read(residual_), read(ffn_gain),
+                           read(experts_), write(inner_)},
                           ceil_div(int64_t(top_k) * width + shared_width, kTileOutputs));
   Prelude output = ffn;
   output.set("OUTPUTS", hidden).set("Y_STRIDE", stride).set("ADDS", !is_post_norm);
   output.set("WIDTH_CHUNKS", padded(width) / 8).set("SHARED_CHUNKS", padded(shared_width) / 8);
   ops.ffn_output = make_op("swiglu_output", output,
-                           {bound(weights.routed_output), bound(weights.shared_output), read(inner_), read(experts_), read(expert_weights_), write(branch)},
+                           {bound(weights.routed_output), bound(weights.shared_output), read(inner_), read(experts_),
+                            read(expert_weights_), write(branch)},
                            ceil_div(hidden, kTileOutputs));
   if (weights.routed_input.rows && weights.shared_input.rows &&
-      (weights.routed_input.type != weights.shared_input.type || weights.routed_output.type != weights.shared_output.type || weights.routed_output.type != weights.routed_input.type))
-    throw Error("KEXA_UNSUPPORTED", "layer " + std::to_string(index) + ": routed and shared experts are stored in different types; load with weights: 'bf16'");
+      (weights.routed_input.type != weights.shared_input.type ||
+       weights.routed_output.type != weights.shared_output.type ||
+       weights.routed_output.type != weights.routed_input.type))
+    throw Error("KEXA_UNSUPPORTED",
+                "layer " + std::to_string(index) +
+                    ": routed and shared experts are stored in different types; load with weights: 'bf16'");
 }
 
 void GpuDevice::run(const Op& op, int rows, uint32_t parts) {

@@ -52,8 +52,8 @@ class GpuDevice final : public Device {
   void make_layer(int layer);
   Op make_op(const std::string& name, const Prelude& prelude, const std::vector<Binding>& bindings, uint32_t workgroups,
              int rows_per_workgroup = 1);
-  Op make_multiply(const GpuMatrix& weight, const Buffer& x, int x_stride, const Buffer* gain, const Buffer& y, int y_stride,
-                   bool adds, bool is_gathered = false);
+  Op make_multiply(const GpuMatrix& weight, const Buffer& x, int x_stride, const Buffer* gain, const Buffer& y,
+                   int y_stride, bool adds, bool is_gathered = false);
   Op make_norm(const Buffer& gain, const Buffer& x, const Buffer& y, int y_stride, int y_offset, bool adds);
   void run(const Op& op, int rows, uint32_t parts = 1);
   Prelude common() const;

@@ -11,13 +11,16 @@ constexpr size_t kUploadBytes = 4 << 20;
 
 class Uploader {
  public:
-  Uploader(Gpu& gpu, int64_t total_bytes, const LoadProgress& progress) : gpu_(gpu), progress_(progress), total_(total_bytes) {}
+  Uploader(Gpu& gpu, int64_t total_bytes, const LoadProgress& progress)
+      : gpu_(gpu), progress_(progress), total_(total_bytes) {}
 
   GpuMatrix matrices(const std::string& label, const std::vector<const Matrix*>& parts) {
     GpuMatrix to{.buffer = {}, .type = parts[0]->type, .rows = 0, .columns = parts[0]->columns};
     for (const Matrix* part : parts) {
       if (part->type != to.type || part->columns != to.columns)
-        throw Error("KEXA_UNSUPPORTED", label + ": matrices that are read together are stored as " + type_name(to.type) + " and " + type_name(part->type) + "; load with weights: 'bf16'");
+        throw Error("KEXA_UNSUPPORTED", label + ": matrices that are read together are stored as " +
+                                            type_name(to.type) + " and " + type_name(part->type) +
+                                            "; load with weights: 'bf16'");
       to.rows += part->rows;
     }
     const size_t row_bytes = size_t(to.columns) * element_bytes(to.type);
@@ -61,7 +64,8 @@ class Uploader {
 
 }  // namespace
 
-GpuWeights::GpuWeights(Gpu& gpu, const ModelDescription& description, const Weights& weights, const LoadProgress& progress) {
+GpuWeights::GpuWeights(Gpu& gpu, const ModelDescription& description, const Weights& weights,
+                       const LoadProgress& progress) {
   int64_t total = 0;
   for (const TensorEntry& tensor : description.tensors) total += tensor.bytes;
   Uploader upload(gpu, total, progress);

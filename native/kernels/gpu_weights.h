@@ -6,8 +6,8 @@
 
 namespace kexa {
 
-// Matrices of equal shape and type in one buffer, rows one after another. Each row is padded with zeros to whole chunks of
-// eight weights, which is what a kernel reads at once.
+// Matrices of equal shape and type in one buffer, rows one after another. Each row is padded with zeros to whole chunks
+// of eight weights, which is what a kernel reads at once.
 struct GpuMatrix {
   Buffer buffer;
   Type type = Type::kBf16;

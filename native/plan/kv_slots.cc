@@ -21,7 +21,8 @@ KvSlots::Lease KvSlots::acquire(uint64_t owner) {
   const bool is_fresh = found == slots_.end();
   if (is_fresh) {
     // An unowned slot was last used at 0, before any other.
-    found = std::min_element(slots_.begin(), slots_.end(), [](const Slot& a, const Slot& b) { return a.last_used < b.last_used; });
+    found = std::min_element(slots_.begin(), slots_.end(),
+                             [](const Slot& a, const Slot& b) { return a.last_used < b.last_used; });
     clear(*found);
     found->owner = owner;
   }
@@ -57,14 +58,16 @@ int KvSlots::keep_prefix(int index, std::span<const int> ids) {
 
 void KvSlots::reserve(int index, int end) {
   if (end > context_size_)
-    throw Error("KEXA_CONTEXT_FULL", "wanted room for " + std::to_string(end) + " tokens, found a context of " + std::to_string(context_size_));
+    throw Error("KEXA_CONTEXT_FULL", "wanted room for " + std::to_string(end) + " tokens, found a context of " +
+                                         std::to_string(context_size_));
   Slot& slot = slots_[index];
   const size_t wanted = size_t(end + kPageRows - 1) / kPageRows;
   while (slot.pages.size() < wanted) {
     if (free_pages_.empty()) {
       Slot* oldest = nullptr;
       for (Slot& other : slots_)
-        if (&other != &slot && !other.pages.empty() && (!oldest || other.last_used < oldest->last_used)) oldest = &other;
+        if (&other != &slot && !other.pages.empty() && (!oldest || other.last_used < oldest->last_used))
+          oldest = &other;
       if (!oldest) throw Error("KEXA_INTERNAL", "the KV cache has no page left, though one sequence alone must fit it");
       clear(*oldest);
     }

@@ -53,11 +53,11 @@ class KvSlots {
 
  private:
   struct Slot {
-    uint64_t owner = 0;      // 0: nobody
+    uint64_t owner = 0;  // 0: nobody
     uint64_t last_used = 0;
-    std::vector<int> ids;    // the tokens of positions [0, length)
+    std::vector<int> ids;  // the tokens of positions [0, length)
     std::vector<int> pages;
-    int written = 0;         // one past the highest position written since the slot was empty
+    int written = 0;  // one past the highest position written since the slot was empty
   };
   void clear(Slot& slot);
   bool can_go_back_to(const Slot& slot, int length) const;

@@ -1,0 +1,49 @@
+/** A GPU for machines that have none: SwiftShader and a Vulkan loader, out of npm @sparticuz/chromium. */
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { brotliDecompressSync } from 'node:zlib';
+
+const wanted = ['libvulkan.so.1', 'libvk_swiftshader.so', 'vk_swiftshader_icd.json'];
+const folder = fileURLToPath(new URL('../../build/swiftshader', import.meta.url));
+
+/** The settings under which Dawn finds the software GPU. Unpacks it on first use. */
+export function softwareGpuEnvironment(): { VK_ICD_FILENAMES: string; KEXA_VULKAN_LIBRARY: string } {
+  const settings = {
+    VK_ICD_FILENAMES: join(folder, 'vk_swiftshader_icd.json'),
+    KEXA_VULKAN_LIBRARY: join(folder, 'libvulkan.so.1'),
+  };
+  const package_ = createRequire(import.meta.url).resolve('@sparticuz/chromium');
+  const archive = join(dirname(package_), '../bin/swiftshader.tar.br');
+  const stamp = join(folder, 'stamp');
+  try {
+    if (readFileSync(stamp, 'utf8') === archive) return settings;
+  } catch {
+    // Not unpacked yet.
+  }
+  mkdirSync(folder, { recursive: true });
+  for (const [name, content] of filesOfTar(brotliDecompressSync(readFileSync(archive)))) {
+    if (!wanted.includes(name)) continue;
+    // Renamed into place: another test may have the old file mapped.
+    writeFileSync(join(folder, `${name}.new`), content);
+    renameSync(join(folder, `${name}.new`), join(folder, name));
+  }
+  writeFileSync(stamp, archive);
+  return settings;
+}
+
+/** Lets this process use the software GPU. To be called before kexa looks for devices. */
+export function useSoftwareGpu(): void {
+  Object.assign(process.env, softwareGpuEnvironment());
+}
+
+/** A tar holds, for each file, a block of 512 bytes with name and octal size, then the content in whole blocks. */
+function* filesOfTar(tar: Buffer): Generator<[string, Buffer]> {
+  for (let at = 0; at + 512 <= tar.length && tar[at] !== 0; ) {
+    const name = tar.toString('utf8', at, at + 100).replace(/\0.*$/, '');
+    const size = Number.parseInt(tar.toString('utf8', at + 124, at + 136), 8);
+    yield [name, tar.subarray(at + 512, at + 512 + size)];
+    at += 512 + Math.ceil(size / 512) * 512;
+  }
+}

@@ -10,14 +10,16 @@ namespace {
 class EngineObject : public Napi::ObjectWrap<EngineObject> {
  public:
   static Napi::Function define(Napi::Env env) {
-    return DefineClass(env, "Engine",
-                       {InstanceMethod<&EngineObject::load>("load"), InstanceMethod<&EngineObject::forward>("forward"),
-                        InstanceMethod<&EngineObject::score>("score"), InstanceMethod<&EngineObject::generate>("generate"),
-                        InstanceMethod<&EngineObject::end_session>("endSession"), InstanceMethod<&EngineObject::close>("close")});
+    return DefineClass(
+        env, "Engine",
+        {InstanceMethod<&EngineObject::load>("load"), InstanceMethod<&EngineObject::forward>("forward"),
+         InstanceMethod<&EngineObject::score>("score"), InstanceMethod<&EngineObject::generate>("generate"),
+         InstanceMethod<&EngineObject::end_session>("endSession"), InstanceMethod<&EngineObject::close>("close")});
   }
 
   explicit EngineObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<EngineObject>(info), env_(info.Env()) {
-    engine_ = std::make_unique<Engine>(to_description(info[0].As<Napi::Object>()), to_plan_options(info[1].As<Napi::Object>()));
+    engine_ = std::make_unique<Engine>(to_description(info[0].As<Napi::Object>()),
+                                       to_plan_options(info[1].As<Napi::Object>()));
     napi_add_env_cleanup_hook(env_, &EngineObject::on_env_cleanup, this);
   }
   ~EngineObject() override {
@@ -33,12 +35,16 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
     return Request::create(info.Env(), engine_->load(info[0].ToNumber().Int64Value()));
   }
   Napi::Value forward(const Napi::CallbackInfo& info) {
-    return Request::create(info.Env(), engine_->forward(to_ids(info[0]), to_forward_params(info[1].As<Napi::Object>())));
+    return Request::create(info.Env(),
+                           engine_->forward(to_ids(info[0]), to_forward_params(info[1].As<Napi::Object>())));
   }
-  Napi::Value score(const Napi::CallbackInfo& info) { return Request::create(info.Env(), engine_->score(to_ids(info[0]))); }
+  Napi::Value score(const Napi::CallbackInfo& info) {
+    return Request::create(info.Env(), engine_->score(to_ids(info[0])));
+  }
   Napi::Value generate(const Napi::CallbackInfo& info) {
     const auto session = uint64_t(info[0].ToNumber().Int64Value());
-    return Request::create(info.Env(), engine_->generate(session, to_ids(info[1]), to_generate_params(info[2].As<Napi::Object>())));
+    return Request::create(info.Env(),
+                           engine_->generate(session, to_ids(info[1]), to_generate_params(info[2].As<Napi::Object>())));
   }
   Napi::Value end_session(const Napi::CallbackInfo& info) {
     engine_->end_session(uint64_t(info[0].ToNumber().Int64Value()));
@@ -51,7 +57,8 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
 };
 
 Napi::Value plan(const Napi::CallbackInfo& info) {
-  return from_plan(info.Env(), make_plan(to_description(info[0].As<Napi::Object>()), to_plan_options(info[1].As<Napi::Object>())));
+  return from_plan(info.Env(),
+                   make_plan(to_description(info[0].As<Napi::Object>()), to_plan_options(info[1].As<Napi::Object>())));
 }
 
 Napi::Object init(Napi::Env env, Napi::Object exports) {

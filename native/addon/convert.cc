@@ -7,7 +7,8 @@ namespace {
 
 Napi::Value member(const Napi::Object& from, const char* name) {
   const Napi::Value value = from.Get(name);
-  if (value.IsUndefined()) throw Napi::TypeError::New(from.Env(), std::string("kexa's core was given no field '") + name + "'");
+  if (value.IsUndefined())
+    throw Napi::TypeError::New(from.Env(), std::string("kexa's core was given no field '") + name + "'");
   return value;
 }
 double number(const Napi::Object& from, const char* name) { return member(from, name).ToNumber().DoubleValue(); }
@@ -186,7 +187,9 @@ PlanOptions to_plan_options(const Napi::Object& from) {
 }
 
 ForwardParams to_forward_params(const Napi::Object& from) {
-  return {.wants_all_logits = boolean(from, "allLogits"), .wants_mtp = boolean(from, "mtp"), .wants_trace = boolean(from, "trace")};
+  return {.wants_all_logits = boolean(from, "allLogits"),
+          .wants_mtp = boolean(from, "mtp"),
+          .wants_trace = boolean(from, "trace")};
 }
 
 GenerateParams to_generate_params(const Napi::Object& from) {

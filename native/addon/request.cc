@@ -13,7 +13,8 @@ bool is_last(const Event& event) {
 }  // namespace
 
 Napi::Function Request::define(Napi::Env env) {
-  return DefineClass(env, "Request", {InstanceMethod<&Request::next>("next"), InstanceMethod<&Request::cancel>("cancel")});
+  return DefineClass(env, "Request",
+                     {InstanceMethod<&Request::next>("next"), InstanceMethod<&Request::cancel>("cancel")});
 }
 
 Napi::Object Request::create(Napi::Env env, std::shared_ptr<Channel> channel) {
@@ -22,7 +23,8 @@ Napi::Object Request::create(Napi::Env env, std::shared_ptr<Channel> channel) {
 }
 
 Request::Request(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Request>(info), env_(info.Env()) {
-  if (info.Length() != 1 || !info[0].IsExternal()) throw Napi::TypeError::New(env_, "Request objects come from an Engine");
+  if (info.Length() != 1 || !info[0].IsExternal())
+    throw Napi::TypeError::New(env_, "Request objects come from an Engine");
   channel_ = *info[0].As<Napi::External<std::shared_ptr<Channel>>>().Data();
   wake_ = Wake::New(env_, "kexa.request", 0, 1, this);
   wake_.Unref(env_);

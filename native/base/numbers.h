@@ -11,9 +11,7 @@ namespace kexa {
 enum class Type : uint8_t { kF32, kF16, kBf16 };
 
 constexpr int64_t element_bytes(Type type) { return type == Type::kF32 ? 4 : 2; }
-constexpr const char* type_name(Type type) {
-  return type == Type::kF32 ? "f32" : type == Type::kF16 ? "f16" : "bf16";
-}
+constexpr const char* type_name(Type type) { return type == Type::kF32 ? "f32" : type == Type::kF16 ? "f16" : "bf16"; }
 
 inline float bf16_to_f32(uint16_t bits) { return std::bit_cast<float>(uint32_t{bits} << 16); }
 

@@ -22,7 +22,8 @@ void run_layer(Device& device, const ModelDescription& description, int layer, c
 
 }  // namespace
 
-void forward(Device& device, const ModelDescription& description, const Step& step, const KvSlots& slots, const ForwardHooks& hooks) {
+void forward(Device& device, const ModelDescription& description, const Step& step, const KvSlots& slots,
+             const ForwardHooks& hooks) {
   device.begin(step, slots);
   device.embed();
   for (int layer = 0; layer < int(description.layers.size()); ++layer) run_layer(device, description, layer, hooks);
@@ -30,7 +31,8 @@ void forward(Device& device, const ModelDescription& description, const Step& st
   device.head();
 }
 
-void forward_mtp(Device& device, const ModelDescription& description, std::span<const int> next_tokens, const ForwardHooks& hooks) {
+void forward_mtp(Device& device, const ModelDescription& description, std::span<const int> next_tokens,
+                 const ForwardHooks& hooks) {
   device.draft_input(next_tokens);
   run_layer(device, description, description.mtp_layer(), hooks);
   device.final_norm(true);

@@ -17,10 +17,12 @@ struct ForwardHooks {
 
 // Runs the step through the model: afterwards device.logits() holds its logit rows, device.hidden() every row's final
 // normed state, and the cache the rows' keys and values.
-void forward(Device& device, const ModelDescription& description, const Step& step, const KvSlots& slots, const ForwardHooks& hooks = {});
+void forward(Device& device, const ModelDescription& description, const Step& step, const KvSlots& slots,
+             const ForwardHooks& hooks = {});
 
 // Runs the MTP block on the step just run: row i is given its own hidden state and the token that follows it, and
 // predicts the one after that. Afterwards device.logits() and device.hidden() are the block's.
-void forward_mtp(Device& device, const ModelDescription& description, std::span<const int> next_tokens, const ForwardHooks& hooks = {});
+void forward_mtp(Device& device, const ModelDescription& description, std::span<const int> next_tokens,
+                 const ForwardHooks& hooks = {});
 
 }  // namespace kexa

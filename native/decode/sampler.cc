@@ -42,7 +42,9 @@ void Sampler::penalize(std::span<const int> ids, size_t prompt_size) {
 }
 
 int Sampler::draw(uint32_t position) {
-  const auto is_better = [this](int a, int b) { return adjusted_[a] != adjusted_[b] ? adjusted_[a] > adjusted_[b] : a < b; };
+  const auto is_better = [this](int a, int b) {
+    return adjusted_[a] != adjusted_[b] ? adjusted_[a] > adjusted_[b] : a < b;
+  };
   // Counted from the best, so that no temperature, however small, overflows.
   const float maximum = *std::max_element(adjusted_.begin(), adjusted_.end());
   for (float& logit : adjusted_) logit = (logit - maximum) / params_.temperature;
@@ -84,16 +86,19 @@ int Sampler::draw(uint32_t position) {
 Choice Sampler::choose(std::span<const float> logits, std::span<const int> ids, size_t prompt_size) {
   for (size_t i = 0; i < logits.size(); ++i)
     if (std::isnan(logits[i]))
-      throw Error("KEXA_BAD_FILE", "logit of token " + std::to_string(i) + " at position " + std::to_string(ids.size()) + " is not a number: the weights are damaged");
+      throw Error("KEXA_BAD_FILE", "logit of token " + std::to_string(i) + " at position " +
+                                       std::to_string(ids.size()) + " is not a number: the weights are damaged");
   std::copy(logits.begin(), logits.end(), adjusted_.begin());
   penalize(ids, prompt_size);
 
   Choice choice;
-  const bool is_banned_all = std::all_of(adjusted_.begin(), adjusted_.end(), [](float logit) { return logit == -INFINITY; });
+  const bool is_banned_all =
+      std::all_of(adjusted_.begin(), adjusted_.end(), [](float logit) { return logit == -INFINITY; });
   if (is_banned_all) throw Error("KEXA_INVALID_ARGUMENT", "logitBias bans every token");
   // max_element gives the first of equals: the lowest id.
-  choice.token = params_.temperature == 0 ? int(std::max_element(adjusted_.begin(), adjusted_.end()) - adjusted_.begin())
-                                          : draw(uint32_t(ids.size()));
+  choice.token = params_.temperature == 0
+                     ? int(std::max_element(adjusted_.begin(), adjusted_.end()) - adjusted_.begin())
+                     : draw(uint32_t(ids.size()));
   if (params_.logprobs >= 0) {
     const double normalizer = log_sum_exp(logits);
     choice.logprob = float(logits[choice.token] - normalizer);
@@ -102,7 +107,8 @@ Choice Sampler::choose(std::span<const float> logits, std::span<const int> ids, 
     const int wanted = std::min<int>(params_.logprobs, int(logits.size()));
     std::partial_sort(candidates_.begin(), candidates_.begin() + wanted, candidates_.end(),
                       [&](int a, int b) { return logits[a] != logits[b] ? logits[a] > logits[b] : a < b; });
-    for (int i = 0; i < wanted; ++i) choice.top.emplace_back(candidates_[i], float(logits[candidates_[i]] - normalizer));
+    for (int i = 0; i < wanted; ++i)
+      choice.top.emplace_back(candidates_[i], float(logits[candidates_[i]] - normalizer));
   }
   return choice;
 }

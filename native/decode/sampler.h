@@ -9,16 +9,16 @@
 namespace kexa {
 
 struct SamplingParams {
-  float temperature = 1;     // 0: greedy
-  int top_k = 0;             // 0: all
+  float temperature = 1;  // 0: greedy
+  int top_k = 0;          // 0: all
   float top_p = 1;
   float min_p = 0;
-  float repeat_penalty = 1;  // over prompt and answer
-  int repeat_last_n = -1;    // -1: all of them
+  float repeat_penalty = 1;                           // over prompt and answer
+  int repeat_last_n = -1;                             // -1: all of them
   float presence_penalty = 0, frequency_penalty = 0;  // over the answer
   std::vector<std::pair<int, float>> logit_bias;
   uint64_t seed = 0;
-  int logprobs = -1;         // -1: none wanted; else alternatives beside the chosen token
+  int logprobs = -1;  // -1: none wanted; else alternatives beside the chosen token
 };
 
 struct Choice {
@@ -43,9 +43,9 @@ class Sampler {
   int draw(uint32_t position);
 
   SamplingParams params_;
-  std::vector<float> adjusted_;       // [vocab]
+  std::vector<float> adjusted_;  // [vocab]
   std::vector<int> candidates_;
-  std::vector<uint32_t> counts_;      // [vocab], occurrences; all zero between calls
+  std::vector<uint32_t> counts_;  // [vocab], occurrences; all zero between calls
 };
 
 // log(sum(exp(logits))), in double.

@@ -10,7 +10,8 @@ void Channel::push(Event event) {
   if (tokens) waiting_tokens_ += tokens->choices.size();
   auto* last = events_.empty() ? nullptr : std::get_if<event::Tokens>(&events_.back());
   if (tokens && last) {
-    last->choices.insert(last->choices.end(), std::make_move_iterator(tokens->choices.begin()), std::make_move_iterator(tokens->choices.end()));
+    last->choices.insert(last->choices.end(), std::make_move_iterator(tokens->choices.begin()),
+                         std::make_move_iterator(tokens->choices.end()));
   } else {
     events_.push_back(std::move(event));
   }
@@ -19,7 +20,9 @@ void Channel::push(Event event) {
 
 void Channel::cancel() {
   cancelled_.store(true, std::memory_order_relaxed);
-  { std::lock_guard lock(bell_->mutex); }  // so that the engine thread is not between looking and waiting
+  {
+    std::lock_guard lock(bell_->mutex);
+  }  // so that the engine thread is not between looking and waiting
   bell_->rung.notify_one();
 }
 

@@ -60,8 +60,8 @@ struct Failed {
 struct Stopped {};  // because it was asked to
 }  // namespace event
 
-using Event = std::variant<event::Progress, event::Started, event::Tokens, event::Forwarded, event::Scored, event::Ended,
-                           event::Done, event::Failed, event::Stopped>;
+using Event = std::variant<event::Progress, event::Started, event::Tokens, event::Forwarded, event::Scored,
+                           event::Ended, event::Done, event::Failed, event::Stopped>;
 
 // A bounded queue from the engine thread to one reader, who may be slow, or gone.
 class Channel {

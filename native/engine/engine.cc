@@ -15,9 +15,9 @@ struct Engine::State {
   const std::shared_ptr<Bell> bell = std::make_shared<Bell>();
 
   // Under the bell's lock:
-  std::list<std::unique_ptr<Job>> jobs;     // waiting for their turn, the next one first
-  std::list<const Job*> by_age;             // all jobs, the oldest first
-  std::shared_ptr<Channel> running;         // of the job whose turn it is
+  std::list<std::unique_ptr<Job>> jobs;  // waiting for their turn, the next one first
+  std::list<const Job*> by_age;          // all jobs, the oldest first
+  std::shared_ptr<Channel> running;      // of the job whose turn it is
   std::vector<uint64_t> ended_sessions;
   std::shared_ptr<Channel> closing;         // close() was called
   bool is_stopping = false;                 // the engine is being destroyed
@@ -173,16 +173,21 @@ std::shared_ptr<Channel> Engine::load(int64_t warm_limit) {
 }
 
 std::shared_ptr<Channel> Engine::forward(std::vector<int> ids, const ForwardParams& params) {
-  return post([&](auto channel, uint64_t owner) { return std::make_unique<ForwardJob>(std::move(channel), owner, std::move(ids), params); });
+  return post([&](auto channel, uint64_t owner) {
+    return std::make_unique<ForwardJob>(std::move(channel), owner, std::move(ids), params);
+  });
 }
 
 std::shared_ptr<Channel> Engine::score(std::vector<int> ids) {
-  return post([&](auto channel, uint64_t owner) { return std::make_unique<ScoreJob>(std::move(channel), owner, std::move(ids)); });
+  return post([&](auto channel, uint64_t owner) {
+    return std::make_unique<ScoreJob>(std::move(channel), owner, std::move(ids));
+  });
 }
 
 std::shared_ptr<Channel> Engine::generate(uint64_t session, std::vector<int> ids, const GenerateParams& params) {
   return post([&](auto channel, uint64_t) {
-    return std::make_unique<GenerateJob>(std::move(channel), session, std::move(ids), params, state_->description.vocab);
+    return std::make_unique<GenerateJob>(std::move(channel), session, std::move(ids), params,
+                                         state_->description.vocab);
   });
 }
 

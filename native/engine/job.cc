@@ -14,11 +14,14 @@ int64_t nanoseconds_since(Clock::time_point start) {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - start).count();
 }
 
-void append(std::vector<float>& to, std::span<const float> values) { to.insert(to.end(), values.begin(), values.end()); }
+void append(std::vector<float>& to, std::span<const float> values) {
+  to.insert(to.end(), values.begin(), values.end());
+}
 
 }  // namespace
 
-LoadedModel::LoadedModel(const ModelDescription& description, const Plan& plan, int64_t warm_limit, const LoadProgress& progress)
+LoadedModel::LoadedModel(const ModelDescription& description, const Plan& plan, int64_t warm_limit,
+                         const LoadProgress& progress)
     : weights(description, plan.options.weight_type, warm_limit, progress),
       slots(description, plan),
       device(std::make_unique<CpuDevice>(description, weights, plan)) {}
@@ -67,7 +70,8 @@ bool ForwardJob::advance(const JobContext& context) {
     result_.layers.resize(context.description.layers.size());
     hooks.after_layer = [&](int layer) { append(result_.layers[layer], device.residual()); };
     hooks.after_route = [&](int layer) {
-      auto found = std::find_if(result_.routes.begin(), result_.routes.end(), [&](const event::Route& route) { return route.layer == layer; });
+      auto found = std::find_if(result_.routes.begin(), result_.routes.end(),
+                                [&](const event::Route& route) { return route.layer == layer; });
       if (found == result_.routes.end()) found = result_.routes.insert(found, {layer, {}, {}});
       found->experts.insert(found->experts.end(), device.route_experts().begin(), device.route_experts().end());
       append(found->weights, device.route_weights());
@@ -80,14 +84,17 @@ bool ForwardJob::advance(const JobContext& context) {
   const int end = model.slots.length(slot);
   const bool is_last = end == int(ids_.size());
   for (int i = 0; i < int(step_.logit_rows.size()); ++i)
-    if (params_.wants_all_logits || (is_last && i + 1 == int(step_.logit_rows.size()))) append(result_.logits, device.logits(i));
+    if (params_.wants_all_logits || (is_last && i + 1 == int(step_.logit_rows.size())))
+      append(result_.logits, device.logits(i));
   if (params_.wants_trace) append(result_.hidden, device.hidden());
 
   if (params_.wants_mtp) {
     // The very last row has no next token; what is computed for it in its place is dropped, and no other row sees it.
-    std::vector<int> next_tokens(ids_.begin() + end - rows + 1, ids_.begin() + std::min<int>(end + 1, int(ids_.size())));
+    std::vector<int> next_tokens(ids_.begin() + end - rows + 1,
+                                 ids_.begin() + std::min<int>(end + 1, int(ids_.size())));
     next_tokens.resize(rows, 0);
-    forward_mtp(device, context.description, next_tokens, {.cancelled = &channel().cancelled(), .after_layer = {}, .after_route = {}});
+    forward_mtp(device, context.description, next_tokens,
+                {.cancelled = &channel().cancelled(), .after_layer = {}, .after_route = {}});
     for (int i = 0; i < rows - (is_last ? 1 : 0); ++i) append(result_.mtp_logits, device.logits(i));
   }
   if (is_last) channel().push(std::move(result_));
@@ -113,7 +120,8 @@ bool ScoreJob::advance(const JobContext& context) {
   return is_last;
 }
 
-GenerateJob::GenerateJob(std::shared_ptr<Channel> channel, uint64_t session, std::vector<int> ids, GenerateParams params, int vocab)
+GenerateJob::GenerateJob(std::shared_ptr<Channel> channel, uint64_t session, std::vector<int> ids,
+                         GenerateParams params, int vocab)
     : Job(std::move(channel), session),
       ids_(std::move(ids)),
       prompt_size_(ids_.size()),
@@ -142,7 +150,8 @@ bool GenerateJob::advance(const JobContext& context) {
     ids_.push_back(choice.token);
     const auto& ends = params_.end_tokens;
     const bool is_end = std::find(ends.begin(), ends.end(), choice.token) != ends.end();
-    is_length = !is_end && (int(ids_.size() - prompt_size_) >= params_.max_tokens || int(ids_.size()) >= context.plan.options.context_size);
+    is_length = !is_end && (int(ids_.size() - prompt_size_) >= params_.max_tokens ||
+                            int(ids_.size()) >= context.plan.options.context_size);
     is_over = is_end || is_length;
     event::Tokens tokens;
     tokens.choices.push_back(std::move(choice));

@@ -94,7 +94,8 @@ class ScoreJob final : public Job {
 
 class GenerateJob final : public Job {
  public:
-  GenerateJob(std::shared_ptr<Channel> channel, uint64_t session, std::vector<int> ids, GenerateParams params, int vocab);
+  GenerateJob(std::shared_ptr<Channel> channel, uint64_t session, std::vector<int> ids, GenerateParams params,
+              int vocab);
   bool advance(const JobContext& context) override;
 
  private:

@@ -44,7 +44,8 @@ LazyMemory::LazyMemory(size_t bytes, const char* what) {
 #endif
   void* mapped = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, flags, -1, 0);
   if (mapped == MAP_FAILED)
-    throw Error("KEXA_OUT_OF_MEMORY", std::string(what) + ": wanted " + std::to_string(bytes) + " bytes, and the system refused them");
+    throw Error("KEXA_OUT_OF_MEMORY",
+                std::string(what) + ": wanted " + std::to_string(bytes) + " bytes, and the system refused them");
   data_ = static_cast<std::byte*>(mapped);
   size_ = bytes;
 }

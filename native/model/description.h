@@ -11,16 +11,16 @@
 namespace kexa {
 
 struct TensorEntry {
-  std::string name;            // the core's own name: see TensorEntry in lib/description.ts
-  int file = 0;                // index into ModelDescription::files
-  int64_t offset = 0;          // from the start of the file
+  std::string name;    // the core's own name: see TensorEntry in lib/description.ts
+  int file = 0;        // index into ModelDescription::files
+  int64_t offset = 0;  // from the start of the file
   int64_t bytes = 0;
   Type type = Type::kBf16;
   std::vector<int64_t> shape;  // row-major, [outputs, inputs]
 };
 
 struct LayerDescription {
-  int window = 0;          // keys a query sees, itself included; 0 is global
+  int window = 0;  // keys a query sees, itself included; 0 is global
   bool has_rope = false;
   bool is_moe = false;
   int ffn_width = 0;       // of the dense FFN, or of one routed expert

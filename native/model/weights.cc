@@ -53,8 +53,9 @@ struct Weights::Binder {
     int64_t elements = 1;
     for (int64_t size : shape) elements *= size;
     if (entry.shape != shape || entry.bytes != elements * element_bytes(entry.type))
-      throw Error("KEXA_TENSOR_MISMATCH", name + ": wanted " + shape_text(shape) + ", found " + shape_text(entry.shape) +
-                                              " in " + std::to_string(entry.bytes) + " bytes");
+      throw Error("KEXA_TENSOR_MISMATCH", name + ": wanted " + shape_text(shape) + ", found " +
+                                              shape_text(entry.shape) + " in " + std::to_string(entry.bytes) +
+                                              " bytes");
     if (entry.file < 0 || entry.file >= int(weights.files_.size()))
       throw Error("KEXA_BAD_FILE", name + ": file index " + std::to_string(entry.file) + " is not in the list");
     const MappedFile& file = weights.files_[entry.file];
@@ -96,7 +97,8 @@ struct Weights::Binder {
       }
       const uint16_t bits = *type == Type::kBf16 ? f32_to_bf16(value) : f32_to_f16(value);
       if (*type == Type::kF16 && std::isfinite(value) && (bits & 0x7c00u) == 0x7c00u)
-        throw Error("KEXA_UNSUPPORTED", name + ": holds " + std::to_string(value) + ", which f16 cannot (it ends at 65,504); use weights: 'bf16'");
+        throw Error("KEXA_UNSUPPORTED", name + ": holds " + std::to_string(value) +
+                                            ", which f16 cannot (it ends at 65,504); use weights: 'bf16'");
       std::memcpy(memory.get() + i * 2, &bits, 2);
     }
     const Matrix to{memory.get(), *type, from.rows, from.columns};
@@ -106,7 +108,8 @@ struct Weights::Binder {
 
   FfnWeights ffn(const std::string& prefix, int width) {
     const int hidden = description.hidden;
-    return {matrix(prefix + "gate", width, hidden), matrix(prefix + "up", width, hidden), matrix(prefix + "down", hidden, width)};
+    return {matrix(prefix + "gate", width, hidden), matrix(prefix + "up", width, hidden),
+            matrix(prefix + "down", hidden, width)};
   }
 
   LayerWeights layer(const std::string& prefix, const LayerDescription& layer) {
@@ -147,7 +150,8 @@ struct Weights::Binder {
   }
 };
 
-Weights::Weights(const ModelDescription& description, std::optional<Type> type, int64_t warm_limit, const LoadProgress& progress) {
+Weights::Weights(const ModelDescription& description, std::optional<Type> type, int64_t warm_limit,
+                 const LoadProgress& progress) {
   const LoadProgress silent = [](int64_t, int64_t) {};
   int64_t file_bytes = 0, tensor_bytes = 0;
   for (const std::string& path : description.files) {
@@ -157,7 +161,11 @@ Weights::Weights(const ModelDescription& description, std::optional<Type> type, 
   for (const TensorEntry& entry : description.tensors) tensor_bytes += entry.bytes;
 
   const bool is_warming = !type && file_bytes <= warm_limit;
-  Binder binder{.description = description, .weights = *this, .type = type, .progress = is_warming ? silent : progress, .entries = {}};
+  Binder binder{.description = description,
+                .weights = *this,
+                .type = type,
+                .progress = is_warming ? silent : progress,
+                .entries = {}};
   binder.total_bytes = tensor_bytes;
   for (const TensorEntry& entry : description.tensors) binder.entries.emplace(entry.name, &entry);
 

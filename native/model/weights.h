@@ -15,7 +15,7 @@ namespace kexa {
 struct Matrix {
   const std::byte* data = nullptr;
   Type type = Type::kF32;
-  int rows = 0;  // outputs
+  int rows = 0;     // outputs
   int columns = 0;  // inputs
 
   const std::byte* row(int index) const { return data + int64_t(index) * columns * element_bytes(type); }
@@ -39,7 +39,7 @@ struct LayerWeights {
   Matrix router;                      // [experts, hidden]
   std::vector<float> router_bias;     // [experts], added for choosing only
   std::vector<FfnWeights> experts;
-  FfnWeights shared;                  // width shared_experts * ffn_width
+  FfnWeights shared;  // width shared_experts * ffn_width
 };
 
 struct MtpWeights {
@@ -56,13 +56,14 @@ class Weights {
   // if one is missing or has another shape. `type` other than nullopt stores matrices anew in that type, in memory;
   // throws KEXA_UNSUPPORTED if a value does not fit it. Otherwise the files are read once, so that the first step does
   // not wait for the disk, unless they are larger than `warm_limit` bytes.
-  Weights(const ModelDescription& description, std::optional<Type> type, int64_t warm_limit, const LoadProgress& progress);
+  Weights(const ModelDescription& description, std::optional<Type> type, int64_t warm_limit,
+          const LoadProgress& progress);
 
   std::vector<LayerWeights> layers;  // layer_count() of them
   MtpWeights mtp;
-  Matrix embed;                      // [vocab, hidden]
-  std::vector<float> norm;           // [hidden]
-  Matrix head;                       // [vocab, hidden]
+  Matrix embed;             // [vocab, hidden]
+  std::vector<float> norm;  // [hidden]
+  Matrix head;              // [vocab, hidden]
 
  private:
   struct Binder;

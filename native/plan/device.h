@@ -67,7 +67,8 @@ class Device {
   virtual std::span<const float> hidden() const = 0;               // [rows, hidden]
   virtual std::span<const float> logits(int logit_row) const = 0;  // [vocab]: of step.logit_rows[logit_row]
   virtual std::span<const int> route_experts() const = 0;          // [rows, top_k], best first
-  virtual std::span<const float> route_weights() const = 0;        // [rows, top_k], what each expert's output is multiplied by
+  virtual std::span<const float> route_weights()
+      const = 0;  // [rows, top_k], what each expert's output is multiplied by
 };
 
 }  // namespace kexa

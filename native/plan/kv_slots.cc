@@ -68,7 +68,8 @@ int KvSlots::keep_prefix(int index, std::span<const int> ids) {
 
 void KvSlots::reserve(int index, int end) {
   if (end > context_size_)
-    throw Error("KEXA_CONTEXT_FULL", "wanted room for " + std::to_string(end) + " tokens, found a context of " + std::to_string(context_size_));
+    throw Error("KEXA_CONTEXT_FULL", "wanted room for " + std::to_string(end) + " tokens, found a context of " +
+                                         std::to_string(context_size_));
   Slot& slot = slots_[index];
   const size_t wanted = size_t(end + kPageRows - 1) / kPageRows;
   while (slot.pages.size() < wanted) {

@@ -56,11 +56,11 @@ class KvSlots {
 
  private:
   struct Slot {
-    uint64_t owner = 0;      // 0: nobody
+    uint64_t owner = 0;  // 0: nobody
     uint64_t last_used = 0;
-    std::vector<int> ids;    // the tokens of positions [0, length)
+    std::vector<int> ids;  // the tokens of positions [0, length)
     std::vector<int> pages;
-    int written = 0;         // one past the highest position written since the slot was empty
+    int written = 0;  // one past the highest position written since the slot was empty
   };
   void clear(Slot& slot);
   // The slot unused for longest of those that may be taken and `is_wanted`, or null.

@@ -10,10 +10,12 @@ ScratchSizes scratch_sizes(const ModelDescription& description, const PlanOption
   int64_t ffn_width = 0;  // floats of one row's inner activations
   for (int i = 0; i < description.layer_count(); ++i) {
     const LayerDescription& layer = description.layer(i);
-    ffn_width = std::max<int64_t>(ffn_width, layer.is_moe ? int64_t(layer.ffn_width) * (description.moe->top_k + description.moe->shared_experts)
-                                                          : layer.ffn_width);
+    ffn_width = std::max<int64_t>(
+        ffn_width, layer.is_moe ? int64_t(layer.ffn_width) * (description.moe->top_k + description.moe->shared_experts)
+                                : layer.ffn_width);
   }
-  const int64_t experts = description.moe ? description.moe->experts : 0, top_k = description.moe ? description.moe->top_k : 0;
+  const int64_t experts = description.moe ? description.moe->experts : 0,
+                top_k = description.moe ? description.moe->top_k : 0;
   return {
       .hidden = rows * description.hidden * (description.mtp ? 6 : 4),  // residual, normed, branch, final; MTP's pair
       .q = rows * description.q_width(),
@@ -24,7 +26,8 @@ ScratchSizes scratch_sizes(const ModelDescription& description, const PlanOption
       .routes = rows * top_k * 2,
       .logits = rows * description.vocab,
       // scores, output, maximum and sum of a KV head's query heads, and one key row
-      .per_thread = int64_t(description.heads / description.kv_heads) * (kKeyBlock + description.head_dim + 2) + description.head_dim,
+      .per_thread = int64_t(description.heads / description.kv_heads) * (kKeyBlock + description.head_dim + 2) +
+                    description.head_dim,
   };
 }
 
@@ -45,13 +48,16 @@ Plan make_plan(const ModelDescription& description, const PlanOptions& options) 
     const int64_t pair_bytes = 2 * kv.row_bytes();
     const int64_t bytes = pair_bytes * (window ? int64_t(kSlots) * kv.ring_rows.back() : int64_t(kv.pages) * kPageRows);
     if (!window) memory.cache_bytes_per_token += pair_bytes;
-    int64_t& share = i == description.mtp_layer() ? memory.mtp_cache_bytes : window ? memory.sliding_cache_bytes : memory.global_cache_bytes;
+    int64_t& share = i == description.mtp_layer() ? memory.mtp_cache_bytes
+                     : window                     ? memory.sliding_cache_bytes
+                                                  : memory.global_cache_bytes;
     share += bytes;
   }
 
   for (const TensorEntry& tensor : description.tensors) {
     const bool is_stored_anew = options.weight_type && *options.weight_type != tensor.type && tensor.shape.size() > 1;
-    memory.weight_bytes += is_stored_anew ? tensor.bytes / element_bytes(tensor.type) * element_bytes(*options.weight_type) : tensor.bytes;
+    memory.weight_bytes +=
+        is_stored_anew ? tensor.bytes / element_bytes(tensor.type) * element_bytes(*options.weight_type) : tensor.bytes;
     if (!is_stored_anew) memory.mapped_weight_bytes += tensor.bytes;
   }
   memory.scratch_bytes = plan.scratch.total_floats(options.threads) * int64_t(sizeof(float));

@@ -7,8 +7,8 @@
 
 namespace kexa {
 
-// softmax(q k / sqrt(head_dim)) v for the query heads that share one KV head. Keys are taken in blocks, counted from the
-// first one the row sees; each block rescales what came before by the change of the maximum (online softmax).
+// softmax(q k / sqrt(head_dim)) v for the query heads that share one KV head. Keys are taken in blocks, counted from
+// the first one the row sees; each block rescales what came before by the change of the maximum (online softmax).
 void CpuDevice::attend(int layer, int row, int kv_head, Attending& attending) {
   const Row& query = step_->rows[row];
   const int window = description_.layer(layer).window, head_dim = description_.head_dim;
@@ -30,7 +30,8 @@ void CpuDevice::attend(int layer, int row, int kv_head, Attending& attending) {
     for (int key = 0; key < keys; ++key) {
       const int64_t at = slots_->row(layer, query.slot, start + key) * kv_.row_bytes() + head_offset;
       read_elements(cache_[layer].keys.data() + at, kv_.type, head_dim, key_or_value);
-      for (int h = 0; h < group; ++h) attending.scores[h * kKeyBlock + key] = dot(q + h * head_dim, key_or_value, head_dim) * scale;
+      for (int h = 0; h < group; ++h)
+        attending.scores[h * kKeyBlock + key] = dot(q + h * head_dim, key_or_value, head_dim) * scale;
     }
     for (int h = 0; h < group; ++h) {
       float* scores = &attending.scores[size_t(h) * kKeyBlock];
@@ -57,7 +58,8 @@ void CpuDevice::attend(int layer, int row, int kv_head, Attending& attending) {
 
 void CpuDevice::attention(int layer) {
   const int kv_heads = description_.kv_heads;
-  pool_.run(rows_ * kv_heads, [&](int task, int thread) { attend(layer, task / kv_heads, task % kv_heads, attending_[thread]); });
+  pool_.run(rows_ * kv_heads,
+            [&](int task, int thread) { attend(layer, task / kv_heads, task % kv_heads, attending_[thread]); });
 }
 
 }  // namespace kexa

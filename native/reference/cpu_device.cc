@@ -48,7 +48,8 @@ CpuDevice::CpuDevice(const ModelDescription& description, const Weights& weights
                           .sum = std::vector<float>(group),
                           .row = std::vector<float>(head_dim)});
   cosines_.resize(rows * head_dim / 2), sines_.resize(rows * head_dim / 2);
-  residual_.resize(rows * hidden), normed_.resize(rows * hidden), branch_.resize(rows * hidden), hidden_.resize(rows * hidden);
+  residual_.resize(rows * hidden), normed_.resize(rows * hidden), branch_.resize(rows * hidden),
+      hidden_.resize(rows * hidden);
   if (description.mtp) pair_.resize(rows * hidden * 2);
   q_.resize(size_t(plan.scratch.q)), attended_.resize(size_t(plan.scratch.attention));
   k_.resize(size_t(plan.scratch.kv / 2)), v_.resize(size_t(plan.scratch.kv / 2));
@@ -72,7 +73,8 @@ void CpuDevice::begin(const Step& step, const KvSlots& slots) {
 }
 
 void CpuDevice::embed() {
-  for (int r = 0; r < rows_; ++r) read_row(weights_.embed, step_->rows[r].token, &residual_[size_t(r) * description_.hidden]);
+  for (int r = 0; r < rows_; ++r)
+    read_row(weights_.embed, step_->rows[r].token, &residual_[size_t(r) * description_.hidden]);
 }
 
 // rms(x; g) = g * x / sqrt(mean(x^2) + epsilon)
@@ -128,8 +130,10 @@ void CpuDevice::attention_input(int layer) {
     if (has_rope) rotate(head, row);
   };
   pool_.run(rows_, [&](int r, int) {
-    for (int h = 0; h < description_.heads; ++h) finish_head(&q_[size_t(r) * q_width + h * head_dim], weights.q_norm, r);
-    for (int h = 0; h < description_.kv_heads; ++h) finish_head(&k_[size_t(r) * kv_width + h * head_dim], weights.k_norm, r);
+    for (int h = 0; h < description_.heads; ++h)
+      finish_head(&q_[size_t(r) * q_width + h * head_dim], weights.q_norm, r);
+    for (int h = 0; h < description_.kv_heads; ++h)
+      finish_head(&k_[size_t(r) * kv_width + h * head_dim], weights.k_norm, r);
     const int64_t at = slots_->row(layer, step_->rows[r].slot, step_->rows[r].position) * kv_.row_bytes();
     write_elements(&k_[size_t(r) * kv_width], kv_.type, kv_width, cache_[layer].keys.data() + at);
     write_elements(&v_[size_t(r) * kv_width], kv_.type, kv_width, cache_[layer].values.data() + at);
@@ -171,7 +175,9 @@ std::span<const float> CpuDevice::logits(int logit_row) const {
   return {&logits_[size_t(logit_row) * description_.vocab], size_t(description_.vocab)};
 }
 
-std::span<const int> CpuDevice::route_experts() const { return {routed_.data(), size_t(rows_) * description_.moe->top_k}; }
+std::span<const int> CpuDevice::route_experts() const {
+  return {routed_.data(), size_t(rows_) * description_.moe->top_k};
+}
 
 std::span<const float> CpuDevice::route_weights() const {
   return {routed_weights_.data(), size_t(rows_) * description_.moe->top_k};

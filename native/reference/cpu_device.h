@@ -36,10 +36,10 @@ class CpuDevice final : public Device {
   };
   // What one thread needs while it attends.
   struct Attending {
-    std::vector<float> scores;  // [query heads of a KV head, kKeyBlock]
-    std::vector<float> output;  // [query heads of a KV head, head_dim]
+    std::vector<float> scores;        // [query heads of a KV head, kKeyBlock]
+    std::vector<float> output;        // [query heads of a KV head, head_dim]
     std::vector<float> maximum, sum;  // [query heads of a KV head]
-    std::vector<float> row;     // [head_dim]
+    std::vector<float> row;           // [head_dim]
   };
 
   void normalize_rows(const std::vector<float>& gain, const float* from, float* to);
@@ -61,16 +61,16 @@ class CpuDevice final : public Device {
   const Step* step_ = nullptr;
   const KvSlots* slots_ = nullptr;
   int rows_ = 0;
-  std::vector<float> cosines_, sines_;               // [rows, head_dim / 2]
+  std::vector<float> cosines_, sines_;                      // [rows, head_dim / 2]
   std::vector<float> residual_, normed_, branch_, hidden_;  // [rows, hidden]
-  std::vector<float> pair_;                          // [rows, 2 * hidden], MTP's input
-  std::vector<float> q_, attended_;                  // [rows, heads * head_dim]
-  std::vector<float> k_, v_;                         // [rows, kv_heads * head_dim]
-  std::vector<float> inner_;                         // FFN activations
-  std::vector<float> router_;                        // [rows, experts]
-  std::vector<int> routed_;                          // [rows, top_k]
-  std::vector<float> routed_weights_;                // [rows, top_k]
-  std::vector<float> logits_;                        // [logit rows, vocab]
+  std::vector<float> pair_;                                 // [rows, 2 * hidden], MTP's input
+  std::vector<float> q_, attended_;                         // [rows, heads * head_dim]
+  std::vector<float> k_, v_;                                // [rows, kv_heads * head_dim]
+  std::vector<float> inner_;                                // FFN activations
+  std::vector<float> router_;                               // [rows, experts]
+  std::vector<int> routed_;                                 // [rows, top_k]
+  std::vector<float> routed_weights_;                       // [rows, top_k]
+  std::vector<float> logits_;                               // [logit rows, vocab]
 };
 
 // Radians a position for each rotated pair: theta^(-2i / head_dim), scaled as Llama 3.1 does if asked.

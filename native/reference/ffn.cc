@@ -63,12 +63,14 @@ void add_down(const Group& group, int first, int end, float* branch, int hidden)
   }
 }
 
-// branch[row] = sum over the groups the row is in, in the order of `groups`: the same for a row whoever travels with it.
+// branch[row] = sum over the groups the row is in, in the order of `groups`: the same for a row whoever travels with
+// it.
 void run_groups(ThreadPool& pool, const std::vector<Group>& groups, float limit, float* branch, int rows, int hidden) {
   std::vector<Piece> pieces;
   for (const Group& group : groups) {
     const int width = group.weights->gate.rows, per_task = outputs_per_task(2 * hidden);
-    for (int first = 0; first < width; first += per_task) pieces.push_back({&group, first, std::min(width, first + per_task)});
+    for (int first = 0; first < width; first += per_task)
+      pieces.push_back({&group, first, std::min(width, first + per_task)});
   }
   pool.run(int(pieces.size()), [&](int task, int) { gate_and_up(pieces[task], limit); });
 
@@ -77,7 +79,8 @@ void run_groups(ThreadPool& pool, const std::vector<Group>& groups, float limit,
   const int per_task = outputs_per_task(inner_width);
   pool.run((hidden + per_task - 1) / per_task, [&](int task, int) {
     const int first = task * per_task, end = std::min(hidden, first + per_task);
-    for (int r = 0; r < rows; ++r) std::fill(branch + size_t(r) * hidden + first, branch + size_t(r) * hidden + end, 0.0f);
+    for (int r = 0; r < rows; ++r)
+      std::fill(branch + size_t(r) * hidden + first, branch + size_t(r) * hidden + end, 0.0f);
     for (const Group& group : groups) add_down(group, first, end, branch, hidden);
   });
 }
@@ -121,8 +124,7 @@ void CpuDevice::choose_experts(const std::vector<float>& bias, int row) {
     std::vector<int> order(moe.groups);
     std::iota(order.begin(), order.end(), 0);
     std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return best_two[a] > best_two[b]; });
-    for (int i = moe.kept_groups; i < moe.groups; ++i)
-      std::fill_n(biased.begin() + order[i] * size, size, -INFINITY);
+    for (int i = moe.kept_groups; i < moe.groups; ++i) std::fill_n(biased.begin() + order[i] * size, size, -INFINITY);
   }
 
   // Among equals the lowest id wins.

@@ -36,15 +36,21 @@ struct Converted {
 };
 struct InBf16 {
   const std::byte* rows[kPanelOutputs];
-  KEXA_INLINE void operator()(F32x16& lanes, int o, int k) const { load_bf16(lanes, reinterpret_cast<const uint16_t*>(rows[o]) + k); }
+  KEXA_INLINE void operator()(F32x16& lanes, int o, int k) const {
+    load_bf16(lanes, reinterpret_cast<const uint16_t*>(rows[o]) + k);
+  }
 };
 struct InF16 {
   const std::byte* rows[kPanelOutputs];
-  KEXA_INLINE void operator()(F32x16& lanes, int o, int k) const { load_f16(lanes, reinterpret_cast<const uint16_t*>(rows[o]) + k); }
+  KEXA_INLINE void operator()(F32x16& lanes, int o, int k) const {
+    load_f16(lanes, reinterpret_cast<const uint16_t*>(rows[o]) + k);
+  }
 };
 struct InF32 {
   const std::byte* rows[kPanelOutputs];
-  KEXA_INLINE void operator()(F32x16& lanes, int o, int k) const { load(lanes, reinterpret_cast<const float*>(rows[o]) + k); }
+  KEXA_INLINE void operator()(F32x16& lanes, int o, int k) const {
+    load(lanes, reinterpret_cast<const float*>(rows[o]) + k);
+  }
 };
 
 // sums[o] += x * weights, n a multiple of kLanes. The same products in the same order, wherever the weights come from.
@@ -61,7 +67,8 @@ KEXA_INLINE void add_products(F32x16 (&sums)[kPanelOutputs], const float* x, int
 
 }  // namespace
 
-KEXA_HOT void multiply_panel(const Matrix& weight, int first, int outputs, const float* const* x, int rows, float* out) {
+KEXA_HOT void multiply_panel(const Matrix& weight, int first, int outputs, const float* const* x, int rows,
+                             float* out) {
   // A short panel repeats its first row: one code path, hence one order of sums.
   const std::byte* source[kPanelOutputs];
   for (int o = 0; o < kPanelOutputs; ++o) source[o] = weight.row(first + (o < outputs ? o : 0));
@@ -77,7 +84,8 @@ KEXA_HOT void multiply_panel(const Matrix& weight, int first, int outputs, const
     const int64_t offset = start * element_bytes(weight.type);
     if (rows == 1 && whole == n) {
       // One row reads each weight once: storing it converted in between would cost more than the product.
-      const std::byte* in[kPanelOutputs] = {source[0] + offset, source[1] + offset, source[2] + offset, source[3] + offset};
+      const std::byte* in[kPanelOutputs] = {source[0] + offset, source[1] + offset, source[2] + offset,
+                                            source[3] + offset};
       if (weight.type == Type::kBf16) add_products(sums[0], x[0] + start, n, InBf16{{in[0], in[1], in[2], in[3]}});
       if (weight.type == Type::kF16) add_products(sums[0], x[0] + start, n, InF16{{in[0], in[1], in[2], in[3]}});
       if (weight.type == Type::kF32) add_products(sums[0], x[0] + start, n, InF32{{in[0], in[1], in[2], in[3]}});
@@ -101,7 +109,8 @@ int outputs_per_task(int columns) {
   return std::clamp(kWeightsPerTask / std::max(1, columns), kPanelOutputs, 128) / kPanelOutputs * kPanelOutputs;
 }
 
-void multiply(ThreadPool& pool, const Matrix& weight, const float* x, int64_t x_stride, int rows, float* y, int64_t y_stride) {
+void multiply(ThreadPool& pool, const Matrix& weight, const float* x, int64_t x_stride, int rows, float* y,
+              int64_t y_stride) {
   const int per_task = outputs_per_task(weight.columns);
   pool.run((weight.rows + per_task - 1) / per_task, [&](int task, int) {
     const int end = std::min(weight.rows, (task + 1) * per_task);
@@ -130,7 +139,9 @@ KEXA_HOT float dot(const float* a, const float* b, int n) {
 
 KEXA_HOT void read_elements(const std::byte* from, Type type, int n, float* out) { convert(from, type, n, out); }
 
-void read_row(const Matrix& matrix, int row, float* out) { read_elements(matrix.row(row), matrix.type, matrix.columns, out); }
+void read_row(const Matrix& matrix, int row, float* out) {
+  read_elements(matrix.row(row), matrix.type, matrix.columns, out);
+}
 
 void write_elements(const float* from, Type type, int n, std::byte* out) {
   if (type == Type::kF32) {

@@ -16,7 +16,8 @@ constexpr int kPanelRows = 16;
 void multiply_panel(const Matrix& weight, int first, int outputs, const float* const* x, int rows, float* out);
 
 // y[r][o] = weight row o . x[r]; strides in floats.
-void multiply(ThreadPool& pool, const Matrix& weight, const float* x, int64_t x_stride, int rows, float* y, int64_t y_stride);
+void multiply(ThreadPool& pool, const Matrix& weight, const float* x, int64_t x_stride, int rows, float* y,
+              int64_t y_stride);
 
 // Outputs a task should cover so that handing it out costs little beside it; a multiple of kPanelOutputs.
 int outputs_per_task(int columns);

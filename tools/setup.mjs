@@ -21,14 +21,14 @@ const parts = [
     name: 'native addon',
     from: ['native', 'CMakeLists.txt', 'package-lock.json'],
     makes: 'build/Release/kexa.node',
-    stamp: 'build/.kexa-stamp',
+    stamp: 'build/.native-stamp',
     command: ['node', 'node_modules/cmake-js/bin/cmake-js', 'compile', '--log-level', 'error'],
   },
   {
     name: 'TypeScript',
     from: ['lib', 'tsconfig.json', 'package-lock.json'],
     makes: 'dist/index.js',
-    stamp: 'dist/.kexa-stamp',
+    stamp: 'build/.typescript-stamp',
     command: ['node', 'node_modules/typescript/bin/tsc', '-p', '.'],
   },
 ];

@@ -29,14 +29,22 @@ async function find(): Promise<string> {
   const platform = `${process.platform}-${process.arch}`;
   const known = knownBuilds[platform];
   if (known === undefined)
-    throw new KexaError('KEXA_NO_DEVICE', `Dawn: there is no known build for ${platform}; KEXA_DAWN_LIBRARY can name one`);
+    throw new KexaError(
+      'KEXA_NO_DEVICE',
+      `Dawn: there is no known build for ${platform}; KEXA_DAWN_LIBRARY can name one`,
+    );
   let path: string;
   try {
     path = join(dirname(createRequire(import.meta.url).resolve('webgpu/package.json')), 'dist', platform, 'dawn.node');
   } catch (cause) {
     throw new KexaError('KEXA_NO_DEVICE', 'Dawn: npm package webgpu is not installed', { cause });
   }
-  const found = createHash('sha256').update(await readFile(path)).digest('hex');
+  const found = createHash('sha256')
+    .update(await readFile(path))
+    .digest('hex');
   if (found === known) return path;
-  throw new KexaError('KEXA_NO_DEVICE', `Dawn: wanted the build of npm webgpu 0.6.2 (SHA-256 ${known}), found ${found}\n  in ${path}`);
+  throw new KexaError(
+    'KEXA_NO_DEVICE',
+    `Dawn: wanted the build of npm webgpu 0.6.2 (SHA-256 ${known}), found ${found}\n  in ${path}`,
+  );
 }

@@ -38,6 +38,8 @@ function gpuDevice(adapter: NativeAdapter): DeviceInfo {
 
 /** The GPUs, and where there are none because Dawn could not be used, why. */
 async function findAdapters(): Promise<{ adapters: NativeAdapter[]; library: string; problem: string }> {
+  const problem = native().vulkanProblem();
+  if (problem !== '') return { adapters: [], library: '', problem };
   try {
     const library = await findDawn();
     return { adapters: await native().adapters(library), library, problem: '' };

@@ -22,6 +22,8 @@ export type KexaErrorCode =
   | 'KEXA_OUT_OF_MEMORY'
   /** No such device, or it cannot run this model. */
   | 'KEXA_NO_DEVICE'
+  /** The GPU was lost or did not answer. The model must be loaded again. */
+  | 'KEXA_DEVICE_LOST'
   /** The model was closed. */
   | 'KEXA_CLOSED'
   /** The session is already generating. */

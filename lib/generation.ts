@@ -151,11 +151,12 @@ export class Generation implements PromiseLike<GenerationResult>, AsyncIterable<
         break;
       case 'ended':
         this.#ended = event;
-        this.#settle(event.isLength ? 'length' : 'stop');
+        // Whoever left before reading the end has left out tokens too.
+        if (this.#hasLeft()) this.#leave();
+        else this.#settle(event.isLength ? 'length' : 'stop');
         break;
       case 'stopped':
-        if (this.#parts.options.signal?.aborted) this.#fail(this.#parts.options.signal.reason);
-        else this.#settle('aborted');
+        this.#leave();
         break;
       case 'failed':
         this.#fail(new KexaError(event.code, event.message));
@@ -163,8 +164,17 @@ export class Generation implements PromiseLike<GenerationResult>, AsyncIterable<
     }
   }
 
+  #hasLeft(): boolean {
+    return this.#isCancelled || (this.#parts.options.signal?.aborted ?? false);
+  }
+
+  #leave(): void {
+    if (this.#parts.options.signal?.aborted) this.#fail(this.#parts.options.signal.reason);
+    else this.#settle('aborted');
+  }
+
   #takeTokens(event: Extract<NativeEvent, { kind: 'tokens' }>): void {
-    if (this.#parts.options.signal?.aborted || this.#isCancelled) return;
+    if (this.#hasLeft()) return;
     this.#lastTokenAt = performance.now();
     this.#firstTokenAt ||= this.#lastTokenAt;
     const logprobs: TokenLogprob[] = Array.from(event.ids, (id, i) => ({
@@ -181,7 +191,9 @@ export class Generation implements PromiseLike<GenerationResult>, AsyncIterable<
   }
 
   #settle(reason: FinishReason): void {
-    const rest = this.#reply?.flush(reason === 'aborted');
+    const { piece: rest, isStopped } = this.#reply?.flush(reason !== 'stop') ?? {};
+    // Whitespace that a call might follow is held back, so a stop text in it is found only now.
+    const ending = reason === 'length' && isStopped ? 'stop' : reason;
     if (rest !== undefined && (rest.text || rest.reasoning || rest.toolCalls.length > 0)) this.#pieces.push(rest);
     const pieces = this.#pieces;
     const ids = pieces.flatMap((piece) => piece.ids);
@@ -196,7 +208,7 @@ export class Generation implements PromiseLike<GenerationResult>, AsyncIterable<
       reasoning: pieces.map((piece) => piece.reasoning).join(''),
       toolCalls,
       ids,
-      finishReason: reason === 'stop' && toolCalls.length > 0 ? 'tool_calls' : reason,
+      finishReason: ending === 'stop' && toolCalls.length > 0 ? 'tool_calls' : ending,
       usage: { promptTokens: this.#promptTokens, cachedTokens: this.#cachedTokens, completionTokens: ids.length },
       timings: {
         prefillMs,

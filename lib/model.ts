@@ -110,7 +110,7 @@ async function answer(
 }
 
 /** What {@link loadModel} makes a Model of. */
-export interface ModelParts {
+interface ModelParts {
   engine: NativeEngine;
   config: ModelConfig;
   device: DeviceInfo;

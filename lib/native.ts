@@ -102,6 +102,8 @@ export interface NativeAdapter {
 interface NativeModule {
   Engine: new (description: ModelDescription, options: NativePlanOptions) => NativeEngine;
   plan(description: ModelDescription, options: NativePlanOptions): MemoryReport;
+  /** Why there can be no GPU here, or an empty text. Quick, unlike asking Dawn. */
+  vulkanProblem(): string;
   /** Best first. Rejects if Dawn cannot be loaded. */
   adapters(dawnLibrary: string): Promise<NativeAdapter[]>;
 }

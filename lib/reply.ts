@@ -47,15 +47,15 @@ export class Reply {
     return { piece, isStopped: this.#isStopped };
   }
 
-  /** What was held back. Nothing comes after it. */
-  flush(isBrokenOff: boolean): Piece {
+  /** What was held back. Nothing comes after it; `isBrokenOff` if more would have, had it not been cut short. */
+  flush(isBrokenOff: boolean): { piece: Piece; isStopped: boolean } {
     const piece: Piece = { text: '', reasoning: '', toolCalls: [], ids: [] };
-    if (this.#isStopped) return piece;
-    // Half a character is no text while more of it might have come.
+    if (this.#isStopped) return { piece, isStopped: true };
+    // Half a character is no text when the rest of it might have come.
     if (this.#decoder !== null && !isBrokenOff) this.#add(piece, this.#decoder.flush());
     if (this.#parser !== null) this.#addParsed(piece, this.#parser.flush());
     if (!this.#isStopped) piece.text += this.#stops.flush();
-    return piece;
+    return { piece, isStopped: this.#isStopped };
   }
 
   #add(piece: Piece, text: string): void {

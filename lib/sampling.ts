@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { KexaError } from './errors.js';
 import type { NativeGenerateParams } from './native.js';
 import { booleanOption, checkNames, checkSignal, integerOption, invalid, numberOption } from './options.js';
-import type { GenerateOptions, ModelConfig } from './types.js';
+import type { GenerateOptions, ModelConfig, SamplingOptions } from './types.js';
 
 const names: readonly (keyof GenerateOptions)[] = [
   'temperature',
@@ -54,18 +54,20 @@ export function checkGenerateOptions(
   if (options.tools !== undefined && !Array.isArray(options.tools)) throw invalid('tools', 'an array', options.tools);
   checkMtp(options.mtp);
 
-  const defaults = config.generationDefaults;
+  const { generationDefaults } = config;
+  const given = (name: keyof SamplingOptions) =>
+    options[name] === undefined ? generationDefaults[name] : options[name];
   const bias = checkLogitBias(options.logitBias, config.vocabSize);
   const logprobs = checkLogprobs(options.logprobs);
   const params: NativeGenerateParams = {
-    temperature: numberOption('temperature', options.temperature ?? defaults.temperature, 0, 100, 1),
-    topK: integerOption('topK', options.topK ?? defaults.topK, 0, 2 ** 31 - 1, 0),
-    topP: numberOption('topP', options.topP ?? defaults.topP, Number.MIN_VALUE, 1, 1),
-    minP: numberOption('minP', options.minP ?? defaults.minP, 0, 1, 0),
-    repeatPenalty: numberOption('repeatPenalty', options.repeatPenalty ?? defaults.repeatPenalty, 0.01, 100, 1),
-    repeatLastN: integerOption('repeatLastN', options.repeatLastN ?? defaults.repeatLastN, -1, 2 ** 31 - 1, -1),
-    presencePenalty: numberOption('presencePenalty', options.presencePenalty ?? defaults.presencePenalty, -2, 2, 0),
-    frequencyPenalty: numberOption('frequencyPenalty', options.frequencyPenalty ?? defaults.frequencyPenalty, -2, 2, 0),
+    temperature: numberOption('temperature', given('temperature'), 0, 100, 1),
+    topK: integerOption('topK', given('topK'), 0, 2 ** 31 - 1, 0),
+    topP: numberOption('topP', given('topP'), Number.MIN_VALUE, 1, 1),
+    minP: numberOption('minP', given('minP'), 0, 1, 0),
+    repeatPenalty: numberOption('repeatPenalty', given('repeatPenalty'), 0.01, 100, 1),
+    repeatLastN: integerOption('repeatLastN', given('repeatLastN'), -1, 2 ** 31 - 1, -1),
+    presencePenalty: numberOption('presencePenalty', given('presencePenalty'), -2, 2, 0),
+    frequencyPenalty: numberOption('frequencyPenalty', given('frequencyPenalty'), -2, 2, 0),
     seed: integerOption('seed', options.seed, 0, Number.MAX_SAFE_INTEGER, randomSeed()),
     logprobs,
     biasIds: bias.ids,
@@ -115,7 +117,9 @@ function checkLogitBias(bias: unknown, vocabSize: number): { ids: Uint32Array; v
   if (typeof bias !== 'object' || bias === null)
     throw invalid('logitBias', 'an object or Map from token id to number', bias);
   const entries: [unknown, unknown][] =
-    bias instanceof Map ? [...bias] : Object.entries(bias).map(([id, value]) => [Number(id), value]);
+    bias instanceof Map
+      ? [...bias]
+      : Object.entries(bias).map(([id, value]) => [/^\d+$/.test(id) ? Number(id) : id, value]);
   for (const [id, value] of entries) {
     if (typeof id !== 'number' || !Number.isInteger(id) || id < 0 || id >= vocabSize)
       throw invalid('logitBias', `token ids from 0 to ${vocabSize - 1}`, id);

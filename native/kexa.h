@@ -49,7 +49,8 @@ class Engine {
   // ln p(ids[i + 1] | ids[0..i]) for each i. Events: Scored.
   std::shared_ptr<Channel> score(std::vector<int> ids);
 
-  // Continues `ids`. What the session's cache shares with them is not computed again. Events: Started, Tokens..., Ended.
+  // Continues `ids`. What the session's cache shares with them is not computed again. Events: Started, Tokens...,
+  // Ended.
   std::shared_ptr<Channel> generate(uint64_t session, std::vector<int> ids, const GenerateParams& params);
 
   // Forgets the session's cache.

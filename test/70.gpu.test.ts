@@ -54,10 +54,16 @@ for (const name of goldenNames)
         const mtpLogits = rowDifference(result.mtpLogits!, tensor(`prompt${index}.mtp_logits`), vocabSize);
         t.ok(mtpLogits < 1e-5, `MTP logits within ${mtpLogits.toExponential(1)}`);
       }
-      const layers = result.layers!.map((rows, i) => rowDifference(rows, tensor(`prompt${index}.layer${i}`), hiddenSize));
+      const layers = result.layers!.map((rows, i) =>
+        rowDifference(rows, tensor(`prompt${index}.layer${i}`), hiddenSize),
+      );
       t.ok(Math.max(...layers) < 1e-5, `residual streams within ${Math.max(...layers).toExponential(1)}`);
       const routes = result.routes!.map(({ experts }) => [...experts.slice(-moe!.topK)]);
-      t.deepEqual(routes, prompt.routes.map(({ experts }) => experts), 'the last token takes the same experts');
+      t.deepEqual(
+        routes,
+        prompt.routes.map(({ experts }) => experts),
+        'the last token takes the same experts',
+      );
     }
     const { ids, greedy, greedyMargin } = prompts[0]!;
     const certain = greedyMargin.findIndex((margin) => margin < 1e-3);
@@ -124,7 +130,13 @@ test('the same seed draws the same text on GPU and CPU, and without checks', asy
   const texts: string[] = [];
   for (const options of [{ device: 'cpu' }, onGpu, { device: 'swiftshader' }]) {
     const model: Model = await loadModel(modelFolder('tiny'), options);
-    const result = await model.generate('In the beginning', { raw: true, seed: 11, maxTokens: 10, topP: 0.9, ignoreEos: true });
+    const result = await model.generate('In the beginning', {
+      raw: true,
+      seed: 11,
+      maxTokens: 10,
+      topP: 0.9,
+      ignoreEos: true,
+    });
     texts.push(result.text);
     await model.close();
   }
@@ -138,8 +150,18 @@ test('a sequence that goes on, goes back and is interleaved gives the CPU device
     const [first, second] = [model.createSession(), model.createSession()];
     const ids = someIds(40, model.config.vocabSize);
     const answers: number[][] = [];
-    for (const [session, length] of [[first, 20], [second, 33], [first, 40], [second, 31], [first, 12]] as const) {
-      const { ids: answer } = await session.generate(ids.slice(0, length), { temperature: 0, maxTokens: 3, ignoreEos: true });
+    for (const [session, length] of [
+      [first, 20],
+      [second, 33],
+      [first, 40],
+      [second, 31],
+      [first, 12],
+    ] as const) {
+      const { ids: answer } = await session.generate(ids.slice(0, length), {
+        temperature: 0,
+        maxTokens: 3,
+        ignoreEos: true,
+      });
       answers.push(answer);
     }
     await model.close();

@@ -21,23 +21,33 @@ const parts = [
     name: 'native addon',
     from: ['native', 'CMakeLists.txt', 'package-lock.json'],
     makes: 'build/Release/kexa.node',
-    stamp: 'build/.kexa-stamp',
+    stamp: 'build/.native-stamp',
     command: ['node', 'node_modules/cmake-js/bin/cmake-js', 'compile', '--log-level', 'error'],
   },
   {
     name: 'TypeScript',
     from: ['lib', 'tsconfig.json', 'package-lock.json'],
     makes: 'dist/index.js',
-    stamp: 'dist/.kexa-stamp',
+    stamp: 'build/.typescript-stamp',
     command: ['node', 'node_modules/typescript/bin/tsc', '-p', '.'],
   },
 ];
 
+const testParts = [
+  {
+    name: 'software GPU for tests',
+    from: ['test/package.json', 'test/package-lock.json'],
+    makes: 'test/node_modules/@sparticuz/chromium/package.json',
+    stamp: 'test/node_modules/.kexa-stamp',
+    command: ['npm', 'ci', '--prefix', 'test', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'],
+  },
+];
+
 /** Does whatever is missing or out of date; ends the process with its exit code if one step fails. */
-export function setUp() {
+export function setUp({ forTests = false } = {}) {
   const [major, minor] = process.versions.node.split('.').map(Number);
   if (major < 20 || (major === 20 && minor < 19)) fail(`kexa needs Node 20.19 or newer, found ${process.version}`);
-  for (const part of parts) {
+  for (const part of forTests ? [...parts, ...testParts] : parts) {
     const wanted = fingerprint(part.from);
     const stamp = join(root, part.stamp);
     if (existsSync(join(root, part.makes)) && existsSync(stamp) && readFileSync(stamp, 'utf8') === wanted) continue;

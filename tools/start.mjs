@@ -8,11 +8,11 @@ const given = process.argv.slice(2);
 const has = (...names) =>
   given.some((argument) => names.some((name) => argument === name || argument.startsWith(`${name}=`)));
 const model = has('-m', '--model') ? [] : ['-m', join(root, 'models/tiny')];
-const prompt =
-  has('-p', '--prompt', '-f', '--file') || (!process.stdin.isTTY && given.length > 0)
-    ? []
-    : ['-p', 'In the beginning', '--raw', '--temp', '0.7', '--seed', '1', '-n', '64'];
-const child = spawn(process.execPath, [join(root, 'bin/kexa.js'), 'generate', ...model, ...prompt, ...given], {
+const isAsked = has('-p', '--prompt', '-f', '--file', '--ids') || (!process.stdin.isTTY && given.length > 0);
+const prompt = 'And the LORD said unto Moses,';
+const demonstration = isAsked ? [] : ['-p', prompt, '--raw', '--temp', '0.7', '--seed', '3', '-n', '64'];
+if (!isAsked) process.stderr.write(`kexa: the bundled model of 11.7M parameters goes on from "${prompt}"\n`);
+const child = spawn(process.execPath, [join(root, 'bin/kexa.js'), 'generate', ...model, ...demonstration, ...given], {
   stdio: 'inherit',
 });
 // The terminal sends Ctrl-C to both; the child decides what it means.

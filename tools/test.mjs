@@ -7,7 +7,7 @@ import { root, setUp } from './setup.mjs';
 
 const fileLimitMs = 300_000;
 const words = process.argv.slice(2);
-setUp();
+setUp({ forTests: true });
 
 const node = process.execPath;
 const checks = [

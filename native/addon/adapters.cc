@@ -69,7 +69,13 @@ Napi::Value list_adapters(const Napi::CallbackInfo& info) {
   worker->Queue();
   return promise;
 }
+
+Napi::Value vulkan_problem(const Napi::CallbackInfo& info) { return Napi::String::New(info.Env(), open_vulkan()); }
 #else
+Napi::Value vulkan_problem(const Napi::CallbackInfo& info) {
+  return Napi::String::New(info.Env(), "this addon was built without Dawn's header: CPU only");
+}
+
 Napi::Value list_adapters(const Napi::CallbackInfo& info) {
   auto deferred = Napi::Promise::Deferred::New(info.Env());
   deferred.Reject(Napi::Error::New(info.Env(), "this addon was built without Dawn's header: CPU only").Value());

@@ -68,6 +68,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   env.SetInstanceData(request);
   exports.Set("Engine", EngineObject::define(env));
   exports.Set("plan", Napi::Function::New(env, plan, "plan"));
+  exports.Set("vulkanProblem", Napi::Function::New(env, vulkan_problem, "vulkanProblem"));
   exports.Set("adapters", Napi::Function::New(env, list_adapters, "adapters"));
   return exports;
 }

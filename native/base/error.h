@@ -1,4 +1,4 @@
-// The one exception kexa throws on purpose, and the one that ends a cancelled step.
+// The one exception kexa throws on purpose, and those that end or put off a step.
 #pragma once
 
 #include <stdexcept>
@@ -14,5 +14,8 @@ struct Error : std::runtime_error {
 
 // Thrown between layers when whoever asked for a step no longer wants it. Not an error, so not an Error.
 struct Cancelled {};
+
+// Thrown before a step for which the cache has no room until others, who came first, are done. Not an error either.
+struct NoRoom {};
 
 }  // namespace kexa

@@ -41,8 +41,8 @@ ThreadPool::~ThreadPool() {
 void ThreadPool::drain(uint32_t round, int thread) {
   while (true) {
     uint64_t next = next_.load(std::memory_order_acquire);
-    const auto* task = task_.load(std::memory_order_relaxed);
-    const int tasks = tasks_.load(std::memory_order_relaxed);
+    const auto* task = task_.load(std::memory_order_acquire);
+    const int tasks = tasks_.load(std::memory_order_acquire);
     const uint32_t index = uint32_t(next);
     if (uint32_t(next >> 32) != round || index >= uint32_t(tasks)) return;
     // If it succeeds, the round was not over, so the function and the count are this round's.
@@ -59,10 +59,11 @@ void ThreadPool::run(int tasks, const std::function<void(int, int)>& task) {
     return;
   }
   const uint32_t round = round_.load(std::memory_order_relaxed) + 1;
-  // Closed while the function and the count change, then opened.
+  // Closed while the function and the count change, then opened. Whoever sees a new function or count also sees that
+  // it was closed, and takes no index of the round before.
   next_.store(uint64_t{round} << 32 | kClosed, std::memory_order_seq_cst);
-  task_.store(&task, std::memory_order_relaxed);
-  tasks_.store(tasks, std::memory_order_relaxed);
+  task_.store(&task, std::memory_order_release);
+  tasks_.store(tasks, std::memory_order_release);
   done_.store(0, std::memory_order_relaxed);
   next_.store(uint64_t{round} << 32, std::memory_order_seq_cst);
   round_.store(round, std::memory_order_release);

@@ -19,8 +19,9 @@ inline std::array<uint32_t, 4> philox(std::array<uint32_t, 4> counter, std::arra
   return counter;
 }
 
-// In (0, 1), 24 bits: never 0 or 1, so that its logarithms are finite.
-inline float to_uniform(uint32_t bits) { return (float(bits >> 8) + 0.5f) * 0x1p-24f; }
+// In (0, 1), 23 bits: with one more the 0.5 would be rounded away, and the largest would be 1, whose Gumbel noise is
+// infinite and chooses a token however improbable.
+inline float to_uniform(uint32_t bits) { return (float(bits >> 9) + 0.5f) * 0x1p-23f; }
 
 // Standard Gumbel noise for one token at one position: argmax(log p + noise) is a draw from p.
 inline float gumbel(uint64_t seed, uint32_t position, uint32_t token) {

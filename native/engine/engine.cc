@@ -15,7 +15,8 @@ struct Engine::State {
   const std::shared_ptr<Bell> bell = std::make_shared<Bell>();
 
   // Under the bell's lock:
-  std::list<std::unique_ptr<Job>> jobs;  // waiting for their turn
+  std::list<std::unique_ptr<Job>> jobs;  // waiting for their turn, the next one first
+  std::list<const Job*> by_age;          // all jobs, the oldest first
   std::shared_ptr<Channel> running;      // of the job whose turn it is
   std::vector<uint64_t> ended_sessions;
   std::shared_ptr<Channel> closing;         // close() was called
@@ -29,6 +30,7 @@ struct Engine::State {
   bool is_ending() const { return is_stopping || closing; }
   // Until one of them holds, the thread sleeps.
   bool can_run(const Job& job) const { return !job.channel().is_full() || job.channel().cancelled(); }
+  std::vector<uint64_t> owners_before(const Job& job) const;
   bool run_next();
   bool advance(Job& job);
   void wind_down();
@@ -56,10 +58,21 @@ Engine::~Engine() {
 const ModelDescription& Engine::description() const { return state_->description; }
 const Plan& Engine::plan() const { return state_->plan; }
 
+// Whose cache the job may not take. Jobs take turns, but room is first come, first served: were each to take it from
+// the next, all would start again and again and none would end. Those who wait for a reader hold up nobody.
+std::vector<uint64_t> Engine::State::owners_before(const Job& job) const {
+  std::vector<uint64_t> owners;
+  for (const Job* other : by_age) {
+    if (other == &job) break;
+    if (other->owner() && can_run(*other)) owners.push_back(other->owner());
+  }
+  return owners;
+}
+
 // One turn of the engine thread. Returns false when it should end.
 bool Engine::State::run_next() {
   std::unique_ptr<Job> job;
-  std::vector<uint64_t> ended;
+  std::vector<uint64_t> ended, earlier;
   {
     std::unique_lock lock(bell->mutex);
     auto next = jobs.end();
@@ -73,17 +86,24 @@ bool Engine::State::run_next() {
       job = std::move(*next);
       jobs.erase(next);
       running = job->shared_channel();
+      earlier = owners_before(*job);
     }
   }
-  if (model)
+  if (model) {
     for (uint64_t session : ended) model->slots.release(session);
+    model->slots.protect(std::move(earlier));
+  }
   if (!job) return true;
 
   const bool is_over_now = advance(*job);
   if (is_over_now && model) job->finish(model->slots);
   std::lock_guard lock(bell->mutex);
   running = nullptr;
-  if (!is_over_now) jobs.push_back(std::move(job));
+  if (is_over_now) {
+    by_age.remove(job.get());
+  } else {
+    jobs.push_back(std::move(job));
+  }
   return true;
 }
 
@@ -103,6 +123,8 @@ bool Engine::State::advance(Job& job) {
     } else {
       job.channel().push(event::Stopped{});
     }
+  } catch (const NoRoom&) {
+    return false;
   } catch (const Error& error) {
     job.channel().push(event::Failed{error.code, error.what()});
   } catch (const std::bad_alloc&) {
@@ -120,6 +142,7 @@ void Engine::State::wind_down() {
     std::lock_guard lock(bell->mutex);
     is_over = true;
     left.swap(jobs);
+    by_age.clear();
     closer = closing;
   }
   for (const auto& job : left) job->channel().push(event::Failed{"KEXA_CLOSED", "the model was closed"});
@@ -135,7 +158,10 @@ std::shared_ptr<Channel> Engine::post(const MakeJob& make_job) {
   {
     std::lock_guard lock(state_->bell->mutex);
     is_refused = state_->is_over || state_->is_ending();
-    if (!is_refused) state_->jobs.push_back(make_job(channel, state_->next_owner++));
+    if (!is_refused) {
+      state_->jobs.push_back(make_job(channel, state_->next_owner++));
+      state_->by_age.push_back(state_->jobs.back().get());
+    }
   }
   if (is_refused) channel->push(event::Failed{"KEXA_CLOSED", "the model was closed"});
   state_->bell->rung.notify_one();

@@ -79,7 +79,7 @@ bool LoadJob::advance(const JobContext& context) {
 bool ForwardJob::advance(const JobContext& context) {
   LoadedModel& model = context.loaded();
   Device& device = *model.device;
-  const auto [slot, is_fresh] = model.slots.acquire(owner_);
+  const auto [slot, is_fresh] = model.slots.acquire(owner());
   if (is_fresh) result_ = {};  // the slot was taken meanwhile: from the start
   const bool wants_all_rows = params_.wants_all_logits || params_.wants_mtp;
 
@@ -121,7 +121,7 @@ bool ForwardJob::advance(const JobContext& context) {
 
 bool ScoreJob::advance(const JobContext& context) {
   LoadedModel& model = context.loaded();
-  const auto [slot, is_fresh] = model.slots.acquire(owner_);
+  const auto [slot, is_fresh] = model.slots.acquire(owner());
   if (is_fresh) result_.logprobs.clear();
   const ForwardHooks hooks{.cancelled = &channel().cancelled(), .after_layer = {}, .after_route = {}};
   const int rows = run_chunk(context, slot, ids_, step_, hooks, [&](int first, int end, std::vector<int>& logit_rows) {
@@ -140,8 +140,7 @@ bool ScoreJob::advance(const JobContext& context) {
 
 GenerateJob::GenerateJob(std::shared_ptr<Channel> channel, uint64_t session, std::vector<int> ids,
                          GenerateParams params, int vocab)
-    : Job(std::move(channel)),
-      session_(session),
+    : Job(std::move(channel), session),
       ids_(std::move(ids)),
       prompt_size_(ids_.size()),
       params_(std::move(params)),
@@ -150,7 +149,7 @@ GenerateJob::GenerateJob(std::shared_ptr<Channel> channel, uint64_t session, std
 bool GenerateJob::advance(const JobContext& context) {
   const auto start = Clock::now();
   LoadedModel& model = context.loaded();
-  const auto [slot, is_fresh] = model.slots.acquire(session_);
+  const auto [slot, is_fresh] = model.slots.acquire(owner());
   if (!has_started_ || is_fresh) {
     const int cached = model.slots.keep_prefix(slot, ids_);
     if (!has_started_) channel().push(event::Started{cached});

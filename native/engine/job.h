@@ -31,19 +31,23 @@ struct JobContext {
 
 class Job {
  public:
-  explicit Job(std::shared_ptr<Channel> channel) : channel_(std::move(channel)) {}
+  // `owner` is whose cache the job works in; 0: nobody's.
+  Job(std::shared_ptr<Channel> channel, uint64_t owner) : owner_(owner), channel_(std::move(channel)) {}
   virtual ~Job() = default;
+
+  uint64_t owner() const { return owner_; }
 
   Channel& channel() const { return *channel_; }
   const std::shared_ptr<Channel>& shared_channel() const { return channel_; }
 
   // Does one step's worth of work, so that jobs can take turns. Returns whether it was the last.
-  // Cancelled and Error may be thrown; they end the job.
+  // Cancelled and Error may be thrown; they end the job. So may NoRoom: the job is to be tried again.
   virtual bool advance(const JobContext& context) = 0;
   // Called once after the last advance, however it ended.
   virtual void finish(KvSlots&) {}
 
  private:
+  uint64_t owner_;
   std::shared_ptr<Channel> channel_;
 };
 
@@ -54,7 +58,7 @@ int run_chunk(const JobContext& context, int slot, std::span<const int> ids, Ste
 
 class LoadJob final : public Job {
  public:
-  LoadJob(std::shared_ptr<Channel> channel, int64_t warm_limit) : Job(std::move(channel)), warm_limit_(warm_limit) {}
+  LoadJob(std::shared_ptr<Channel> channel, int64_t warm_limit) : Job(std::move(channel), 0), warm_limit_(warm_limit) {}
   bool advance(const JobContext& context) override;
 
  private:
@@ -64,12 +68,11 @@ class LoadJob final : public Job {
 class ForwardJob final : public Job {
  public:
   ForwardJob(std::shared_ptr<Channel> channel, uint64_t owner, std::vector<int> ids, const ForwardParams& params)
-      : Job(std::move(channel)), owner_(owner), ids_(std::move(ids)), params_(params) {}
+      : Job(std::move(channel), owner), ids_(std::move(ids)), params_(params) {}
   bool advance(const JobContext& context) override;
-  void finish(KvSlots& slots) override { slots.release(owner_); }
+  void finish(KvSlots& slots) override { slots.release(owner()); }
 
  private:
-  uint64_t owner_;
   std::vector<int> ids_;
   ForwardParams params_;
   Step step_;
@@ -79,12 +82,11 @@ class ForwardJob final : public Job {
 class ScoreJob final : public Job {
  public:
   ScoreJob(std::shared_ptr<Channel> channel, uint64_t owner, std::vector<int> ids)
-      : Job(std::move(channel)), owner_(owner), ids_(std::move(ids)) {}
+      : Job(std::move(channel), owner), ids_(std::move(ids)) {}
   bool advance(const JobContext& context) override;
-  void finish(KvSlots& slots) override { slots.release(owner_); }
+  void finish(KvSlots& slots) override { slots.release(owner()); }
 
  private:
-  uint64_t owner_;
   std::vector<int> ids_;
   Step step_;
   event::Scored result_;
@@ -97,7 +99,6 @@ class GenerateJob final : public Job {
   bool advance(const JobContext& context) override;
 
  private:
-  uint64_t session_;
   std::vector<int> ids_;  // prompt and answer
   size_t prompt_size_;
   GenerateParams params_;

@@ -21,15 +21,23 @@ std::mutex loading;
 
 }  // namespace
 
+std::string open_vulkan() {
+#ifdef __linux__
+  const char* named = std::getenv("KEXA_VULKAN_LIBRARY");
+  // Global, and never closed: Dawn looks for it by its soname, and then finds this one.
+  if (!::dlopen(named ? named : "libvulkan.so.1", RTLD_NOW | RTLD_GLOBAL))
+    return std::string("no Vulkan loader: ") + ::dlerror();
+#endif
+  return "";
+}
+
 void load_dawn(const std::string& path) {
   std::lock_guard lock(loading);
   if (!loaded_path.empty()) {
     if (loaded_path != path) refuse(path, "this process has already loaded " + loaded_path);
     return;
   }
-  // Dawn opens the Vulkan loader by its soname, and then finds one that is already there.
-  if (const char* vulkan = std::getenv("KEXA_VULKAN_LIBRARY"))
-    if (!::dlopen(vulkan, RTLD_NOW | RTLD_GLOBAL)) refuse(vulkan, ::dlerror());
+  if (const std::string problem = open_vulkan(); !problem.empty()) throw Error("KEXA_NO_DEVICE", problem);
   void* library = ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (!library) refuse(path, ::dlerror());
 

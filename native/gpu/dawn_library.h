@@ -8,21 +8,22 @@
 namespace kexa {
 
 // The functions kexa calls. Types come from webgpu.h; addresses from the library.
-#define KEXA_DAWN_PROCS(X)                                                                                            \
-  X(AdapterGetInfo)                                                                                                   \
-  X(AdapterGetLimits) X(AdapterHasFeature) X(AdapterInfoFreeMembers) X(AdapterRelease) X(AdapterRequestDevice)        \
-      X(BindGroupLayoutRelease) X(BindGroupRelease) X(BufferGetConstMappedRange) X(BufferGetMappedRange)              \
-          X(BufferMapAsync) X(BufferRelease) X(BufferUnmap) X(CommandBufferRelease) X(CommandEncoderBeginComputePass) \
-              X(CommandEncoderCopyBufferToBuffer) X(CommandEncoderFinish) X(CommandEncoderRelease)                    \
-                  X(ComputePassEncoderDispatchWorkgroups) X(ComputePassEncoderEnd) X(ComputePassEncoderRelease)       \
-                      X(ComputePassEncoderSetBindGroup) X(ComputePassEncoderSetPipeline) X(ComputePipelineRelease)    \
-                          X(CreateInstance) X(DeviceCreateBindGroup) X(DeviceCreateBindGroupLayout)                   \
-                              X(DeviceCreateBuffer) X(DeviceCreateCommandEncoder) X(DeviceCreateComputePipeline)      \
-                                  X(DeviceCreatePipelineLayout) X(DeviceCreateShaderModule) X(DeviceDestroy)          \
-                                      X(DeviceGetQueue) X(DevicePopErrorScope) X(DevicePushErrorScope)                \
-                                          X(DeviceRelease) X(InstanceProcessEvents) X(InstanceRelease)                \
-                                              X(InstanceRequestAdapter) X(InstanceWaitAny) X(PipelineLayoutRelease)   \
-                                                  X(QueueOnSubmittedWorkDone) X(QueueRelease) X(QueueSubmit)          \
+#define KEXA_DAWN_PROCS(X)                                                                                             \
+  X(AdapterGetInfo)                                                                                                    \
+  X(AdapterGetLimits)                                                                                                  \
+  X(AdapterHasFeature) X(AdapterInfoFreeMembers) X(AdapterRelease) X(AdapterRequestDevice) X(BindGroupLayoutRelease)   \
+      X(BindGroupRelease) X(BufferGetConstMappedRange) X(BufferGetMappedRange) X(BufferMapAsync) X(BufferRelease)      \
+          X(BufferUnmap) X(CommandBufferRelease) X(CommandEncoderBeginComputePass) X(CommandEncoderCopyBufferToBuffer) \
+              X(CommandEncoderFinish) X(CommandEncoderRelease) X(ComputePassEncoderDispatchWorkgroups)                 \
+                  X(ComputePassEncoderEnd) X(ComputePassEncoderRelease) X(ComputePassEncoderSetBindGroup)              \
+                      X(ComputePassEncoderSetPipeline) X(ComputePipelineRelease) X(CreateInstance)                     \
+                          X(DeviceCreateBindGroup) X(DeviceCreateBindGroupLayout) X(DeviceCreateBuffer)                \
+                              X(DeviceCreateCommandEncoder) X(DeviceCreateComputePipeline)                             \
+                                  X(DeviceCreatePipelineLayout) X(DeviceCreateShaderModule) X(DeviceDestroy)           \
+                                      X(DeviceGetQueue) X(DevicePopErrorScope) X(DevicePushErrorScope)                 \
+                                          X(DeviceRelease) X(InstanceProcessEvents) X(InstanceRelease)                 \
+                                              X(InstanceRequestAdapter) X(InstanceWaitAny) X(PipelineLayoutRelease)    \
+                                                  X(QueueOnSubmittedWorkDone) X(QueueRelease) X(QueueSubmit)           \
                                                       X(QueueWriteBuffer) X(ShaderModuleRelease)
 
 struct DawnProcs {
@@ -34,6 +35,11 @@ struct DawnProcs {
 // Loads the library once for the process: one that exports the C API (a Dawn release build), or npm `webgpu`'s
 // dawn.node, which carries it as local symbols. Any thread. Throws KEXA_NO_DEVICE, saying what the library lacks.
 void load_dawn(const std::string& path);
+
+// Opens the Vulkan loader: KEXA_VULKAN_LIBRARY, else the system's libvulkan.so.1. Without one Dawn has nothing to run
+// on, and says so on stderr again and again. Returns what is wrong, or nothing. Where Vulkan is not what Dawn uses:
+// nothing.
+std::string open_vulkan();
 
 // The loaded library's functions. load_dawn() must have returned.
 const DawnProcs& dawn();

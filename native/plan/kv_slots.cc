@@ -16,15 +16,25 @@ void KvSlots::clear(Slot& slot) {
   slot = {};
 }
 
+KvSlots::Slot* KvSlots::oldest(const std::function<bool(const Slot&)>& is_wanted) {
+  Slot* found = nullptr;
+  for (Slot& slot : slots_) {
+    if (!is_wanted(slot) || std::find(protected_.begin(), protected_.end(), slot.owner) != protected_.end()) continue;
+    // An unowned slot was last used at 0, before any other.
+    if (!found || slot.last_used < found->last_used) found = &slot;
+  }
+  return found;
+}
+
 KvSlots::Lease KvSlots::acquire(uint64_t owner) {
   auto found = std::find_if(slots_.begin(), slots_.end(), [&](const Slot& slot) { return slot.owner == owner; });
   const bool is_fresh = found == slots_.end();
   if (is_fresh) {
-    // An unowned slot was last used at 0, before any other.
-    found = std::min_element(slots_.begin(), slots_.end(),
-                             [](const Slot& a, const Slot& b) { return a.last_used < b.last_used; });
-    clear(*found);
-    found->owner = owner;
+    Slot* taken = oldest([](const Slot&) { return true; });
+    if (!taken) throw NoRoom{};
+    clear(*taken);
+    taken->owner = owner;
+    found = slots_.begin() + (taken - slots_.data());
   }
   found->last_used = ++clock_;
   return {int(found - slots_.begin()), is_fresh};
@@ -64,12 +74,9 @@ void KvSlots::reserve(int index, int end) {
   const size_t wanted = size_t(end + kPageRows - 1) / kPageRows;
   while (slot.pages.size() < wanted) {
     if (free_pages_.empty()) {
-      Slot* oldest = nullptr;
-      for (Slot& other : slots_)
-        if (&other != &slot && !other.pages.empty() && (!oldest || other.last_used < oldest->last_used))
-          oldest = &other;
-      if (!oldest) throw Error("KEXA_INTERNAL", "the KV cache has no page left, though one sequence alone must fit it");
-      clear(*oldest);
+      Slot* taken = oldest([&](const Slot& other) { return &other != &slot && !other.pages.empty(); });
+      if (!taken) throw NoRoom{};
+      clear(*taken);
     }
     slot.pages.push_back(free_pages_.back());
     free_pages_.pop_back();

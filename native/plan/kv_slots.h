@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -17,11 +18,14 @@ class KvSlots {
  public:
   KvSlots(const ModelDescription& description, const Plan& plan);
 
+  // Owners whose cache is not taken to make room for others. The call replaces those named before.
+  void protect(std::vector<uint64_t> owners) { protected_ = std::move(owners); }
+
   struct Lease {
     int slot;
     bool is_fresh;  // the owner had none: the slot is empty
   };
-  // The slot of `owner`, or an unused one, or the one unused for longest, emptied.
+  // The slot of `owner`, or an unused one, or the one unused for longest, emptied. Throws NoRoom if all are protected.
   Lease acquire(uint64_t owner);
 
   // Empties the owner's slot, if it has one.
@@ -33,7 +37,7 @@ class KvSlots {
   int keep_prefix(int slot, std::span<const int> ids);
 
   // Makes room for positions [length, end). Pages are taken from other slots if none is free.
-  // Throws KEXA_CONTEXT_FULL if `end` is past the context.
+  // Throws KEXA_CONTEXT_FULL if `end` is past the context, NoRoom if only protected slots have pages to take.
   void reserve(int slot, int end);
 
   // To be called before a step writes positions up to `end`, and after it has.
@@ -60,6 +64,8 @@ class KvSlots {
     int written = 0;  // one past the highest position written since the slot was empty
   };
   void clear(Slot& slot);
+  // The slot unused for longest of those that may be taken and `is_wanted`, or null.
+  Slot* oldest(const std::function<bool(const Slot&)>& is_wanted);
   bool can_go_back_to(const Slot& slot, int length) const;
 
   const ModelDescription& description_;
@@ -67,6 +73,7 @@ class KvSlots {
   int context_size_;
   std::vector<Slot> slots_;
   std::vector<int> free_pages_;
+  std::vector<uint64_t> protected_;
   uint64_t clock_ = 0;
 };
 

@@ -1,0 +1,133 @@
+/** Runs the command `kexa` as a program, with pipes or under a pseudo-terminal, and keeps what it prints. */
+import { type ChildProcess, type ChildProcessWithoutNullStreams, execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { Test } from 'tape';
+import { goldensFolder, modelFolder } from './models.js';
+
+export const root = fileURLToPath(new URL('../..', import.meta.url));
+export const bin = join(root, 'bin/kexa.js');
+export const tiny = modelFolder('tiny');
+export const genesis = 'In the beginning God created';
+export const greedy = ['generate', '-m', tiny, '--temp', '0'];
+export const timeLimit = 60_000;
+
+export interface Golden {
+  ids: number[];
+  greedy: number[];
+  logprobs: number[];
+  text: string;
+}
+
+export const goldens = JSON.parse(readFileSync(join(goldensFolder('tiny'), 'goldens.json'), 'utf8')) as Golden[];
+export const golden = goldens.find(({ text }) => text === genesis)!;
+
+// Variables of whoever runs the tests must not decide them.
+export const environment: NodeJS.ProcessEnv = { ...process.env };
+for (const name of Object.keys(environment))
+  if (name.startsWith('KEXA_') && name !== 'KEXA_BINARY') delete environment[name];
+delete environment.NO_COLOR;
+
+export interface Run {
+  code: number | null;
+  stdout: string;
+  stderr: string;
+}
+
+export interface RunOptions {
+  /** What is piped in; null is an empty input. */
+  input?: string | Buffer | null;
+  env?: NodeJS.ProcessEnv;
+  cwd?: string;
+}
+
+export function start(
+  args: readonly string[],
+  { env = {}, cwd = root }: RunOptions = {},
+): ChildProcessWithoutNullStreams {
+  return spawn(process.execPath, [bin, ...args], { cwd, env: { ...environment, ...env }, timeout: timeLimit });
+}
+
+export async function kexa(args: readonly string[], options: RunOptions = {}): Promise<Run> {
+  const child = start(args, options);
+  child.stdin.on('error', () => {}); // it may end without having read all
+  child.stdin.end(options.input ?? '');
+  return await ended(child);
+}
+
+export async function ended(child: ChildProcess): Promise<Run> {
+  const run = { code: null as number | null, stdout: '', stderr: '' };
+  child.stdout!.setEncoding('utf8').on('data', (text: string) => {
+    run.stdout += text;
+  });
+  child.stderr!.setEncoding('utf8').on('data', (text: string) => {
+    run.stderr += text;
+  });
+  const [code] = (await once(child, 'close')) as [number | null];
+  run.code = code;
+  return run;
+}
+
+/** A new folder, gone after the test. */
+export function temporaryFolder(t: Test): string {
+  const folder = mkdtempSync(join(tmpdir(), 'kexa-cli-'));
+  t.teardown(() => rmSync(folder, { recursive: true }));
+  return folder;
+}
+
+/** A program under a pseudo-terminal, by util-linux's `script`. */
+export class Terminal {
+  readonly #child: ReturnType<typeof spawn>;
+  #output = '';
+  #seen = 0;
+
+  constructor(args: readonly string[], env: NodeJS.ProcessEnv = {}) {
+    const words = [process.execPath, bin, ...args].map((word) => `'${word.replaceAll("'", "'\\''")}'`);
+    const all = { ...environment, TERM: 'xterm', ...env };
+    this.#child = spawn('script', ['-qec', words.join(' '), '/dev/null'], { env: all, timeout: timeLimit });
+    this.#child.stdout!.setEncoding('utf8').on('data', (text: string) => {
+      this.#output += text;
+    });
+  }
+
+  get output(): string {
+    return this.#output;
+  }
+
+  type(keys: string): void {
+    this.#child.stdin!.write(keys);
+  }
+
+  /** Waits until a text has been shown since the last call. */
+  async shows(text: string): Promise<void> {
+    const until = Date.now() + 20_000;
+    for (;;) {
+      const at = this.#output.indexOf(text, this.#seen);
+      if (at !== -1) {
+        this.#seen = at + text.length;
+        return;
+      }
+      if (Date.now() > until) throw new Error(`not shown: ${text}\n${JSON.stringify(this.#output.slice(this.#seen))}`);
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+  }
+
+  async ends(): Promise<number> {
+    if (this.#child.exitCode !== null) return this.#child.exitCode;
+    const [code] = (await once(this.#child, 'exit')) as [number];
+    return code;
+  }
+}
+
+function hasScript(): boolean {
+  try {
+    return execFileSync('script', ['--version'], { encoding: 'utf8' }).includes('util-linux');
+  } catch {
+    return false;
+  }
+}
+
+export const noTerminal = hasScript() ? {} : { skip: 'needs util-linux script for a pseudo-terminal' };

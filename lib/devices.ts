@@ -38,13 +38,12 @@ function gpuDevice(adapter: NativeAdapter): DeviceInfo {
 
 /** The GPUs, and where there are none because Dawn could not be used, why. */
 async function findAdapters(): Promise<{ adapters: NativeAdapter[]; library: string; problem: string }> {
-  const problem = native().vulkanProblem();
-  if (problem !== '') return { adapters: [], library: '', problem };
   try {
+    const problem = native().vulkanProblem();
+    if (problem !== '') return { adapters: [], library: '', problem };
     const library = await findDawn();
     return { adapters: await native().adapters(library), library, problem: '' };
   } catch (error) {
-    if (error instanceof KexaError && error.code === 'KEXA_NO_BINARY') throw error;
     return { adapters: [], library: '', problem: (error as Error).message };
   }
 }

@@ -9,7 +9,9 @@ const problems = [];
 let count = 0;
 
 for (const folder of ['native', 'lib', 'bin', 'test', 'tools']) {
-  const entries = readdirSync(join(root, folder), { recursive: true, withFileTypes: true });
+  const entries = readdirSync(join(root, folder), { recursive: true, withFileTypes: true }).filter(
+    (entry) => !entry.parentPath.includes('node_modules'),
+  );
   for (const entry of entries) {
     if (!entry.isFile() || !/\.(cc|h|ts|js|mjs|wgsl)$/.test(entry.name)) continue;
     const path = join(entry.parentPath, entry.name).slice(root.length + 1);

@@ -41,6 +41,7 @@ const load: Required<LoadOptions> = {
   weights: 'auto',
   cacheType: 'f16',
   prefillChunk: 128,
+  gpuChecks: true,
   threads: 4,
   onProgress: (progress) => expectType<Progress>(progress),
   signal: AbortSignal.timeout(1000),

@@ -6,7 +6,15 @@ import { toIds } from './options.js';
 import { Reply } from './reply.js';
 import { checkGenerateOptions } from './sampling.js';
 import { endsInsideThinking } from './text/reply-parser.js';
-import type { FinishReason, GenerateOptions, GenerationResult, Piece, Prompt, TokenLogprob } from './types.js';
+import type {
+  FinishReason,
+  GenerateOptions,
+  GenerationResult,
+  Piece,
+  Prompt,
+  Speculation,
+  TokenLogprob,
+} from './types.js';
 
 /** What a Generation needs of the session it belongs to. */
 interface GenerationParts {
@@ -40,6 +48,7 @@ export class Generation implements PromiseLike<GenerationResult>, AsyncIterable<
   #firstTokenAt = 0;
   #lastTokenAt = 0;
   #isCancelled = false;
+  readonly #drafts: { drafted: number; accepted: number }[] = [];
   #pulling: Promise<void> | undefined;
   #outcome: { result: GenerationResult } | { error: unknown } | undefined;
   #stopListening = () => {};
@@ -182,6 +191,8 @@ export class Generation implements PromiseLike<GenerationResult>, AsyncIterable<
       logprob: event.logprobs[i]!,
       top: event.tops[i]!,
     }));
+    for (let i = 0; i < event.drafts.length; i += 2)
+      this.#drafts.push({ drafted: event.drafts[i]!, accepted: event.drafts[i + 1]! });
     const { piece, isStopped } = this.#reply!.push(event.ids);
     if (this.#wantsLogprobs) piece.logprobs = logprobs.slice(0, piece.ids.length);
     this.#pieces.push(piece);
@@ -217,7 +228,7 @@ export class Generation implements PromiseLike<GenerationResult>, AsyncIterable<
         prefillTokensPerSecond: perSecond(prefillTokens, prefillMs),
         decodeTokensPerSecond: perSecond(ids.length - 1, decodeMs),
       },
-      speculation: { steps: 0, drafted: 0, accepted: 0, acceptanceRate: 0, meanAcceptedLength: 0, histogram: [] },
+      speculation: summarize(this.#drafts),
       seed: this.#params?.seed ?? 0,
     };
     if (this.#wantsLogprobs) result.logprobs = pieces.flatMap((piece) => piece.logprobs ?? []);
@@ -235,6 +246,21 @@ export class Generation implements PromiseLike<GenerationResult>, AsyncIterable<
     this.#stopListening();
     if (this.#isTaken) this.#parts.onEnd();
   }
+}
+
+function summarize(steps: readonly { drafted: number; accepted: number }[]): Speculation {
+  const drafted = steps.reduce((sum, step) => sum + step.drafted, 0);
+  const accepted = steps.reduce((sum, step) => sum + step.accepted, 0);
+  const histogram = new Array<number>(steps.length ? Math.max(...steps.map((step) => step.accepted)) + 1 : 0).fill(0);
+  for (const step of steps) histogram[step.accepted]!++;
+  return {
+    steps: steps.length,
+    drafted,
+    accepted,
+    acceptanceRate: drafted ? accepted / drafted : 0,
+    meanAcceptedLength: steps.length ? 1 + accepted / steps.length : 0,
+    histogram,
+  };
 }
 
 function perSecond(tokens: number, ms: number): number {

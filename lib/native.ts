@@ -38,6 +38,8 @@ export interface NativeGenerateParams {
   biasIds: Uint32Array;
   biasValues: Float32Array;
   maxTokens: number;
+  /** Tokens the MTP block guesses ahead a step; 0: none. */
+  drafts: number;
   endTokens: Uint32Array;
 }
 
@@ -45,7 +47,14 @@ export interface NativeGenerateParams {
 export type NativeEvent =
   | { kind: 'progress'; doneBytes: number; totalBytes: number }
   | { kind: 'started'; cachedTokens: number }
-  | { kind: 'tokens'; ids: Uint32Array; logprobs: Float32Array; tops: { id: number; logprob: number }[][] }
+  | {
+      kind: 'tokens';
+      ids: Uint32Array;
+      logprobs: Float32Array;
+      tops: { id: number; logprob: number }[][];
+      /** Two numbers a speculative step: drafted, accepted. */
+      drafts: Uint32Array;
+    }
   | {
       kind: 'forwarded';
       logits: Float32Array;

@@ -28,6 +28,8 @@ const names: readonly (keyof GenerateOptions)[] = [
 ];
 
 const largestAlternatives = 20;
+/** kMaxDrafts of native/plan/plan.h: what the rings have room for. */
+const mostDrafts = 8;
 
 /** Options of one generation that do not concern the core. */
 export interface TextOptions {
@@ -52,7 +54,7 @@ export function checkGenerateOptions(
   checkSignal(options.signal);
   if (options.thinking !== undefined) booleanOption('thinking', options.thinking, true);
   if (options.tools !== undefined && !Array.isArray(options.tools)) throw invalid('tools', 'an array', options.tools);
-  checkMtp(options.mtp);
+  const drafts = checkMtp(options.mtp, config);
 
   const { generationDefaults } = config;
   const given = (name: keyof SamplingOptions) =>
@@ -72,6 +74,7 @@ export function checkGenerateOptions(
     logprobs,
     biasIds: bias.ids,
     biasValues: bias.values,
+    drafts,
     maxTokens: integerOption('maxTokens', options.maxTokens, 1, 2 ** 31 - 1, Number.POSITIVE_INFINITY),
     endTokens: Uint32Array.from(booleanOption('ignoreEos', options.ignoreEos, false) ? [] : config.eosTokenIds),
   };
@@ -88,14 +91,14 @@ function randomSeed(): number {
   return Number(randomBytes(8).readBigUInt64LE() >> 11n);
 }
 
-function checkMtp(mtp: unknown): void {
-  if (mtp === undefined || mtp === false || mtp === 'auto') return;
-  if (typeof mtp === 'number' && Number.isInteger(mtp) && mtp >= 1)
-    throw new KexaError(
-      'KEXA_UNSUPPORTED',
-      `mtp: wanted ${mtp} drafts a step, found a version that does not draft yet; use false or 'auto'`,
-    );
-  throw invalid('mtp', "false, 'auto' or a number of drafts", mtp);
+/** Drafts a step. `auto` drafts nothing yet: whether it would pay is not measured. */
+function checkMtp(mtp: unknown, config: ModelConfig): number {
+  if (mtp === undefined || mtp === false || mtp === 'auto') return 0;
+  if (typeof mtp !== 'number' || !Number.isInteger(mtp) || mtp < 1 || mtp > mostDrafts)
+    throw invalid('mtp', `false, 'auto' or a number of drafts from 1 to ${mostDrafts}`, mtp);
+  if (config.mtp === null)
+    throw new KexaError('KEXA_UNSUPPORTED', `mtp: wanted ${mtp} drafts a step, found a model with no MTP block`);
+  return mtp;
 }
 
 function checkLogprobs(logprobs: unknown): number {

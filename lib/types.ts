@@ -140,7 +140,10 @@ export interface GenerateOptions extends SamplingOptions {
   stop?: string | readonly string[];
   /** Whether to report log-probabilities, and how many alternatives (0 to 20) beside the chosen token. */
   logprobs?: boolean | number;
-  /** Drafting with the model's MTP block: not in this version, which accepts `false` and `'auto'` (both draft nothing). */
+  /**
+   * Drafts a step by the model's MTP block, 1 to 8. They never change the answer, whatever the sampling: a draft is kept
+   * only if it is the token that is chosen anyway. `false` and, in this version, `'auto'` draft nothing. Default `'auto'`.
+   */
   mtp?: false | 'auto' | number;
   /** Go on after an end-of-turn token. For benchmarks. Default false. */
   ignoreEos?: boolean;

@@ -26,6 +26,7 @@ struct ForwardParams {
 struct GenerateParams {
   SamplingParams sampling;
   int max_tokens = 0;
+  int drafts = 0;                // tokens the MTP block guesses ahead a step, up to kMaxDrafts; 0: none
   std::vector<int> end_tokens;  // any of them ends the answer, and is its last token
 };
 

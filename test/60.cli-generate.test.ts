@@ -170,7 +170,7 @@ test('wrong usage exits 2 and says what is wanted', async (t) => {
     [[...withPrompt, '-t', '0'], /an integer from 1 to 1024/],
     [[...withPrompt, '--logprobs', '21'], /an integer from 0 to 20/],
     [[...withPrompt, '--stop', ''], /at least one character/],
-    [[...withPrompt, '--mtp', 'on'], /an integer from 0 to 16, or auto or off/],
+    [[...withPrompt, '--mtp', 'on'], /an integer from 0 to 8, or auto or off/],
     [[...withPrompt, '--cache-type', 'q8'], /Allowed choices are auto, f32, f16, bf16/],
     [[...withPrompt, '--weights', 'int3'], /Allowed choices are auto, bf16, f16, f32/],
     [[...withPrompt, '-f', 'y'], /either -p, --prompt or -f, --file/],

@@ -169,3 +169,18 @@ test('a sequence that goes on, goes back and is interleaved gives the CPU device
   };
   t.deepEqual(await run(onGpu), await run({ device: 'cpu' }));
 });
+
+test('drafts change no answer on the GPU either', async (t) => {
+  for (const name of ['tiny', 'two'] as const) {
+    const model = await loadModel(modelFolder(name), onGpu);
+    const ids = name === 'tiny' ? loadGoldens(name).prompts[0]!.ids : someIds(20, model.config.vocabSize);
+    const options = { temperature: name === 'tiny' ? 0 : 0.8, seed: 3, maxTokens: 9, ignoreEos: true };
+    const plain = await model.generate(ids, options);
+    for (const mtp of [1, 4]) {
+      const drafted = await model.generate(ids, { ...options, mtp });
+      t.deepEqual(drafted.ids, plain.ids, `${name} with ${mtp} drafts`);
+      if (name === 'tiny') t.ok(drafted.speculation.accepted > 0, `${drafted.speculation.accepted} were kept`);
+    }
+    await model.close();
+  }
+});

@@ -9,15 +9,19 @@ import { root } from './setup.mjs';
 const copy = join(root, 'build/mutations/src');
 const build = join(root, 'build/mutations/build');
 const binary = join(build, 'Release/kexa.node');
-const testFiles = ['40.forward', '41.chunks', '42.sisters', '43.sessions'].map((name) => `test/${name}.test.ts`);
+const testFiles = ['40.forward', '41.chunks', '42.sisters', '43.sessions', '45.mtp'].map(
+  (name) => `test/${name}.test.ts`,
+);
 const limitMs = 120_000;
 
-const [device, ffn, attention, plan, job, slots, engine] = [
+const [device, rope, ffn, attention, plan, job, generate, slots, engine] = [
   'reference/cpu_device.cc',
+  'model/rope.cc',
   'reference/ffn.cc',
   'reference/attention.cc',
   'plan/plan.cc',
   'engine/job.cc',
+  'engine/generate_job.cc',
   'plan/kv_slots.cc',
   'engine/engine.cc',
 ];
@@ -42,7 +46,7 @@ const mutations = [
     `    if (has_rope) rotate(head, row);
     normalize(head, gain, description_.norm_epsilon, head);`,
   ],
-  ['llama3 scaling of RoPE ignored', device, 'if (!description.rope_scaling) continue;', 'if (true) continue;'],
+  ['llama3 scaling of RoPE ignored', rope, 'if (!description.rope_scaling) continue;', 'if (true) continue;'],
   ['window one too long', attention, 'query.position - window + 1)', 'query.position - window)'],
   [
     'window one too short',
@@ -94,8 +98,10 @@ const mutations = [
   [
     'MTP fed the token itself, not the next',
     job,
-    'ids_.begin() + end - rows + 1, ids_.begin() + std::min<int>(end + 1, int(ids_.size()))',
-    'ids_.begin() + end - rows, ids_.begin() + end',
+    [
+      ['ids_.begin() + end - rows + 1,', 'ids_.begin() + end - rows,'],
+      ['std::min<int>(end + 1, int(ids_.size())));', 'end);'],
+    ],
   ],
   [
     'logits in 16 bits',
@@ -125,6 +131,14 @@ const mutations = [
     'limit',
   ],
   ['chunks not told before they are written', job, 'slots.begin_write(slot, end);', ''],
+  [
+    'MTP cache not filled for the prompt',
+    generate,
+    'for (int r = 0; r < rows && first + r + 1 < int(known_); ++r) next_tokens[r] = ids_[first + r + 1];',
+    'if (has_chosen) next_tokens[known_ - 2 - first] = ids_.back();',
+  ],
+  ['drafts that were not kept stay cached', generate, 'model.slots.truncate(slot, int(known_) - 1);', ''],
+  ['MTP cache taken for as full as the model’s', slots, 'std::min(kept - 1, slot.mtp_length)', 'kept'],
   ['room taken from whoever came first', engine, 'if (other->owner() && can_run(*other))', 'if (false)'],
   ['room kept for readers who have stopped', engine, 'if (other->owner() && can_run(*other))', 'if (other->owner())'],
 ];

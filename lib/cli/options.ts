@@ -153,7 +153,7 @@ export function addAnswerOptions(command: Command): void {
   add(command, answerGroup, '--hide-thinking', 'do not show the thinking');
   add(command, answerGroup, '--mtp <n>', 'tokens to draft with the MTP block: a number, auto or off (default: auto)', {
     env: 'KEXA_MTP',
-    parse: wordOr(['auto', 'off'], integer(0, 16)),
+    parse: wordOr(['auto', 'off'], integer(0, 8)),
   });
 }
 

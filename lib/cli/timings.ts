@@ -2,13 +2,16 @@ import type { GenerationResult } from '../types.js';
 import { durationText } from './figures.js';
 
 /** One line on what an answer took. */
-export function timingsText({ usage, timings, finishReason }: GenerationResult): string {
+export function timingsText({ usage, timings, speculation, finishReason }: GenerationResult): string {
   const { promptTokens, cachedTokens, completionTokens } = usage;
   const cached = cachedTokens > 0 ? ` (${cachedTokens} cached)` : '';
+  const { steps, drafted, accepted, meanAcceptedLength } = speculation;
+  const drafts = `${accepted} of ${drafted} drafts kept, ${meanAcceptedLength.toFixed(2)} tokens a step`;
   const parts = [
     `prompt ${promptTokens} tokens${cached} in ${durationText(timings.prefillMs)}, ${rateText(timings.prefillTokensPerSecond)}`,
     `answer ${completionTokens} tokens in ${durationText(timings.decodeMs)}, ${rateText(timings.decodeTokensPerSecond)}`,
     `first after ${durationText(timings.firstTokenMs)}`,
+    ...(steps > 0 ? [drafts] : []),
     `ended by ${finishReason}`,
   ];
   return `${parts.join('; ')}\n`;

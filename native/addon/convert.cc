@@ -86,6 +86,12 @@ struct EventToObject {
     object.Set("ids", ids);
     object.Set("logprobs", logprobs);
     object.Set("tops", tops);
+    auto drafts = Napi::Uint32Array::New(env, tokens.drafts.size() * 2);
+    for (size_t i = 0; i < tokens.drafts.size(); ++i) {
+      drafts[i * 2] = uint32_t(tokens.drafts[i].drafted);
+      drafts[i * 2 + 1] = uint32_t(tokens.drafts[i].accepted);
+    }
+    object.Set("drafts", drafts);
     return object;
   }
   Napi::Object operator()(const event::Forwarded& forwarded) const {
@@ -212,6 +218,7 @@ GenerateParams to_generate_params(const Napi::Object& from) {
   const auto bias_values = member(from, "biasValues").As<Napi::Float32Array>();
   for (size_t i = 0; i < bias_ids.size(); ++i) sampling.logit_bias.emplace_back(bias_ids[i], bias_values[i]);
   to.max_tokens = integer(from, "maxTokens");
+  to.drafts = integer(from, "drafts");
   to.end_tokens = to_ids(member(from, "endTokens"));
   return to;
 }

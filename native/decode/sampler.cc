@@ -83,7 +83,7 @@ int Sampler::draw(uint32_t position) {
   return best;
 }
 
-Choice Sampler::choose(std::span<const float> logits, std::span<const int> ids, size_t prompt_size) {
+int Sampler::choose_token(std::span<const float> logits, std::span<const int> ids, size_t prompt_size) {
   for (size_t i = 0; i < logits.size(); ++i)
     if (std::isnan(logits[i]))
       throw Error("KEXA_BAD_FILE", "logit of token " + std::to_string(i) + " at position " +
@@ -91,14 +91,17 @@ Choice Sampler::choose(std::span<const float> logits, std::span<const int> ids, 
   std::copy(logits.begin(), logits.end(), adjusted_.begin());
   penalize(ids, prompt_size);
 
-  Choice choice;
   const bool is_banned_all =
       std::all_of(adjusted_.begin(), adjusted_.end(), [](float logit) { return logit == -INFINITY; });
   if (is_banned_all) throw Error("KEXA_INVALID_ARGUMENT", "logitBias bans every token");
   // max_element gives the first of equals: the lowest id.
-  choice.token = params_.temperature == 0
-                     ? int(std::max_element(adjusted_.begin(), adjusted_.end()) - adjusted_.begin())
-                     : draw(uint32_t(ids.size()));
+  if (params_.temperature == 0) return int(std::max_element(adjusted_.begin(), adjusted_.end()) - adjusted_.begin());
+  return draw(uint32_t(ids.size()));
+}
+
+Choice Sampler::choose(std::span<const float> logits, std::span<const int> ids, size_t prompt_size) {
+  Choice choice;
+  choice.token = choose_token(logits, ids, prompt_size);
   if (params_.logprobs >= 0) {
     const double normalizer = log_sum_exp(logits);
     choice.logprob = float(logits[choice.token] - normalizer);

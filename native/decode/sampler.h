@@ -37,6 +37,8 @@ class Sampler {
   // The next token after `ids`, of which the last `ids.size() - prompt_size` are the answer so far.
   // Throws KEXA_BAD_FILE if a logit is not a number: damaged weights give no text.
   Choice choose(std::span<const float> logits, std::span<const int> ids, size_t prompt_size);
+  // The token alone: what choose() would take, were these the model's logits.
+  int choose_token(std::span<const float> logits, std::span<const int> ids, size_t prompt_size);
 
  private:
   void penalize(std::span<const int> ids, size_t prompt_size);

@@ -12,6 +12,7 @@ void Channel::push(Event event) {
   if (tokens && last) {
     last->choices.insert(last->choices.end(), std::make_move_iterator(tokens->choices.begin()),
                          std::make_move_iterator(tokens->choices.end()));
+    last->drafts.insert(last->drafts.end(), tokens->drafts.begin(), tokens->drafts.end());
   } else {
     events_.push_back(std::move(event));
   }

@@ -31,6 +31,10 @@ struct Started {
 };
 struct Tokens {
   std::vector<Choice> choices;
+  struct Draft {
+    int drafted, accepted;
+  };
+  std::vector<Draft> drafts;  // one a speculative step
 };
 struct Route {
   int layer;

@@ -1,7 +1,6 @@
 #include "engine/job.h"
 
 #include <algorithm>
-#include <chrono>
 
 #ifdef KEXA_GPU
 #include "kernels/gpu_device.h"
@@ -10,12 +9,6 @@
 
 namespace kexa {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-int64_t nanoseconds_since(Clock::time_point start) {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - start).count();
-}
 
 std::unique_ptr<Device> make_device(const ModelDescription& description, const Weights& weights, const Plan& plan,
                                     const LoadProgress& progress) {
@@ -136,48 +129,6 @@ bool ScoreJob::advance(const JobContext& context) {
   const bool is_last = end == int(ids_.size());
   if (is_last) channel().push(std::move(result_));
   return is_last;
-}
-
-GenerateJob::GenerateJob(std::shared_ptr<Channel> channel, uint64_t session, std::vector<int> ids,
-                         GenerateParams params, int vocab)
-    : Job(std::move(channel), session),
-      ids_(std::move(ids)),
-      prompt_size_(ids_.size()),
-      params_(std::move(params)),
-      sampler_(params_.sampling, vocab) {}
-
-bool GenerateJob::advance(const JobContext& context) {
-  const auto start = Clock::now();
-  LoadedModel& model = context.loaded();
-  const auto [slot, is_fresh] = model.slots.acquire(owner());
-  if (!has_started_ || is_fresh) {
-    const int cached = model.slots.keep_prefix(slot, ids_);
-    if (!has_started_) channel().push(event::Started{cached});
-    has_started_ = true;
-  }
-  const bool is_prefill = ids_.size() == prompt_size_;
-  const ForwardHooks hooks{.cancelled = &channel().cancelled(), .after_layer = {}, .after_route = {}};
-  const int rows = run_chunk(context, slot, ids_, step_, hooks, [&](int first, int end, std::vector<int>& logit_rows) {
-    if (end == int(ids_.size())) logit_rows.push_back(end - 1 - first);
-  });
-  if (is_prefill) prefill_tokens_ += rows;
-
-  bool is_over = false, is_length = false;
-  if (!step_.logit_rows.empty()) {
-    Choice choice = sampler_.choose(model.device->logits(0), ids_, prompt_size_);
-    ids_.push_back(choice.token);
-    const auto& ends = params_.end_tokens;
-    const bool is_end = std::find(ends.begin(), ends.end(), choice.token) != ends.end();
-    is_length = !is_end && (int(ids_.size() - prompt_size_) >= params_.max_tokens ||
-                            int(ids_.size()) >= context.plan.options.context_size);
-    is_over = is_end || is_length;
-    event::Tokens tokens;
-    tokens.choices.push_back(std::move(choice));
-    channel().push(std::move(tokens));
-  }
-  (is_prefill ? prefill_ns_ : decode_ns_) += nanoseconds_since(start);
-  if (is_over) channel().push(event::Ended{is_length, prefill_ns_, decode_ns_, prefill_tokens_});
-  return is_over;
 }
 
 }  // namespace kexa

@@ -99,8 +99,13 @@ class GenerateJob final : public Job {
   bool advance(const JobContext& context) override;
 
  private:
-  std::vector<int> ids_;  // prompt and answer
+  int drafts_wanted(const JobContext& context) const;
+  void run_mtp(const JobContext& context, int slot, bool has_chosen, const ForwardHooks& hooks);
+
+  std::vector<int> ids_;  // prompt and answer; while a step runs, the drafts too
   size_t prompt_size_;
+  size_t known_;             // of ids_, those that are not drafts
+  std::vector<int> drafts_;  // guesses at what follows
   GenerateParams params_;
   Sampler sampler_;
   Step step_;

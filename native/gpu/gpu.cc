@@ -335,6 +335,13 @@ void Gpu::dispatch(const Kernel& kernel, const BindGroup& group, uint32_t x, uin
   ++dispatches_;
 }
 
+void Gpu::copy(const Buffer& source, uint64_t source_offset, const Buffer& to, uint64_t to_offset, uint64_t bytes) {
+  if (pass_) dawn().ComputePassEncoderEnd(pass_);
+  pass_.reset();
+  if (!encoder_) encoder_ = CommandEncoder(dawn().DeviceCreateCommandEncoder(device_, nullptr));
+  dawn().CommandEncoderCopyBufferToBuffer(encoder_, source.handle, source_offset, to.handle, to_offset, bytes);
+}
+
 void Gpu::submit() {
   if (!encoder_) return;
   if (pass_) dawn().ComputePassEncoderEnd(pass_);
@@ -355,10 +362,7 @@ void Gpu::read(const Buffer& buffer, std::span<std::byte> out) {
     descriptor.size = bytes;
     staging_ = {BufferHandle(dawn().DeviceCreateBuffer(device_, &descriptor)), bytes};
   }
-  if (pass_) dawn().ComputePassEncoderEnd(pass_);
-  pass_.reset();
-  if (!encoder_) encoder_ = CommandEncoder(dawn().DeviceCreateCommandEncoder(device_, nullptr));
-  dawn().CommandEncoderCopyBufferToBuffer(encoder_, buffer.handle, 0, staging_.handle, 0, bytes);
+  copy(buffer, 0, staging_, 0, bytes);
   submit();
   bool is_mapped = false;
   WGPUBufferMapCallbackInfo callback = WGPU_BUFFER_MAP_CALLBACK_INFO_INIT;

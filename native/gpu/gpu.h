@@ -102,6 +102,8 @@ class Gpu {
 
   // Encoding: dispatches go into one compute pass until read() or submit().
   void dispatch(const Kernel& kernel, const BindGroup& group, uint32_t x, uint32_t y = 1, uint32_t z = 1);
+  // Between the dispatches before and those after it. Offsets and bytes are multiples of four.
+  void copy(const Buffer& source, uint64_t source_offset, const Buffer& to, uint64_t to_offset, uint64_t bytes);
   void submit();
   // Submits what is encoded and copies the start of a buffer out of it; waits.
   void read(const Buffer& buffer, std::span<std::byte> out);

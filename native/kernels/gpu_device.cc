@@ -280,7 +280,6 @@ void GpuDevice::begin(const Step& step, const KvSlots& slots) {
   experts_copy_.clear();
   state_.assign(kRows + size_t(max_rows_) * (kRowWords + 1), 0);
   state_[kRowCount] = uint32_t(rows_);
-  state_[kLogitCount] = uint32_t(step.logit_rows.size());
   const size_t half = frequencies_.size();
   std::vector<float> rope(size_t(rows_) * half * 2);
   for (int r = 0; r < rows_; ++r) {
@@ -293,13 +292,18 @@ void GpuDevice::begin(const Step& step, const KvSlots& slots) {
       rope[(r * half + i) * 2 + 1] = float(std::sin(angle));
     }
   }
-  std::copy(step.logit_rows.begin(), step.logit_rows.end(), state_.begin() + kRows + size_t(max_rows_) * kRowWords);
+  write_logit_rows();
   gpu_->write(step_state_, 0, std::as_bytes(std::span(state_)));
   gpu_->write(rope_, 0, std::as_bytes(std::span(rope)));
   for (int slot = 0; slot < kSlots; ++slot) {
     const auto pages = slots.pages(slot);
     if (!pages.empty()) gpu_->write(pages_, uint64_t(slot) * kv_.pages * sizeof(uint32_t), std::as_bytes(pages));
   }
+}
+
+void GpuDevice::write_logit_rows() {
+  state_[kLogitCount] = uint32_t(step_->logit_rows.size());
+  std::copy(step_->logit_rows.begin(), step_->logit_rows.end(), state_.begin() + kRows + size_t(max_rows_) * kRowWords);
 }
 
 void GpuDevice::embed() { run(embed_, rows_); }
@@ -356,10 +360,21 @@ void GpuDevice::head() {
   logits_copy_.clear();
 }
 
+void GpuDevice::begin_draft(const Step& step, const KvSlots& slots, int hidden_row) {
+  if (hidden_row) {
+    // By way of another buffer: a copy's ends must not be one.
+    const uint64_t bytes = floats(padded(description_.hidden));
+    gpu_->copy(hidden_, hidden_row * bytes, branch_, 0, bytes);
+    gpu_->copy(branch_, 0, hidden_, 0, bytes);
+  }
+  begin(step, slots);
+}
+
 void GpuDevice::draft_input(std::span<const int> next_tokens) {
   // The step state is about to change under what has been encoded.
   gpu_->submit();
   for (int r = 0; r < rows_; ++r) state_[kRows + size_t(r) * kRowWords + 3] = uint32_t(next_tokens[r]);
+  write_logit_rows();
   gpu_->write(step_state_, 0, std::as_bytes(std::span(state_)));
   run(embed_next_, rows_);
   run(mtp_embedding_norm_, rows_);

@@ -26,6 +26,7 @@ class GpuDevice final : public Device {
   void experts(int layer) override;
   void final_norm(bool is_mtp) override;
   void head() override;
+  void begin_draft(const Step& step, const KvSlots& slots, int hidden_row) override;
   void draft_input(std::span<const int> next_tokens) override;
 
   std::span<const float> residual() const override;
@@ -55,6 +56,7 @@ class GpuDevice final : public Device {
   Op make_multiply(const GpuMatrix& weight, const Buffer& x, int x_stride, const Buffer* gain, const Buffer& y,
                    int y_stride, bool adds, bool is_gathered = false);
   Op make_norm(const Buffer& gain, const Buffer& x, const Buffer& y, int y_stride, int y_offset, bool adds);
+  void write_logit_rows();
   void run(const Op& op, int rows, uint32_t parts = 1);
   Prelude common() const;
 

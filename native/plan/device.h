@@ -59,7 +59,11 @@ class Device {
   // logits = W hidden, for the step's logit rows
   virtual void head() = 0;
 
+  // As begin(), for a step of one row whose hidden state is `hidden_row` of the step before: a draft after a draft.
+  virtual void begin_draft(const Step& step, const KvSlots& slots, int hidden_row) = 0;
+
   // residual = fc [norm(E[next_tokens]), norm(hidden)]: the MTP block's input, the embedding's half first.
+  // The step's logit rows may have been changed since begin().
   virtual void draft_input(std::span<const int> next_tokens) = 0;
 
   // Reading back. The spans stay valid until the next op that writes what they show.

@@ -34,7 +34,14 @@ class KvSlots {
   // Keeps as much of the slot as is a prefix of `ids` and can be gone back to, at most ids.size() - 1 tokens (the last
   // one's logits are always wanted). Returns the tokens kept. A sliding layer can be gone back on only while its ring
   // still holds the window before that point; otherwise everything is dropped.
-  int keep_prefix(int slot, std::span<const int> ids);
+  // If the MTP block is to go on too, its rows have to be there: row p of its cache also depends on token p + 1.
+  int keep_prefix(int slot, std::span<const int> ids, bool needs_mtp = false);
+
+  // Drops everything from `length` on.
+  void truncate(int slot, int length);
+
+  // The MTP block's cache now holds positions [0, length).
+  void set_mtp_length(int slot, int length) { slots_[slot].mtp_length = length; }
 
   // Makes room for positions [length, end). Pages are taken from other slots if none is free.
   // Throws KEXA_CONTEXT_FULL if `end` is past the context, NoRoom if only protected slots have pages to take.
@@ -61,7 +68,8 @@ class KvSlots {
     uint64_t last_used = 0;
     std::vector<int> ids;  // the tokens of positions [0, length)
     std::vector<int> pages;
-    int written = 0;  // one past the highest position written since the slot was empty
+    int mtp_length = 0;  // positions whose rows the MTP layer's cache holds
+    int written = 0;     // one past the highest position written since the slot was empty
   };
   void clear(Slot& slot);
   // The slot unused for longest of those that may be taken and `is_wanted`, or null.

@@ -138,6 +138,12 @@ void CpuDevice::head() {
   multiply(pool_, weights_.head, normed_.data(), hidden, count, logits_.data(), description_.vocab);
 }
 
+void CpuDevice::begin_draft(const Step& step, const KvSlots& slots, int hidden_row) {
+  const int hidden = description_.hidden;
+  if (hidden_row) std::copy_n(&hidden_[size_t(hidden_row) * hidden], hidden, hidden_.data());
+  begin(step, slots);
+}
+
 void CpuDevice::draft_input(std::span<const int> next_tokens) {
   const int hidden = description_.hidden;
   const float epsilon = description_.norm_epsilon;

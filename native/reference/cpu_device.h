@@ -22,6 +22,7 @@ class CpuDevice final : public Device {
   void experts(int layer) override;
   void final_norm(bool is_mtp) override;
   void head() override;
+  void begin_draft(const Step& step, const KvSlots& slots, int hidden_row) override;
   void draft_input(std::span<const int> next_tokens) override;
 
   std::span<const float> residual() const override { return {residual_.data(), size_t(rows_) * description_.hidden}; }

@@ -52,7 +52,7 @@ export interface DeviceInfo {
 export interface MemoryReport {
   /** Weights as the device reads them; `mapped` of them are the file itself, read in place. */
   weights: { total: number; mapped: number };
-  /** KV cache at full context: pages of the global layers, rings of the sliding ones (one slot), the MTP layer. */
+  /** KV cache at full context: pages of the global layers, rings of the sliding ones (four sequences'), the MTP layer. */
   cache: { total: number; global: number; sliding: number; mtp: number; bytesPerToken: number };
   /** Working buffers of one step. */
   scratch: number;

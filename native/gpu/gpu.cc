@@ -11,7 +11,7 @@ namespace kexa {
 namespace {
 
 constexpr uint64_t kWaitNanoseconds = 60'000'000'000;
-// Uniform over adapters: what a kernel needs more of must be asked for when the device is made.
+// Experimental features and the toggles below are not offered otherwise.
 constexpr const char* kInstanceToggles[] = {"allow_unsafe_apis"};
 // f16 on NVIDIA's older drivers needs asking for.
 constexpr const char* kAdapterToggles[] = {"allow_unsafe_apis", "vulkan_enable_f16_on_nvidia",

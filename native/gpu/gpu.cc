@@ -332,7 +332,6 @@ void Gpu::dispatch(const Kernel& kernel, const BindGroup& group, uint32_t x, uin
   dawn().ComputePassEncoderSetPipeline(pass_, kernel.pipeline);
   dawn().ComputePassEncoderSetBindGroup(pass_, 0, group, 0, nullptr);
   dawn().ComputePassEncoderDispatchWorkgroups(pass_, x, y, z);
-  ++dispatches_;
 }
 
 void Gpu::copy(const Buffer& source, uint64_t source_offset, const Buffer& to, uint64_t to_offset, uint64_t bytes) {

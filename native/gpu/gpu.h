@@ -111,8 +111,6 @@ class Gpu {
   // Throws what went wrong meanwhile.
   void check();
 
-  uint64_t dispatches() const { return dispatches_; }
-
  private:
   struct Faults {
     std::string lost, error;
@@ -129,7 +127,6 @@ class Gpu {
   CommandEncoder encoder_;
   ComputePass pass_;
   Buffer staging_;
-  uint64_t dispatches_ = 0;
 };
 
 }  // namespace kexa

@@ -38,7 +38,6 @@ GpuDevice::GpuDevice(const ModelDescription& description, const Weights& weights
     : description_(description),
       kv_(plan.kv),
       max_rows_(plan.options.prefill_chunk),
-      context_size_(plan.options.context_size),
       gpu_(std::move(gpu)),
       weights_(*gpu_, description, weights, progress),
       frequencies_(rope_frequencies(description)) {

@@ -62,7 +62,7 @@ class GpuDevice final : public Device {
 
   const ModelDescription& description_;
   KvLayout kv_;
-  int max_rows_, context_size_;
+  int max_rows_;
   std::unique_ptr<Gpu> gpu_;
   GpuWeights weights_;
   std::vector<double> frequencies_;

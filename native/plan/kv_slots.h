@@ -52,7 +52,6 @@ class KvSlots {
   void end_write(int slot, std::span<const int> ids);
 
   int length(int slot) const { return int(slots_[slot].ids.size()); }
-  std::span<const int> ids(int slot) const { return slots_[slot].ids; }
   std::span<const int> pages(int slot) const { return slots_[slot].pages; }
 
   // The row of `position` in the layer's storage: a page's row in a global layer, a ring's in a sliding one.

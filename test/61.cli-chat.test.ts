@@ -107,4 +107,9 @@ test('chat on a terminal: answers, history keys, Ctrl-C', noTerminal, async (t) 
   await next.shows('> ');
   next.type('\x04');
   t.equal(await next.ends(), 0, 'Ctrl-D leaves');
+
+  const hasty = new Terminal(args);
+  await hasty.shows('> ');
+  hasty.type('/history\r\x03\x03');
+  t.equal(await hasty.ends(), 0, 'Ctrl-C twice leaves, however fast it is typed');
 });

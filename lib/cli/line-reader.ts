@@ -8,8 +8,8 @@ export type LineEvent = { kind: 'line'; text: string } | { kind: 'end' } | { kin
 const historyLength = 1000;
 
 /**
- * Lines from standard input. On a terminal they are edited, with earlier lines on the up and down keys; between two
- * {@link read}s the terminal is as any program has it, so that Ctrl-C is a signal again.
+ * Lines from standard input. On a terminal they are edited, with earlier lines on the up and down keys, and Ctrl-C is a
+ * key: one typed between two {@link read}s waits for the next. In a {@link pause} the terminal is as any program has it.
  */
 export class LineReader {
   /** Whether someone types, rather than a file or a pipe. */
@@ -51,17 +51,23 @@ export class LineReader {
       this.#take = resolve;
     });
     if (event.kind === 'end') this.#waiting.push(event);
-    else if (this.isInteractive) this.#rest();
     return event;
+  }
+
+  /** Until it is disposed nothing is read, and on a terminal Ctrl-C is a signal again: be ready for it before. */
+  pause(): Disposable {
+    const { terminal } = this.#lines;
+    if (this.isInteractive) this.#lines.pause();
+    if (terminal) process.stdin.setRawMode(false);
+    return {
+      [Symbol.dispose]() {
+        if (terminal) process.stdin.setRawMode(true);
+      },
+    };
   }
 
   close(): void {
     this.#lines.close();
-  }
-
-  #rest(): void {
-    this.#lines.pause();
-    if (this.#lines.terminal) process.stdin.setRawMode(false);
   }
 
   #onInterrupt(): void {

@@ -93,7 +93,7 @@ async function converse(reader: LineReader, model: Model, state: ChatState, opti
       const question = isChatCommand(turn) ? runCommand(turn, state) : turn.replace(/^\/\//, '/');
       if (question === null) return exitCodes.ok;
       if (question === undefined) continue;
-      const exitCode = await answer(model, session, question, state, options);
+      const exitCode = await answer(reader, model, session, question, state, options);
       // Whoever typed Ctrl-C wants the answer to end; a script that is sent a signal is to end itself.
       if (exitCode === exitCodes.terminated || (exitCode !== null && !reader.isInteractive)) return exitCode;
     } catch (error) {
@@ -114,13 +114,16 @@ function runCommand(line: string, state: ChatState): string | null | undefined {
 
 /** Asks, writes the answer and keeps both. Gives the exit code of a signal that came meanwhile, else null. */
 async function answer(
+  reader: LineReader,
   model: Model,
   session: Session,
   question: string,
   { conversation, thinking, showsThinking, showsTimings }: ChatState,
   options: GenerateOptions,
 ): Promise<number | null> {
+  // Disposed of in the other order: at no time is Ctrl-C a signal that nobody takes.
   using interrupt = new Interrupt();
+  using _pause = reader.pause();
   const writer = new ReplyWriter({ showsThinking });
   conversation.ask(question);
   try {

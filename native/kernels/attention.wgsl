@@ -6,7 +6,7 @@
 // partial   [rows, HEADS, PARTS, HEAD_DIM + 2] out: the part's weighted sum, its maximum, its sum of weights
 // matches   with attention_reduce, reference: CpuDevice::attention, to 1e-5. How keys are parted depends on the row's own
 //           position alone, so a row's result does not depend on the other rows
-@group(0) @binding(0) var<storage, read> qkv: array<f32>;
+@group(0) @binding(0) var<storage, read> qkv: array<E>;
 @group(0) @binding(1) var<storage, read> keys: array<u32>;
 @group(0) @binding(2) var<storage, read> values: array<u32>;
 @group(0) @binding(3) var<storage, read> step: array<u32>;
@@ -33,7 +33,7 @@ fn attention(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_inde
   if (start >= key_count) { return; }
   let end = min(start + part_keys, key_count);
 
-  for (var i = thread; i < HEAD_DIM; i += THREADS) { query[i] = qkv[row * QKV_STRIDE + head * HEAD_DIM + i]; }
+  for (var i = thread; i < HEAD_DIM; i += THREADS) { query[i] = f32(qkv[row * QKV_STRIDE + head * HEAD_DIM + i]); }
   let kv_words = HEAD_DIM / CACHE_PER_WORD;
   let head_at = head / (HEADS / KV_HEADS) * kv_words;
   var output: array<f32, DIMS_PER_THREAD>;

@@ -10,7 +10,7 @@
 @group(0) @binding(1) var<storage, read> rope: array<vec2f>;
 @group(0) @binding(2) var<storage, read> step: array<u32>;
 @group(0) @binding(3) var<storage, read> pages: array<u32>;
-@group(0) @binding(4) var<storage, read_write> qkv: array<f32>;
+@group(0) @binding(4) var<storage, read_write> qkv: array<E>;
 @group(0) @binding(5) var<storage, read_write> keys: array<u32>;
 @group(0) @binding(6) var<storage, read_write> values: array<u32>;
 
@@ -24,7 +24,7 @@ fn attention_input(@builtin(workgroup_id) group: vec3u, @builtin(local_invocatio
   let origin = row * QKV_STRIDE + head * HEAD_DIM;
   var square = 0.0;
   for (var i = thread; i < HEAD_DIM; i += THREADS) {
-    let value = qkv[origin + i];
+    let value = f32(qkv[origin + i]);
     head_values[i] = value;
     square += value * value;
   }
@@ -48,7 +48,7 @@ fn attention_input(@builtin(workgroup_id) group: vec3u, @builtin(local_invocatio
   }
   workgroupBarrier();
   if (head < HEADS) {
-    for (var i = thread; i < HEAD_DIM; i += THREADS) { qkv[origin + i] = head_values[i]; }
+    for (var i = thread; i < HEAD_DIM; i += THREADS) { qkv[origin + i] = E(head_values[i]); }
     return;
   }
   let kv_head = (head - HEADS) % KV_HEADS;

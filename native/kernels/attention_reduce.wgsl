@@ -5,7 +5,7 @@
 // attended  [rows, ATTENDED_STRIDE] out
 @group(0) @binding(0) var<storage, read> partial: array<f32>;
 @group(0) @binding(1) var<storage, read> step: array<u32>;
-@group(0) @binding(2) var<storage, read_write> attended: array<f32>;
+@group(0) @binding(2) var<storage, read_write> attended: array<E>;
 
 @compute @workgroup_size(64)
 fn attention_reduce(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
@@ -28,6 +28,6 @@ fn attention_reduce(@builtin(workgroup_id) group: vec3u, @builtin(local_invocati
       value += weight * partial[at + dim];
       sum += weight * partial[at + HEAD_DIM + 1u];
     }
-    attended[row * ATTENDED_STRIDE + group.x * HEAD_DIM + dim] = value / sum;
+    attended[row * ATTENDED_STRIDE + group.x * HEAD_DIM + dim] = E(value / sum);
   }
 }

@@ -1,11 +1,10 @@
 // The GPU device: the ops of the forward pass as WGSL kernels.
 #pragma once
 
-#include <map>
 #include <memory>
 
-#include "kernels/gpu_weights.h"
-#include "kernels/kernel_source.h"
+#include "kernels/attention.h"
+#include "kernels/ffn.h"
 #include "plan/device.h"
 
 namespace kexa {
@@ -36,47 +35,29 @@ class GpuDevice final : public Device {
   std::span<const float> route_weights() const override;
 
  private:
-  // A kernel with its buffers: all that is left to say when it is run is how many rows there are.
-  struct Op {
-    const Kernel* kernel = nullptr;
-    BindGroup group;
-    uint32_t workgroups = 0;  // along x
-    int rows_per_workgroup = 1;
-  };
-  struct LayerOps {
-    Op qkv, heads, attend_few, reduce_few, attend_many, reduce_many, o, o_norm;
-    Op route, ffn_input, ffn_output, ffn_norm;
-    Buffer keys, values;
+  struct Layer {
+    Attention attention;
+    Matmul output;
+    Op output_norm;
+    Ffn ffn;
   };
 
-  void make_buffers();
-  void make_layer(int layer);
-  Op make_op(const std::string& name, const Prelude& prelude, const std::vector<Binding>& bindings, uint32_t workgroups,
-             int rows_per_workgroup = 1);
-  Op make_multiply(const GpuMatrix& weight, const Buffer& x, int x_stride, const Buffer* gain, const Buffer& y,
-                   int y_stride, bool adds, bool is_gathered = false);
-  Op make_norm(const Buffer& gain, const Buffer& x, const Buffer& y, int y_stride, int y_offset, bool adds);
+  Op make_embed(const Buffer& to, int token_field);
   void write_logit_rows();
-  void run(const Op& op, int rows, uint32_t parts = 1);
-  Prelude common() const;
 
   const ModelDescription& description_;
-  KvLayout kv_;
-  int max_rows_;
+  int max_rows_, pages_per_slot_;
   std::unique_ptr<Gpu> gpu_;
+  KernelSet kernels_;
   GpuWeights weights_;
+  Activations activations_;
   std::vector<double> frequencies_;
-  std::map<std::string, Kernel> kernels_;  // by name and prelude
-
-  Buffer step_state_, pages_, rope_;
-  Buffer residual_, branch_, hidden_, pair_, next_embedding_, qkv_, attended_, partial_few_, partial_many_;
-  Buffer inner_, experts_, expert_weights_, logits_;
-  std::vector<LayerOps> layers_;
-  Op embed_, embed_next_, final_norm_, head_, mtp_embedding_norm_, mtp_hidden_norm_, mtp_fc_, mtp_norm_;
+  std::vector<Layer> layers_;
+  Op embed_, embed_next_, final_norm_, mtp_embedding_norm_, mtp_hidden_norm_, mtp_norm_;
+  Matmul head_, mtp_fc_;
 
   const Step* step_ = nullptr;
   int rows_ = 0;
-  bool is_small_ = false;
   std::vector<uint32_t> state_;
 
   // Copies of what was last read back; emptied by whatever changes the original.

@@ -25,6 +25,22 @@ Prelude& Prelude::set(std::string_view name, float value) {
   return add(name, "f32(" + std::string(digits) + "f)");
 }
 
+Prelude& Prelude::alias(std::string_view name, std::string_view type) {
+  text_ += "alias " + std::string(name) + " = " + std::string(type) + ";\n";
+  return *this;
+}
+
+Prelude& Prelude::elements(bool is_f16) {
+  if (is_f16) enable("f16");
+  text_ += is_f16 ? "alias E = f16;\nalias E4 = vec4<f16>;\n" : "alias E = f32;\nalias E4 = vec4<f32>;\n";
+  return *this;
+}
+
+Prelude& Prelude::enable(std::string_view extension) {
+  enables_ += "enable " + std::string(extension) + ";\n";
+  return *this;
+}
+
 Prelude& Prelude::weights(Type type) {
   switch (type) {
     case Type::kBf16:

@@ -25,11 +25,19 @@ class Prelude {
   // CACHE_PER_WORD, cache_pack() and cache_unpack().
   Prelude& cache(Type type);
 
-  const std::string& text() const { return text_; }
+  // A type by another name.
+  Prelude& alias(std::string_view name, std::string_view type);
+
+  // E, the type of activations between ops, and E4.
+  Prelude& elements(bool is_f16);
+  // A WGSL extension the kernel needs.
+  Prelude& enable(std::string_view extension);
+
+  std::string text() const { return enables_ + text_; }
 
  private:
   Prelude& add(std::string_view name, const std::string& value);
-  std::string text_;
+  std::string enables_, text_;  // WGSL wants extensions named before all else
 };
 
 }  // namespace kexa

@@ -7,10 +7,10 @@
 // y         [rows, Y_STRIDE] out, or in and out if ADDS
 // matches   reference: multiply and normalize, to 1e-5; a row's result does not depend on the other rows
 @group(0) @binding(0) var<storage, read> weight: array<vec4<u32>>;
-@group(0) @binding(1) var<storage, read> x: array<vec4f>;
+@group(0) @binding(1) var<storage, read> x: array<X4>;
 @group(0) @binding(2) var<storage, read> gain: array<vec4f>;
 @group(0) @binding(3) var<storage, read> step: array<u32>;
-@group(0) @binding(4) var<storage, read_write> y: array<f32>;
+@group(0) @binding(4) var<storage, read_write> y: array<Y>;
 
 const SUMS = TILE_OUTPUTS * TILE_ROWS + TILE_ROWS;
 var<workgroup> partial: array<f32, THREADS * SUMS>;
@@ -32,8 +32,8 @@ fn multiply(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index
     var b: array<vec4f, TILE_ROWS>;
     for (var r = 0u; r < TILE_ROWS; r++) {
       let at = origin[r] * (X_STRIDE / 4u) + chunk * 2u;
-      a[r] = x[at];
-      b[r] = x[at + 1u];
+      a[r] = vec4f(x[at]);
+      b[r] = vec4f(x[at + 1u]);
       if (HAS_NORM) {
         sums[TILE_OUTPUTS * TILE_ROWS + r] += dot(a[r], a[r]) + dot(b[r], b[r]);
         a[r] *= gain[chunk * 2u];
@@ -66,7 +66,7 @@ fn multiply(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index
       value *= inverseSqrt(total[TILE_OUTPUTS * TILE_ROWS + thread % TILE_ROWS] / NORM_SIZE + EPSILON);
     }
     let to = row * Y_STRIDE + output;
-    if (ADDS) { value += y[to]; }
-    y[to] = value;
+    if (ADDS) { value += f32(y[to]); }
+    y[to] = Y(value);
   }
 }

@@ -12,7 +12,7 @@
 @group(0) @binding(2) var<storage, read> x: array<vec4f>;
 @group(0) @binding(3) var<storage, read> gain: array<vec4f>;
 @group(0) @binding(4) var<storage, read> experts: array<u32>;
-@group(0) @binding(5) var<storage, read_write> inner: array<f32>;
+@group(0) @binding(5) var<storage, read_write> inner: array<E>;
 
 const SUMS = TILE_OUTPUTS * 2u + 1u;
 var<workgroup> partial: array<f32, THREADS * SUMS>;
@@ -73,6 +73,6 @@ fn swiglu_input(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_i
     }
     var to = TOP_K * WIDTH_STRIDE + output - TOP_K * WIDTH;
     if (output < TOP_K * WIDTH) { to = output / max(WIDTH, 1u) * WIDTH_STRIDE + output % max(WIDTH, 1u); }
-    inner[row * INNER_STRIDE + to] = gate / (1.0 + exp(-gate)) * up;
+    inner[row * INNER_STRIDE + to] = E(gate / (1.0 + exp(-gate)) * up);
   }
 }

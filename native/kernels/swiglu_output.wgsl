@@ -8,7 +8,7 @@
 // matches   reference: add_down, to 1e-5
 @group(0) @binding(0) var<storage, read> routed: array<vec4<u32>>;
 @group(0) @binding(1) var<storage, read> shared_weight: array<vec4<u32>>;
-@group(0) @binding(2) var<storage, read> inner: array<vec4f>;
+@group(0) @binding(2) var<storage, read> inner: array<E4>;
 @group(0) @binding(3) var<storage, read> experts: array<u32>;
 @group(0) @binding(4) var<storage, read> weights: array<f32>;
 @group(0) @binding(5) var<storage, read_write> y: array<f32>;
@@ -21,8 +21,8 @@ fn swiglu_output(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_
   var sums: array<f32, TILE_OUTPUTS>;
   for (var chunk = thread; chunk < TOP_K * WIDTH_CHUNKS + SHARED_CHUNKS; chunk += THREADS) {
     let origin = row * (INNER_STRIDE / 4u) + chunk * 2u;
-    var a = inner[origin];
-    var b = inner[origin + 1u];
+    var a = vec4f(inner[origin]);
+    var b = vec4f(inner[origin + 1u]);
     if (chunk < TOP_K * WIDTH_CHUNKS) {
       let choice = row * TOP_K + chunk / max(WIDTH_CHUNKS, 1u);
       a *= weights[choice];

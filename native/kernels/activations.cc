@@ -1,0 +1,43 @@
+#include "kernels/activations.h"
+
+#include <algorithm>
+
+namespace kexa {
+
+Activations::Activations(const KernelSet& kernels, const ModelDescription& description, const Plan& plan) {
+  const int64_t rows = plan.options.prefill_chunk, stride = padded(description.hidden);
+  // Zeroed: zero weights times padding that was never written must be zero.
+  const auto make = [&](const char* label, int64_t count, int bytes = 4) {
+    return kernels.gpu().create_buffer(label, uint64_t(count) * bytes, true);
+  };
+  const int element = kernels.element_bytes();
+  step = make("step state", kStepLogitRows(int(rows)) + rows);
+  pages = make("page tables", int64_t(kSlots) * plan.kv.pages);
+  rope = make("rope", rows * description.head_dim);
+  residual = make("residual", rows * stride);
+  branch = make("branch", rows * stride);
+  hidden = make("hidden", rows * stride);
+  if (description.mtp) {
+    pair = make("mtp pair", rows * padded(2 * description.hidden));
+    next_embedding = make("next embedding", rows * stride);
+  }
+  qkv = make("qkv", rows * padded(description.q_width() + 2 * description.kv_width()), element);
+  attended = make("attended", rows * padded(description.q_width()), element);
+  const int64_t part = description.heads * (description.head_dim + 2);
+  few_parts = make("attention parts, few rows", std::min<int64_t>(rows, kSmallRows) * part * kAttentionParts);
+  if (rows > kSmallRows) many_parts = make("attention parts, many rows", rows * part);
+  int64_t width = 0;
+  for (int i = 0; i < description.layer_count(); ++i) {
+    const LayerDescription& layer = description.layer(i);
+    width = std::max<int64_t>(width, layer.is_moe ? int64_t(description.moe->top_k) * padded(layer.ffn_width) +
+                                                        padded(description.moe->shared_experts * layer.ffn_width)
+                                                  : padded(layer.ffn_width));
+  }
+  inner = make("inner", rows * width, element);
+  const int64_t top_k = description.moe ? description.moe->top_k : 1;
+  experts = make("experts", rows * top_k);
+  expert_weights = make("expert weights", rows * top_k);
+  logits = make("logits", rows * description.vocab);
+}
+
+}  // namespace kexa

@@ -1,0 +1,36 @@
+// A step's working buffers on the GPU.
+#pragma once
+
+#include "kernels/gpu_weights.h"
+#include "kernels/op.h"
+#include "plan/plan.h"
+
+namespace kexa {
+
+// Workgroups that a row's keys may be parted among, in steps of up to kSmallRows rows.
+constexpr int kAttentionParts = 32;
+
+// Rows are padded to whole chunks of eight: kernels read whole chunks, and what they read of the padding is zero.
+// Those named E hold elements of the kernels' element type, the others f32.
+struct Activations {
+  Activations(const KernelSet& kernels, const ModelDescription& description, const Plan& plan);
+
+  Buffer step;            // the step state (op.h)
+  Buffer pages;           // [kSlots, pages of a slot]: the global layers' page tables
+  Buffer rope;            // [rows, head_dim / 2] of (cosine, sine)
+  Buffer residual;        // [rows, hidden]
+  Buffer branch;          // [rows, hidden]: on post-norm models, what a branch adds
+  Buffer hidden;          // [rows, hidden]: after the final norm
+  Buffer pair;            // [rows, 2 * hidden]: the MTP block's
+  Buffer next_embedding;  // [rows, hidden]: the MTP block's
+  Buffer qkv;             // E [rows, q, k, v]
+  Buffer attended;        // E [rows, q]
+  Buffer few_parts;       // [rows, heads, kAttentionParts, head_dim + 2]: attention's, in small steps
+  Buffer many_parts;      // [rows, heads, 1, head_dim + 2]: in others
+  Buffer inner;           // E [rows, each chosen expert's width, the shared one's]
+  Buffer experts;         // [rows, top_k] u32
+  Buffer expert_weights;  // [rows, top_k]
+  Buffer logits;          // [rows, vocab]
+};
+
+}  // namespace kexa

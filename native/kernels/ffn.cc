@@ -1,0 +1,101 @@
+#include "kernels/ffn.h"
+
+#include "base/error.h"
+
+namespace kexa {
+namespace {
+
+constexpr int kTileOutputs = 4;
+constexpr uint32_t kThreads = 64, kRouteThreads = 256;
+
+}  // namespace
+
+Ffn::Ffn(KernelSet& kernels, const ModelDescription& description, const Plan&, int index, const GpuWeights& gpu_weights,
+         const Activations& activations) {
+  const LayerDescription& layer = description.layer(index);
+  const GpuLayer& weights = gpu_weights.layers[index];
+  const int hidden = description.hidden, stride = padded(hidden);
+  const bool is_post_norm = description.is_post_norm;
+  const int top_k = layer.is_moe ? description.moe->top_k : 0;
+  const int width = layer.is_moe ? layer.ffn_width : 0;
+  const int shared_width = layer.is_moe ? description.moe->shared_experts * layer.ffn_width : layer.ffn_width;
+  const int inner_stride = top_k * padded(width) + padded(shared_width);
+  const Buffer& gain = is_post_norm ? gpu_weights.nothing : weights.ffn_norm;
+  const auto bound = [&](const GpuMatrix& matrix) { return read(matrix.rows ? matrix.buffer : gpu_weights.nothing); };
+
+  Prelude normed = kernels.prelude();
+  normed.set("X_STRIDE", stride)
+      .set("HAS_NORM", !is_post_norm)
+      .set("NORM_SIZE", float(hidden))
+      .set("EPSILON", description.norm_epsilon)
+      .set("TOP_K", top_k);
+  if (layer.is_moe) {
+    const MoeDescription& moe = *description.moe;
+    Prelude prelude = normed;
+    prelude.weights(weights.router.type)
+        .set("COLUMN_CHUNKS", weights.router.column_chunks())
+        .set("EXPERTS", moe.experts)
+        .set("GROUPS", moe.groups)
+        .set("KEPT_GROUPS", moe.kept_groups)
+        .set("ROUTED_SCALE", moe.scale)
+        .set("IS_NORMALIZED", moe.is_normalized)
+        .set("THREADS", kRouteThreads);
+    route_ = kernels.make("route", prelude,
+                          {read(weights.router.buffer), read(weights.router_bias), read(activations.residual),
+                           read(gain), write(activations.experts), write(activations.expert_weights)},
+                          1);
+  }
+  if (weights.routed_input.rows && weights.shared_input.rows &&
+      (weights.routed_input.type != weights.shared_input.type ||
+       weights.routed_output.type != weights.shared_output.type ||
+       weights.routed_output.type != weights.routed_input.type))
+    throw Error("KEXA_UNSUPPORTED",
+                "layer " + std::to_string(index) +
+                    ": routed and shared experts are stored in different types; load with weights: 'bf16'");
+
+  const GpuMatrix& any_input = layer.is_moe ? weights.routed_input : weights.shared_input;
+  Prelude input = normed;
+  input.weights(any_input.type)
+      .set("COLUMN_CHUNKS", any_input.column_chunks())
+      .set("INNER_STRIDE", inner_stride)
+      .set("WIDTH", width)
+      .set("WIDTH_STRIDE", padded(width))
+      .set("SHARED_WIDTH", shared_width)
+      .set("SWIGLU_LIMIT", layer.swiglu_limit)
+      .set("TILE_OUTPUTS", kTileOutputs)
+      .set("THREADS", kThreads);
+  input_ = kernels.make("swiglu_input", input,
+                        {bound(weights.routed_input), bound(weights.shared_input), read(activations.residual),
+                         read(gain), read(activations.experts), write(activations.inner)},
+                        ceil_div(int64_t(top_k) * width + shared_width, kTileOutputs));
+
+  const GpuMatrix& any_output = layer.is_moe ? weights.routed_output : weights.shared_output;
+  Prelude output = kernels.prelude();
+  output.weights(any_output.type)
+      .set("TOP_K", top_k)
+      .set("INNER_STRIDE", inner_stride)
+      .set("OUTPUTS", hidden)
+      .set("Y_STRIDE", stride)
+      .set("ADDS", !is_post_norm)
+      .set("WIDTH_CHUNKS", padded(width) / 8)
+      .set("SHARED_CHUNKS", padded(shared_width) / 8)
+      .set("TILE_OUTPUTS", kTileOutputs)
+      .set("THREADS", kThreads);
+  // A post-norm model normalises what a branch adds; it goes through a buffer of its own.
+  output_ = kernels.make(
+      "swiglu_output", output,
+      {bound(weights.routed_output), bound(weights.shared_output), read(activations.inner), read(activations.experts),
+       read(activations.expert_weights), write(is_post_norm ? activations.branch : activations.residual)},
+      ceil_div(hidden, kTileOutputs));
+  if (is_post_norm)
+    norm_ = make_rms_norm(kernels, weights.ffn_norm, activations.branch, activations.residual, hidden,
+                          description.norm_epsilon, stride, 0, true);
+}
+
+void Ffn::run(const KernelSet& kernels, int rows) const {
+  kernels.run(input_, rows);
+  kernels.run(output_, rows);
+  if (norm_) kernels.run(norm_, rows);
+}
+
+}  // namespace kexa

@@ -1,0 +1,22 @@
+// A layer's feed-forward part: the route and the experts, or the dense FFN.
+#pragma once
+
+#include "kernels/matmul.h"
+
+namespace kexa {
+
+class Ffn {
+ public:
+  Ffn(KernelSet& kernels, const ModelDescription& description, const Plan& plan, int layer, const GpuWeights& weights,
+      const Activations& activations);
+
+  // Device::route.
+  void run_route(const KernelSet& kernels, int rows) const { kernels.run(route_, rows); }
+  // Device::experts and Device::dense_ffn: a dense FFN is a shared expert with no others beside it.
+  void run(const KernelSet& kernels, int rows) const;
+
+ private:
+  Op route_, input_, output_, norm_;
+};
+
+}  // namespace kexa

@@ -1,0 +1,36 @@
+// Products with one weight matrix, and RMSNorm on its own.
+#pragma once
+
+#include "kernels/activations.h"
+
+namespace kexa {
+
+// y = W x, or y += W x, for every row of the step, or for its logit rows alone.
+class Matmul {
+ public:
+  struct Vectors {
+    const Buffer* buffer;
+    int stride;               // elements of a row
+    bool is_element = false;  // E, else f32
+  };
+  struct Options {
+    const Buffer* gain = nullptr;  // x is RMS-normalised with it first
+    float epsilon = 0;             // of that norm, over the matrix's columns
+    bool adds = false;
+    bool is_gathered = false;  // the rows of x are those of the step's logit rows
+  };
+  Matmul() = default;
+  Matmul(KernelSet& kernels, const Activations& activations, const GpuMatrix& weight, const Vectors& x,
+         const Vectors& y, const Options& options, const Buffer& nothing);
+
+  void run(const KernelSet& kernels, int rows) const;
+
+ private:
+  Op few_;
+};
+
+// y = rms(x) or y += rms(x), rows of `size`, into y from `y_offset` on.
+Op make_rms_norm(KernelSet& kernels, const Buffer& gain, const Buffer& x, const Buffer& y, int size, float epsilon,
+                 int y_stride, int y_offset, bool adds);
+
+}  // namespace kexa

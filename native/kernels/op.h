@@ -1,0 +1,66 @@
+// Kernels made for one device, and kernels joined with their buffers.
+#pragma once
+
+#include <map>
+
+#include "gpu/gpu.h"
+#include "kernels/kernel_source.h"
+
+namespace kexa {
+
+// The step state, in words, as every kernel sees it.
+constexpr int kStepRowCount = 0, kStepLogitCount = 1;
+constexpr int kStepRows = 4;  // from here on four words a row: token, slot, position, next token
+constexpr int kStepRowWords = 4;
+constexpr int kStepLogitRows(int max_rows) { return kStepRows + max_rows * kStepRowWords; }
+
+// Steps of up to this many rows run the kernels whose results do not depend on a row's company.
+constexpr int kSmallRows = 16;
+
+constexpr uint32_t ceil_div(int64_t n, int64_t by) { return uint32_t((n + by - 1) / by); }
+
+// A kernel with its buffers: all that is left to say when it is run is how many rows there are.
+struct Op {
+  const Kernel* kernel = nullptr;
+  BindGroup group;
+  uint32_t workgroups = 0;  // along x
+  int rows_per_workgroup = 1;
+
+  explicit operator bool() const { return kernel != nullptr; }
+};
+
+// Which of the ways to write a kernel this device is given.
+struct KernelChoice {
+  bool has_f16_elements = false;  // activations between ops are f16; sums, the residual stream and logits stay f32
+  bool has_subgroups = false;
+};
+
+// Compiles each kernel once for each set of constants.
+class KernelSet {
+ public:
+  KernelSet(Gpu& gpu, const KernelChoice& choice, int max_rows) : gpu_(gpu), choice_(choice), max_rows_(max_rows) {}
+
+  Gpu& gpu() const { return gpu_; }
+  const KernelChoice& choice() const { return choice_; }
+  // Bytes of an activation between ops.
+  int element_bytes() const { return choice_.has_f16_elements ? 2 : 4; }
+
+  // What every kernel knows: the step state's places, the element type E, and how to sum over a workgroup.
+  Prelude prelude() const;
+
+  // The op of NAME.wgsl under `prelude`. Throws KEXA_INTERNAL with Dawn's message.
+  Op make(const std::string& name, const Prelude& prelude, const std::vector<Binding>& bindings, uint32_t workgroups,
+          int rows_per_workgroup = 1);
+
+  void run(const Op& op, int rows, uint32_t parts = 1) const {
+    gpu_.dispatch(*op.kernel, op.group, op.workgroups, ceil_div(rows, op.rows_per_workgroup), parts);
+  }
+
+ private:
+  Gpu& gpu_;
+  KernelChoice choice_;
+  int max_rows_;
+  std::map<std::string, Kernel> kernels_;  // by name and text
+};
+
+}  // namespace kexa

@@ -15,6 +15,7 @@ export type {
   ForwardResult,
   GenerateOptions,
   GenerationResult,
+  GpuKernels,
   LoadOptions,
   MemoryReport,
   Message,

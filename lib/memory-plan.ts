@@ -6,15 +6,19 @@ import type { ModelShape } from './files/config.js';
 import { elementsOf, wantedTensors } from './files/wanted-tensors.js';
 import { type NativePlanOptions, native } from './native.js';
 import { choiceOption, integerOption } from './options.js';
-import type { CacheType, LoadOptions, MemoryReport, WeightType } from './types.js';
+import type { CacheType, GpuKernels, LoadOptions, MemoryReport, WeightType } from './types.js';
 
 const cacheTypes: readonly CacheType[] = ['auto', 'f32', 'f16', 'bf16'];
 const weightTypes: readonly WeightType[] = ['auto', 'bf16', 'f16', 'f32'];
+const gpuKernels: readonly GpuKernels[] = ['auto', 'plain', 'subgroups', 'matrices'];
 const defaultContextSize = 32768;
 
 /** Checks the options a plan depends on and fills in their defaults. @throws KexaError KEXA_INVALID_ARGUMENT */
 export function checkPlanOptions(
-  options: Pick<LoadOptions, 'contextSize' | 'prefillChunk' | 'threads' | 'cacheType' | 'weights'>,
+  options: Pick<
+    LoadOptions,
+    'contextSize' | 'prefillChunk' | 'threads' | 'cacheType' | 'weights' | 'gpuKernels' | 'gpuElements'
+  >,
   maxPositions: number,
 ): NativePlanOptions {
   const contextSize = integerOption(
@@ -35,6 +39,8 @@ export function checkPlanOptions(
     adapter: '',
     dawnLibrary: '',
     isChecked: false,
+    gpuKernels: choiceOption('gpuKernels', options.gpuKernels, gpuKernels),
+    gpuElements: choiceOption('gpuElements', options.gpuElements, ['f32', 'f16']),
   };
 }
 

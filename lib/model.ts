@@ -27,6 +27,8 @@ const loadNames: readonly (keyof LoadOptions)[] = [
   'prefillChunk',
   'threads',
   'gpuChecks',
+  'gpuKernels',
+  'gpuElements',
   'onProgress',
   'signal',
 ];

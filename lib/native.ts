@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { ModelDescription } from './description.js';
 import { KexaError, type KexaErrorCode } from './errors.js';
-import type { MemoryReport } from './types.js';
+import type { GpuKernels, MemoryReport } from './types.js';
 
 /** PlanOptions of native/plan/plan.h. */
 export interface NativePlanOptions {
@@ -20,6 +20,8 @@ export interface NativePlanOptions {
   dawnLibrary: string;
   /** With Dawn's validation and bounds checks. */
   isChecked: boolean;
+  gpuKernels: GpuKernels;
+  gpuElements: 'f32' | 'f16';
 }
 
 /** GenerateParams of native/kexa.h. */

@@ -17,6 +17,9 @@ export interface Progress {
   totalBytes: number;
 }
 
+/** How the GPU's kernels are written. */
+export type GpuKernels = 'auto' | 'plain' | 'subgroups' | 'matrices';
+
 /** Options of `loadModel`. */
 export interface LoadOptions {
   /** `auto` (a real GPU when kexa can use one, else the CPU), `cpu`, `gpu`, or part of an adapter's name. */
@@ -29,6 +32,13 @@ export interface LoadOptions {
   prefillChunk?: number;
   /** Keep the GPU interface's validation and bounds checks: slower, for tests and bug reports. Default false. */
   gpuChecks?: boolean;
+  /**
+   * How the GPU's kernels are written: with workgroup memory alone, with subgroups, or with subgroup matrices (tensor
+   * cores) for prompts. Default `auto`: the best the GPU offers. The others are for measuring, and for drivers that err.
+   */
+  gpuKernels?: GpuKernels;
+  /** Type of the activations that pass between the GPU's kernels; sums, residual stream and logits are f32. Default f32. */
+  gpuElements?: 'f32' | 'f16';
   /** CPU threads. Default: the cores this process may use. */
   threads?: number;
   onProgress?: (progress: Progress) => void;

@@ -183,6 +183,13 @@ ModelDescription to_description(const Napi::Object& from) {
   return to;
 }
 
+static GpuKernels to_gpu_kernels(const std::string& name) {
+  return name == "plain"       ? GpuKernels::kPlain
+         : name == "subgroups" ? GpuKernels::kSubgroups
+         : name == "matrices"  ? GpuKernels::kMatrices
+                               : GpuKernels::kAuto;
+}
+
 PlanOptions to_plan_options(const Napi::Object& from) {
   const std::string weights = text(from, "weights");
   return {.context_size = integer(from, "contextSize"),
@@ -192,7 +199,9 @@ PlanOptions to_plan_options(const Napi::Object& from) {
           .weight_type = weights == "auto" ? std::optional<Type>() : to_type(weights),
           .adapter = text(from, "adapter"),
           .dawn_library = text(from, "dawnLibrary"),
-          .is_checked = boolean(from, "isChecked")};
+          .is_checked = boolean(from, "isChecked"),
+          .gpu_kernels = to_gpu_kernels(text(from, "gpuKernels")),
+          .gpu_elements = to_type(text(from, "gpuElements"))};
 }
 
 ForwardParams to_forward_params(const Napi::Object& from) {

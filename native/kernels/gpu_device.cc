@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/error.h"
 #include "model/rope.h"
 
 namespace kexa {
@@ -14,6 +15,18 @@ void read_back(Gpu& gpu, const Buffer& from, size_t count, std::vector<Value>& t
   gpu.read(from, std::as_writable_bytes(std::span(to)));
 }
 
+KernelChoice choose_kernels(const AdapterFacts& facts, const PlanOptions& options) {
+  const auto demand = [&](bool has, const char* what) {
+    if (!has) throw Error("KEXA_NO_DEVICE", std::string("wanted ") + what + ", which " + facts.device + " lacks");
+  };
+  const GpuKernels wanted = options.gpu_kernels;
+  if (wanted == GpuKernels::kSubgroups) demand(facts.has_subgroups, "gpuKernels 'subgroups'");
+  if (wanted == GpuKernels::kMatrices) demand(facts.has_subgroup_matrices, "gpuKernels 'matrices'");
+  if (options.gpu_elements == Type::kF16) demand(facts.has_f16, "gpuElements 'f16'");
+  return {.has_f16_elements = options.gpu_elements == Type::kF16,
+          .has_subgroups = wanted != GpuKernels::kPlain && facts.has_subgroups};
+}
+
 }  // namespace
 
 GpuDevice::GpuDevice(const ModelDescription& description, const Weights& weights, const Plan& plan,
@@ -22,7 +35,7 @@ GpuDevice::GpuDevice(const ModelDescription& description, const Weights& weights
       max_rows_(plan.options.prefill_chunk),
       pages_per_slot_(plan.kv.pages),
       gpu_(std::move(gpu)),
-      kernels_(*gpu_, {}, max_rows_),
+      kernels_(*gpu_, choose_kernels(gpu_->facts(), plan.options), max_rows_),
       weights_(*gpu_, description, weights, progress),
       activations_(kernels_, description, plan),
       frequencies_(rope_frequencies(description)) {

@@ -9,6 +9,9 @@
 
 namespace kexa {
 
+// How the GPU's kernels are written: kAuto takes the best the adapter offers, the others insist.
+enum class GpuKernels : uint8_t { kAuto, kPlain, kSubgroups, kMatrices };
+
 struct PlanOptions {
   int context_size = 0;   // tokens of one sequence; also the rows all sequences share in the global layers' pages
   int prefill_chunk = 0;  // most rows of a step
@@ -18,6 +21,8 @@ struct PlanOptions {
   std::string adapter;              // part of a GPU adapter's name, or "gpu" for the best; empty: the CPU
   std::string dawn_library;         // path of the library that holds Dawn
   bool is_checked = false;          // with Dawn's validation and bounds checks
+  GpuKernels gpu_kernels = GpuKernels::kAuto;
+  Type gpu_elements = Type::kF32;  // of activations between the GPU's ops: f32 or f16
 };
 
 // Sequences whose cache is kept at the same time. A further one takes the place of the one unused for longest, which is

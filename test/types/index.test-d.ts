@@ -42,6 +42,8 @@ const load: Required<LoadOptions> = {
   cacheType: 'f16',
   prefillChunk: 128,
   gpuChecks: true,
+  gpuKernels: 'subgroups',
+  gpuElements: 'f16',
   threads: 4,
   onProgress: (progress) => expectType<Progress>(progress),
   signal: AbortSignal.timeout(1000),

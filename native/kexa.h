@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "engine/channel.h"
 #include "plan/plan.h"
+#include "plan/sampling.h"
 
 namespace kexa {
 
@@ -25,6 +26,7 @@ struct ForwardParams {
 
 struct GenerateParams {
   SamplingParams sampling;
+  int logprobs = -1;  // -1: none wanted; else alternatives beside the chosen token
   int max_tokens = 0;
   int drafts = 0;                // tokens the MTP block guesses ahead a step, up to kMaxDrafts; 0: none
   std::vector<int> end_tokens;  // any of them ends the answer, and is its last token

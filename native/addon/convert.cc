@@ -222,7 +222,7 @@ GenerateParams to_generate_params(const Napi::Object& from) {
   sampling.presence_penalty = float(number(from, "presencePenalty"));
   sampling.frequency_penalty = float(number(from, "frequencyPenalty"));
   sampling.seed = uint64_t(number(from, "seed"));
-  sampling.logprobs = integer(from, "logprobs");
+  to.logprobs = integer(from, "logprobs");
   const auto bias_ids = to_ids(member(from, "biasIds"));
   const auto bias_values = member(from, "biasValues").As<Napi::Float32Array>();
   for (size_t i = 0; i < bias_ids.size(); ++i) sampling.logit_bias.emplace_back(bias_ids[i], bias_values[i]);

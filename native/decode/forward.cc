@@ -31,12 +31,11 @@ void forward(Device& device, const ModelDescription& description, const Step& st
   device.head();
 }
 
-void forward_mtp(Device& device, const ModelDescription& description, std::span<const int> next_tokens,
-                 const ForwardHooks& hooks) {
-  device.draft_input(next_tokens);
+void forward_mtp(Device& device, const ModelDescription& description, bool wants_logits, const ForwardHooks& hooks) {
+  device.draft_input();
   run_layer(device, description, description.mtp_layer(), hooks);
   device.final_norm(true);
-  device.head();
+  if (wants_logits) device.head();
 }
 
 }  // namespace kexa

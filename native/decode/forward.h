@@ -20,9 +20,9 @@ struct ForwardHooks {
 void forward(Device& device, const ModelDescription& description, const Step& step, const KvSlots& slots,
              const ForwardHooks& hooks = {});
 
-// Runs the MTP block on the step just run: row i is given its own hidden state and the token that follows it, and
-// predicts the one after that. Afterwards device.logits() and device.hidden() are the block's.
-void forward_mtp(Device& device, const ModelDescription& description, std::span<const int> next_tokens,
+// Runs the MTP block on the step just run: each row is given its own hidden state and the token that follows it, and
+// predicts the one after that. Afterwards device.logits(), if wanted, and device.hidden() are the block's.
+void forward_mtp(Device& device, const ModelDescription& description, bool wants_logits,
                  const ForwardHooks& hooks = {});
 
 }  // namespace kexa

@@ -11,7 +11,7 @@
 #include <variant>
 #include <vector>
 
-#include "decode/sampler.h"
+#include "decode/logprobs.h"
 
 namespace kexa {
 

@@ -96,7 +96,7 @@ bool Engine::State::run_next() {
   if (!job) return true;
 
   const bool is_over_now = advance(*job);
-  if (is_over_now && model) job->finish(model->slots);
+  if (is_over_now && model) job->finish(*model);
   std::lock_guard lock(bell->mutex);
   running = nullptr;
   if (is_over_now) {
@@ -186,8 +186,7 @@ std::shared_ptr<Channel> Engine::score(std::vector<int> ids) {
 
 std::shared_ptr<Channel> Engine::generate(uint64_t session, std::vector<int> ids, const GenerateParams& params) {
   return post([&](auto channel, uint64_t) {
-    return std::make_unique<GenerateJob>(std::move(channel), session, std::move(ids), params,
-                                         state_->description.vocab);
+    return std::make_unique<GenerateJob>(std::move(channel), session, std::move(ids), params);
   });
 }
 

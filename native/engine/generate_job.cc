@@ -1,17 +1,20 @@
 // An answer, token by token, with or without drafts.
 //
 // One step:
-//   1. The rows that are not cached yet are run: the prompt's next chunk, or the last token and the drafts after it.
-//   2. Tokens are chosen, from the row of the last known token on. A draft that is what was chosen is kept, and its own
-//      row gives the next choice; the first that is not ends the step.
-//   3. Rows of drafts that were not kept leave the cache by moving its length back.
-//   4. The MTP block runs over the same rows, so that its cache follows the model's, and then drafts the next tokens
-//   one
+//   1. Its rows are the prompt's next chunk or, once the prompt is in, the token chosen last and the drafts after it.
+//   2. The device chooses a token from the row of the last known token on. A draft that is what was chosen is kept, and
+//      its own row gives the next choice; the first that is not ends the step.
+//   3. The MTP block runs over the same rows, so that its cache follows the model's, and drafts the next tokens one
 //      after the other, each time fed its own last state.
+//   4. What was chosen is taken. Rows of drafts that were not kept leave the cache by its length not counting them.
 //
-// A draft is never more than a guess at what the sampler will say, and the sampler's word depends on logits, seed and
-// position alone; a row's logits do not depend on its company. So the answer is the same, token for token, whatever is
-// drafted, greedy or not. Drafts are chosen with the noise of their own position, which makes them agree the oftener.
+// Nothing in 1 to 3 needs to know what was chosen, only how many tokens there may be at most. So where the device works
+// by itself, the next step is begun before 4: the device never waits for this thread. Should the step taken turn out to
+// be the answer's last, the one begun after it is dropped.
+//
+// A draft is never more than a guess at what will be chosen, and the choice depends on logits, seed and position alone;
+// a row's logits do not depend on its company. So the answer is the same, token for token, whatever is drafted, greedy
+// or not. Drafts are chosen with the noise of their own position, which makes them agree the oftener.
 #include <algorithm>
 #include <chrono>
 
@@ -28,109 +31,165 @@ int64_t nanoseconds_since(Clock::time_point start) {
 
 }  // namespace
 
-GenerateJob::GenerateJob(std::shared_ptr<Channel> channel, uint64_t session, std::vector<int> ids,
-                         GenerateParams params, int vocab)
-    : Job(std::move(channel), session),
-      ids_(std::move(ids)),
-      prompt_size_(ids_.size()),
-      known_(ids_.size()),
-      params_(std::move(params)),
-      sampler_(params_.sampling, vocab) {}
-
 bool GenerateJob::advance(const JobContext& context) {
   const auto start = Clock::now();
+  const bool is_prefill = ids_.size() == prompt_size_;
   LoadedModel& model = context.loaded();
   const auto [slot, is_fresh] = model.slots.acquire(owner());
-  ids_.resize(known_);  // a step that found no room left its drafts
   if (!has_started_ || is_fresh) {
+    // The slot may have been taken meanwhile, and with it what the steps begun have written.
+    abandon_flights(model);
     const int cached = model.slots.keep_prefix(slot, ids_, params_.drafts > 0);
     if (!has_started_) channel().push(event::Started{cached});
     has_started_ = true;
-    drafts_.clear();
+    is_following_ = false;
+    next_drafts_ = 0;
+    device_tokens_ = int(ids_.size());
+    model.device->begin_choosing(slot, params_.sampling, ids_, prompt_size_);
   }
-  const bool is_prefill = known_ == prompt_size_;
-  const ForwardHooks hooks{.cancelled = &channel().cancelled(), .after_layer = {}, .after_route = {}};
-  ids_.insert(ids_.end(), drafts_.begin(), drafts_.end());
-  const int rows = run_chunk(context, slot, ids_, step_, hooks, [&](int first, int end, std::vector<int>& logit_rows) {
-    for (int position = std::max(first, int(known_) - 1); position < end; ++position)
-      logit_rows.push_back(position - first);
-  });
-  if (is_prefill) prefill_tokens_ += rows;
-  ids_.resize(known_);
-
-  const bool has_chosen = !step_.logit_rows.empty();
-  bool is_over = false, is_length = false;
-  if (has_chosen) {
-    event::Tokens tokens;
-    int accepted = 0;
-    for (int i = 0; !is_over; ++i) {
-      Choice choice = sampler_.choose(model.device->logits(i), ids_, prompt_size_);
-      const int token = choice.token;
-      ids_.push_back(token);
-      tokens.choices.push_back(std::move(choice));
-      const auto& ends = params_.end_tokens;
-      const bool is_end = std::find(ends.begin(), ends.end(), token) != ends.end();
-      is_length = !is_end && (int(ids_.size() - prompt_size_) >= params_.max_tokens ||
-                              int(ids_.size()) >= context.plan.options.context_size);
-      is_over = is_end || is_length;
-      if (i == int(drafts_.size()) || drafts_[i] != token) break;
-      ++accepted;
-    }
-    if (!drafts_.empty()) tokens.drafts.push_back({int(drafts_.size()), accepted});
-    drafts_.clear();
-    known_ = ids_.size();
-    // The last token has not been run.
-    model.slots.truncate(slot, int(known_) - 1);
-    channel().push(std::move(tokens));
-  }
-  if (params_.drafts > 0 && !is_over) run_mtp(context, slot, has_chosen, hooks);
+  if (can_begin(context)) begin_step(context, slot);
+  const bool runs_ahead = model.device->runs_ahead();
+  while (!is_over_ && flights_.size() > (runs_ahead && can_begin(context) ? 1 : 0)) settle(context, slot);
   (is_prefill ? prefill_ns_ : decode_ns_) += nanoseconds_since(start);
-  if (is_over) channel().push(event::Ended{is_length, prefill_ns_, decode_ns_, prefill_tokens_});
-  return is_over;
+  if (is_over_) channel().push(event::Ended{is_length_, prefill_ns_, decode_ns_, prefill_tokens_});
+  return is_over_;
 }
 
-// As many as asked for, as long as the next step has room for them and could still use them.
-int GenerateJob::drafts_wanted(const JobContext& context) const {
+// Tokens there are at most, and at least, once every step that was begun is taken.
+int GenerateJob::most_tokens() const {
+  int most = int(ids_.size());
+  for (const Flight& flight : flights_)
+    if (flight.has_choice) most += 1 + flight.drafts;
+  return most;
+}
+
+int GenerateJob::fewest_tokens() const {
+  return int(ids_.size()) +
+         int(std::count_if(flights_.begin(), flights_.end(), [](const Flight& flight) { return flight.has_choice; }));
+}
+
+// Not if the answer is sure to be over before, nor if the step's last row might lie past the context: then what was
+// begun has to be taken first.
+bool GenerateJob::can_begin(const JobContext& context) const {
+  if (!is_following_) return true;
+  return fewest_tokens() - int(prompt_size_) < params_.max_tokens &&
+         most_tokens() + next_drafts_ <= context.plan.options.context_size;
+}
+
+// Drafts to make in a step that leaves at most `most` tokens, for the step after it: as many as asked for, as long as
+// there is room for their rows and they could still be used.
+int GenerateJob::drafts_wanted(const JobContext& context, int slot, int most) const {
   const PlanOptions& options = context.plan.options;
-  const int left = params_.max_tokens - int(known_ - prompt_size_);
-  return std::max(0, std::min({params_.drafts, kMaxDrafts, options.prefill_chunk - 1, left - 1,
-                               options.context_size - int(known_) - 1}));
+  const int left = params_.max_tokens - (fewest_tokens() - int(prompt_size_));
+  const int wanted =
+      std::min({params_.drafts, kMaxDrafts, options.prefill_chunk - 1, left - 1, options.context_size - most - 1});
+  if (wanted <= 0) return 0;
+  try {
+    context.model->slots.reserve(slot, most + wanted);
+  } catch (const NoRoom&) {
+    return 0;  // the others come first
+  }
+  return wanted;
 }
 
-void GenerateJob::run_mtp(const JobContext& context, int slot, bool has_chosen, const ForwardHooks& hooks) {
+void GenerateJob::begin_step(const JobContext& context, int slot) {
   LoadedModel& model = context.loaded();
   Device& device = *model.device;
-  const int first = step_.rows.front().position, rows = int(step_.rows.size());
-  // Row p is given token p + 1. Rows of drafts that were not kept have none; what is made of them is made again.
-  std::vector<int> next_tokens(rows);
-  for (int r = 0; r < rows && first + r + 1 < int(known_); ++r) next_tokens[r] = ids_[first + r + 1];
-  const int wanted = has_chosen ? drafts_wanted(context) : 0;
-  int last_row = int(known_) - 2 - first;
-  step_.logit_rows.clear();
-  if (wanted) step_.logit_rows.push_back(last_row);
-  forward_mtp(device, context.description, next_tokens, hooks);
-  model.slots.set_mtp_length(slot, std::min(first + rows, int(known_) - 1));
-
-  while (int(drafts_.size()) < wanted) {
-    const int draft = sampler_.choose_token(device.logits(0), ids_, prompt_size_);
-    drafts_.push_back(draft);
-    ids_.push_back(draft);
-    if (int(drafts_.size()) == wanted) break;
-    const int position = int(known_) - 2 + int(drafts_.size());
-    try {
-      model.slots.reserve(slot, position + 1);
-    } catch (const NoRoom&) {
-      break;  // what there is will do
-    }
-    model.slots.begin_write(slot, position + 1);
-    step_.rows = {{draft, slot, position}};
-    step_.logit_rows = {0};
-    device.begin_draft(step_, model.slots, last_row);
-    last_row = 0;
-    const int next[] = {draft};
-    forward_mtp(device, context.description, next, hooks);
+  const ForwardHooks hooks{.cancelled = &channel().cancelled(), .after_layer = {}, .after_route = {}};
+  const int first = model.slots.length(slot);
+  if (is_following_) {
+    // Fewer than were made, if that is all that may still be said.
+    const int left = params_.max_tokens - (fewest_tokens() - int(prompt_size_));
+    const int most = most_tokens(), drafts = std::min(next_drafts_, left - 1), rows = 1 + drafts;
+    model.slots.reserve(slot, most + drafts);
+    flights_.push_back({.rows = rows, .drafts = drafts, .logits = {}});
+    step_.rows.clear();
+    step_.logit_rows.clear();
+    step_.is_following = true;
+    for (int i = 0; i < rows; ++i) step_.rows.push_back({.slot = slot, .position = most - 1 + i});
+    forward(device, context.description, step_, model.slots, hooks);
+  } else {
+    const int rows = run_chunk(context, slot, ids_, step_, hooks, [&](int, int end, std::vector<int>& logit_rows) {
+      if (end == int(ids_.size())) logit_rows.push_back(end - 1 - first);
+    });
+    is_following_ = model.slots.length(slot) == int(ids_.size());
+    flights_.push_back({.rows = rows, .has_choice = is_following_, .logits = {}});
+    if (ids_.size() == prompt_size_) prefill_tokens_ += flights_.back().rows;
   }
-  ids_.resize(known_);
+  Flight& flight = flights_.back();
+  if (flight.has_choice) {
+    // The MTP block's logits, and the next step's, will stand where these do.
+    for (int i = 0; params_.logprobs >= 0 && i <= flight.drafts; ++i) append(flight.logits, device.logits(i));
+    device.choose();
+  }
+  if (params_.drafts > 0) {
+    flight.next_drafts = flight.has_choice ? drafts_wanted(context, slot, most_tokens()) : 0;
+    run_mtp(context, flight.next_drafts, hooks);
+    if (!flight.has_choice) model.slots.set_mtp_length(slot, model.slots.length(slot));
+  }
+  next_drafts_ = flight.next_drafts;
+  flight.ticket = device.end_step();
+}
+
+void GenerateJob::run_mtp(const JobContext& context, int drafts, const ForwardHooks& hooks) {
+  Device& device = *context.model->device;
+  forward_mtp(device, context.description, drafts > 0, hooks);
+  for (int made = 0; made < drafts; ++made) {
+    device.choose_draft();
+    if (made + 1 == drafts) break;
+    device.begin_draft();
+    forward_mtp(device, context.description, true, hooks);
+  }
+}
+
+// Takes the oldest step.
+void GenerateJob::settle(const JobContext& context, int slot) {
+  LoadedModel& model = context.loaded();
+  const Flight flight = std::move(flights_.front());
+  const std::vector<int> chosen = model.device->take(flight.ticket);
+  flights_.pop_front();
+  if (!flight.has_choice) return;
+
+  // Where the step's rows ended, and those of its drafts.
+  const int rows_end = device_tokens_ + flight.drafts;
+  device_tokens_ += int(chosen.size());
+  model.slots.begin_write(slot, std::max(rows_end, device_tokens_ - 2 + flight.next_drafts));
+
+  const size_t vocab = size_t(context.description.vocab);
+  event::Tokens tokens;
+  for (int i = 0; i < int(chosen.size()) && !is_over_; ++i) {
+    const int token = chosen[i];
+    tokens.choices.push_back(
+        params_.logprobs < 0
+            ? Choice{token, 0, {}}
+            : with_logprobs(token, std::span(flight.logits).subspan(i * vocab, vocab), params_.logprobs));
+    ids_.push_back(token);
+    const bool is_end =
+        std::find(params_.end_tokens.begin(), params_.end_tokens.end(), token) != params_.end_tokens.end();
+    is_length_ = !is_end && (int(ids_.size() - prompt_size_) >= params_.max_tokens ||
+                             int(ids_.size()) >= context.plan.options.context_size);
+    is_over_ = is_end || is_length_;
+  }
+  if (flight.drafts)
+    tokens.drafts.push_back({flight.drafts, std::min(int(tokens.choices.size()), int(chosen.size()) - 1)});
+
+  // All but the last token have been run.
+  const int length = model.slots.length(slot), run = int(ids_.size()) - 1;
+  if (run > length) model.slots.end_write(slot, std::span(ids_).subspan(length, run - length));
+  if (params_.drafts > 0) model.slots.set_mtp_length(slot, run);
+  channel().push(std::move(tokens));
+}
+
+// Forgets the steps that were not taken. What they may have overwritten in the cache is noted.
+void GenerateJob::abandon_flights(LoadedModel& model) {
+  int tokens = device_tokens_;
+  for (const Flight& flight : flights_) {
+    if (flight.ticket >= 0) model.device->drop(flight.ticket);
+    if (!flight.has_choice) continue;
+    tokens += 1 + flight.drafts;
+    model.slots.note_written(owner(), tokens + flight.next_drafts);
+  }
+  flights_.clear();
 }
 
 }  // namespace kexa

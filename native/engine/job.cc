@@ -25,10 +25,6 @@ std::unique_ptr<Device> make_device(const ModelDescription& description, const W
 #endif
 }
 
-void append(std::vector<float>& to, std::span<const float> values) {
-  to.insert(to.end(), values.begin(), values.end());
-}
-
 }  // namespace
 
 LoadedModel::LoadedModel(const ModelDescription& description, const Plan& plan, int64_t warm_limit,
@@ -45,7 +41,9 @@ int run_chunk(const JobContext& context, int slot, std::span<const int> ids, Ste
   slots.reserve(slot, end);
   step.rows.clear();
   step.logit_rows.clear();
-  for (int position = first; position < end; ++position) step.rows.push_back({ids[position], slot, position});
+  step.is_following = false;
+  for (int position = first; position < end; ++position)
+    step.rows.push_back({ids[position], slot, position, position + 1 < int(ids.size()) ? ids[position + 1] : 0});
   choose_logit_rows(first, end, step.logit_rows);
   // Told before the step: should it be cut off half-way, the rows it has overwritten are known to be gone.
   slots.begin_write(slot, end);
@@ -101,10 +99,7 @@ bool ForwardJob::advance(const JobContext& context) {
 
   if (params_.wants_mtp) {
     // The very last row has no next token; what is computed for it in its place is dropped, and no other row sees it.
-    std::vector<int> next_tokens(ids_.begin() + end - rows + 1,
-                                 ids_.begin() + std::min<int>(end + 1, int(ids_.size())));
-    next_tokens.resize(rows, 0);
-    forward_mtp(device, context.description, next_tokens,
+    forward_mtp(device, context.description, true,
                 {.cancelled = &channel().cancelled(), .after_layer = {}, .after_route = {}});
     for (int i = 0; i < rows - (is_last ? 1 : 0); ++i) append(result_.mtp_logits, device.logits(i));
   }

@@ -1,6 +1,7 @@
 // Things the engine thread is asked to do, a step at a time.
 #pragma once
 
+#include <deque>
 #include <functional>
 #include <memory>
 
@@ -9,6 +10,10 @@
 #include "model/weights.h"
 
 namespace kexa {
+
+inline void append(std::vector<float>& to, std::span<const float> values) {
+  to.insert(to.end(), values.begin(), values.end());
+}
 
 // What the engine thread owns once a model is loaded.
 struct LoadedModel {
@@ -44,15 +49,16 @@ class Job {
   // Cancelled and Error may be thrown; they end the job. So may NoRoom: the job is to be tried again.
   virtual bool advance(const JobContext& context) = 0;
   // Called once after the last advance, however it ended.
-  virtual void finish(KvSlots&) {}
+  virtual void finish(LoadedModel&) {}
 
  private:
   uint64_t owner_;
   std::shared_ptr<Channel> channel_;
 };
 
-// Runs the uncached part of `ids`, at most a chunk of it, in the owner's slot. Returns the rows run.
-// `choose_logit_rows` is told the first and one past the last position of the chunk.
+// Runs the uncached part of `ids`, at most a chunk of it, in the owner's slot. Returns the rows run. Each row is given
+// the token that follows it in `ids`. `choose_logit_rows` is told the first and one past the last position of the
+// chunk.
 int run_chunk(const JobContext& context, int slot, std::span<const int> ids, Step& step, const ForwardHooks& hooks,
               const std::function<void(int first, int end, std::vector<int>& logit_rows)>& choose_logit_rows);
 
@@ -70,7 +76,7 @@ class ForwardJob final : public Job {
   ForwardJob(std::shared_ptr<Channel> channel, uint64_t owner, std::vector<int> ids, const ForwardParams& params)
       : Job(std::move(channel), owner), ids_(std::move(ids)), params_(params) {}
   bool advance(const JobContext& context) override;
-  void finish(KvSlots& slots) override { slots.release(owner()); }
+  void finish(LoadedModel& model) override { model.slots.release(owner()); }
 
  private:
   std::vector<int> ids_;
@@ -84,7 +90,7 @@ class ScoreJob final : public Job {
   ScoreJob(std::shared_ptr<Channel> channel, uint64_t owner, std::vector<int> ids)
       : Job(std::move(channel), owner), ids_(std::move(ids)) {}
   bool advance(const JobContext& context) override;
-  void finish(KvSlots& slots) override { slots.release(owner()); }
+  void finish(LoadedModel& model) override { model.slots.release(owner()); }
 
  private:
   std::vector<int> ids_;
@@ -94,22 +100,41 @@ class ScoreJob final : public Job {
 
 class GenerateJob final : public Job {
  public:
-  GenerateJob(std::shared_ptr<Channel> channel, uint64_t session, std::vector<int> ids, GenerateParams params,
-              int vocab);
+  GenerateJob(std::shared_ptr<Channel> channel, uint64_t session, std::vector<int> ids, GenerateParams params)
+      : Job(std::move(channel), session), ids_(std::move(ids)), prompt_size_(ids_.size()), params_(std::move(params)) {}
   bool advance(const JobContext& context) override;
+  void finish(LoadedModel& model) override { abandon_flights(model); }
 
  private:
-  int drafts_wanted(const JobContext& context) const;
-  void run_mtp(const JobContext& context, int slot, bool has_chosen, const ForwardHooks& hooks);
+  // A step whose tokens have not been taken.
+  struct Flight {
+    int ticket = -1;  // -1: still being encoded
+    int rows = 0;
+    bool has_choice = true;     // else a part of the prompt that is not its last
+    int drafts = 0;             // of its rows
+    int next_drafts = 0;        // made by it, for the step after
+    std::vector<float> logits;  // [drafts + 1, vocab], where log-probabilities are wanted
+  };
 
-  std::vector<int> ids_;  // prompt and answer; while a step runs, the drafts too
+  void begin_step(const JobContext& context, int slot);
+  void run_mtp(const JobContext& context, int drafts, const ForwardHooks& hooks);
+  void settle(const JobContext& context, int slot);
+  void abandon_flights(LoadedModel& model);
+
+  int most_tokens() const;
+  int fewest_tokens() const;
+  int drafts_wanted(const JobContext& context, int slot, int most) const;
+  bool can_begin(const JobContext& context) const;
+
+  std::vector<int> ids_;  // prompt and answer, as far as it was taken
   size_t prompt_size_;
-  size_t known_;             // of ids_, those that are not drafts
-  std::vector<int> drafts_;  // guesses at what follows
   GenerateParams params_;
-  Sampler sampler_;
   Step step_;
-  bool has_started_ = false;
+  std::deque<Flight> flights_;  // the oldest first
+  bool is_following_ = false;   // all of ids_ is run; steps follow on from what the device chose
+  int device_tokens_ = 0;       // of the sequence as the device has it, at the steps taken so far
+  int next_drafts_ = 0;         // made by the step begun last
+  bool has_started_ = false, is_over_ = false, is_length_ = false;
   int prefill_tokens_ = 0;
   int64_t prefill_ns_ = 0, decode_ns_ = 0;
 };

@@ -13,7 +13,8 @@ namespace kexa {
   X(AdapterGetLimits)                                                                                                  \
   X(AdapterHasFeature)                                                                                                 \
   X(AdapterInfoFreeMembers)                                                                                            \
-  X(AdapterRelease) X(AdapterRequestDevice) X(BindGroupLayoutRelease) X(BindGroupRelease) X(BufferGetConstMappedRange) \
+  X(AdapterRelease)                                                                                                    \
+  X(AdapterRequestDevice) X(BindGroupLayoutRelease) X(BindGroupRelease) X(BufferGetConstMappedRange)                   \
       X(BufferGetMappedRange) X(BufferMapAsync) X(BufferRelease) X(BufferUnmap) X(CommandBufferRelease)                \
           X(CommandEncoderBeginComputePass) X(CommandEncoderCopyBufferToBuffer) X(CommandEncoderFinish)                \
               X(CommandEncoderRelease) X(ComputePassEncoderDispatchWorkgroups) X(ComputePassEncoderEnd)                \

@@ -118,6 +118,8 @@ std::vector<FoundAdapter> find_adapters(WGPUInstance instance) {
     AdapterHandle adapter = request_adapter(instance, power, is_fallback);
     if (!adapter) continue;
     AdapterFacts facts = read_facts(adapter);
+    // Where no driver is good enough Dawn gives its Null backend, which computes nothing.
+    if (facts.backend == "other") continue;
     const auto is_same = [&](const FoundAdapter& other) {
       return other.facts.device == facts.device && other.facts.description == facts.description;
     };
@@ -350,6 +352,60 @@ void Gpu::submit() {
   const WGPUCommandBuffer list[] = {commands};
   dawn().QueueSubmit(queue_, 1, list);
 }
+
+int Gpu::read_later(const Buffer& buffer, uint64_t offset, uint64_t bytes) {
+  constexpr uint64_t kReadbackBytes = 64;
+  if (bytes > kReadbackBytes) throw Error("KEXA_INTERNAL", "read_later: too many bytes");
+  int ticket = 0;
+  while (ticket < int(readbacks_.size()) && readbacks_[ticket]->is_used && !readbacks_[ticket]->is_dropped) ++ticket;
+  if (ticket == int(readbacks_.size())) {
+    WGPUBufferDescriptor descriptor = WGPU_BUFFER_DESCRIPTOR_INIT;
+    const std::string label = "late readback";
+    descriptor.label = view(label);
+    descriptor.usage = WGPUBufferUsage_MapRead | WGPUBufferUsage_CopyDst;
+    descriptor.size = kReadbackBytes;
+    readbacks_.push_back(std::make_unique<Readback>());
+    readbacks_.back()->buffer = {BufferHandle(dawn().DeviceCreateBuffer(device_, &descriptor)), kReadbackBytes};
+  }
+  Readback& readback = *readbacks_[ticket];
+  if (readback.is_dropped) wait_for(readback);
+  readback.bytes = bytes;
+  // Without bytes too: the mapping tells when the submit is over.
+  copy(buffer, offset, readback.buffer, 0, bytes ? bytes : 4);
+  submit();
+  readback.is_used = true, readback.is_dropped = false, readback.is_mapped = false;
+  WGPUBufferMapCallbackInfo callback = WGPU_BUFFER_MAP_CALLBACK_INFO_INIT;
+  callback.mode = WGPUCallbackMode_WaitAnyOnly;
+  callback.userdata1 = &readback.is_mapped;
+  callback.callback = [](WGPUMapAsyncStatus status, WGPUStringView, void* to, void*) {
+    *static_cast<bool*>(to) = status == WGPUMapAsyncStatus_Success;
+  };
+  readback.mapped = dawn().BufferMapAsync(readback.buffer.handle, WGPUMapMode_Read, 0, kReadbackBytes, callback);
+  return ticket;
+}
+
+// Afterwards the buffer is unmapped again, or was never mapped, and may be used anew.
+void Gpu::wait_for(Readback& readback) {
+  wait(readback.mapped);
+  if (readback.is_mapped) dawn().BufferUnmap(readback.buffer.handle);
+  readback.is_used = readback.is_dropped = false;
+}
+
+size_t Gpu::take(int ticket, std::span<std::byte> out) {
+  Readback& readback = *readbacks_[ticket];
+  wait(readback.mapped);
+  const size_t bytes = std::min<size_t>(readback.bytes, out.size());
+  const void* mapped =
+      readback.is_mapped ? dawn().BufferGetConstMappedRange(readback.buffer.handle, 0, readback.buffer.bytes) : nullptr;
+  if (mapped) std::memcpy(out.data(), mapped, bytes);
+  if (readback.is_mapped) dawn().BufferUnmap(readback.buffer.handle);
+  readback.is_used = false;
+  check();
+  if (!mapped) throw Error("KEXA_INTERNAL", "Dawn: the result could not be read back");
+  return bytes;
+}
+
+void Gpu::drop(int ticket) { readbacks_[ticket]->is_dropped = true; }
 
 void Gpu::read(const Buffer& buffer, std::span<std::byte> out) {
   const uint64_t bytes = (out.size() + 3) / 4 * 4;

@@ -108,6 +108,13 @@ class Gpu {
   // Submits what is encoded and copies the start of a buffer out of it; waits.
   void read(const Buffer& buffer, std::span<std::byte> out);
 
+  // Submits what is encoded, and with it a copy of `bytes` bytes, to be waited for later: a ticket. `bytes` may be 0.
+  int read_later(const Buffer& buffer, uint64_t offset, uint64_t bytes);
+  // Waits for the ticket's copy. Returns how many bytes it holds, at most out.size(). Each ticket once.
+  size_t take(int ticket, std::span<std::byte> out);
+  // The ticket's copy is not wanted after all. Does not wait, and does not throw.
+  void drop(int ticket);
+
   // Throws what went wrong meanwhile.
   void check();
 
@@ -127,6 +134,16 @@ class Gpu {
   CommandEncoder encoder_;
   ComputePass pass_;
   Buffer staging_;
+
+  // A small buffer that the GPU copies into and the CPU maps.
+  struct Readback {
+    Buffer buffer;
+    WGPUFuture mapped = {};
+    uint64_t bytes = 0;
+    bool is_used = false, is_dropped = false, is_mapped = false;
+  };
+  void wait_for(Readback& readback);
+  std::vector<std::unique_ptr<Readback>> readbacks_;  // by ticket
 };
 
 }  // namespace kexa

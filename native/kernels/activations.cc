@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "model/rope.h"
+
 namespace kexa {
 
 Activations::Activations(const KernelSet& kernels, const ModelDescription& description, const Plan& plan) {
@@ -13,7 +15,9 @@ Activations::Activations(const KernelSet& kernels, const ModelDescription& descr
   const int element = kernels.element_bytes();
   step = make("step state", kStepLogitRows(int(rows)) + rows);
   pages = make("page tables", int64_t(kSlots) * plan.kv.pages);
-  rope = make("rope", rows * description.head_dim);
+  const std::vector<float> turns = rope_table(description, plan.options.context_size);
+  rope = make("rope", int64_t(turns.size()));
+  kernels.gpu().write(rope, 0, std::as_bytes(std::span(turns)));
   residual = make("residual", rows * stride);
   branch = make("branch", rows * stride);
   hidden = make("hidden", rows * stride);

@@ -17,7 +17,7 @@ struct Activations {
 
   Buffer step;            // the step state (op.h)
   Buffer pages;           // [kSlots, pages of a slot]: the global layers' page tables
-  Buffer rope;            // [rows, head_dim / 2] of (cosine, sine)
+  Buffer rope;            // rope_table() of the context: written once
   Buffer residual;        // [rows, hidden]
   Buffer branch;          // [rows, hidden]: on post-norm models, what a branch adds
   Buffer hidden;          // [rows, hidden]: after the final norm

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "model/rope.h"
+
 namespace kexa {
 namespace {
 
@@ -41,7 +43,7 @@ Attention::Attention(KernelSet& kernels, const ModelDescription& description, co
       .set("PAGE_ROWS", kPageRows)
       .set("THREADS", kThreads);
   Prelude input = cache;
-  input.set("HAS_ROPE", layer.has_rope).set("EPSILON", description.norm_epsilon);
+  input.set("HAS_ROPE", layer.has_rope).set("ROPE_LOW", kRopeLow).set("EPSILON", description.norm_epsilon);
   heads_ = kernels.make("attention_input", input,
                         {read(weights.head_norms), read(activations.rope), read(activations.step),
                          read(activations.pages), write(activations.qkv), write(keys_), write(values_)},

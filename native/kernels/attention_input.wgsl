@@ -1,7 +1,8 @@
 // attention_input: finishes q, k and v: q and k normalised per head and, on layers with RoPE, rotated; k and v stored.
 // dispatch  HEADS + 2 * KV_HEADS, rows
 // gains     [2, HEAD_DIM]: q's, k's
-// rope      [rows, HEAD_DIM / 2] of (cosine, sine)
+// rope      [ROPE_LOW + ..., HEAD_DIM / 2] of (cosine, sine), the turns of rope_table() (model/rope.h): position p is
+//           turned by row p % ROPE_LOW, then by row ROPE_LOW + p / ROPE_LOW
 // step, pages  where rows go in the cache
 // qkv       [rows, QKV_STRIDE] in; its q part is out
 // keys, values  the layer's cache
@@ -41,7 +42,12 @@ fn attention_input(@builtin(workgroup_id) group: vec3u, @builtin(local_invocatio
       let a = head_values[i] * scale * gains[gain_at + i];
       let b = head_values[i + HEAD_DIM / 2u] * scale * gains[gain_at + i + HEAD_DIM / 2u];
       var turn = vec2f(1.0, 0.0);
-      if (HAS_ROPE) { turn = rope[row * (HEAD_DIM / 2u) + i]; }
+      if (HAS_ROPE) {
+        let position = step[STEP_ROWS + row * 4u + 2u];
+        let low = rope[position % ROPE_LOW * (HEAD_DIM / 2u) + i];
+        let high = rope[(ROPE_LOW + position / ROPE_LOW) * (HEAD_DIM / 2u) + i];
+        turn = vec2f(low.x * high.x - low.y * high.y, low.x * high.y + low.y * high.x);
+      }
       head_values[i] = a * turn.x - b * turn.y;
       head_values[i + HEAD_DIM / 2u] = b * turn.x + a * turn.y;
     }

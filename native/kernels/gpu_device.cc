@@ -1,10 +1,8 @@
 #include "kernels/gpu_device.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "base/error.h"
-#include "model/rope.h"
 
 namespace kexa {
 namespace {
@@ -38,7 +36,7 @@ GpuDevice::GpuDevice(const ModelDescription& description, const Weights& weights
       kernels_(*gpu_, choose_kernels(gpu_->facts(), plan.options), max_rows_),
       weights_(*gpu_, description, weights, progress),
       activations_(kernels_, description, plan),
-      frequencies_(rope_frequencies(description)) {
+      choosing_(kernels_, description, plan, activations_) {
   const int hidden = description.hidden, stride = padded(hidden);
   const float epsilon = description.norm_epsilon;
   const Activations& a = activations_;
@@ -84,48 +82,41 @@ void GpuDevice::begin(const Step& step, const KvSlots& slots) {
   gpu_->check();
   // An earlier step that was cut short may have left dispatches behind that still read the old step state.
   gpu_->submit();
-  step_ = &step;
   rows_ = int(step.rows.size());
+  logit_rows_ = int(step.is_following ? step.rows.size() : step.logit_rows.size());
+  longest_ = 0;
+  for (const Row& row : step.rows) longest_ = std::max(longest_, row.position + 1);
+  chosen_slot_ = -1;
+  slot_ = step.rows[0].slot;
   for (auto* copy : {&residual_copy_, &hidden_copy_, &logits_copy_, &weights_copy_}) copy->clear();
   experts_copy_.clear();
-  state_.assign(size_t(kStepLogitRows(max_rows_)) + max_rows_, 0);
+  state_.assign(kStepRows + size_t(rows_) * kStepRowWords, 0);
   state_[kStepRowCount] = uint32_t(rows_);
-  const size_t half = frequencies_.size();
-  std::vector<float> rope(size_t(rows_) * half * 2);
   for (int r = 0; r < rows_; ++r) {
     const Row& row = step.rows[r];
     uint32_t* words = &state_[kStepRows + size_t(r) * kStepRowWords];
     words[0] = uint32_t(row.token), words[1] = uint32_t(row.slot), words[2] = uint32_t(row.position);
-    for (size_t i = 0; i < half; ++i) {
-      const double angle = row.position * frequencies_[i];
-      rope[(r * half + i) * 2] = float(std::cos(angle));
-      rope[(r * half + i) * 2 + 1] = float(std::sin(angle));
-    }
+    words[3] = uint32_t(row.next);
   }
-  write_logit_rows();
+  state_[kStepLogitCount] = uint32_t(logit_rows_);
   gpu_->write(activations_.step, 0, std::as_bytes(std::span(state_)));
-  gpu_->write(activations_.rope, 0, std::as_bytes(std::span(rope)));
+  gpu_->write(activations_.step, kStepLogitRows(max_rows_) * sizeof(uint32_t),
+              std::as_bytes(std::span(step.logit_rows)));
   for (int slot = 0; slot < kSlots; ++slot) {
     const auto pages = slots.pages(slot);
+    if (std::equal(pages.begin(), pages.end(), uploaded_pages_[slot].begin(), uploaded_pages_[slot].end())) continue;
+    uploaded_pages_[slot].assign(pages.begin(), pages.end());
     if (!pages.empty())
       gpu_->write(activations_.pages, uint64_t(slot) * pages_per_slot_ * sizeof(uint32_t), std::as_bytes(pages));
   }
-}
-
-void GpuDevice::write_logit_rows() {
-  state_[kStepLogitCount] = uint32_t(step_->logit_rows.size());
-  std::copy(step_->logit_rows.begin(), step_->logit_rows.end(), state_.begin() + kStepLogitRows(max_rows_));
+  if (step.is_following) choosing_.run_follow(kernels_);
 }
 
 void GpuDevice::embed() { kernels_.run(embed_, rows_); }
 
 void GpuDevice::attention_input(int layer) { layers_[layer].attention.run_input(kernels_, rows_); }
 
-void GpuDevice::attention(int layer) {
-  int longest = 0;
-  for (const Row& row : step_->rows) longest = std::max(longest, row.position + 1);
-  layers_[layer].attention.run(kernels_, rows_, longest);
-}
+void GpuDevice::attention(int layer) { layers_[layer].attention.run(kernels_, rows_, longest_); }
 
 void GpuDevice::attention_output(int layer) {
   layers_[layer].output.run(kernels_, rows_);
@@ -152,31 +143,49 @@ void GpuDevice::final_norm(bool is_mtp) {
 }
 
 void GpuDevice::head() {
-  if (!step_->logit_rows.empty()) head_.run(kernels_, int(step_->logit_rows.size()));
+  if (logit_rows_) head_.run(kernels_, logit_rows_);
   logits_copy_.clear();
 }
 
-void GpuDevice::begin_draft(const Step& step, const KvSlots& slots, int hidden_row) {
-  if (hidden_row) {
-    // By way of another buffer: a copy's ends must not be one.
-    const uint64_t bytes = padded(description_.hidden) * sizeof(float);
-    gpu_->copy(activations_.hidden, hidden_row * bytes, activations_.branch, 0, bytes);
-    gpu_->copy(activations_.branch, 0, activations_.hidden, 0, bytes);
-  }
-  begin(step, slots);
-}
-
-void GpuDevice::draft_input(std::span<const int> next_tokens) {
-  // The step state is about to change under what has been encoded.
-  gpu_->submit();
-  for (int r = 0; r < rows_; ++r) state_[kStepRows + size_t(r) * kStepRowWords + 3] = uint32_t(next_tokens[r]);
-  write_logit_rows();
-  gpu_->write(activations_.step, 0, std::as_bytes(std::span(state_)));
+void GpuDevice::draft_input() {
   kernels_.run(embed_next_, rows_);
   kernels_.run(mtp_embedding_norm_, rows_);
   kernels_.run(mtp_hidden_norm_, rows_);
   mtp_fc_.run(kernels_, rows_);
   residual_copy_.clear();
+}
+
+void GpuDevice::begin_choosing(int slot, const SamplingParams& params, std::span<const int> ids, size_t prompt_size) {
+  // What was encoded and not submitted still reads the old settings.
+  gpu_->submit();
+  choosing_.begin(kernels_, slot, params, ids, prompt_size);
+}
+
+void GpuDevice::choose() {
+  choosing_.run_choose(kernels_);
+  chosen_slot_ = slot_;
+  logit_rows_ = 1;
+}
+
+void GpuDevice::choose_draft() { choosing_.run_draft(kernels_); }
+
+void GpuDevice::begin_draft() {
+  choosing_.run_next_draft(kernels_);
+  rows_ = 1;
+  ++longest_;
+}
+
+int GpuDevice::end_step() {
+  const int slot = std::max(0, chosen_slot_);
+  return gpu_->read_later(choosing_.records(), Choosing::record_offset(slot),
+                          chosen_slot_ < 0 ? 0 : sizeof(Choosing::Record));
+}
+
+std::vector<int> GpuDevice::take(int ticket) {
+  Choosing::Record record;
+  const auto bytes = std::as_writable_bytes(std::span(&record, 1));
+  if (gpu_->take(ticket, bytes) == 0) return {};
+  return Choosing::tokens_of(record);
 }
 
 static std::span<const float> without_padding(std::vector<float>& rows, int count, int width) {
@@ -200,7 +209,7 @@ std::span<const float> GpuDevice::hidden() const {
 
 std::span<const float> GpuDevice::logits(int logit_row) const {
   if (logits_copy_.empty())
-    read_back(*gpu_, activations_.logits, step_->logit_rows.size() * description_.vocab, logits_copy_);
+    read_back(*gpu_, activations_.logits, size_t(logit_rows_) * description_.vocab, logits_copy_);
   return {&logits_copy_[size_t(logit_row) * description_.vocab], size_t(description_.vocab)};
 }
 

@@ -1,9 +1,11 @@
 // The GPU device: the ops of the forward pass as WGSL kernels.
 #pragma once
 
+#include <array>
 #include <memory>
 
 #include "kernels/attention.h"
+#include "kernels/choose.h"
 #include "kernels/ffn.h"
 #include "plan/device.h"
 
@@ -25,8 +27,15 @@ class GpuDevice final : public Device {
   void experts(int layer) override;
   void final_norm(bool is_mtp) override;
   void head() override;
-  void begin_draft(const Step& step, const KvSlots& slots, int hidden_row) override;
-  void draft_input(std::span<const int> next_tokens) override;
+  void draft_input() override;
+  void begin_choosing(int slot, const SamplingParams& params, std::span<const int> ids, size_t prompt_size) override;
+  void choose() override;
+  void choose_draft() override;
+  void begin_draft() override;
+  int end_step() override;
+  std::vector<int> take(int ticket) override;
+  void drop(int ticket) override { gpu_->drop(ticket); }
+  bool runs_ahead() const override { return true; }
 
   std::span<const float> residual() const override;
   std::span<const float> hidden() const override;
@@ -43,7 +52,6 @@ class GpuDevice final : public Device {
   };
 
   Op make_embed(const Buffer& to, int token_field);
-  void write_logit_rows();
 
   const ModelDescription& description_;
   int max_rows_, pages_per_slot_;
@@ -51,14 +59,17 @@ class GpuDevice final : public Device {
   KernelSet kernels_;
   GpuWeights weights_;
   Activations activations_;
-  std::vector<double> frequencies_;
+  Choosing choosing_;
   std::vector<Layer> layers_;
   Op embed_, embed_next_, final_norm_, mtp_embedding_norm_, mtp_hidden_norm_, mtp_norm_;
   Matmul head_, mtp_fc_;
 
-  const Step* step_ = nullptr;
-  int rows_ = 0;
+  int rows_ = 0, logit_rows_ = 0;
+  int longest_ = 0;       // the most keys a row may see, were there no window
+  int slot_ = 0;          // of the first row
+  int chosen_slot_ = -1;  // whose tokens the step chooses; -1: it chooses none
   std::vector<uint32_t> state_;
+  std::array<std::vector<int>, kSlots> uploaded_pages_;
 
   // Copies of what was last read back; emptied by whatever changes the original.
   mutable std::vector<float> residual_copy_, hidden_copy_, logits_copy_, weights_copy_;

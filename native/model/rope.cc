@@ -26,4 +26,19 @@ std::vector<double> rope_frequencies(const ModelDescription& description) {
   return frequencies;
 }
 
+std::vector<float> rope_table(const ModelDescription& description, int positions) {
+  const std::vector<double> frequencies = rope_frequencies(description);
+  const int high_rows = (positions + kRopeLow - 1) / kRopeLow;
+  std::vector<float> table;
+  table.reserve(size_t(kRopeLow + high_rows) * frequencies.size() * 2);
+  for (int row = 0; row < kRopeLow + high_rows; ++row) {
+    const double position = row < kRopeLow ? row : double(row - kRopeLow) * kRopeLow;
+    for (const double frequency : frequencies) {
+      table.push_back(float(std::cos(position * frequency)));
+      table.push_back(float(std::sin(position * frequency)));
+    }
+  }
+  return table;
+}
+
 }  // namespace kexa

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "plan/kv_slots.h"
+#include "plan/sampling.h"
 
 namespace kexa {
 
@@ -13,11 +14,15 @@ struct Row {
   int token = 0;
   int slot = 0;
   int position = 0;
+  int next = 0;  // the token that follows it, which the MTP block is given; where none is known yet, any
 };
 
 struct Step {
   std::vector<Row> rows;        // rows of one slot stand in the order of their positions
   std::vector<int> logit_rows;  // the rows whose logits are wanted, ascending
+  // The rows go on from what was chosen last in their slot: row 0 is that token, row i the i-th draft after it, and
+  // every row is a logit row. Only the device knows tokens and positions; `position` is the largest it can be.
+  bool is_following = false;
 };
 
 // One forward, two devices: the CPU device (native/reference) implements each op plainly and is the oracle of every
@@ -59,12 +64,36 @@ class Device {
   // logits = W hidden, for the step's logit rows
   virtual void head() = 0;
 
-  // As begin(), for a step of one row whose hidden state is `hidden_row` of the step before: a draft after a draft.
-  virtual void begin_draft(const Step& step, const KvSlots& slots, int hidden_row) = 0;
+  // residual = fc [norm(E[next]), norm(hidden)]: the MTP block's input, the embedding's half first.
+  virtual void draft_input() = 0;
 
-  // residual = fc [norm(E[next_tokens]), norm(hidden)]: the MTP block's input, the embedding's half first.
-  // The step's logit rows may have been changed since begin().
-  virtual void draft_input(std::span<const int> next_tokens) = 0;
+  // Choosing, for steps whose rows are all of one slot. Says how the slot's tokens are chosen, and what they follow:
+  // `ids`, of which the last `ids.size() - prompt_size` are the answer so far. Drafts made before are forgotten.
+  virtual void begin_choosing(int slot, const SamplingParams& params, std::span<const int> ids, size_t prompt_size) = 0;
+
+  // Chooses the token after each logit row, the first one and then the next as long as that row's own token is the one
+  // just chosen: a draft that was right. Afterwards the rows chosen from know their next token, and the last of them is
+  // the step's only logit row.
+  virtual void choose() = 0;
+
+  // Chooses one more draft, from the MTP block's logits.
+  virtual void choose_draft() = 0;
+
+  // Makes the step one of a single row: the position after the logit row's, that row's hidden state, and the last draft
+  // as the token that follows.
+  virtual void begin_draft() = 0;
+
+  // Ends the step. Returns the ticket by which take() gives what it chose.
+  virtual int end_step() = 0;
+
+  // The tokens that the step chose, none if it chose none: those of its drafts that were right, and one more. Waits for
+  // the step; each ticket is taken once, or dropped. Throws KEXA_BAD_FILE if a logit was not a number, and
+  // KEXA_INVALID_ARGUMENT if the bias bans every token.
+  virtual std::vector<int> take(int ticket) = 0;
+  virtual void drop(int ticket) = 0;
+
+  // Whether steps run while the caller does other things, so that it pays to begin the next one before taking this one.
+  virtual bool runs_ahead() const { return false; }
 
   // Reading back. The spans stay valid until the next op that writes what they show.
   virtual std::span<const float> residual() const = 0;             // [rows, hidden]

@@ -94,6 +94,11 @@ void KvSlots::reserve(int index, int end) {
 
 void KvSlots::begin_write(int index, int end) { slots_[index].written = std::max(slots_[index].written, end); }
 
+void KvSlots::note_written(uint64_t owner, int end) {
+  for (Slot& slot : slots_)
+    if (slot.owner == owner) slot.written = std::max(slot.written, end);
+}
+
 void KvSlots::end_write(int index, std::span<const int> ids) {
   slots_[index].ids.insert(slots_[index].ids.end(), ids.begin(), ids.end());
 }

@@ -51,6 +51,9 @@ class KvSlots {
   void begin_write(int slot, int end);
   void end_write(int slot, std::span<const int> ids);
 
+  // As begin_write(), for the owner's slot, if it has one.
+  void note_written(uint64_t owner, int end);
+
   int length(int slot) const { return int(slots_[slot].ids.size()); }
   std::span<const int> pages(int slot) const { return slots_[slot].pages; }
 

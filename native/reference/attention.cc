@@ -10,7 +10,7 @@ namespace kexa {
 // softmax(q k / sqrt(head_dim)) v for the query heads that share one KV head. Keys are taken in blocks, counted from
 // the first one the row sees; each block rescales what came before by the change of the maximum (online softmax).
 void CpuDevice::attend(int layer, int row, int kv_head, Attending& attending) {
-  const Row& query = step_->rows[row];
+  const Row& query = step_.rows[row];
   const int window = description_.layer(layer).window, head_dim = description_.head_dim;
   const int group = description_.heads / description_.kv_heads;
   const int first_key = window ? std::max(0, query.position - window + 1) : 0;

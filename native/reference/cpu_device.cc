@@ -35,17 +35,32 @@ CpuDevice::CpuDevice(const ModelDescription& description, const Weights& weights
   inner_.resize(size_t(plan.scratch.ffn)), router_.resize(size_t(plan.scratch.router));
   routed_.resize(size_t(plan.scratch.routes / 2)), routed_weights_.resize(size_t(plan.scratch.routes / 2));
   logits_.resize(size_t(plan.scratch.logits));
+  sequences_.resize(kSlots);
 }
 
 void CpuDevice::begin(const Step& step, const KvSlots& slots) {
-  step_ = &step;
+  step_ = step;
   slots_ = &slots;
   rows_ = int(step.rows.size());
+  chosen_.clear();
+  if (step.is_following) {
+    const Sequence& sequence = *sequences_[step.rows[0].slot];
+    step_.logit_rows.clear();
+    for (int r = 0; r < rows_; ++r) {
+      step_.rows[r].token = r ? sequence.drafts[r - 1] : sequence.ids.back();
+      step_.rows[r].position = int(sequence.ids.size()) - 1 + r;
+      step_.logit_rows.push_back(r);
+    }
+  }
+  prepare_rope();
+}
+
+void CpuDevice::prepare_rope() {
   const size_t half = frequencies_.size();
   for (int r = 0; r < rows_; ++r)
     for (size_t i = 0; i < half; ++i) {
       // In double: at position 262,143 an f32 angle is off by up to 0.016 radians.
-      const double angle = step.rows[r].position * frequencies_[i];
+      const double angle = step_.rows[r].position * frequencies_[i];
       cosines_[r * half + i] = float(std::cos(angle));
       sines_[r * half + i] = float(std::sin(angle));
     }
@@ -53,7 +68,7 @@ void CpuDevice::begin(const Step& step, const KvSlots& slots) {
 
 void CpuDevice::embed() {
   for (int r = 0; r < rows_; ++r)
-    read_row(weights_.embed, step_->rows[r].token, &residual_[size_t(r) * description_.hidden]);
+    read_row(weights_.embed, step_.rows[r].token, &residual_[size_t(r) * description_.hidden]);
 }
 
 // rms(x; g) = g * x / sqrt(mean(x^2) + epsilon)
@@ -113,7 +128,7 @@ void CpuDevice::attention_input(int layer) {
       finish_head(&q_[size_t(r) * q_width + h * head_dim], weights.q_norm, r);
     for (int h = 0; h < description_.kv_heads; ++h)
       finish_head(&k_[size_t(r) * kv_width + h * head_dim], weights.k_norm, r);
-    const int64_t at = slots_->row(layer, step_->rows[r].slot, step_->rows[r].position) * kv_.row_bytes();
+    const int64_t at = slots_->row(layer, step_.rows[r].slot, step_.rows[r].position) * kv_.row_bytes();
     write_elements(&k_[size_t(r) * kv_width], kv_.type, kv_width, cache_[layer].keys.data() + at);
     write_elements(&v_[size_t(r) * kv_width], kv_.type, kv_width, cache_[layer].values.data() + at);
   });
@@ -131,30 +146,68 @@ void CpuDevice::final_norm(bool is_mtp) {
 
 void CpuDevice::head() {
   const int hidden = description_.hidden;
-  const int count = int(step_->logit_rows.size());
+  const int count = int(step_.logit_rows.size());
   // The rows whose logits are wanted, side by side: multiply() wants an even stride.
   for (int i = 0; i < count; ++i)
-    std::copy_n(&hidden_[size_t(step_->logit_rows[i]) * hidden], hidden, &normed_[size_t(i) * hidden]);
+    std::copy_n(&hidden_[size_t(step_.logit_rows[i]) * hidden], hidden, &normed_[size_t(i) * hidden]);
   multiply(pool_, weights_.head, normed_.data(), hidden, count, logits_.data(), description_.vocab);
 }
 
-void CpuDevice::begin_draft(const Step& step, const KvSlots& slots, int hidden_row) {
-  const int hidden = description_.hidden;
-  if (hidden_row) std::copy_n(&hidden_[size_t(hidden_row) * hidden], hidden, hidden_.data());
-  begin(step, slots);
-}
-
-void CpuDevice::draft_input(std::span<const int> next_tokens) {
+void CpuDevice::draft_input() {
   const int hidden = description_.hidden;
   const float epsilon = description_.norm_epsilon;
   for (int r = 0; r < rows_; ++r) {
     float* pair = &pair_[size_t(r) * hidden * 2];
-    read_row(weights_.embed, next_tokens[r], pair);
+    read_row(weights_.embed, step_.rows[r].next, pair);
     normalize(pair, weights_.mtp.embedding_norm, epsilon, pair);
     normalize(&hidden_[size_t(r) * hidden], weights_.mtp.hidden_norm, epsilon, pair + hidden);
   }
   multiply(pool_, weights_.mtp.fc, pair_.data(), 2 * hidden, rows_, residual_.data(), hidden);
 }
+
+void CpuDevice::begin_choosing(int slot, const SamplingParams& params, std::span<const int> ids, size_t prompt_size) {
+  sequences_[slot] = Sequence{Sampler(params, description_.vocab), {ids.begin(), ids.end()}, prompt_size, {}};
+}
+
+void CpuDevice::choose() {
+  Sequence& sequence = *sequences_[step_.rows[0].slot];
+  sequence.drafts.clear();
+  for (int i = 0;; ++i) {
+    const int token = sequence.sampler.choose(logits(i), sequence.ids, sequence.prompt_size);
+    sequence.ids.push_back(token);
+    chosen_.push_back(token);
+    const int row = step_.logit_rows[i];
+    step_.rows[row].next = token;
+    if (i + 1 < int(step_.logit_rows.size()) && step_.rows[step_.logit_rows[i + 1]].token == token) continue;
+    step_.logit_rows = {row};
+    return;
+  }
+}
+
+void CpuDevice::choose_draft() {
+  Sequence& sequence = *sequences_[step_.rows[0].slot];
+  std::vector<int> ids = sequence.ids;
+  ids.insert(ids.end(), sequence.drafts.begin(), sequence.drafts.end());
+  sequence.drafts.push_back(sequence.sampler.choose(logits(0), ids, sequence.prompt_size));
+}
+
+void CpuDevice::begin_draft() {
+  const int row = step_.logit_rows[0], hidden = description_.hidden;
+  if (row) std::copy_n(&hidden_[size_t(row) * hidden], hidden, hidden_.data());
+  const Row from = step_.rows[row];
+  const int draft = sequences_[from.slot]->drafts.back();
+  step_.rows = {{.token = draft, .slot = from.slot, .position = from.position + 1, .next = draft}};
+  step_.logit_rows = {0};
+  rows_ = 1;
+  prepare_rope();
+}
+
+int CpuDevice::end_step() {
+  taken_later_[next_ticket_] = std::move(chosen_);
+  return next_ticket_++;
+}
+
+std::vector<int> CpuDevice::take(int ticket) { return std::move(taken_later_.extract(ticket).mapped()); }
 
 std::span<const float> CpuDevice::logits(int logit_row) const {
   return {&logits_[size_t(logit_row) * description_.vocab], size_t(description_.vocab)};

@@ -1,9 +1,13 @@
 // The CPU device: every op written to be read, and the oracle of every GPU kernel.
 #pragma once
 
+#include <map>
+#include <optional>
+
 #include "base/thread_pool.h"
 #include "model/weights.h"
 #include "plan/device.h"
+#include "reference/sampler.h"
 
 namespace kexa {
 
@@ -22,8 +26,14 @@ class CpuDevice final : public Device {
   void experts(int layer) override;
   void final_norm(bool is_mtp) override;
   void head() override;
-  void begin_draft(const Step& step, const KvSlots& slots, int hidden_row) override;
-  void draft_input(std::span<const int> next_tokens) override;
+  void draft_input() override;
+  void begin_choosing(int slot, const SamplingParams& params, std::span<const int> ids, size_t prompt_size) override;
+  void choose() override;
+  void choose_draft() override;
+  void begin_draft() override;
+  int end_step() override;
+  std::vector<int> take(int ticket) override;
+  void drop(int ticket) override { take(ticket); }
 
   std::span<const float> residual() const override { return {residual_.data(), size_t(rows_) * description_.hidden}; }
   std::span<const float> hidden() const override { return {hidden_.data(), size_t(rows_) * description_.hidden}; }
@@ -43,6 +53,15 @@ class CpuDevice final : public Device {
     std::vector<float> row;           // [head_dim]
   };
 
+  // A slot's sequence, as far as choosing goes.
+  struct Sequence {
+    Sampler sampler;
+    std::vector<int> ids;
+    size_t prompt_size;
+    std::vector<int> drafts;
+  };
+
+  void prepare_rope();
   void normalize_rows(const std::vector<float>& gain, const float* from, float* to);
   void rotate(float* head, int row) const;
   void attend(int layer, int row, int kv_head, Attending& attending);
@@ -59,7 +78,11 @@ class CpuDevice final : public Device {
   std::vector<double> frequencies_;  // [head_dim / 2], radians a position
   std::vector<Attending> attending_;
 
-  const Step* step_ = nullptr;
+  Step step_;
+  std::vector<std::optional<Sequence>> sequences_;  // [kSlots]
+  std::vector<int> chosen_;                         // by the step that is running
+  std::map<int, std::vector<int>> taken_later_;     // by ticket
+  int next_ticket_ = 0;
   const KvSlots* slots_ = nullptr;
   int rows_ = 0;
   std::vector<float> cosines_, sines_;                      // [rows, head_dim / 2]

@@ -1,4 +1,4 @@
-#include "decode/sampler.h"
+#include "reference/sampler.h"
 
 #include <algorithm>
 #include <cmath>
@@ -6,16 +6,9 @@
 #include <string>
 
 #include "base/error.h"
-#include "decode/random.h"
+#include "reference/random.h"
 
 namespace kexa {
-
-double log_sum_exp(std::span<const float> logits) {
-  const double maximum = *std::max_element(logits.begin(), logits.end());
-  double sum = 0;
-  for (float logit : logits) sum += std::exp(logit - maximum);
-  return maximum + std::log(sum);
-}
 
 Sampler::Sampler(SamplingParams params, int vocab) : params_(std::move(params)), adjusted_(vocab), counts_(vocab) {}
 
@@ -33,11 +26,12 @@ void Sampler::penalize(std::span<const int> ids, size_t prompt_size) {
   }
   if (params_.presence_penalty != 0 || params_.frequency_penalty != 0) {
     const auto answer = ids.subspan(prompt_size);
+    for (int token : answer) ++counts_[token];
     for (int token : answer) {
-      adjusted_[token] -= params_.frequency_penalty;
-      if (!counts_[token]++) adjusted_[token] -= params_.presence_penalty;
+      if (counts_[token])
+        adjusted_[token] -= params_.frequency_penalty * float(counts_[token]) + params_.presence_penalty;
+      counts_[token] = 0;
     }
-    for (int token : answer) counts_[token] = 0;
   }
 }
 
@@ -83,7 +77,7 @@ int Sampler::draw(uint32_t position) {
   return best;
 }
 
-int Sampler::choose_token(std::span<const float> logits, std::span<const int> ids, size_t prompt_size) {
+int Sampler::choose(std::span<const float> logits, std::span<const int> ids, size_t prompt_size) {
   for (size_t i = 0; i < logits.size(); ++i)
     if (std::isnan(logits[i]))
       throw Error("KEXA_BAD_FILE", "logit of token " + std::to_string(i) + " at position " +
@@ -97,23 +91,6 @@ int Sampler::choose_token(std::span<const float> logits, std::span<const int> id
   // max_element gives the first of equals: the lowest id.
   if (params_.temperature == 0) return int(std::max_element(adjusted_.begin(), adjusted_.end()) - adjusted_.begin());
   return draw(uint32_t(ids.size()));
-}
-
-Choice Sampler::choose(std::span<const float> logits, std::span<const int> ids, size_t prompt_size) {
-  Choice choice;
-  choice.token = choose_token(logits, ids, prompt_size);
-  if (params_.logprobs >= 0) {
-    const double normalizer = log_sum_exp(logits);
-    choice.logprob = float(logits[choice.token] - normalizer);
-    candidates_.resize(logits.size());
-    std::iota(candidates_.begin(), candidates_.end(), 0);
-    const int wanted = std::min<int>(params_.logprobs, int(logits.size()));
-    std::partial_sort(candidates_.begin(), candidates_.begin() + wanted, candidates_.end(),
-                      [&](int a, int b) { return logits[a] != logits[b] ? logits[a] > logits[b] : a < b; });
-    for (int i = 0; i < wanted; ++i)
-      choice.top.emplace_back(candidates_[i], float(logits[candidates_[i]] - normalizer));
-  }
-  return choice;
 }
 
 }  // namespace kexa

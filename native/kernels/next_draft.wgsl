@@ -1,0 +1,31 @@
+// next_draft: turns the MTP block's step into one of a single row: the position after the row the last draft was made from,
+// with that draft as the token that follows it and that row's hidden state as its own.
+// dispatch   1
+// sequences  [slots, SEQUENCE_WORDS]
+// step       step state, in and out
+// hidden     [rows, STRIDE] in and out: row 0
+@group(0) @binding(0) var<storage, read> sequences: array<u32>;
+@group(0) @binding(1) var<storage, read_write> step: array<u32>;
+@group(0) @binding(2) var<storage, read_write> hidden: array<f32>;
+
+var<workgroup> shared_row: u32;
+
+@compute @workgroup_size(64)
+fn next_draft(@builtin(local_invocation_index) thread: u32) {
+  if (thread == 0u) { shared_row = step[STEP_LOGIT_ROWS]; }
+  let row = workgroupUniformLoad(&shared_row);
+  if (row > 0u) {
+    for (var i = thread; i < STRIDE; i += 64u) { hidden[i] = hidden[row * STRIDE + i]; }
+  }
+  if (thread == 0u) {
+    let slot = step[STEP_ROWS + 1u];
+    let state = slot * SEQUENCE_WORDS;
+    let draft = sequences[state + SEQUENCE_DRAFT_TOKENS + sequences[state + SEQUENCE_DRAFTS] - 1u];
+    step[STEP_ROWS] = draft;
+    step[STEP_ROWS + 2u] = step[STEP_ROWS + row * 4u + 2u] + 1u;
+    step[STEP_ROWS + 3u] = draft;
+    step[STEP_ROW_COUNT] = 1u;
+    step[STEP_LOGIT_COUNT] = 1u;
+    step[STEP_LOGIT_ROWS] = 0u;
+  }
+}

@@ -1,0 +1,29 @@
+// Choosing the next token on the CPU.
+#pragma once
+
+#include <span>
+
+#include "plan/sampling.h"
+
+namespace kexa {
+
+// One sequence's sampling.
+class Sampler {
+ public:
+  Sampler(SamplingParams params, int vocab);
+
+  // The next token after `ids`, of which the last `ids.size() - prompt_size` are the answer so far.
+  // Throws KEXA_BAD_FILE if a logit is not a number: damaged weights give no text.
+  int choose(std::span<const float> logits, std::span<const int> ids, size_t prompt_size);
+
+ private:
+  void penalize(std::span<const int> ids, size_t prompt_size);
+  int draw(uint32_t position);
+
+  SamplingParams params_;
+  std::vector<float> adjusted_;  // [vocab]
+  std::vector<int> candidates_;
+  std::vector<uint32_t> counts_;  // [vocab], occurrences; all zero between calls
+};
+
+}  // namespace kexa

@@ -36,6 +36,14 @@ function gpuDevice(adapter: NativeAdapter): DeviceInfo {
   return { name: device, kind: 'gpu', description: about, isSoftware, usable: true };
 }
 
+/**
+ * Dawn's Null backend, for tests: it checks what kernels and commands say and computes nothing. Never found by itself.
+ */
+function nullDevice(): DeviceInfo {
+  const description = "Dawn's Null backend: compiles kernels, computes nothing";
+  return { name: 'null', kind: 'gpu', description, isSoftware: true, usable: false };
+}
+
 /** The GPUs, and where there are none because Dawn could not be used, why. */
 async function findAdapters(): Promise<{ adapters: NativeAdapter[]; library: string; problem: string }> {
   try {
@@ -59,6 +67,7 @@ export async function chooseDevice(wanted: unknown = 'auto'): Promise<ChosenDevi
   const cpu = { info: cpuDevice(), adapter: '', dawnLibrary: '' };
   const name = wanted.toLowerCase();
   if (name === 'cpu') return cpu;
+  if (name === 'null') return { info: nullDevice(), adapter: 'null', dawnLibrary: await findDawn() };
   const { adapters, library, problem } = await findAdapters();
   const found = adapters.find((adapter) =>
     name === 'auto' || name === 'gpu' ? !adapter.isSoftware : isNamed(adapter, name),

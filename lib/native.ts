@@ -14,7 +14,7 @@ export interface NativePlanOptions {
   threads: number;
   cacheType: 'f32' | 'f16' | 'bf16';
   weights: 'auto' | 'f32' | 'f16' | 'bf16';
-  /** Part of a GPU adapter's name, or 'gpu' for the best; empty: the CPU. */
+  /** Part of a GPU adapter's name, 'gpu' for the best, or 'null' for Dawn's Null backend; empty: the CPU. */
   adapter: string;
   /** Where Dawn is. */
   dawnLibrary: string;
@@ -108,6 +108,13 @@ export interface NativeAdapter {
   maxBindingBytes: number;
   maxWorkgroupBytes: number;
   maxInvocations: number;
+  maxWorkgroupSizeX: number;
+  maxStorageBuffers: number;
+  hasTimestampsInsidePasses: boolean;
+  /** C [m, n] = A [m, k] B [k, n] of subgroup matrices (tensor cores). */
+  matrixShapes: { component: string; result: string; m: number; n: number; k: number }[];
+  /** Empty where Dawn does not tell. */
+  heaps: { bytes: number; isDeviceLocal: boolean; isHostVisible: boolean }[];
 }
 
 interface NativeModule {

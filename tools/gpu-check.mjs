@@ -33,7 +33,18 @@ note(
     }).trim(),
   ) ?? 'nvidia-smi gives nothing',
 );
-for (const adapter of await native().adapters(await findDawn())) note('adapter', JSON.stringify(adapter));
+for (const adapter of await native().adapters(await findDawn())) {
+  note('adapter', JSON.stringify(adapter));
+  const gibibytes = adapter.heaps.filter(({ isDeviceLocal }) => isDeviceLocal).map(({ bytes }) => bytes / 2 ** 30);
+  const shapes = adapter.matrixShapes.map(({ component, result, m, n, k }) => `${component}-${result} ${m}x${n}x${k}`);
+  row(
+    `adapter ${adapter.device}`,
+    `${gibibytes.map((size) => `${size.toFixed(1)} GiB`).join(' + ') || 'memory not told'}, f16 ${adapter.hasF16}, ` +
+      `subgroups ${adapter.hasSubgroups && `${adapter.subgroupMin}..${adapter.subgroupMax}`}, ` +
+      `matrices ${shapes.join(', ') || 'none'}`,
+    true,
+  );
+}
 
 for (const gpuChecks of [true, false]) {
   for (const name of ['tiny', 'edge', 'two', 'wide']) {

@@ -3,51 +3,18 @@
  * and `kexa doctor` must not go with it.
  */
 import { writeSync } from 'node:fs';
-import { create } from 'webgpu';
+import { findDawn } from '../dawn.js';
+import { type NativeAdapter, native } from '../native.js';
 
-/** One adapter, as Dawn reports it. */
-export interface DawnAdapter {
-  vendor: string;
-  architecture: string;
-  device: string;
-  description: string;
-  isFallback: boolean;
-  /** Those that kexa's kernels can use. */
-  features: Record<(typeof wantedFeatures)[number], boolean>;
-  limits: Record<(typeof wantedLimits)[number], number>;
+/** One adapter, as kexa's core sees it: with the features it asks Dawn for. */
+export type DawnAdapter = NativeAdapter;
+
+let answer: { adapters: DawnAdapter[]; error: string | null };
+try {
+  answer = { adapters: await native().adapters(await findDawn()), error: null };
+} catch (error) {
+  answer = { adapters: [], error: (error as Error).message };
 }
-
-const wantedFeatures = ['shader-f16', 'subgroups', 'timestamp-query'] as const;
-const wantedLimits = [
-  'maxBufferSize',
-  'maxStorageBufferBindingSize',
-  'maxStorageBuffersPerShaderStage',
-  'maxComputeInvocationsPerWorkgroup',
-  'maxComputeWorkgroupStorageSize',
-  'maxComputeWorkgroupsPerDimension',
-] as const;
-
-const requests = [
-  { powerPreference: 'high-performance' },
-  { powerPreference: 'low-power' },
-  { forceFallbackAdapter: true },
-] as const;
-
-const gpu = create([]);
-const adapters = new Map<string, DawnAdapter>();
-for (const request of requests) {
-  const adapter = await gpu.requestAdapter(request);
-  if (adapter === null) continue;
-  const { vendor, architecture, device, description, isFallbackAdapter } = adapter.info;
-  const named = { vendor, architecture, device, description, isFallback: isFallbackAdapter };
-  adapters.set(JSON.stringify(named), {
-    ...named,
-    features: Object.fromEntries(
-      wantedFeatures.map((name) => [name, adapter.features.has(name)]),
-    ) as DawnAdapter['features'],
-    limits: Object.fromEntries(wantedLimits.map((name) => [name, adapter.limits[name]])) as DawnAdapter['limits'],
-  });
-}
-writeSync(1, JSON.stringify([...adapters.values()]));
-// Dawn keeps a process alive while its objects are referenced.
+writeSync(1, JSON.stringify(answer));
+// Drivers may have threads of their own.
 process.exit(0);

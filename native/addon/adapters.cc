@@ -1,7 +1,7 @@
 #include "addon/adapters.h"
 
 #ifdef KEXA_GPU
-#include "gpu/gpu.h"
+#include "gpu/adapter.h"
 #endif
 #include "base/error.h"
 
@@ -50,11 +50,42 @@ class ListAdapters final : public Napi::AsyncWorker {
       adapter.Set("maxBindingBytes", double(facts.max_binding_bytes));
       adapter.Set("maxWorkgroupBytes", facts.max_workgroup_bytes);
       adapter.Set("maxInvocations", facts.max_invocations);
+      adapter.Set("maxWorkgroupSizeX", facts.max_workgroup_size_x);
+      adapter.Set("maxStorageBuffers", facts.max_storage_buffers);
+      adapter.Set("hasTimestampsInsidePasses", facts.has_timestamps_inside_passes);
+      adapter.Set("matrixShapes", matrix_shapes(env, facts));
+      adapter.Set("heaps", heaps(env, facts));
       list.Set(i, adapter);
     }
     deferred_.Resolve(list);
   }
   void OnError(const Napi::Error& error) override { deferred_.Reject(error.Value()); }
+
+  static Napi::Array matrix_shapes(Napi::Env env, const AdapterFacts& facts) {
+    auto list = Napi::Array::New(env, facts.matrix_shapes.size());
+    for (uint32_t i = 0; i < facts.matrix_shapes.size(); ++i) {
+      const MatrixShape& from = facts.matrix_shapes[i];
+      auto shape = Napi::Object::New(env);
+      shape.Set("component", from.component);
+      shape.Set("result", from.result);
+      shape.Set("m", from.m);
+      shape.Set("n", from.n);
+      shape.Set("k", from.k);
+      list.Set(i, shape);
+    }
+    return list;
+  }
+  static Napi::Array heaps(Napi::Env env, const AdapterFacts& facts) {
+    auto list = Napi::Array::New(env, facts.heaps.size());
+    for (uint32_t i = 0; i < facts.heaps.size(); ++i) {
+      auto heap = Napi::Object::New(env);
+      heap.Set("bytes", double(facts.heaps[i].bytes));
+      heap.Set("isDeviceLocal", facts.heaps[i].is_device_local);
+      heap.Set("isHostVisible", facts.heaps[i].is_host_visible);
+      list.Set(i, heap);
+    }
+    return list;
+  }
 
   std::string library_;
   Napi::Promise::Deferred deferred_;

@@ -37,7 +37,6 @@ void load_dawn(const std::string& path) {
     if (loaded_path != path) refuse(path, "this process has already loaded " + loaded_path);
     return;
   }
-  if (const std::string problem = open_vulkan(); !problem.empty()) throw Error("KEXA_NO_DEVICE", problem);
   void* library = ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (!library) refuse(path, ::dlerror());
 

@@ -8,25 +8,24 @@
 namespace kexa {
 
 // The functions kexa calls. Types come from webgpu.h; addresses from the library.
-#define KEXA_DAWN_PROCS(X)                                                                                             \
-  X(AdapterGetInfo)                                                                                                    \
-  X(AdapterGetLimits)                                                                                                  \
-  X(AdapterHasFeature)                                                                                                 \
-  X(AdapterInfoFreeMembers)                                                                                            \
-  X(AdapterRelease)                                                                                                    \
-  X(AdapterRequestDevice) X(BindGroupLayoutRelease) X(BindGroupRelease) X(BufferGetConstMappedRange)                   \
-      X(BufferGetMappedRange) X(BufferMapAsync) X(BufferRelease) X(BufferUnmap) X(CommandBufferRelease)                \
-          X(CommandEncoderBeginComputePass) X(CommandEncoderCopyBufferToBuffer) X(CommandEncoderFinish)                \
-              X(CommandEncoderRelease) X(ComputePassEncoderDispatchWorkgroups) X(ComputePassEncoderEnd)                \
-                  X(ComputePassEncoderRelease) X(ComputePassEncoderSetBindGroup) X(ComputePassEncoderSetPipeline)      \
-                      X(ComputePipelineRelease) X(CreateInstance) X(DeviceCreateBindGroup)                             \
-                          X(DeviceCreateBindGroupLayout) X(DeviceCreateBuffer) X(DeviceCreateCommandEncoder)           \
-                              X(DeviceCreateComputePipeline) X(DeviceCreatePipelineLayout) X(DeviceCreateShaderModule) \
-                                  X(DeviceDestroy) X(DeviceGetQueue) X(DevicePopErrorScope) X(DevicePushErrorScope)    \
-                                      X(DeviceRelease) X(InstanceProcessEvents) X(InstanceRelease)                     \
-                                          X(InstanceRequestAdapter) X(InstanceWaitAny) X(PipelineLayoutRelease)        \
-                                              X(QueueOnSubmittedWorkDone) X(QueueRelease) X(QueueSubmit)               \
-                                                  X(QueueWriteBuffer) X(ShaderModuleRelease)
+// clang-format off
+#define KEXA_DAWN_PROCS(X) \
+  X(AdapterGetInfo) X(AdapterGetLimits) X(AdapterHasFeature) X(AdapterInfoFreeMembers) \
+  X(AdapterPropertiesMemoryHeapsFreeMembers) X(AdapterPropertiesSubgroupMatrixConfigsFreeMembers) \
+  X(AdapterRelease) X(AdapterRequestDevice) X(BindGroupLayoutRelease) X(BindGroupRelease) \
+  X(BufferGetConstMappedRange) X(BufferGetMappedRange) X(BufferMapAsync) X(BufferRelease) X(BufferUnmap) \
+  X(CommandBufferRelease) X(CommandEncoderBeginComputePass) X(CommandEncoderCopyBufferToBuffer) \
+  X(CommandEncoderFinish) X(CommandEncoderRelease) X(CommandEncoderResolveQuerySet) \
+  X(ComputePassEncoderDispatchWorkgroups) X(ComputePassEncoderEnd) X(ComputePassEncoderRelease) \
+  X(ComputePassEncoderSetBindGroup) X(ComputePassEncoderSetPipeline) X(ComputePassEncoderWriteTimestamp) \
+  X(ComputePipelineRelease) X(CreateInstance) X(DeviceCreateBindGroup) X(DeviceCreateBindGroupLayout) \
+  X(DeviceCreateBuffer) X(DeviceCreateCommandEncoder) X(DeviceCreateComputePipeline) \
+  X(DeviceCreatePipelineLayout) X(DeviceCreateQuerySet) X(DeviceCreateShaderModule) X(DeviceDestroy) \
+  X(DeviceForceLoss) X(DeviceGetLimits) X(DeviceGetQueue) X(DeviceHasFeature) X(DevicePopErrorScope) \
+  X(DevicePushErrorScope) X(DeviceRelease) X(HasInstanceFeature) X(InstanceProcessEvents) X(InstanceRelease) \
+  X(InstanceRequestAdapter) X(InstanceWaitAny) X(PipelineLayoutRelease) X(QuerySetRelease) X(QueueRelease) \
+  X(QueueSubmit) X(QueueWriteBuffer) X(ShaderModuleRelease)
+// clang-format on
 
 struct DawnProcs {
 #define KEXA_DAWN_MEMBER(name) WGPUProc##name name;

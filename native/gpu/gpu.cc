@@ -1,7 +1,6 @@
 #include "gpu/gpu.h"
 
 #include <algorithm>
-#include <cctype>
 #include <cstring>
 #include <utility>
 
@@ -11,28 +10,13 @@ namespace kexa {
 namespace {
 
 constexpr uint64_t kWaitNanoseconds = 60'000'000'000;
-// Experimental features and the toggles below are not offered otherwise.
-constexpr const char* kInstanceToggles[] = {"allow_unsafe_apis"};
-// f16 on NVIDIA's older drivers needs asking for.
-constexpr const char* kAdapterToggles[] = {"allow_unsafe_apis", "vulkan_enable_f16_on_nvidia",
-                                           "use_vulkan_memory_model"};
 constexpr const char* kFastToggles[] = {"skip_validation", "disable_robustness", "disable_workgroup_init",
                                         "disable_polyfills_on_integer_div_and_mod"};
 // Kernels write workgroup memory before they read it; clearing it can take SwiftShader's compiler many seconds.
 constexpr const char* kCheckedToggles[] = {"disable_workgroup_init"};
-// Fresh buffers are written before they are read, and timestamps are for measuring.
-constexpr const char* kUnwantedToggles[] = {"lazy_clear_resource_on_first_use", "timestamp_quantization"};
-
-std::string text(WGPUStringView view) {
-  if (!view.data) return "";
-  return view.length == WGPU_STRLEN ? std::string(view.data) : std::string(view.data, view.length);
-}
-WGPUStringView view(const std::string& string) { return {string.data(), string.size()}; }
-
-std::string lower(std::string string) {
-  std::transform(string.begin(), string.end(), string.begin(), [](unsigned char c) { return char(std::tolower(c)); });
-  return string;
-}
+// Fresh buffers are written before they are read, timestamps are for measuring, and Tint's SPIR-V is trusted.
+constexpr const char* kUnwantedToggles[] = {"lazy_clear_resource_on_first_use", "timestamp_quantization",
+                                            "enable_spirv_validation"};
 
 template <size_t N>
 WGPUDawnTogglesDescriptor toggles(const char* const (&enabled)[N]) {
@@ -42,129 +26,16 @@ WGPUDawnTogglesDescriptor toggles(const char* const (&enabled)[N]) {
   return descriptor;
 }
 
-InstanceHandle create_instance() {
-  auto wanted = toggles(kInstanceToggles);
-  const WGPUInstanceFeatureName features[] = {WGPUInstanceFeatureName_TimedWaitAny};
-  WGPUInstanceDescriptor descriptor = WGPU_INSTANCE_DESCRIPTOR_INIT;
-  descriptor.nextInChain = &wanted.chain;
-  descriptor.requiredFeatureCount = 1;
-  descriptor.requiredFeatures = features;
-  InstanceHandle instance(dawn().CreateInstance(&descriptor));
-  if (!instance) throw Error("KEXA_NO_DEVICE", "Dawn gave no instance");
-  return instance;
-}
-
-AdapterHandle request_adapter(WGPUInstance instance, WGPUPowerPreference power, bool is_fallback) {
-  auto wanted = toggles(kAdapterToggles);
-  WGPURequestAdapterOptions options = WGPU_REQUEST_ADAPTER_OPTIONS_INIT;
-  options.nextInChain = &wanted.chain;
-  options.featureLevel = WGPUFeatureLevel_Core;
-  options.powerPreference = power;
-  options.forceFallbackAdapter = is_fallback;
-  WGPUAdapter adapter = nullptr;
-  WGPURequestAdapterCallbackInfo callback = WGPU_REQUEST_ADAPTER_CALLBACK_INFO_INIT;
-  callback.mode = WGPUCallbackMode_WaitAnyOnly;
-  callback.userdata1 = &adapter;
-  callback.callback = [](WGPURequestAdapterStatus, WGPUAdapter found, WGPUStringView, void* to, void*) {
-    *static_cast<WGPUAdapter*>(to) = found;
-  };
-  WGPUFutureWaitInfo wait = WGPU_FUTURE_WAIT_INFO_INIT;
-  wait.future = dawn().InstanceRequestAdapter(instance, &options, callback);
-  dawn().InstanceWaitAny(instance, 1, &wait, kWaitNanoseconds);
-  return AdapterHandle(adapter);
-}
-
-AdapterFacts read_facts(WGPUAdapter adapter) {
-  WGPUAdapterInfo info = WGPU_ADAPTER_INFO_INIT;
-  WGPULimits limits = WGPU_LIMITS_INIT;
-  dawn().AdapterGetInfo(adapter, &info);
-  dawn().AdapterGetLimits(adapter, &limits);
-  const auto has = [&](WGPUFeatureName feature) { return bool(dawn().AdapterHasFeature(adapter, feature)); };
-  AdapterFacts facts{.vendor = text(info.vendor),
-                     .architecture = text(info.architecture),
-                     .device = text(info.device),
-                     .description = text(info.description),
-                     .backend = info.backendType == WGPUBackendType_Vulkan  ? "vulkan"
-                                : info.backendType == WGPUBackendType_Metal ? "metal"
-                                : info.backendType == WGPUBackendType_D3D12 ? "d3d12"
-                                                                            : "other",
-                     .is_software = info.adapterType == WGPUAdapterType_CPU,
-                     .has_f16 = has(WGPUFeatureName_ShaderF16),
-                     .has_subgroups = has(WGPUFeatureName_Subgroups),
-                     .has_timestamps = has(WGPUFeatureName_TimestampQuery),
-                     .has_subgroup_matrices = has(WGPUFeatureName_ChromiumExperimentalSubgroupMatrix),
-                     .subgroup_min = info.subgroupMinSize,
-                     .subgroup_max = info.subgroupMaxSize,
-                     .max_buffer_bytes = limits.maxBufferSize,
-                     .max_binding_bytes = limits.maxStorageBufferBindingSize,
-                     .max_workgroup_bytes = limits.maxComputeWorkgroupStorageSize,
-                     .max_invocations = limits.maxComputeInvocationsPerWorkgroup,
-                     .max_storage_buffers = limits.maxStorageBuffersPerShaderStage};
-  dawn().AdapterInfoFreeMembers(info);
-  return facts;
-}
-
-// Dawn lists no adapters; it gives one for each wish, often the same.
-struct FoundAdapter {
-  AdapterHandle handle;
-  AdapterFacts facts;
-};
-std::vector<FoundAdapter> find_adapters(WGPUInstance instance) {
-  std::vector<FoundAdapter> found;
-  const std::pair<WGPUPowerPreference, bool> wishes[] = {{WGPUPowerPreference_HighPerformance, false},
-                                                         {WGPUPowerPreference_LowPower, false},
-                                                         {WGPUPowerPreference_Undefined, true}};
-  for (const auto& [power, is_fallback] : wishes) {
-    AdapterHandle adapter = request_adapter(instance, power, is_fallback);
-    if (!adapter) continue;
-    AdapterFacts facts = read_facts(adapter);
-    // Where no driver is good enough Dawn gives its Null backend, which computes nothing.
-    if (facts.backend == "other") continue;
-    const auto is_same = [&](const FoundAdapter& other) {
-      return other.facts.device == facts.device && other.facts.description == facts.description;
-    };
-    if (std::none_of(found.begin(), found.end(), is_same)) found.push_back({std::move(adapter), std::move(facts)});
-  }
-  std::stable_sort(found.begin(), found.end(),
-                   [](const auto& a, const auto& b) { return a.facts.is_software < b.facts.is_software; });
-  return found;
-}
-
-bool is_wanted(const AdapterFacts& facts, const std::string& wanted) {
-  if (wanted == "gpu") return !facts.is_software;
-  return lower(facts.vendor + "\n" + facts.architecture + "\n" + facts.device + "\n" + facts.description)
-             .find(lower(wanted)) != std::string::npos;
-}
-
 }  // namespace
 
-std::vector<AdapterFacts> list_adapters() {
-  const InstanceHandle instance = create_instance();
-  std::vector<AdapterFacts> facts;
-  for (const FoundAdapter& found : find_adapters(instance)) facts.push_back(found.facts);
-  return facts;
-}
-
 Gpu::Gpu(const std::string& wanted, bool is_checked) : instance_(create_instance()) {
-  auto found = find_adapters(instance_);
-  const auto chosen = std::find_if(found.begin(), found.end(),
-                                   [&](const FoundAdapter& adapter) { return is_wanted(adapter.facts, wanted); });
-  if (chosen == found.end()) {
-    std::string names;
-    for (const FoundAdapter& adapter : found) names += (names.empty() ? "" : ", ") + adapter.facts.device;
-    throw Error("KEXA_NO_DEVICE",
-                "device: wanted '" + wanted + "', Dawn found " + (names.empty() ? "no adapter" : names));
-  }
-  adapter_ = std::move(chosen->handle);
-  facts_ = chosen->facts;
+  FoundAdapter found = find_adapter(instance_, wanted);
+  adapter_ = std::move(found.handle);
+  facts_ = std::move(found.facts);
 
   WGPULimits limits = WGPU_LIMITS_INIT;
   dawn().AdapterGetLimits(adapter_, &limits);
-  std::vector<WGPUFeatureName> features;
-  for (const auto& [has, feature] : {std::pair{facts_.has_f16, WGPUFeatureName_ShaderF16},
-                                     {facts_.has_subgroups, WGPUFeatureName_Subgroups},
-                                     {facts_.has_timestamps, WGPUFeatureName_TimestampQuery}})
-    if (has) features.push_back(feature);
+  const std::vector<WGPUFeatureName> features = wanted_features(adapter_);
   auto wanted_toggles = is_checked ? toggles(kCheckedToggles) : toggles(kFastToggles);
   wanted_toggles.disabledToggleCount = std::size(kUnwantedToggles);
   wanted_toggles.disabledToggles = kUnwantedToggles;
@@ -201,7 +72,25 @@ Gpu::Gpu(const std::string& wanted, bool is_checked) : instance_(create_instance
   wait(dawn().AdapterRequestDevice(adapter_, &descriptor, callback));
   if (!answer.device) throw Error("KEXA_NO_DEVICE", "Dawn gave no device on " + facts_.device + ": " + answer.message);
   device_ = DeviceHandle(answer.device);
+  check_device(features, limits);
   queue_ = QueueHandle(dawn().DeviceGetQueue(device_));
+}
+
+// What was asked for under this header's numbers must be what the library gave: of the known library it always is.
+void Gpu::check_device(std::span<const WGPUFeatureName> features, const WGPULimits& wanted) {
+  const bool has_features = std::all_of(features.begin(), features.end(), [&](WGPUFeatureName feature) {
+    return bool(dawn().DeviceHasFeature(device_, feature));
+  });
+  WGPULimits limits = WGPU_LIMITS_INIT;
+  dawn().DeviceGetLimits(device_, &limits);
+  const bool has_limits = limits.maxBufferSize == wanted.maxBufferSize &&
+                          limits.maxStorageBufferBindingSize == wanted.maxStorageBufferBindingSize &&
+                          limits.maxStorageBuffersPerShaderStage == wanted.maxStorageBuffersPerShaderStage &&
+                          limits.maxComputeWorkgroupStorageSize == wanted.maxComputeWorkgroupStorageSize &&
+                          limits.maxComputeInvocationsPerWorkgroup == wanted.maxComputeInvocationsPerWorkgroup;
+  if (!has_features || !has_limits)
+    throw Error("KEXA_NO_DEVICE", std::string("Dawn's library cannot be used: it was made for another webgpu.h (") +
+                                      (has_features ? "limits" : "features") + " do not read back)");
 }
 
 Gpu::~Gpu() {

@@ -1,64 +1,14 @@
-// A GPU through Dawn: adapter, device, buffers, pipelines, and errors as exceptions.
+// A GPU through Dawn: device, buffers, pipelines, and errors as exceptions.
 #pragma once
 
 #include <memory>
 #include <span>
 #include <string>
-#include <utility>
 #include <vector>
 
-#include "gpu/dawn_library.h"
+#include "gpu/adapter.h"
 
 namespace kexa {
-
-// Owns one Dawn object. Move-only; released when it dies.
-template <typename Raw, void (*DawnProcs::*Release)(Raw)>
-class Handle {
- public:
-  Handle() = default;
-  explicit Handle(Raw raw) : raw_(raw) {}
-  ~Handle() { reset(); }
-  Handle(Handle&& other) noexcept : raw_(std::exchange(other.raw_, nullptr)) {}
-  Handle& operator=(Handle&& other) noexcept {
-    std::swap(raw_, other.raw_);
-    return *this;
-  }
-  operator Raw() const { return raw_; }
-  void reset() {
-    if (raw_) (dawn().*Release)(raw_);
-    raw_ = nullptr;
-  }
-
- private:
-  Raw raw_ = nullptr;
-};
-
-using InstanceHandle = Handle<WGPUInstance, &DawnProcs::InstanceRelease>;
-using AdapterHandle = Handle<WGPUAdapter, &DawnProcs::AdapterRelease>;
-using DeviceHandle = Handle<WGPUDevice, &DawnProcs::DeviceRelease>;
-using QueueHandle = Handle<WGPUQueue, &DawnProcs::QueueRelease>;
-using BufferHandle = Handle<WGPUBuffer, &DawnProcs::BufferRelease>;
-using BindGroup = Handle<WGPUBindGroup, &DawnProcs::BindGroupRelease>;
-using BindGroupLayout = Handle<WGPUBindGroupLayout, &DawnProcs::BindGroupLayoutRelease>;
-using PipelineLayout = Handle<WGPUPipelineLayout, &DawnProcs::PipelineLayoutRelease>;
-using PipelineHandle = Handle<WGPUComputePipeline, &DawnProcs::ComputePipelineRelease>;
-using ShaderModule = Handle<WGPUShaderModule, &DawnProcs::ShaderModuleRelease>;
-using CommandEncoder = Handle<WGPUCommandEncoder, &DawnProcs::CommandEncoderRelease>;
-using CommandBuffer = Handle<WGPUCommandBuffer, &DawnProcs::CommandBufferRelease>;
-using ComputePass = Handle<WGPUComputePassEncoder, &DawnProcs::ComputePassEncoderRelease>;
-
-// What one adapter says of itself.
-struct AdapterFacts {
-  std::string vendor, architecture, device, description, backend;
-  bool is_software = false;  // a CPU pretending
-  bool has_f16 = false, has_subgroups = false, has_timestamps = false, has_subgroup_matrices = false;
-  uint32_t subgroup_min = 0, subgroup_max = 0;
-  uint64_t max_buffer_bytes = 0, max_binding_bytes = 0;
-  uint32_t max_workgroup_bytes = 0, max_invocations = 0, max_storage_buffers = 0;
-};
-
-// The adapters Dawn offers on this machine, best first. load_dawn() first.
-std::vector<AdapterFacts> list_adapters();
 
 struct Buffer {
   BufferHandle handle;
@@ -83,7 +33,7 @@ struct Kernel {
 // next check().
 class Gpu {
  public:
-  // `wanted` is part of an adapter's name or description in any case, or "gpu" for the best one that is no software.
+  // `wanted` as for find_adapter().
   // `is_checked` keeps Dawn's validation and bounds checks. Throws KEXA_NO_DEVICE.
   Gpu(const std::string& wanted, bool is_checked);
   ~Gpu();
@@ -122,15 +72,16 @@ class Gpu {
   struct Faults {
     std::string lost, error;
   };
+  void check_device(std::span<const WGPUFeatureName> features, const WGPULimits& wanted);
   void wait(WGPUFuture future);
   std::string pop_error_scope();
 
+  std::unique_ptr<Faults> faults_ = std::make_unique<Faults>();  // dies last: Dawn's callbacks write to it
   InstanceHandle instance_;
   AdapterHandle adapter_;
   DeviceHandle device_;
   QueueHandle queue_;
   AdapterFacts facts_;
-  std::unique_ptr<Faults> faults_ = std::make_unique<Faults>();
   CommandEncoder encoder_;
   ComputePass pass_;
   Buffer staging_;

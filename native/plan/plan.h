@@ -18,7 +18,7 @@ struct PlanOptions {
   int threads = 1;
   Type cache_type = Type::kF32;
   std::optional<Type> weight_type;  // nullopt: as in the file, read in place
-  std::string adapter;              // part of a GPU adapter's name, or "gpu" for the best; empty: the CPU
+  std::string adapter;              // part of a GPU adapter's name, "gpu" (the best) or "null"; empty: the CPU
   std::string dawn_library;         // path of the library that holds Dawn
   bool is_checked = false;          // with Dawn's validation and bounds checks
   GpuKernels gpu_kernels = GpuKernels::kAuto;

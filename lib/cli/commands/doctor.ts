@@ -83,9 +83,9 @@ function askDawn(): Promise<DoctorReport['dawn']> {
     execFile(process.execPath, [probe], options, (failure, stdout, stderr) => {
       const said = firstLine(stderr);
       if (failure === null) {
-        const adapters = JSON.parse(stdout) as DawnAdapter[];
+        const { adapters, error } = JSON.parse(stdout) as Pick<DoctorReport['dawn'], 'adapters' | 'error'>;
         // Dawn warns about every backend it misses, which explains an empty list and is noise beside a full one.
-        resolve({ version, adapters, error: adapters.length === 0 ? said || 'no adapter' : null });
+        resolve({ version, adapters, error: adapters.length === 0 ? (error ?? (said || 'no adapter')) : null });
         return;
       }
       const reason = failure.killed
@@ -99,7 +99,8 @@ function askDawn(): Promise<DoctorReport['dawn']> {
 }
 
 function firstLine(stderr: string): string {
-  const line = stderr.split('\n').find((text) => /\S/.test(text)) ?? '';
+  // Drivers complain of a missing screen, which kexa has no use for.
+  const line = stderr.split('\n').find((text) => /\S/.test(text) && !text.includes('XDG_RUNTIME_DIR')) ?? '';
   return line.trim().replace(/^Warning: /, '');
 }
 
@@ -134,12 +135,41 @@ function limitText(limit: number | null): string {
 }
 
 function adapterRows(adapter: DawnAdapter): string[][] {
-  const { vendor, architecture, device, description, isFallback, features, limits } = adapter;
-  const name = [description || device || 'unnamed', vendor, architecture].filter((word) => word !== '').join(', ');
-  const offered = Object.entries(features).map(([feature, has]) => `${feature} ${has ? 'yes' : 'no'}`);
+  const { vendor, architecture, device, description, backend, isSoftware, subgroupMin, subgroupMax } = adapter;
+  const name = [device, description, vendor, architecture, backend].filter((word) => word !== '').join(', ');
+  const features = {
+    'shader-f16': adapter.hasF16,
+    subgroups: adapter.hasSubgroups,
+    'subgroup matrices': adapter.hasSubgroupMatrices,
+    'timestamp-query': adapter.hasTimestamps,
+    'inside passes': adapter.hasTimestampsInsidePasses,
+  };
+  const limits = {
+    'bytes of a buffer': adapter.maxBufferBytes,
+    'bytes of a binding': adapter.maxBindingBytes,
+    'storage buffers of a kernel': adapter.maxStorageBuffers,
+    'threads of a workgroup': adapter.maxInvocations,
+    'threads of a workgroup along x': adapter.maxWorkgroupSizeX,
+    'bytes of workgroup memory': adapter.maxWorkgroupBytes,
+  };
+  const heaps = adapter.heaps.map(
+    ({ bytes, isDeviceLocal, isHostVisible }) =>
+      `${bytesText(bytes)}${isDeviceLocal ? ' device-local' : ''}${isHostVisible ? ' host-visible' : ''}`,
+  );
+  const shapes = adapter.matrixShapes.map(
+    ({ component, result, m, n, k }) => `${component} to ${result} ${m}x${n}x${k}`,
+  );
   return [
-    ['adapter', `${name}${isFallback ? ' (software)' : ''}`],
-    ['', offered.join(', ')],
-    ...Object.entries(limits).map(([limit, value]) => ['', `${limit} ${groupedText(value)}`]),
+    ['adapter', `${name}${isSoftware ? ' (software)' : ''}`],
+    [
+      '',
+      Object.entries(features)
+        .map(([feature, has]) => `${feature} ${has ? 'yes' : 'no'}`)
+        .join(', '),
+    ],
+    ...(adapter.hasSubgroups ? [['', `subgroups of ${subgroupMin} to ${subgroupMax}`]] : []),
+    ...(shapes.length > 0 ? [['', `matrices: ${shapes.join(', ')}`]] : []),
+    ...(heaps.length > 0 ? [['', `memory: ${heaps.join(', ')}`]] : []),
+    ...Object.entries(limits).map(([limit, value]) => ['', `${groupedText(value)} ${limit} at most`]),
   ];
 }

@@ -1,0 +1,55 @@
+// Ownership of Dawn's objects.
+#pragma once
+
+#include <string>
+#include <utility>
+
+#include "gpu/dawn_library.h"
+
+namespace kexa {
+
+// Owns one Dawn object. Move-only; released when it dies.
+template <typename Raw, void (*DawnProcs::*Release)(Raw)>
+class Handle {
+ public:
+  Handle() = default;
+  explicit Handle(Raw raw) : raw_(raw) {}
+  ~Handle() { reset(); }
+  Handle(Handle&& other) noexcept : raw_(std::exchange(other.raw_, nullptr)) {}
+  Handle& operator=(Handle&& other) noexcept {
+    std::swap(raw_, other.raw_);
+    return *this;
+  }
+  operator Raw() const { return raw_; }
+  void reset() {
+    if (raw_) (dawn().*Release)(raw_);
+    raw_ = nullptr;
+  }
+
+ private:
+  Raw raw_ = nullptr;
+};
+
+using InstanceHandle = Handle<WGPUInstance, &DawnProcs::InstanceRelease>;
+using AdapterHandle = Handle<WGPUAdapter, &DawnProcs::AdapterRelease>;
+using DeviceHandle = Handle<WGPUDevice, &DawnProcs::DeviceRelease>;
+using QueueHandle = Handle<WGPUQueue, &DawnProcs::QueueRelease>;
+using BufferHandle = Handle<WGPUBuffer, &DawnProcs::BufferRelease>;
+using BindGroup = Handle<WGPUBindGroup, &DawnProcs::BindGroupRelease>;
+using BindGroupLayout = Handle<WGPUBindGroupLayout, &DawnProcs::BindGroupLayoutRelease>;
+using PipelineLayout = Handle<WGPUPipelineLayout, &DawnProcs::PipelineLayoutRelease>;
+using PipelineHandle = Handle<WGPUComputePipeline, &DawnProcs::ComputePipelineRelease>;
+using ShaderModule = Handle<WGPUShaderModule, &DawnProcs::ShaderModuleRelease>;
+using CommandEncoder = Handle<WGPUCommandEncoder, &DawnProcs::CommandEncoderRelease>;
+using CommandBuffer = Handle<WGPUCommandBuffer, &DawnProcs::CommandBufferRelease>;
+using ComputePass = Handle<WGPUComputePassEncoder, &DawnProcs::ComputePassEncoderRelease>;
+using QuerySet = Handle<WGPUQuerySet, &DawnProcs::QuerySetRelease>;
+
+inline std::string text(WGPUStringView view) {
+  if (!view.data) return "";
+  return view.length == WGPU_STRLEN ? std::string(view.data) : std::string(view.data, view.length);
+}
+// Valid as long as the string.
+inline WGPUStringView view(const std::string& string) { return {string.data(), string.size()}; }
+
+}  // namespace kexa

@@ -12,6 +12,7 @@ export type {
   DeviceInfo,
   FinishReason,
   ForwardOptions,
+  ForwardProfile,
   ForwardResult,
   GenerateOptions,
   GenerationResult,

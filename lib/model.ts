@@ -170,11 +170,12 @@ export class Model {
    *   KEXA_CLOSED. An aborted signal's reason.
    */
   async forward(ids: readonly number[] | Uint32Array, options: ForwardOptions = {}): Promise<ForwardResult> {
-    checkNames('forward', options, ['logits', 'mtp', 'trace', 'signal']);
+    checkNames('forward', options, ['logits', 'mtp', 'trace', 'profile', 'signal']);
     checkSignal(options.signal);
     const allLogits = choiceOption('logits', options.logits, ['all', 'last']) === 'all';
     const mtp = booleanOption('mtp', options.mtp, false);
     const trace = booleanOption('trace', options.trace, false);
+    const profile = booleanOption('profile', options.profile, false);
     const tokens = this.#checkIds(ids);
     if (mtp && this.config.mtp === null) throw new KexaError('KEXA_UNSUPPORTED', 'mtp: this model has no MTP block');
     const elements = tokens.length * this.config.vocabSize;
@@ -185,11 +186,12 @@ export class Model {
       );
 
     let result: ForwardResult | undefined;
-    await answer(this.#engine.forward(tokens, { allLogits, mtp, trace }), options.signal, (event) => {
+    await answer(this.#engine.forward(tokens, { allLogits, mtp, trace, profile }), options.signal, (event) => {
       if (event.kind !== 'forwarded') return;
       result = { logits: event.logits };
       if (mtp) result.mtpLogits = event.mtpLogits;
       if (trace) Object.assign(result, { layers: event.layers, hidden: event.hidden, routes: event.routes });
+      if (profile) result.profile = event.profile;
     });
     return result!;
   }

@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { ModelDescription } from './description.js';
 import { KexaError, type KexaErrorCode } from './errors.js';
-import type { GpuKernels, MemoryReport } from './types.js';
+import type { ForwardProfile, GpuKernels, MemoryReport } from './types.js';
 
 /** PlanOptions of native/plan/plan.h. */
 export interface NativePlanOptions {
@@ -64,6 +64,7 @@ export type NativeEvent =
       hidden: Float32Array;
       layers: Float32Array[];
       routes: { layer: number; experts: Uint32Array; weights: Float32Array }[];
+      profile: ForwardProfile | null;
     }
   | { kind: 'scored'; logprobs: Float32Array }
   | { kind: 'ended'; isLength: boolean; prefillMs: number; decodeMs: number; prefillTokens: number }
@@ -82,7 +83,10 @@ export interface NativeRequest {
 /** One loaded model and the thread that owns it. */
 export interface NativeEngine {
   load(warmLimitBytes: number): NativeRequest;
-  forward(ids: Uint32Array, params: { allLogits: boolean; mtp: boolean; trace: boolean }): NativeRequest;
+  forward(
+    ids: Uint32Array,
+    params: { allLogits: boolean; mtp: boolean; trace: boolean; profile: boolean },
+  ): NativeRequest;
   score(ids: Uint32Array): NativeRequest;
   generate(session: number, ids: Uint32Array, params: NativeGenerateParams): NativeRequest;
   endSession(session: number): void;

@@ -246,7 +246,21 @@ export interface ForwardOptions {
   mtp?: boolean;
   /** Also give the residual stream after each layer and the experts chosen. For checking. */
   trace?: boolean;
+  /** Also count and time what the GPU did, which slows it. For measuring. */
+  profile?: boolean;
   signal?: AbortSignal;
+}
+
+/** What the GPU did for one call. */
+export interface ForwardProfile {
+  /** Kernels run. */
+  dispatches: number;
+  /** Compute passes. Where the GPU has no timestamps inside passes, each dispatch is timed in one of its own. */
+  passes: number;
+  /** Command buffers handed to the GPU. */
+  submits: number;
+  /** By kernel, the slowest first. `nanoseconds` are those of all its dispatches; 0 where the GPU has no timestamps. */
+  ops: { name: string; dispatches: number; nanoseconds: number }[];
 }
 
 /** The experts one MoE layer chose. */
@@ -270,4 +284,6 @@ export interface ForwardResult {
   hidden?: Float32Array;
   /** With `trace`: one entry a MoE layer. */
   routes?: RouteTrace[];
+  /** With `profile`: null on the CPU device. */
+  profile?: ForwardProfile | null;
 }

@@ -22,13 +22,14 @@ struct ForwardParams {
   bool wants_all_logits = true;
   bool wants_mtp = false;
   bool wants_trace = false;
+  bool wants_profile = false;
 };
 
 struct GenerateParams {
   SamplingParams sampling;
   int logprobs = -1;  // -1: none wanted; else alternatives beside the chosen token
   int max_tokens = 0;
-  int drafts = 0;                // tokens the MTP block guesses ahead a step, up to kMaxDrafts; 0: none
+  int drafts = 0;               // tokens the MTP block guesses ahead a step, up to kMaxDrafts; 0: none
   std::vector<int> end_tokens;  // any of them ends the answer, and is its last token
 };
 

@@ -1,11 +1,12 @@
 // What lies between the kernels and Dawn: its Null backend, counts and times, the blob cache, uploads, a lost device.
 import test from 'tape';
-import { loadModel } from '../lib/index.js';
+import { type LoadOptions, loadModel } from '../lib/index.js';
 import { kexa } from './support/cli.js';
 import { modelFolder } from './support/goldens.js';
 import { softwareGpuEnvironment, useSoftwareGpu } from './support/software-gpu.js';
 
 useSoftwareGpu();
+const onGpu: LoadOptions = { device: 'swiftshader', gpuChecks: true };
 
 test('every kernel, in f16 and f32, plain and with subgroups, passes Dawn’s front end (Null backend)', async (t) => {
   for (const name of ['tiny', 'edge', 'two', 'wide'] as const)
@@ -37,4 +38,37 @@ test('the Null backend is never listed nor taken for a GPU, though Dawn falls ba
     ['cpu'],
   );
   t.deepEqual(dawn.adapters, []);
+});
+
+test('a step is one compute pass and one submit, with at most 8 dispatches a MoE layer and 7 a dense one', async (t) => {
+  for (const name of ['tiny', 'two'] as const) {
+    const model = await loadModel(modelFolder(name), { ...onGpu, prefillChunk: 64 });
+    const { layers, normPlacement, vocabSize } = model.config;
+    t.equal(normPlacement, 'pre');
+    // Embedding, final norm, head.
+    const most = layers.reduce((sum, { ffn }) => sum + (ffn === 'moe' ? 8 : 7), 3);
+    for (const count of [1, 5, 40]) {
+      const ids = Array.from({ length: count }, (_, i) => (7 * i) % vocabSize);
+      const plain = await model.forward(ids, { logits: 'last' });
+      const { profile, logits } = await model.forward(ids, { logits: 'last', profile: true });
+      t.deepEqual(logits, plain.logits, 'the same logits as without');
+      t.deepEqual([profile!.passes, profile!.submits], [1, 1], `${name}, ${count} rows: one pass, one submit`);
+      t.ok(profile!.dispatches <= most, `${profile!.dispatches} dispatches of at most ${most}`);
+      const sum = (key: 'dispatches' | 'nanoseconds') => profile!.ops.reduce((total, op) => total + op[key], 0);
+      t.equal(sum('dispatches'), profile!.dispatches, 'each belongs to a kernel');
+      t.ok(
+        profile!.ops.every(({ nanoseconds }) => nanoseconds > 0),
+        JSON.stringify(profile!.ops),
+      );
+      t.ok(sum('nanoseconds') < 60e9, 'in nanoseconds');
+    }
+    const chunks = (await model.forward(Array(130).fill(1), { logits: 'last', profile: true })).profile!;
+    t.deepEqual([chunks.passes, chunks.submits], [3, 3], 'three chunks, three steps');
+    const { profile } = await model.forward([1, 2], { mtp: true });
+    t.equal(profile, undefined, 'only when asked for');
+    await model.close();
+  }
+  const cpu = await loadModel(modelFolder('edge'), { device: 'cpu' });
+  t.equal((await cpu.forward([1], { profile: true })).profile, null, 'the CPU device has none');
+  await cpu.close();
 });

@@ -51,6 +51,23 @@ Napi::Object of_kind(Napi::Env env, const char* kind) {
   return object;
 }
 
+Napi::Value from_profile(Napi::Env env, const Profile& profile) {
+  auto object = Napi::Object::New(env);
+  object.Set("dispatches", double(profile.dispatches));
+  object.Set("passes", double(profile.passes));
+  object.Set("submits", double(profile.submits));
+  auto ops = Napi::Array::New(env, profile.ops.size());
+  for (uint32_t i = 0; i < profile.ops.size(); ++i) {
+    auto op = Napi::Object::New(env);
+    op.Set("name", profile.ops[i].name);
+    op.Set("dispatches", double(profile.ops[i].dispatches));
+    op.Set("nanoseconds", double(profile.ops[i].nanoseconds));
+    ops.Set(i, op);
+  }
+  object.Set("ops", ops);
+  return object;
+}
+
 struct EventToObject {
   Napi::Env env;
 
@@ -114,6 +131,7 @@ struct EventToObject {
       routes.Set(i, entry);
     }
     object.Set("routes", routes);
+    object.Set("profile", forwarded.profile ? from_profile(env, *forwarded.profile) : env.Null());
     return object;
   }
   Napi::Object operator()(const event::Scored& scored) const {
@@ -207,7 +225,8 @@ PlanOptions to_plan_options(const Napi::Object& from) {
 ForwardParams to_forward_params(const Napi::Object& from) {
   return {.wants_all_logits = boolean(from, "allLogits"),
           .wants_mtp = boolean(from, "mtp"),
-          .wants_trace = boolean(from, "trace")};
+          .wants_trace = boolean(from, "trace"),
+          .wants_profile = boolean(from, "profile")};
 }
 
 GenerateParams to_generate_params(const Napi::Object& from) {

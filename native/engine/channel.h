@@ -7,11 +7,13 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
 
 #include "decode/logprobs.h"
+#include "plan/profile.h"
 
 namespace kexa {
 
@@ -47,6 +49,7 @@ struct Forwarded {
   std::vector<std::vector<float>> layers;  // [rows, hidden] each
   std::vector<float> hidden;               // [rows, hidden]
   std::vector<Route> routes;
+  std::optional<Profile> profile;  // of all chunks together
 };
 struct Scored {
   std::vector<float> logprobs;

@@ -1,6 +1,7 @@
 #include "engine/job.h"
 
 #include <algorithm>
+#include <utility>
 
 #ifdef KEXA_GPU
 #include "kernels/gpu_device.h"
@@ -24,6 +25,30 @@ std::unique_ptr<Device> make_device(const ModelDescription& description, const W
               "device: wanted '" + options.adapter + "', but this addon was built without Dawn's header: CPU only");
 #endif
 }
+
+// Profiles the device while it lives: a job that is cut short must not leave it slow.
+class Profiling {
+ public:
+  Profiling(Device& device, bool is_wanted) : device_(device), is_on_(is_wanted) {
+    if (is_on_) device_.start_profile();
+  }
+  ~Profiling() {
+    try {
+      if (is_on_) device_.take_profile();
+    } catch (const Error&) {
+      // The job has already failed, or the next one will.
+    }
+  }
+  void add_to(std::optional<Profile>& total) {
+    if (!std::exchange(is_on_, false)) return;
+    const std::optional<Profile> profile = device_.take_profile();
+    if (profile) (total ? *total : total.emplace()) += *profile;
+  }
+
+ private:
+  Device& device_;
+  bool is_on_;
+};
 
 }  // namespace
 
@@ -72,6 +97,7 @@ bool ForwardJob::advance(const JobContext& context) {
   Device& device = *model.device;
   const auto [slot, is_fresh] = model.slots.acquire(owner());
   if (is_fresh) result_ = {};  // the slot was taken meanwhile: from the start
+  Profiling profiling(device, params_.wants_profile);
   const bool wants_all_rows = params_.wants_all_logits || params_.wants_mtp;
 
   ForwardHooks hooks{.cancelled = &channel().cancelled(), .after_layer = {}, .after_route = {}};
@@ -103,6 +129,7 @@ bool ForwardJob::advance(const JobContext& context) {
                 {.cancelled = &channel().cancelled(), .after_layer = {}, .after_route = {}});
     for (int i = 0; i < rows - (is_last ? 1 : 0); ++i) append(result_.mtp_logits, device.logits(i));
   }
+  profiling.add_to(result_.profile);
   if (is_last) channel().push(std::move(result_));
   return is_last;
 }

@@ -217,29 +217,101 @@ BindGroup Gpu::bind(const Kernel& kernel, std::span<const Binding> bindings) {
   return BindGroup(dawn().DeviceCreateBindGroup(device_, &descriptor));
 }
 
-void Gpu::dispatch(const Kernel& kernel, const BindGroup& group, uint32_t x, uint32_t y, uint32_t z) {
+void Gpu::begin_pass(const WGPUComputePassDescriptor* descriptor) {
   if (!encoder_) encoder_ = CommandEncoder(dawn().DeviceCreateCommandEncoder(device_, nullptr));
-  if (!pass_) pass_ = ComputePass(dawn().CommandEncoderBeginComputePass(encoder_, nullptr));
+  pass_ = ComputePass(dawn().CommandEncoderBeginComputePass(encoder_, descriptor));
+  ++profile_.passes;
+}
+
+void Gpu::end_pass() {
+  if (pass_) dawn().ComputePassEncoderEnd(pass_);
+  pass_.reset();
+}
+
+void Gpu::dispatch(const Kernel& kernel, const BindGroup& group, uint32_t x, uint32_t y, uint32_t z) {
+  const bool is_timed_inside = timestamps_ && facts_.has_timestamps_inside_passes;
+  if (timestamps_ && !is_timed_inside) {
+    end_pass();
+    const Timestamps::Query begin = timestamps_->next(), end = timestamps_->next();
+    WGPUPassTimestampWrites writes = WGPU_PASS_TIMESTAMP_WRITES_INIT;
+    writes.querySet = begin.set;
+    writes.beginningOfPassWriteIndex = begin.index;
+    writes.endOfPassWriteIndex = end.index;
+    WGPUComputePassDescriptor descriptor = WGPU_COMPUTE_PASS_DESCRIPTOR_INIT;
+    descriptor.timestampWrites = &writes;
+    timestamps_->record(kernel.name, begin.number, end.number);
+    begin_pass(&descriptor);
+  }
+  const auto stamp = [&] {
+    const Timestamps::Query query = timestamps_->next();
+    dawn().ComputePassEncoderWriteTimestamp(pass_, query.set, query.index);
+    return query.number;
+  };
+  if (!pass_) {
+    begin_pass(nullptr);
+    if (is_timed_inside) last_query_ = stamp();
+  }
   dawn().ComputePassEncoderSetPipeline(pass_, kernel.pipeline);
   dawn().ComputePassEncoderSetBindGroup(pass_, 0, group, 0, nullptr);
   dawn().ComputePassEncoderDispatchWorkgroups(pass_, x, y, z);
+  ++profile_.dispatches;
+  if (is_profiled_) ++profile_.op(kernel.name).dispatches;
+  if (!is_timed_inside) return;
+  const size_t begin = std::exchange(last_query_, stamp());
+  timestamps_->record(kernel.name, begin, last_query_);
 }
 
 void Gpu::copy(const Buffer& source, uint64_t source_offset, const Buffer& to, uint64_t to_offset, uint64_t bytes) {
-  if (pass_) dawn().ComputePassEncoderEnd(pass_);
-  pass_.reset();
+  end_pass();
   if (!encoder_) encoder_ = CommandEncoder(dawn().DeviceCreateCommandEncoder(device_, nullptr));
   dawn().CommandEncoderCopyBufferToBuffer(encoder_, source.handle, source_offset, to.handle, to_offset, bytes);
 }
 
 void Gpu::submit() {
   if (!encoder_) return;
-  if (pass_) dawn().ComputePassEncoderEnd(pass_);
-  pass_.reset();
+  end_pass();
+  const bool is_timed = timestamps_ && !timestamps_->is_empty();
+  if (is_timed) resolve_times();
   const CommandBuffer commands(dawn().CommandEncoderFinish(encoder_, nullptr));
   encoder_.reset();
   const WGPUCommandBuffer list[] = {commands};
   dawn().QueueSubmit(queue_, 1, list);
+  ++profile_.submits;
+  if (is_timed) read_times();
+}
+
+Buffer Gpu::create_plain_buffer(const char* label, uint64_t bytes, WGPUBufferUsage usage) {
+  WGPUBufferDescriptor descriptor = WGPU_BUFFER_DESCRIPTOR_INIT;
+  descriptor.label = {label, WGPU_STRLEN};
+  descriptor.usage = usage;
+  descriptor.size = bytes;
+  return {BufferHandle(dawn().DeviceCreateBuffer(device_, &descriptor)), bytes};
+}
+
+template <typename Use>
+void Gpu::with_mapped(const Buffer& buffer, uint64_t bytes, const Use& use) {
+  bool is_mapped = false;
+  WGPUBufferMapCallbackInfo callback = WGPU_BUFFER_MAP_CALLBACK_INFO_INIT;
+  callback.mode = WGPUCallbackMode_WaitAnyOnly;
+  callback.userdata1 = &is_mapped;
+  callback.callback = [](WGPUMapAsyncStatus status, WGPUStringView, void* to, void*) {
+    *static_cast<bool*>(to) = status == WGPUMapAsyncStatus_Success;
+  };
+  wait(dawn().BufferMapAsync(buffer.handle, WGPUMapMode_Read, 0, bytes, callback));
+  check();
+  const void* mapped = is_mapped ? dawn().BufferGetConstMappedRange(buffer.handle, 0, bytes) : nullptr;
+  if (!mapped) throw Error("KEXA_INTERNAL", "Dawn: the result could not be read back");
+  use(mapped);
+  dawn().BufferUnmap(buffer.handle);
+}
+
+void Gpu::read(const Buffer& buffer, std::span<std::byte> out) {
+  const uint64_t bytes = (out.size() + 3) / 4 * 4;
+  if (staging_.bytes < bytes)
+    staging_ = create_plain_buffer("readback", bytes, WGPUBufferUsage_MapRead | WGPUBufferUsage_CopyDst);
+  copy(buffer, 0, staging_, 0, bytes);
+  submit();
+  with_mapped(staging_, bytes, [&](const void* mapped) { std::memcpy(out.data(), mapped, out.size()); });
 }
 
 int Gpu::read_later(const Buffer& buffer, uint64_t offset, uint64_t bytes) {
@@ -248,13 +320,9 @@ int Gpu::read_later(const Buffer& buffer, uint64_t offset, uint64_t bytes) {
   int ticket = 0;
   while (ticket < int(readbacks_.size()) && readbacks_[ticket]->is_used && !readbacks_[ticket]->is_dropped) ++ticket;
   if (ticket == int(readbacks_.size())) {
-    WGPUBufferDescriptor descriptor = WGPU_BUFFER_DESCRIPTOR_INIT;
-    const std::string label = "late readback";
-    descriptor.label = view(label);
-    descriptor.usage = WGPUBufferUsage_MapRead | WGPUBufferUsage_CopyDst;
-    descriptor.size = kReadbackBytes;
     readbacks_.push_back(std::make_unique<Readback>());
-    readbacks_.back()->buffer = {BufferHandle(dawn().DeviceCreateBuffer(device_, &descriptor)), kReadbackBytes};
+    readbacks_.back()->buffer =
+        create_plain_buffer("late readback", kReadbackBytes, WGPUBufferUsage_MapRead | WGPUBufferUsage_CopyDst);
   }
   Readback& readback = *readbacks_[ticket];
   if (readback.is_dropped) wait_for(readback);
@@ -296,31 +364,39 @@ size_t Gpu::take(int ticket, std::span<std::byte> out) {
 
 void Gpu::drop(int ticket) { readbacks_[ticket]->is_dropped = true; }
 
-void Gpu::read(const Buffer& buffer, std::span<std::byte> out) {
-  const uint64_t bytes = (out.size() + 3) / 4 * 4;
-  if (staging_.bytes < bytes) {
-    WGPUBufferDescriptor descriptor = WGPU_BUFFER_DESCRIPTOR_INIT;
-    const std::string label = "readback";
-    descriptor.label = view(label);
-    descriptor.usage = WGPUBufferUsage_MapRead | WGPUBufferUsage_CopyDst;
-    descriptor.size = bytes;
-    staging_ = {BufferHandle(dawn().DeviceCreateBuffer(device_, &descriptor)), bytes};
-  }
-  copy(buffer, 0, staging_, 0, bytes);
+void Gpu::start_profile() {
   submit();
-  bool is_mapped = false;
-  WGPUBufferMapCallbackInfo callback = WGPU_BUFFER_MAP_CALLBACK_INFO_INIT;
-  callback.mode = WGPUCallbackMode_WaitAnyOnly;
-  callback.userdata1 = &is_mapped;
-  callback.callback = [](WGPUMapAsyncStatus status, WGPUStringView, void* to, void*) {
-    *static_cast<bool*>(to) = status == WGPUMapAsyncStatus_Success;
-  };
-  wait(dawn().BufferMapAsync(staging_.handle, WGPUMapMode_Read, 0, bytes, callback));
-  check();
-  const void* mapped = is_mapped ? dawn().BufferGetConstMappedRange(staging_.handle, 0, bytes) : nullptr;
-  if (!mapped) throw Error("KEXA_INTERNAL", "Dawn: the result could not be read back");
-  std::memcpy(out.data(), mapped, out.size());
-  dawn().BufferUnmap(staging_.handle);
+  profile_ = {};
+  is_profiled_ = true;
+  if (facts_.has_timestamps) timestamps_.emplace(device_);
+}
+
+Profile Gpu::take_profile() {
+  submit();
+  timestamps_.reset();
+  is_profiled_ = false;
+  std::stable_sort(profile_.ops.begin(), profile_.ops.end(),
+                   [](const auto& a, const auto& b) { return a.nanoseconds > b.nanoseconds; });
+  return std::exchange(profile_, {});
+}
+
+void Gpu::resolve_times() {
+  const uint64_t bytes = timestamps_->bytes();
+  if (times_.bytes < bytes) {
+    times_ = create_plain_buffer("times", bytes, WGPUBufferUsage_QueryResolve | WGPUBufferUsage_CopySrc);
+    times_readback_ = create_plain_buffer("times' readback", bytes, WGPUBufferUsage_MapRead | WGPUBufferUsage_CopyDst);
+  }
+  timestamps_->resolve(encoder_, times_.handle);
+  copy(times_, 0, times_readback_, 0, bytes);
+}
+
+void Gpu::read_times() {
+  const uint64_t bytes = timestamps_->bytes();
+  with_mapped(times_readback_, bytes, [&](const void* mapped) {
+    timestamps_->finish(
+        {static_cast<const uint64_t*>(mapped), bytes / sizeof(uint64_t)},
+        [&](const std::string& name, int64_t nanoseconds) { profile_.op(name).nanoseconds += nanoseconds; });
+  });
 }
 
 }  // namespace kexa

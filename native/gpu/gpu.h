@@ -2,11 +2,14 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "gpu/adapter.h"
+#include "gpu/timestamps.h"
+#include "plan/profile.h"
 
 namespace kexa {
 
@@ -65,6 +68,12 @@ class Gpu {
   // The ticket's copy is not wanted after all. Does not wait, and does not throw.
   void drop(int ticket);
 
+  // From here on dispatches, passes and submits are counted, and each dispatch is timed: by timestamps inside passes
+  // or, on a GPU without those, in a pass of its own. submit() then waits for its work.
+  void start_profile();
+  // What has been submitted since, the slowest kernels first; ends it.
+  Profile take_profile();
+
   // Throws what went wrong meanwhile.
   void check();
 
@@ -73,6 +82,14 @@ class Gpu {
     std::string lost, error;
   };
   void check_device(std::span<const WGPUFeatureName> features, const WGPULimits& wanted);
+  void begin_pass(const WGPUComputePassDescriptor* descriptor);
+  void end_pass();
+  void resolve_times();
+  void read_times();
+  // Waits until the start of a readback buffer is mapped, and shows it.
+  template <typename Use>
+  void with_mapped(const Buffer& buffer, uint64_t bytes, const Use& use);
+  Buffer create_plain_buffer(const char* label, uint64_t bytes, WGPUBufferUsage usage);
   void wait(WGPUFuture future);
   std::string pop_error_scope();
 
@@ -95,6 +112,12 @@ class Gpu {
   };
   void wait_for(Readback& readback);
   std::vector<std::unique_ptr<Readback>> readbacks_;  // by ticket
+
+  Profile profile_;  // counts always; ops while is_profiled_
+  bool is_profiled_ = false;
+  std::optional<Timestamps> timestamps_;  // while a profile is made
+  size_t last_query_ = 0;                 // the latest in the current pass
+  Buffer times_, times_readback_;
 };
 
 }  // namespace kexa

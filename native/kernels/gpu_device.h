@@ -37,6 +37,9 @@ class GpuDevice final : public Device {
   void drop(int ticket) override { gpu_->drop(ticket); }
   bool runs_ahead() const override { return true; }
 
+  void start_profile() override { gpu_->start_profile(); }
+  std::optional<Profile> take_profile() override { return gpu_->take_profile(); }
+
   std::span<const float> residual() const override;
   std::span<const float> hidden() const override;
   std::span<const float> logits(int logit_row) const override;

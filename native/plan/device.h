@@ -1,10 +1,12 @@
 // What a device must be able to compute: the ops of the forward pass, in the order forward.cc calls them.
 #pragma once
 
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "plan/kv_slots.h"
+#include "plan/profile.h"
 #include "plan/sampling.h"
 
 namespace kexa {
@@ -94,6 +96,10 @@ class Device {
 
   // Whether steps run while the caller does other things, so that it pays to begin the next one before taking this one.
   virtual bool runs_ahead() const { return false; }
+
+  // What the device does between the two is counted and timed, which slows it. Nothing on a device that has no kernels.
+  virtual void start_profile() {}
+  virtual std::optional<Profile> take_profile() { return std::nullopt; }
 
   // Reading back. The spans stay valid until the next op that writes what they show.
   virtual std::span<const float> residual() const = 0;             // [rows, hidden]

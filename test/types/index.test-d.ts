@@ -3,6 +3,7 @@ import { expectAssignable, expectError, expectNotAssignable, expectType } from '
 import {
   type DeviceInfo,
   type FinishReason,
+  type ForwardProfile,
   type ForwardResult,
   type GenerateOptions,
   type Generation,
@@ -97,7 +98,9 @@ expectError(model.tokenizer.applyChatTemplate([], { enable_thinking: false }));
 
 // One pass.
 expectType<Promise<ForwardResult>>(model.forward([1, 2]));
-expectType<Promise<ForwardResult>>(model.forward(Uint32Array.of(1), { logits: 'last', mtp: true, trace: true }));
+expectType<Promise<ForwardResult>>(
+  model.forward(Uint32Array.of(1), { logits: 'last', mtp: true, trace: true, profile: true }),
+);
 expectType<Promise<Float32Array>>(model.score([1, 2], { signal: AbortSignal.abort() }));
 expectError(model.forward('text'));
 expectError(model.forward([1], { logits: 'first' }));
@@ -105,6 +108,8 @@ expectError(model.score([1], { mtp: true }));
 declare const forwarded: ForwardResult;
 expectType<Float32Array>(forwarded.logits);
 expectType<Float32Array | undefined>(forwarded.mtpLogits);
+expectType<ForwardProfile | null | undefined>(forwarded.profile);
+expectType<{ name: string; dispatches: number; nanoseconds: number }[] | undefined>(forwarded.profile?.ops);
 
 // Prompts.
 expectType<Generation>(model.generate('text'));

@@ -1,0 +1,38 @@
+// What a device was made to do, and how long each kind of work took.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace kexa {
+
+struct Profile {
+  struct Op {
+    std::string name;  // of the kernel
+    int64_t dispatches = 0;
+    int64_t nanoseconds = 0;  // on the GPU, all of its dispatches together; 0 where it has no timestamps
+  };
+
+  int64_t dispatches = 0, passes = 0, submits = 0;
+  std::vector<Op> ops;
+
+  Op& op(const std::string& name) {
+    const auto found = std::find_if(ops.begin(), ops.end(), [&](const Op& op) { return op.name == name; });
+    return found != ops.end() ? *found : ops.emplace_back(Op{.name = name});
+  }
+  Profile& operator+=(const Profile& other) {
+    dispatches += other.dispatches;
+    passes += other.passes;
+    submits += other.submits;
+    for (const Op& from : other.ops) {
+      Op& to = op(from.name);
+      to.dispatches += from.dispatches;
+      to.nanoseconds += from.nanoseconds;
+    }
+    return *this;
+  }
+};
+
+}  // namespace kexa

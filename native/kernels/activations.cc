@@ -42,6 +42,7 @@ Activations::Activations(const KernelSet& kernels, const ModelDescription& descr
   experts = make("experts", rows * top_k);
   expert_weights = make("expert weights", rows * top_k);
   logits = make("logits", rows * description.vocab);
+  if (description.moe) scored = make("router scores", rows * (description.moe->experts + 1));
 }
 
 }  // namespace kexa

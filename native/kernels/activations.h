@@ -31,6 +31,7 @@ struct Activations {
   Buffer experts;         // [rows, top_k] u32
   Buffer expert_weights;  // [rows, top_k]
   Buffer logits;          // [rows, vocab]
+  Buffer scored;          // [rows, experts + 1] u32: route's, zero between its dispatches
 };
 
 }  // namespace kexa

@@ -6,7 +6,6 @@ namespace kexa {
 namespace {
 
 constexpr int kTileOutputs = 4;
-constexpr uint32_t kThreads = 64, kRouteThreads = 256;
 
 }  // namespace
 
@@ -23,7 +22,7 @@ Ffn::Ffn(KernelSet& kernels, const ModelDescription& description, const Plan&, i
   const Buffer& gain = is_post_norm ? gpu_weights.nothing : weights.ffn_norm;
   const auto bound = [&](const GpuMatrix& matrix) { return read(matrix.rows ? matrix.buffer : gpu_weights.nothing); };
 
-  Prelude normed = kernels.prelude();
+  Prelude normed = kernels.prelude_of_sums(stride / 8);
   normed.set("X_STRIDE", stride)
       .set("HAS_NORM", !is_post_norm)
       .set("NORM_SIZE", float(hidden))
@@ -39,11 +38,13 @@ Ffn::Ffn(KernelSet& kernels, const ModelDescription& description, const Plan&, i
         .set("KEPT_GROUPS", moe.kept_groups)
         .set("ROUTED_SCALE", moe.scale)
         .set("IS_NORMALIZED", moe.is_normalized)
-        .set("THREADS", kRouteThreads);
-    route_ = kernels.make("route", prelude,
-                          {read(weights.router.buffer), read(weights.router_bias), read(activations.residual),
-                           read(gain), write(activations.experts), write(activations.expert_weights)},
-                          1);
+        .set("HAS_LOGITS", false)
+        .set("TILE_OUTPUTS", kTileOutputs);
+    route_ = kernels.make_rows_first(
+        "route", prelude,
+        {read(weights.router.buffer), read(weights.router_bias), read(activations.residual), read(gain),
+         write(activations.scored), write(activations.experts), write(activations.expert_weights)},
+        ceil_div(moe.experts, kTileOutputs));
   }
   if (weights.routed_input.rows && weights.shared_input.rows &&
       (weights.routed_input.type != weights.shared_input.type ||
@@ -63,14 +64,15 @@ Ffn::Ffn(KernelSet& kernels, const ModelDescription& description, const Plan&, i
       .set("SHARED_WIDTH", shared_width)
       .set("SWIGLU_LIMIT", layer.swiglu_limit)
       .set("TILE_OUTPUTS", kTileOutputs)
-      .set("THREADS", kThreads);
-  input_ = kernels.make("swiglu_input", input,
-                        {bound(weights.routed_input), bound(weights.shared_input), read(activations.residual),
-                         read(gain), read(activations.experts), write(activations.inner)},
-                        ceil_div(int64_t(top_k) * width + shared_width, kTileOutputs));
+      .include("swiglu");
+  input_ =
+      kernels.make_rows_first("swiglu_input", input,
+                              {bound(weights.routed_input), bound(weights.shared_input), read(activations.residual),
+                               read(gain), read(activations.experts), write(activations.inner)},
+                              ceil_div(int64_t(top_k) * width + shared_width, kTileOutputs));
 
   const GpuMatrix& any_output = layer.is_moe ? weights.routed_output : weights.shared_output;
-  Prelude output = kernels.prelude();
+  Prelude output = kernels.prelude_of_sums(inner_stride / 8);
   output.weights(any_output.type)
       .set("TOP_K", top_k)
       .set("INNER_STRIDE", inner_stride)
@@ -79,10 +81,9 @@ Ffn::Ffn(KernelSet& kernels, const ModelDescription& description, const Plan&, i
       .set("ADDS", !is_post_norm)
       .set("WIDTH_CHUNKS", padded(width) / 8)
       .set("SHARED_CHUNKS", padded(shared_width) / 8)
-      .set("TILE_OUTPUTS", kTileOutputs)
-      .set("THREADS", kThreads);
+      .set("TILE_OUTPUTS", kTileOutputs);
   // A post-norm model normalises what a branch adds; it goes through a buffer of its own.
-  output_ = kernels.make(
+  output_ = kernels.make_rows_first(
       "swiglu_output", output,
       {bound(weights.routed_output), bound(weights.shared_output), read(activations.inner), read(activations.experts),
        read(activations.expert_weights), write(is_post_norm ? activations.branch : activations.residual)},

@@ -41,7 +41,20 @@ Prelude& Prelude::enable(std::string_view extension) {
   return *this;
 }
 
+Prelude& Prelude::include(std::string_view name) { return declare(kernel_source(name)); }
+
+Prelude& Prelude::declare(std::string_view text) {
+  text_ += text;
+  return *this;
+}
+
 Prelude& Prelude::weights(Type type) {
+  // Said in fma(), a compiler has no choice of how to round: kernels for other numbers of rows give the same bits.
+  text_ += R"(fn add_product(sum: f32, w_low: vec4f, w_high: vec4f, a: vec4f, b: vec4f) -> f32 {
+  let first = fma(w_low.w, a.w, fma(w_low.z, a.z, fma(w_low.y, a.y, fma(w_low.x, a.x, sum))));
+  return fma(w_high.w, b.w, fma(w_high.z, b.z, fma(w_high.y, b.y, fma(w_high.x, b.x, first))));
+}
+)";
   switch (type) {
     case Type::kBf16:
       text_ += R"(const CHUNK_WORDS = 1u;

@@ -20,10 +20,16 @@ class Prelude {
   Prelude& set(std::string_view name, bool value) { return add(name, value ? "true" : "false"); }
   Prelude& set(std::string_view name, float value);
 
-  // CHUNK_WORDS, low() and high(): the two halves of eight stored weights.
+  // CHUNK_WORDS, low() and high(): the two halves of eight stored weights; add_product(), which sums their products.
   Prelude& weights(Type type);
   // CACHE_PER_WORD, cache_pack() and cache_unpack().
   Prelude& cache(Type type);
+
+  // The text of NAME.wgsl, for kernels to share.
+  Prelude& include(std::string_view name);
+
+  // Any other declaration, with its line's end.
+  Prelude& declare(std::string_view text);
 
   // A type by another name.
   Prelude& alias(std::string_view name, std::string_view type);

@@ -1,16 +1,19 @@
 #include "kernels/matmul.h"
 
+#include <algorithm>
+
 namespace kexa {
 namespace {
 
-constexpr int kTileOutputs = 4, kTileRows = 4;
-constexpr uint32_t kThreads = 64;
+constexpr int kTileOutputs = 4;
+// Rows that share one reading of the weights. More than the last takes several tiles.
+constexpr int kFewTiles[] = {1, 4, 8};
 
 }  // namespace
 
 Matmul::Matmul(KernelSet& kernels, const Activations& activations, const GpuMatrix& weight, const Vectors& x,
                const Vectors& y, const Options& options, const Buffer& nothing) {
-  Prelude prelude = kernels.prelude();
+  Prelude prelude = kernels.prelude_of_sums(weight.column_chunks());
   prelude.weights(weight.type)
       .set("OUTPUTS", weight.rows)
       .set("COLUMN_CHUNKS", weight.column_chunks())
@@ -23,27 +26,32 @@ Matmul::Matmul(KernelSet& kernels, const Activations& activations, const GpuMatr
       .set("EPSILON", options.epsilon)
       .set("ADDS", options.adds)
       .set("IS_GATHERED", options.is_gathered)
-      .set("TILE_OUTPUTS", kTileOutputs)
-      .set("TILE_ROWS", kTileRows)
-      .set("THREADS", kThreads);
-  few_ = kernels.make("multiply", prelude,
-                      {read(weight.buffer), read(*x.buffer), read(options.gain ? *options.gain : nothing),
-                       read(activations.step), write(*y.buffer)},
-                      ceil_div(weight.rows, kTileOutputs), kTileRows);
+      .set("TILE_OUTPUTS", kTileOutputs);
+  for (size_t i = 0; i < few_.size(); ++i) {
+    Prelude tile = prelude;
+    tile.set("TILE_ROWS", kFewTiles[i]);
+    few_[i] =
+        kernels.make_rows_first("multiply", tile,
+                                {read(weight.buffer), read(*x.buffer), read(options.gain ? *options.gain : nothing),
+                                 read(activations.step), write(*y.buffer)},
+                                ceil_div(weight.rows, kTileOutputs), kFewTiles[i]);
+  }
 }
 
-void Matmul::run(const KernelSet& kernels, int rows) const { kernels.run(few_, rows); }
+void Matmul::run(const KernelSet& kernels, int rows) const {
+  const auto tile = std::lower_bound(std::begin(kFewTiles), std::end(kFewTiles) - 1, rows) - std::begin(kFewTiles);
+  kernels.run(few_[tile], rows);
+}
 
 Op make_rms_norm(KernelSet& kernels, const Buffer& gain, const Buffer& x, const Buffer& y, int size, float epsilon,
                  int y_stride, int y_offset, bool adds) {
-  Prelude prelude = kernels.prelude();
+  Prelude prelude = kernels.prelude_of_sums(padded(size) / 8);
   prelude.set("SIZE", size)
       .set("EPSILON", epsilon)
       .set("X_STRIDE", padded(size))
       .set("Y_STRIDE", y_stride)
       .set("Y_OFFSET", y_offset)
-      .set("ADDS", adds)
-      .set("THREADS", kThreads);
+      .set("ADDS", adds);
   return kernels.make("rms_norm", prelude, {read(gain), read(x), write(y)}, 1);
 }
 

@@ -1,6 +1,8 @@
 // Products with one weight matrix, and RMSNorm on its own.
 #pragma once
 
+#include <array>
+
 #include "kernels/activations.h"
 
 namespace kexa {
@@ -26,7 +28,8 @@ class Matmul {
   void run(const KernelSet& kernels, int rows) const;
 
  private:
-  Op few_;
+  // For steps of up to kFewTiles[i] rows; a row's bits are the same in each.
+  std::array<Op, 3> few_;
 };
 
 // y = rms(x) or y += rms(x), rows of `size`, into y from `y_offset` on.

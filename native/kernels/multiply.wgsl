@@ -1,72 +1,71 @@
-// multiply: y = W x, y += W x, or either of the RMS-normalised x, for a tile of rows and outputs.
-// dispatch  ceil(OUTPUTS / TILE_OUTPUTS), ceil(rows / TILE_ROWS)
+// multiply: y = W x, y += W x, or either of the RMS-normalised x, for a tile of rows and outputs. Each weight is read once
+// for all rows of the tile; tiles of the same outputs stand next to each other, so that caches serve the further ones.
+// dispatch  ceil(rows / TILE_ROWS), ceil(OUTPUTS / TILE_OUTPUTS)
 // weight    [OUTPUTS, COLUMN_CHUNKS] chunks
 // x         [rows, X_STRIDE]
 // gain      [X_STRIDE], read if HAS_NORM: x * gain / sqrt(mean(x^2) + EPSILON)
 // step      step state: the number of rows, or with IS_GATHERED which rows of x
 // y         [rows, Y_STRIDE] out, or in and out if ADDS
-// matches   reference: multiply and normalize, to 1e-5; a row's result does not depend on the other rows
+// matches   reference: multiply and normalize, to 1e-5; a row's result does not depend on the other rows or on TILE_ROWS
 @group(0) @binding(0) var<storage, read> weight: array<vec4<u32>>;
 @group(0) @binding(1) var<storage, read> x: array<X4>;
 @group(0) @binding(2) var<storage, read> gain: array<vec4f>;
 @group(0) @binding(3) var<storage, read> step: array<u32>;
 @group(0) @binding(4) var<storage, read_write> y: array<Y>;
 
-const SUMS = TILE_OUTPUTS * TILE_ROWS + TILE_ROWS;
-var<workgroup> partial: array<f32, THREADS * SUMS>;
-var<workgroup> total: array<f32, SUMS>;
+// The products, then each row's sum of squares.
+const PRODUCTS = TILE_OUTPUTS * TILE_ROWS;
+const SUMS = PRODUCTS + TILE_ROWS;
 
 @compute @workgroup_size(THREADS)
-fn multiply(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
+fn multiply(at: Invocation) {
   let rows = step[select(STEP_ROW_COUNT, STEP_LOGIT_COUNT, IS_GATHERED)];
-  var origin: array<u32, TILE_ROWS>;
+  let first_row = at.group.x * TILE_ROWS;
+  let first_output = at.group.y * TILE_OUTPUTS;
+  var x_at: array<u32, TILE_ROWS>;
   for (var r = 0u; r < TILE_ROWS; r++) {
     // Past the last row the last one is computed again, and not stored.
-    let row = min(group.y * TILE_ROWS + r, rows - 1u);
-    origin[r] = row;
-    if (IS_GATHERED) { origin[r] = step[STEP_LOGIT_ROWS + row]; }
+    var row = min(first_row + r, rows - 1u);
+    if (IS_GATHERED) { row = step[STEP_LOGIT_ROWS + row]; }
+    x_at[r] = row * (X_STRIDE / 4u);
+  }
+  var weight_at: array<u32, TILE_OUTPUTS>;
+  for (var o = 0u; o < TILE_OUTPUTS; o++) {
+    weight_at[o] = min(first_output + o, OUTPUTS - 1u) * (COLUMN_CHUNKS * CHUNK_WORDS);
   }
   var sums: array<f32, SUMS>;
-  for (var chunk = thread; chunk < COLUMN_CHUNKS; chunk += THREADS) {
-    var a: array<vec4f, TILE_ROWS>;
-    var b: array<vec4f, TILE_ROWS>;
-    for (var r = 0u; r < TILE_ROWS; r++) {
-      let at = origin[r] * (X_STRIDE / 4u) + chunk * 2u;
-      a[r] = vec4f(x[at]);
-      b[r] = vec4f(x[at + 1u]);
-      if (HAS_NORM) {
-        sums[TILE_OUTPUTS * TILE_ROWS + r] += dot(a[r], a[r]) + dot(b[r], b[r]);
-        a[r] *= gain[chunk * 2u];
-        b[r] *= gain[chunk * 2u + 1u];
-      }
-    }
+  for (var chunk = at.thread; chunk < COLUMN_CHUNKS; chunk += THREADS) {
+    // All loads of weights before the first use of one: as many are under way at once.
+    var words: array<vec4u, TILE_OUTPUTS * CHUNK_WORDS>;
     for (var o = 0u; o < TILE_OUTPUTS; o++) {
-      let output = min(group.x * TILE_OUTPUTS + o, OUTPUTS - 1u);
-      let at = (output * COLUMN_CHUNKS + chunk) * CHUNK_WORDS;
-      let w_low = low(weight[at]);
-      let w_high = high(weight[at + CHUNK_WORDS - 1u]);
-      for (var r = 0u; r < TILE_ROWS; r++) {
-        sums[o * TILE_ROWS + r] += dot(w_low, a[r]) + dot(w_high, b[r]);
+      let start = weight_at[o] + chunk * CHUNK_WORDS;
+      words[o * CHUNK_WORDS] = weight[start];
+      if (CHUNK_WORDS == 2u) { words[o * CHUNK_WORDS + CHUNK_WORDS - 1u] = weight[start + CHUNK_WORDS - 1u]; }
+    }
+    for (var r = 0u; r < TILE_ROWS; r++) {
+      var a = vec4f(x[x_at[r] + chunk * 2u]);
+      var b = vec4f(x[x_at[r] + chunk * 2u + 1u]);
+      if (HAS_NORM) {
+        sums[PRODUCTS + r] = add_product(sums[PRODUCTS + r], a, b, a, b);
+        a *= gain[chunk * 2u];
+        b *= gain[chunk * 2u + 1u];
+      }
+      for (var o = 0u; o < TILE_OUTPUTS; o++) {
+        let i = o * TILE_ROWS + r;
+        sums[i] = add_product(sums[i], low(words[o * CHUNK_WORDS]), high(words[o * CHUNK_WORDS + CHUNK_WORDS - 1u]), a, b);
       }
     }
   }
-  for (var i = 0u; i < SUMS; i++) { partial[thread * SUMS + i] = sums[i]; }
-  workgroupBarrier();
-  if (thread < SUMS) {
-    var sum = 0.0;
-    for (var other = 0u; other < THREADS; other++) { sum += partial[other * SUMS + thread]; }
-    total[thread] = sum;
-  }
-  workgroupBarrier();
-  let row = group.y * TILE_ROWS + thread % TILE_ROWS;
-  let output = group.x * TILE_OUTPUTS + thread / TILE_ROWS;
-  if (thread < TILE_OUTPUTS * TILE_ROWS && row < rows && output < OUTPUTS) {
-    var value = total[thread];
-    if (HAS_NORM) {
-      value *= inverseSqrt(total[TILE_OUTPUTS * TILE_ROWS + thread % TILE_ROWS] / NORM_SIZE + EPSILON);
+  workgroup_sums(at, &sums);
+  for (var i = at.thread; i < PRODUCTS; i += THREADS) {
+    let row = first_row + i % TILE_ROWS;
+    let output = first_output + i / TILE_ROWS;
+    if (row < rows && output < OUTPUTS) {
+      var value = totals[i];
+      if (HAS_NORM) { value *= inverseSqrt(totals[PRODUCTS + i % TILE_ROWS] / NORM_SIZE + EPSILON); }
+      let to = row * Y_STRIDE + output;
+      if (ADDS) { value += f32(y[to]); }
+      y[to] = Y(value);
     }
-    let to = row * Y_STRIDE + output;
-    if (ADDS) { value += f32(y[to]); }
-    y[to] = Y(value);
   }
 }

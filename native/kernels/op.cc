@@ -8,7 +8,22 @@ Prelude KernelSet::prelude() const {
   if (choice_.has_subgroups) prelude.enable("subgroups");
   prelude.set("STEP_ROW_COUNT", kStepRowCount).set("STEP_LOGIT_COUNT", kStepLogitCount).set("STEP_ROWS", kStepRows);
   prelude.set("STEP_LOGIT_ROWS", kStepLogitRows(max_rows_)).set("LOWEST", -3.0e38f);
+  // Subgroup builtins may be named only where they are enabled.
+  prelude.declare(std::string("struct Invocation {\n"
+                              "  @builtin(workgroup_id) group: vec3u,\n"
+                              "  @builtin(local_invocation_index) thread: u32,\n") +
+                  (choice_.has_subgroups ? "  @builtin(subgroup_invocation_id) lane: u32,\n"
+                                           "  @builtin(subgroup_size) subgroup_size: u32,\n}\n"
+                                         : "}\n"));
   return prelude;
+}
+
+Prelude KernelSet::prelude_of_sums(int chunks) const {
+  // A thread should have several chunks to read, and without subgroups every thread's sums take workgroup memory.
+  const uint32_t threads = chunks <= 32 ? 32 : chunks < 384 || !choice_.has_subgroups ? 64 : 128;
+  Prelude to = prelude();
+  to.set("THREADS", threads).include(choice_.has_subgroups ? "workgroup_sums_subgroups" : "workgroup_sums");
+  return to;
 }
 
 Op KernelSet::make(const std::string& name, const Prelude& prelude, const std::vector<Binding>& bindings,
@@ -25,6 +40,13 @@ Op KernelSet::make(const std::string& name, const Prelude& prelude, const std::v
           .group = gpu_.bind(found->second, bindings),
           .workgroups = workgroups,
           .rows_per_workgroup = rows_per_workgroup};
+}
+
+Op KernelSet::make_rows_first(const std::string& name, const Prelude& prelude, const std::vector<Binding>& bindings,
+                              uint32_t workgroups, int rows_per_workgroup) {
+  Op op = make(name, prelude, bindings, workgroups, rows_per_workgroup);
+  op.has_rows_first = true;
+  return op;
 }
 
 }  // namespace kexa

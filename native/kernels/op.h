@@ -25,6 +25,8 @@ struct Op {
   BindGroup group;
   uint32_t workgroups = 0;  // along x
   int rows_per_workgroup = 1;
+  // Rows along x and workgroups along y: workgroups that read the same weights run next to each other.
+  bool has_rows_first = false;
 
   explicit operator bool() const { return kernel != nullptr; }
 };
@@ -45,15 +47,26 @@ class KernelSet {
   // Bytes of an activation between ops.
   int element_bytes() const { return choice_.has_f16_elements ? 2 : 4; }
 
-  // What every kernel knows: the step state's places, the element type E, and how to sum over a workgroup.
+  // What every kernel knows: the step state's places, the element type E, and who it is (Invocation).
   Prelude prelude() const;
+
+  // The same for a kernel that reads rows of `chunks` chunks with a whole workgroup and adds up with workgroup_sums():
+  // THREADS as well, which depends on `chunks` alone.
+  Prelude prelude_of_sums(int chunks) const;
 
   // The op of NAME.wgsl under `prelude`. Throws KEXA_INTERNAL with Dawn's message.
   Op make(const std::string& name, const Prelude& prelude, const std::vector<Binding>& bindings, uint32_t workgroups,
           int rows_per_workgroup = 1);
+  // The same with rows along x.
+  Op make_rows_first(const std::string& name, const Prelude& prelude, const std::vector<Binding>& bindings,
+                     uint32_t workgroups, int rows_per_workgroup = 1);
 
   void run(const Op& op, int rows, uint32_t parts = 1) const {
-    gpu_.dispatch(*op.kernel, op.group, op.workgroups, ceil_div(rows, op.rows_per_workgroup), parts);
+    const uint32_t along_rows = ceil_div(rows, op.rows_per_workgroup);
+    if (op.has_rows_first)
+      gpu_.dispatch(*op.kernel, op.group, along_rows, op.workgroups, parts);
+    else
+      gpu_.dispatch(*op.kernel, op.group, op.workgroups, along_rows, parts);
   }
 
  private:

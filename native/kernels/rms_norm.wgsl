@@ -8,21 +8,18 @@
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
 
-var<workgroup> squares: array<f32, THREADS>;
+const SUMS = 1u;
 
 @compute @workgroup_size(THREADS)
-fn rms_norm(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
-  let origin = group.y * X_STRIDE;
-  var square = 0.0;
-  for (var i = thread; i < SIZE; i += THREADS) { square += x[origin + i] * x[origin + i]; }
-  squares[thread] = square;
-  workgroupBarrier();
-  var sum = 0.0;
-  for (var i = 0u; i < THREADS; i++) { sum += squares[i]; }
-  let scale = inverseSqrt(sum / f32(SIZE) + EPSILON);
-  for (var i = thread; i < SIZE; i += THREADS) {
-    let to = group.y * Y_STRIDE + Y_OFFSET + i;
-    var value = x[origin + i] * scale * gain[i];
+fn rms_norm(at: Invocation) {
+  let start = at.group.y * X_STRIDE;
+  var square: array<f32, SUMS>;
+  for (var i = at.thread; i < SIZE; i += THREADS) { square[0] = fma(x[start + i], x[start + i], square[0]); }
+  workgroup_sums(at, &square);
+  let scale = inverseSqrt(totals[0] / f32(SIZE) + EPSILON);
+  for (var i = at.thread; i < SIZE; i += THREADS) {
+    let to = at.group.y * Y_STRIDE + Y_OFFSET + i;
+    var value = x[start + i] * scale * gain[i];
     if (ADDS) { value += y[to]; }
     y[to] = value;
   }

@@ -1,70 +1,91 @@
-// route: norm, router, sigmoid, the choice of experts and their weights.
-// dispatch  1, rows
+// route: norm, router, sigmoid, the choice of experts and their weights. The router's rows are spread over workgroups, as one
+// alone would read at the speed of one multiprocessor; the last one done with a row of the step chooses.
+// dispatch  rows, PARTS = ceil(EXPERTS / TILE_OUTPUTS); or rows, 1 if HAS_LOGITS
 // weight    [EXPERTS, COLUMN_CHUNKS] chunks
 // bias      [EXPERTS], added for choosing only
 // x         [rows, X_STRIDE], normalised with `gain` if HAS_NORM
+// scored    [rows, EXPERTS + 1] scratch, then how many parts are done; all zero before and after.
+//           If HAS_LOGITS the logits stand in it, and weight, x and gain are not read
 // experts   [rows, TOP_K] out, best first
 // weights   [rows, TOP_K] out, what each expert's output is multiplied by
-// matches   reference: CpuDevice::route, ids equal but for near ties, weights to 1e-6
+// matches   reference: CpuDevice::route, ids equal but for near ties, weights to 1e-6; a row's result does not depend on
+//           the other rows
 @group(0) @binding(0) var<storage, read> weight: array<vec4<u32>>;
 @group(0) @binding(1) var<storage, read> bias: array<f32>;
 @group(0) @binding(2) var<storage, read> x: array<vec4f>;
 @group(0) @binding(3) var<storage, read> gain: array<vec4f>;
-@group(0) @binding(4) var<storage, read_write> experts: array<u32>;
-@group(0) @binding(5) var<storage, read_write> weights: array<f32>;
+@group(0) @binding(4) var<storage, read_write> scored: array<atomic<u32>>;
+@group(0) @binding(5) var<storage, read_write> experts: array<u32>;
+@group(0) @binding(6) var<storage, read_write> weights: array<f32>;
 
-// Eight threads share a row of the router.
-const LANES = 8u;
-var<workgroup> partial: array<f32, THREADS>;
-var<workgroup> squares: array<f32, THREADS>;
+const PARTS = (EXPERTS + TILE_OUTPUTS - 1u) / TILE_OUTPUTS;
+// Scores are never negative: the sign tells that one has arrived.
+const HAS_ARRIVED = 0x80000000u;
+const SUMS = TILE_OUTPUTS + 1u;
+var<workgroup> is_last: u32;
 var<workgroup> scores: array<f32, EXPERTS>;
 var<workgroup> biased: array<f32, EXPERTS>;
 var<workgroup> group_scores: array<f32, GROUPS>;
 var<workgroup> chosen: array<u32, TOP_K>;
 
+fn sigmoid(logit: f32) -> f32 { return 1.0 / (1.0 + exp(-logit)); }
+
+// This workgroup's scores of one row.
+fn score_part(at: Invocation, row: u32) {
+  let first_expert = at.group.y * TILE_OUTPUTS;
+  var sums: array<f32, SUMS>;
+  for (var chunk = at.thread; chunk < COLUMN_CHUNKS; chunk += THREADS) {
+    var words: array<vec4u, TILE_OUTPUTS * CHUNK_WORDS>;
+    for (var i = 0u; i < TILE_OUTPUTS * CHUNK_WORDS; i++) {
+      let expert = min(first_expert + i / CHUNK_WORDS, EXPERTS - 1u);
+      words[i] = weight[(expert * COLUMN_CHUNKS + chunk) * CHUNK_WORDS + i % CHUNK_WORDS];
+    }
+    var a = x[row * (X_STRIDE / 4u) + chunk * 2u];
+    var b = x[row * (X_STRIDE / 4u) + chunk * 2u + 1u];
+    if (HAS_NORM) {
+      sums[TILE_OUTPUTS] = add_product(sums[TILE_OUTPUTS], a, b, a, b);
+      a *= gain[chunk * 2u];
+      b *= gain[chunk * 2u + 1u];
+    }
+    for (var o = 0u; o < TILE_OUTPUTS; o++) {
+      sums[o] = add_product(sums[o], low(words[o * CHUNK_WORDS]), high(words[o * CHUNK_WORDS + CHUNK_WORDS - 1u]), a, b);
+    }
+  }
+  workgroup_sums(at, &sums);
+  let expert = first_expert + at.thread;
+  if (at.thread < TILE_OUTPUTS && expert < EXPERTS) {
+    var logit = totals[at.thread];
+    if (HAS_NORM) { logit *= inverseSqrt(totals[TILE_OUTPUTS] / NORM_SIZE + EPSILON); }
+    atomicStore(&scored[row * (EXPERTS + 1u) + expert], bitcast<u32>(sigmoid(logit)) | HAS_ARRIVED);
+  }
+}
+
 @compute @workgroup_size(THREADS)
-fn route(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
-  let row = group.y;
-  let origin = row * (X_STRIDE / 4u);
-  let lane = thread % LANES;
-  var square = 0.0;
-  if (HAS_NORM) {
-    for (var i = thread; i < COLUMN_CHUNKS * 2u; i += THREADS) { square += dot(x[origin + i], x[origin + i]); }
+fn route(at: Invocation) {
+  let thread = at.thread;
+  let row = at.group.x;
+  let scored_at = row * (EXPERTS + 1u);
+  if (!HAS_LOGITS) {
+    score_part(at, row);
+    // Not before all of this workgroup's scores are on their way.
+    workgroupBarrier();
+    if (thread == 0u) { is_last = select(0u, 1u, atomicAdd(&scored[scored_at + EXPERTS], 1u) == PARTS - 1u); }
+    if (workgroupUniformLoad(&is_last) == 0u) { return; }
+    if (thread == 0u) { atomicStore(&scored[scored_at + EXPERTS], 0u); }
   }
-  squares[thread] = square;
+  for (var expert = thread; expert < EXPERTS; expert += THREADS) {
+    var bits = atomicLoad(&scored[scored_at + expert]);
+    if (!HAS_LOGITS) {
+      // WGSL's atomics put no order between different words: a score may become visible after the count that followed it.
+      while (bits == 0u) { bits = atomicLoad(&scored[scored_at + expert]); }
+    }
+    atomicStore(&scored[scored_at + expert], 0u);
+    var score = bitcast<f32>(bits & ~HAS_ARRIVED);
+    if (HAS_LOGITS) { score = sigmoid(bitcast<f32>(bits)); }
+    scores[expert] = score;
+    biased[expert] = score + bias[expert];
+  }
   workgroupBarrier();
-  var scale = 1.0;
-  if (HAS_NORM) {
-    var sum = 0.0;
-    for (var i = 0u; i < THREADS; i++) { sum += squares[i]; }
-    scale = inverseSqrt(sum / NORM_SIZE + EPSILON);
-  }
-  for (var first = 0u; first < EXPERTS; first += THREADS / LANES) {
-    let expert = first + thread / LANES;
-    var sum = 0.0;
-    if (expert < EXPERTS) {
-      for (var chunk = lane; chunk < COLUMN_CHUNKS; chunk += LANES) {
-        let at = (expert * COLUMN_CHUNKS + chunk) * CHUNK_WORDS;
-        var a = x[origin + chunk * 2u];
-        var b = x[origin + chunk * 2u + 1u];
-        if (HAS_NORM) {
-          a *= gain[chunk * 2u];
-          b *= gain[chunk * 2u + 1u];
-        }
-        sum += dot(low(weight[at]), a) + dot(high(weight[at + CHUNK_WORDS - 1u]), b);
-      }
-    }
-    partial[thread] = sum;
-    workgroupBarrier();
-    if (lane == 0u && expert < EXPERTS) {
-      var logit = 0.0;
-      for (var i = 0u; i < LANES; i++) { logit += partial[thread + i]; }
-      let score = 1.0 / (1.0 + exp(-logit * scale));
-      scores[expert] = score;
-      biased[expert] = score + bias[expert];
-    }
-    workgroupBarrier();
-  }
 
   // Only the groups with the largest sums of their two best biased scores may be chosen from.
   if (KEPT_GROUPS < GROUPS) {
@@ -91,6 +112,9 @@ fn route(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t
     workgroupBarrier();
   }
 
+  // A score that is not a number has no place; ids must stay ids even then.
+  for (var i = thread; i < TOP_K; i += THREADS) { chosen[i] = i; }
+  workgroupBarrier();
   // An expert's place is the number of better ones; among equals the lowest id comes first.
   for (var expert = thread; expert < EXPERTS; expert += THREADS) {
     var rank = 0u;
@@ -100,12 +124,12 @@ fn route(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t
     if (rank < TOP_K) { chosen[rank] = expert; }
   }
   workgroupBarrier();
-  if (thread < TOP_K) {
+  for (var choice = thread; choice < TOP_K; choice += THREADS) {
     var sum = 0.0;
     for (var i = 0u; i < TOP_K; i++) { sum += scores[chosen[i]]; }
     var factor = ROUTED_SCALE;
     if (IS_NORMALIZED) { factor = ROUTED_SCALE / (sum + 1e-20); }
-    experts[row * TOP_K + thread] = chosen[thread];
-    weights[row * TOP_K + thread] = scores[chosen[thread]] * factor;
+    experts[row * TOP_K + choice] = chosen[choice];
+    weights[row * TOP_K + choice] = scores[chosen[choice]] * factor;
   }
 }

@@ -1,12 +1,12 @@
 // swiglu_input: silu(gate x) * (up x) of a row's chosen experts and of the shared expert; a dense FFN is a shared expert
-// with no others beside it.
-// dispatch  ceil((TOP_K * WIDTH + SHARED_WIDTH) / TILE_OUTPUTS), rows
+// with no others beside it. The rows' tiles of the same shared outputs stand next to each other: caches serve all but one.
+// dispatch  rows, ceil((TOP_K * WIDTH + SHARED_WIDTH) / TILE_OUTPUTS)
 // routed    [EXPERTS, 2, WIDTH, COLUMN_CHUNKS] chunks: gate rows, then up rows
 // shared    [2, SHARED_WIDTH, COLUMN_CHUNKS] chunks
 // x         [rows, X_STRIDE], normalised with `gain` if HAS_NORM
 // experts   [rows, TOP_K]
 // inner     [rows, INNER_STRIDE] out: each chosen expert's WIDTH values from i * WIDTH_STRIDE on, then the shared one's
-// matches   reference: gate_and_up, to 1e-5
+// matches   reference: gate_and_up, to 1e-5; a row's result does not depend on the other rows
 @group(0) @binding(0) var<storage, read> routed: array<vec4<u32>>;
 @group(0) @binding(1) var<storage, read> shared_weight: array<vec4<u32>>;
 @group(0) @binding(2) var<storage, read> x: array<vec4f>;
@@ -14,65 +14,59 @@
 @group(0) @binding(4) var<storage, read> experts: array<u32>;
 @group(0) @binding(5) var<storage, read_write> inner: array<E>;
 
-const SUMS = TILE_OUTPUTS * 2u + 1u;
-var<workgroup> partial: array<f32, THREADS * SUMS>;
-var<workgroup> total: array<f32, SUMS>;
+// Each output's gate and up, then the row's sum of squares.
+const PRODUCTS = TILE_OUTPUTS * 2u;
+const SUMS = PRODUCTS + 1u;
 
 @compute @workgroup_size(THREADS)
-fn swiglu_input(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
-  let row = group.y;
-  // The rows of gate and up for each output of the tile.
-  var gate_row: array<u32, TILE_OUTPUTS>;
+fn swiglu_input(at: Invocation) {
+  let row = at.group.x;
+  let first_output = at.group.y * TILE_OUTPUTS;
+  // Where each row of weights of the tile begins, and in which of the two buffers.
+  var weight_at: array<u32, PRODUCTS>;
   for (var o = 0u; o < TILE_OUTPUTS; o++) {
-    let output = min(group.x * TILE_OUTPUTS + o, TOP_K * WIDTH + SHARED_WIDTH - 1u);
+    let output = min(first_output + o, TOP_K * WIDTH + SHARED_WIDTH - 1u);
+    var width = SHARED_WIDTH;
+    var gate_row = output - TOP_K * WIDTH;
     if (output < TOP_K * WIDTH) {
-      gate_row[o] = experts[row * TOP_K + output / max(WIDTH, 1u)] * 2u * WIDTH + output % max(WIDTH, 1u);
-    } else {
-      gate_row[o] = output - TOP_K * WIDTH;
+      width = WIDTH;
+      gate_row = experts[row * TOP_K + output / max(WIDTH, 1u)] * 2u * WIDTH + output % max(WIDTH, 1u);
     }
+    weight_at[o * 2u] = gate_row * (COLUMN_CHUNKS * CHUNK_WORDS);
+    weight_at[o * 2u + 1u] = (gate_row + width) * (COLUMN_CHUNKS * CHUNK_WORDS);
   }
   var sums: array<f32, SUMS>;
-  for (var chunk = thread; chunk < COLUMN_CHUNKS; chunk += THREADS) {
+  for (var chunk = at.thread; chunk < COLUMN_CHUNKS; chunk += THREADS) {
+    // All loads of weights before the first use of one: as many are under way at once.
+    var words: array<vec4u, PRODUCTS * CHUNK_WORDS>;
+    for (var i = 0u; i < PRODUCTS; i++) {
+      for (var word = 0u; word < CHUNK_WORDS; word++) {
+        let start = weight_at[i] + chunk * CHUNK_WORDS + word;
+        if (first_output + i / 2u < TOP_K * WIDTH) {
+          words[i * CHUNK_WORDS + word] = routed[start];
+        } else {
+          words[i * CHUNK_WORDS + word] = shared_weight[start];
+        }
+      }
+    }
     var a = x[row * (X_STRIDE / 4u) + chunk * 2u];
     var b = x[row * (X_STRIDE / 4u) + chunk * 2u + 1u];
     if (HAS_NORM) {
-      sums[TILE_OUTPUTS * 2u] += dot(a, a) + dot(b, b);
+      sums[PRODUCTS] = add_product(sums[PRODUCTS], a, b, a, b);
       a *= gain[chunk * 2u];
       b *= gain[chunk * 2u + 1u];
     }
-    for (var o = 0u; o < TILE_OUTPUTS; o++) {
-      let gate_at = (gate_row[o] * COLUMN_CHUNKS + chunk) * CHUNK_WORDS;
-      if (group.x * TILE_OUTPUTS + o < TOP_K * WIDTH) {
-        let up_at = gate_at + WIDTH * COLUMN_CHUNKS * CHUNK_WORDS;
-        sums[o * 2u] += dot(low(routed[gate_at]), a) + dot(high(routed[gate_at + CHUNK_WORDS - 1u]), b);
-        sums[o * 2u + 1u] += dot(low(routed[up_at]), a) + dot(high(routed[up_at + CHUNK_WORDS - 1u]), b);
-      } else {
-        let up_at = gate_at + SHARED_WIDTH * COLUMN_CHUNKS * CHUNK_WORDS;
-        sums[o * 2u] += dot(low(shared_weight[gate_at]), a) + dot(high(shared_weight[gate_at + CHUNK_WORDS - 1u]), b);
-        sums[o * 2u + 1u] += dot(low(shared_weight[up_at]), a) + dot(high(shared_weight[up_at + CHUNK_WORDS - 1u]), b);
-      }
+    for (var i = 0u; i < PRODUCTS; i++) {
+      sums[i] = add_product(sums[i], low(words[i * CHUNK_WORDS]), high(words[i * CHUNK_WORDS + CHUNK_WORDS - 1u]), a, b);
     }
   }
-  for (var i = 0u; i < SUMS; i++) { partial[thread * SUMS + i] = sums[i]; }
-  workgroupBarrier();
-  if (thread < SUMS) {
-    var sum = 0.0;
-    for (var other = 0u; other < THREADS; other++) { sum += partial[other * SUMS + thread]; }
-    total[thread] = sum;
-  }
-  workgroupBarrier();
-  let output = group.x * TILE_OUTPUTS + thread;
-  if (thread < TILE_OUTPUTS && output < TOP_K * WIDTH + SHARED_WIDTH) {
+  workgroup_sums(at, &sums);
+  let output = first_output + at.thread;
+  if (at.thread < TILE_OUTPUTS && output < TOP_K * WIDTH + SHARED_WIDTH) {
     var scale = 1.0;
-    if (HAS_NORM) { scale = inverseSqrt(total[TILE_OUTPUTS * 2u] / NORM_SIZE + EPSILON); }
-    var gate = total[thread * 2u] * scale;
-    var up = total[thread * 2u + 1u] * scale;
-    if (SWIGLU_LIMIT > 0.0) {
-      gate = min(gate, SWIGLU_LIMIT);
-      up = clamp(up, -SWIGLU_LIMIT, SWIGLU_LIMIT);
-    }
+    if (HAS_NORM) { scale = inverseSqrt(totals[PRODUCTS] / NORM_SIZE + EPSILON); }
     var to = TOP_K * WIDTH_STRIDE + output - TOP_K * WIDTH;
     if (output < TOP_K * WIDTH) { to = output / max(WIDTH, 1u) * WIDTH_STRIDE + output % max(WIDTH, 1u); }
-    inner[row * INNER_STRIDE + to] = E(gate / (1.0 + exp(-gate)) * up);
+    inner[row * INNER_STRIDE + to] = E(swiglu(totals[at.thread * 2u] * scale, totals[at.thread * 2u + 1u] * scale));
   }
 }

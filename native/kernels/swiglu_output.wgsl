@@ -1,11 +1,11 @@
 // swiglu_output: the down projections of a row's chosen experts, weighted, and of the shared expert, summed.
-// dispatch  ceil(OUTPUTS / TILE_OUTPUTS), rows
+// dispatch  rows, ceil(OUTPUTS / TILE_OUTPUTS)
 // routed    [EXPERTS, OUTPUTS, WIDTH_CHUNKS] chunks
 // shared    [OUTPUTS, SHARED_CHUNKS] chunks
 // inner     [rows, INNER_STRIDE] as swiglu_input writes it
 // experts, weights  [rows, TOP_K]
 // y         [rows, Y_STRIDE] out, or in and out if ADDS
-// matches   reference: add_down, to 1e-5
+// matches   reference: add_down, to 1e-5; a row's result does not depend on the other rows
 @group(0) @binding(0) var<storage, read> routed: array<vec4<u32>>;
 @group(0) @binding(1) var<storage, read> shared_weight: array<vec4<u32>>;
 @group(0) @binding(2) var<storage, read> inner: array<E4>;
@@ -13,39 +13,42 @@
 @group(0) @binding(4) var<storage, read> weights: array<f32>;
 @group(0) @binding(5) var<storage, read_write> y: array<f32>;
 
-var<workgroup> partial: array<f32, THREADS * TILE_OUTPUTS>;
+const SUMS = TILE_OUTPUTS;
 
 @compute @workgroup_size(THREADS)
-fn swiglu_output(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
-  let row = group.y;
-  var sums: array<f32, TILE_OUTPUTS>;
-  for (var chunk = thread; chunk < TOP_K * WIDTH_CHUNKS + SHARED_CHUNKS; chunk += THREADS) {
-    let origin = row * (INNER_STRIDE / 4u) + chunk * 2u;
-    var a = vec4f(inner[origin]);
-    var b = vec4f(inner[origin + 1u]);
+fn swiglu_output(at: Invocation) {
+  let row = at.group.x;
+  let first_output = at.group.y * TILE_OUTPUTS;
+  var sums: array<f32, SUMS>;
+  for (var chunk = at.thread; chunk < TOP_K * WIDTH_CHUNKS + SHARED_CHUNKS; chunk += THREADS) {
+    // All loads of weights before the first use of one: as many are under way at once.
+    var words: array<vec4u, TILE_OUTPUTS * CHUNK_WORDS>;
+    let start = row * (INNER_STRIDE / 4u) + chunk * 2u;
+    var a = vec4f(inner[start]);
+    var b = vec4f(inner[start + 1u]);
     if (chunk < TOP_K * WIDTH_CHUNKS) {
       let choice = row * TOP_K + chunk / max(WIDTH_CHUNKS, 1u);
+      let expert = experts[choice];
+      for (var i = 0u; i < TILE_OUTPUTS * CHUNK_WORDS; i++) {
+        let output = min(first_output + i / CHUNK_WORDS, OUTPUTS - 1u);
+        words[i] = routed[((expert * OUTPUTS + output) * WIDTH_CHUNKS + chunk % max(WIDTH_CHUNKS, 1u)) * CHUNK_WORDS + i % CHUNK_WORDS];
+      }
       a *= weights[choice];
       b *= weights[choice];
-      for (var o = 0u; o < TILE_OUTPUTS; o++) {
-        let output = min(group.x * TILE_OUTPUTS + o, OUTPUTS - 1u);
-        let at = ((experts[choice] * OUTPUTS + output) * WIDTH_CHUNKS + chunk % max(WIDTH_CHUNKS, 1u)) * CHUNK_WORDS;
-        sums[o] += dot(low(routed[at]), a) + dot(high(routed[at + CHUNK_WORDS - 1u]), b);
-      }
     } else {
-      for (var o = 0u; o < TILE_OUTPUTS; o++) {
-        let output = min(group.x * TILE_OUTPUTS + o, OUTPUTS - 1u);
-        let at = (output * SHARED_CHUNKS + chunk - TOP_K * WIDTH_CHUNKS) * CHUNK_WORDS;
-        sums[o] += dot(low(shared_weight[at]), a) + dot(high(shared_weight[at + CHUNK_WORDS - 1u]), b);
+      for (var i = 0u; i < TILE_OUTPUTS * CHUNK_WORDS; i++) {
+        let output = min(first_output + i / CHUNK_WORDS, OUTPUTS - 1u);
+        words[i] = shared_weight[(output * SHARED_CHUNKS + chunk - TOP_K * WIDTH_CHUNKS) * CHUNK_WORDS + i % CHUNK_WORDS];
       }
     }
+    for (var o = 0u; o < TILE_OUTPUTS; o++) {
+      sums[o] = add_product(sums[o], low(words[o * CHUNK_WORDS]), high(words[o * CHUNK_WORDS + CHUNK_WORDS - 1u]), a, b);
+    }
   }
-  for (var o = 0u; o < TILE_OUTPUTS; o++) { partial[thread * TILE_OUTPUTS + o] = sums[o]; }
-  workgroupBarrier();
-  let output = group.x * TILE_OUTPUTS + thread;
-  if (thread < TILE_OUTPUTS && output < OUTPUTS) {
-    var value = 0.0;
-    for (var other = 0u; other < THREADS; other++) { value += partial[other * TILE_OUTPUTS + thread]; }
+  workgroup_sums(at, &sums);
+  let output = first_output + at.thread;
+  if (at.thread < TILE_OUTPUTS && output < OUTPUTS) {
+    var value = totals[at.thread];
     let to = row * Y_STRIDE + output;
     if (ADDS) { value += y[to]; }
     y[to] = value;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "kernels/attention_parts.h"
 #include "model/rope.h"
 
 namespace kexa {
@@ -27,9 +28,10 @@ Activations::Activations(const KernelSet& kernels, const ModelDescription& descr
   }
   qkv = make("qkv", rows * padded(description.q_width() + 2 * description.kv_width()), element);
   attended = make("attended", rows * padded(description.q_width()), element);
-  const int64_t part = description.heads * (description.head_dim + 2);
-  few_parts = make("attention parts, few rows", std::min<int64_t>(rows, kSmallRows) * part * kAttentionParts);
-  if (rows > kSmallRows) many_parts = make("attention parts, many rows", rows * part);
+  int64_t partial_floats = 0;
+  for (int i = 0; i < description.layer_count(); ++i)
+    partial_floats = std::max(partial_floats, attention_partial_floats(description, plan, i));
+  partial = make("attention parts", partial_floats);
   int64_t width = 0;
   for (int i = 0; i < description.layer_count(); ++i) {
     const LayerDescription& layer = description.layer(i);

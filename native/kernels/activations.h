@@ -7,9 +7,6 @@
 
 namespace kexa {
 
-// Workgroups that a row's keys may be parted among, in steps of up to kSmallRows rows.
-constexpr int kAttentionParts = 32;
-
 // Rows are padded to whole chunks of eight: kernels read whole chunks, and what they read of the padding is zero.
 // Those named E hold elements of the kernels' element type, the others f32.
 struct Activations {
@@ -25,8 +22,7 @@ struct Activations {
   Buffer next_embedding;  // [rows, hidden]: the MTP block's
   Buffer qkv;             // E [rows, q, k, v]
   Buffer attended;        // E [rows, q]
-  Buffer few_parts;       // [rows, heads, kAttentionParts, head_dim + 2]: attention's, in small steps
-  Buffer many_parts;      // [rows, heads, 1, head_dim + 2]: in others
+  Buffer partial;         // what attention hands to attention_reduce: as many rows and parts as any layer needs
   Buffer inner;           // E [rows, each chosen expert's width, the shared one's]
   Buffer experts;         // [rows, top_k] u32
   Buffer expert_weights;  // [rows, top_k]

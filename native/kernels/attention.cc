@@ -3,13 +3,25 @@
 #include <algorithm>
 #include <cmath>
 
+#include "kernels/attention_parts.h"
 #include "model/rope.h"
 
 namespace kexa {
 namespace {
 
-constexpr uint32_t kThreads = 64;  // also the keys a workgroup looks at together
-constexpr uint32_t kMinPartBlocks = 4;
+constexpr int kTeamHeads = 4;  // query heads of a team
+constexpr int kReduceThreads = 256;
+// Rows that share a team's loads in large steps. More need more registers than they save loads.
+constexpr int kManyRows = 2;
+constexpr int kFewTeams = 8, kManyTeams = 4;
+
+// Workgroup memory of a team, in bytes: queries and weights of its rows, maxima, keys' places and what sums need.
+int team_bytes(int dims, int rows) { return 16 * (rows * (dims + kAttentionBlock + 16) + 5 * kAttentionBlock / 4); }
+
+int team_limit(const AdapterFacts& facts, int dims, int rows) {
+  return std::max(
+      1, int(std::min(facts.max_invocations / kAttentionBlock, facts.max_workgroup_bytes / team_bytes(dims, rows))));
+}
 
 }  // namespace
 
@@ -19,11 +31,14 @@ Attention::Attention(KernelSet& kernels, const ModelDescription& description, co
   const LayerDescription& layer = description.layer(index);
   const GpuLayer& weights = gpu_weights.layers[index];
   const KvLayout& kv = plan.kv;
+  const AdapterFacts& facts = kernels.gpu().facts();
   const int heads = description.heads, kv_heads = description.kv_heads, head_dim = description.head_dim;
+  const int dims = padded(head_dim);  // of a head in the cache: whole chunks, which is what attention reads at once
   const int stride = padded(description.hidden), attended_stride = padded(description.q_width());
   const int qkv_stride = padded(description.q_width() + 2 * description.kv_width());
   const int ring = kv.ring_rows[index];
-  const uint64_t cache_bytes = uint64_t(ring ? int64_t(kSlots) * ring : int64_t(kv.pages) * kPageRows) * kv.row_bytes();
+  const int64_t cache_rows = ring ? int64_t(kSlots) * ring : int64_t(kv.pages) * kPageRows;
+  const uint64_t cache_bytes = uint64_t(cache_rows) * kv_heads * dims * element_bytes(kv.type);
   keys_ = kernels.gpu().create_buffer("keys of layer " + std::to_string(index), cache_bytes);
   values_ = kernels.gpu().create_buffer("values of layer " + std::to_string(index), cache_bytes);
 
@@ -37,11 +52,13 @@ Attention::Attention(KernelSet& kernels, const ModelDescription& description, co
       .set("HEADS", heads)
       .set("KV_HEADS", kv_heads)
       .set("HEAD_DIM", head_dim)
+      .set("DIMS", dims)
       .set("QKV_STRIDE", qkv_stride)
       .set("RING", ring)
       .set("PAGES_PER_SLOT", kv.pages)
       .set("PAGE_ROWS", kPageRows)
-      .set("THREADS", kThreads);
+      .set("TEAM", kAttentionBlock)
+      .include("cache_row");
   Prelude input = cache;
   input.set("HAS_ROPE", layer.has_rope).set("ROPE_LOW", kRopeLow).set("EPSILON", description.norm_epsilon);
   heads_ = kernels.make("attention_input", input,
@@ -49,30 +66,54 @@ Attention::Attention(KernelSet& kernels, const ModelDescription& description, co
                          read(activations.pages), write(activations.qkv), write(keys_), write(values_)},
                         uint32_t(heads + 2 * kv_heads));
 
-  const auto make = [&](int parts, const Buffer& partial, Op& attend, Op& reduce) {
+  // `team_rows` rows to a team, up to `teams` teams to a workgroup for up to `rows` rows.
+  const auto make = [&](int parts, int team_rows, int teams, int rows) {
+    const bool is_direct = parts == 1 && is_attention_direct(description);
+    const int tiles = int(ceil_div(heads / kv_heads, kTeamHeads));  // of a KV head's query heads
+    teams = std::min(teams, team_limit(facts, dims, team_rows));
+    const int head_teams = std::min(tiles, teams);
+    const int row_teams = std::min(teams / head_teams, int(ceil_div(rows, team_rows)));
+    const int head_groups = int(ceil_div(tiles, head_teams));
     Prelude prelude = cache;
-    prelude.set("WINDOW", layer.window)
+    prelude.set("CHUNKS", dims / 8)
+        .set("WINDOW", layer.window)
         .set("PARTS", parts)
-        .set("MIN_PART_BLOCKS", kMinPartBlocks)
         .set("SCORE_SCALE", 1.0f / std::sqrt(float(head_dim)))
-        .set("DIMS_PER_THREAD", ceil_div(head_dim, kThreads));
-    attend = kernels.make("attention", prelude,
-                          {read(activations.qkv), read(keys_), read(values_), read(activations.step),
-                           read(activations.pages), write(partial)},
-                          uint32_t(heads));
+        .set("ATTENDED_STRIDE", attended_stride)
+        .set("ROWS", team_rows)
+        .set("TEAMS", head_teams * row_teams)
+        .set("HEAD_TEAMS", head_teams)
+        .set("HEAD_GROUPS", head_groups)
+        .set("IS_DIRECT", is_direct)
+        .alias("Out", is_direct ? "E4" : "vec4f");
+    // A subgroup must not reach into the next team.
+    const bool has_lanes =
+        kernels.choice().has_subgroups && facts.subgroup_min >= 4 && facts.subgroup_max <= uint32_t(kAttentionBlock);
+    prelude.include(has_lanes ? "attention_subgroups" : "attention_plain");
+    Size size{.parts = parts, .attend = {}, .reduce = {}};
+    size.attend = kernels.make("attention", prelude,
+                               {read(activations.qkv), read(keys_), read(values_), read(activations.step),
+                                read(activations.pages), write(is_direct ? activations.attended : activations.partial)},
+                               uint32_t(kv_heads * head_groups), row_teams * team_rows);
+    if (is_direct) return size;
     prelude = kernels.prelude();
     prelude.set("HEADS", heads)
         .set("HEAD_DIM", head_dim)
+        .set("QUARTERS", dims / 4)
         .set("WINDOW", layer.window)
         .set("PARTS", parts)
-        .set("KEY_BLOCK", kThreads)
-        .set("MIN_PART_BLOCKS", kMinPartBlocks)
-        .set("ATTENDED_STRIDE", attended_stride);
-    reduce = kernels.make("attention_reduce", prelude,
-                          {read(partial), read(activations.step), write(activations.attended)}, uint32_t(heads));
+        .set("KEY_BLOCK", kAttentionBlock)
+        .set("ATTENDED_STRIDE", attended_stride)
+        .set("THREADS", kReduceThreads);
+    size.reduce =
+        kernels.make("attention_reduce", prelude,
+                     {read(activations.partial), read(activations.step), write(activations.attended)}, uint32_t(heads));
+    return size;
   };
-  make(kAttentionParts, activations.few_parts, attend_few_, reduce_few_);
-  if (plan.options.prefill_chunk > kSmallRows) make(1, activations.many_parts, attend_many_, reduce_many_);
+  const int parts = attention_parts(description, plan, index), chunk = plan.options.prefill_chunk;
+  one_ = make(parts, 1, kFewTeams, 1);
+  if (chunk > 1) few_ = make(parts, 1, kFewTeams, kSmallRows);
+  if (chunk > kSmallRows) many_ = make(1, kManyRows, kManyTeams, chunk);
 }
 
 void Attention::run_input(const KernelSet& kernels, int rows) const {
@@ -81,15 +122,10 @@ void Attention::run_input(const KernelSet& kernels, int rows) const {
 }
 
 void Attention::run(const KernelSet& kernels, int rows, int longest) const {
-  if (rows > kSmallRows) {
-    kernels.run(attend_many_, rows);
-    kernels.run(reduce_many_, rows);
-    return;
-  }
+  const Size& size = rows == 1 ? one_ : rows <= kSmallRows ? few_ : many_;
   if (window_) longest = std::min(longest, window_);
-  const uint32_t parts = std::min<uint32_t>(kAttentionParts, ceil_div(longest, kThreads * kMinPartBlocks));
-  kernels.run(attend_few_, rows, parts);
-  kernels.run(reduce_few_, rows);
+  kernels.run(size.attend, rows, std::min<uint32_t>(size.parts, ceil_div(longest, kAttentionBlock)));
+  if (size.reduce) kernels.run(size.reduce, rows);
 }
 
 }  // namespace kexa

@@ -12,14 +12,21 @@ class Attention {
 
   // Device::attention_input.
   void run_input(const KernelSet& kernels, int rows) const;
-  // Device::attention. `longest` is the most keys a row of the step may see, were there no window.
+  // Device::attention. `longest` is at least the keys that any row of the step may see, were there no window.
   void run(const KernelSet& kernels, int rows, int longest) const;
 
  private:
+  // The attention of one size of step. `reduce` is empty where `attend` writes the result itself.
+  struct Size {
+    int parts = 1;
+    Op attend, reduce;
+  };
+
   int window_;
   Buffer keys_, values_;
   Matmul qkv_;
-  Op heads_, attend_few_, reduce_few_, attend_many_, reduce_many_;
+  Op heads_;
+  Size one_, few_, many_;  // for one row, up to kSmallRows, and more
 };
 
 }  // namespace kexa

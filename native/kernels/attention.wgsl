@@ -1,95 +1,225 @@
-// attention: one query head of one row against one part of the keys it may see, with an online softmax.
-// dispatch  HEADS, rows, parts
+// attention: online softmax of a step's rows over the keys they may see, or over one part of them.
+// dispatch  KV_HEADS * HEAD_GROUPS, ceil(rows / (TEAMS / HEAD_TEAMS * ROWS)), parts
 // qkv       [rows, QKV_STRIDE], its q part
-// keys, values  the layer's cache
+// keys, values  the layer's cache, [cache rows, KV_HEADS, CHUNKS] chunks of eight elements
 // step, pages   where rows are in the cache
-// partial   [rows, HEADS, PARTS, HEAD_DIM + 2] out: the part's weighted sum, its maximum, its sum of weights
-// matches   with attention_reduce, reference: CpuDevice::attention, to 1e-5. How keys are parted depends on the row's own
-//           position alone, so a row's result does not depend on the other rows
+// out       IS_DIRECT: attended, [rows, ATTENDED_STRIDE] E; else
+//           [rows, HEADS, PARTS, DIMS / 4 + 1] vec4f: the part's weighted sum, then (its maximum, its sum of weights, -, -)
+// matches   with attention_reduce unless IS_DIRECT, reference: CpuDevice::attention, to 1e-5
+//
+// A team of 64 threads holds four query heads of one KV head for ROWS consecutive rows and walks their keys in blocks of
+// 64: first each thread sums scores, then it sums eight dimensions of V for every fourth key. A key or value is loaded once
+// for a team's heads and rows; the teams of a workgroup walk in step, so that theirs are in the nearest cache by then.
+//
+// Parting: a row's blocks are counted from the first key the row sees, and part p is its blocks [p * n, p * n + n), where
+// n = ceil(the row's blocks / PARTS). Both depend on the row's own position alone. With ROWS = 1 a team never touches a
+// key that its row does not see, and does the same operations in the same order whatever the other teams hold; so a row's
+// bits do not depend on its company. With ROWS > 1 the rows of a team share blocks, counted from the first key that any
+// of them sees; rows of different slots take turns.
 @group(0) @binding(0) var<storage, read> qkv: array<E>;
-@group(0) @binding(1) var<storage, read> keys: array<u32>;
-@group(0) @binding(2) var<storage, read> values: array<u32>;
+@group(0) @binding(1) var<storage, read> keys: array<vec4<u32>>;
+@group(0) @binding(2) var<storage, read> values: array<vec4<u32>>;
 @group(0) @binding(3) var<storage, read> step: array<u32>;
 @group(0) @binding(4) var<storage, read> pages: array<u32>;
-@group(0) @binding(5) var<storage, read_write> partial: array<f32>;
+@group(0) @binding(5) var<storage, read_write> out: array<Out>;
 
-// One key a thread; the block's weights are shared, then each thread sums its dimensions of V.
-var<workgroup> query: array<f32, HEAD_DIM>;
-var<workgroup> scores: array<f32, THREADS>;
-var<workgroup> rows_of_block: array<u32, THREADS>;
+const QUADS = TEAM / 4u;
+const QUAD_CHUNKS = (CHUNKS + QUADS - 1u) / QUADS;  // chunks of V that a quad sums
+const LANE_KEYS = TEAM / KEY_LANES;                 // keys of a block whose scores are summed at once
 
-@compute @workgroup_size(THREADS)
+// By head: a vec4f holds one number of each of a team's four heads.
+var<workgroup> queries: array<vec4f, TEAMS * ROWS * DIMS>;
+var<workgroup> weights: array<vec4f, TEAMS * ROWS * TEAM>;
+var<workgroup> chunks_of_block: array<u32, TEAMS * TEAM>;  // where each key's chunks begin
+
+struct Keys {
+  slot: u32,
+  start: u32,
+  end: u32,  // one past the last
+}
+
+@compute @workgroup_size(TEAMS * TEAM)
 fn attention(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
-  let head = group.x;
-  let row = group.y;
-  let slot = step[STEP_ROWS + row * 4u + 1u];
-  let position = step[STEP_ROWS + row * 4u + 2u];
-  var first_key = 0u;
-  if (WINDOW > 0u && position + 1u > WINDOW) { first_key = position + 1u - WINDOW; }
-  let key_count = position + 1u - first_key;
-  let blocks = (key_count + THREADS - 1u) / THREADS;
-  let part_keys = max(MIN_PART_BLOCKS, (blocks + PARTS - 1u) / PARTS) * THREADS;
-  let start = group.z * part_keys;
-  if (start >= key_count) { return; }
-  let end = min(start + part_keys, key_count);
+  let first_row = group.y * (TEAMS / HEAD_TEAMS * ROWS);
+  if (ROWS == 1u && most_blocks(first_row, 0u, group.z) == 0u) { return; }
+  let lanes = lane_count();
+  let team = thread / TEAM;
+  let member = thread % TEAM;
+  let lane = member % 4u;
+  let quad = member / 4u;
+  let kv_head = group.x / HEAD_GROUPS;
+  let group_heads = HEADS / KV_HEADS;
+  let team_head = (group.x % HEAD_GROUPS * HEAD_TEAMS + team % HEAD_TEAMS) * 4u;
+  let team_row = first_row + team / HEAD_TEAMS * ROWS;
+  let rows = step[STEP_ROW_COUNT];
 
-  for (var i = thread; i < HEAD_DIM; i += THREADS) { query[i] = f32(qkv[row * QKV_STRIDE + head * HEAD_DIM + i]); }
-  let kv_words = HEAD_DIM / CACHE_PER_WORD;
-  let head_at = head / (HEADS / KV_HEADS) * kv_words;
-  var output: array<f32, DIMS_PER_THREAD>;
-  var maximum = LOWEST;
-  var sum = 0.0;
-  for (var block = start; block < end; block += THREADS) {
-    workgroupBarrier();
-    let is_key = block + thread < end;
-    var score = LOWEST;
-    if (is_key) {
-      let cache_row = kv_row(slot, first_key + block + thread) * (KV_HEADS * kv_words) + head_at;
-      rows_of_block[thread] = cache_row;
-      var product = 0.0;
-      for (var i = 0u; i < kv_words; i++) {
-        let k = cache_unpack(keys[cache_row + i]);
-        product += query[i * CACHE_PER_WORD] * k.x;
-        if (CACHE_PER_WORD == 2u) { product += query[i * CACHE_PER_WORD + CACHE_PER_WORD - 1u] * k.y; }
+  for (var i = member; i < ROWS * DIMS; i += TEAM) {
+    let dim = i % DIMS;
+    var query = vec4f();
+    if (dim < HEAD_DIM) {
+      for (var h = 0u; h < 4u; h++) {
+        // Past the last head or row the last one is computed again, and not stored.
+        let head = kv_head * group_heads + min(team_head + h, group_heads - 1u);
+        query[h] = f32(qkv[min(team_row + i / DIMS, rows - 1u) * QKV_STRIDE + head * HEAD_DIM + dim]) * SCORE_SCALE;
       }
-      score = product * SCORE_SCALE;
     }
-    scores[thread] = score;
-    workgroupBarrier();
-    let count = min(THREADS, end - block);
-    var block_maximum = maximum;
-    for (var i = 0u; i < count; i++) { block_maximum = max(block_maximum, scores[i]); }
-    let rescale = exp(maximum - block_maximum);
-    maximum = block_maximum;
-    workgroupBarrier();
-    if (is_key) { scores[thread] = exp(score - block_maximum); }
-    workgroupBarrier();
-    sum *= rescale;
-    for (var i = 0u; i < count; i++) { sum += scores[i]; }
-    for (var d = 0u; d < DIMS_PER_THREAD; d++) {
-      let dim = thread + d * THREADS;
-      if (dim < HEAD_DIM) {
-        var value = output[d] * rescale;
-        for (var i = 0u; i < count; i++) {
-          let v = cache_unpack(values[rows_of_block[i] + dim / CACHE_PER_WORD]);
-          value += scores[i] * select(v.x, v.y, dim % CACHE_PER_WORD == 1u);
+    queries[team * (ROWS * DIMS) + i] = query;
+  }
+
+  var own: array<Keys, ROWS>;
+  var turn_of: array<u32, ROWS>;
+  for (var r = 0u; r < ROWS; r++) {
+    own[r] = keys_of(team_row + r, group.z);
+    if (r > 0u) { turn_of[r] = turn_of[max(r, 1u) - 1u] + u32(own[r].slot != own[max(r, 1u) - 1u].slot); }
+  }
+  var maximum: array<vec4f, ROWS>;
+  var sum: array<vec4f, ROWS>;
+  var output: array<vec4f, ROWS * QUAD_CHUNKS * 8u>;  // of four heads, the chunk's low half; of four heads, its high half
+  for (var r = 0u; r < ROWS; r++) { maximum[r] = vec4f(LOWEST); }
+
+  for (var turn = 0u; turn < ROWS; turn++) {
+    let blocks = most_blocks(first_row, turn, group.z);
+    var shared_keys = keys_of_turn(team_row, turn, group.z);
+    // A team with no rows in this turn looks at keys of its first: they are finite, and weigh nothing.
+    if (ROWS > 1u && shared_keys.end <= shared_keys.start) { shared_keys = keys_of_turn(team_row, 0u, group.z); }
+    for (var block = 0u; block < blocks; block++) {
+      let start = shared_keys.start + block * TEAM;
+      let count = select(0u, min(TEAM, shared_keys.end - start), start < shared_keys.end);
+      workgroupBarrier();
+      let cache_row = kv_row(shared_keys.slot, min(start + member, shared_keys.end - 1u));
+      chunks_of_block[thread] = (cache_row * KV_HEADS + kv_head) * CHUNKS;
+      workgroupBarrier();
+
+      // Zeroed by name: left to Dawn, a variable of a loop's body may keep what the last round left in it.
+      var partial_scores = array<array<vec4f, KEY_LANES>, ROWS>();
+      for (var chunk = member % KEY_LANES; chunk < select(0u, CHUNKS, count > 0u); chunk += KEY_LANES) {
+        var k: array<vec4f, KEY_LANES * 2u>;
+        for (var i = 0u; i < KEY_LANES; i++) {
+          let at = (chunks_of_block[team * TEAM + i * LANE_KEYS + member / KEY_LANES] + chunk) * CHUNK_WORDS;
+          k[i * 2u] = cache_low(keys[at]);
+          k[i * 2u + 1u] = cache_high(keys[at + CHUNK_WORDS - 1u]);
         }
-        output[d] = value;
+        for (var r = 0u; r < ROWS; r++) {
+          for (var half = 0u; half < 2u; half++) {
+            let at = (team * ROWS + r) * DIMS + chunk * 8u + half * 4u;
+            let q0 = queries[at];
+            let q1 = queries[at + 1u];
+            let q2 = queries[at + 2u];
+            let q3 = queries[at + 3u];
+            for (var i = 0u; i < KEY_LANES; i++) {
+              let values_of_key = k[i * 2u + half];
+              var score = partial_scores[r][i];
+              score = fma(vec4f(values_of_key.x), q0, score);
+              score = fma(vec4f(values_of_key.y), q1, score);
+              score = fma(vec4f(values_of_key.z), q2, score);
+              score = fma(vec4f(values_of_key.w), q3, score);
+              partial_scores[r][i] = score;
+            }
+          }
+        }
+      }
+      let own_key = member % KEY_LANES * LANE_KEYS + member / KEY_LANES;
+      var rescale: array<vec4f, ROWS>;
+      for (var r = 0u; r < ROWS; r++) {
+        let key = start + own_key;
+        let is_visible = turn_of[r] == turn && key >= own[r].start && key < own[r].end;
+        let score = select(vec4f(LOWEST), sum_of_own_key(thread, partial_scores[r]), is_visible);
+        let highest = max(maximum[r], team_max(thread, lanes, r, score));
+        rescale[r] = exp(maximum[r] - highest);
+        maximum[r] = highest;
+        weights[(team * ROWS + r) * TEAM + own_key] = select(vec4f(), exp(score - highest), is_visible);
+      }
+      workgroupBarrier();
+
+      for (var r = 0u; r < ROWS; r++) {
+        sum[r] *= rescale[r];
+        for (var i = 0u; i < QUAD_CHUNKS * 8u; i++) { output[r * (QUAD_CHUNKS * 8u) + i] *= rescale[r][i % 4u]; }
+      }
+      for (var key = lane; key < count; key += 4u) {
+        let key_chunks = chunks_of_block[team * TEAM + key];
+        for (var i = 0u; i < QUAD_CHUNKS; i++) {
+          // A quad past the last chunk sums the last one, and does not store it.
+          let at = (key_chunks + min(quad + i * QUADS, CHUNKS - 1u)) * CHUNK_WORDS;
+          let v_low = cache_low(values[at]);
+          let v_high = cache_high(values[at + CHUNK_WORDS - 1u]);
+          for (var r = 0u; r < ROWS; r++) {
+            let weight = weights[(team * ROWS + r) * TEAM + key];
+            if (i == 0u) { sum[r] += weight; }
+            let to = (r * QUAD_CHUNKS + i) * 8u;
+            for (var h = 0u; h < 4u; h++) {
+              output[to + h] = fma(vec4f(weight[h]), v_low, output[to + h]);
+              output[to + 4u + h] = fma(vec4f(weight[h]), v_high, output[to + 4u + h]);
+            }
+          }
+        }
       }
     }
   }
-  let to = ((row * HEADS + head) * PARTS + group.z) * (HEAD_DIM + 2u);
-  for (var d = 0u; d < DIMS_PER_THREAD; d++) {
-    let dim = thread + d * THREADS;
-    if (dim < HEAD_DIM) { partial[to + dim] = output[d]; }
-  }
-  if (thread == 0u) {
-    partial[to + HEAD_DIM] = maximum;
-    partial[to + HEAD_DIM + 1u] = sum;
+
+  // The lanes of a quad hold the sums of every fourth key; from here on each has one head.
+  let head = kv_head * group_heads + team_head + lane;
+  for (var r = 0u; r < ROWS; r++) {
+    let row = team_row + r;
+    let is_stored = row < rows && team_head + lane < group_heads && own[r].start < own[r].end;
+    let part = ((row * HEADS + head) * PARTS + group.z) * (DIMS / 4u + 1u);
+    let weight_sum =
+        sum_of_own_head(thread, array(vec4f(sum[r].x), vec4f(sum[r].y), vec4f(sum[r].z), vec4f(sum[r].w))).x;
+    if (!IS_DIRECT && is_stored && quad == 0u) {
+      out[part + DIMS / 4u] = Out(vec4f(maximum[r][lane], weight_sum, 0.0, 0.0));
+    }
+    for (var i = 0u; i < QUAD_CHUNKS; i++) {
+      let sums_at = (r * QUAD_CHUNKS + i) * 8u;
+      var low = sum_of_own_head(thread, array(output[sums_at], output[sums_at + 1u], output[sums_at + 2u], output[sums_at + 3u]));
+      var high =
+          sum_of_own_head(thread, array(output[sums_at + 4u], output[sums_at + 5u], output[sums_at + 6u], output[sums_at + 7u]));
+      let chunk = quad + i * QUADS;
+      if (is_stored && chunk < CHUNKS) {
+        if (IS_DIRECT) {
+          let at = (row * ATTENDED_STRIDE + head * HEAD_DIM) / 4u + chunk * 2u;
+          out[at] = Out(low / weight_sum);
+          if (chunk * 8u + 4u < HEAD_DIM) { out[at + 1u] = Out(high / weight_sum); }
+        } else {
+          out[part + chunk * 2u] = Out(low);
+          out[part + chunk * 2u + 1u] = Out(high);
+        }
+      }
+    }
   }
 }
 
-fn kv_row(slot: u32, position: u32) -> u32 {
-  if (RING > 0u) { return slot * RING + position % max(RING, 1u); }
-  return pages[slot * PAGES_PER_SLOT + position / PAGE_ROWS] * PAGE_ROWS + position % PAGE_ROWS;
+// The keys of a part that a row sees; none if end <= start.
+fn keys_of(row: u32, part: u32) -> Keys {
+  let at = STEP_ROWS + min(row, step[STEP_ROW_COUNT] - 1u) * 4u;
+  let position = step[at + 2u];
+  var first = 0u;
+  if (WINDOW > 0u && position >= WINDOW) { first = position + 1u - WINDOW; }
+  let blocks = (position + 1u - first + TEAM - 1u) / TEAM;
+  let part_keys = (blocks + PARTS - 1u) / PARTS * TEAM;
+  let start = first + part * part_keys;
+  return Keys(step[at + 1u], start, min(start + part_keys, position + 1u));
+}
+
+// The keys that those of a team's rows see that are in the `turn`-th of the rows' slots.
+fn keys_of_turn(team_row: u32, turn: u32, part: u32) -> Keys {
+  var all = keys_of(team_row, part);
+  var row_turn = 0u;
+  var slot = all.slot;
+  if (turn > 0u) { all = Keys(slot, 0xffffffffu, 0u); }
+  for (var r = 1u; r < ROWS; r++) {
+    let of_row = keys_of(team_row + r, part);
+    row_turn += u32(of_row.slot != slot);
+    slot = of_row.slot;
+    if (row_turn == turn) { all = Keys(slot, min(all.start, of_row.start), max(all.end, of_row.end)); }
+  }
+  return all;
+}
+
+// The most blocks that a team of the workgroup has in a turn: all of them go through as many, for the barriers' sake.
+fn most_blocks(first_row: u32, turn: u32, part: u32) -> u32 {
+  var most = 0u;
+  for (var i = 0u; i < TEAMS / HEAD_TEAMS; i++) {
+    let found = keys_of_turn(first_row + i * ROWS, turn, part);
+    if (found.end > found.start) { most = max(most, (found.end - found.start + TEAM - 1u) / TEAM); }
+  }
+  return most;
 }

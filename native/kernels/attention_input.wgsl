@@ -5,7 +5,7 @@
 //           turned by row p % ROPE_LOW, then by row ROPE_LOW + p / ROPE_LOW
 // step, pages  where rows go in the cache
 // qkv       [rows, QKV_STRIDE] in; its q part is out
-// keys, values  the layer's cache
+// keys, values  the layer's cache, [cache rows, KV_HEADS, DIMS]; elements past HEAD_DIM are written as zero
 // matches   reference: the second half of CpuDevice::attention_input, to 1e-6
 @group(0) @binding(0) var<storage, read> gains: array<f32>;
 @group(0) @binding(1) var<storage, read> rope: array<vec2f>;
@@ -15,35 +15,44 @@
 @group(0) @binding(5) var<storage, read_write> keys: array<u32>;
 @group(0) @binding(6) var<storage, read_write> values: array<u32>;
 
-var<workgroup> head_values: array<f32, HEAD_DIM>;
-var<workgroup> squares: array<f32, THREADS>;
+var<workgroup> head_values: array<f32, DIMS>;
+var<workgroup> squares: array<f32, TEAM>;
+var<workgroup> eighths: array<f32, 8>;
 
-@compute @workgroup_size(THREADS)
+@compute @workgroup_size(TEAM)
 fn attention_input(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
   let head = group.x;
   let row = group.y;
+  let slot = step[STEP_ROWS + row * 4u + 1u];
+  let position = step[STEP_ROWS + row * 4u + 2u];
   let origin = row * QKV_STRIDE + head * HEAD_DIM;
   var square = 0.0;
-  for (var i = thread; i < HEAD_DIM; i += THREADS) {
-    let value = f32(qkv[origin + i]);
+  for (var i = thread; i < DIMS; i += TEAM) {
+    var value = 0.0;
+    if (i < HEAD_DIM) { value = f32(qkv[origin + i]); }
     head_values[i] = value;
     square += value * value;
   }
   squares[thread] = square;
   workgroupBarrier();
+  if (thread < 8u) {
+    var sum = 0.0;
+    for (var i = 0u; i < TEAM / 8u; i++) { sum += squares[thread * (TEAM / 8u) + i]; }
+    eighths[thread] = sum;
+  }
+  workgroupBarrier();
   let is_value = head >= HEADS + KV_HEADS;
   if (!is_value) {
     var sum = 0.0;
-    for (var i = 0u; i < THREADS; i++) { sum += squares[i]; }
+    for (var i = 0u; i < 8u; i++) { sum += eighths[i]; }
     let scale = inverseSqrt(sum / f32(HEAD_DIM) + EPSILON);
     let gain_at = select(0u, HEAD_DIM, head >= HEADS);
     // Half-split pairs, each turned by one thread.
-    for (var i = thread; i < HEAD_DIM / 2u; i += THREADS) {
+    for (var i = thread; i < HEAD_DIM / 2u; i += TEAM) {
       let a = head_values[i] * scale * gains[gain_at + i];
       let b = head_values[i + HEAD_DIM / 2u] * scale * gains[gain_at + i + HEAD_DIM / 2u];
       var turn = vec2f(1.0, 0.0);
       if (HAS_ROPE) {
-        let position = step[STEP_ROWS + row * 4u + 2u];
         let low = rope[position % ROPE_LOW * (HEAD_DIM / 2u) + i];
         let high = rope[(ROPE_LOW + position / ROPE_LOW) * (HEAD_DIM / 2u) + i];
         turn = vec2f(low.x * high.x - low.y * high.y, low.x * high.y + low.y * high.x);
@@ -54,22 +63,12 @@ fn attention_input(@builtin(workgroup_id) group: vec3u, @builtin(local_invocatio
   }
   workgroupBarrier();
   if (head < HEADS) {
-    for (var i = thread; i < HEAD_DIM; i += THREADS) { qkv[origin + i] = E(head_values[i]); }
+    for (var i = thread; i < HEAD_DIM; i += TEAM) { qkv[origin + i] = E(head_values[i]); }
     return;
   }
-  let kv_head = (head - HEADS) % KV_HEADS;
-  let at = step_kv_row(row) * (KV_HEADS * HEAD_DIM / CACHE_PER_WORD) + kv_head * (HEAD_DIM / CACHE_PER_WORD);
-  for (var i = thread; i < HEAD_DIM / CACHE_PER_WORD; i += THREADS) {
+  let at = (kv_row(slot, position) * KV_HEADS + (head - HEADS) % KV_HEADS) * (DIMS / CACHE_PER_WORD);
+  for (var i = thread; i < DIMS / CACHE_PER_WORD; i += TEAM) {
     let word = cache_pack(head_values[i * CACHE_PER_WORD], head_values[i * CACHE_PER_WORD + CACHE_PER_WORD - 1u]);
     if (is_value) { values[at + i] = word; } else { keys[at + i] = word; }
   }
-}
-
-fn step_kv_row(row: u32) -> u32 {
-  let at = STEP_ROWS + row * 4u;
-  return kv_row(step[at + 1u], step[at + 2u]);
-}
-fn kv_row(slot: u32, position: u32) -> u32 {
-  if (RING > 0u) { return slot * RING + position % max(RING, 1u); }
-  return pages[slot * PAGES_PER_SLOT + position / PAGE_ROWS] * PAGE_ROWS + position % PAGE_ROWS;
 }

@@ -36,6 +36,11 @@ Prelude& Prelude::elements(bool is_f16) {
   return *this;
 }
 
+Prelude& Prelude::include(std::string_view name) {
+  text_ += kernel_source(name);
+  return *this;
+}
+
 Prelude& Prelude::enable(std::string_view extension) {
   enables_ += "enable " + std::string(extension) + ";\n";
   return *this;
@@ -84,13 +89,17 @@ Prelude& Prelude::cache(Type type) {
     case Type::kF32:
       text_ += R"(const CACHE_PER_WORD = 1u;
 fn cache_pack(a: f32, b: f32) -> u32 { return bitcast<u32>(a); }
-fn cache_unpack(word: u32) -> vec2f { return vec2f(bitcast<f32>(word), 0.0); }
+const CHUNK_WORDS = 2u;
+fn cache_low(chunk: vec4u) -> vec4f { return bitcast<vec4f>(chunk); }
+fn cache_high(chunk: vec4u) -> vec4f { return bitcast<vec4f>(chunk); }
 )";
       break;
     case Type::kF16:
       text_ += R"(const CACHE_PER_WORD = 2u;
 fn cache_pack(a: f32, b: f32) -> u32 { return pack2x16float(vec2f(a, b)); }
-fn cache_unpack(word: u32) -> vec2f { return unpack2x16float(word); }
+const CHUNK_WORDS = 1u;
+fn cache_low(chunk: vec4u) -> vec4f { return vec4f(unpack2x16float(chunk.x), unpack2x16float(chunk.y)); }
+fn cache_high(chunk: vec4u) -> vec4f { return vec4f(unpack2x16float(chunk.z), unpack2x16float(chunk.w)); }
 )";
       break;
     case Type::kBf16:
@@ -100,7 +109,12 @@ fn to_bf16(value: f32) -> u32 {
   return (bits + 0x7fffu + ((bits >> 16u) & 1u)) >> 16u;
 }
 fn cache_pack(a: f32, b: f32) -> u32 { return to_bf16(a) | (to_bf16(b) << 16u); }
-fn cache_unpack(word: u32) -> vec2f { return vec2f(bitcast<f32>(word << 16u), bitcast<f32>(word & 0xffff0000u)); }
+const CHUNK_WORDS = 1u;
+fn from_bf16(a: u32, b: u32) -> vec4f {
+  return bitcast<vec4f>(vec4u(a << 16u, a & 0xffff0000u, b << 16u, b & 0xffff0000u));
+}
+fn cache_low(chunk: vec4u) -> vec4f { return from_bf16(chunk.x, chunk.y); }
+fn cache_high(chunk: vec4u) -> vec4f { return from_bf16(chunk.z, chunk.w); }
 )";
       break;
   }

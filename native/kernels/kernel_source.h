@@ -22,7 +22,8 @@ class Prelude {
 
   // CHUNK_WORDS, low() and high(): the two halves of eight stored weights; add_product(), which sums their products.
   Prelude& weights(Type type);
-  // CACHE_PER_WORD, cache_pack() and cache_unpack().
+  // CACHE_PER_WORD and cache_pack() for writing; CHUNK_WORDS, cache_low() and cache_high(), the two halves of eight
+  // stored elements, for reading.
   Prelude& cache(Type type);
 
   // The text of NAME.wgsl, for kernels to share.
@@ -36,6 +37,8 @@ class Prelude {
 
   // E, the type of activations between ops, and E4.
   Prelude& elements(bool is_f16);
+  // The text of NAME.wgsl: functions that kernels share. Its constants are set before.
+  Prelude& include(std::string_view name);
   // A WGSL extension the kernel needs.
   Prelude& enable(std::string_view extension);
 

@@ -35,6 +35,21 @@ const parts = [
 
 const testParts = [
   {
+    name: "addon for the kernels' tests",
+    from: ['native', 'CMakeLists.txt', 'package-lock.json'],
+    makes: 'build/Release/kexa_checks.node',
+    stamp: 'build/.checks-stamp',
+    command: [
+      'node',
+      'node_modules/cmake-js/bin/cmake-js',
+      'compile',
+      '--target',
+      'kexa_checks',
+      '--log-level',
+      'error',
+    ],
+  },
+  {
     name: 'software GPU for tests',
     from: ['test/package.json', 'test/package-lock.json'],
     makes: 'test/node_modules/@sparticuz/chromium/package.json',

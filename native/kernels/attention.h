@@ -16,6 +16,7 @@ class Attention {
   void run(const KernelSet& kernels, int rows, int longest) const;
 
  private:
+  friend struct DeviceProbe;  // native/checks
   // The attention of one size of step. `reduce` is empty where `attend` writes the result itself.
   struct Size {
     int parts = 1;

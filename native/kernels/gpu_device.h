@@ -47,6 +47,7 @@ class GpuDevice final : public Device {
   std::span<const float> route_weights() const override;
 
  private:
+  friend struct DeviceProbe;  // native/checks
   struct Layer {
     Attention attention;
     Matmul output;

@@ -42,6 +42,7 @@ class CpuDevice final : public Device {
   std::span<const float> route_weights() const override;
 
  private:
+  friend struct DeviceProbe;  // native/checks
   struct LayerCache {
     LazyMemory keys, values;  // rows of kv_width elements
   };

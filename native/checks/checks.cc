@@ -1,0 +1,93 @@
+// The addon of the kernels' own tests: a Probe class around DeviceProbe. No part of the package.
+#include <napi.h>
+
+#include "addon/convert.h"
+#include "base/error.h"
+#include "checks/device_probe.h"
+
+namespace kexa {
+namespace {
+
+// Runs `work`; what kexa throws becomes a JavaScript Error of the same code and message.
+template <typename Work>
+auto or_throw(Napi::Env env, const Work& work) {
+  try {
+    return work();
+  } catch (const Error& error) {
+    Napi::Error thrown = Napi::Error::New(env, error.what());
+    thrown.Set("code", error.code);
+    throw thrown;
+  }
+}
+
+OpRequest to_request(const Napi::Object& from) {
+  const auto integer = [&](const char* name) { return from.Get(name).ToNumber().Int32Value(); };
+  OpRequest to{.op = from.Get("op").ToString(),
+               .layer = integer("layer"),
+               .is_mtp = from.Get("isMtp").ToBoolean(),
+               .step = {},
+               .next_tokens = to_ids(from.Get("nextTokens")),
+               .hidden_row = integer("hiddenRow"),
+               .experts = to_ids(from.Get("experts")),
+               .seed = from.Get("seed").ToNumber()};
+  const std::vector<int> rows = to_ids(from.Get("rows"));
+  for (size_t i = 0; i + 2 < rows.size(); i += 3) to.step.rows.push_back({rows[i], rows[i + 1], rows[i + 2]});
+  to.step.logit_rows = to_ids(from.Get("logitRows"));
+  return to;
+}
+
+Napi::Float32Array to_array(Napi::Env env, const std::vector<float>& values) {
+  auto array = Napi::Float32Array::New(env, values.size());
+  std::copy(values.begin(), values.end(), array.Data());
+  return array;
+}
+
+class ProbeObject : public Napi::ObjectWrap<ProbeObject> {
+ public:
+  static Napi::Function define(Napi::Env env) {
+    return DefineClass(env, "Probe",
+                       {InstanceMethod<&ProbeObject::run>("run"), InstanceMethod<&ProbeObject::close>("close")});
+  }
+
+  explicit ProbeObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<ProbeObject>(info) {
+    probe_ = or_throw(info.Env(), [&] {
+      return std::make_unique<DeviceProbe>(to_description(info[0].As<Napi::Object>()),
+                                           to_plan_options(info[1].As<Napi::Object>()));
+    });
+  }
+
+ private:
+  Napi::Value run(const Napi::CallbackInfo& info) {
+    const Napi::Env env = info.Env();
+    const auto results = or_throw(env, [&] { return probe_->run(to_request(info[0].As<Napi::Object>())); });
+    auto list = Napi::Array::New(env, results.size());
+    for (uint32_t i = 0; i < results.size(); ++i) {
+      auto object = Napi::Object::New(env);
+      object.Set("name", results[i].name);
+      object.Set("columns", results[i].columns);
+      object.Set("isExact", results[i].is_exact);
+      object.Set("cpu", to_array(env, results[i].cpu));
+      object.Set("gpu", to_array(env, results[i].gpu));
+      list.Set(i, object);
+    }
+    return list;
+  }
+  Napi::Value close(const Napi::CallbackInfo& info) {
+    probe_.reset();
+    return info.Env().Undefined();
+  }
+
+  std::unique_ptr<DeviceProbe> probe_;
+};
+
+Napi::Object init(Napi::Env env, Napi::Object exports) {
+  exports.Set("Probe", ProbeObject::define(env));
+  return exports;
+}
+
+}  // namespace
+
+static Napi::Object init_module(Napi::Env env, Napi::Object exports) { return init(env, exports); }
+NODE_API_MODULE(kexa_checks, init_module)
+
+}  // namespace kexa

@@ -1,0 +1,372 @@
+#include "checks/device_probe.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <random>
+
+#include "base/error.h"
+
+namespace kexa {
+namespace {
+
+constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+constexpr uint32_t kScratchPattern = 0x42c842c8;  // as one f32 100.1, as two f16 3.39 each
+
+std::unique_ptr<Gpu> open_gpu(const PlanOptions& options) {
+  load_dawn(options.dawn_library);
+  return std::make_unique<Gpu>(options.adapter, options.is_checked);
+}
+
+// Pages of the slots in turns, so that no slot's pages stand in order.
+KvSlots make_slots(const ModelDescription& description, const Plan& plan, const Step& step) {
+  KvSlots slots(description, plan);
+  std::vector<int> ends(kSlots);
+  for (const Row& row : step.rows) ends[row.slot] = std::max(ends[row.slot], row.position + 1);
+  for (int slot = 0; slot < kSlots; ++slot) slots.acquire(uint64_t(slot) + 1);
+  const int longest = *std::max_element(ends.begin(), ends.end());
+  for (int end = kPageRows; end < longest + kPageRows; end += kPageRows)
+    for (int slot = kSlots - 1; slot >= 0; --slot) slots.reserve(slot, std::min(end, ends[slot]));
+  return slots;
+}
+
+}  // namespace
+
+DeviceProbe::DeviceProbe(const ModelDescription& description, const PlanOptions& options)
+    : description_(description),
+      plan_(make_plan(description_, options)),
+      weights_(description_, options.weight_type, 0, [](int64_t, int64_t) {}),
+      cpu_(description_, weights_, plan_),
+      gpu_(description_, weights_, plan_, open_gpu(options), [](int64_t, int64_t) {}) {}
+
+// One request while it is run.
+struct DeviceProbe::Run {
+  DeviceProbe& probe;
+  const OpRequest& request;
+  CpuDevice& cpu = probe.cpu_;
+  GpuDevice& gpu = probe.gpu_;
+  const ModelDescription& description = probe.description_;
+  const KvLayout& kv = probe.plan_.kv;
+  Activations& buffers = gpu.activations_;
+  KvSlots slots = make_slots(description, probe.plan_, request.step);
+  int rows = int(request.step.rows.size()), max_rows = probe.plan_.options.prefill_chunk;
+  int hidden = description.hidden, q_width = description.q_width();
+  int qkv_width = q_width + 2 * description.kv_width();
+  bool has_f16_elements = gpu.kernels_.element_bytes() == 2;
+  std::mt19937 random{request.seed};
+  std::vector<OpResult> results{};
+
+  std::vector<float> normals(size_t count) {
+    std::normal_distribution<float> normal;
+    std::vector<float> values(count);
+    for (float& value : values) value = normal(random);
+    return values;
+  }
+
+  std::vector<float> elements(size_t count) {
+    std::vector<float> values = normals(count);
+    if (has_f16_elements)
+      for (float& value : values) value = f16_to_f32(f32_to_f16(value));
+    return values;
+  }
+
+  // All of a buffer of rows of `columns`: `values` row by row, NaN in rows past them, zero in the padding.
+  void fill(const Buffer& buffer, const std::vector<float>& values, int columns, bool is_element = false,
+            bool is_padded = true) {
+    const size_t stride = is_padded ? padded(columns) : columns;
+    const size_t bytes = is_element && has_f16_elements ? 2 : 4;
+    std::vector<std::byte> image(max_rows * stride * bytes);
+    for (size_t r = 0; r < size_t(max_rows); ++r)
+      for (size_t c = 0; c < size_t(columns); ++c) {
+        const float value = r * columns < values.size() ? values[r * columns + c] : kNan;
+        const uint16_t half = f32_to_f16(value);
+        std::memcpy(&image[(r * stride + c) * bytes], bytes == 2 ? (const void*)&half : &value, bytes);
+      }
+    gpu.gpu_->write(buffer, 0, image);
+  }
+  void poison(const Buffer& buffer, int columns, bool is_element = false, bool is_padded = true) {
+    fill(buffer, {}, columns, is_element, is_padded);
+  }
+  void scribble(const Buffer& buffer) {
+    if (!buffer.handle) return;
+    const std::vector<uint32_t> words(buffer.bytes / 4, kScratchPattern);
+    gpu.gpu_->write(buffer, 0, std::as_bytes(std::span(words)));
+  }
+
+  // `count` rows of the GPU's beside the CPU's, and whether the padding is still zero.
+  void compare(const char* name, std::span<const float> from_cpu, const Buffer& buffer, int count, int columns,
+               bool is_element = false, bool is_padded = true, bool is_exact = false, int width = 0) {
+    const size_t stride = is_padded ? padded(width ? width : columns) : columns;
+    const size_t bytes = is_element && has_f16_elements ? 2 : 4;
+    std::vector<std::byte> image(count * stride * bytes);
+    gpu.gpu_->read(buffer, image);
+    OpResult result{.name = name, .columns = columns, .is_exact = is_exact, .cpu = {}, .gpu = {}};
+    result.cpu.assign(from_cpu.begin(), from_cpu.begin() + size_t(count) * columns);
+    float dirty = 0;
+    for (size_t at = 0; at < count * stride; ++at) {
+      float value;
+      uint16_t half;
+      std::memcpy(bytes == 2 ? (void*)&half : &value, &image[at * bytes], bytes);
+      if (bytes == 2) value = f16_to_f32(half);
+      if (int(at % stride) < columns)
+        result.gpu.push_back(value);
+      else if (int(at % stride) >= (width ? width : columns) && value != 0)
+        ++dirty;
+    }
+    results.push_back(std::move(result));
+    if (stride > size_t(columns)) report_count(std::string(name) + ": padding that is not zero", dirty);
+  }
+  void report_count(std::string name, float found) {
+    results.push_back({.name = std::move(name), .columns = 1, .is_exact = true, .cpu = {0}, .gpu = {found}});
+  }
+
+  void give_residual() {
+    const std::vector<float> values = normals(size_t(rows) * hidden);
+    std::copy(values.begin(), values.end(), cpu.residual_.begin());
+    fill(buffers.residual, values, hidden);
+  }
+  void give_hidden(int count) {
+    const std::vector<float> values = normals(size_t(count) * hidden);
+    std::copy(values.begin(), values.end(), cpu.hidden_.begin());
+    fill(buffers.hidden, values, hidden);
+  }
+  void compare_residual(bool is_exact = false) {
+    compare("residual", cpu.residual_, buffers.residual, rows, hidden, false, true, is_exact);
+  }
+
+  // Runs the op on the CPU, then on the GPU.
+  template <typename Op>
+  void on_both(const Op& op) {
+    op(static_cast<Device&>(cpu));
+    op(static_cast<Device&>(gpu));
+  }
+  void begin() {
+    on_both([&](Device& device) { device.begin(request.step, slots); });
+  }
+
+  const Buffer& cache_buffer(bool is_keys) const {
+    const Attention& attention = gpu.layers_[request.layer].attention;
+    return is_keys ? attention.keys_ : attention.values_;
+  }
+  std::span<std::byte> cpu_cache(bool is_keys) const {
+    const auto& cache = cpu.cache_[request.layer];
+    const LazyMemory& memory = is_keys ? cache.keys : cache.values;
+    return {memory.data(), memory.size()};
+  }
+  // Normal numbers in the cache rows that `is_filled` names, NaN in the others, alike on both devices.
+  template <typename IsFilled>
+  void give_cache(bool is_keys, const IsFilled& is_filled) {
+    const auto image = cpu_cache(is_keys);
+    const int64_t count = int64_t(image.size()) / kv.row_bytes();
+    const std::vector<float> nothing(kv.kv_width, kNan);
+    for (int64_t row = 0; row < count; ++row) {
+      const std::vector<float> values = is_filled(row) ? normals(kv.kv_width) : nothing;
+      for (int i = 0; i < kv.kv_width; ++i) {
+        const uint16_t half = kv.type == Type::kBf16 ? f32_to_bf16(values[i]) : f32_to_f16(values[i]);
+        const int64_t bytes = element_bytes(kv.type);
+        std::memcpy(&image[row * kv.row_bytes() + i * bytes], bytes == 2 ? (const void*)&half : &values[i], bytes);
+      }
+    }
+    gpu.gpu_->write(cache_buffer(is_keys), 0, image);
+  }
+  std::vector<float> cache_rows(std::span<const std::byte> image, std::span<const int64_t> which) const {
+    std::vector<float> values;
+    for (int64_t row : which)
+      for (int i = 0; i < kv.kv_width; ++i) {
+        const std::byte* at = image.data() + row * kv.row_bytes() + i * element_bytes(kv.type);
+        float value;
+        uint16_t half;
+        std::memcpy(kv.type == Type::kF32 ? (void*)&value : &half, at, element_bytes(kv.type));
+        if (kv.type != Type::kF32) value = kv.type == Type::kBf16 ? bf16_to_f32(half) : f16_to_f32(half);
+        values.push_back(value);
+      }
+    return values;
+  }
+  void compare_cache(bool is_keys, std::span<const int64_t> written) {
+    const auto image = cpu_cache(is_keys);
+    std::vector<std::byte> found(image.size());
+    gpu.gpu_->read(cache_buffer(is_keys), found);
+    const std::string name = is_keys ? "keys" : "values";
+    results.push_back({.name = name,
+                       .columns = kv.kv_width,
+                       .is_exact = false,
+                       .cpu = cache_rows(image, written),
+                       .gpu = cache_rows(found, written)});
+    float touched = 0;
+    for (int64_t row = 0; row * kv.row_bytes() < int64_t(image.size()); ++row)
+      if (std::find(written.begin(), written.end(), row) == written.end() &&
+          std::memcmp(&image[row * kv.row_bytes()], &found[row * kv.row_bytes()], kv.row_bytes()) != 0)
+        ++touched;
+    report_count(name + ": other rows that were written", touched);
+  }
+
+  void embed();
+  void attention_input();
+  void attention();
+  void attention_output();
+  void feed_forward();
+  void route();
+  void final_norm();
+  void head();
+  void begin_draft();
+  void draft_input();
+};
+
+void DeviceProbe::Run::embed() {
+  begin();
+  poison(buffers.residual, hidden);
+  on_both([](Device& device) { device.embed(); });
+  compare_residual(true);
+}
+
+void DeviceProbe::Run::attention_input() {
+  begin();
+  give_residual();
+  poison(buffers.qkv, qkv_width, true);
+  for (bool is_keys : {true, false}) give_cache(is_keys, [](int64_t row) { return row % 2 == 0; });
+  on_both([&](Device& device) { device.attention_input(request.layer); });
+  compare("q", cpu.q_, buffers.qkv, rows, q_width, true, true, false, qkv_width);
+  std::vector<int64_t> written;
+  for (const Row& row : request.step.rows) written.push_back(slots.row(request.layer, row.slot, row.position));
+  for (bool is_keys : {true, false}) compare_cache(is_keys, written);
+}
+
+void DeviceProbe::Run::attention() {
+  begin();
+  const int window = description.layer(request.layer).window;
+  std::vector<int64_t> seen;
+  for (const Row& row : request.step.rows)
+    for (int key = window ? std::max(0, row.position - window + 1) : 0; key <= row.position; ++key)
+      seen.push_back(slots.row(request.layer, row.slot, key));
+  std::sort(seen.begin(), seen.end());
+  for (bool is_keys : {true, false})
+    give_cache(is_keys, [&](int64_t row) { return std::binary_search(seen.begin(), seen.end(), row); });
+  const std::vector<float> q = elements(size_t(rows) * q_width);
+  std::copy(q.begin(), q.end(), cpu.q_.begin());
+  std::vector<float> qkv(size_t(rows) * qkv_width, kNan);
+  for (int r = 0; r < rows; ++r) std::copy_n(&q[size_t(r) * q_width], q_width, &qkv[size_t(r) * qkv_width]);
+  fill(buffers.qkv, qkv, qkv_width, true);
+  scribble(buffers.few_parts), scribble(buffers.many_parts);
+  poison(buffers.attended, q_width, true);
+  on_both([&](Device& device) { device.attention(request.layer); });
+  compare("attended", cpu.attended_, buffers.attended, rows, q_width, true);
+}
+
+void DeviceProbe::Run::attention_output() {
+  begin();
+  give_residual();
+  const std::vector<float> attended = elements(size_t(rows) * q_width);
+  std::copy(attended.begin(), attended.end(), cpu.attended_.begin());
+  fill(buffers.attended, attended, q_width, true);
+  scribble(buffers.branch);
+  on_both([&](Device& device) { device.attention_output(request.layer); });
+  compare_residual();
+}
+
+void DeviceProbe::Run::feed_forward() {
+  begin();
+  give_residual();
+  scribble(buffers.inner), scribble(buffers.branch);
+  if (!description.layer(request.layer).is_moe) {
+    on_both([&](Device& device) { device.dense_ffn(request.layer); });
+    return compare_residual();
+  }
+  // experts() goes on from what route() left; only the choice is another's.
+  on_both([&](Device& device) { device.route(request.layer); });
+  gpu.gpu_->submit();
+  std::vector<float> weights = normals(request.experts.size());
+  for (float& weight : weights) weight = std::abs(weight);
+  std::copy(request.experts.begin(), request.experts.end(), cpu.routed_.begin());
+  std::copy(weights.begin(), weights.end(), cpu.routed_weights_.begin());
+  // Rows past the step keep ids that a kernel may look an expert up by.
+  const std::vector<uint32_t> no_experts(size_t(max_rows) * description.moe->top_k);
+  gpu.gpu_->write(buffers.experts, 0, std::as_bytes(std::span(no_experts)));
+  gpu.gpu_->write(buffers.experts, 0, std::as_bytes(std::span(request.experts)));
+  fill(buffers.expert_weights, weights, description.moe->top_k, false, false);
+  on_both([&](Device& device) { device.experts(request.layer); });
+  compare_residual();
+}
+
+void DeviceProbe::Run::route() {
+  begin();
+  give_residual();
+  const int top_k = description.moe->top_k, experts = description.moe->experts;
+  const std::vector<uint32_t> no_experts(size_t(max_rows) * top_k, ~0u);
+  gpu.gpu_->write(buffers.experts, 0, std::as_bytes(std::span(no_experts)));
+  poison(buffers.expert_weights, top_k, false, false);
+  on_both([&](Device& device) { device.route(request.layer); });
+  const auto floats = [](std::span<const int> ids) { return std::vector<float>(ids.begin(), ids.end()); };
+  results.push_back({.name = "experts",
+                     .columns = top_k,
+                     .is_exact = true,
+                     .cpu = floats(cpu.route_experts()),
+                     .gpu = floats(gpu.route_experts())});
+  compare("weights", cpu.routed_weights_, buffers.expert_weights, rows, top_k, false, false);
+  // By which the rows are told whose choice is a near tie.
+  std::vector<float> biased(cpu.router_.begin(), cpu.router_.begin() + size_t(rows) * experts);
+  for (size_t i = 0; i < biased.size(); ++i) biased[i] += probe.weights_.layers[request.layer].router_bias[i % experts];
+  results.push_back({.name = "scores", .columns = experts, .is_exact = true, .cpu = biased, .gpu = biased});
+}
+
+void DeviceProbe::Run::final_norm() {
+  begin();
+  give_residual();
+  poison(buffers.hidden, hidden);
+  on_both([&](Device& device) { device.final_norm(request.is_mtp); });
+  compare("hidden", cpu.hidden_, buffers.hidden, rows, hidden);
+}
+
+void DeviceProbe::Run::head() {
+  begin();
+  give_hidden(rows);
+  poison(buffers.logits, description.vocab, false, false);
+  on_both([](Device& device) { device.head(); });
+  compare("logits", cpu.logits_, buffers.logits, int(request.step.logit_rows.size()), description.vocab, false, false);
+}
+
+void DeviceProbe::Run::draft_input() {
+  begin();
+  give_hidden(rows);
+  poison(buffers.residual, hidden);
+  scribble(buffers.pair), scribble(buffers.next_embedding);
+  on_both([&](Device& device) { device.draft_input(request.next_tokens); });
+  compare_residual();
+}
+
+void DeviceProbe::Run::begin_draft() {
+  give_hidden(max_rows);
+  scribble(buffers.branch);
+  on_both([&](Device& device) { device.begin_draft(request.step, slots, request.hidden_row); });
+  compare("hidden", cpu.hidden_, buffers.hidden, 1, hidden, false, true, true);
+}
+
+std::vector<OpResult> DeviceProbe::run(const OpRequest& request) {
+  Run run{*this, request};
+  const std::string& op = request.op;
+  if (op == "embed")
+    run.embed();
+  else if (op == "attention_input")
+    run.attention_input();
+  else if (op == "attention")
+    run.attention();
+  else if (op == "attention_output")
+    run.attention_output();
+  else if (op == "dense_ffn" || op == "experts")
+    run.feed_forward();
+  else if (op == "route")
+    run.route();
+  else if (op == "final_norm")
+    run.final_norm();
+  else if (op == "head")
+    run.head();
+  else if (op == "begin_draft")
+    run.begin_draft();
+  else if (op == "draft_input")
+    run.draft_input();
+  else
+    throw Error("KEXA_INTERNAL", "there is no op " + op);
+  gpu_.gpu_->check();
+  return std::move(run.results);
+}
+
+}  // namespace kexa

@@ -1,0 +1,65 @@
+// Every op of the GPU device against the CPU device, one at a time, on fresh random inputs. KEXA_TEST_DEVICE names
+// another GPU than SwiftShader, KEXA_TEST_ELEMENTS=f16 another element type (tools/check-f16.mjs sets both).
+import test, { type Test } from 'tape';
+import type { LoadOptions } from '../lib/types.js';
+import { rowDifference } from './support/compare.js';
+import { cacheCases, type OpCase, opCases, opShapes, probeOptions } from './support/op-cases.js';
+import { OpProbe, type OpResult, routeMargins } from './support/op-probe.js';
+import { useSoftwareGpu } from './support/software-gpu.js';
+
+const device = process.env.KEXA_TEST_DEVICE ?? 'swiftshader';
+const gpuElements = process.env.KEXA_TEST_ELEMENTS === 'f16' ? 'f16' : 'f32';
+if (process.env.KEXA_TEST_DEVICE === undefined) useSoftwareGpu();
+const onGpu: LoadOptions = { ...probeOptions, device, gpuChecks: true, gpuElements };
+const tolerance = gpuElements === 'f16' ? 1e-2 : 1e-5;
+/** Biased scores nearer than this may be ranked either way. */
+const nearTie = 1e-6;
+
+for (const gpuKernels of ['plain', 'subgroups'] as const)
+  for (const [name, { config, dtype, rowCounts }] of Object.entries(opShapes))
+    test(`ops, ${gpuKernels}, ${dtype}: ${name}`, async (t) => {
+      const probe = await OpProbe.open(config, dtype, { ...onGpu, gpuKernels });
+      checkAll(t, probe, opCases(probe.description, rowCounts));
+      probe.close();
+    });
+
+for (const cacheType of ['f16', 'bf16'] as const)
+  for (const [name, { config, dtype }] of Object.entries(opShapes).slice(0, 2))
+    test(`attention over a cache of ${cacheType}: ${name}`, async (t) => {
+      const probe = await OpProbe.open(config, dtype, { ...onGpu, cacheType });
+      // What is written is rounded; a sum next to the middle of two numbers goes either way.
+      const step = cacheType === 'f16' ? 1e-3 : 8e-3;
+      checkAll(t, probe, cacheCases(probe.description.layers), { keys: step, values: step });
+      probe.close();
+    });
+
+/** Runs the cases; one assertion for each result of each op, with the worst case's title. */
+function checkAll(t: Test, probe: OpProbe, cases: Iterable<OpCase>, tolerances: Record<string, number> = {}): void {
+  const found = new Map<string, { count: number; worst: number; title: string; limit: number }>();
+  for (const { title, request } of cases) {
+    const results = probe.run(request);
+    for (const result of request.op === 'route' ? withoutNearTies(results, probe) : results) {
+      const key = `${request.op}: ${result.name}`;
+      const limit = result.isExact ? 0 : Math.max(tolerance, tolerances[result.name] ?? 0);
+      const entry = found.get(key) ?? { count: 0, worst: -1, title: '', limit };
+      const difference = rowDifference(result.gpu, result.cpu, result.columns);
+      if (difference > entry.worst) Object.assign(entry, { worst: difference, title });
+      entry.count++;
+      found.set(key, entry);
+    }
+  }
+  for (const [key, { count, worst, title, limit }] of found)
+    t.ok(worst <= limit, `${key}: ${count} cases within ${worst.toExponential(1)} (${title})`);
+}
+
+/** Experts and weights of the rows whose choice is clear. */
+function withoutNearTies(results: OpResult[], probe: OpProbe): OpResult[] {
+  const margins = routeMargins(results.find(({ name }) => name === 'scores')!.cpu, probe.description.moe!);
+  return results
+    .filter(({ name }) => name !== 'scores')
+    .map((result) => {
+      const clear = (values: Float32Array) =>
+        values.filter((_, i) => margins[Math.floor(i / result.columns)]! > nearTie);
+      return { ...result, cpu: clear(result.cpu), gpu: clear(result.gpu) };
+    });
+}

@@ -1,0 +1,135 @@
+/** One op of the forward pass on the CPU and on a GPU with the same inputs: native/checks from TypeScript. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { ModelDescription } from '../../lib/description.js';
+import { chooseDevice } from '../../lib/devices.js';
+import { openModelFolder } from '../../lib/files/model-folder.js';
+import { checkPlanOptions } from '../../lib/memory-plan.js';
+import type { LoadOptions } from '../../lib/types.js';
+import { randomNumbers } from './compare.js';
+import { type Dtype, makeRandomModel, writeRandomModel } from './random-model.js';
+import type { HfConfig } from './reference.js';
+
+export type OpName =
+  | 'embed'
+  | 'attention_input'
+  | 'attention'
+  | 'attention_output'
+  | 'dense_ffn'
+  | 'route'
+  | 'experts'
+  | 'final_norm'
+  | 'head'
+  | 'begin_draft'
+  | 'draft_input';
+
+/** A row of a step: which sequence it belongs to, and where it stands there. */
+export interface StepRow {
+  slot: number;
+  position: number;
+}
+
+/** OpRequest of native/checks/device_probe.h; what is left out is chosen from `seed`. */
+export interface OpRequest {
+  op: OpName;
+  rows: readonly StepRow[];
+  layer?: number;
+  isMtp?: boolean;
+  logitRows?: readonly number[];
+  hiddenRow?: number;
+  /** The chosen experts of each row. */
+  experts?: readonly number[];
+  seed: number;
+}
+
+/** OpResult of native/checks/device_probe.h: rows of `columns`, on either device. */
+export interface OpResult {
+  name: string;
+  columns: number;
+  isExact: boolean;
+  cpu: Float32Array;
+  gpu: Float32Array;
+}
+
+interface NativeProbe {
+  run(request: Record<string, unknown>): OpResult[];
+  close(): void;
+}
+
+/** One random model on both devices. */
+export class OpProbe {
+  readonly description: ModelDescription;
+  readonly #probe: NativeProbe;
+  readonly #folder: string;
+
+  private constructor(description: ModelDescription, probe: NativeProbe, folder: string) {
+    this.description = description;
+    this.#probe = probe;
+    this.#folder = folder;
+  }
+
+  /** Writes the model, loads it on both. Closing it removes the folder. */
+  static async open(config: Partial<HfConfig>, dtype: Dtype, options: LoadOptions): Promise<OpProbe> {
+    const folder = mkdtempSync(join(tmpdir(), 'kexa-ops-'));
+    const model = makeRandomModel(config, 5, dtype);
+    writeRandomModel(folder, model, { dtype, experts: 'separate', biasUnderGate: false, shards: 1 });
+    const { description } = await openModelFolder(folder);
+    const { adapter, dawnLibrary } = await chooseDevice(options.device);
+    const isChecked = options.gpuChecks ?? false;
+    const plan = {
+      ...checkPlanOptions(options, description.maxPositions),
+      adapter,
+      dawnLibrary,
+      isChecked,
+      threads: 1,
+    };
+    const { Probe } = createRequire(import.meta.url)('../../build/Release/kexa_checks.node') as {
+      Probe: new (description: ModelDescription, options: object) => NativeProbe;
+    };
+    return new OpProbe(description, new Probe(description, plan), folder);
+  }
+
+  run(request: OpRequest): OpResult[] {
+    const { rows, seed } = request;
+    const next = randomNumbers(seed);
+    const token = () => Math.floor(next() * this.description.vocabSize);
+    return this.#probe.run({
+      op: request.op,
+      layer: request.layer ?? 0,
+      isMtp: request.isMtp ?? false,
+      hiddenRow: request.hiddenRow ?? 0,
+      seed,
+      rows: Uint32Array.from(rows.flatMap(({ slot, position }) => [token(), slot, position])),
+      logitRows: Uint32Array.from(request.logitRows ?? []),
+      nextTokens: Uint32Array.from(rows, token),
+      experts: Uint32Array.from(request.experts ?? []),
+    });
+  }
+
+  close(): void {
+    this.#probe.close();
+    rmSync(this.#folder, { recursive: true });
+  }
+}
+
+/**
+ * How far each row's choice of experts is from being another: the smallest gap between two biased scores, or between
+ * two groups' sums of their two best. `scores` is [rows, experts].
+ */
+export function routeMargins(scores: Float32Array, moe: NonNullable<ModelDescription['moe']>): number[] {
+  const gap = (values: number[]) => {
+    const sorted = values.toSorted((a, b) => b - a);
+    return Math.min(...sorted.slice(1).map((value, i) => sorted[i]! - value));
+  };
+  const size = moe.experts / moe.groups;
+  return Array.from({ length: scores.length / moe.experts }, (_, row) => {
+    const own = [...scores.subarray(row * moe.experts, (row + 1) * moe.experts)];
+    const groups = Array.from({ length: moe.groups }, (_, group) => {
+      const [first = 0, second = 0] = own.slice(group * size, (group + 1) * size).toSorted((a, b) => b - a);
+      return first + second;
+    });
+    return Math.min(gap(own), gap(groups));
+  });
+}

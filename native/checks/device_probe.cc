@@ -153,6 +153,21 @@ struct DeviceProbe::Run {
     const LazyMemory& memory = is_keys ? cache.keys : cache.values;
     return {memory.data(), memory.size()};
   }
+  // The GPU's cache pads each head with zeros to whole chunks of eight elements.
+  std::vector<std::byte> with_padded_heads(std::span<const std::byte> image) const {
+    const size_t head = description.head_dim * element_bytes(kv.type),
+                 stride = padded(description.head_dim) * element_bytes(kv.type);
+    std::vector<std::byte> padded_image(image.size() / head * stride);
+    for (size_t i = 0; i < image.size() / head; ++i) std::memcpy(&padded_image[i * stride], &image[i * head], head);
+    return padded_image;
+  }
+  std::vector<std::byte> without_padded_heads(std::span<const std::byte> stored, size_t bytes) const {
+    const size_t head = description.head_dim * element_bytes(kv.type),
+                 stride = padded(description.head_dim) * element_bytes(kv.type);
+    std::vector<std::byte> image(bytes);
+    for (size_t i = 0; i < bytes / head; ++i) std::memcpy(&image[i * head], &stored[i * stride], head);
+    return image;
+  }
   // Normal numbers in the cache rows that `is_filled` names, NaN in the others, alike on both devices.
   template <typename IsFilled>
   void give_cache(bool is_keys, const IsFilled& is_filled) {
@@ -167,7 +182,7 @@ struct DeviceProbe::Run {
         std::memcpy(&image[row * kv.row_bytes() + i * bytes], bytes == 2 ? (const void*)&half : &values[i], bytes);
       }
     }
-    gpu.gpu_->write(cache_buffer(is_keys), 0, image);
+    gpu.gpu_->write(cache_buffer(is_keys), 0, with_padded_heads(image));
   }
   std::vector<float> cache_rows(std::span<const std::byte> image, std::span<const int64_t> which) const {
     std::vector<float> values;
@@ -184,8 +199,9 @@ struct DeviceProbe::Run {
   }
   void compare_cache(bool is_keys, std::span<const int64_t> written) {
     const auto image = cpu_cache(is_keys);
-    std::vector<std::byte> found(image.size());
-    gpu.gpu_->read(cache_buffer(is_keys), found);
+    std::vector<std::byte> stored(with_padded_heads(image).size());
+    gpu.gpu_->read(cache_buffer(is_keys), stored);
+    const std::vector<std::byte> found = without_padded_heads(stored, image.size());
     const std::string name = is_keys ? "keys" : "values";
     results.push_back({.name = name,
                        .columns = kv.kv_width,
@@ -246,7 +262,7 @@ void DeviceProbe::Run::attention() {
   std::vector<float> qkv(size_t(rows) * qkv_width, kNan);
   for (int r = 0; r < rows; ++r) std::copy_n(&q[size_t(r) * q_width], q_width, &qkv[size_t(r) * qkv_width]);
   fill(buffers.qkv, qkv, qkv_width, true);
-  scribble(buffers.few_parts), scribble(buffers.many_parts);
+  scribble(buffers.partial);
   poison(buffers.attended, q_width, true);
   on_both([&](Device& device) { device.attention(request.layer); });
   compare("attended", cpu.attended_, buffers.attended, rows, q_width, true);
@@ -325,19 +341,41 @@ void DeviceProbe::Run::head() {
 }
 
 void DeviceProbe::Run::draft_input() {
-  begin();
+  Step step = request.step;
+  for (int r = 0; r < rows; ++r) step.rows[r].next = request.next_tokens[r];
+  on_both([&](Device& device) { device.begin(step, slots); });
   give_hidden(rows);
   poison(buffers.residual, hidden);
   scribble(buffers.pair), scribble(buffers.next_embedding);
-  on_both([&](Device& device) { device.draft_input(request.next_tokens); });
+  on_both([&](Device& device) { device.draft_input(); });
   compare_residual();
 }
 
 void DeviceProbe::Run::begin_draft() {
+  Step step;
+  for (int r = 0; r < max_rows; ++r)
+    step.rows.push_back({.token = r, .slot = request.step.rows[0].slot, .position = r});
+  step.logit_rows = {request.hidden_row};
+  const std::vector<float> logits = normals(size_t(description.vocab));
+  const int first_token[] = {0};
+  on_both([&](Device& device) {
+    device.begin(step, slots);
+    device.begin_choosing(step.rows[0].slot, {.temperature = 0, .logit_bias = {}}, first_token, 1);
+  });
   give_hidden(max_rows);
-  scribble(buffers.branch);
-  on_both([&](Device& device) { device.begin_draft(request.step, slots, request.hidden_row); });
+  std::copy(logits.begin(), logits.end(), cpu.logits_.begin());
+  fill(buffers.logits, logits, description.vocab, false, false);
+  poison(buffers.residual, hidden);
+  scribble(buffers.pair), scribble(buffers.next_embedding);
+  // What the draft is can be seen by what is made of it.
+  on_both([](Device& device) {
+    device.choose_draft();
+    device.begin_draft();
+    device.draft_input();
+  });
   compare("hidden", cpu.hidden_, buffers.hidden, 1, hidden, false, true, true);
+  rows = 1;
+  compare_residual();
 }
 
 std::vector<OpResult> DeviceProbe::run(const OpRequest& request) {

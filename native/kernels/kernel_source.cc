@@ -36,11 +36,6 @@ Prelude& Prelude::elements(bool is_f16) {
   return *this;
 }
 
-Prelude& Prelude::include(std::string_view name) {
-  text_ += kernel_source(name);
-  return *this;
-}
-
 Prelude& Prelude::enable(std::string_view extension) {
   enables_ += "enable " + std::string(extension) + ";\n";
   return *this;

@@ -26,7 +26,7 @@ class Prelude {
   // stored elements, for reading.
   Prelude& cache(Type type);
 
-  // The text of NAME.wgsl, for kernels to share.
+  // The text of NAME.wgsl: functions that kernels share. Its constants are set before.
   Prelude& include(std::string_view name);
 
   // Any other declaration, with its line's end.
@@ -37,8 +37,6 @@ class Prelude {
 
   // E, the type of activations between ops, and E4.
   Prelude& elements(bool is_f16);
-  // The text of NAME.wgsl: functions that kernels share. Its constants are set before.
-  Prelude& include(std::string_view name);
   // A WGSL extension the kernel needs.
   Prelude& enable(std::string_view extension);
 

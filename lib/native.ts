@@ -40,7 +40,7 @@ export interface NativeGenerateParams {
   biasIds: Uint32Array;
   biasValues: Float32Array;
   maxTokens: number;
-  /** Tokens the MTP block guesses ahead a step; 0: none. */
+  /** Tokens the MTP block guesses ahead a step; 0: none, -1: as many as pay. */
   drafts: number;
   endTokens: Uint32Array;
 }

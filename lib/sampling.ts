@@ -91,9 +91,10 @@ function randomSeed(): number {
   return Number(randomBytes(8).readBigUInt64LE() >> 11n);
 }
 
-/** Drafts a step. `auto` drafts nothing yet: whether it would pay is not measured. */
+/** Drafts a step; -1 where the engine is to find out how many pay. */
 function checkMtp(mtp: unknown, config: ModelConfig): number {
-  if (mtp === undefined || mtp === false || mtp === 'auto') return 0;
+  if (mtp === undefined || mtp === false) return 0;
+  if (mtp === 'auto') return config.mtp === null ? 0 : -1;
   if (typeof mtp !== 'number' || !Number.isInteger(mtp) || mtp < 1 || mtp > mostDrafts)
     throw invalid('mtp', `false, 'auto' or a number of drafts from 1 to ${mostDrafts}`, mtp);
   if (config.mtp === null)

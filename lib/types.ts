@@ -152,7 +152,8 @@ export interface GenerateOptions extends SamplingOptions {
   logprobs?: boolean | number;
   /**
    * Drafts a step by the model's MTP block, 1 to 8. They never change the answer, whatever the sampling: a draft is kept
-   * only if it is the token that is chosen anyway. `false` and, in this version, `'auto'` draft nothing. Default `'auto'`.
+   * only if it is the token that is chosen anyway. `'auto'`: as many as pay, by how many were kept and what
+   * steps cost on this device; none where drafting loses. Default `false`.
    */
   mtp?: false | 'auto' | number;
   /** Go on after an end-of-turn token. For benchmarks. Default false. */

@@ -29,30 +29,53 @@ int64_t nanoseconds_since(Clock::time_point start) {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - start).count();
 }
 
+// Tokens an answer may have to compute again for the MTP block's sake before it rather goes without drafts.
+constexpr int kMostBehind = 32;
+
 }  // namespace
 
 bool GenerateJob::advance(const JobContext& context) {
-  const auto start = Clock::now();
+  const auto began = Clock::now();
   const bool is_prefill = ids_.size() == prompt_size_;
   LoadedModel& model = context.loaded();
   const auto [slot, is_fresh] = model.slots.acquire(owner());
-  if (!has_started_ || is_fresh) {
-    // The slot may have been taken meanwhile, and with it what the steps begun have written.
-    abandon_flights(model);
-    const int cached = model.slots.keep_prefix(slot, ids_, params_.drafts > 0);
-    if (!has_started_) channel().push(event::Started{cached});
-    has_started_ = true;
-    is_following_ = false;
-    next_drafts_ = 0;
-    device_tokens_ = int(ids_.size());
-    model.device->begin_choosing(slot, params_.sampling, ids_, prompt_size_);
-  }
-  if (can_begin(context)) begin_step(context, slot);
+  if (!has_started_ || is_fresh) start(context, slot);
+  const bool begins = can_begin(context);
+  if (begins) begin_step(context, slot);
   const bool runs_ahead = model.device->runs_ahead();
-  while (!is_over_ && flights_.size() > (runs_ahead && can_begin(context) ? 1 : 0)) settle(context, slot);
-  (is_prefill ? prefill_ns_ : decode_ns_) += nanoseconds_since(start);
+  std::optional<Flight> timed;
+  while (!is_over_ && flights_.size() > (runs_ahead && can_begin(context) ? 1 : 0)) {
+    // In a steady run of steps one is begun and one is taken: that is what a step costs.
+    const bool is_steady =
+        begins && !timed && flights_.front().is_following && flights_.front().drafts == flights_.front().next_drafts;
+    Flight flight = settle(context, slot);
+    if (is_steady) timed = std::move(flight);
+  }
+  if (timed) model.drafting.took(timed->drafts, timed->has_mtp, nanoseconds_since(began));
+  if (is_over_ && is_drafting_ && params_.drafts < 0) model.drafting.end_answer();
+  (is_prefill ? prefill_ns_ : decode_ns_) += nanoseconds_since(began);
   if (is_over_) channel().push(event::Ended{is_length_, prefill_ns_, decode_ns_, prefill_tokens_});
   return is_over_;
+}
+
+void GenerateJob::start(const JobContext& context, int slot) {
+  LoadedModel& model = *context.model;
+  // The slot may have been taken meanwhile, and with it what the steps begun have written.
+  abandon_flights(model);
+  if (params_.drafts > 0) is_drafting_ = true;
+  if (params_.drafts < 0 && context.description.mtp) {
+    // An answer given without drafts left the MTP block's cache behind; to catch up costs more than it brings.
+    const int behind = model.slots.prefix_length(slot, ids_) - model.slots.prefix_length(slot, ids_, true);
+    if (!has_started_) is_drafting_ = behind <= kMostBehind && model.drafting.begin_answer();
+    is_drafting_ = is_drafting_ && behind <= kMostBehind;
+  }
+  const int cached = model.slots.keep_prefix(slot, ids_, is_drafting_);
+  if (!has_started_) channel().push(event::Started{cached});
+  has_started_ = true;
+  is_following_ = false;
+  next_drafts_ = 0;
+  device_tokens_ = int(ids_.size());
+  model.device->begin_choosing(slot, params_.sampling, ids_, prompt_size_);
 }
 
 // Tokens there are at most, and at least, once every step that was begun is taken.
@@ -78,11 +101,11 @@ bool GenerateJob::can_begin(const JobContext& context) const {
 
 // Drafts to make in a step that leaves at most `most` tokens, for the step after it: as many as asked for, as long as
 // there is room for their rows and they could still be used.
-int GenerateJob::drafts_wanted(const JobContext& context, int slot, int most) const {
+int GenerateJob::drafts_wanted(const JobContext& context, int slot, int most, int asked) const {
   const PlanOptions& options = context.plan.options;
   const int left = params_.max_tokens - (fewest_tokens() - int(prompt_size_));
   const int wanted =
-      std::min({params_.drafts, kMaxDrafts, options.prefill_chunk - 1, left - 1, options.context_size - most - 1});
+      std::min({asked, kMaxDrafts, options.prefill_chunk - 1, left - 1, options.context_size - most - 1});
   if (wanted <= 0) return 0;
   try {
     context.model->slots.reserve(slot, most + wanted);
@@ -102,7 +125,7 @@ void GenerateJob::begin_step(const JobContext& context, int slot) {
     const int left = params_.max_tokens - (fewest_tokens() - int(prompt_size_));
     const int most = most_tokens(), drafts = std::min(next_drafts_, left - 1), rows = 1 + drafts;
     model.slots.reserve(slot, most + drafts);
-    flights_.push_back({.rows = rows, .drafts = drafts, .logits = {}});
+    flights_.push_back({.rows = rows, .is_following = true, .drafts = drafts, .logits = {}});
     step_.rows.clear();
     step_.logit_rows.clear();
     step_.is_following = true;
@@ -122,8 +145,15 @@ void GenerateJob::begin_step(const JobContext& context, int slot) {
     for (int i = 0; params_.logprobs >= 0 && i <= flight.drafts; ++i) append(flight.logits, device.logits(i));
     device.choose();
   }
-  if (params_.drafts > 0) {
-    flight.next_drafts = flight.has_choice ? drafts_wanted(context, slot, most_tokens()) : 0;
+  int asked = params_.drafts;
+  if (is_drafting_ && flight.has_choice && params_.drafts < 0) {
+    const std::optional<int> worth = model.drafting.drafts();
+    is_drafting_ = worth.has_value();
+    asked = worth.value_or(0);
+  }
+  if (is_drafting_) {
+    flight.has_mtp = true;
+    flight.next_drafts = flight.has_choice ? drafts_wanted(context, slot, most_tokens(), asked) : 0;
     run_mtp(context, flight.next_drafts, hooks);
     if (!flight.has_choice) model.slots.set_mtp_length(slot, model.slots.length(slot));
   }
@@ -143,12 +173,12 @@ void GenerateJob::run_mtp(const JobContext& context, int drafts, const ForwardHo
 }
 
 // Takes the oldest step.
-void GenerateJob::settle(const JobContext& context, int slot) {
+GenerateJob::Flight GenerateJob::settle(const JobContext& context, int slot) {
   LoadedModel& model = context.loaded();
-  const Flight flight = std::move(flights_.front());
+  Flight flight = std::move(flights_.front());
   const std::vector<int> chosen = model.device->take(flight.ticket);
   flights_.pop_front();
-  if (!flight.has_choice) return;
+  if (!flight.has_choice) return flight;
 
   // Where the step's rows ended, and those of its drafts.
   const int rows_end = device_tokens_ + flight.drafts;
@@ -176,8 +206,10 @@ void GenerateJob::settle(const JobContext& context, int slot) {
   // All but the last token have been run.
   const int length = model.slots.length(slot), run = int(ids_.size()) - 1;
   if (run > length) model.slots.end_write(slot, std::span(ids_).subspan(length, run - length));
-  if (params_.drafts > 0) model.slots.set_mtp_length(slot, run);
+  if (flight.has_mtp) model.slots.set_mtp_length(slot, run);
+  model.drafting.judged(flight.drafts, int(chosen.size()) - 1);
   channel().push(std::move(tokens));
+  return flight;
 }
 
 // Forgets the steps that were not taken. What they may have overwritten in the cache is noted.

@@ -50,13 +50,30 @@ class Profiling {
   bool is_on_;
 };
 
+// The MTP block's part of the weights that a step of one row reads with it.
+double mtp_share(const ModelDescription& description) {
+  if (!description.mtp) return 0;
+  const double hidden = description.hidden;
+  const auto layer_weights = [&](const LayerDescription& layer) {
+    const double attention = 2 * hidden * (description.q_width() + description.kv_width());
+    if (!layer.is_moe) return attention + 3 * hidden * layer.ffn_width;
+    const MoeDescription& moe = *description.moe;
+    return attention + hidden * moe.experts + 3 * hidden * layer.ffn_width * (moe.top_k + moe.shared_experts);
+  };
+  double model = hidden * description.vocab;
+  for (const LayerDescription& layer : description.layers) model += layer_weights(layer);
+  const double block = 2 * hidden * hidden + layer_weights(*description.mtp);
+  return block / (model + block);
+}
+
 }  // namespace
 
 LoadedModel::LoadedModel(const ModelDescription& description, const Plan& plan, int64_t warm_limit,
                          const LoadProgress& progress)
     : weights(description, plan.options.weight_type, warm_limit, progress),
       slots(description, plan),
-      device(make_device(description, weights, plan, progress)) {}
+      device(make_device(description, weights, plan, progress)),
+      drafting(mtp_share(description)) {}
 
 int run_chunk(const JobContext& context, int slot, std::span<const int> ids, Step& step, const ForwardHooks& hooks,
               const std::function<void(int, int, std::vector<int>&)>& choose_logit_rows) {

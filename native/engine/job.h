@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 
+#include "decode/draft_policy.h"
 #include "decode/forward.h"
 #include "kexa.h"
 #include "model/weights.h"
@@ -22,6 +23,7 @@ struct LoadedModel {
   Weights weights;
   KvSlots slots;
   std::unique_ptr<Device> device;
+  DraftPolicy drafting;
 };
 
 // What a job may use. `model` is null until loading has succeeded.
@@ -110,20 +112,23 @@ class GenerateJob final : public Job {
   struct Flight {
     int ticket = -1;  // -1: still being encoded
     int rows = 0;
+    bool is_following = false;
     bool has_choice = true;     // else a part of the prompt that is not its last
     int drafts = 0;             // of its rows
+    bool has_mtp = false;       // the MTP block ran in it
     int next_drafts = 0;        // made by it, for the step after
     std::vector<float> logits;  // [drafts + 1, vocab], where log-probabilities are wanted
   };
 
   void begin_step(const JobContext& context, int slot);
   void run_mtp(const JobContext& context, int drafts, const ForwardHooks& hooks);
-  void settle(const JobContext& context, int slot);
+  Flight settle(const JobContext& context, int slot);
+  void start(const JobContext& context, int slot);
   void abandon_flights(LoadedModel& model);
 
   int most_tokens() const;
   int fewest_tokens() const;
-  int drafts_wanted(const JobContext& context, int slot, int most) const;
+  int drafts_wanted(const JobContext& context, int slot, int most, int asked) const;
   bool can_begin(const JobContext& context) const;
 
   std::vector<int> ids_;  // prompt and answer, as far as it was taken
@@ -134,6 +139,7 @@ class GenerateJob final : public Job {
   bool is_following_ = false;   // all of ids_ is run; steps follow on from what the device chose
   int device_tokens_ = 0;       // of the sequence as the device has it, at the steps taken so far
   int next_drafts_ = 0;         // made by the step begun last
+  bool is_drafting_ = false;    // the MTP block runs in every step
   bool has_started_ = false, is_over_ = false, is_length_ = false;
   int prefill_tokens_ = 0;
   int64_t prefill_ns_ = 0, decode_ns_ = 0;

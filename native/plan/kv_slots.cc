@@ -56,15 +56,19 @@ bool KvSlots::can_go_back_to(const Slot& slot, int length) const {
   return true;
 }
 
-int KvSlots::keep_prefix(int index, std::span<const int> ids, bool needs_mtp) {
-  Slot& slot = slots_[index];
+int KvSlots::prefix_length(int index, std::span<const int> ids, bool needs_mtp) const {
+  const Slot& slot = slots_[index];
   const size_t limit = std::min(slot.ids.size(), ids.empty() ? 0 : ids.size() - 1);
   int kept = int(std::mismatch(ids.begin(), ids.begin() + limit, slot.ids.begin()).first - ids.begin());
   // The token after the last one kept may be another now, so that one's MTP row is made again.
   if (needs_mtp) kept = std::max(0, std::min(kept - 1, slot.mtp_length));
-  if (kept < int(slot.ids.size()) && !can_go_back_to(slot, kept)) kept = 0;
+  return kept < int(slot.ids.size()) && !can_go_back_to(slot, kept) ? 0 : kept;
+}
+
+int KvSlots::keep_prefix(int index, std::span<const int> ids, bool needs_mtp) {
+  const int kept = prefix_length(index, ids, needs_mtp);
   truncate(index, kept);
-  if (kept == 0) slot.written = 0;
+  if (kept == 0) slots_[index].written = 0;
   return kept;
 }
 

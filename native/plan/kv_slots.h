@@ -37,6 +37,9 @@ class KvSlots {
   // If the MTP block is to go on too, its rows have to be there: row p of its cache also depends on token p + 1.
   int keep_prefix(int slot, std::span<const int> ids, bool needs_mtp = false);
 
+  // What keep_prefix() would keep.
+  int prefix_length(int slot, std::span<const int> ids, bool needs_mtp = false) const;
+
   // Drops everything from `length` on.
   void truncate(int slot, int length);
 

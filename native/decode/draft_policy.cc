@@ -1,0 +1,89 @@
+#include "decode/draft_policy.h"
+
+#include <algorithm>
+
+namespace kexa {
+namespace {
+
+constexpr double kKeepCost = 0.9, kKeepRight = 0.97;
+// Before anything is known: what K-EXAONE's report and ours show of first drafts, at the weight of a few.
+constexpr double kFirstGuess = 0.7, kGuessWeight = 4;
+// What a draft is thought to add to a step before steps were timed, as a part of it. Too low costs a few steps that
+// try; too high would never try.
+constexpr double kGuessedSlope = 0.2;
+// A gain smaller than the noise of the times is none.
+constexpr double kWorthwhile = 1.03;
+constexpr int kLongestRest = 16;
+constexpr int kTimedSteps = 3;
+
+}  // namespace
+
+void DraftPolicy::Average::add(double sample, double keep) {
+  if (weight > kTimedSteps) sample = std::min(sample, 2 * value);
+  weight = weight * keep + 1;
+  value += (sample - value) / weight;
+}
+
+bool DraftPolicy::begin_answer() {
+  if (resting_ == 0) return true;
+  --resting_;
+  return false;
+}
+
+void DraftPolicy::took(int drafts, bool has_mtp, int64_t nanoseconds) {
+  (has_mtp ? costs_[drafts] : plain_).add(double(nanoseconds), kKeepCost);
+}
+
+void DraftPolicy::judged(int drafts, int accepted) {
+  for (int place = 0; place < std::min(drafts, accepted + 1); ++place) {
+    Average& right = right_[place];
+    right.weight = right.weight * kKeepRight + 1;
+    right.value += ((place < accepted ? 1.0 : 0.0) - right.value) / right.weight;
+  }
+}
+
+double DraftPolicy::plain_cost() const {
+  return plain_.weight > 0 ? plain_.value : costs_[0].weight > 0 ? costs_[0].value * (1 - mtp_share_) : 0;
+}
+
+// Of a step that was never timed: from the nearest ones that were.
+double DraftPolicy::cost(int drafts) const {
+  if (costs_[drafts].weight >= kTimedSteps) return costs_[drafts].value;
+  int below = drafts;
+  while (below > 0 && costs_[below].weight < kTimedSteps) --below;
+  const double base = below > 0 ? costs_[below].value : plain_cost() / (1 - mtp_share_);
+  double slope = kGuessedSlope * plain_cost();
+  if (below > 0) slope = (costs_[below].value - plain_cost()) / (below + mtp_share_);
+  return base + slope * (drafts - below);
+}
+
+double DraftPolicy::tokens(int drafts) const {
+  double all = 1, chance = 1, guess = kFirstGuess;
+  for (int place = 0; place < drafts; ++place) {
+    const Average& right = right_[place];
+    const double likely = (right.value * right.weight + guess * kGuessWeight) / (right.weight + kGuessWeight);
+    chance *= likely;
+    all += chance;
+    guess = likely;
+  }
+  return all;
+}
+
+std::optional<int> DraftPolicy::drafts() {
+  // Nothing to compare with: what a step without drafts takes is timed first.
+  if (plain_.weight == 0 && costs_[0].weight < kTimedSteps) return 0;
+  int best = 0;
+  double best_rate = kWorthwhile / plain_cost();
+  int tried = 0;
+  while (tried < kMaxDrafts && costs_[tried + 1].weight >= kTimedSteps) ++tried;
+  for (int drafts = 1; drafts <= std::min(kMaxDrafts, tried + 1); ++drafts) {
+    const double rate = tokens(drafts) / cost(drafts);
+    if (rate > best_rate) best = drafts, best_rate = rate;
+  }
+  if (best > 0) return best;
+  resting_ = rest_;
+  rest_ = std::min(kLongestRest, rest_ * 2);
+  return std::nullopt;
+}
+
+}  // namespace kexa

@@ -7,6 +7,14 @@
 
 namespace kexa {
 
+constexpr int64_t kExpertOutputBytes = 128 << 20;
+constexpr int kSmallestTile = 32;
+
+int expert_output_slice(int hidden, int rows, int top_k) {
+  const int64_t columns = kExpertOutputBytes / (int64_t(rows) * top_k * int64_t(sizeof(float)));
+  return int(std::clamp<int64_t>(columns / 64 * 64, std::min(64, hidden), hidden));
+}
+
 Activations::Activations(const KernelSet& kernels, const ModelDescription& description, const Plan& plan) {
   const int64_t rows = plan.options.prefill_chunk, stride = padded(description.hidden);
   // Zeroed: zero weights times padding that was never written must be zero.
@@ -45,6 +53,12 @@ Activations::Activations(const KernelSet& kernels, const ModelDescription& descr
   expert_weights = make("expert weights", rows * top_k);
   logits = make("logits", rows * description.vocab);
   if (description.moe) scored = make("router scores", rows * (description.moe->experts + 1));
+  if (description.moe && rows > kSmallRows) {
+    const int slice = expert_output_slice(description.hidden, int(rows), int(top_k));
+    choices = make("choices by expert", rows * top_k);
+    tiles = make("tiles of experts' rows", (rows * top_k / kSmallestTile + description.moe->experts) * 4);
+    expert_outputs = make("experts' outputs", rows * top_k * slice);
+  }
 }
 
 }  // namespace kexa

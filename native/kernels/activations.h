@@ -7,6 +7,11 @@
 
 namespace kexa {
 
+// Outputs of the experts' down projections that a large step computes at once. All of them would take 800 MB with 4096
+// rows of K-EXAONE; slices of columns, unlike slices of rows, leave every expert all of its rows and read each weight
+// once.
+int expert_output_slice(int hidden, int rows, int top_k);
+
 // Rows are padded to whole chunks of eight: kernels read whole chunks, and what they read of the padding is zero.
 // Those named E hold elements of the kernels' element type, the others f32.
 struct Activations {
@@ -28,6 +33,10 @@ struct Activations {
   Buffer expert_weights;  // [rows, top_k]
   Buffer logits;          // [rows, vocab]
   Buffer scored;          // [rows, experts + 1] u32: route's, zero between its dispatches
+  // Those of steps of more than kSmallRows rows:
+  Buffer choices;         // [rows * top_k] u32: the rows' choices of experts, sorted by expert
+  Buffer tiles;           // the tiles of rows that group_rows cut them into
+  Buffer expert_outputs;  // [rows, top_k, slice]: what swiglu_sum sums
 };
 
 }  // namespace kexa

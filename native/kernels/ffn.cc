@@ -1,6 +1,7 @@
 #include "kernels/ffn.h"
 
 #include "base/error.h"
+#include "kernels/matmul.h"
 
 namespace kexa {
 namespace {
@@ -28,18 +29,20 @@ Ffn::Ffn(KernelSet& kernels, const ModelDescription& description, const Plan&, i
       .set("NORM_SIZE", float(hidden))
       .set("EPSILON", description.norm_epsilon)
       .set("TOP_K", top_k);
+  Prelude route;
   if (layer.is_moe) {
     const MoeDescription& moe = *description.moe;
-    Prelude prelude = normed;
-    prelude.weights(weights.router.type)
+    route = normed;
+    route.weights(weights.router.type)
         .set("COLUMN_CHUNKS", weights.router.column_chunks())
         .set("EXPERTS", moe.experts)
         .set("GROUPS", moe.groups)
         .set("KEPT_GROUPS", moe.kept_groups)
         .set("ROUTED_SCALE", moe.scale)
         .set("IS_NORMALIZED", moe.is_normalized)
-        .set("HAS_LOGITS", false)
         .set("TILE_OUTPUTS", kTileOutputs);
+    Prelude prelude = route;
+    prelude.set("HAS_LOGITS", false);
     route_ = kernels.make_rows_first(
         "route", prelude,
         {read(weights.router.buffer), read(weights.router_bias), read(activations.residual), read(gain),
@@ -91,11 +94,23 @@ Ffn::Ffn(KernelSet& kernels, const ModelDescription& description, const Plan&, i
   if (is_post_norm)
     norm_ = make_rms_norm(kernels, weights.ffn_norm, activations.branch, activations.residual, hidden,
                           description.norm_epsilon, stride, 0, true);
+  if (kernels.max_rows() > kSmallRows) many_ = FfnTiled(kernels, description, index, gpu_weights, activations, route);
+}
+
+void Ffn::run_route(const KernelSet& kernels, int rows) const {
+  if (rows > kSmallRows)
+    many_.run_route(kernels, rows);
+  else
+    kernels.run(route_, rows);
 }
 
 void Ffn::run(const KernelSet& kernels, int rows) const {
-  kernels.run(input_, rows);
-  kernels.run(output_, rows);
+  if (rows > kSmallRows) {
+    many_.run(kernels, rows);
+  } else {
+    kernels.run(input_, rows);
+    kernels.run(output_, rows);
+  }
   if (norm_) kernels.run(norm_, rows);
 }
 

@@ -1,7 +1,7 @@
 // A layer's feed-forward part: the route and the experts, or the dense FFN.
 #pragma once
 
-#include "kernels/matmul.h"
+#include "kernels/ffn_tiled.h"
 
 namespace kexa {
 
@@ -11,12 +11,13 @@ class Ffn {
       const Activations& activations);
 
   // Device::route.
-  void run_route(const KernelSet& kernels, int rows) const { kernels.run(route_, rows); }
+  void run_route(const KernelSet& kernels, int rows) const;
   // Device::experts and Device::dense_ffn: a dense FFN is a shared expert with no others beside it.
   void run(const KernelSet& kernels, int rows) const;
 
  private:
   Op route_, input_, output_, norm_;
+  FfnTiled many_;
 };
 
 }  // namespace kexa

@@ -36,9 +36,29 @@ Matmul::Matmul(KernelSet& kernels, const Activations& activations, const GpuMatr
                                  read(activations.step), write(*y.buffer)},
                                 ceil_div(weight.rows, kTileOutputs), kFewTiles[i]);
   }
+  if (kernels.max_rows() <= kSmallRows) return;
+  TileRows rows{.buffer = x.buffer, .stride = x.stride, .is_element = x.is_element, .columns = weight.columns};
+  if (options.gain) {
+    // Every tile would normalise the same rows again.
+    norm_ = make_rms_norm(kernels, *options.gain, *x.buffer, activations.branch, weight.columns, options.epsilon,
+                          x.stride, 0, false);
+    rows.buffer = &activations.branch;
+  }
+  many_ = make_multiply_tiled(kernels, activations, weight, rows,
+                              {.buffer = y.buffer,
+                               .stride = y.stride,
+                               .is_element = y.is_element,
+                               .adds = options.adds,
+                               .is_gathered = options.is_gathered},
+                              nothing);
 }
 
 void Matmul::run(const KernelSet& kernels, int rows) const {
+  if (rows > kSmallRows) {
+    if (norm_) kernels.run(norm_, rows);
+    kernels.run(many_, rows);
+    return;
+  }
   const auto tile = std::lower_bound(std::begin(kFewTiles), std::end(kFewTiles) - 1, rows) - std::begin(kFewTiles);
   kernels.run(few_[tile], rows);
 }

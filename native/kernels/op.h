@@ -44,6 +44,8 @@ class KernelSet {
 
   Gpu& gpu() const { return gpu_; }
   const KernelChoice& choice() const { return choice_; }
+  // Most rows of a step.
+  int max_rows() const { return max_rows_; }
   // Bytes of an activation between ops.
   int element_bytes() const { return choice_.has_f16_elements ? 2 : 4; }
 

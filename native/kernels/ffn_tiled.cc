@@ -1,0 +1,139 @@
+#include "kernels/ffn_tiled.h"
+
+#include <algorithm>
+
+#include "kernels/matmul.h"
+
+namespace kexa {
+namespace {
+
+constexpr uint32_t kGroupThreads = 128;
+
+}  // namespace
+
+FfnTiled::FfnTiled(KernelSet& kernels, const ModelDescription& description, int index, const GpuWeights& gpu_weights,
+                   const Activations& activations, const Prelude& route) {
+  const LayerDescription& layer = description.layer(index);
+  const GpuLayer& weights = gpu_weights.layers[index];
+  const Buffer& nothing = gpu_weights.nothing;
+  const int hidden = description.hidden, stride = padded(hidden);
+  const bool is_post_norm = description.is_post_norm;
+  is_moe_ = layer.is_moe;
+  top_k_ = is_moe_ ? description.moe->top_k : 0;
+  experts_ = is_moe_ ? description.moe->experts : 0;
+  const int width = is_moe_ ? layer.ffn_width : 0;
+  const int shared_width = is_moe_ ? description.moe->shared_experts * layer.ffn_width : layer.ffn_width;
+  const int inner_stride = top_k_ * padded(width) + padded(shared_width);
+  const int shared_tile = tile_rows(kernels.max_rows());
+
+  // Every tile would normalise the same rows again; `branch` is free where nothing is normalised afterwards.
+  TileRows x{.buffer = &activations.residual, .stride = stride, .columns = hidden};
+  if (!is_post_norm) {
+    norm_ = make_rms_norm(kernels, weights.ffn_norm, activations.residual, activations.branch, hidden,
+                          description.norm_epsilon, stride, 0, false);
+    x.buffer = &activations.branch;
+  }
+  const Buffer& y = is_post_norm ? activations.branch : activations.residual;
+
+  const auto make_input = [&](const GpuMatrix& weight, bool is_routed, int outputs, int tile) {
+    Prelude prelude = tile_prelude(kernels, weight.type, x, tile);
+    prelude.set("IS_ROUTED", is_routed)
+        .set("WIDTH", outputs)
+        .set("CHOICES", is_routed ? top_k_ : 1)
+        .set("WIDTH_STRIDE", padded(width))
+        .set("INNER_STRIDE", inner_stride)
+        .set("INNER_OFFSET", is_routed ? 0 : top_k_ * padded(width))
+        .set("SWIGLU_LIMIT", layer.swiglu_limit)
+        .include("swiglu");
+    return kernels.make_rows_first("swiglu_input_tiled", prelude,
+                                   {read(weight.buffer), read(*x.buffer), read(nothing), read(activations.step),
+                                    read(is_routed ? activations.tiles : nothing),
+                                    read(is_routed ? activations.choices : nothing), write(activations.inner)},
+                                   ceil_div(outputs, kTileColumns / 2), is_routed ? 1 : tile);
+  };
+  const bool has_shared = weights.shared_input.rows > 0;
+  if (has_shared) {
+    shared_input_ = make_input(weights.shared_input, false, shared_width, shared_tile);
+    const TileRows inner{.buffer = &activations.inner,
+                         .stride = inner_stride,
+                         .is_element = true,
+                         .columns = shared_width,
+                         .offset = top_k_ * padded(width)};
+    shared_output_ = make_multiply_tiled(kernels, activations, weights.shared_output, inner,
+                                         {.buffer = &y, .stride = stride, .adds = !is_post_norm}, nothing);
+  }
+  if (!is_moe_) return;
+
+  router_ = make_multiply_tiled(kernels, activations, weights.router, x,
+                                {.buffer = &activations.scored, .stride = experts_ + 1}, nothing);
+  Prelude choose = route;
+  choose.set("HAS_LOGITS", true);
+  route_ = kernels.make_rows_first(
+      "route", choose,
+      {read(nothing), read(weights.router_bias), read(nothing), read(nothing), write(activations.scored),
+       write(activations.experts), write(activations.expert_weights)},
+      1);
+
+  // Tiles are sized by how many rows an expert may expect.
+  routed_tile_ = tile_rows(int(int64_t(kernels.max_rows()) * top_k_ / experts_));
+  Prelude group = kernels.prelude();
+  group.set("TOP_K", top_k_).set("TILE_ROWS", routed_tile_).set("THREADS", kGroupThreads);
+  group_ = kernels.make(
+      "group_rows", group,
+      {read(activations.step), read(activations.experts), write(activations.choices), write(activations.tiles)},
+      uint32_t(experts_));
+  routed_input_ = make_input(weights.routed_input, true, width, routed_tile_);
+  const TileRows inner{.buffer = &activations.inner,
+                       .stride = inner_stride,
+                       .is_element = true,
+                       .columns = width,
+                       .vectors = top_k_,
+                       .vector_stride = padded(width)};
+  const int slice_size = expert_output_slice(hidden, kernels.max_rows(), top_k_);
+  for (int first = 0; first < hidden; first += slice_size) {
+    const int slice = std::min(slice_size, hidden - first);
+    Prelude product = tile_prelude(kernels, weights.routed_output.type, inner, routed_tile_);
+    product.set("OUTPUTS", hidden).set("FIRST_OUTPUT", first).set("SLICE", slice);
+    Prelude sum = kernels.prelude();
+    sum.set("TOP_K", top_k_)
+        .set("FIRST_OUTPUT", first)
+        .set("SLICE", slice)
+        .set("Y_STRIDE", stride)
+        .set("ADDS", has_shared || !is_post_norm);
+    routed_output_.push_back(
+        {.product = kernels.make_rows_first(
+             "swiglu_output_tiled", product,
+             {read(weights.routed_output.buffer), read(activations.inner), read(nothing), read(activations.tiles),
+              read(activations.choices), write(activations.expert_outputs)},
+             ceil_div(slice, kTileColumns)),
+         .sum = kernels.make("swiglu_sum", sum,
+                             {read(activations.expert_outputs), read(activations.expert_weights), write(y)},
+                             ceil_div(slice, 64))});
+  }
+}
+
+void FfnTiled::run_route(const KernelSet& kernels, int rows) const {
+  if (norm_) kernels.run(norm_, rows);
+  kernels.run(router_, rows);
+  kernels.run(route_, rows);
+}
+
+void FfnTiled::run(const KernelSet& kernels, int rows) const {
+  if (norm_ && !is_moe_) kernels.run(norm_, rows);
+  if (is_moe_) {
+    const int tiles = rows * top_k_ / routed_tile_ + experts_;
+    kernels.run(group_, 1);
+    kernels.run(routed_input_, tiles);
+    if (shared_input_) kernels.run(shared_input_, rows);
+    if (shared_output_) kernels.run(shared_output_, rows);
+    for (const Slice& slice : routed_output_) {
+      kernels.run(slice.product, tiles);
+      kernels.run(slice.sum, rows);
+    }
+    return;
+  }
+  kernels.run(shared_input_, rows);
+  kernels.run(shared_output_, rows);
+}
+
+}  // namespace kexa

@@ -1,0 +1,32 @@
+// The feed-forward part of steps of more than kSmallRows rows: rows are gathered by expert, and multiplied in tiles.
+#pragma once
+
+#include "kernels/tile.h"
+
+namespace kexa {
+
+class FfnTiled {
+ public:
+  FfnTiled() = default;
+  // `route` holds the constants of route.wgsl but for HAS_LOGITS; unused in a dense layer.
+  FfnTiled(KernelSet& kernels, const ModelDescription& description, int layer, const GpuWeights& weights,
+           const Activations& activations, const Prelude& route);
+
+  // Device::route.
+  void run_route(const KernelSet& kernels, int rows) const;
+  // Device::experts, after run_route(), and Device::dense_ffn. Leaves the sum where swiglu_output does.
+  void run(const KernelSet& kernels, int rows) const;
+
+ private:
+  struct Slice {
+    Op product, sum;
+  };
+
+  bool is_moe_ = false;
+  int top_k_ = 0, experts_ = 0, routed_tile_ = 0;
+  Op norm_, router_, route_, group_;
+  Op shared_input_, shared_output_, routed_input_;
+  std::vector<Slice> routed_output_;
+};
+
+}  // namespace kexa

@@ -1,0 +1,123 @@
+// tile_product: a tile of rows times a tile of weight rows, TILE_ROWS x 64, in registers. Text for the kernels that end in
+// _tiled, run by 128 threads; tile_matrix.wgsl is the same for tensor cores. A kernel
+//   binds  `weight` (chunks) and `x` (rows, X4), and
+//   says   TILE_ROWS (32 or 64), COLUMN_CHUNKS, X_STRIDE, and X_VECTORS vectors a row of x, X_VECTOR_STRIDE apart from X_OFFSET on
+//   fn weight_row(column) -> u32     the row of `weight` that stands in a column of the tile; must be within it
+//   fn x_vector(row) -> u32          the vector of x that stands in a row of the tile; must be within it
+//   fn store(row, column, vec4f)     takes the sums of four columns; may be past an edge, where nothing is to be stored
+// Operands are f32 in workgroup memory whatever E is: bf16 weights lose nothing, and no value is too large.
+const TILE_THREADS = 128u;
+const TILE_COLUMNS = 64u;
+const TILE_CHUNKS = 4u;
+const TILE_K = TILE_CHUNKS * 8u;
+const THREAD_ROWS = TILE_ROWS / 8u;
+const W_GROUPS = TILE_COLUMNS / 4u;
+const X_GROUPS = TILE_ROWS / 4u;
+// [TILE_K, columns or rows], four of them in a vector: what a thread multiplies lies side by side.
+var<workgroup> w_tile: array<vec4f, TILE_K * W_GROUPS>;
+var<workgroup> x_tile: array<vec4f, TILE_K * X_GROUPS>;
+
+// A task of staging: a chunk of four weight rows (the first 64 threads) or of four rows of x.
+struct StagingTask {
+  is_weight: bool,
+  is_x: bool,
+  group: u32,
+  chunk: u32,
+  origins: array<u32, 4>,
+}
+
+fn fetch(task: ptr<function, StagingTask>, first_chunk: u32, words: ptr<function, array<vec4u, 8>>) {
+  let chunk = first_chunk + (*task).chunk;
+  if (chunk >= COLUMN_CHUNKS) {
+    for (var i = 0u; i < 8u; i++) { (*words)[i] = vec4u(0u); }
+    return;
+  }
+  if ((*task).is_weight) {
+    for (var i = 0u; i < 4u; i++) {
+      let origin = (*task).origins[i] + chunk * CHUNK_WORDS;
+      (*words)[i * 2u] = weight[origin];
+      if (CHUNK_WORDS == 2u) { (*words)[i * 2u + 1u] = weight[origin + CHUNK_WORDS - 1u]; }
+    }
+  } else if ((*task).is_x) {
+    for (var i = 0u; i < 4u; i++) {
+      let origin = (*task).origins[i] + chunk * 2u;
+      (*words)[i * 2u] = bitcast<vec4u>(vec4f(x[origin]));
+      (*words)[i * 2u + 1u] = bitcast<vec4u>(vec4f(x[origin + 1u]));
+    }
+  }
+}
+
+fn low_of(task: ptr<function, StagingTask>, words: ptr<function, array<vec4u, 8>>, i: u32) -> vec4f {
+  if ((*task).is_weight) { return low((*words)[i * 2u]); }
+  return bitcast<vec4f>((*words)[i * 2u]);
+}
+
+fn high_of(task: ptr<function, StagingTask>, words: ptr<function, array<vec4u, 8>>, i: u32) -> vec4f {
+  if ((*task).is_weight) { return high((*words)[i * 2u + CHUNK_WORDS - 1u]); }
+  return bitcast<vec4f>((*words)[i * 2u + 1u]);
+}
+
+// Four columns or rows side by side at each of four places of K from `k` on.
+fn put(task: ptr<function, StagingTask>, k: u32, a: vec4f, b: vec4f, c: vec4f, d: vec4f) {
+  let row = (*task).chunk * 8u + k;
+  if ((*task).is_weight) {
+    let to = row * W_GROUPS + (*task).group;
+    w_tile[to] = vec4f(a.x, b.x, c.x, d.x);
+    w_tile[to + W_GROUPS] = vec4f(a.y, b.y, c.y, d.y);
+    w_tile[to + 2u * W_GROUPS] = vec4f(a.z, b.z, c.z, d.z);
+    w_tile[to + 3u * W_GROUPS] = vec4f(a.w, b.w, c.w, d.w);
+  } else if ((*task).is_x) {
+    let to = row * X_GROUPS + (*task).group;
+    x_tile[to] = vec4f(a.x, b.x, c.x, d.x);
+    x_tile[to + X_GROUPS] = vec4f(a.y, b.y, c.y, d.y);
+    x_tile[to + 2u * X_GROUPS] = vec4f(a.z, b.z, c.z, d.z);
+    x_tile[to + 3u * X_GROUPS] = vec4f(a.w, b.w, c.w, d.w);
+  }
+}
+
+fn stage(task: ptr<function, StagingTask>, words: ptr<function, array<vec4u, 8>>) {
+  put(task, 0u, low_of(task, words, 0u), low_of(task, words, 1u), low_of(task, words, 2u), low_of(task, words, 3u));
+  put(task, 4u, high_of(task, words, 0u), high_of(task, words, 1u), high_of(task, words, 2u), high_of(task, words, 3u));
+}
+
+fn tile_product(thread: u32) {
+  var task: StagingTask;
+  const W_TASKS = W_GROUPS * TILE_CHUNKS;
+  task.is_weight = thread < W_TASKS;
+  task.is_x = !task.is_weight && thread < W_TASKS + X_GROUPS * TILE_CHUNKS;
+  if (task.is_weight) {
+    task.group = thread % W_GROUPS;
+    task.chunk = thread / W_GROUPS;
+    for (var i = 0u; i < 4u; i++) { task.origins[i] = weight_row(task.group * 4u + i) * (COLUMN_CHUNKS * CHUNK_WORDS); }
+  } else if (task.is_x) {
+    task.group = (thread - W_TASKS) % X_GROUPS;
+    task.chunk = (thread - W_TASKS) / X_GROUPS;
+    for (var i = 0u; i < 4u; i++) {
+      let vector = x_vector(task.group * 4u + i);
+      task.origins[i] = (vector / X_VECTORS * X_STRIDE + vector % X_VECTORS * X_VECTOR_STRIDE + X_OFFSET) / 4u;
+    }
+  }
+  let own_group = thread % W_GROUPS;
+  let own_rows = thread / W_GROUPS * THREAD_ROWS;
+  var sums: array<vec4f, THREAD_ROWS>;
+  var words: array<vec4u, 8>;
+  fetch(&task, 0u, &words);
+  for (var chunk = 0u; chunk < COLUMN_CHUNKS; chunk += TILE_CHUNKS) {
+    workgroupBarrier();
+    stage(&task, &words);
+    workgroupBarrier();
+    // The next tile's loads are under way while this one is multiplied.
+    fetch(&task, chunk + TILE_CHUNKS, &words);
+    for (var k = 0u; k < TILE_K; k++) {
+      let w = w_tile[k * W_GROUPS + own_group];
+      for (var i = 0u; i < THREAD_ROWS; i += 4u) {
+        let a = x_tile[k * X_GROUPS + (own_rows + i) / 4u];
+        sums[i] = fma(vec4f(a.x), w, sums[i]);
+        sums[i + 1u] = fma(vec4f(a.y), w, sums[i + 1u]);
+        sums[i + 2u] = fma(vec4f(a.z), w, sums[i + 2u]);
+        sums[i + 3u] = fma(vec4f(a.w), w, sums[i + 3u]);
+      }
+    }
+  }
+  for (var i = 0u; i < THREAD_ROWS; i++) { store(own_rows + i, own_group * 4u, sums[i]); }
+}

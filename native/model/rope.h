@@ -12,7 +12,7 @@ std::vector<double> rope_frequencies(const ModelDescription& description);
 
 // The turns of positions [0, positions) as products of two, so that a kernel needs neither cosine nor sine: position p
 // turns a pair by row p % kRopeLow, then by row kRopeLow + p / kRopeLow. [kRopeLow + ceil(positions / kRopeLow),
-// head_dim / 2] of (cosine, sine), computed in double. A product of two, in f32, is within 1.5e-7 of the turn.
+// head_dim / 2] of (cosine, sine), computed in double. A product of two, in f32, is within 1.6e-7 of the turn.
 std::vector<float> rope_table(const ModelDescription& description, int positions);
 constexpr int kRopeLow = 256;
 

@@ -1,0 +1,89 @@
+// Attention on the GPU, in both ways its kernels are written: how prompts are cut, where rings, pages and windows end,
+// head sizes that divide nothing.
+import test from 'tape';
+import { type LoadOptions, loadModel } from '../lib/index.js';
+import { twoLayers } from './support/attention-model.js';
+import { isSame, randomIds, rowDifference, show } from './support/compare.js';
+import type { HfConfig } from './support/reference.js';
+import { useSoftwareGpu } from './support/software-gpu.js';
+
+useSoftwareGpu();
+const onGpu: LoadOptions = { device: 'swiftshader', gpuChecks: true };
+const bothWays = ['plain', 'subgroups'] as const;
+
+async function forwardOf(folder: string, ids: number[], options: LoadOptions): Promise<Float32Array> {
+  const model = await loadModel(folder, options);
+  const { logits } = await model.forward(ids);
+  await model.close();
+  return logits;
+}
+
+/** What the shapes are there for: tiles of heads that are not full, chunks that are not, results written in both ways. */
+const shapes: [string, Partial<HfConfig>, number][] = [
+  ['heads of 24, 3 to a KV head', { num_attention_heads: 6, num_key_value_heads: 2, head_dim: 24 }, 70],
+  ['heads of 6, 5 to a KV head', { num_attention_heads: 5, num_key_value_heads: 1, head_dim: 6 }, 64],
+  ['heads of 136, 9 to a KV head', { num_attention_heads: 9, num_key_value_heads: 1, head_dim: 136 }, 128],
+];
+for (const [what, changes, window] of shapes)
+  test(`${what}, window ${window}: prompts cut into 1, 7, 16, 17, 64 and 128 rows`, async (t) => {
+    const folder = twoLayers(t, changes, window);
+    const ids = randomIds(150, 200, 3);
+    const cpu = await forwardOf(folder, ids, { device: 'cpu' });
+    for (const gpuKernels of bothWays) {
+      let first: Float32Array | undefined;
+      for (const prefillChunk of [1, 7, 16, 17, 64, 128]) {
+        const logits = await forwardOf(folder, ids, { ...onGpu, gpuKernels, prefillChunk });
+        const difference = rowDifference(logits, cpu, 200);
+        t.ok(difference < 1e-5, `${gpuKernels}, ${prefillChunk} rows: within ${show(difference)}`);
+        first ??= logits;
+        if (prefillChunk <= 16) t.ok(isSame(logits, first), `${prefillChunk} rows: bits do not depend on the company`);
+      }
+    }
+  });
+
+test('a window that is divided among workgroups', async (t) => {
+  const folder = twoLayers(t, { rope_parameters: { rope_theta: 1e6, rope_type: 'default' } }, 300);
+  const ids = randomIds(420, 200, 4);
+  const cpu = await forwardOf(folder, ids, { device: 'cpu' });
+  for (const gpuKernels of bothWays)
+    for (const prefillChunk of [16, 128]) {
+      const difference = rowDifference(await forwardOf(folder, ids, { ...onGpu, gpuKernels, prefillChunk }), cpu, 200);
+      t.ok(difference < 1e-5, `${gpuKernels}, ${prefillChunk} rows: within ${show(difference)}`);
+    }
+});
+
+test('a cache in 16 bits is the CPU device’s, whatever the size of steps', async (t) => {
+  const folder = twoLayers(t, { head_dim: 20 }, 40);
+  const ids = randomIds(100, 200, 5);
+  for (const cacheType of ['f16', 'bf16'] as const) {
+    const cpu = await forwardOf(folder, ids, { device: 'cpu', cacheType });
+    for (const gpuKernels of bothWays)
+      for (const prefillChunk of [16, 64]) {
+        const options = { ...onGpu, gpuKernels, prefillChunk, cacheType };
+        const difference = rowDifference(await forwardOf(folder, ids, options), cpu, 200);
+        t.ok(
+          difference < (cacheType === 'f16' ? 1e-3 : 1e-2),
+          `${gpuKernels}, ${cacheType}: within ${show(difference)}`,
+        );
+      }
+  }
+});
+
+test('two sessions whose prompts are computed in turns, from other slots and pages', async (t) => {
+  const folder = twoLayers(t, {}, 70);
+  const run = async (options: LoadOptions) => {
+    const model = await loadModel(folder, { ...options, prefillChunk: 64 });
+    const answer = async (seed: number, length: number) => {
+      const generated = await model.createSession().generate(randomIds(length, 200, seed), {
+        temperature: 0,
+        maxTokens: 6,
+        ignoreEos: true,
+      });
+      return generated.ids;
+    };
+    const answers = await Promise.all([answer(6, 300), answer(7, 261)]);
+    await model.close();
+    return answers;
+  };
+  t.deepEqual(await run(onGpu), await run({ device: 'cpu' }));
+});

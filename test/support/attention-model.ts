@@ -1,0 +1,32 @@
+/** Models that are little more than their attention. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Test } from 'tape';
+import { makeRandomModel, writeRandomModel } from './random-model.js';
+import type { HfConfig } from './reference.js';
+
+/**
+ * The folder, removed when the test ends, of a model with random weights: two layers, one sliding and one global, with
+ * little around them, unless `changes` says otherwise.
+ */
+export function twoLayers(t: Test, changes: Partial<HfConfig>, window: number): string {
+  const folder = mkdtempSync(join(tmpdir(), 'kexa-gpu-attention-'));
+  t.teardown(() => rmSync(folder, { recursive: true }));
+  const config: Partial<HfConfig> = {
+    model_type: 'exaone_moe',
+    num_hidden_layers: 2,
+    mlp_layer_types: ['dense', 'dense'],
+    sliding_windows: [window, 0],
+    num_nextn_predict_layers: 0,
+    max_position_embeddings: 8192,
+    ...changes,
+  };
+  writeRandomModel(folder, makeRandomModel(config, 5), {
+    dtype: 'BF16',
+    experts: 'separate',
+    biasUnderGate: false,
+    shards: 1,
+  });
+  return folder;
+}

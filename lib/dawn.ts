@@ -1,8 +1,9 @@
 /** Where Dawn is, and whether it is the build kexa knows. */
 import { createHash } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
+import { homedir } from 'node:os';
+import { dirname, isAbsolute, join } from 'node:path';
 import { KexaError } from './errors.js';
 
 /** SHA-256 of npm `webgpu` 0.6.2's dawn.node, whose C API the addon was compiled against. */
@@ -11,21 +12,42 @@ const knownBuilds: Readonly<Record<string, string>> = {
   'linux-arm64': '474a272ac9be570b04fa3791576d32e56f574818e60190c6788a83be90233980',
 };
 
-let checked: Promise<string> | undefined;
+/** A build of Dawn. */
+export interface DawnLibrary {
+  path: string;
+  /** Another for each build. */
+  identity: string;
+}
+
+let checked: Promise<DawnLibrary> | undefined;
 
 /**
- * The path of Dawn's library: `KEXA_DAWN_LIBRARY`, taken as it is, else npm `webgpu`'s, if it is the known build.
+ * Dawn's library: `KEXA_DAWN_LIBRARY`, taken as it is, else npm `webgpu`'s, if it is the known build.
  *
  * @throws KexaError KEXA_NO_DEVICE saying why there is none.
  */
-export function findDawn(): Promise<string> {
+export function findDawn(): Promise<DawnLibrary> {
   checked ??= find();
   return checked;
 }
 
-async function find(): Promise<string> {
+/**
+ * Where kernels that were compiled once are kept: under `KEXA_CACHE_DIR`, else `$XDG_CACHE_HOME/kexa`, else
+ * `~/.cache/kexa`. Empty, for nowhere, if `KEXA_CACHE_DIR` is.
+ */
+export function blobFolder(): string {
+  const { KEXA_CACHE_DIR: named, XDG_CACHE_HOME: cache } = process.env;
+  if (named === '') return '';
+  // A relative XDG_CACHE_HOME is to be ignored, as its specification says.
+  return join(
+    named ?? join(cache !== undefined && isAbsolute(cache) ? cache : join(homedir(), '.cache'), 'kexa'),
+    'dawn',
+  );
+}
+
+async function find(): Promise<DawnLibrary> {
   const named = process.env.KEXA_DAWN_LIBRARY;
-  if (named) return named;
+  if (named) return { path: named, identity: await fileIdentity(named) };
   const platform = `${process.platform}-${process.arch}`;
   const known = knownBuilds[platform];
   if (known === undefined)
@@ -42,9 +64,19 @@ async function find(): Promise<string> {
   const found = createHash('sha256')
     .update(await readFile(path))
     .digest('hex');
-  if (found === known) return path;
+  if (found === known) return { path, identity: found };
   throw new KexaError(
     'KEXA_NO_DEVICE',
     `Dawn: wanted the build of npm webgpu 0.6.2 (SHA-256 ${known}), found ${found}\n  in ${path}`,
   );
+}
+
+/** That of a library too large to hash at each start. One that is not there is reported when it is opened. */
+async function fileIdentity(path: string): Promise<string> {
+  try {
+    const { size, mtimeMs } = await stat(path);
+    return `${path} ${size} ${mtimeMs}`;
+  } catch {
+    return path;
+  }
 }

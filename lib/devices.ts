@@ -1,6 +1,6 @@
 /** What kexa can compute on. */
 import { arch, cpus } from 'node:os';
-import { findDawn } from './dawn.js';
+import { blobFolder, type DawnLibrary, findDawn } from './dawn.js';
 import { KexaError } from './errors.js';
 import { type NativeAdapter, native } from './native.js';
 import { invalid } from './options.js';
@@ -12,6 +12,8 @@ export interface ChosenDevice {
   /** Empty for the CPU. */
   adapter: string;
   dawnLibrary: string;
+  dawnIdentity: string;
+  blobFolder: string;
 }
 
 /** The devices of this machine that kexa knows of, the one `auto` takes first. */
@@ -45,14 +47,14 @@ function nullDevice(): DeviceInfo {
 }
 
 /** The GPUs, and where there are none because Dawn could not be used, why. */
-async function findAdapters(): Promise<{ adapters: NativeAdapter[]; library: string; problem: string }> {
+async function findAdapters(): Promise<{ adapters: NativeAdapter[]; library: DawnLibrary | null; problem: string }> {
   try {
     const problem = native().vulkanProblem();
-    if (problem !== '') return { adapters: [], library: '', problem };
+    if (problem !== '') return { adapters: [], library: null, problem };
     const library = await findDawn();
-    return { adapters: await native().adapters(library), library, problem: '' };
+    return { adapters: await native().adapters(library.path), library, problem: '' };
   } catch (error) {
-    return { adapters: [], library: '', problem: (error as Error).message };
+    return { adapters: [], library: null, problem: (error as Error).message };
   }
 }
 
@@ -64,18 +66,22 @@ async function findAdapters(): Promise<{ adapters: NativeAdapter[]; library: str
 export async function chooseDevice(wanted: unknown = 'auto'): Promise<ChosenDevice> {
   if (typeof wanted !== 'string' || wanted === '')
     throw invalid('device', "'auto', 'cpu', 'gpu' or part of a device's name", wanted);
-  const cpu = { info: cpuDevice(), adapter: '', dawnLibrary: '' };
+  const cpu = { info: cpuDevice(), adapter: '', dawnLibrary: '', dawnIdentity: '', blobFolder: '' };
   const name = wanted.toLowerCase();
   if (name === 'cpu') return cpu;
-  if (name === 'null') return { info: nullDevice(), adapter: 'null', dawnLibrary: await findDawn() };
+  if (name === 'null') return onDawn(nullDevice(), 'null', await findDawn());
   const { adapters, library, problem } = await findAdapters();
   const found = adapters.find((adapter) =>
     name === 'auto' || name === 'gpu' ? !adapter.isSoftware : isNamed(adapter, name),
   );
-  if (found !== undefined) return { info: gpuDevice(found), adapter: found.device, dawnLibrary: library };
+  if (found !== undefined && library !== null) return onDawn(gpuDevice(found), found.device, library);
   if (name === 'auto') return cpu;
   const names = ['cpu', ...adapters.map(({ device }) => device)].join(', ');
   throw new KexaError('KEXA_NO_DEVICE', `device: wanted '${wanted}', found ${names}${problem && `; ${problem}`}`);
+}
+
+function onDawn(info: DeviceInfo, adapter: string, { path, identity }: DawnLibrary): ChosenDevice {
+  return { info, adapter, dawnLibrary: path, dawnIdentity: identity, blobFolder: blobFolder() };
 }
 
 function isNamed(adapter: NativeAdapter, name: string): boolean {

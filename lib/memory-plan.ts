@@ -38,6 +38,8 @@ export function checkPlanOptions(
     weights: choiceOption('weights', options.weights, weightTypes),
     adapter: '',
     dawnLibrary: '',
+    dawnIdentity: '',
+    blobFolder: '',
     isChecked: false,
     gpuKernels: choiceOption('gpuKernels', options.gpuKernels, gpuKernels),
     gpuElements: choiceOption('gpuElements', options.gpuElements, ['f32', 'f16']),

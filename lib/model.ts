@@ -57,9 +57,9 @@ export async function loadModel(path: string, options: LoadOptions = {}): Promis
     throw invalid('onProgress', 'a function', onProgress);
   checkSignal(signal);
   const isChecked = booleanOption('gpuChecks', options.gpuChecks, false);
-  const { info: device, adapter, dawnLibrary } = await chooseDevice(options.device);
+  const { info: device, ...gpu } = await chooseDevice(options.device);
   const { folder, description, config } = await openModelFolder(path);
-  const planOptions = { ...checkPlanOptions(options, description.maxPositions), adapter, dawnLibrary, isChecked };
+  const planOptions = { ...checkPlanOptions(options, description.maxPositions), ...gpu, isChecked };
   const tokenizer = await openTokenizer(folder, config.vocabSize);
   signal?.throwIfAborted();
 

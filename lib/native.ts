@@ -18,6 +18,10 @@ export interface NativePlanOptions {
   adapter: string;
   /** Where Dawn is. */
   dawnLibrary: string;
+  /** Another for each build of it. */
+  dawnIdentity: string;
+  /** Where compiled kernels are kept; empty: nowhere. */
+  blobFolder: string;
   /** With Dawn's validation and bounds checks. */
   isChecked: boolean;
   gpuKernels: GpuKernels;

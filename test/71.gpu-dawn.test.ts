@@ -1,7 +1,9 @@
 // What lies between the kernels and Dawn: its Null backend, counts and times, the blob cache, uploads, a lost device.
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import test from 'tape';
 import { type LoadOptions, loadModel } from '../lib/index.js';
-import { kexa } from './support/cli.js';
+import { kexa, temporaryFolder } from './support/cli.js';
 import { modelFolder } from './support/goldens.js';
 import { softwareGpuEnvironment, useSoftwareGpu } from './support/software-gpu.js';
 
@@ -71,4 +73,43 @@ test('a step is one compute pass and one submit, with at most 8 dispatches a MoE
   const cpu = await loadModel(modelFolder('edge'), { device: 'cpu' });
   t.equal((await cpu.forward([1], { profile: true })).profile, null, 'the CPU device has none');
   await cpu.close();
+});
+
+test('compiled kernels are kept on disk; a broken or unwritable cache is none', async (t) => {
+  const folder = temporaryFolder(t);
+  t.teardown(() => {
+    process.env.KEXA_CACHE_DIR = '';
+  });
+  const cache = join(folder, 'kexa');
+  process.env.KEXA_CACHE_DIR = cache;
+  const run = async () => {
+    const model = await loadModel(modelFolder('edge'), onGpu);
+    const { logits } = await model.forward([1, 2, 3]);
+    await model.close();
+    return logits;
+  };
+  const files = () =>
+    readdirSync(join(cache, 'dawn'))
+      .sort()
+      .map((name) => join(cache, 'dawn', name));
+  const fresh = await run();
+  const names = files();
+  t.ok(names.length > 8 && names.every((name) => /[0-9a-f]{32}\.blob$/.test(name)), `${names.length} blobs`);
+  const written = names.map((name) => readFileSync(name));
+  t.deepEqual(await run(), fresh, 'the same from the cache');
+  t.deepEqual(files(), names, 'where everything was found');
+
+  // Cut short, altered, emptied, of another key: none is taken for what it was, all are written anew.
+  for (const [i, name] of names.entries()) {
+    const bytes = Buffer.from(written[i]!);
+    bytes[bytes.length - 1]! ^= 1;
+    writeFileSync(name, [bytes, bytes.subarray(0, -1), Buffer.alloc(0), written[(i + 1) % written.length]!][i % 4]!);
+  }
+  t.deepEqual(await run(), fresh, 'the same from a broken cache');
+  const mended = names.filter((name, i) => readFileSync(name).equals(written[i]!));
+  t.equal(mended.length, names.length, 'which is mended');
+
+  writeFileSync(join(folder, 'file'), '');
+  process.env.KEXA_CACHE_DIR = join(folder, 'file', 'below');
+  t.deepEqual(await run(), fresh, 'the same where nothing can be written');
 });

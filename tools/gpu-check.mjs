@@ -33,7 +33,7 @@ note(
     }).trim(),
   ) ?? 'nvidia-smi gives nothing',
 );
-for (const adapter of await native().adapters(await findDawn())) {
+for (const adapter of await native().adapters((await findDawn()).path)) {
   note('adapter', JSON.stringify(adapter));
   const gibibytes = adapter.heaps.filter(({ isDeviceLocal }) => isDeviceLocal).map(({ bytes }) => bytes / 2 ** 30);
   const shapes = adapter.matrixShapes.map(({ component, result, m, n, k }) => `${component}-${result} ${m}x${n}x${k}`);

@@ -11,7 +11,7 @@ export type DawnAdapter = NativeAdapter;
 
 let answer: { adapters: DawnAdapter[]; error: string | null };
 try {
-  answer = { adapters: await native().adapters(await findDawn()), error: null };
+  answer = { adapters: await native().adapters((await findDawn()).path), error: null };
 } catch (error) {
   answer = { adapters: [], error: (error as Error).message };
 }

@@ -217,6 +217,8 @@ PlanOptions to_plan_options(const Napi::Object& from) {
           .weight_type = weights == "auto" ? std::optional<Type>() : to_type(weights),
           .adapter = text(from, "adapter"),
           .dawn_library = text(from, "dawnLibrary"),
+          .dawn_identity = text(from, "dawnIdentity"),
+          .blob_folder = text(from, "blobFolder"),
           .is_checked = boolean(from, "isChecked"),
           .gpu_kernels = to_gpu_kernels(text(from, "gpuKernels")),
           .gpu_elements = to_type(text(from, "gpuElements"))};

@@ -18,7 +18,11 @@ std::unique_ptr<Device> make_device(const ModelDescription& description, const W
 #ifdef KEXA_GPU
   load_dawn(options.dawn_library);
   return std::make_unique<GpuDevice>(description, weights, plan,
-                                     std::make_unique<Gpu>(options.adapter, options.is_checked), progress);
+                                     std::make_unique<Gpu>(GpuOptions{.wanted = options.adapter,
+                                                                      .is_checked = options.is_checked,
+                                                                      .dawn_identity = options.dawn_identity,
+                                                                      .blob_folder = options.blob_folder}),
+                                     progress);
 #else
   (void)progress;
   throw Error("KEXA_NO_DEVICE",

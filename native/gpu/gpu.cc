@@ -28,19 +28,35 @@ WGPUDawnTogglesDescriptor toggles(const char* const (&enabled)[N]) {
 
 }  // namespace
 
-Gpu::Gpu(const std::string& wanted, bool is_checked) : instance_(create_instance()) {
-  FoundAdapter found = find_adapter(instance_, wanted);
+Gpu::Gpu(const GpuOptions& options) : blobs_(options.blob_folder), instance_(create_instance()) {
+  FoundAdapter found = find_adapter(instance_, options.wanted);
   adapter_ = std::move(found.handle);
   facts_ = std::move(found.facts);
 
   WGPULimits limits = WGPU_LIMITS_INIT;
   dawn().AdapterGetLimits(adapter_, &limits);
   const std::vector<WGPUFeatureName> features = wanted_features(adapter_);
-  auto wanted_toggles = is_checked ? toggles(kCheckedToggles) : toggles(kFastToggles);
+  auto wanted_toggles = options.is_checked ? toggles(kCheckedToggles) : toggles(kFastToggles);
   wanted_toggles.disabledToggleCount = std::size(kUnwantedToggles);
   wanted_toggles.disabledToggles = kUnwantedToggles;
   WGPUDeviceDescriptor descriptor = WGPU_DEVICE_DESCRIPTOR_INIT;
   const std::string label = "kexa";
+  WGPUDawnCacheDeviceDescriptor cache = WGPU_DAWN_CACHE_DEVICE_DESCRIPTOR_INIT;
+  // The npm build of Dawn has no version to put into its keys.
+  const std::string isolation = options.dawn_identity + "\n" + facts_.vendor + "\n" + facts_.architecture + "\n" +
+                                facts_.device + "\n" + facts_.description;
+  cache.isolationKey = view(isolation);
+  cache.dawnLoadCacheDataCallbackInfo.userdata1 = &blobs_;
+  cache.dawnLoadCacheDataCallbackInfo.callback = [](size_t key_size, const uint8_t* key, size_t size, uint8_t* value,
+                                                    void* blobs, void*) {
+    return static_cast<BlobCache*>(blobs)->load({key, key_size}, {value, value ? size : 0});
+  };
+  cache.dawnStoreCacheDataCallbackInfo.userdata1 = &blobs_;
+  cache.dawnStoreCacheDataCallbackInfo.callback = [](size_t key_size, const uint8_t* key, size_t size,
+                                                     const uint8_t* value, void* blobs, void*) {
+    static_cast<BlobCache*>(blobs)->store({key, key_size}, {value, size});
+  };
+  if (!options.blob_folder.empty()) wanted_toggles.chain.next = &cache.chain;
   descriptor.nextInChain = &wanted_toggles.chain;
   descriptor.label = view(label);
   descriptor.requiredFeatureCount = features.size();

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "gpu/adapter.h"
+#include "gpu/blob_cache.h"
 #include "gpu/timestamps.h"
 #include "plan/profile.h"
 
@@ -32,13 +33,19 @@ struct Kernel {
   PipelineHandle pipeline;
 };
 
+struct GpuOptions {
+  std::string wanted;         // as for find_adapter()
+  bool is_checked = false;    // keeps Dawn's validation and bounds checks
+  std::string dawn_identity;  // differs for each build of Dawn: what one has compiled is not for another
+  std::string blob_folder;    // where compiled kernels are kept; empty: nowhere
+};
+
 // One device, for one thread. What goes wrong on it later (loss, validation in a debug build) is kept and thrown by the
 // next check().
 class Gpu {
  public:
-  // `wanted` as for find_adapter().
-  // `is_checked` keeps Dawn's validation and bounds checks. Throws KEXA_NO_DEVICE.
-  Gpu(const std::string& wanted, bool is_checked);
+  // Throws KEXA_NO_DEVICE.
+  explicit Gpu(const GpuOptions& options);
   ~Gpu();
   Gpu(const Gpu&) = delete;
 
@@ -94,6 +101,7 @@ class Gpu {
   std::string pop_error_scope();
 
   std::unique_ptr<Faults> faults_ = std::make_unique<Faults>();  // dies last: Dawn's callbacks write to it
+  BlobCache blobs_;                                              // outlives the device, which calls it
   InstanceHandle instance_;
   AdapterHandle adapter_;
   DeviceHandle device_;

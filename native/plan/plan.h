@@ -20,6 +20,8 @@ struct PlanOptions {
   std::optional<Type> weight_type;  // nullopt: as in the file, read in place
   std::string adapter;              // part of a GPU adapter's name, "gpu" (the best) or "null"; empty: the CPU
   std::string dawn_library;         // path of the library that holds Dawn
+  std::string dawn_identity;        // differs for each build of that library
+  std::string blob_folder;          // where compiled kernels are kept; empty: nowhere
   bool is_checked = false;          // with Dawn's validation and bounds checks
   GpuKernels gpu_kernels = GpuKernels::kAuto;
   Type gpu_elements = Type::kF32;  // of activations between the GPU's ops: f32 or f16

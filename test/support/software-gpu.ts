@@ -8,9 +8,14 @@ import { brotliDecompressSync } from 'node:zlib';
 const wanted = ['libvulkan.so.1', 'libvk_swiftshader.so', 'vk_swiftshader_icd.json'];
 const folder = fileURLToPath(new URL('../../build/swiftshader', import.meta.url));
 
-/** The settings under which Dawn finds the software GPU. Unpacks it on first use. */
-export function softwareGpuEnvironment(): { VK_ICD_FILENAMES: string; KEXA_VULKAN_LIBRARY: string } {
+/** The settings under which Dawn finds the software GPU and keeps no kernels. Unpacks it on first use. */
+export function softwareGpuEnvironment(): Record<
+  'VK_ICD_FILENAMES' | 'KEXA_VULKAN_LIBRARY' | 'KEXA_CACHE_DIR',
+  string
+> {
   const settings = {
+    // Nothing but what a test itself has compiled may decide whether it passes.
+    KEXA_CACHE_DIR: '',
     VK_ICD_FILENAMES: join(folder, 'vk_swiftshader_icd.json'),
     KEXA_VULKAN_LIBRARY: join(folder, 'libvulkan.so.1'),
   };

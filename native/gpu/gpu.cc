@@ -164,6 +164,39 @@ Buffer Gpu::create_buffer(const std::string& label, uint64_t bytes, bool is_zero
   return {std::move(handle), descriptor.size};
 }
 
+Buffer Gpu::create_mapped_buffer(const std::string& label, uint64_t bytes) {
+  WGPUBufferDescriptor descriptor = WGPU_BUFFER_DESCRIPTOR_INIT;
+  descriptor.label = view(label);
+  descriptor.usage = WGPUBufferUsage_MapWrite | WGPUBufferUsage_CopySrc;
+  descriptor.size = bytes;
+  descriptor.mappedAtCreation = true;
+  BufferHandle handle(dawn().DeviceCreateBuffer(device_, &descriptor));
+  check();
+  return {std::move(handle), bytes};
+}
+
+std::byte* Gpu::mapped(const Buffer& buffer) {
+  if (!buffer.handle) return nullptr;
+  return static_cast<std::byte*>(dawn().BufferGetMappedRange(buffer.handle, 0, buffer.bytes));
+}
+
+void Gpu::unmap(const Buffer& buffer) { dawn().BufferUnmap(buffer.handle); }
+
+WGPUFuture Gpu::map_for_writing(const Buffer& buffer, bool* is_mapped) {
+  WGPUBufferMapCallbackInfo callback = WGPU_BUFFER_MAP_CALLBACK_INFO_INIT;
+  callback.mode = WGPUCallbackMode_WaitAnyOnly;
+  callback.userdata1 = is_mapped;
+  callback.callback = [](WGPUMapAsyncStatus status, WGPUStringView, void* to, void*) {
+    *static_cast<bool*>(to) = status == WGPUMapAsyncStatus_Success;
+  };
+  return dawn().BufferMapAsync(buffer.handle, WGPUMapMode_Write, 0, buffer.bytes, callback);
+}
+
+void Gpu::force_loss() {
+  const std::string message = "it was asked to be";
+  dawn().DeviceForceLoss(device_, WGPUDeviceLostReason_Unknown, view(message));
+}
+
 void Gpu::write(const Buffer& buffer, uint64_t offset, std::span<const std::byte> data) {
   // Copies go in units of four bytes.
   const size_t whole = data.size() / 4 * 4;

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "base/error.h"
 #include "gpu/adapter.h"
 #include "gpu/blob_cache.h"
 #include "gpu/timestamps.h"
@@ -53,6 +54,16 @@ class Gpu {
 
   // Throws KEXA_OUT_OF_MEMORY naming the buffer. Contents are undefined unless `is_zeroed`.
   Buffer create_buffer(const std::string& label, uint64_t bytes, bool is_zeroed = false);
+  // For Upload: memory that both sides see, mapped for writing. Copies out of it are for submits while it is not
+  // mapped.
+  Buffer create_mapped_buffer(const std::string& label, uint64_t bytes);
+  std::byte* mapped(const Buffer& buffer);
+  void unmap(const Buffer& buffer);
+  // Once the GPU has done with it. `is_mapped` is set while the future is waited for.
+  WGPUFuture map_for_writing(const Buffer& buffer, bool* is_mapped);
+  // Throws KEXA_DEVICE_LOST after a minute.
+  void wait(WGPUFuture future);
+
   // Queued before the next submit.
   void write(const Buffer& buffer, uint64_t offset, std::span<const std::byte> data);
 
@@ -81,6 +92,9 @@ class Gpu {
   // What has been submitted since, the slowest kernels first; ends it.
   Profile take_profile();
 
+  // Loses the device as a driver's crash does, for tests.
+  void force_loss();
+
   // Throws what went wrong meanwhile.
   void check();
 
@@ -97,7 +111,6 @@ class Gpu {
   template <typename Use>
   void with_mapped(const Buffer& buffer, uint64_t bytes, const Use& use);
   Buffer create_plain_buffer(const char* label, uint64_t bytes, WGPUBufferUsage usage);
-  void wait(WGPUFuture future);
   std::string pop_error_scope();
 
   std::unique_ptr<Faults> faults_ = std::make_unique<Faults>();  // dies last: Dawn's callbacks write to it

@@ -1,18 +1,19 @@
 #include "kernels/gpu_weights.h"
 
-#include <cstring>
+#include <algorithm>
 
 #include "base/error.h"
+#include "gpu/upload.h"
 
 namespace kexa {
 namespace {
 
-constexpr size_t kUploadBytes = 4 << 20;
-
 class Uploader {
  public:
   Uploader(Gpu& gpu, int64_t total_bytes, const LoadProgress& progress)
-      : gpu_(gpu), progress_(progress), total_(total_bytes) {}
+      : gpu_(gpu), upload_(gpu, uint64_t(total_bytes), [&progress, total_bytes](uint64_t sent) {
+          progress(std::min(int64_t(sent), total_bytes), total_bytes);
+        }) {}
 
   GpuMatrix matrices(const std::string& label, const std::vector<const Matrix*>& parts) {
     GpuMatrix to{.buffer = {}, .type = parts[0]->type, .rows = 0, .columns = parts[0]->columns};
@@ -26,24 +27,10 @@ class Uploader {
     const size_t row_bytes = size_t(to.columns) * element_bytes(to.type);
     const size_t padded_bytes = size_t(padded(to.columns)) * element_bytes(to.type);
     to.buffer = gpu_.create_buffer(label, uint64_t(padded_bytes) * to.rows);
-    std::vector<std::byte> staging;
-    uint64_t at = 0;
-    const auto flush = [&] {
-      gpu_.write(to.buffer, at, staging);
-      at += staging.size();
-      done_ += int64_t(staging.size());
-      staging.clear();
-      gpu_.submit();
-      progress_(std::min(done_, total_), total_);
-    };
+    upload_.begin(to.buffer);
     for (const Matrix* part : parts)
-      for (int row = 0; row < part->rows; ++row) {
-        const size_t end = staging.size();
-        staging.resize(end + padded_bytes);
-        std::memcpy(staging.data() + end, part->row(row), row_bytes);
-        if (staging.size() >= kUploadBytes) flush();
-      }
-    if (!staging.empty()) flush();
+      for (int row = 0; row < part->rows; ++row) upload_.add({part->row(row), row_bytes}, padded_bytes - row_bytes);
+    upload_.end();
     return to;
   }
   GpuMatrix matrix(const std::string& label, const Matrix& from) { return matrices(label, {&from}); }
@@ -52,14 +39,16 @@ class Uploader {
     std::vector<float> row(std::max(stride, values.size()));
     std::copy(values.begin(), values.end(), row.begin());
     Buffer to = gpu_.create_buffer(label, row.size() * sizeof(float));
-    gpu_.write(to, 0, std::as_bytes(std::span(row)));
+    upload_.begin(to);
+    upload_.add(std::as_bytes(std::span(row)));
+    upload_.end();
     return to;
   }
+  void finish() { upload_.finish(); }
 
  private:
   Gpu& gpu_;
-  const LoadProgress& progress_;
-  int64_t total_, done_ = 0;
+  Upload upload_;
 };
 
 }  // namespace
@@ -109,6 +98,7 @@ GpuWeights::GpuWeights(Gpu& gpu, const ModelDescription& description, const Weig
     mtp_norm = upload.vector("mtp norm", weights.mtp.norm, stride);
     mtp_fc = upload.matrix("mtp fc", weights.mtp.fc);
   }
+  upload.finish();
 }
 
 }  // namespace kexa

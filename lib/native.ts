@@ -94,6 +94,8 @@ export interface NativeEngine {
   score(ids: Uint32Array): NativeRequest;
   generate(session: number, ids: Uint32Array, params: NativeGenerateParams): NativeRequest;
   endSession(session: number): void;
+  /** For tests: loses the GPU, between two steps of what is going on. */
+  forceDeviceLoss(): NativeRequest;
   close(): NativeRequest;
 }
 

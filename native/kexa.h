@@ -60,6 +60,9 @@ class Engine {
   // Forgets the session's cache.
   void end_session(uint64_t session);
 
+  // For tests: loses the GPU, between two steps of what is going on. Events: Done.
+  std::shared_ptr<Channel> force_device_loss();
+
   // Fails what is going on with KEXA_CLOSED and frees everything. Events: Done. What is asked for later fails too.
   std::shared_ptr<Channel> close();
 

@@ -2,9 +2,12 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'tape';
-import { type LoadOptions, loadModel } from '../lib/index.js';
+import { KexaError, type LoadOptions, loadModel } from '../lib/index.js';
+import { type NativeEngine, native, readRequest } from '../lib/native.js';
 import { kexa, temporaryFolder } from './support/cli.js';
+import { rowDifference } from './support/compare.js';
 import { modelFolder } from './support/goldens.js';
+import { makeRandomModel, sisterConfigs, writeRandomModel } from './support/random-model.js';
 import { softwareGpuEnvironment, useSoftwareGpu } from './support/software-gpu.js';
 
 useSoftwareGpu();
@@ -112,4 +115,92 @@ test('compiled kernels are kept on disk; a broken or unwritable cache is none', 
   writeFileSync(join(folder, 'file'), '');
   process.env.KEXA_CACHE_DIR = join(folder, 'file', 'below');
   t.deepEqual(await run(), fresh, 'the same where nothing can be written');
+});
+
+test('a load is stopped in the middle of its upload, and the next one is whole', async (t) => {
+  const folder = temporaryFolder(t);
+  // 40 MiB: more than the blocks it goes through.
+  const config = { ...sisterConfigs.kExaone, vocab_size: 40960, hidden_size: 256, num_hidden_layers: 4 };
+  writeRandomModel(folder, makeRandomModel(config, 7, 'BF16'), {
+    dtype: 'BF16',
+    experts: 'separate',
+    biasUnderGate: false,
+    shards: 1,
+  });
+  for (let round = 0; round < 3; round++) {
+    const stop = new AbortController();
+    const seen: number[] = [];
+    try {
+      await loadModel(folder, {
+        ...onGpu,
+        signal: stop.signal,
+        onProgress: ({ fraction }) => {
+          seen.push(fraction);
+          // The files have been read once by then, which is told from 0 to 1 too.
+          if (fraction < (seen.at(-2) ?? 0)) stop.abort();
+        },
+      });
+      t.fail('it was loaded');
+    } catch (error) {
+      t.equal((error as Error).name, 'AbortError');
+    }
+    t.ok(seen.at(-1)! > 0 && seen.at(-1)! < 1, `after ${seen.join(' ')}`);
+  }
+  const outcomes = [];
+  for (const options of [{ device: 'cpu' }, onGpu]) {
+    const fractions: number[] = [];
+    const model = await loadModel(folder, { ...options, onProgress: ({ fraction }) => fractions.push(fraction) });
+    outcomes.push(await model.forward([1, 40000, 30000], { logits: 'all' }));
+    if (model.device.kind === 'gpu') t.equal(fractions.at(-1), 1, fractions.join(' '));
+    await model.close();
+  }
+  const difference = rowDifference(outcomes[1]!.logits, outcomes[0]!.logits, 40960);
+  t.ok(difference < 1e-5, `logits within ${difference.toExponential(1)} of the CPU device's`);
+});
+
+test('a lost device ends what is going on in one error, and the model can be loaded again', async (t) => {
+  const addon = native();
+  const { Engine } = addon;
+  let engine: NativeEngine | undefined;
+  addon.Engine = class extends Engine {
+    constructor(...args: ConstructorParameters<typeof Engine>) {
+      super(...args);
+      engine = this;
+    }
+  };
+  t.teardown(() => {
+    addon.Engine = Engine;
+  });
+  const wholly = { temperature: 0, maxTokens: 40, ignoreEos: true };
+  const load = () => loadModel(modelFolder('edge'), onGpu);
+  const isLost = async (what: string, promise: PromiseLike<unknown>) => {
+    try {
+      await promise;
+      t.fail(`${what} went on`);
+    } catch (error) {
+      t.ok(error instanceof KexaError && error.code === 'KEXA_DEVICE_LOST', `${what}: ${error}`);
+    }
+  };
+  const model = await load();
+  const wanted = await model.generate([1, 2, 3], wholly);
+  const ids: number[] = [];
+  await isLost(
+    'the generation',
+    (async () => {
+      for await (const piece of model.generate([1, 2, 3], wholly)) {
+        if (ids.length === 0) await readRequest(engine!.forceDeviceLoss(), () => {});
+        ids.push(...piece.ids);
+      }
+    })(),
+  );
+  t.ok(ids.length > 0 && ids.length < 40, `after ${ids.length} tokens`);
+  t.deepEqual(ids, wanted.ids.slice(0, ids.length), 'which were right');
+  await isLost('another generation', model.generate([1, 2, 3], wholly));
+  await isLost('forward', model.forward([1, 2, 3]));
+  await isLost('forward with a profile', model.forward([1, 2, 3], { profile: true }));
+  await isLost('score', model.score([1, 2, 3]));
+  const again = await load();
+  t.deepEqual((await again.generate([1, 2, 3], wholly)).ids, wanted.ids, 'loaded again beside it');
+  await model.close();
+  await again.close();
 });

@@ -15,7 +15,9 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
         env, "Engine",
         {InstanceMethod<&EngineObject::load>("load"), InstanceMethod<&EngineObject::forward>("forward"),
          InstanceMethod<&EngineObject::score>("score"), InstanceMethod<&EngineObject::generate>("generate"),
-         InstanceMethod<&EngineObject::end_session>("endSession"), InstanceMethod<&EngineObject::close>("close")});
+         InstanceMethod<&EngineObject::end_session>("endSession"),
+         InstanceMethod<&EngineObject::force_device_loss>("forceDeviceLoss"),
+         InstanceMethod<&EngineObject::close>("close")});
   }
 
   explicit EngineObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<EngineObject>(info), env_(info.Env()) {
@@ -50,6 +52,9 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
   Napi::Value end_session(const Napi::CallbackInfo& info) {
     engine_->end_session(uint64_t(info[0].ToNumber().Int64Value()));
     return info.Env().Undefined();
+  }
+  Napi::Value force_device_loss(const Napi::CallbackInfo& info) {
+    return Request::create(info.Env(), engine_->force_device_loss());
   }
   Napi::Value close(const Napi::CallbackInfo& info) { return Request::create(info.Env(), engine_->close()); }
 

@@ -190,6 +190,10 @@ std::shared_ptr<Channel> Engine::generate(uint64_t session, std::vector<int> ids
   });
 }
 
+std::shared_ptr<Channel> Engine::force_device_loss() {
+  return post([](auto channel, uint64_t) { return std::make_unique<ForceLossJob>(std::move(channel)); });
+}
+
 void Engine::end_session(uint64_t session) {
   {
     std::lock_guard lock(state_->bell->mutex);

@@ -174,4 +174,10 @@ bool ScoreJob::advance(const JobContext& context) {
   return is_last;
 }
 
+bool ForceLossJob::advance(const JobContext& context) {
+  context.loaded().device->force_loss();
+  channel().push(event::Done{});
+  return true;
+}
+
 }  // namespace kexa

@@ -100,6 +100,12 @@ class ScoreJob final : public Job {
   event::Scored result_;
 };
 
+class ForceLossJob final : public Job {
+ public:
+  explicit ForceLossJob(std::shared_ptr<Channel> channel) : Job(std::move(channel), 0) {}
+  bool advance(const JobContext& context) override;
+};
+
 class GenerateJob final : public Job {
  public:
   GenerateJob(std::shared_ptr<Channel> channel, uint64_t session, std::vector<int> ids, GenerateParams params)

@@ -38,6 +38,7 @@ class GpuDevice final : public Device {
   bool runs_ahead() const override { return true; }
 
   void start_profile() override { gpu_->start_profile(); }
+  void force_loss() override { gpu_->force_loss(); }
   std::optional<Profile> take_profile() override { return gpu_->take_profile(); }
 
   std::span<const float> residual() const override;

@@ -101,6 +101,9 @@ class Device {
   virtual void start_profile() {}
   virtual std::optional<Profile> take_profile() { return std::nullopt; }
 
+  // For tests: what the device is asked for from here on fails with KEXA_DEVICE_LOST, if it is one that can be lost.
+  virtual void force_loss() {}
+
   // Reading back. The spans stay valid until the next op that writes what they show.
   virtual std::span<const float> residual() const = 0;             // [rows, hidden]
   virtual std::span<const float> hidden() const = 0;               // [rows, hidden]

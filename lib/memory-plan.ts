@@ -46,6 +46,28 @@ export function checkPlanOptions(
   };
 }
 
+/** What {@link planMemory} plans with; every GPU is planned alike. */
+export type PlannedOptions = Pick<LoadOptions, 'contextSize' | 'prefillChunk' | 'threads' | 'cacheType' | 'weights'> & {
+  device?: 'cpu' | 'gpu';
+};
+
+/**
+ * The longest context, in tokens, whose plan takes at most `bytes`, with all else as in `options`; 0 if none does.
+ *
+ * @throws KexaError KEXA_INVALID_ARGUMENT
+ */
+export function longestContext(
+  description: ModelDescription | ModelShape,
+  options: PlannedOptions,
+  bytes: number,
+): number {
+  const fits = (contextSize: number) => planMemory(description, { ...options, contextSize }).total <= bytes;
+  let longest = 0;
+  for (let step = 2 ** Math.floor(Math.log2(description.maxPositions)); step >= 1; step /= 2)
+    if (longest + step <= description.maxPositions && fits(longest + step)) longest += step;
+  return longest;
+}
+
 /**
  * The memory a model would take. A description without tensors (a config alone) is counted as stored in bf16, or in
  * the type that `weights` asks for.
@@ -54,9 +76,10 @@ export function checkPlanOptions(
  */
 export function planMemory(
   description: ModelDescription | ModelShape,
-  options: Pick<LoadOptions, 'contextSize' | 'prefillChunk' | 'threads' | 'cacheType' | 'weights'> = {},
+  { device = 'cpu', ...options }: PlannedOptions = {},
 ): MemoryReport {
-  const plan = native().plan(withTensors(description), checkPlanOptions(options, description.maxPositions));
+  const planOptions = checkPlanOptions(options, description.maxPositions);
+  const plan = native().plan(withTensors(description), { ...planOptions, adapter: device === 'gpu' ? 'gpu' : '' });
   // Without files nothing can be read in place.
   return 'tensors' in description ? plan : { ...plan, weights: { ...plan.weights, mapped: 0 } };
 }

@@ -260,6 +260,8 @@ export interface ForwardProfile {
   passes: number;
   /** Command buffers handed to the GPU. */
   submits: number;
+  /** Bytes of the GPU's buffers: weights, cache, working buffers. */
+  bufferBytes: number;
   /** By kernel, the slowest first. `nanoseconds` are those of all its dispatches; 0 where the GPU has no timestamps. */
   ops: { name: string; dispatches: number; nanoseconds: number }[];
 }

@@ -50,9 +50,9 @@ test('a step is one compute pass and one submit, with at most 8 dispatches a MoE
     const model = await loadModel(modelFolder(name), { ...onGpu, prefillChunk: 64 });
     const { layers, normPlacement, vocabSize } = model.config;
     t.equal(normPlacement, 'pre');
-    // Embedding, final norm, head.
-    const most = layers.reduce((sum, { ffn }) => sum + (ffn === 'moe' ? 8 : 7), 3);
-    for (const count of [1, 5, 40]) {
+    for (const count of [1, 5, 16, 40]) {
+      // Embedding, final norm, head. Rows enough to be grouped by expert may take more.
+      const most = layers.reduce((sum, { ffn }) => sum + (count > 16 ? 14 : ffn === 'moe' ? 8 : 7), 3);
       const ids = Array.from({ length: count }, (_, i) => (7 * i) % vocabSize);
       const plain = await model.forward(ids, { logits: 'last' });
       const { profile, logits } = await model.forward(ids, { logits: 'last', profile: true });
@@ -203,4 +203,23 @@ test('a lost device ends what is going on in one error, and the model can be loa
   t.deepEqual((await again.generate([1, 2, 3], wholly)).ids, wanted.ids, 'loaded again beside it');
   await model.close();
   await again.close();
+});
+
+test('what is allocated on the GPU is what was planned, to the byte', async (t) => {
+  const cases: [Parameters<typeof modelFolder>[0], LoadOptions][] = [
+    ['tiny', {}],
+    ['tiny', { contextSize: 1000, prefillChunk: 16, cacheType: 'f16', weights: 'f32' }],
+    ['edge', { prefillChunk: 200, contextSize: 700 }],
+    ['two', { cacheType: 'bf16', contextSize: 100, prefillChunk: 1 }],
+  ];
+  for (const [name, options] of cases) {
+    const model = await loadModel(modelFolder(name), { device: 'swiftshader', ...options });
+    const { profile } = await model.forward([1], { profile: true });
+    t.equal(
+      profile!.bufferBytes,
+      model.memory.total,
+      `${name} ${JSON.stringify(options)}: ${profile!.bufferBytes} bytes`,
+    );
+    await model.close();
+  }
 });

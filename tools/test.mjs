@@ -5,7 +5,7 @@ import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { root, setUp } from './setup.mjs';
 
-const fileLimitMs = 300_000;
+const fileLimitMs = 600_000;
 const words = process.argv.slice(2);
 setUp({ forTests: true });
 

@@ -50,3 +50,22 @@ export function wordOr<T>(words: readonly string[], parse: (text: string) => T):
     }
   };
 }
+
+/** A parser for a size in bytes: `80GiB`, `24GB` or a number of bytes. */
+export function byteCount(text: string): number {
+  const factors: Readonly<Record<string, number>> = {
+    '': 1,
+    kb: 1e3,
+    mb: 1e6,
+    gb: 1e9,
+    tb: 1e12,
+    kib: 2 ** 10,
+    mib: 2 ** 20,
+    gib: 2 ** 30,
+    tib: 2 ** 40,
+  };
+  const [, digits, unit] = /^(\d+(?:\.\d+)?)\s*([a-z]*)$/i.exec(text) ?? [];
+  const value = digits === undefined ? Number.NaN : Number(digits) * (factors[unit!.toLowerCase()] ?? Number.NaN);
+  if (value >= 1) return Math.floor(value);
+  throw new InvalidArgumentError('It takes a size in bytes, as in 80GiB or 24GB.');
+}

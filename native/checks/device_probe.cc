@@ -15,7 +15,10 @@ constexpr uint32_t kScratchPattern = 0x42c842c8;  // as one f32 100.1, as two f1
 
 std::unique_ptr<Gpu> open_gpu(const PlanOptions& options) {
   load_dawn(options.dawn_library);
-  return std::make_unique<Gpu>(options.adapter, options.is_checked);
+  return std::make_unique<Gpu>(GpuOptions{.wanted = options.adapter,
+                                          .is_checked = options.is_checked,
+                                          .dawn_identity = options.dawn_identity,
+                                          .blob_folder = options.blob_folder});
 }
 
 // Pages of the slots in turns, so that no slot's pages stand in order.

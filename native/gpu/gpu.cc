@@ -161,6 +161,7 @@ Buffer Gpu::create_buffer(const std::string& label, uint64_t bytes, bool is_zero
   if (!handle || !failure.empty())
     throw Error("KEXA_OUT_OF_MEMORY", label + ": " + facts_.device + " has no room for " +
                                           std::to_string(descriptor.size) + " bytes: " + failure);
+  buffer_bytes_ += int64_t(descriptor.size);
   return {std::move(handle), descriptor.size};
 }
 
@@ -426,6 +427,7 @@ Profile Gpu::take_profile() {
   is_profiled_ = false;
   std::stable_sort(profile_.ops.begin(), profile_.ops.end(),
                    [](const auto& a, const auto& b) { return a.nanoseconds > b.nanoseconds; });
+  profile_.buffer_bytes = buffer_bytes_;
   return std::exchange(profile_, {});
 }
 

@@ -134,6 +134,7 @@ class Gpu {
   void wait_for(Readback& readback);
   std::vector<std::unique_ptr<Readback>> readbacks_;  // by ticket
 
+  int64_t buffer_bytes_ = 0;
   Profile profile_;  // counts always; ops while is_profiled_
   bool is_profiled_ = false;
   std::optional<Timestamps> timestamps_;  // while a profile is made

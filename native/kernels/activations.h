@@ -7,11 +7,6 @@
 
 namespace kexa {
 
-// Outputs of the experts' down projections that a large step computes at once. All of them would take 800 MB with 4096
-// rows of K-EXAONE; slices of columns, unlike slices of rows, leave every expert all of its rows and read each weight
-// once.
-int expert_output_slice(int hidden, int rows, int top_k);
-
 // Rows are padded to whole chunks of eight: kernels read whole chunks, and what they read of the padding is zero.
 // Those named E hold elements of the kernels' element type, the others f32.
 struct Activations {

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "kernels/attention_parts.h"
 #include "model/rope.h"
+#include "plan/attention_parts.h"
 
 namespace kexa {
 namespace {
@@ -37,10 +37,8 @@ Attention::Attention(KernelSet& kernels, const ModelDescription& description, co
   const int stride = padded(description.hidden), attended_stride = padded(description.q_width());
   const int qkv_stride = padded(description.q_width() + 2 * description.kv_width());
   const int ring = kv.ring_rows[index];
-  const int64_t cache_rows = ring ? int64_t(kSlots) * ring : int64_t(kv.pages) * kPageRows;
-  const uint64_t cache_bytes = uint64_t(cache_rows) * kv_heads * dims * element_bytes(kv.type);
-  keys_ = kernels.gpu().create_buffer("keys of layer " + std::to_string(index), cache_bytes);
-  values_ = kernels.gpu().create_buffer("values of layer " + std::to_string(index), cache_bytes);
+  keys_ = kernels.gpu().create_buffer(label_of_keys(index), plan.gpu.bytes_of(label_of_keys(index)));
+  values_ = kernels.gpu().create_buffer(label_of_values(index), plan.gpu.bytes_of(label_of_values(index)));
 
   qkv_ = Matmul(
       kernels, activations, weights.qkv, {&activations.residual, stride}, {&activations.qkv, qkv_stride, true},
@@ -110,7 +108,7 @@ Attention::Attention(KernelSet& kernels, const ModelDescription& description, co
                      {read(activations.partial), read(activations.step), write(activations.attended)}, uint32_t(heads));
     return size;
   };
-  const int parts = attention_parts(description, plan, index), chunk = plan.options.prefill_chunk;
+  const int parts = attention_parts(description, plan.options, index), chunk = plan.options.prefill_chunk;
   one_ = make(parts, 1, kFewTeams, 1);
   if (chunk > 1) few_ = make(parts, 1, kFewTeams, kSmallRows);
   if (chunk > kSmallRows) many_ = make(1, kManyRows, kManyTeams, chunk);

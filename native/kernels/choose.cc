@@ -14,10 +14,8 @@ namespace {
 constexpr int kProblem = 0, kChosen = 1, kTokens = 2;
 constexpr int kLength = kTokens + kMaxDrafts + 1;
 constexpr int kDrafts = kLength + 1, kDraftTokens = kDrafts + 1;
-constexpr int kSequenceWords = 32;
 static_assert(kDraftTokens + kMaxDrafts <= kSequenceWords);
 
-constexpr int kSamplingWords = 16;
 constexpr uint32_t kNoProblem = 0xffffffffu, kAllBanned = 0xfffffffeu;
 // Infinities are not WGSL's business. The kernel takes what is below a tenth of this for banned.
 constexpr float kBanned = -1e38f;
@@ -30,11 +28,12 @@ Choosing::Choosing(KernelSet& kernels, const ModelDescription& description, cons
                    const Activations& activations)
     : vocab_(description.vocab), context_(plan.options.context_size) {
   Gpu& gpu = kernels.gpu();
-  sampling_ = gpu.create_buffer("sampling", kSlots * kSamplingWords * 4, true);
-  bias_ = gpu.create_buffer("logit bias", uint64_t(kSlots) * vocab_ * 4, true);
-  sequences_ = gpu.create_buffer("sequences", kSlots * kSequenceWords * 4, true);
-  marks_ = gpu.create_buffer("token counts", uint64_t(kSlots) * vocab_ * 8, true);
-  history_ = gpu.create_buffer("token history", uint64_t(kSlots) * context_ * 4, true);
+  const auto make = [&](const char* label) { return gpu.create_buffer(label, plan.gpu.bytes_of(label), true); };
+  sampling_ = make("sampling");
+  bias_ = make("logit bias");
+  sequences_ = make("sequences");
+  marks_ = make("token counts");
+  history_ = make("token history");
 
   Prelude sequence = kernels.prelude();
   sequence.set("SEQUENCE_WORDS", kSequenceWords)

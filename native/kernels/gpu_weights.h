@@ -3,6 +3,7 @@
 
 #include "gpu/gpu.h"
 #include "model/weights.h"
+#include "plan/gpu_plan.h"
 
 namespace kexa {
 
@@ -38,8 +39,5 @@ struct GpuWeights {
   GpuMatrix embed, head, mtp_fc;                               // head has no buffer if it is tied
   Buffer nothing;                                              // bound where a kernel reads no weights
 };
-
-// Floats of a row of activations that `columns` of are used: whole chunks.
-constexpr int padded(int columns) { return (columns + 7) / 8 * 8; }
 
 }  // namespace kexa

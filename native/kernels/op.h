@@ -5,17 +5,9 @@
 
 #include "gpu/gpu.h"
 #include "kernels/kernel_source.h"
+#include "plan/gpu_plan.h"
 
 namespace kexa {
-
-// The step state, in words, as every kernel sees it.
-constexpr int kStepRowCount = 0, kStepLogitCount = 1;
-constexpr int kStepRows = 4;  // from here on four words a row: token, slot, position, next token
-constexpr int kStepRowWords = 4;
-constexpr int kStepLogitRows(int max_rows) { return kStepRows + max_rows * kStepRowWords; }
-
-// Steps of up to this many rows run the kernels whose results do not depend on a row's company.
-constexpr int kSmallRows = 16;
 
 constexpr uint32_t ceil_div(int64_t n, int64_t by) { return uint32_t((n + by - 1) / by); }
 

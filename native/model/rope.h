@@ -15,5 +15,8 @@ std::vector<double> rope_frequencies(const ModelDescription& description);
 // head_dim / 2] of (cosine, sine), computed in double. A product of two, in f32, is within 1.6e-7 of the turn.
 std::vector<float> rope_table(const ModelDescription& description, int positions);
 constexpr int kRopeLow = 256;
+inline int64_t rope_table_floats(const ModelDescription& description, int positions) {
+  return int64_t(kRopeLow + (positions + kRopeLow - 1) / kRopeLow) * (description.head_dim / 2) * 2;
+}
 
 }  // namespace kexa

@@ -34,9 +34,15 @@ ScratchSizes scratch_sizes(const ModelDescription& description, const PlanOption
 }  // namespace
 
 Plan make_plan(const ModelDescription& description, const PlanOptions& options) {
-  Plan plan{.options = options, .kv = {}, .scratch = scratch_sizes(description, options), .memory = {}};
+  Plan plan{.options = options, .kv = {}, .scratch = scratch_sizes(description, options), .gpu = {}, .memory = {}};
   KvLayout& kv = plan.kv;
   MemoryPlan& memory = plan.memory;
+
+  const auto cache_share = [&](int layer) -> int64_t& {
+    return layer == description.mtp_layer()  ? memory.mtp_cache_bytes
+           : description.layer(layer).window ? memory.sliding_cache_bytes
+                                             : memory.global_cache_bytes;
+  };
 
   kv.type = options.cache_type;
   kv.kv_width = description.kv_width();
@@ -48,12 +54,18 @@ Plan make_plan(const ModelDescription& description, const PlanOptions& options) 
     const int64_t pair_bytes = 2 * kv.row_bytes();
     const int64_t bytes = pair_bytes * (window ? int64_t(kSlots) * kv.ring_rows.back() : int64_t(kv.pages) * kPageRows);
     if (!window) memory.cache_bytes_per_token += pair_bytes;
-    int64_t& share = i == description.mtp_layer() ? memory.mtp_cache_bytes
-                     : window                     ? memory.sliding_cache_bytes
-                                                  : memory.global_cache_bytes;
-    share += bytes;
+    cache_share(i) += bytes;
   }
 
+  if (!options.adapter.empty()) {
+    plan.gpu = plan_gpu(description, options, kv);
+    memory.weight_bytes = plan.gpu.weight_bytes;
+    memory.global_cache_bytes = memory.sliding_cache_bytes = memory.mtp_cache_bytes = 0;
+    for (int i = 0; i < description.layer_count(); ++i)
+      cache_share(i) += plan.gpu.bytes_of(label_of_keys(i)) + plan.gpu.bytes_of(label_of_values(i));
+    for (const GpuBuffer& buffer : plan.gpu.work) memory.scratch_bytes += buffer.bytes;
+    return plan;
+  }
   for (const TensorEntry& tensor : description.tensors) {
     const bool is_stored_anew = options.weight_type && *options.weight_type != tensor.type && tensor.shape.size() > 1;
     memory.weight_bytes +=

@@ -16,6 +16,7 @@ struct Profile {
   };
 
   int64_t dispatches = 0, passes = 0, submits = 0;
+  int64_t buffer_bytes = 0;  // of weights, cache and working buffers, at the end
   std::vector<Op> ops;
 
   Op& op(const std::string& name) {
@@ -26,6 +27,7 @@ struct Profile {
     dispatches += other.dispatches;
     passes += other.passes;
     submits += other.submits;
+    buffer_bytes = other.buffer_bytes;
     for (const Op& from : other.ops) {
       Op& to = op(from.name);
       to.dispatches += from.dispatches;

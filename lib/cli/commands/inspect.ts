@@ -6,6 +6,7 @@ import { KexaError } from '../../errors.js';
 import type { MemoryReport, ModelConfig } from '../../types.js';
 import { exitWith, UsageError } from '../exit.js';
 import { bytesText, countText, groupedText } from '../figures.js';
+import { byteCount } from '../numbers.js';
 import {
   add,
   addModelOptions,
@@ -19,9 +20,11 @@ import {
 import { table, writeAnswer, writeJson } from '../output.js';
 import { patternText } from '../pattern.js';
 
-interface InspectFlags extends LoadFlags {
+interface InspectFlags extends Omit<LoadFlags, 'device'> {
   tensors?: boolean;
   memory?: boolean;
+  device?: 'cpu' | 'gpu';
+  deviceMemory?: number;
   json?: boolean;
 }
 
@@ -42,12 +45,15 @@ interface Inspection {
   /** Or why there is none. */
   memory: MemoryReport | string;
   contextSize: number;
+  /** With --device-memory: its bytes, and the longest context that fits; 0 where none does. */
+  fit: { deviceMemory: number; longestContext: number } | null;
 }
 
 const examples = `
 Examples:
   kexa inspect models/tiny
   kexa inspect models/K-EXAONE-236B-A23B --memory -c 128K
+  kexa inspect models/K-EXAONE-236B-A23B --device gpu --device-memory 640GiB -c 256K --cache-type f16
   kexa inspect models/tiny --tensors | grep router
 
 Reads headers only, never weights. A folder with nothing but a config.json will do; its weights are then counted as
@@ -65,6 +71,18 @@ export function addInspect(program: Command): void {
   const output = 'Output:';
   add(command, output, '--tensors', 'list every tensor');
   add(command, output, '--memory', 'show the memory plan in detail');
+  add(command, output, '--device <kind>', 'what the plan is for: cpu or gpu (default: cpu)', {
+    choices: ['cpu', 'gpu'],
+  });
+  add(
+    command,
+    output,
+    '--device-memory <size>',
+    'memory of the device, as in 80GiB: whether the plan fits, and the longest context that would',
+    {
+      parse: byteCount,
+    },
+  );
   add(command, output, '--json', 'print one JSON object: folder, config, weights, memory');
   addModelOptions(command);
   addPlanOptions(command);
@@ -83,15 +101,31 @@ async function inspect(dir: string | undefined, flags: InspectFlags, command: Co
 
 async function read(path: string, flags: InspectFlags): Promise<Inspection> {
   const { openModelFolder, readConfigOnly } = await import('../../files/model-folder.js');
-  const { planMemory } = await import('../../memory-plan.js');
-  const { contextSize: wanted, prefillChunk, cacheType, weights: weightType } = toLoadOptions(flags);
+  const { longestContext, planMemory } = await import('../../memory-plan.js');
+  const {
+    contextSize: wanted,
+    prefillChunk,
+    cacheType,
+    weights: weightType,
+  } = toLoadOptions(defined({ ...flags, device: undefined }));
   const bare = await readConfigOnly(path);
   const model = (await hasWeights(bare.folder)) ? await openModelFolder(bare.folder) : null;
   const { config } = model ?? bare;
   let memory: MemoryReport | string;
+  let fit: Inspection['fit'] = null;
   try {
-    const options = defined({ contextSize: wanted, prefillChunk, cacheType, weights: weightType });
-    memory = planMemory(model?.description ?? bare.shape, options);
+    const shape = model?.description ?? bare.shape;
+    const options = defined({
+      contextSize: wanted,
+      prefillChunk,
+      cacheType,
+      weights: weightType,
+      device: flags.device,
+    });
+    memory = planMemory(shape, options);
+    const { deviceMemory } = flags;
+    if (deviceMemory !== undefined)
+      fit = { deviceMemory, longestContext: longestContext(shape, options, deviceMemory) };
   } catch (error) {
     // The plan is the core's; all else can be told without it.
     if (!(error instanceof KexaError) || error.code !== 'KEXA_NO_BINARY') throw nameFlag(error);
@@ -103,6 +137,7 @@ async function read(path: string, flags: InspectFlags): Promise<Inspection> {
     weights: model && summary(model.description.tensors, model.description.files),
     memory,
     contextSize: wanted ?? Math.min(config.maxPositions, 32768),
+    fit,
   };
 }
 
@@ -122,13 +157,13 @@ function summary(tensors: TensorEntry[], paths: readonly string[]): Weights {
   return { files, bytes: total, types: [...types.values()].sort((a, b) => b.bytes - a.bytes), tensors };
 }
 
-function toJson({ folder, config, weights, memory, contextSize }: Inspection, flags: InspectFlags) {
+function toJson({ folder, config, weights, memory, contextSize, fit }: Inspection, flags: InspectFlags) {
   const { files, bytes, types, tensors } = weights ?? { files: [], bytes: 0, types: [], tensors: [] };
   return {
     folder,
     config,
     weights: weights && { files, bytes, types, ...(flags.tensors && { tensors }) },
-    memory: typeof memory === 'string' ? null : { contextSize, ...memory },
+    memory: typeof memory === 'string' ? null : { contextSize, ...memory, ...fit },
   };
 }
 
@@ -224,7 +259,7 @@ function weightRows(weights: Weights | null): string[][] {
   ];
 }
 
-function memoryRows({ memory, contextSize }: Inspection): string[][] {
+function memoryRows({ memory, contextSize, fit }: Inspection): string[][] {
   if (typeof memory === 'string') return [['memory', `no plan: ${memory.split('\n')[0]}`]];
   const { total, weights, cache, scratch } = memory;
   const parts = [
@@ -232,7 +267,16 @@ function memoryRows({ memory, contextSize }: Inspection): string[][] {
     `cache ${bytesText(cache.total)}`,
     `scratch ${bytesText(scratch)}`,
   ];
-  return [['memory', `${bytesText(total)} at a context of ${groupedText(contextSize)}: ${parts.join(', ')}`]];
+  return [
+    ['memory', `${bytesText(total)} at a context of ${groupedText(contextSize)}: ${parts.join(', ')}`],
+    ...(fit ? [['', fitText(fit, total)]] : []),
+  ];
+}
+
+function fitText({ deviceMemory, longestContext }: NonNullable<Inspection['fit']>, total: number): string {
+  const verdict = `${total <= deviceMemory ? 'fits' : 'does not fit'} into ${bytesText(deviceMemory)}`;
+  if (longestContext === 0) return `${verdict}: not even a context of one token does`;
+  return `${verdict}; the longest context that does is ${groupedText(longestContext)}`;
 }
 
 function memoryDetail({ weights, cache, scratch, total }: MemoryReport, contextSize: number): string {

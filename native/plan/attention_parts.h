@@ -3,9 +3,7 @@
 
 #include <algorithm>
 
-#include "kernels/gpu_weights.h"
-#include "kernels/op.h"
-#include "plan/plan.h"
+#include "plan/gpu_plan.h"
 
 namespace kexa {
 
@@ -14,10 +12,11 @@ constexpr int kAttentionParts = 64;    // most parts of a row's keys: 512 workgr
 constexpr int kUndividedWindow = 256;  // up to here a dispatch for the reduction costs more than dividing saves
 
 // Parts that a layer's keys may be divided into, in steps of up to kSmallRows rows. Larger steps divide none.
-inline int attention_parts(const ModelDescription& description, const Plan& plan, int layer) {
-  const int window = description.layer(layer).window, context = plan.options.context_size;
+inline int attention_parts(const ModelDescription& description, const PlanOptions& options, int layer) {
+  const int window = description.layer(layer).window, context = options.context_size;
   if (window && window <= kUndividedWindow) return 1;
-  return std::min<int>(kAttentionParts, ceil_div(window ? std::min(window, context) : context, kAttentionBlock));
+  return std::min<int>(kAttentionParts,
+                       ((window ? std::min(window, context) : context) + kAttentionBlock - 1) / kAttentionBlock);
 }
 
 // Whether attention can write its result as it is wanted, where keys are not divided: in units of four elements.
@@ -29,9 +28,9 @@ inline int64_t attention_row_floats(const ModelDescription& description, int par
 }
 
 // Floats that a layer hands from attention to attention_reduce, in the largest of its steps.
-inline int64_t attention_partial_floats(const ModelDescription& description, const Plan& plan, int layer) {
+inline int64_t attention_partial_floats(const ModelDescription& description, const PlanOptions& options, int layer) {
   const bool is_direct = is_attention_direct(description);
-  const int64_t rows = plan.options.prefill_chunk, parts = attention_parts(description, plan, layer);
+  const int64_t rows = options.prefill_chunk, parts = attention_parts(description, options, layer);
   const int64_t few = std::min<int64_t>(rows, kSmallRows) * attention_row_floats(description, int(parts));
   return std::max(is_direct && parts == 1 ? 0 : few, is_direct ? 0 : rows * attention_row_floats(description, 1));
 }

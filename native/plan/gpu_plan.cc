@@ -1,0 +1,111 @@
+#include "plan/gpu_plan.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "model/rope.h"
+#include "plan/attention_parts.h"
+
+namespace kexa {
+namespace {
+
+constexpr int64_t kExpertOutputBytes = 128 << 20;
+
+int64_t whole_buffer(int64_t bytes) { return std::max<int64_t>(16, (bytes + 15) / 16 * 16); }
+
+// Matrices with rows padded to whole chunks; vectors as f32, those of a hidden state padded too.
+int64_t weight_bytes(const ModelDescription& description, const PlanOptions& options) {
+  int64_t bytes = 16;  // one buffer for where a kernel reads no weights
+  for (const TensorEntry& tensor : description.tensors) {
+    const int columns = int(tensor.shape.back());
+    if (tensor.shape.size() == 1) {
+      bytes += whole_buffer(int64_t(columns == description.hidden ? padded(columns) : columns) * 4);
+      continue;
+    }
+    const Type type = options.weight_type.value_or(tensor.type);
+    int64_t rows = 1;
+    for (size_t i = 0; i + 1 < tensor.shape.size(); ++i) rows *= tensor.shape[i];
+    bytes += rows * padded(columns) * element_bytes(type);
+  }
+  return bytes;
+}
+
+}  // namespace
+
+int expert_output_slice(int hidden, int rows, int top_k) {
+  const int64_t columns = kExpertOutputBytes / (int64_t(rows) * top_k * int64_t(sizeof(float)));
+  return int(std::clamp<int64_t>(columns / 64 * 64, std::min(64, hidden), hidden));
+}
+
+std::string label_of_keys(int layer) { return "keys of layer " + std::to_string(layer); }
+std::string label_of_values(int layer) { return "values of layer " + std::to_string(layer); }
+
+int64_t GpuPlan::bytes_of(std::string_view label) const {
+  for (const auto* buffers : {&work, &cache})
+    for (const GpuBuffer& buffer : *buffers)
+      if (buffer.label == label) return buffer.bytes;
+  throw Error("KEXA_INTERNAL", "no buffer is planned as " + std::string(label));
+}
+
+GpuPlan plan_gpu(const ModelDescription& description, const PlanOptions& options, const KvLayout& kv) {
+  GpuPlan plan;
+  plan.weight_bytes = weight_bytes(description, options);
+  const int64_t rows = options.prefill_chunk, stride = padded(description.hidden);
+  const auto add = [&](const char* label, int64_t count, int64_t bytes = 4) {
+    plan.work.push_back({label, whole_buffer(count * bytes)});
+  };
+  const int64_t element = element_bytes(options.gpu_elements);
+  add("step state", kStepLogitRows(int(rows)) + rows);
+  add("page tables", int64_t(kSlots) * kv.pages);
+  add("rope", rope_table_floats(description, options.context_size));
+  add("residual", rows * stride);
+  add("branch", rows * stride);
+  add("hidden", rows * stride);
+  if (description.mtp) {
+    add("mtp pair", rows * padded(2 * description.hidden));
+    add("next embedding", rows * stride);
+  }
+  add("qkv", rows * padded(description.q_width() + 2 * description.kv_width()), element);
+  add("attended", rows * padded(description.q_width()), element);
+  int64_t partial = 0, width = 0;
+  for (int i = 0; i < description.layer_count(); ++i) {
+    const LayerDescription& layer = description.layer(i);
+    partial = std::max(partial, attention_partial_floats(description, options, i));
+    width = std::max<int64_t>(width, layer.is_moe ? int64_t(description.moe->top_k) * padded(layer.ffn_width) +
+                                                        padded(description.moe->shared_experts * layer.ffn_width)
+                                                  : padded(layer.ffn_width));
+  }
+  add("attention parts", partial);
+  add("inner", rows * width, element);
+  const int64_t top_k = description.moe ? description.moe->top_k : 1;
+  add("experts", rows * top_k);
+  add("expert weights", rows * top_k);
+  add("logits", rows * description.vocab);
+  if (description.moe) {
+    const int experts = description.moe->experts;
+    add("router scores", rows * (experts + 1));
+    if (rows > kSmallRows) {
+      add("choices by expert", rows * top_k);
+      add("tiles of experts' rows", (rows * top_k / kSmallestTile + experts) * 4);
+      add("experts' outputs", rows * top_k * expert_output_slice(description.hidden, int(rows), int(top_k)));
+    }
+  }
+  add("sampling", int64_t(kSlots) * kSamplingWords);
+  add("logit bias", int64_t(kSlots) * description.vocab);
+  add("sequences", int64_t(kSlots) * kSequenceWords);
+  add("token counts", int64_t(kSlots) * description.vocab * 2);
+  add("token history", int64_t(kSlots) * options.context_size);
+
+  for (int i = 0; i < description.layer_count(); ++i) {
+    const int ring = kv.ring_rows[i];
+    const int64_t cache_rows = ring ? int64_t(kSlots) * ring : int64_t(kv.pages) * kPageRows;
+    // Each head's row is padded to whole chunks.
+    const int64_t bytes =
+        whole_buffer(cache_rows * description.kv_heads * padded(description.head_dim) * element_bytes(kv.type));
+    plan.cache.push_back({label_of_keys(i), bytes});
+    plan.cache.push_back({label_of_values(i), bytes});
+  }
+  return plan;
+}
+
+}  // namespace kexa

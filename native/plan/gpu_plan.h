@@ -1,0 +1,55 @@
+// Every buffer a model takes on a GPU, before any is made.
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "plan/layout.h"
+
+namespace kexa {
+
+// Steps of up to this many rows run the kernels whose results do not depend on a row's company.
+constexpr int kSmallRows = 16;
+// Fewest rows of a tile where a large step's rows are grouped by expert.
+constexpr int kSmallestTile = 32;
+
+// Elements of a row that `columns` of are used: kernels read whole chunks of eight.
+constexpr int padded(int columns) { return (columns + 7) / 8 * 8; }
+
+// The step state, in words, as every kernel sees it.
+constexpr int kStepRowCount = 0, kStepLogitCount = 1;
+constexpr int kStepRows = 4;  // from here on four words a row: token, slot, position, next token
+constexpr int kStepRowWords = 4;
+constexpr int kStepLogitRows(int max_rows) { return kStepRows + max_rows * kStepRowWords; }
+
+// Words that choosing keeps of a slot: its sequence, and how its tokens are chosen.
+constexpr int kSequenceWords = 32, kSamplingWords = 16;
+
+// Outputs of the experts' down projections that a large step computes at once. All of them would take 800 MB with 4096
+// rows of K-EXAONE; slices of columns, unlike slices of rows, leave every expert all of its rows and read each weight
+// once.
+int expert_output_slice(int hidden, int rows, int top_k);
+
+struct GpuBuffer {
+  std::string label;
+  int64_t bytes = 0;  // a multiple of 16
+};
+
+// The working buffers, the cache's and those of choosing; the weights as one sum, since each matrix is a buffer or
+// more.
+struct GpuPlan {
+  std::vector<GpuBuffer> work;
+  std::vector<GpuBuffer> cache;  // keys and values of each layer: label_of_keys(), label_of_values()
+  int64_t weight_bytes = 0;
+
+  // Throws KEXA_INTERNAL if none is called so: what is not planned must not be made.
+  int64_t bytes_of(std::string_view label) const;
+};
+
+std::string label_of_keys(int layer);
+std::string label_of_values(int layer);
+
+GpuPlan plan_gpu(const ModelDescription& description, const PlanOptions& options, const KvLayout& kv);
+
+}  // namespace kexa

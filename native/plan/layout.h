@@ -1,0 +1,50 @@
+// What is asked of a plan, and how the KV cache is laid out.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "model/description.h"
+
+namespace kexa {
+
+// How the GPU's kernels are written: kAuto takes the best the adapter offers, the others insist.
+enum class GpuKernels : uint8_t { kAuto, kPlain, kSubgroups, kMatrices };
+
+struct PlanOptions {
+  int context_size = 0;   // tokens of one sequence; also the rows all sequences share in the global layers' pages
+  int prefill_chunk = 0;  // most rows of a step
+  int threads = 1;
+  Type cache_type = Type::kF32;
+  std::optional<Type> weight_type;  // nullopt: as in the file, read in place
+  std::string adapter;              // part of a GPU adapter's name, "gpu" (the best) or "null"; empty: the CPU
+  std::string dawn_library;         // path of the library that holds Dawn
+  std::string dawn_identity;        // differs for each build of that library
+  std::string blob_folder;          // where compiled kernels are kept; empty: nowhere
+  bool is_checked = false;          // with Dawn's validation and bounds checks
+  GpuKernels gpu_kernels = GpuKernels::kAuto;
+  Type gpu_elements = Type::kF32;  // of activations between the GPU's ops: f32 or f16
+};
+
+// Sequences whose cache is kept at the same time. A further one takes the place of the one unused for longest, which is
+// computed again should it go on.
+constexpr int kSlots = 4;
+constexpr int kPageRows = 64;
+// Ring slack for rows that speculative decoding may have to drop.
+constexpr int kMaxDrafts = 8;
+
+struct KvLayout {
+  Type type = Type::kF32;
+  int kv_width = 0;  // elements of K, and of V, in a row
+  int pages = 0;     // of kPageRows rows, shared by all slots; a page number means the same page in every global layer
+  // For each layer, MTP's last. 0: a global layer, kept in pages. Else the rows of one slot's ring, which is
+  // window + max(prefill_chunk, kMaxDrafts + 1) - 1: a step writes its rows before its first row has read, so the ring
+  // must still hold the window of the first row once the last one is in; and rows of rejected drafts must not have
+  // overwritten what the next step reads.
+  std::vector<int> ring_rows;
+
+  int64_t row_bytes() const { return int64_t(kv_width) * element_bytes(type); }
+};
+
+}  // namespace kexa

@@ -186,7 +186,8 @@ export class Model {
       );
 
     let result: ForwardResult | undefined;
-    await answer(this.#engine.forward(tokens, { allLogits, mtp, trace, profile }), options.signal, (event) => {
+    const params = { allLogits, mtp, trace, profile, leadRows: 0, stepRows: 0 };
+    await answer(this.#engine.forward(tokens, params), options.signal, (event) => {
       if (event.kind !== 'forwarded') return;
       result = { logits: event.logits };
       if (mtp) result.mtpLogits = event.mtpLogits;

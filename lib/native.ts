@@ -89,7 +89,16 @@ export interface NativeEngine {
   load(warmLimitBytes: number): NativeRequest;
   forward(
     ids: Uint32Array,
-    params: { allLogits: boolean; mtp: boolean; trace: boolean; profile: boolean },
+    params: {
+      allLogits: boolean;
+      mtp: boolean;
+      trace: boolean;
+      profile: boolean;
+      /** The first ids, run as every prompt is; all but the last of them give no logits. 0: none. */
+      leadRows: number;
+      /** Rows of each step after those. 0: a chunk. */
+      stepRows: number;
+    },
   ): NativeRequest;
   score(ids: Uint32Array): NativeRequest;
   generate(session: number, ids: Uint32Array, params: NativeGenerateParams): NativeRequest;

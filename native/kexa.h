@@ -23,6 +23,11 @@ struct ForwardParams {
   bool wants_mtp = false;
   bool wants_trace = false;
   bool wants_profile = false;
+  // The first rows of `ids`, run as every prompt is. Of all but the last of them no logits are given.
+  int lead_rows = 0;
+  // Rows of each step after those, at most a chunk: 1 runs them as decoding does, 1 + n as n drafts are checked. 0: a
+  // chunk.
+  int step_rows = 0;
 };
 
 struct GenerateParams {

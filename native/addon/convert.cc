@@ -229,7 +229,9 @@ ForwardParams to_forward_params(const Napi::Object& from) {
   return {.wants_all_logits = boolean(from, "allLogits"),
           .wants_mtp = boolean(from, "mtp"),
           .wants_trace = boolean(from, "trace"),
-          .wants_profile = boolean(from, "profile")};
+          .wants_profile = boolean(from, "profile"),
+          .lead_rows = integer(from, "leadRows"),
+          .step_rows = integer(from, "stepRows")};
 }
 
 GenerateParams to_generate_params(const Napi::Object& from) {

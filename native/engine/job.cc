@@ -80,10 +80,10 @@ LoadedModel::LoadedModel(const ModelDescription& description, const Plan& plan, 
       drafting(mtp_share(description)) {}
 
 int run_chunk(const JobContext& context, int slot, std::span<const int> ids, Step& step, const ForwardHooks& hooks,
-              const std::function<void(int, int, std::vector<int>&)>& choose_logit_rows) {
+              const std::function<void(int, int, std::vector<int>&)>& choose_logit_rows, int most_rows) {
   KvSlots& slots = context.model->slots;
-  const int first = slots.length(slot);
-  const int end = std::min(int(ids.size()), first + context.plan.options.prefill_chunk);
+  const int first = slots.length(slot), chunk = context.plan.options.prefill_chunk;
+  const int end = std::min(int(ids.size()), first + (most_rows > 0 ? std::min(most_rows, chunk) : chunk));
   slots.reserve(slot, end);
   step.rows.clear();
   step.logit_rows.clear();
@@ -113,6 +113,10 @@ bool LoadJob::advance(const JobContext& context) {
   return true;
 }
 
+int ForwardJob::most_rows(int position) const {
+  return position < params_.lead_rows ? params_.lead_rows - position : params_.step_rows;
+}
+
 bool ForwardJob::advance(const JobContext& context) {
   LoadedModel& model = context.loaded();
   Device& device = *model.device;
@@ -133,10 +137,11 @@ bool ForwardJob::advance(const JobContext& context) {
       append(found->weights, device.route_weights());
     };
   }
-  const int rows = run_chunk(context, slot, ids_, step_, hooks, [&](int first, int end, std::vector<int>& logit_rows) {
-    for (int position = first; position < end; ++position)
+  const auto choose_logit_rows = [&](int first, int end, std::vector<int>& logit_rows) {
+    for (int position = std::max(first, params_.lead_rows - 1); position < end; ++position)
       if (wants_all_rows || position + 1 == int(ids_.size())) logit_rows.push_back(position - first);
-  });
+  };
+  run_chunk(context, slot, ids_, step_, hooks, choose_logit_rows, most_rows(model.slots.length(slot)));
   const int end = model.slots.length(slot);
   const bool is_last = end == int(ids_.size());
   for (int i = 0; i < int(step_.logit_rows.size()); ++i)
@@ -148,7 +153,8 @@ bool ForwardJob::advance(const JobContext& context) {
     // The very last row has no next token; what is computed for it in its place is dropped, and no other row sees it.
     forward_mtp(device, context.description, true,
                 {.cancelled = &channel().cancelled(), .after_layer = {}, .after_route = {}});
-    for (int i = 0; i < rows - (is_last ? 1 : 0); ++i) append(result_.mtp_logits, device.logits(i));
+    for (int i = 0; i < int(step_.logit_rows.size()) - (is_last ? 1 : 0); ++i)
+      append(result_.mtp_logits, device.logits(i));
   }
   profiling.add_to(result_.profile);
   if (is_last) channel().push(std::move(result_));

@@ -60,9 +60,10 @@ class Job {
 
 // Runs the uncached part of `ids`, at most a chunk of it, in the owner's slot. Returns the rows run. Each row is given
 // the token that follows it in `ids`. `choose_logit_rows` is told the first and one past the last position of the
-// chunk.
+// chunk. `most_rows`: 0, or fewer rows than a chunk's.
 int run_chunk(const JobContext& context, int slot, std::span<const int> ids, Step& step, const ForwardHooks& hooks,
-              const std::function<void(int first, int end, std::vector<int>& logit_rows)>& choose_logit_rows);
+              const std::function<void(int first, int end, std::vector<int>& logit_rows)>& choose_logit_rows,
+              int most_rows = 0);
 
 class LoadJob final : public Job {
  public:
@@ -81,6 +82,9 @@ class ForwardJob final : public Job {
   void finish(LoadedModel& model) override { model.slots.release(owner()); }
 
  private:
+  // Rows of the step that begins at `position`; 0: a chunk's.
+  int most_rows(int position) const;
+
   std::vector<int> ids_;
   ForwardParams params_;
   Step step_;

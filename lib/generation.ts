@@ -260,6 +260,10 @@ function summarize(steps: readonly { drafted: number; accepted: number }[]): Spe
     acceptanceRate: drafted ? accepted / drafted : 0,
     meanAcceptedLength: steps.length ? 1 + accepted / steps.length : 0,
     histogram,
+    byPosition: Array.from({ length: Math.max(0, ...steps.map((step) => step.drafted)) }, (_, position) => ({
+      drafted: steps.filter((step) => step.drafted > position).length,
+      accepted: steps.filter((step) => step.accepted > position).length,
+    })),
   };
 }
 

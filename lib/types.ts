@@ -218,6 +218,8 @@ export interface Speculation {
   meanAcceptedLength: number;
   /** histogram[n]: steps that accepted n drafts. */
   histogram: number[];
+  /** byPosition[i]: how many steps had a draft i (0 is a step's first), and how many accepted it. */
+  byPosition: { drafted: number; accepted: number }[];
 }
 
 /** `stop`: end of turn or a stop text; `length`: maxTokens or the context ran out; `aborted`: the reader left early. */

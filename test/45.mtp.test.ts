@@ -165,7 +165,7 @@ test('speculation adds up, and is all zero without drafts', async (t) => {
     ignoreEos: true,
     mtp: 3,
   });
-  const { steps, drafted, accepted, histogram } = speculation;
+  const { steps, drafted, accepted, histogram, byPosition } = speculation;
   t.equal(
     histogram.reduce((sum, count) => sum + count, 0),
     steps,
@@ -173,6 +173,17 @@ test('speculation adds up, and is all zero without drafts', async (t) => {
   t.equal(
     histogram.reduce((sum, count, kept) => sum + count * kept, 0),
     accepted,
+  );
+  t.equal(byPosition.length, 3);
+  t.equal(byPosition[0]!.drafted, steps, 'each of these steps has a first draft');
+  for (const [position, place] of byPosition.entries()) {
+    const kept = histogram.slice(position + 1).reduce((sum, count) => sum + count, 0);
+    t.equal(place.accepted, kept, `steps that kept more than ${position} drafts`);
+    t.ok(place.drafted <= (byPosition[position - 1]?.drafted ?? steps));
+  }
+  t.equal(
+    byPosition.reduce((sum, place) => sum + place.drafted, 0),
+    drafted,
   );
   // The first token came with the prompt; each step gives the drafts it keeps and one more. A last step that has one
   // token left to give drafts nothing, and does not count.
@@ -188,6 +199,7 @@ test('speculation adds up, and is all zero without drafts', async (t) => {
     acceptanceRate: 0,
     meanAcceptedLength: 0,
     histogram: [],
+    byPosition: [],
   });
 });
 

@@ -195,6 +195,7 @@ expectType<Timings>(result.timings);
 expectType<Speculation>(result.speculation);
 expectType<number[]>(result.speculation.histogram);
 expectType<number>(result.speculation.meanAcceptedLength);
+expectType<{ drafted: number; accepted: number }[]>(result.speculation.byPosition);
 expectType<TokenLogprob[] | undefined>(result.logprobs);
 declare const call: ToolCall;
 expectType<unknown>(call.arguments);

@@ -280,7 +280,7 @@ function hasTokenizer(model: Model): boolean {
 }
 
 /** The prompt's ids, and how its answer is to be read. */
-async function encodePrompt(
+export async function encodePrompt(
   model: Model,
   prompt: Prompt,
   options: GenerateOptions,

@@ -10,6 +10,7 @@ export type {
   CacheType,
   ChatTemplateOptions,
   DeviceInfo,
+  Divergence,
   FinishReason,
   ForwardOptions,
   ForwardProfile,
@@ -32,5 +33,7 @@ export type {
   Tool,
   ToolCall,
   Usage,
+  VerifyOptions,
+  VerifyReport,
   WeightType,
 } from './types.js';

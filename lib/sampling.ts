@@ -29,7 +29,7 @@ const names: readonly (keyof GenerateOptions)[] = [
 
 const largestAlternatives = 20;
 /** kMaxDrafts of native/plan/plan.h: what the rings have room for. */
-const mostDrafts = 8;
+export const mostDrafts = 8;
 
 /** Options of one generation that do not concern the core. */
 export interface TextOptions {

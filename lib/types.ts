@@ -292,3 +292,49 @@ export interface ForwardResult {
   /** With `profile`: null on the CPU device. */
   profile?: ForwardProfile | null;
 }
+
+/** Options of `verify`. */
+export interface VerifyOptions {
+  /** Tokens of the answer that is checked. Default 64. */
+  maxTokens?: number;
+  /** Told after each pass over the answer how many of all are done. */
+  onProgress?: (progress: { done: number; total: number }) => void;
+  signal?: AbortSignal;
+}
+
+/** A token of an answer at which two ways of computing it part. */
+export interface Divergence {
+  /**
+   * `drafts`: with drafts, the answer has another token. `rows`: rows computed together have other logits than those
+   * computed one by one, or their best token is not the answer's.
+   */
+  check: 'drafts' | 'rows';
+  /** Drafts a step, or rows a batch. */
+  size: number;
+  /** Index in the answer; 0 is its first token. */
+  position: number;
+  /** The answer's token, and its logit where rows are computed one by one. */
+  expected: { id: number; logit: number };
+  /**
+   * What was found: with `drafts` the other token, its logit as above; with `rows` the batch's best token and logit, which
+   * may be the same while other logits differ.
+   */
+  found: { id: number; logit: number };
+  /** By how much the best logit leads the second, where rows are computed one by one. */
+  margin: number;
+  /** With `rows`, if logits differ: how many of the row's, and the one that differs most. */
+  differing?: { count: number; id: number; expected: number; found: number };
+}
+
+/** What `verify` checked and found. */
+export interface VerifyReport {
+  promptTokens: number;
+  /** The greedy answer without drafts. */
+  ids: number[];
+  /** Drafts a step that the answer was made with again, none without an MTP block; and what became of the drafts in all. */
+  drafts: { sizes: number[]; drafted: number; accepted: number };
+  /** Rows a batch that the answer's logits were computed with. */
+  rows: { sizes: number[] };
+  /** The first in the answer, or null: all is as it must be. */
+  divergence: Divergence | null;
+}

@@ -7,6 +7,7 @@ import { addGenerate } from './commands/generate.js';
 import { addInspect } from './commands/inspect.js';
 import { addScore } from './commands/score.js';
 import { addTokenize } from './commands/tokenize.js';
+import { addVerify } from './commands/verify.js';
 import { errorText, exitCodes, Interruption, UsageError } from './exit.js';
 import { endWithOutput, isColored, writeNote } from './output.js';
 
@@ -34,7 +35,8 @@ export function buildProgram(): Command {
       styleTitle: (title) => (isColored(process.stdout) ? `\x1b[1m${title}\x1b[22m` : title),
     })
     .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'kexa: ')) });
-  for (const addCommand of [addGenerate, addChat, addScore, addTokenize, addInspect, addDoctor]) addCommand(program);
+  for (const addCommand of [addGenerate, addChat, addScore, addVerify, addTokenize, addInspect, addDoctor])
+    addCommand(program);
   for (const command of program.commands) {
     command.helpOption('-h, --help', 'show this help').showHelpAfterError(`See kexa ${command.name()} --help.`);
   }

@@ -2,6 +2,7 @@
 import { expectAssignable, expectError, expectNotAssignable, expectType } from 'tsd';
 import {
   type DeviceInfo,
+  type Divergence,
   type FinishReason,
   type ForwardProfile,
   type ForwardResult,
@@ -29,6 +30,8 @@ import {
   type Tool,
   type ToolCall,
   type Usage,
+  type VerifyOptions,
+  type VerifyReport,
 } from '../../dist/index.js';
 
 declare const model: Model;
@@ -110,6 +113,22 @@ expectType<Float32Array>(forwarded.logits);
 expectType<Float32Array | undefined>(forwarded.mtpLogits);
 expectType<ForwardProfile | null | undefined>(forwarded.profile);
 expectType<{ name: string; dispatches: number; nanoseconds: number }[] | undefined>(forwarded.profile?.ops);
+
+// Proof that drafts change nothing.
+const verifying: Required<VerifyOptions> = {
+  maxTokens: 5,
+  onProgress: ({ done, total }) => expectType<[number, number]>([done, total]),
+  signal: AbortSignal.timeout(5),
+};
+expectType<Promise<VerifyReport>>(model.verify('text', verifying));
+expectType<Promise<VerifyReport>>(model.verify([1, 2]));
+expectError(model.verify());
+expectError(model.verify('text', { temperature: 1 }));
+declare const verified: VerifyReport;
+expectType<Divergence | null>(verified.divergence);
+expectType<'drafts' | 'rows' | undefined>(verified.divergence?.check);
+expectType<{ sizes: number[]; drafted: number; accepted: number }>(verified.drafts);
+expectType<{ id: number; logit: number } | undefined>(verified.divergence?.found);
 
 // Prompts.
 expectType<Generation>(model.generate('text'));

@@ -1,7 +1,8 @@
 import type { Command } from 'commander';
 import type { Model } from '../../model.js';
 import type { GenerateOptions, GenerationResult, Message, Prompt, TokenLogprob } from '../../types.js';
-import { exitWith } from '../exit.js';
+import { type AnswerCheck, checkAnswer, checkText } from '../answer-check.js';
+import { exitCodes, exitWith } from '../exit.js';
 import { type PromptOptions, parseIds, readPrompt } from '../input.js';
 import { Interrupt } from '../interrupt.js';
 import { loadModelShown } from '../model-loading.js';
@@ -29,6 +30,7 @@ interface GenerateCommandFlags extends LoadFlags, GenerateFlags, PromptOptions {
   logprobs?: number;
   listDevices?: boolean;
   timings?: boolean;
+  check?: boolean;
   json?: boolean;
 }
 
@@ -62,6 +64,7 @@ export function addGenerate(program: Command): void {
     parse: integer(0, 20),
   });
   add(command, output, '--timings', 'report tokens and seconds on stderr');
+  add(command, output, '--check', 'generate the answer again without drafts, and exit with 1 if it is another');
   add(command, output, '--json', 'print one JSON object with everything, when the answer is complete');
   addSamplingOptions(command);
   addLoadOptions(command);
@@ -84,8 +87,10 @@ async function generate(flags: GenerateCommandFlags): Promise<number> {
       ...(flags.logprobs !== undefined && { logprobs: flags.logprobs }),
     };
     const result = await answer(model, prompt, options, flags, interrupt);
-    report(model, result, flags);
-    return interrupt.exitCode ?? 0;
+    const check = flags.check ? await checkAnswer(model, prompt, options, result, interrupt) : undefined;
+    if (flags.json) await writeJson({ ...result, ...(check !== undefined && { check }) });
+    report(model, result, check, flags);
+    return interrupt.exitCode ?? (check?.same === false ? exitCodes.failure : exitCodes.ok);
   } finally {
     await model.close();
   }
@@ -108,11 +113,7 @@ async function answer(
   interrupt: Interrupt,
 ): Promise<GenerationResult> {
   const generation = model.generate(prompt, options);
-  if (flags.json) {
-    const result = await readGeneration(generation, interrupt, async () => {});
-    await writeJson(result);
-    return result;
-  }
+  if (flags.json) return await readGeneration(generation, interrupt, async () => {});
   if (flags.ids) {
     let separator = '';
     const result = await readGeneration(generation, interrupt, async ({ ids }) => {
@@ -135,7 +136,12 @@ async function answer(
 }
 
 /** What the answer itself does not say. */
-function report(model: Model, result: GenerationResult, flags: GenerateCommandFlags): void {
+function report(
+  model: Model,
+  result: GenerationResult,
+  check: AnswerCheck | null | undefined,
+  flags: GenerateCommandFlags,
+): void {
   if (flags.logprobs !== undefined && !flags.json) writeNote(logprobsTable(model, result.logprobs ?? []));
   for (const { name, rawArguments } of flags.json ? [] : result.toolCalls) {
     writeNote(`kexa: the model called ${name}(${rawArguments}); this command runs no tools\n`);
@@ -143,6 +149,7 @@ function report(model: Model, result: GenerationResult, flags: GenerateCommandFl
   if (isContextFull(model, result)) {
     writeNote(`kexa: the context of ${model.contextSize} tokens is full; -c gives more, where the model allows\n`);
   }
+  if (check) writeNote(checkText(check, result, TokenSpelling.of(model)));
   if (flags.timings) writeNote(timingsText(result));
 }
 

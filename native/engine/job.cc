@@ -148,6 +148,8 @@ bool ForwardJob::advance(const JobContext& context) {
     if (params_.wants_all_logits || (is_last && i + 1 == int(step_.logit_rows.size())))
       append(result_.logits, device.logits(i));
   if (params_.wants_trace) append(result_.hidden, device.hidden());
+  // Where nothing is read back this waits: steps must not queue up faster than they run.
+  if (step_.logit_rows.empty() && !params_.wants_trace) device.take(device.end_step());
 
   if (params_.wants_mtp) {
     // The very last row has no next token; what is computed for it in its place is dropped, and no other row sees it.

@@ -85,7 +85,10 @@ const mutations = [
     [
       ['weights_.mtp.embedding_norm, epsilon, pair);', 'weights_.mtp.embedding_norm, epsilon, pair + hidden);'],
       ['weights_.mtp.hidden_norm, epsilon, pair + hidden);', 'weights_.mtp.hidden_norm, epsilon, pair);'],
-      ['read_row(weights_.embed, next_tokens[r], pair);', 'read_row(weights_.embed, next_tokens[r], pair + hidden);'],
+      [
+        'read_row(weights_.embed, step_.rows[r].next, pair);',
+        'read_row(weights_.embed, step_.rows[r].next, pair + hidden);',
+      ],
       ['normalize(pair, weights_', 'normalize(pair + hidden, weights_'],
     ],
   ],
@@ -98,10 +101,8 @@ const mutations = [
   [
     'MTP fed the token itself, not the next',
     job,
-    [
-      ['ids_.begin() + end - rows + 1,', 'ids_.begin() + end - rows,'],
-      ['std::min<int>(end + 1, int(ids_.size())));', 'end);'],
-    ],
+    'position + 1 < int(ids.size()) ? ids[position + 1] : 0',
+    'ids[position]',
   ],
   [
     'logits in 16 bits',
@@ -134,10 +135,15 @@ const mutations = [
   [
     'MTP cache not filled for the prompt',
     generate,
-    'for (int r = 0; r < rows && first + r + 1 < int(known_); ++r) next_tokens[r] = ids_[first + r + 1];',
-    'if (has_chosen) next_tokens[known_ - 2 - first] = ids_.back();',
+    'if (is_drafting_) {\n    flight.has_mtp',
+    'if (is_drafting_ && flight.is_following) {\n    flight.has_mtp',
   ],
-  ['drafts that were not kept stay cached', generate, 'model.slots.truncate(slot, int(known_) - 1);', ''],
+  [
+    'rows of drafts one position too far',
+    device,
+    'position = int(sequence.ids.size()) - 1 + r',
+    'position = int(sequence.ids.size()) - 1 + r + (r > 0)',
+  ],
   ['MTP cache taken for as full as the model’s', slots, 'std::min(kept - 1, slot.mtp_length)', 'kept'],
   ['room taken from whoever came first', engine, 'if (other->owner() && can_run(*other))', 'if (false)'],
   ['room kept for readers who have stopped', engine, 'if (other->owner() && can_run(*other))', 'if (other->owner())'],

@@ -8,6 +8,16 @@ namespace {
 
 constexpr int kTileOutputs = 4;
 
+// All of a tile's loads on one side of a branch: as many are under way at once as without one.
+void split_routed(Prelude& prelude, const GpuExperts& experts, int first_binding) {
+  prelude.split("routed", experts.part_count(), experts.experts_per_part, first_binding)
+      .over_parts("routed", experts.part_count(),
+                  "load_routed(part: u32, row_at: ptr<function, array<u32, LOADED_ROWS>>, at: u32,\n"
+                  "               words: ptr<function, array<vec4u, LOADED_ROWS * CHUNK_WORDS>>)",
+                  "for (var i = 0u; i < LOADED_ROWS * CHUNK_WORDS; i++) "
+                  "{ (*words)[i] = BUFFER[(*row_at)[i / CHUNK_WORDS] + at + i % CHUNK_WORDS]; }");
+}
+
 }  // namespace
 
 Ffn::Ffn(KernelSet& kernels, const ModelDescription& description, const Plan&, int index, const GpuWeights& gpu_weights,
@@ -22,6 +32,9 @@ Ffn::Ffn(KernelSet& kernels, const ModelDescription& description, const Plan&, i
   const int inner_stride = top_k * padded(width) + padded(shared_width);
   const Buffer& gain = is_post_norm ? gpu_weights.nothing : weights.ffn_norm;
   const auto bound = [&](const GpuMatrix& matrix) { return read(matrix.rows ? matrix.buffer : gpu_weights.nothing); };
+  const auto bound_first = [&](const GpuExperts& experts) {
+    return read(layer.is_moe ? experts.parts[0] : gpu_weights.nothing);
+  };
 
   Prelude normed = kernels.prelude_of_sums(stride / 8);
   normed.set("X_STRIDE", stride)
@@ -49,7 +62,7 @@ Ffn::Ffn(KernelSet& kernels, const ModelDescription& description, const Plan&, i
          write(activations.scored), write(activations.experts), write(activations.expert_weights)},
         ceil_div(moe.experts, kTileOutputs));
   }
-  if (weights.routed_input.rows && weights.shared_input.rows &&
+  if (layer.is_moe && weights.shared_input.rows &&
       (weights.routed_input.type != weights.shared_input.type ||
        weights.routed_output.type != weights.shared_output.type ||
        weights.routed_output.type != weights.routed_input.type))
@@ -57,10 +70,9 @@ Ffn::Ffn(KernelSet& kernels, const ModelDescription& description, const Plan&, i
                 "layer " + std::to_string(index) +
                     ": routed and shared experts are stored in different types; load with weights: 'bf16'");
 
-  const GpuMatrix& any_input = layer.is_moe ? weights.routed_input : weights.shared_input;
   Prelude input = normed;
-  input.weights(any_input.type)
-      .set("COLUMN_CHUNKS", any_input.column_chunks())
+  input.weights(layer.is_moe ? weights.routed_input.type : weights.shared_input.type)
+      .set("COLUMN_CHUNKS", padded(hidden) / 8)
       .set("INNER_STRIDE", inner_stride)
       .set("WIDTH", width)
       .set("WIDTH_STRIDE", padded(width))
@@ -68,15 +80,16 @@ Ffn::Ffn(KernelSet& kernels, const ModelDescription& description, const Plan&, i
       .set("SWIGLU_LIMIT", layer.swiglu_limit)
       .set("TILE_OUTPUTS", kTileOutputs)
       .include("swiglu");
-  input_ =
-      kernels.make_rows_first("swiglu_input", input,
-                              {bound(weights.routed_input), bound(weights.shared_input), read(activations.residual),
-                               read(gain), read(activations.experts), write(activations.inner)},
-                              ceil_div(int64_t(top_k) * width + shared_width, kTileOutputs));
+  split_routed(input, weights.routed_input, 6);
+  input_ = kernels.make_rows_first(
+      "swiglu_input", input,
+      weights.routed_input.with_parts({bound_first(weights.routed_input), bound(weights.shared_input),
+                                       read(activations.residual), read(gain), read(activations.experts),
+                                       write(activations.inner)}),
+      top_k * ceil_div(width, kTileOutputs) + ceil_div(shared_width, kTileOutputs));
 
-  const GpuMatrix& any_output = layer.is_moe ? weights.routed_output : weights.shared_output;
   Prelude output = kernels.prelude_of_sums(inner_stride / 8);
-  output.weights(any_output.type)
+  output.weights(layer.is_moe ? weights.routed_output.type : weights.shared_output.type)
       .set("TOP_K", top_k)
       .set("INNER_STRIDE", inner_stride)
       .set("OUTPUTS", hidden)
@@ -85,12 +98,15 @@ Ffn::Ffn(KernelSet& kernels, const ModelDescription& description, const Plan&, i
       .set("WIDTH_CHUNKS", padded(width) / 8)
       .set("SHARED_CHUNKS", padded(shared_width) / 8)
       .set("TILE_OUTPUTS", kTileOutputs);
+  split_routed(output, weights.routed_output, 6);
   // A post-norm model normalises what a branch adds; it goes through a buffer of its own.
-  output_ = kernels.make_rows_first(
-      "swiglu_output", output,
-      {bound(weights.routed_output), bound(weights.shared_output), read(activations.inner), read(activations.experts),
-       read(activations.expert_weights), write(is_post_norm ? activations.branch : activations.residual)},
-      ceil_div(hidden, kTileOutputs));
+  output_ =
+      kernels.make_rows_first("swiglu_output", output,
+                              weights.routed_output.with_parts(
+                                  {bound_first(weights.routed_output), bound(weights.shared_output),
+                                   read(activations.inner), read(activations.experts), read(activations.expert_weights),
+                                   write(is_post_norm ? activations.branch : activations.residual)}),
+                              ceil_div(hidden, kTileOutputs));
   if (is_post_norm)
     norm_ = make_rms_norm(kernels, weights.ffn_norm, activations.branch, activations.residual, hidden,
                           description.norm_epsilon, stride, 0, true);

@@ -9,6 +9,11 @@ namespace {
 
 constexpr uint32_t kGroupThreads = 128;
 
+void split_weight(Prelude& prelude, int parts, int experts_per_part, int first_binding) {
+  prelude.split("weight", parts, experts_per_part, first_binding)
+      .over_parts("weight", parts, "weight_chunk(at: u32) -> vec4u", "return BUFFER[at];");
+}
+
 }  // namespace
 
 FfnTiled::FfnTiled(KernelSet& kernels, const ModelDescription& description, int index, const GpuWeights& gpu_weights,
@@ -35,8 +40,9 @@ FfnTiled::FfnTiled(KernelSet& kernels, const ModelDescription& description, int 
   }
   const Buffer& y = is_post_norm ? activations.branch : activations.residual;
 
-  const auto make_input = [&](const GpuMatrix& weight, bool is_routed, int outputs, int tile) {
-    Prelude prelude = tile_prelude(kernels, weight.type, x, tile);
+  const auto make_input = [&](bool is_routed, int outputs, int tile) {
+    const GpuExperts& routed = weights.routed_input;
+    Prelude prelude = tile_prelude(kernels, is_routed ? routed.type : weights.shared_input.type, x, tile);
     prelude.set("IS_ROUTED", is_routed)
         .set("WIDTH", outputs)
         .set("CHOICES", is_routed ? top_k_ : 1)
@@ -45,15 +51,20 @@ FfnTiled::FfnTiled(KernelSet& kernels, const ModelDescription& description, int 
         .set("INNER_OFFSET", is_routed ? 0 : top_k_ * padded(width))
         .set("SWIGLU_LIMIT", layer.swiglu_limit)
         .include("swiglu");
-    return kernels.make_rows_first("swiglu_input_tiled", prelude,
-                                   {read(weight.buffer), read(*x.buffer), read(nothing), read(activations.step),
-                                    read(is_routed ? activations.tiles : nothing),
-                                    read(is_routed ? activations.choices : nothing), write(activations.inner)},
+    split_weight(prelude, is_routed ? routed.part_count() : 1, routed.experts_per_part, 7);
+    const std::vector<Binding> bindings = {read(is_routed ? routed.parts[0] : weights.shared_input.buffer),
+                                           read(*x.buffer),
+                                           read(nothing),
+                                           read(activations.step),
+                                           read(is_routed ? activations.tiles : nothing),
+                                           read(is_routed ? activations.choices : nothing),
+                                           write(activations.inner)};
+    return kernels.make_rows_first("swiglu_input_tiled", prelude, is_routed ? routed.with_parts(bindings) : bindings,
                                    ceil_div(outputs, kTileColumns / 2), is_routed ? 1 : tile);
   };
   const bool has_shared = weights.shared_input.rows > 0;
   if (has_shared) {
-    shared_input_ = make_input(weights.shared_input, false, shared_width, shared_tile);
+    shared_input_ = make_input(false, shared_width, shared_tile);
     const TileRows inner{.buffer = &activations.inner,
                          .stride = inner_stride,
                          .is_element = true,
@@ -82,7 +93,7 @@ FfnTiled::FfnTiled(KernelSet& kernels, const ModelDescription& description, int 
       "group_rows", group,
       {read(activations.step), read(activations.experts), write(activations.choices), write(activations.tiles)},
       uint32_t(experts_));
-  routed_input_ = make_input(weights.routed_input, true, width, routed_tile_);
+  routed_input_ = make_input(true, width, routed_tile_);
   const TileRows inner{.buffer = &activations.inner,
                        .stride = inner_stride,
                        .is_element = true,
@@ -94,6 +105,7 @@ FfnTiled::FfnTiled(KernelSet& kernels, const ModelDescription& description, int 
     const int slice = std::min(slice_size, hidden - first);
     Prelude product = tile_prelude(kernels, weights.routed_output.type, inner, routed_tile_);
     product.set("OUTPUTS", hidden).set("FIRST_OUTPUT", first).set("SLICE", slice);
+    split_weight(product, weights.routed_output.part_count(), weights.routed_output.experts_per_part, 6);
     Prelude sum = kernels.prelude();
     sum.set("TOP_K", top_k_)
         .set("FIRST_OUTPUT", first)
@@ -103,8 +115,9 @@ FfnTiled::FfnTiled(KernelSet& kernels, const ModelDescription& description, int 
     routed_output_.push_back(
         {.product = kernels.make_rows_first(
              "swiglu_output_tiled", product,
-             {read(weights.routed_output.buffer), read(activations.inner), read(nothing), read(activations.tiles),
-              read(activations.choices), write(activations.expert_outputs)},
+             weights.routed_output.with_parts({read(weights.routed_output.parts[0]), read(activations.inner),
+                                               read(nothing), read(activations.tiles), read(activations.choices),
+                                               write(activations.expert_outputs)}),
              ceil_div(slice, kTileColumns)),
          .sum = kernels.make("swiglu_sum", sum,
                              {read(activations.expert_outputs), read(activations.expert_weights), write(y)},

@@ -1,12 +1,64 @@
 #include "kernels/gpu_weights.h"
 
 #include <algorithm>
+#include <charconv>
+#include <cstdlib>
+#include <cstring>
 
 #include "base/error.h"
 #include "gpu/upload.h"
 
 namespace kexa {
 namespace {
+
+// Storage buffers of swiglu_input_tiled beside its weights: the most among the kernels that read experts.
+constexpr int kBuffersBesideExperts = 6;
+
+using Matrices = std::span<const Matrix* const>;
+
+// How many bytes of experts one buffer may hold.
+uint64_t expert_buffer_limit(const AdapterFacts& facts) {
+  const uint64_t limit = std::min(facts.max_buffer_bytes, facts.max_binding_bytes);
+  const char* lowered = std::getenv("KEXA_GPU_BUFFER_BYTES");
+  if (!lowered || !*lowered) return limit;
+  uint64_t bytes = 0;
+  const char* end = lowered + std::strlen(lowered);
+  const auto [stopped, fault] = std::from_chars(lowered, end, bytes);
+  if (fault != std::errc() || stopped != end || bytes == 0)
+    throw Error("KEXA_INVALID_ARGUMENT",
+                "KEXA_GPU_BUFFER_BYTES: wanted a positive whole number, found " + std::string(lowered));
+  return std::min(limit, bytes);
+}
+
+uint64_t bytes_of(Matrices matrices) {
+  uint64_t bytes = 0;
+  for (const Matrix* matrix : matrices)
+    bytes += uint64_t(matrix->rows) * padded(matrix->columns) * element_bytes(matrix->type);
+  return bytes;
+}
+
+void check_alike(const std::string& label, Matrices matrices) {
+  for (const Matrix* matrix : matrices)
+    if (matrix->type != matrices[0]->type || matrix->columns != matrices[0]->columns)
+      throw Error("KEXA_UNSUPPORTED", label + ": matrices that are read together are stored as " +
+                                          type_name(matrices[0]->type) + " and " + type_name(matrix->type) +
+                                          "; load with weights: 'bf16'");
+}
+
+// In as few buffers as will do, and these as even as whole experts can be.
+int experts_per_part(const AdapterFacts& facts, const std::string& label, int experts, uint64_t expert_bytes) {
+  const uint64_t limit = expert_buffer_limit(facts);
+  const int most = std::min(kMaxParts, int(facts.max_storage_buffers) - kBuffersBesideExperts);
+  const uint64_t fitting = limit / expert_bytes;
+  const uint64_t parts = fitting ? (experts + fitting - 1) / fitting : 0;
+  if (!fitting || int64_t(parts) > most)
+    throw Error("KEXA_UNSUPPORTED",
+                label + ": " + std::to_string(experts) + " experts of " + std::to_string(expert_bytes) +
+                    " bytes need " + (fitting ? std::to_string(parts) + " buffers" : "buffers that hold one at least") +
+                    "; " + facts.device + " gives " + std::to_string(most) + " of at most " + std::to_string(limit) +
+                    " bytes");
+  return int((experts + parts - 1) / parts);
+}
 
 class Uploader {
  public:
@@ -15,25 +67,25 @@ class Uploader {
           progress(std::min(int64_t(sent), total_bytes), total_bytes);
         }) {}
 
-  GpuMatrix matrices(const std::string& label, const std::vector<const Matrix*>& parts) {
-    GpuMatrix to{.buffer = {}, .type = parts[0]->type, .rows = 0, .columns = parts[0]->columns};
-    for (const Matrix* part : parts) {
-      if (part->type != to.type || part->columns != to.columns)
-        throw Error("KEXA_UNSUPPORTED", label + ": matrices that are read together are stored as " +
-                                            type_name(to.type) + " and " + type_name(part->type) +
-                                            "; load with weights: 'bf16'");
-      to.rows += part->rows;
-    }
-    const size_t row_bytes = size_t(to.columns) * element_bytes(to.type);
-    const size_t padded_bytes = size_t(padded(to.columns)) * element_bytes(to.type);
-    to.buffer = gpu_.create_buffer(label, uint64_t(padded_bytes) * to.rows);
-    upload_.begin(to.buffer);
-    for (const Matrix* part : parts)
-      for (int row = 0; row < part->rows; ++row) upload_.add({part->row(row), row_bytes}, padded_bytes - row_bytes);
-    upload_.end();
+  GpuMatrix matrices(const std::string& label, const std::vector<const Matrix*>& from) {
+    check_alike(label, from);
+    GpuMatrix to{.buffer = buffer(label, from), .type = from[0]->type, .rows = 0, .columns = from[0]->columns};
+    for (const Matrix* matrix : from) to.rows += matrix->rows;
     return to;
   }
   GpuMatrix matrix(const std::string& label, const Matrix& from) { return matrices(label, {&from}); }
+
+  // `from` holds equally many matrices of each expert.
+  GpuExperts experts(const std::string& label, const std::vector<const Matrix*>& from, int experts) {
+    check_alike(label, from);
+    const size_t of_one = from.size() / experts;
+    GpuExperts to{.parts = {}, .experts_per_part = 0, .type = from[0]->type, .columns = from[0]->columns};
+    to.experts_per_part = experts_per_part(gpu_.facts(), label, experts, bytes_of(Matrices(from).first(of_one)));
+    const size_t of_part = to.experts_per_part * of_one;
+    for (size_t first = 0; first < from.size(); first += of_part)
+      to.parts.push_back(buffer(label, Matrices(from).subspan(first, std::min(of_part, from.size() - first))));
+    return to;
+  }
 
   Buffer vector(const std::string& label, const std::vector<float>& values, size_t stride = 0) {
     std::vector<float> row(std::max(stride, values.size()));
@@ -47,6 +99,17 @@ class Uploader {
   void finish() { upload_.finish(); }
 
  private:
+  Buffer buffer(const std::string& label, Matrices from) {
+    Buffer to = gpu_.create_buffer(label, bytes_of(from));
+    const size_t row_bytes = size_t(from[0]->columns) * element_bytes(from[0]->type);
+    const size_t zeros = size_t(padded(from[0]->columns)) * element_bytes(from[0]->type) - row_bytes;
+    upload_.begin(to);
+    for (const Matrix* matrix : from)
+      for (int row = 0; row < matrix->rows; ++row) upload_.add({matrix->row(row), row_bytes}, zeros);
+    upload_.end();
+    return to;
+  }
+
   Gpu& gpu_;
   Upload upload_;
 };
@@ -89,8 +152,8 @@ GpuWeights::GpuWeights(Gpu& gpu, const ModelDescription& description, const Weig
       inputs.push_back(&expert.up);
       outputs.push_back(&expert.down);
     }
-    to.routed_input = upload.matrices(name + "experts' gate and up", inputs);
-    to.routed_output = upload.matrices(name + "experts' down", outputs);
+    to.routed_input = upload.experts(name + "experts' gate and up", inputs, description.moe->experts);
+    to.routed_output = upload.experts(name + "experts' down", outputs, description.moe->experts);
   }
   if (description.mtp) {
     mtp_embedding_norm = upload.vector("mtp embedding norm", weights.mtp.embedding_norm, stride);

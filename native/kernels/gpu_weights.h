@@ -1,6 +1,8 @@
 // The model's weights on the GPU.
 #pragma once
 
+#include <algorithm>
+
 #include "gpu/gpu.h"
 #include "model/weights.h"
 #include "plan/gpu_plan.h"
@@ -17,6 +19,26 @@ struct GpuMatrix {
   int column_chunks() const { return (columns + 7) / 8; }
 };
 
+// Most buffers a layer's experts take.
+constexpr int kMaxParts = 4;
+
+// One matrix of each of a layer's experts, in as many buffers as it takes for each to be bound whole.
+struct GpuExperts {
+  std::vector<Buffer> parts;  // the experts in order, experts_per_part in each but the last
+  int experts_per_part = 0;
+  Type type = Type::kBf16;
+  int columns = 0;
+
+  int column_chunks() const { return (columns + 7) / 8; }
+  // What a kernel is told to split by; 1 where there are no experts.
+  int part_count() const { return std::max(1, int(parts.size())); }
+  // A kernel's bindings, the first part among them, with the further parts at the end.
+  std::vector<Binding> with_parts(std::vector<Binding> bindings) const {
+    for (size_t i = 1; i < parts.size(); ++i) bindings.push_back(read(parts[i]));
+    return bindings;
+  }
+};
+
 struct GpuLayer {
   Buffer attention_norm, ffn_norm;  // [stride of hidden]
   GpuMatrix qkv;                    // [q rows, then k's, then v's; hidden]
@@ -24,14 +46,15 @@ struct GpuLayer {
   GpuMatrix o;                      // [hidden, heads * head_dim]
   GpuMatrix router;                 // [experts, hidden]
   Buffer router_bias;               // [experts]
-  GpuMatrix routed_input;           // [experts, gate rows then up rows; hidden]
-  GpuMatrix routed_output;          // [experts, hidden; width]
+  GpuExperts routed_input;          // [experts, gate rows then up rows; hidden]
+  GpuExperts routed_output;         // [experts, hidden; width]
   GpuMatrix shared_input;           // [gate rows then up rows; hidden]: the shared expert, or the dense FFN
   GpuMatrix shared_output;          // [hidden; width]
 };
 
 struct GpuWeights {
-  // Uploads everything. `progress` may throw to stop.
+  // Uploads everything. `progress` may throw to stop. Throws KEXA_UNSUPPORTED if a layer's experts take more buffers
+  // than can be bound; KEXA_GPU_BUFFER_BYTES makes theirs smaller than they need be, for tests.
   GpuWeights(Gpu& gpu, const ModelDescription& description, const Weights& weights, const LoadProgress& progress);
 
   std::vector<GpuLayer> layers;

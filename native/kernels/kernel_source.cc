@@ -13,6 +13,12 @@ std::string_view kernel_source(std::string_view name) {
   throw Error("KEXA_INTERNAL", "no kernel is called " + std::string(name));
 }
 
+static std::string part_name(std::string_view name, int part) {
+  std::string text(name);
+  if (part) text.append("_").append(std::to_string(part));
+  return text;
+}
+
 Prelude& Prelude::add(std::string_view name, const std::string& value) {
   text_ += "const " + std::string(name) + " = " + value + ";\n";
   return *this;
@@ -39,6 +45,39 @@ Prelude& Prelude::elements(bool is_f16) {
 Prelude& Prelude::enable(std::string_view extension) {
   enables_ += "enable " + std::string(extension) + ";\n";
   return *this;
+}
+
+Prelude& Prelude::split(std::string_view name, int parts, int experts_per_part, int first_binding) {
+  for (int part = 1; part < parts; ++part)
+    text_ += "@group(0) @binding(" + std::to_string(first_binding + part - 1) + ") var<storage, read> " +
+             part_name(name, part) + ": array<vec4<u32>>;\n";
+  if (parts == 1)
+    return declare(
+        "fn part_of(expert: u32) -> u32 { return 0u; }\n"
+        "fn place_in_part(expert: u32) -> u32 { return expert; }\n");
+  return set("EXPERTS_PER_PART", experts_per_part)
+      .declare(
+          "fn part_of(expert: u32) -> u32 { return expert / EXPERTS_PER_PART; }\n"
+          "fn place_in_part(expert: u32) -> u32 { return expert % EXPERTS_PER_PART; }\n");
+}
+
+Prelude& Prelude::over_parts(std::string_view name, int parts, std::string_view signature, std::string_view body) {
+  const auto branch = [&](int part) {
+    constexpr std::string_view placeholder = "BUFFER";
+    std::string text(body);
+    for (size_t at; (at = text.find(placeholder)) != std::string::npos;)
+      text.replace(at, placeholder.size(), part_name(name, part));
+    return "{ " + text + " }\n";
+  };
+  text_ += "fn " + std::string(signature) + " {\n";
+  if (parts > 1) {
+    text_ += "switch (part) {\n";
+    for (int part = 1; part < parts; ++part) text_ += "case " + std::to_string(part) + "u: " + branch(part);
+    text_ += "default: " + branch(0) + "}\n";
+  } else {
+    text_ += branch(0);
+  }
+  return declare("}\n");
 }
 
 Prelude& Prelude::include(std::string_view name) { return declare(kernel_source(name)); }

@@ -26,6 +26,13 @@ class Prelude {
   // stored elements, for reading.
   Prelude& cache(Type type);
 
+  // A buffer NAME that is split by expert: the bindings of its further parts (NAME_1, NAME_2, ...; the kernel itself
+  // binds the first), and for an expert part_of(), the part that holds it, and place_in_part().
+  Prelude& split(std::string_view name, int parts, int experts_per_part, int first_binding);
+  // A function whose `part`, a parameter or variable, says which part its body means by BUFFER: bindings cannot be
+  // indexed, so there is a branch for each. With one part there is none.
+  Prelude& over_parts(std::string_view name, int parts, std::string_view signature, std::string_view body);
+
   // The text of NAME.wgsl: functions that kernels share. Its constants are set before.
   Prelude& include(std::string_view name);
 

@@ -25,6 +25,8 @@ fn multiply_tiled(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation
 
 fn weight_row(column: u32) -> u32 { return min(first_output + column, OUTPUTS - 1u); }
 
+fn weight_chunk(at: u32) -> vec4u { return weight[at]; }
+
 fn x_vector(row: u32) -> u32 {
   let own = min(first_row + row, rows - 1u);
   if (IS_GATHERED) { return step[STEP_LOGIT_ROWS + own]; }

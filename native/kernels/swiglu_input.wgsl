@@ -1,7 +1,7 @@
 // swiglu_input: silu(gate x) * (up x) of a row's chosen experts and of the shared expert; a dense FFN is a shared expert
 // with no others beside it. The rows' tiles of the same shared outputs stand next to each other: caches serve all but one.
-// dispatch  rows, ceil((TOP_K * WIDTH + SHARED_WIDTH) / TILE_OUTPUTS)
-// routed    [EXPERTS, 2, WIDTH, COLUMN_CHUNKS] chunks: gate rows, then up rows
+// dispatch  rows, TOP_K * ceil(WIDTH / TILE_OUTPUTS) + ceil(SHARED_WIDTH / TILE_OUTPUTS): no tile is of two experts
+// routed    [EXPERTS, 2, WIDTH, COLUMN_CHUNKS] chunks: gate rows, then up rows; the first of the parts that load_routed reads
 // shared    [2, SHARED_WIDTH, COLUMN_CHUNKS] chunks
 // x         [rows, X_STRIDE], normalised with `gain` if HAS_NORM
 // experts   [rows, TOP_K]
@@ -17,36 +17,43 @@
 // Each output's gate and up, then the row's sum of squares.
 const PRODUCTS = TILE_OUTPUTS * 2u;
 const SUMS = PRODUCTS + 1u;
+const LOADED_ROWS = PRODUCTS;
+const EXPERT_TILES = (WIDTH + TILE_OUTPUTS - 1u) / TILE_OUTPUTS;
 
 @compute @workgroup_size(THREADS)
 fn swiglu_input(at: Invocation) {
   let row = at.group.x;
-  let first_output = at.group.y * TILE_OUTPUTS;
-  // Where each row of weights of the tile begins, and in which of the two buffers.
-  var weight_at: array<u32, PRODUCTS>;
+  let is_routed = at.group.y < TOP_K * EXPERT_TILES;
+  var part = 0u;
+  var first_row = 0u;
+  var width = SHARED_WIDTH;
+  var first_output = (at.group.y - TOP_K * EXPERT_TILES) * TILE_OUTPUTS;
+  var to = TOP_K * WIDTH_STRIDE;
+  if (is_routed) {
+    let choice = at.group.y / max(EXPERT_TILES, 1u);
+    let expert = experts[row * TOP_K + choice];
+    part = part_of(expert);
+    first_row = place_in_part(expert) * 2u * WIDTH;
+    width = WIDTH;
+    first_output = at.group.y % max(EXPERT_TILES, 1u) * TILE_OUTPUTS;
+    to = choice * WIDTH_STRIDE;
+  }
+  // Where each row of weights of the tile begins in its buffer.
+  var weight_at: array<u32, LOADED_ROWS>;
   for (var o = 0u; o < TILE_OUTPUTS; o++) {
-    let output = min(first_output + o, TOP_K * WIDTH + SHARED_WIDTH - 1u);
-    var width = SHARED_WIDTH;
-    var gate_row = output - TOP_K * WIDTH;
-    if (output < TOP_K * WIDTH) {
-      width = WIDTH;
-      gate_row = experts[row * TOP_K + output / max(WIDTH, 1u)] * 2u * WIDTH + output % max(WIDTH, 1u);
-    }
+    let gate_row = first_row + min(first_output + o, width - 1u);
     weight_at[o * 2u] = gate_row * (COLUMN_CHUNKS * CHUNK_WORDS);
     weight_at[o * 2u + 1u] = (gate_row + width) * (COLUMN_CHUNKS * CHUNK_WORDS);
   }
   var sums: array<f32, SUMS>;
   for (var chunk = at.thread; chunk < COLUMN_CHUNKS; chunk += THREADS) {
     // All loads of weights before the first use of one: as many are under way at once.
-    var words: array<vec4u, PRODUCTS * CHUNK_WORDS>;
-    for (var i = 0u; i < PRODUCTS; i++) {
-      for (var word = 0u; word < CHUNK_WORDS; word++) {
-        let start = weight_at[i] + chunk * CHUNK_WORDS + word;
-        if (first_output + i / 2u < TOP_K * WIDTH) {
-          words[i * CHUNK_WORDS + word] = routed[start];
-        } else {
-          words[i * CHUNK_WORDS + word] = shared_weight[start];
-        }
+    var words: array<vec4u, LOADED_ROWS * CHUNK_WORDS>;
+    if (is_routed) {
+      load_routed(part, &weight_at, chunk * CHUNK_WORDS, &words);
+    } else {
+      for (var i = 0u; i < LOADED_ROWS * CHUNK_WORDS; i++) {
+        words[i] = shared_weight[weight_at[i / CHUNK_WORDS] + chunk * CHUNK_WORDS + i % CHUNK_WORDS];
       }
     }
     var a = x[row * (X_STRIDE / 4u) + chunk * 2u];
@@ -62,11 +69,9 @@ fn swiglu_input(at: Invocation) {
   }
   workgroup_sums(at, &sums);
   let output = first_output + at.thread;
-  if (at.thread < TILE_OUTPUTS && output < TOP_K * WIDTH + SHARED_WIDTH) {
+  if (at.thread < TILE_OUTPUTS && output < width) {
     var scale = 1.0;
     if (HAS_NORM) { scale = inverseSqrt(totals[PRODUCTS] / NORM_SIZE + EPSILON); }
-    var to = TOP_K * WIDTH_STRIDE + output - TOP_K * WIDTH;
-    if (output < TOP_K * WIDTH) { to = output / max(WIDTH, 1u) * WIDTH_STRIDE + output % max(WIDTH, 1u); }
-    inner[row * INNER_STRIDE + to] = E(swiglu(totals[at.thread * 2u] * scale, totals[at.thread * 2u + 1u] * scale));
+    inner[row * INNER_STRIDE + to + output] = E(swiglu(totals[at.thread * 2u] * scale, totals[at.thread * 2u + 1u] * scale));
   }
 }

@@ -1,7 +1,8 @@
 // swiglu_input_tiled: silu(gate x) * (up x) for steps of more rows than swiglu_input is meant for: of all rows that chose an
 // expert, or (unless IS_ROUTED) of all rows and the shared expert. A tile's columns are two gates, their two ups, and so on.
 // dispatch  tiles of group_rows, ceil(WIDTH / 32); or ceil(rows / TILE_ROWS), ceil(WIDTH / 32)
-// weight    [EXPERTS or 1, 2, WIDTH, COLUMN_CHUNKS] chunks: gate rows, then up rows
+// weight    [EXPERTS or 1, 2, WIDTH, COLUMN_CHUNKS] chunks: gate rows, then up rows; the first of the parts that
+//           weight_chunk reads
 // x         [rows, X_STRIDE], normalised before
 // step      step state: the number of rows
 // tiles, choices  as group_rows writes them, read if IS_ROUTED
@@ -15,7 +16,8 @@
 @group(0) @binding(5) var<storage, read> choices: array<u32>;
 @group(0) @binding(6) var<storage, read_write> inner: array<E>;
 
-var<private> expert: u32;
+var<private> part: u32;
+var<private> place: u32;
 var<private> first: u32;
 var<private> count: u32;
 var<private> first_output: u32;
@@ -26,7 +28,8 @@ fn swiglu_input_tiled(@builtin(workgroup_id) group: vec3u, @builtin(local_invoca
   if (IS_ROUTED) {
     let tile = tiles[group.x];
     if (tile.z == 0u) { return; }
-    expert = tile.x;
+    part = part_of(tile.x);
+    place = place_in_part(tile.x);
     first = tile.y;
     count = tile.z;
   } else {
@@ -38,7 +41,7 @@ fn swiglu_input_tiled(@builtin(workgroup_id) group: vec3u, @builtin(local_invoca
 
 fn weight_row(column: u32) -> u32 {
   let output = min(first_output + column / 4u * 2u + column % 2u, WIDTH - 1u);
-  return (expert * 2u + column / 2u % 2u) * WIDTH + output;
+  return (place * 2u + column / 2u % 2u) * WIDTH + output;
 }
 
 fn choice_of(row: u32) -> u32 {

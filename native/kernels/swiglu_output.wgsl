@@ -1,6 +1,6 @@
 // swiglu_output: the down projections of a row's chosen experts, weighted, and of the shared expert, summed.
 // dispatch  rows, ceil(OUTPUTS / TILE_OUTPUTS)
-// routed    [EXPERTS, OUTPUTS, WIDTH_CHUNKS] chunks
+// routed    [EXPERTS, OUTPUTS, WIDTH_CHUNKS] chunks; the first of the parts that load_routed reads
 // shared    [OUTPUTS, SHARED_CHUNKS] chunks
 // inner     [rows, INNER_STRIDE] as swiglu_input writes it
 // experts, weights  [rows, TOP_K]
@@ -14,25 +14,27 @@
 @group(0) @binding(5) var<storage, read_write> y: array<f32>;
 
 const SUMS = TILE_OUTPUTS;
+const LOADED_ROWS = TILE_OUTPUTS;
 
 @compute @workgroup_size(THREADS)
 fn swiglu_output(at: Invocation) {
   let row = at.group.x;
   let first_output = at.group.y * TILE_OUTPUTS;
+  // Where each row of weights of the tile begins in its expert.
+  var row_at: array<u32, LOADED_ROWS>;
+  for (var o = 0u; o < TILE_OUTPUTS; o++) { row_at[o] = min(first_output + o, OUTPUTS - 1u) * (WIDTH_CHUNKS * CHUNK_WORDS); }
   var sums: array<f32, SUMS>;
   for (var chunk = at.thread; chunk < TOP_K * WIDTH_CHUNKS + SHARED_CHUNKS; chunk += THREADS) {
     // All loads of weights before the first use of one: as many are under way at once.
-    var words: array<vec4u, TILE_OUTPUTS * CHUNK_WORDS>;
+    var words: array<vec4u, LOADED_ROWS * CHUNK_WORDS>;
     let start = row * (INNER_STRIDE / 4u) + chunk * 2u;
     var a = vec4f(inner[start]);
     var b = vec4f(inner[start + 1u]);
     if (chunk < TOP_K * WIDTH_CHUNKS) {
       let choice = row * TOP_K + chunk / max(WIDTH_CHUNKS, 1u);
       let expert = experts[choice];
-      for (var i = 0u; i < TILE_OUTPUTS * CHUNK_WORDS; i++) {
-        let output = min(first_output + i / CHUNK_WORDS, OUTPUTS - 1u);
-        words[i] = routed[((expert * OUTPUTS + output) * WIDTH_CHUNKS + chunk % max(WIDTH_CHUNKS, 1u)) * CHUNK_WORDS + i % CHUNK_WORDS];
-      }
+      let first = place_in_part(expert) * OUTPUTS * WIDTH_CHUNKS + chunk % max(WIDTH_CHUNKS, 1u);
+      load_routed(part_of(expert), &row_at, first * CHUNK_WORDS, &words);
       a *= weights[choice];
       b *= weights[choice];
     } else {

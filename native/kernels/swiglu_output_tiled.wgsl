@@ -1,7 +1,7 @@
 // swiglu_output_tiled: the down projections of all rows that chose an expert, a slice of the outputs at a time;
 // swiglu_sum weights and sums them row by row.
 // dispatch  tiles of group_rows, ceil(SLICE / TILE_COLUMNS)
-// weight    [EXPERTS, OUTPUTS, COLUMN_CHUNKS] chunks
+// weight    [EXPERTS, OUTPUTS, COLUMN_CHUNKS] chunks; the first of the parts that weight_chunk reads
 // x         inner [rows, X_STRIDE] as swiglu_input_tiled writes it, a row's choices X_VECTOR_STRIDE apart
 // tiles, choices  as group_rows writes them
 // y         [rows, TOP_K, SLICE] out: outputs from FIRST_OUTPUT on
@@ -14,6 +14,7 @@
 @group(0) @binding(5) var<storage, read_write> y: array<f32>;
 
 var<private> tile: vec4u;
+var<private> part: u32;
 var<private> first_output: u32;
 
 @compute @workgroup_size(TILE_THREADS)
@@ -21,12 +22,13 @@ fn swiglu_output_tiled(@builtin(workgroup_id) group: vec3u, @builtin(local_invoc
   let own = tiles[group.x];
   if (own.z == 0u) { return; }
   tile = own;
+  part = part_of(own.x);
   first_output = group.y * TILE_COLUMNS;
   tile_product(thread);
 }
 
 fn weight_row(column: u32) -> u32 {
-  return tile.x * OUTPUTS + FIRST_OUTPUT + min(first_output + column, SLICE - 1u);
+  return place_in_part(tile.x) * OUTPUTS + FIRST_OUTPUT + min(first_output + column, SLICE - 1u);
 }
 
 fn x_vector(row: u32) -> u32 { return choices[tile.y + min(row, tile.z - 1u)]; }

@@ -1,8 +1,9 @@
 // tile_product: a tile of rows times a tile of weight rows, TILE_ROWS x 64, in registers. Text for the kernels that end in
 // _tiled, run by 128 threads; tile_matrix.wgsl is the same for tensor cores. A kernel
-//   binds  `weight` (chunks) and `x` (rows, X4), and
+//   binds  `x` (rows, X4), and
 //   says   TILE_ROWS (32 or 64), COLUMN_CHUNKS, X_STRIDE, and X_VECTORS vectors a row of x, X_VECTOR_STRIDE apart from X_OFFSET on
-//   fn weight_row(column) -> u32     the row of `weight` that stands in a column of the tile; must be within it
+//   fn weight_chunk(at) -> vec4u     16 bytes of the weights
+//   fn weight_row(column) -> u32     the row of weights that stands in a column of the tile; must be one
 //   fn x_vector(row) -> u32          the vector of x that stands in a row of the tile; must be within it
 //   fn store(row, column, vec4f)     takes the sums of four columns; may be past an edge, where nothing is to be stored
 // Operands are f32 in workgroup memory whatever E is: bf16 weights lose nothing, and no value is too large.
@@ -35,8 +36,8 @@ fn fetch(task: ptr<function, StagingTask>, first_chunk: u32, words: ptr<function
   if ((*task).is_weight) {
     for (var i = 0u; i < 4u; i++) {
       let origin = (*task).origins[i] + chunk * CHUNK_WORDS;
-      (*words)[i * 2u] = weight[origin];
-      if (CHUNK_WORDS == 2u) { (*words)[i * 2u + 1u] = weight[origin + CHUNK_WORDS - 1u]; }
+      (*words)[i * 2u] = weight_chunk(origin);
+      if (CHUNK_WORDS == 2u) { (*words)[i * 2u + 1u] = weight_chunk(origin + CHUNK_WORDS - 1u); }
     }
   } else if ((*task).is_x) {
     for (var i = 0u; i < 4u; i++) {

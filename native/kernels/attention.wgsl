@@ -109,10 +109,10 @@ fn attention(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_inde
             for (var i = 0u; i < KEY_LANES; i++) {
               let values_of_key = k[i * 2u + half];
               var score = partial_scores[r][i];
-              score = fma(vec4f(values_of_key.x), q0, score);
-              score = fma(vec4f(values_of_key.y), q1, score);
-              score = fma(vec4f(values_of_key.z), q2, score);
-              score = fma(vec4f(values_of_key.w), q3, score);
+              score = multiply_add4(vec4f(values_of_key.x), q0, score);
+              score = multiply_add4(vec4f(values_of_key.y), q1, score);
+              score = multiply_add4(vec4f(values_of_key.z), q2, score);
+              score = multiply_add4(vec4f(values_of_key.w), q3, score);
               partial_scores[r][i] = score;
             }
           }
@@ -147,8 +147,8 @@ fn attention(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_inde
             if (i == 0u) { sum[r] += weight; }
             let to = (r * QUAD_CHUNKS + i) * 8u;
             for (var h = 0u; h < 4u; h++) {
-              output[to + h] = fma(vec4f(weight[h]), v_low, output[to + h]);
-              output[to + 4u + h] = fma(vec4f(weight[h]), v_high, output[to + 4u + h]);
+              output[to + h] = multiply_add4(vec4f(weight[h]), v_low, output[to + h]);
+              output[to + 4u + h] = multiply_add4(vec4f(weight[h]), v_high, output[to + 4u + h]);
             }
           }
         }

@@ -34,14 +34,14 @@ fn attention_reduce(@builtin(workgroup_id) group: vec3u, @builtin(local_invocati
     var sum = vec4f();
     for (var part = i / QUARTERS; part < parts; part += PART_LANES) {
       let weight = exp(statistics[part].x - maximum);
-      sum = fma(vec4f(weight), partial[origin + part * (QUARTERS + 1u) + i % QUARTERS], sum);
+      sum = multiply_add4(vec4f(weight), partial[origin + part * (QUARTERS + 1u) + i % QUARTERS], sum);
     }
     sums[i] = sum;
   }
   workgroupBarrier();
   var weight_sum = 0.0;
   for (var part = 0u; part < parts; part++) {
-    weight_sum = fma(exp(statistics[part].x - maximum), statistics[part].y, weight_sum);
+    weight_sum = multiply_add(exp(statistics[part].x - maximum), statistics[part].y, weight_sum);
   }
   for (var dim = thread; dim < HEAD_DIM; dim += THREADS) {
     var value = 0.0;

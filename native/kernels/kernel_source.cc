@@ -88,10 +88,11 @@ Prelude& Prelude::declare(std::string_view text) {
 }
 
 Prelude& Prelude::weights(Type type) {
-  // Said in fma(), a compiler has no choice of how to round: kernels for other numbers of rows give the same bits.
+  // Said in multiply_add(), a compiler has no choice of how to round: kernels for other numbers of rows give the same
+  // bits.
   text_ += R"(fn add_product(sum: f32, w_low: vec4f, w_high: vec4f, a: vec4f, b: vec4f) -> f32 {
-  let first = fma(w_low.w, a.w, fma(w_low.z, a.z, fma(w_low.y, a.y, fma(w_low.x, a.x, sum))));
-  return fma(w_high.w, b.w, fma(w_high.z, b.z, fma(w_high.y, b.y, fma(w_high.x, b.x, first))));
+  let first = multiply_add(w_low.w, a.w, multiply_add(w_low.z, a.z, multiply_add(w_low.y, a.y, multiply_add(w_low.x, a.x, sum))));
+  return multiply_add(w_high.w, b.w, multiply_add(w_high.z, b.z, multiply_add(w_high.y, b.y, multiply_add(w_high.x, b.x, first))));
 }
 )";
   switch (type) {

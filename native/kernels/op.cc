@@ -15,6 +15,14 @@ Prelude KernelSet::prelude() const {
                   (choice_.has_subgroups ? "  @builtin(subgroup_invocation_id) lane: u32,\n"
                                            "  @builtin(subgroup_size) subgroup_size: u32,\n}\n"
                                          : "}\n"));
+  // On a GPU fma() leaves the compiler no choice of how to round. A processor that plays a GPU may take a hundred times
+  // as long for it as for a product and a sum, which it has no reason to fuse.
+  const bool is_fused = !gpu_.facts().is_software;
+  for (const auto& [name, type] : {std::pair{"multiply_add", "f32"}, {"multiply_add4", "vec4f"}}) {
+    const std::string t = type;
+    prelude.declare("fn " + std::string(name) + "(a: " + t + ", b: " + t + ", c: " + t + ") -> " + t + " { return " +
+                    (is_fused ? "fma(a, b, c)" : "a * b + c") + "; }\n");
+  }
   return prelude;
 }
 

@@ -14,7 +14,7 @@ const SUMS = 1u;
 fn rms_norm(at: Invocation) {
   let start = at.group.y * X_STRIDE;
   var square: array<f32, SUMS>;
-  for (var i = at.thread; i < SIZE; i += THREADS) { square[0] = fma(x[start + i], x[start + i], square[0]); }
+  for (var i = at.thread; i < SIZE; i += THREADS) { square[0] = multiply_add(x[start + i], x[start + i], square[0]); }
   workgroup_sums(at, &square);
   let scale = inverseSqrt(totals[0] / f32(SIZE) + EPSILON);
   for (var i = at.thread; i < SIZE; i += THREADS) {

@@ -16,7 +16,7 @@ fn swiglu_sum(at: Invocation) {
   var value = 0.0;
   if (ADDS) { value = y[to]; }
   for (var choice = at.group.y * TOP_K; choice < (at.group.y + 1u) * TOP_K; choice++) {
-    value = fma(weights[choice], parts[choice * SLICE + output], value);
+    value = multiply_add(weights[choice], parts[choice * SLICE + output], value);
   }
   y[to] = value;
 }

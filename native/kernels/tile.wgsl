@@ -113,10 +113,10 @@ fn tile_product(thread: u32) {
       let w = w_tile[k * W_GROUPS + own_group];
       for (var i = 0u; i < THREAD_ROWS; i += 4u) {
         let a = x_tile[k * X_GROUPS + (own_rows + i) / 4u];
-        sums[i] = fma(vec4f(a.x), w, sums[i]);
-        sums[i + 1u] = fma(vec4f(a.y), w, sums[i + 1u]);
-        sums[i + 2u] = fma(vec4f(a.z), w, sums[i + 2u]);
-        sums[i + 3u] = fma(vec4f(a.w), w, sums[i + 3u]);
+        sums[i] = multiply_add4(vec4f(a.x), w, sums[i]);
+        sums[i + 1u] = multiply_add4(vec4f(a.y), w, sums[i + 1u]);
+        sums[i + 2u] = multiply_add4(vec4f(a.z), w, sums[i + 2u]);
+        sums[i + 3u] = multiply_add4(vec4f(a.w), w, sums[i + 3u]);
       }
     }
   }

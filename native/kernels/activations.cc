@@ -28,6 +28,7 @@ Activations::Activations(const KernelSet& kernels, const ModelDescription& descr
   experts = make("experts");
   expert_weights = make("expert weights");
   logits = make("logits");
+  if (kernels.choice().matrices) row_scales = make("row scales");
   if (!description.moe) return;
   scored = make("router scores");
   if (plan.options.prefill_chunk <= kSmallRows) return;

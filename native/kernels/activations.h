@@ -29,6 +29,7 @@ struct Activations {
   Buffer logits;          // [rows, vocab]
   Buffer scored;          // [rows, experts + 1] u32: route's, zero between its dispatches
   // Those of steps of more than kSmallRows rows:
+  Buffer row_scales;      // [rows]: multiply_matrices'
   Buffer choices;         // [rows * top_k] u32: the rows' choices of experts, sorted by expert
   Buffer tiles;           // the tiles of rows that group_rows cut them into
   Buffer expert_outputs;  // [rows, top_k, slice]: what swiglu_sum sums

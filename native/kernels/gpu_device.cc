@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "kernels/f16_range.h"
 
 namespace kexa {
 namespace {
@@ -13,16 +14,47 @@ void read_back(Gpu& gpu, const Buffer& from, size_t count, std::vector<Value>& t
   gpu.read(from, std::as_writable_bytes(std::span(to)));
 }
 
-KernelChoice choose_kernels(const AdapterFacts& facts, const PlanOptions& options) {
+// The configuration of f16 matrices with f32 sums that multiply_matrices is compiled for, if there is one.
+std::optional<MatrixKernels> choose_matrices(const AdapterFacts& facts) {
+  // The Null backend lists none, though it takes any, and its largest subgroups are larger than any GPU's: it stands in
+  // for NVIDIA.
+  if (facts.backend == "null") return MatrixKernels{};
+  const int threads = int(4 * facts.subgroup_max);
+  if (threads == 0 || uint32_t(threads) > std::min(facts.max_invocations, facts.max_workgroup_size_x)) return {};
+  const auto is_usable = [](const MatrixShape& shape) {
+    const auto is_size = [](uint32_t size) { return size == 8 || size == 16; };
+    return shape.component == "f16" && shape.result == "f32" && is_size(shape.m) && is_size(shape.n) &&
+           is_size(shape.k);
+  };
+  const auto size = [](const MatrixShape& shape) { return shape.m * shape.n * shape.k; };
+  const MatrixShape* best = nullptr;
+  for (const MatrixShape& shape : facts.matrix_shapes)
+    if (is_usable(shape) && (!best || size(shape) > size(*best))) best = &shape;
+  if (!best) return {};
+  return MatrixKernels{.m = int(best->m), .n = int(best->n), .k = int(best->k), .threads = threads};
+}
+
+// Throws KEXA_NO_DEVICE if the GPU lacks what `options` wants, and KEXA_UNSUPPORTED if the weights do.
+KernelChoice choose_kernels(const AdapterFacts& facts, const PlanOptions& options, const ModelDescription& description,
+                            const Weights& weights) {
   const auto demand = [&](bool has, const char* what) {
     if (!has) throw Error("KEXA_NO_DEVICE", std::string("wanted ") + what + ", which " + facts.device + " lacks");
   };
   const GpuKernels wanted = options.gpu_kernels;
   if (wanted == GpuKernels::kSubgroups) demand(facts.has_subgroups, "gpuKernels 'subgroups'");
-  if (wanted == GpuKernels::kMatrices) demand(facts.has_subgroup_matrices, "gpuKernels 'matrices'");
+  std::optional<MatrixKernels> matrices;
+  if (wanted == GpuKernels::kMatrices) {
+    demand(facts.has_subgroup_matrices && facts.has_subgroups && facts.has_f16, "gpuKernels 'matrices'");
+    matrices = choose_matrices(facts);
+    demand(matrices.has_value(), "gpuKernels 'matrices' (f16 with f32 sums, of at most 16 by 16 by 16)");
+    // Smaller steps do without.
+    if (options.prefill_chunk <= kSmallRows) matrices.reset();
+  }
   if (options.gpu_elements == Type::kF16) demand(facts.has_f16, "gpuElements 'f16'");
+  if (matrices) demand_f16_range(description, weights);
   return {.has_f16_elements = options.gpu_elements == Type::kF16,
-          .has_subgroups = wanted != GpuKernels::kPlain && facts.has_subgroups};
+          .has_subgroups = wanted != GpuKernels::kPlain && facts.has_subgroups,
+          .matrices = matrices};
 }
 
 }  // namespace
@@ -33,7 +65,7 @@ GpuDevice::GpuDevice(const ModelDescription& description, const Weights& weights
       max_rows_(plan.options.prefill_chunk),
       pages_per_slot_(plan.kv.pages),
       gpu_(std::move(gpu)),
-      kernels_(*gpu_, choose_kernels(gpu_->facts(), plan.options), max_rows_),
+      kernels_(*gpu_, choose_kernels(gpu_->facts(), plan.options, description, weights), max_rows_),
       weights_(*gpu_, description, weights, progress),
       activations_(kernels_, description, plan),
       choosing_(kernels_, description, plan, activations_) {

@@ -8,6 +8,46 @@ namespace {
 constexpr int kTileOutputs = 4;
 // Rows that share one reading of the weights. More than the last takes several tiles.
 constexpr int kFewTiles[] = {1, 4, 8};
+// Tiles of multiply_matrices, in matrices.
+constexpr int kMatrixTile = 4;
+
+// row_scales, which multiply_matrices needs of an x that is not in f16 yet.
+Op make_row_scales(KernelSet& kernels, const Activations& activations, const TileRows& x, bool is_gathered) {
+  Prelude prelude = kernels.prelude();
+  prelude.alias("X4", x.is_element ? "E4" : "vec4f")
+      .set("CHUNKS", padded(x.columns) / 8)
+      .set("X_STRIDE", x.stride)
+      .set("IS_GATHERED", is_gathered);
+  return kernels.make("row_scales", prelude,
+                      {read(*x.buffer), read(activations.step), write(activations.row_scales)}, 1);
+}
+
+Op make_multiply_matrices(KernelSet& kernels, const Activations& activations, const GpuMatrix& weight,
+                          const TileRows& x, const TiledOutput& y, bool has_scales, const Buffer& nothing) {
+  const MatrixKernels& matrices = *kernels.choice().matrices;
+  Prelude prelude = kernels.prelude();
+  prelude.enable("f16")
+      .enable("chromium_experimental_subgroup_matrix")
+      .weights(weight.type)
+      .alias("X4", x.is_element ? "E4" : "vec4f")
+      .alias("Y", y.is_element ? "E" : "f32")
+      .set("MATRIX_M", matrices.m)
+      .set("MATRIX_N", matrices.n)
+      .set("MATRIX_K", matrices.k)
+      .set("THREADS", matrices.threads)
+      .set("OUTPUTS", weight.rows)
+      .set("COLUMN_CHUNKS", weight.column_chunks())
+      .set("X_STRIDE", x.stride)
+      .set("Y_STRIDE", y.stride)
+      .set("HAS_SCALES", has_scales)
+      .set("ADDS", y.adds)
+      .set("IS_GATHERED", y.is_gathered);
+  return kernels.make_rows_first("multiply_matrices", prelude,
+                                 {read(weight.buffer), read(*x.buffer),
+                                  read(has_scales ? activations.row_scales : nothing), read(activations.step),
+                                  write(*y.buffer)},
+                                 ceil_div(weight.rows, kMatrixTile * matrices.n), kMatrixTile * matrices.m);
+}
 
 }  // namespace
 
@@ -44,18 +84,24 @@ Matmul::Matmul(KernelSet& kernels, const Activations& activations, const GpuMatr
                           x.stride, 0, false);
     rows.buffer = &activations.branch;
   }
-  many_ = make_multiply_tiled(kernels, activations, weight, rows,
-                              {.buffer = y.buffer,
-                               .stride = y.stride,
-                               .is_element = y.is_element,
-                               .adds = options.adds,
-                               .is_gathered = options.is_gathered},
-                              nothing);
+  const TiledOutput output{.buffer = y.buffer,
+                           .stride = y.stride,
+                           .is_element = y.is_element,
+                           .adds = options.adds,
+                           .is_gathered = options.is_gathered};
+  if (!kernels.choice().matrices) {
+    many_ = make_multiply_tiled(kernels, activations, weight, rows, output, nothing);
+    return;
+  }
+  const bool has_scales = !(rows.is_element && kernels.choice().has_f16_elements);
+  if (has_scales) scales_ = make_row_scales(kernels, activations, rows, options.is_gathered);
+  many_ = make_multiply_matrices(kernels, activations, weight, rows, output, has_scales, nothing);
 }
 
 void Matmul::run(const KernelSet& kernels, int rows) const {
   if (rows > kSmallRows) {
     if (norm_) kernels.run(norm_, rows);
+    if (scales_) kernels.run(scales_, rows);
     kernels.run(many_, rows);
     return;
   }

@@ -30,8 +30,8 @@ class Matmul {
  private:
   // For steps of up to kFewTiles[i] rows; a row's bits are the same in each.
   std::array<Op, 3> few_;
-  // For others; `norm_` fills `branch` first if x is to be normalised.
-  Op norm_, many_;
+  // For others; `norm_` fills `branch` first if x is to be normalised, `scales_` then `row_scales` if matrices need it.
+  Op norm_, scales_, many_;
 };
 
 // y = rms(x) or y += rms(x), rows of `size`, into y from `y_offset` on.

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 
 #include "gpu/gpu.h"
 #include "kernels/kernel_source.h"
@@ -23,10 +24,17 @@ struct Op {
   explicit operator bool() const { return kernel != nullptr; }
 };
 
+// How subgroup matrices (tensor cores) multiply: [m, k] of f16 times [k, n] of f16, added up in f32.
+struct MatrixKernels {
+  int m = 16, n = 16, k = 16;
+  int threads = 128;  // of a workgroup: a multiple of the largest subgroup, with at least four subgroups
+};
+
 // Which of the ways to write a kernel this device is given.
 struct KernelChoice {
   bool has_f16_elements = false;  // activations between ops are f16; sums, the residual stream and logits stay f32
   bool has_subgroups = false;
+  std::optional<MatrixKernels> matrices;  // for products of more than kSmallRows rows
 };
 
 // Compiles each kernel once for each set of constants.

@@ -81,6 +81,7 @@ GpuPlan plan_gpu(const ModelDescription& description, const PlanOptions& options
   add("experts", rows * top_k);
   add("expert weights", rows * top_k);
   add("logits", rows * description.vocab);
+  if (options.gpu_kernels == GpuKernels::kMatrices) add("row scales", rows);
   if (description.moe) {
     const int experts = description.moe->experts;
     add("router scores", rows * (experts + 1));

@@ -1,0 +1,61 @@
+#include "kernels/f16_range.h"
+
+#include <algorithm>
+#include <cstring>
+#include <string>
+
+#include "base/error.h"
+
+namespace kexa {
+namespace {
+
+// The bits of the largest magnitude, which stand in the magnitudes' order; NaN is above them all.
+template <typename Bits>
+Bits largest_magnitude(const Matrix& matrix) {
+  constexpr Bits kNoSign = Bits(~Bits{0}) >> 1;
+  Bits largest = 0;
+  const int64_t count = int64_t(matrix.rows) * matrix.columns;
+  for (int64_t i = 0; i < count; ++i) {
+    Bits bits;
+    std::memcpy(&bits, matrix.data + i * int64_t(sizeof bits), sizeof bits);
+    largest = std::max(largest, Bits(bits & kNoSign));
+  }
+  return largest;
+}
+
+bool fits(const Matrix& matrix) {
+  switch (matrix.type) {
+    case Type::kF16:
+      return true;
+    case Type::kBf16:
+      return largest_magnitude<uint16_t>(matrix) <= 0x477f;  // 65280: the next one is 65536
+    case Type::kF32:
+      return largest_magnitude<uint32_t>(matrix) <= 0x477fe000;  // 65504
+  }
+  return false;
+}
+
+}  // namespace
+
+void demand_f16_range(const ModelDescription& description, const Weights& weights) {
+  const auto demand = [](const std::string& name, const Matrix& matrix) {
+    if (!fits(matrix))
+      throw Error("KEXA_UNSUPPORTED", name + ": gpuKernels 'matrices' multiplies in f16, whose largest value is 65504, " +
+                                          "and this matrix holds a larger one; load with gpuKernels: 'subgroups'");
+  };
+  for (int i = 0; i < description.layer_count(); ++i) {
+    const LayerWeights& layer = weights.layers[i];
+    const std::string name = "layer " + std::to_string(i) + " ";
+    demand(name + "q", layer.q);
+    demand(name + "k", layer.k);
+    demand(name + "v", layer.v);
+    demand(name + "o", layer.o);
+  }
+  if (description.has_tied_head)
+    demand("embed", weights.embed);
+  else
+    demand("head", weights.head);
+  if (description.mtp) demand("mtp fc", weights.mtp.fc);
+}
+
+}  // namespace kexa

@@ -34,7 +34,8 @@ export interface LoadOptions {
   gpuChecks?: boolean;
   /**
    * How the GPU's kernels are written: with workgroup memory alone, with subgroups, or with subgroup matrices (tensor
-   * cores) for prompts. Default `auto`: the best the GPU offers. The others are for measuring, and for drivers that err.
+   * cores, in f16) for prompts. Default `auto`: subgroups where the GPU has them. The others are for measuring, and for
+   * drivers that err; `matrices` has not run on hardware yet.
    */
   gpuKernels?: GpuKernels;
   /** Type of the activations that pass between the GPU's kernels; sums, residual stream and logits are f32. Default f32. */

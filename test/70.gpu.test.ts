@@ -39,8 +39,12 @@ test('device: gpu means a real one, and what is not there is named with what is'
   }
 });
 
+// The plain way on the models that are quick; every op is compared in both (73).
 const everyGolden = goldenNames.flatMap((name) =>
-  (['plain', 'subgroups'] as const).map((gpuKernels) => ({ name, gpuKernels })),
+  (name === 'edge' ? (['plain', 'subgroups'] as const) : (['subgroups'] as const)).map((gpuKernels) => ({
+    name,
+    gpuKernels,
+  })),
 );
 for (const { name, gpuKernels } of everyGolden)
   test(`${name}: logits, MTP logits, layers, routes and greedy text are the goldens', ${gpuKernels}`, async (t) => {
@@ -103,14 +107,17 @@ test('the sister models, in every weight type, are the CPU device’s', async (t
 });
 
 test('a row’s bits do not depend on its company in steps of up to 16 rows, and hardly in larger ones', async (t) => {
-  for (const name of ['edge', 'two'] as const)
-    for (const gpuKernels of ['plain', 'subgroups'] as const) {
+  for (const [name, ways] of [
+    ['edge', ['plain', 'subgroups']],
+    ['two', ['subgroups']],
+  ] as const)
+    for (const gpuKernels of ways) {
       const logits: Float32Array[] = [];
       let columns = 0;
-      for (const prefillChunk of [16, 1, 7, 17, 64]) {
+      for (const prefillChunk of [16, 1, 7, 17, 40]) {
         const model = await loadModel(modelFolder(name), { ...onGpu, prefillChunk, gpuKernels });
         columns = model.config.vocabSize;
-        logits.push((await model.forward(someIds(64, columns))).logits);
+        logits.push((await model.forward(someIds(40, columns))).logits);
         await model.close();
       }
       t.deepEqual(logits[1], logits[0], `${name}, ${gpuKernels}: 1 row at a time`);

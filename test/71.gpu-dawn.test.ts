@@ -28,9 +28,43 @@ test('every kernel, in f16 and f32, plain and with subgroups, passes Dawn’s fr
             `${name}, ${gpuKernels}, ${gpuElements}: ${count} rows`,
           );
         }
+        for (const count of [16, 17]) {
+          const { profile } = await model.forward(Array(count).fill(1), { profile: true });
+          t.equal(
+            profile!.ops.some((op) => op.name === 'multiply_matrices'),
+            gpuKernels === 'matrices' && count > 16,
+            `${name}, ${gpuKernels}: by subgroup matrices or not, ${count} rows`,
+          );
+        }
         t.equal(model.device.name, 'null');
         await model.close();
       }
+});
+
+test('a weight beyond f16 is refused where matrices are multiplied in f16, and nowhere else', async (t) => {
+  for (const [dtype, largest, beyond] of [
+    ['BF16', 65280, -65536],
+    ['F32', 65504, 65505],
+  ] as const)
+    for (const value of [largest, beyond]) {
+      const folder = temporaryFolder(t);
+      const random = makeRandomModel({ ...sisterConfigs.kExaone, num_hidden_layers: 4 }, 7, dtype);
+      random.tensors.get('model.layers.1.self_attn.k_proj.weight')!.data[70] = value;
+      writeRandomModel(folder, random, { dtype, experts: 'separate', biasUnderGate: false, shards: 1 });
+      const outcome = async (options: LoadOptions) => {
+        try {
+          await (await loadModel(folder, { device: 'null', ...options })).close();
+          return 'loaded';
+        } catch (error) {
+          return `${(error as KexaError).code}: ${(error as Error).message}`;
+        }
+      };
+      const refusal = await outcome({ gpuKernels: 'matrices' });
+      if (value === largest) t.equal(refusal, 'loaded', `${dtype}: ${value}`);
+      else t.match(refusal, /^KEXA_UNSUPPORTED: layer 1 k: .*65504/, `${dtype}: ${value}`);
+      t.equal(await outcome({ gpuKernels: 'subgroups' }), 'loaded');
+      t.equal(await outcome({ gpuKernels: 'matrices', prefillChunk: 16 }), 'loaded', 'small steps do without');
+    }
 });
 
 test('the Null backend is never listed nor taken for a GPU, though Dawn falls back to it where it has no driver', async (t) => {

@@ -40,7 +40,8 @@ bool fits(const Matrix& matrix) {
 void demand_f16_range(const ModelDescription& description, const Weights& weights) {
   const auto demand = [](const std::string& name, const Matrix& matrix) {
     if (!fits(matrix))
-      throw Error("KEXA_UNSUPPORTED", name + ": gpuKernels 'matrices' multiplies in f16, whose largest value is 65504, " +
+      throw Error("KEXA_UNSUPPORTED", name +
+                                          ": gpuKernels 'matrices' multiplies in f16, whose largest value is 65504, " +
                                           "and this matrix holds a larger one; load with gpuKernels: 'subgroups'");
   };
   for (int i = 0; i < description.layer_count(); ++i) {

@@ -18,8 +18,8 @@ Op make_row_scales(KernelSet& kernels, const Activations& activations, const Til
       .set("CHUNKS", padded(x.columns) / 8)
       .set("X_STRIDE", x.stride)
       .set("IS_GATHERED", is_gathered);
-  return kernels.make("row_scales", prelude,
-                      {read(*x.buffer), read(activations.step), write(activations.row_scales)}, 1);
+  return kernels.make("row_scales", prelude, {read(*x.buffer), read(activations.step), write(activations.row_scales)},
+                      1);
 }
 
 Op make_multiply_matrices(KernelSet& kernels, const Activations& activations, const GpuMatrix& weight,
@@ -42,11 +42,11 @@ Op make_multiply_matrices(KernelSet& kernels, const Activations& activations, co
       .set("HAS_SCALES", has_scales)
       .set("ADDS", y.adds)
       .set("IS_GATHERED", y.is_gathered);
-  return kernels.make_rows_first("multiply_matrices", prelude,
-                                 {read(weight.buffer), read(*x.buffer),
-                                  read(has_scales ? activations.row_scales : nothing), read(activations.step),
-                                  write(*y.buffer)},
-                                 ceil_div(weight.rows, kMatrixTile * matrices.n), kMatrixTile * matrices.m);
+  return kernels.make_rows_first(
+      "multiply_matrices", prelude,
+      {read(weight.buffer), read(*x.buffer), read(has_scales ? activations.row_scales : nothing),
+       read(activations.step), write(*y.buffer)},
+      ceil_div(weight.rows, kMatrixTile * matrices.n), kMatrixTile * matrices.m);
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
 // tile_product: a tile of rows times a tile of weight rows, TILE_ROWS x 64, in registers. Text for the kernels that end in
-// _tiled, run by 128 threads; tile_matrix.wgsl is the same for tensor cores. A kernel
+// _tiled, run by 128 threads. A kernel
 //   binds  `x` (rows, X4), and
 //   says   TILE_ROWS (32 or 64), COLUMN_CHUNKS, X_STRIDE, and X_VECTORS vectors a row of x, X_VECTOR_STRIDE apart from X_OFFSET on
 //   fn weight_chunk(at) -> vec4u     16 bytes of the weights

@@ -31,7 +31,7 @@ for (const [what, changes, window] of shapes)
     const cpu = await forwardOf(folder, ids, { device: 'cpu' });
     for (const gpuKernels of bothWays) {
       let first: Float32Array | undefined;
-      for (const prefillChunk of (gpuKernels === 'plain' ? [1, 16, 128] : [1, 7, 16, 17, 64, 128])) {
+      for (const prefillChunk of gpuKernels === 'plain' ? [1, 16, 128] : [1, 7, 16, 17, 64, 128]) {
         const logits = await forwardOf(folder, ids, { ...onGpu, gpuKernels, prefillChunk });
         const difference = rowDifference(logits, cpu, 200);
         t.ok(difference < 1e-5, `${gpuKernels}, ${prefillChunk} rows: within ${show(difference)}`);

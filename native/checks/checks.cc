@@ -1,9 +1,10 @@
-// The addon of the kernels' own tests: a Probe class around DeviceProbe. No part of the package.
+// The addon of the kernels' own tests: Probe and StepProbe, classes around those of C++. No part of the package.
 #include <napi.h>
 
 #include "addon/convert.h"
 #include "base/error.h"
 #include "checks/device_probe.h"
+#include "checks/step_probe.h"
 
 namespace kexa {
 namespace {
@@ -80,8 +81,56 @@ class ProbeObject : public Napi::ObjectWrap<ProbeObject> {
   std::unique_ptr<DeviceProbe> probe_;
 };
 
+class StepProbeObject : public Napi::ObjectWrap<StepProbeObject> {
+ public:
+  static Napi::Function define(Napi::Env env) {
+    return DefineClass(
+        env, "StepProbe",
+        {InstanceMethod<&StepProbeObject::run>("run"), InstanceMethod<&StepProbeObject::profile>("profile"),
+         InstanceMethod<&StepProbeObject::close>("close")});
+  }
+
+  explicit StepProbeObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<StepProbeObject>(info) {
+    probe_ = or_throw(info.Env(), [&] {
+      return std::make_unique<StepProbe>(to_description(info[0].As<Napi::Object>()),
+                                         to_plan_options(info[1].As<Napi::Object>()), info[2].ToNumber().Int32Value());
+    });
+  }
+
+ private:
+  // Nanoseconds of each step.
+  Napi::Value run(const Napi::CallbackInfo& info) {
+    const Napi::Env env = info.Env();
+    const StepTimes times = or_throw(env, [&] { return probe_->run(info[0].ToNumber().Int32Value()); });
+    auto object = Napi::Object::New(env);
+    const auto give = [&](const char* name, const std::vector<int64_t>& from) {
+      auto array = Napi::Float64Array::New(env, from.size());
+      std::copy(from.begin(), from.end(), array.Data());
+      object.Set(name, array);
+    };
+    give("encode", times.encode);
+    give("submit", times.submit);
+    give("wait", times.wait);
+    return object;
+  }
+  // Dispatches by kernel.
+  Napi::Value profile(const Napi::CallbackInfo& info) {
+    const Profile profile = or_throw(info.Env(), [&] { return probe_->profile(); });
+    auto object = Napi::Object::New(info.Env());
+    for (const Profile::Op& op : profile.ops) object.Set(op.name, double(op.dispatches));
+    return object;
+  }
+  Napi::Value close(const Napi::CallbackInfo& info) {
+    probe_.reset();
+    return info.Env().Undefined();
+  }
+
+  std::unique_ptr<StepProbe> probe_;
+};
+
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("Probe", ProbeObject::define(env));
+  exports.Set("StepProbe", StepProbeObject::define(env));
   return exports;
 }
 

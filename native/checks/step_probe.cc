@@ -1,0 +1,88 @@
+#include "checks/step_probe.h"
+
+#include <chrono>
+
+#include "decode/forward.h"
+
+namespace kexa {
+namespace {
+
+std::unique_ptr<Gpu> open_gpu(const PlanOptions& options, Gpu*& opened) {
+  load_dawn(options.dawn_library);
+  auto gpu = std::make_unique<Gpu>(
+      GpuOptions{.wanted = options.adapter, .is_checked = options.is_checked, .dawn_identity = {}, .blob_folder = {}});
+  opened = gpu.get();
+  return gpu;
+}
+
+}  // namespace
+
+StepProbe::StepProbe(const ModelDescription& description, const PlanOptions& options, int prompt)
+    : description_(description),
+      plan_(make_plan(description_, options)),
+      weights_(description_, options.weight_type, 0, [](int64_t, int64_t) {}),
+      device_(description_, weights_, plan_, open_gpu(options, gpu_), [](int64_t, int64_t) {}),
+      slots_(description_, plan_),
+      slot_(slots_.acquire(1).slot) {
+  std::vector<int> ids(prompt);
+  for (int i = 0; i < prompt; ++i) ids[i] = int(int64_t(i) * 7919 % description_.vocab);
+  device_.begin_choosing(slot_, {.temperature = 0, .logit_bias = {}}, ids, ids.size());
+  for (int first = 0; first < prompt; first += int(step_.rows.size())) {
+    const int end = std::min(prompt, first + plan_.options.prefill_chunk);
+    slots_.reserve(slot_, end);
+    step_ = {};
+    for (int position = first; position < end; ++position)
+      step_.rows.push_back({.token = ids[position], .slot = slot_, .position = position});
+    if (end == prompt) step_.logit_rows = {end - 1 - first};
+    forward(device_, description_, step_, slots_);
+    if (end == prompt) device_.choose();
+    wait(device_.end_step());
+  }
+  tokens_ = prompt + 1;
+}
+
+// Up to end_step(), with the book-keeping that GenerateJob does meanwhile.
+void StepProbe::encode() {
+  slots_.reserve(slot_, tokens_);
+  step_.rows.clear();
+  step_.logit_rows.clear();
+  step_.is_following = true;
+  step_.rows.push_back({.slot = slot_, .position = tokens_ - 1});
+  forward(device_, description_, step_, slots_);
+  device_.choose();
+}
+
+void StepProbe::wait(int ticket) {
+  Choosing::Record record;
+  gpu_->take(ticket, std::as_writable_bytes(std::span(&record, 1)));
+}
+
+StepTimes StepProbe::run(int count) {
+  StepTimes times;
+  for (int i = 0; i < count; ++i, ++tokens_) {
+    using Clock = std::chrono::steady_clock;
+    const auto nanoseconds = [](Clock::duration duration) {
+      return int64_t(std::chrono::duration_cast<std::chrono::nanoseconds>(duration).count());
+    };
+    const auto begun = Clock::now();
+    encode();
+    const auto encoded = Clock::now();
+    const int ticket = device_.end_step();
+    const auto submitted = Clock::now();
+    wait(ticket);
+    times.encode.push_back(nanoseconds(encoded - begun));
+    times.submit.push_back(nanoseconds(submitted - encoded));
+    times.wait.push_back(nanoseconds(Clock::now() - submitted));
+  }
+  return times;
+}
+
+Profile StepProbe::profile() {
+  device_.start_profile();
+  encode();
+  wait(device_.end_step());
+  ++tokens_;
+  return device_.take_profile().value();
+}
+
+}  // namespace kexa

@@ -5,6 +5,7 @@ import { createRequire } from 'node:module';
 import { homedir } from 'node:os';
 import { dirname, isAbsolute, join } from 'node:path';
 import { KexaError } from './errors.js';
+import { native, nativePath } from './native.js';
 
 /** SHA-256 of npm `webgpu` 0.6.2's dawn.node, whose C API the addon was compiled against. */
 const knownBuilds: Readonly<Record<string, string>> = {
@@ -22,7 +23,7 @@ export interface DawnLibrary {
 let checked: Promise<DawnLibrary> | undefined;
 
 /**
- * Dawn's library: `KEXA_DAWN_LIBRARY`, taken as it is, else npm `webgpu`'s, if it is the known build.
+ * Dawn's library: the addon itself where Dawn was linked into it; else `KEXA_DAWN_LIBRARY`, taken as it is, else npm `webgpu`'s, if it is the known build.
  *
  * @throws KexaError KEXA_NO_DEVICE saying why there is none.
  */
@@ -45,7 +46,18 @@ export function blobFolder(): string {
   );
 }
 
+/** The addon, if Dawn was linked into it (CMake's KEXA_LINK_DAWN). */
+function linkedPath(): string | null {
+  try {
+    return native().hasLinkedDawn ? nativePath() : null;
+  } catch {
+    return null; // no addon: reported where one is needed
+  }
+}
+
 async function find(): Promise<DawnLibrary> {
+  const linked = linkedPath();
+  if (linked !== null) return { path: linked, identity: await fileIdentity(linked) };
   const named = process.env.KEXA_DAWN_LIBRARY;
   if (named) return { path: named, identity: await fileIdentity(named) };
   const platform = `${process.platform}-${process.arch}`;

@@ -141,6 +141,8 @@ interface NativeModule {
   plan(description: ModelDescription, options: NativePlanOptions): MemoryReport;
   /** Why there can be no GPU here, or an empty text. Quick, unlike asking Dawn. */
   vulkanProblem(): string;
+  /** Whether Dawn is part of the addon, and no library is opened. */
+  hasLinkedDawn: boolean;
   /** Best first. Rejects if Dawn cannot be loaded. */
   adapters(dawnLibrary: string): Promise<NativeAdapter[]>;
 }

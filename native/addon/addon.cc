@@ -73,6 +73,11 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   env.SetInstanceData(request);
   exports.Set("Engine", EngineObject::define(env));
   exports.Set("plan", Napi::Function::New(env, plan, "plan"));
+#ifdef KEXA_LINKED_DAWN
+  exports.Set("hasLinkedDawn", true);
+#else
+  exports.Set("hasLinkedDawn", false);
+#endif
   exports.Set("vulkanProblem", Napi::Function::New(env, vulkan_problem, "vulkanProblem"));
   exports.Set("adapters", Napi::Function::New(env, list_adapters, "adapters"));
   return exports;

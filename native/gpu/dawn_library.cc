@@ -37,6 +37,11 @@ void load_dawn(const std::string& path) {
     if (loaded_path != path) refuse(path, "this process has already loaded " + loaded_path);
     return;
   }
+#ifdef KEXA_LINKED_DAWN
+#define KEXA_DAWN_LINKED(name) procs.name = &wgpu##name;
+  KEXA_DAWN_PROCS(KEXA_DAWN_LINKED)
+#undef KEXA_DAWN_LINKED
+#else
   void* library = ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (!library) refuse(path, ::dlerror());
 
@@ -56,6 +61,7 @@ void load_dawn(const std::string& path) {
 #define KEXA_DAWN_FIND(name) procs.name = reinterpret_cast<WGPUProc##name>(find("wgpu" #name));
   KEXA_DAWN_PROCS(KEXA_DAWN_FIND)
 #undef KEXA_DAWN_FIND
+#endif
   loaded_path = path;
 }
 

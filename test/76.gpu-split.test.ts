@@ -116,3 +116,21 @@ test('what does not fit four buffers is refused in one error', async (t) => {
     }
   }
 });
+
+test('a GPU that binds fewer buffers at once gets fewer', async (t) => {
+  // The Null backend has the least that WebGPU allows, 8 a stage: two are left for experts.
+  const limit = 3 * inputBytes(48, 96);
+  try {
+    await logitsOf(modelFolder('edge'), limit, 1, { device: 'null' });
+    t.fail('four buffers could be bound');
+  } catch (error) {
+    t.ok(error instanceof KexaError && error.code === 'KEXA_UNSUPPORTED', String(error));
+    t.match((error as Error).message, /need 4 buffers; Null backend gives 2/);
+  }
+  const split = await logitsOf(modelFolder('edge'), 2 * limit, 30, {
+    device: 'null',
+    gpuElements: 'f16',
+    gpuChecks: true,
+  });
+  t.ok(split.length > 0, 'two pass Dawn’s validation');
+});

@@ -9,7 +9,8 @@
 namespace kexa {
 namespace {
 
-constexpr uint64_t kWaitNanoseconds = 60'000'000'000;
+// A step of a GPU is over long before; one that a processor plays may be given little time by its machine.
+constexpr uint64_t kWaitSeconds = 60, kSoftwareWaitSeconds = 600;
 constexpr const char* kFastToggles[] = {"skip_validation", "disable_robustness", "disable_workgroup_init",
                                         "disable_polyfills_on_integer_div_and_mod"};
 // Kernels write workgroup memory before they read it; clearing it can take SwiftShader's compiler many seconds.
@@ -117,10 +118,10 @@ Gpu::~Gpu() {
 void Gpu::wait(WGPUFuture future) {
   WGPUFutureWaitInfo wait = WGPU_FUTURE_WAIT_INFO_INIT;
   wait.future = future;
-  const WGPUWaitStatus status = dawn().InstanceWaitAny(instance_, 1, &wait, kWaitNanoseconds);
+  const uint64_t seconds = facts_.is_software ? kSoftwareWaitSeconds : kWaitSeconds;
+  const WGPUWaitStatus status = dawn().InstanceWaitAny(instance_, 1, &wait, seconds * 1'000'000'000);
   if (status != WGPUWaitStatus_Success)
-    throw Error("KEXA_DEVICE_LOST",
-                "the GPU did not answer within " + std::to_string(kWaitNanoseconds / 1'000'000'000) + " s");
+    throw Error("KEXA_DEVICE_LOST", "the GPU did not answer within " + std::to_string(seconds) + " s");
 }
 
 void Gpu::check() {

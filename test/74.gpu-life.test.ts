@@ -67,7 +67,7 @@ async function run(t: Test, script: string): Promise<Record<string, unknown> | n
     const child = spawn(process.execPath, ['--expose-gc', file], {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...process.env, ...softwareGpuEnvironment(), KEXA_TEST_MODEL: join(folder, 'model') },
-      timeout: 60_000,
+      timeout: 300_000,
       killSignal: 'SIGKILL',
     });
     const text = { stdout: '', stderr: '' };

@@ -87,7 +87,9 @@ export class Terminal {
   constructor(args: readonly string[], env: NodeJS.ProcessEnv = {}) {
     const words = [process.execPath, bin, ...args].map((word) => `'${word.replaceAll("'", "'\\''")}'`);
     const all = { ...environment, TERM: 'xterm', ...env };
-    this.#child = spawn('script', ['-qec', words.join(' '), '/dev/null'], { env: all, timeout: timeLimit });
+    // Without exec a shell such as dash stays, takes Ctrl-C too, and reports that instead of the program's exit code.
+    const command = `exec ${words.join(' ')}`;
+    this.#child = spawn('script', ['-qec', command, '/dev/null'], { env: all, timeout: timeLimit });
     this.#child.stdout!.setEncoding('utf8').on('data', (text: string) => {
       this.#output += text;
     });

@@ -3,8 +3,27 @@
  * into C++ before the weights are mapped. Nothing here is optional, and nothing is checked again for meaning.
  */
 
-/** How a tensor's elements are stored. */
-export type TensorType = 'f32' | 'f16' | 'bf16';
+/** How a tensor's elements are stored: one by one, or in the blocks that GGUF defines. */
+export type TensorType = 'f32' | 'f16' | 'bf16' | QuantizedType;
+
+/** GGUF's types of blocks, by their names there. */
+export type QuantizedType =
+  | 'q8_0'
+  | 'q4_0'
+  | 'q4_1'
+  | 'q5_0'
+  | 'q5_1'
+  | 'q2_k'
+  | 'q3_k'
+  | 'q4_k'
+  | 'q5_k'
+  | 'q6_k'
+  | 'iq2_xxs'
+  | 'iq2_xs'
+  | 'iq3_xxs'
+  | 'iq4_nl'
+  | 'iq4_xs'
+  | 'mxfp4';
 
 /** Where one tensor's bytes are. */
 export interface TensorEntry {

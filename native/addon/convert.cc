@@ -16,7 +16,10 @@ int integer(const Napi::Object& from, const char* name) { return int(member(from
 bool boolean(const Napi::Object& from, const char* name) { return member(from, name).ToBoolean(); }
 std::string text(const Napi::Object& from, const char* name) { return member(from, name).ToString(); }
 
-Type to_type(const std::string& name) { return name == "f32" ? Type::kF32 : name == "f16" ? Type::kF16 : Type::kBf16; }
+Type to_type(const std::string& name) {
+  if (const std::optional<Type> type = type_named(name)) return *type;
+  throw Error("KEXA_INTERNAL", "no type is called " + name);
+}
 
 LayerDescription to_layer(const Napi::Object& from) {
   return {.window = integer(from, "window"),

@@ -1,17 +1,14 @@
-// The number formats weights and caches are stored in, and vectors of 16 that the compiler lowers to whatever
-// the processor has (GCC and Clang vector extensions).
+// Conversions between number formats, and vectors of 16 that the compiler lowers to whatever the processor has
+// (GCC and Clang vector extensions).
 #pragma once
 
 #include <bit>
 #include <cstdint>
 #include <cstring>
 
+#include "base/type.h"
+
 namespace kexa {
-
-enum class Type : uint8_t { kF32, kF16, kBf16 };
-
-constexpr int64_t element_bytes(Type type) { return type == Type::kF32 ? 4 : 2; }
-constexpr const char* type_name(Type type) { return type == Type::kF32 ? "f32" : type == Type::kF16 ? "f16" : "bf16"; }
 
 inline float bf16_to_f32(uint16_t bits) { return std::bit_cast<float>(uint32_t{bits} << 16); }
 

@@ -31,6 +31,8 @@ bool fits(const Matrix& matrix) {
       return largest_magnitude<uint16_t>(matrix) <= 0x477f;  // 65280: the next one is 65536
     case Type::kF32:
       return largest_magnitude<uint32_t>(matrix) <= 0x477fe000;  // 65504
+    default:
+      break;
   }
   return false;
 }

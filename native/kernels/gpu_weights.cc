@@ -41,8 +41,8 @@ void check_alike(const std::string& label, Matrices matrices) {
   for (const Matrix* matrix : matrices)
     if (matrix->type != matrices[0]->type || matrix->columns != matrices[0]->columns)
       throw Error("KEXA_UNSUPPORTED", label + ": matrices that are read together are stored as " +
-                                          type_name(matrices[0]->type) + " and " + type_name(matrix->type) +
-                                          "; load with weights: 'bf16'");
+                                          std::string(type_name(matrices[0]->type)) + " and " +
+                                          std::string(type_name(matrix->type)) + "; load with weights: 'bf16'");
 }
 
 // In as few buffers as will do, and these as even as whole experts can be.

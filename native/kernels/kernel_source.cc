@@ -115,6 +115,8 @@ fn low(chunk: vec4u) -> vec4f { return bitcast<vec4f>(chunk); }
 fn high(chunk: vec4u) -> vec4f { return bitcast<vec4f>(chunk); }
 )";
       break;
+    default:
+      throw Error("KEXA_UNSUPPORTED", "weights of type " + std::string(type_name(type)) + " are not run on the GPU");
   }
   return *this;
 }
@@ -152,6 +154,8 @@ fn cache_low(chunk: vec4u) -> vec4f { return from_bf16(chunk.x, chunk.y); }
 fn cache_high(chunk: vec4u) -> vec4f { return from_bf16(chunk.z, chunk.w); }
 )";
       break;
+    default:
+      throw Error("KEXA_INTERNAL", "no cache holds " + std::string(type_name(type)));
   }
   return *this;
 }

@@ -52,7 +52,8 @@ struct Weights::Binder {
     const TensorEntry& entry = *at->second;
     int64_t elements = 1;
     for (int64_t size : shape) elements *= size;
-    if (entry.shape != shape || entry.bytes != elements * element_bytes(entry.type))
+    if (entry.shape != shape || shape.back() % facts_of(entry.type).block_elements != 0 ||
+        entry.bytes != bytes_of(entry.type, elements))
       throw Error("KEXA_TENSOR_MISMATCH", name + ": wanted " + shape_text(shape) + ", found " +
                                               shape_text(entry.shape) + " in " + std::to_string(entry.bytes) +
                                               " bytes");

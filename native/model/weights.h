@@ -18,7 +18,7 @@ struct Matrix {
   int rows = 0;     // outputs
   int columns = 0;  // inputs
 
-  const std::byte* row(int index) const { return data + int64_t(index) * columns * element_bytes(type); }
+  const std::byte* row(int index) const { return data + index * bytes_of(type, columns); }
 };
 
 // A SwiGLU feed-forward: down(silu(gate x) * (up x)).

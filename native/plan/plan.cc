@@ -68,8 +68,10 @@ Plan make_plan(const ModelDescription& description, const PlanOptions& options) 
   }
   for (const TensorEntry& tensor : description.tensors) {
     const bool is_stored_anew = options.weight_type && *options.weight_type != tensor.type && tensor.shape.size() > 1;
-    memory.weight_bytes +=
-        is_stored_anew ? tensor.bytes / element_bytes(tensor.type) * element_bytes(*options.weight_type) : tensor.bytes;
+    memory.weight_bytes += is_stored_anew
+                               ? tensor.bytes / facts_of(tensor.type).block_bytes *
+                                     facts_of(tensor.type).block_elements * element_bytes(*options.weight_type)
+                               : tensor.bytes;
     if (!is_stored_anew) memory.mapped_weight_bytes += tensor.bytes;
   }
   memory.scratch_bytes = plan.scratch.total_floats(options.threads) * int64_t(sizeof(float));

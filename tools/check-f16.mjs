@@ -5,6 +5,7 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { readTensors, rowDifferences } from './goldens.mjs';
 import { root, setUp } from './setup.mjs';
 
 const bound = 1e-2;
@@ -51,13 +52,14 @@ async function checkGoldens(name, gpuKernels) {
     const folder = join(root, name === 'tiny' ? 'models/tiny' : `test/models/${name}`);
     const goldens = join(root, 'test/models', name, 'goldens');
     const prompts = JSON.parse(readFileSync(join(goldens, 'goldens.json'), 'utf8'));
+    const tensor = readTensors(join(goldens, 'tensors.safetensors'));
     const model = await loadModel(folder, { device, gpuChecks: true, gpuKernels, gpuElements: 'f16' });
     const cpu = await loadModel(folder, { device: 'cpu' });
     const same = [];
     const others = [];
     for (const [index, { ids }] of prompts.entries()) {
       const { logits, routes } = await model.forward(ids, { trace: true });
-      const wanted = readTensor(join(goldens, 'tensors.safetensors'), `prompt${index}.logits`);
+      const wanted = tensor(`prompt${index}.logits`);
       const differences = rowDifferences(logits, wanted, model.config.vocabSize);
       const { routes: wantedRoutes } = await cpu.forward(ids, { trace: true });
       const other = firstOtherRoute(routes, wantedRoutes, ids.length);
@@ -98,29 +100,6 @@ function checkOps() {
   for (const line of lines) if (line.startsWith('not ok') || /^# ops|^# attention/.test(line)) console.log(`  ${line}`);
   const count = (word) => lines.filter((line) => line.startsWith(word)).length;
   report('ops', status === 0, `${count('ok ')} passed, ${count('not ok ')} failed${count('ok ') ? '' : `\n${stderr}`}`);
-}
-
-function rowDifferences(found, wanted, columns) {
-  const differences = [];
-  for (let start = 0; start < wanted.length; start += columns) {
-    let size = 0;
-    let off = 0;
-    for (let i = start; i < start + columns; i++) {
-      size = Math.max(size, Math.abs(wanted[i]));
-      const difference = Math.abs(found[i] - wanted[i]);
-      off = Number.isNaN(difference) ? Number.POSITIVE_INFINITY : Math.max(off, difference);
-    }
-    differences.push(off / size);
-  }
-  return differences;
-}
-
-/** One F32 tensor of a safetensors file. */
-function readTensor(path, name) {
-  const bytes = readFileSync(path);
-  const start = 8 + Number(bytes.readBigUInt64LE(0));
-  const [from, to] = JSON.parse(bytes.toString('utf8', 8, start))[name].data_offsets;
-  return new Float32Array(Uint8Array.from(bytes.subarray(start + from, start + to)).buffer);
 }
 
 function report(name, isRight, text) {

@@ -73,7 +73,8 @@ async function measure() {
     return { name: `kexa, validation ${isChecked ? 'on' : 'off'}`, probe, run: (count) => probe.run(count) };
   };
   const kinds = [native(false), native(true)];
-  const ops = kinds[0].probe.profile();
+  const profile = Object.entries(kinds[0].probe.profile());
+  const ops = Object.fromEntries(profile.map(([name, { dispatches }]) => [name, dispatches]));
   const sequence = spread(ops);
   kinds.push(await javascript(sequence, false), await javascript(sequence, true));
 

@@ -1,8 +1,9 @@
 // Everything worth knowing of a GPU, in one call: what it is, whether every kernel is right on it, how fast it is.
 //   node tools/gpu-check.mjs [--device gpu] [--log FILE] [--quick]
-// Needs a built checkout: dist/, build/Release/kexa.node, npm webgpu, models/tiny; test/models where it is at hand.
+// Needs a built checkout: dist/, build/Release, npm webgpu, models/tiny; test/models where it is at hand. Where the tests'
+// packages are not, tools/pack-gpu-check.mjs makes the file of theirs that it needs.
 // Prints a short table; --log keeps every figure. Exits 1 if anything was wrong.
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,6 +11,8 @@ import { parseArgs } from 'node:util';
 import { findDawn } from '../dist/dawn.js';
 import { loadModel } from '../dist/index.js';
 import { native } from '../dist/native.js';
+import { readTensors, rowDifferences } from './goldens.mjs';
+import { measureKernels } from './gpu-kernels.mjs';
 import { makeRandomModelFolder } from './make-random-model.mjs';
 import { root } from './setup.mjs';
 
@@ -33,7 +36,8 @@ note(
     }).trim(),
   ) ?? 'nvidia-smi gives nothing',
 );
-for (const adapter of await native().adapters((await findDawn()).path)) {
+const adapters = await native().adapters((await findDawn()).path);
+for (const adapter of adapters) {
   note('adapter', JSON.stringify(adapter));
   const gibibytes = adapter.heaps.filter(({ isDeviceLocal }) => isDeviceLocal).map(({ bytes }) => bytes / 2 ** 30);
   const shapes = adapter.matrixShapes.map(({ component, result, m, n, k }) => `${component}-${result} ${m}x${n}x${k}`);
@@ -55,26 +59,29 @@ for (const gpuChecks of [true, false]) {
   }
 }
 await checkRowInvariance();
+await checkOps();
 await bench('tiny', join(root, 'models/tiny'));
-if (!options.quick) {
-  const folder = mkdtempSync(join(tmpdir(), 'kexa-gpu-check-'));
+const folder = mkdtempSync(join(tmpdir(), 'kexa-gpu-check-'));
+try {
+  // K-EXAONE's own layers, but fewer of them and fewer experts: their times are those of the real model.
+  const [name, shape] = options.quick
+    ? [
+        "2 layers of a sixteenth of K-EXAONE's width",
+        { hidden: 384, layers: 2, experts: 16, width: 128, heads: 4, 'kv-heads': 1, dense: 1152, vocab: 9600 },
+      ]
+    : [
+        "4 layers of K-EXAONE's width, 32 experts",
+        { hidden: 6144, layers: 4, experts: 32, width: 2048, heads: 64, 'kv-heads': 8, dense: 18432, vocab: 153600 },
+      ];
+  makeRandomModelFolder(folder, { ...shape, 'top-k': 8 });
+  await bench(name, folder);
   try {
-    // Two layers of K-EXAONE's width; fewer experts, so that a buffer of them stays under 2 GiB.
-    makeRandomModelFolder(folder, {
-      hidden: 6144,
-      layers: 4,
-      experts: 32,
-      'top-k': 8,
-      width: 2048,
-      heads: 64,
-      'kv-heads': 8,
-      dense: 18432,
-      vocab: 153600,
-    });
-    await bench("4 layers of K-EXAONE's width, 32 experts", folder);
-  } finally {
-    rmSync(folder, { recursive: true });
+    await measureKernels(folder, adapters, { device: options.device, isQuick: options.quick, note, row });
+  } catch (error) {
+    row(`kernels of ${name}`, String(error), false);
   }
+} finally {
+  rmSync(folder, { recursive: true });
 }
 
 console.log(
@@ -97,7 +104,7 @@ async function checkParity(name, folder, goldensFolder, gpuChecks) {
       const mtp = prompt.ids.length > 1;
       const result = await model.forward(prompt.ids, { mtp, trace: true });
       const compare = (what, found, columns) => {
-        const difference = rowDifference(found, tensor(`prompt${index}.${what}`), columns);
+        const difference = Math.max(...rowDifferences(found, tensor(`prompt${index}.${what}`), columns));
         note(title, `prompt ${index} ${what} ${difference.toExponential(2)}`);
         worst = Math.max(worst, difference);
       };
@@ -166,31 +173,30 @@ async function bench(name, folder) {
   }
 }
 
-function rowDifference(found, wanted, columns) {
-  if (found.length !== wanted.length) return Number.POSITIVE_INFINITY;
-  let worst = 0;
-  for (let start = 0; start < wanted.length; start += columns) {
-    let size = 0;
-    let off = 0;
-    for (let i = start; i < start + columns; i++) {
-      size = Math.max(size, Math.abs(wanted[i]));
-      const difference = Math.abs(found[i] - wanted[i]);
-      off = Number.isNaN(difference) ? Number.POSITIVE_INFINITY : Math.max(off, difference);
+/** Every op against the CPU device: test 73, as a process of its own. */
+async function checkOps() {
+  const packed = join(root, 'build/gpu-check/ops.mjs');
+  try {
+    if (existsSync(join(root, 'node_modules/esbuild'))) await (await import('./pack-gpu-check.mjs')).packOps();
+    if (!existsSync(packed)) return row('parity of every op', 'not at hand', true);
+    for (const elements of ['f32', 'f16']) {
+      const isThere = elements === 'f32' || adapters.some(({ hasF16 }) => hasF16);
+      if (!isThere) continue;
+      const env = { ...process.env, KEXA_TEST_DEVICE: options.device, KEXA_TEST_ELEMENTS: elements };
+      const { status, stdout, stderr } = spawnSync(process.execPath, [packed], {
+        encoding: 'utf8',
+        env,
+        maxBuffer: 1e8,
+      });
+      note(`ops, ${elements}`, `${stdout}\n${stderr}`);
+      const count = (word) => stdout.split('\n').filter((line) => line.startsWith(word)).length;
+      const passed = count('ok ');
+      const isRight = status === 0 && passed > 0;
+      row(`parity of every op, ${elements}`, `${passed} passed, ${count('not ok ')} failed`, isRight);
     }
-    worst = Math.max(worst, off / size);
+  } catch (error) {
+    row('parity of every op', String(error), false);
   }
-  return worst;
-}
-
-function readTensors(path) {
-  const bytes = readFileSync(path);
-  const length = Number(bytes.readBigUInt64LE(0));
-  const header = JSON.parse(bytes.subarray(8, 8 + length).toString());
-  return (name) => {
-    const [start, end] = header[name].data_offsets;
-    const first = bytes.byteOffset + 8 + length;
-    return new Float32Array(bytes.buffer.slice(first + start, first + end));
-  };
 }
 
 function attempt(action) {

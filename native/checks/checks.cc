@@ -113,11 +113,16 @@ class StepProbeObject : public Napi::ObjectWrap<StepProbeObject> {
     give("wait", times.wait);
     return object;
   }
-  // Dispatches by kernel.
+  // By kernel: dispatches and, where the GPU has timestamps, nanoseconds.
   Napi::Value profile(const Napi::CallbackInfo& info) {
     const Profile profile = or_throw(info.Env(), [&] { return probe_->profile(); });
     auto object = Napi::Object::New(info.Env());
-    for (const Profile::Op& op : profile.ops) object.Set(op.name, double(op.dispatches));
+    for (const Profile::Op& op : profile.ops) {
+      auto work = Napi::Object::New(info.Env());
+      work.Set("dispatches", double(op.dispatches));
+      work.Set("nanoseconds", double(op.nanoseconds));
+      object.Set(op.name, work);
+    }
     return object;
   }
   Napi::Value close(const Napi::CallbackInfo& info) {

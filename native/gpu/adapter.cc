@@ -29,14 +29,6 @@ std::string lower(std::string string) {
   return string;
 }
 
-template <size_t N>
-WGPUDawnTogglesDescriptor enabled_toggles(const char* const (&names)[N]) {
-  WGPUDawnTogglesDescriptor descriptor = WGPU_DAWN_TOGGLES_DESCRIPTOR_INIT;
-  descriptor.enabledToggleCount = N;
-  descriptor.enabledToggles = names;
-  return descriptor;
-}
-
 struct Wish {
   WGPUBackendType backend = WGPUBackendType_Undefined;
   WGPUPowerPreference power = WGPUPowerPreference_Undefined;

@@ -19,14 +19,6 @@ constexpr const char* kCheckedToggles[] = {"disable_workgroup_init"};
 constexpr const char* kUnwantedToggles[] = {"lazy_clear_resource_on_first_use", "timestamp_quantization",
                                             "enable_spirv_validation"};
 
-template <size_t N>
-WGPUDawnTogglesDescriptor toggles(const char* const (&enabled)[N]) {
-  WGPUDawnTogglesDescriptor descriptor = WGPU_DAWN_TOGGLES_DESCRIPTOR_INIT;
-  descriptor.enabledToggleCount = N;
-  descriptor.enabledToggles = enabled;
-  return descriptor;
-}
-
 }  // namespace
 
 Gpu::Gpu(const GpuOptions& options) : blobs_(options.blob_folder), instance_(create_instance()) {
@@ -37,7 +29,7 @@ Gpu::Gpu(const GpuOptions& options) : blobs_(options.blob_folder), instance_(cre
   WGPULimits limits = WGPU_LIMITS_INIT;
   dawn().AdapterGetLimits(adapter_, &limits);
   const std::vector<WGPUFeatureName> features = wanted_features(adapter_);
-  auto wanted_toggles = options.is_checked ? toggles(kCheckedToggles) : toggles(kFastToggles);
+  auto wanted_toggles = options.is_checked ? enabled_toggles(kCheckedToggles) : enabled_toggles(kFastToggles);
   wanted_toggles.disabledToggleCount = std::size(kUnwantedToggles);
   wanted_toggles.disabledToggles = kUnwantedToggles;
   WGPUDeviceDescriptor descriptor = WGPU_DEVICE_DESCRIPTOR_INIT;

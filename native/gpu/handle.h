@@ -52,4 +52,13 @@ inline std::string text(WGPUStringView view) {
 // Valid as long as the string.
 inline WGPUStringView view(const std::string& string) { return {string.data(), string.size()}; }
 
+// Dawn's toggles of these names, to be chained to what is created. `names` must outlive it.
+template <size_t N>
+WGPUDawnTogglesDescriptor enabled_toggles(const char* const (&names)[N]) {
+  WGPUDawnTogglesDescriptor descriptor = WGPU_DAWN_TOGGLES_DESCRIPTOR_INIT;
+  descriptor.enabledToggleCount = N;
+  descriptor.enabledToggles = names;
+  return descriptor;
+}
+
 }  // namespace kexa

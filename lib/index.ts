@@ -1,4 +1,7 @@
 /** kexa: K-EXAONE and its sisters from Node.js. */
+export { type BenchOptions, type BenchResult, benchmark } from './bench/benchmark.js';
+export type { BenchTest } from './bench/tests.js';
+export type { TokenTraffic } from './bench/traffic.js';
 export type { LayerDescription, ModelDescription, MoeDescription, RopeScaling } from './description.js';
 export { listDevices } from './devices.js';
 export { KexaError, type KexaErrorCode } from './errors.js';

@@ -1,6 +1,7 @@
 /** The `kexa` command: its subcommands, how its errors look, and how it ends. */
-import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
+import { version } from '../version.js';
+import { addBench } from './commands/bench.js';
 import { addChat } from './commands/chat.js';
 import { addDoctor } from './commands/doctor.js';
 import { addGenerate } from './commands/generate.js';
@@ -35,7 +36,7 @@ export function buildProgram(): Command {
       styleTitle: (title) => (isColored(process.stdout) ? `\x1b[1m${title}\x1b[22m` : title),
     })
     .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'kexa: ')) });
-  for (const addCommand of [addGenerate, addChat, addScore, addVerify, addTokenize, addInspect, addDoctor])
+  for (const addCommand of [addGenerate, addChat, addScore, addVerify, addBench, addTokenize, addInspect, addDoctor])
     addCommand(program);
   for (const command of program.commands) {
     command.helpOption('-h, --help', 'show this help').showHelpAfterError(`See kexa ${command.name()} --help.`);
@@ -70,9 +71,4 @@ function reported(error: unknown, command: Command): number {
   if (!(error instanceof UsageError)) return exitCodes.failure;
   writeNote(`See kexa ${command.name()} --help.\n`);
   return exitCodes.usage;
-}
-
-function version(): string {
-  const file = new URL('../../package.json', import.meta.url);
-  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
 }

@@ -1,0 +1,50 @@
+/** Lists and ranges of counts, as llama-bench takes them. */
+import { InvalidArgumentError } from 'commander';
+
+const most = 2 ** 20;
+
+/**
+ * A parser for `512`, `128,512`, `0-4096+1024` (steps) and `1-64*2` (factors); given again, an option adds to its list.
+ */
+export function countList(text: string, before: number[] | undefined): number[] {
+  return [...(before ?? []), ...text.split(',').flatMap(counts)];
+}
+
+/** A parser for pairs: `512,128`. */
+export function countPair(text: string, before: [number, number][] | undefined): [number, number][] {
+  const [, prompt, generated] = /^(\d+),(\d+)$/.exec(text) ?? [];
+  const pair: [number, number] = [Number(prompt), Number(generated)];
+  if (prompt === undefined || pair.some((count) => count < 1 || count > most))
+    throw new InvalidArgumentError('It takes two counts of tokens from 1 on: 512,128.');
+  return [...(before ?? []), pair];
+}
+
+/** A parser for drafts: `off`, `auto` or 1 to 8, or several with commas. */
+export function draftList(text: string, before: (false | 'auto' | number)[] | undefined): (false | 'auto' | number)[] {
+  const drafts = text.split(',').map((word) => {
+    if (word === 'off' || word === '0') return false;
+    if (word === 'auto') return 'auto';
+    if (/^[1-8]$/.test(word)) return Number(word);
+    throw new InvalidArgumentError('It takes off, auto or 1 to 8, or several with commas.');
+  });
+  return [...(before ?? []), ...drafts];
+}
+
+function counts(text: string): number[] {
+  const [, firstText, lastText, operator = '+', stepText = '1'] = /^(\d+)(?:-(\d+)(?:([+*])(\d+))?)?$/.exec(text) ?? [];
+  const first = Number(firstText);
+  const last = lastText === undefined ? first : Number(lastText);
+  const step = Number(stepText);
+  const isEndless = operator === '+' ? step < 1 : step < 2 || first === 0;
+  if (firstText === undefined || last > most || last < first || (isEndless && last > first))
+    throw new InvalidArgumentError(
+      `It takes counts up to ${most}: 512, or 128,512, or a range as in 0-4096+1024 or 1-64*2.`,
+    );
+  const list: number[] = [];
+  for (let count = first; count <= last; count = operator === '+' ? count + step : count * step) {
+    list.push(count);
+    if (last === first) break;
+    if (list.length > 1000) throw new InvalidArgumentError('It takes at most 1000 counts.');
+  }
+  return list;
+}

@@ -1,0 +1,120 @@
+/** The command `kexa bench` and the function `benchmark`. */
+import test from 'tape';
+import { type BenchResult, benchmark, KexaError, loadModel } from '../lib/index.js';
+import { kexa, tiny } from './support/cli.js';
+
+test('bench: names, fields and figures agree with one another', async (t) => {
+  const args = ['-p', '16', '-n', '8', '--pg', '12,6', '-d', '0-40+40', '--mtp', 'off,2', '-r', '3', '-t', '1'];
+  const run = await kexa(['bench', '-m', tiny, ...args, '-o', 'json']);
+  t.equal(run.code, 0);
+  t.equal(run.stderr, '');
+  const results = JSON.parse(run.stdout) as BenchResult[];
+  const names = (depth: string) =>
+    ['pp16', 'tg8', 'pg12,6', 'tg8', 'pg12,6'].map((name, i) => `${name}${depth}${i > 2 ? ' mtp 2' : ''}`);
+  t.deepEqual(
+    results.map((result) => result.test),
+    [...names(''), ...names(' @ d40')],
+  );
+  const model = await loadModel(tiny);
+  for (const result of results) {
+    const { samples_ns: ns, samples_ts: rates, n_prompt: prompt, n_gen: generated } = result;
+    t.equal(ns.length, 3);
+    t.equal(result.avg_ns, ns.reduce((sum, one) => sum + one, 0) / 3);
+    // A context that drafts see again is computed with the prompt.
+    const tokens = rates.map((rate, i) => (rate * ns[i]!) / 1e9);
+    const least = prompt + generated;
+    t.ok(
+      tokens.every((count) => count > least - 0.01 && count < least + 1.01),
+      `${result.test}: ${tokens} tokens timed`,
+    );
+    t.equal(result.model_size, model.memory.weights.total);
+    t.equal(result.num_draft_tokens > 0, result.mtp === 2);
+    t.equal(
+      result.acceptance_histogram.reduce((sum, count, i) => sum + count * i, 0),
+      result.num_accepted_draft_tokens,
+    );
+    if (prompt === 0) {
+      const { attention, experts, head, kv, total } = result.bytes_per_token!;
+      t.equal(attention + experts + head + kv, total, 'the parts are the whole');
+      const weights = model.config.activeParameters * 2;
+      const off = Math.abs(attention + experts + head - weights) / weights;
+      t.ok(off < 1e-3, `weights read are those active, but for norms: ${off.toFixed(4)} off`);
+      t.ok(Math.abs(result.gb_per_s! - (total * result.avg_ts) / 1e9) < 1e-9);
+    }
+  }
+  const hashOf = (name: string) => results.find((result) => result.test === name)!.ids_hash;
+  t.equal(hashOf('tg8'), hashOf('tg8 mtp 2'), 'drafts change no token');
+  t.equal(hashOf('pg12,6 @ d40'), hashOf('pg12,6 @ d40 mtp 2'));
+  await model.close();
+});
+
+test('bench: keys and values are as many as windows let a layer see', async (t) => {
+  const tests = [0, 100].map((depth) => ({ prompt: 0, generated: 2, depth, mtp: false as const }));
+  const [near, far] = await benchmark(tiny, { tests, repetitions: 1, warmUp: false });
+  const model = await loadModel(tiny);
+  const bytes = (position: number) =>
+    model.config.layers.reduce(
+      (sum, { window }) => sum + (window === 0 ? position + 1 : Math.min(window, position + 1)),
+      0,
+    ) *
+    (2 * model.config.kvHeads * model.config.headDim * 4);
+  t.equal(near!.bytes_per_token!.kv, bytes(1));
+  t.equal(far!.bytes_per_token!.kv, bytes(101));
+  await model.close();
+});
+
+test('bench: formats', async (t) => {
+  const common = ['bench', '-m', tiny, '-p', '8', '-n', '4', '-r', '1', '--no-warmup'];
+  const md = await kexa([...common, '--output-err', 'jsonl']);
+  t.match(md.stdout, /^\| model +\| size .*\n\| -+ \|.*\n\| .* \| pp8 +\|.*\n\| .* \| tg4 +\|.*\n$/);
+  const lines = md.stderr.trim().split('\n');
+  t.deepEqual(
+    lines.map((line) => (JSON.parse(line) as BenchResult).test),
+    ['pp8', 'tg4'],
+  );
+  const csv = await kexa([...common, '-o', 'csv']);
+  const [header, ...rows] = csv.stdout.trim().split('\n');
+  t.equal(rows.length, 2);
+  t.ok(header!.startsWith('test,build_commit,model_filename,'));
+  for (const row of rows) t.equal(row.split(',').length, header!.split(',').length);
+});
+
+test('bench: wrong usage', async (t) => {
+  const wrong = async (args: string[], pattern: RegExp, code = 2) => {
+    const run = await kexa(['bench', '-m', tiny, ...args]);
+    t.equal(run.code, code, args.join(' '));
+    t.match(run.stderr, pattern);
+    t.equal(run.stdout, '');
+  };
+  await wrong(['-p', '0', '-n', '0'], /no test: -p and -n are both 0/);
+  await wrong(['-p', '5-1'], /It takes counts/);
+  await wrong(['-p', '1-9*1'], /It takes counts/);
+  await wrong(['--mtp', '9'], /off, auto or 1 to 8/);
+  await wrong(['--pg', '5'], /two counts/);
+  await wrong(['-c', '100'], /leave it out/);
+  await wrong(['-p', '600000'], /pp600000: wanted a context of 600001 tokens, found a model of at most 4096/, 1);
+  await wrong(['-r', '0'], /integer from 1/);
+});
+
+test('benchmark: an aborted run gives what is complete', async (t) => {
+  const abort = new AbortController();
+  const results = await benchmark(tiny, {
+    tests: [
+      { prompt: 4, generated: 0, depth: 0, mtp: false },
+      { prompt: 0, generated: 2000, depth: 0, mtp: false },
+    ],
+    warmUp: false,
+    signal: abort.signal,
+    onRun: () => abort.abort(),
+  });
+  t.deepEqual(
+    results.map((result) => [result.test, result.samples_ns.length]),
+    [['pp4', 1]],
+  );
+  try {
+    await benchmark(tiny, { tests: [] });
+    t.fail('no tests');
+  } catch (error) {
+    t.ok(error instanceof KexaError && error.code === 'KEXA_INVALID_ARGUMENT');
+  }
+});

@@ -182,6 +182,8 @@ const flags: Record<string, string> = {
   chat: '-m --model -n --temp --seed --system --think --no-think --hide-thinking --stop --mtp --timings --ctx-size',
   score: '-m --model -p --prompt -f --file --ids --json --ctx-size --threads',
   verify: '-m --model -p --prompt --prompts --raw --ids -n --max-tokens --device --ctx-size --batch-size --json',
+  bench:
+    '-m --model -p --n-prompt -n --n-gen --pg -d --n-depth --mtp -r --repetitions --no-warmup -f --file -o --output',
   tokenize: '-m --model -p --prompt -f --file --json --ids --decode --template --system --think --no-think',
   inspect: '-m --model --tensors --memory -c --ctx-size --cache-type --weights --json',
   doctor: '--json',

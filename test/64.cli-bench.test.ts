@@ -1,7 +1,9 @@
 /** The command `kexa bench` and the function `benchmark`. */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import test from 'tape';
 import { type BenchResult, benchmark, KexaError, loadModel } from '../lib/index.js';
-import { kexa, tiny } from './support/cli.js';
+import { kexa, temporaryFolder, tiny } from './support/cli.js';
 
 test('bench: names, fields and figures agree with one another', async (t) => {
   const args = ['-p', '16', '-n', '8', '--pg', '12,6', '-d', '0-40+40', '--mtp', 'off,2', '-r', '3', '-t', '1'];
@@ -116,5 +118,55 @@ test('benchmark: an aborted run gives what is complete', async (t) => {
     t.fail('no tests');
   } catch (error) {
     t.ok(error instanceof KexaError && error.code === 'KEXA_INVALID_ARGUMENT');
+  }
+});
+
+test('bench compare: ratio, interval, what changed', async (t) => {
+  const folder = temporaryFolder(t);
+  const [before, after] = ['before.jsonl', 'after.json'].map((name) => join(folder, name)) as [string, string];
+  const result = (test: string, rates: number[], more: object = {}) => ({
+    test,
+    model_size: 1,
+    model_n_params: 1,
+    backend: 'cpu',
+    ids_hash: 'a',
+    avg_ts: rates.reduce((sum, rate) => sum + rate, 0) / rates.length,
+    samples_ts: rates,
+    ...more,
+  });
+  const old = [result('tg8', [10, 10.2, 9.8]), result('pp8', [100, 140, 60]), result('pp9', [1])];
+  writeFileSync(before, old.map((one) => `${JSON.stringify(one)}\n`).join(''));
+  const changed = { ids_hash: 'b', n_threads: 2 };
+  writeFileSync(
+    after,
+    JSON.stringify([result('pp8', [110, 150, 70], changed), result('tg8', [15, 15.3, 14.7]), result('tg9', [1])]),
+  );
+  const json = await kexa(['bench', 'compare', before, after, '--json']);
+  t.equal(json.code, 0);
+  const { comparisons, onlyBefore, onlyAfter } = JSON.parse(json.stdout);
+  t.deepEqual([onlyBefore, onlyAfter], [['pp9'], ['tg9']]);
+  const [tg, pp] = comparisons;
+  t.equal(tg.ratio, 1.5);
+  // By hand: deviations of ln are 0.0200 on both sides, 4 degrees of freedom, 2.776 * 0.0200 * sqrt(2 / 3) = 0.0454.
+  t.ok(Math.abs(Math.log(tg.interval[1] / 1.5) - 0.0454) < 2e-3, String(tg.interval));
+  t.ok(Math.abs(Math.log(tg.interval[0] / 1.5) + 0.0454) < 2e-3);
+  t.deepEqual([tg.isClear, tg.sameTokens, tg.changed], [true, true, []]);
+  t.deepEqual([pp.isClear, pp.sameTokens], [false, false], 'noise is no difference');
+  t.deepEqual(pp.changed, [{ field: 'n_threads', after: 2 }]);
+  const text = await kexa(['bench', 'compare', before, after]);
+  t.match(text.stdout, /^test +before +after +ratio/);
+  t.match(text.stdout, /\ntg8 +10\.0 +15\.0 +1\.500 .* yes +yes\n/);
+  t.match(text.stdout, /\nn_threads: undefined before, 2 after\nonly before: pp9\nonly after: tg9\n$/);
+
+  writeFileSync(before, '{"test": 1}');
+  for (const [args, code, pattern] of [
+    [[before, after], 1, /before\.jsonl: entry 1: wanted a result of kexa bench/],
+    [[after, join(folder, 'none')], 1, /none: no such file/],
+    [[after, tiny], 1, /EISDIR/],
+    [[after], 2, /missing required argument 'after'/],
+  ] as const) {
+    const run = await kexa(['bench', 'compare', ...args]);
+    t.equal(run.code, code);
+    t.match(run.stderr, pattern);
   }
 });

@@ -9,6 +9,7 @@ import { integer } from '../numbers.js';
 import { add, addLoadOptions, defined, type LoadFlags, nameFlag, requireModel, toLoadOptions } from '../options.js';
 import { writeAnswer, writeNote } from '../output.js';
 import { ProgressBar } from '../progress-bar.js';
+import { addBenchCompare } from './bench-compare.js';
 
 interface BenchFlags extends LoadFlags {
   nPrompt?: number[];
@@ -69,6 +70,7 @@ export function addBench(program: Command): void {
   add(command, output, '--output-err <format>', 'the same, on stderr as well', { choices: benchFormats });
   addLoadOptions(command);
   command.action(exitWith(bench));
+  addBenchCompare(command);
 }
 
 async function bench(flags: BenchFlags): Promise<number> {

@@ -1,0 +1,98 @@
+/** Two recorded benchmarks next to each other. */
+import type { BenchResult } from './benchmark.js';
+import { deviation, mean } from './statistics.js';
+
+/** One test of both recordings. */
+export interface BenchComparison {
+  test: string;
+  /** Tokens a second, the means. */
+  before: number;
+  after: number;
+  /** after / before. */
+  ratio: number;
+  /**
+   * Where the ratio lies with 95 % confidence, if runs vary at random about their mean: Welch's interval for the
+   * difference of the logarithms. Null with fewer than two runs on a side.
+   */
+  interval: [number, number] | null;
+  /** Whether the interval leaves no doubt that the rates differ. */
+  isClear: boolean;
+  /** Whether both generated the same tokens; null where settings or lengths differ so that nobody can tell. */
+  sameTokens: boolean | null;
+  /** Settings that are not the same. */
+  changed: { field: string; before: unknown; after: unknown }[];
+}
+
+const settings = [
+  'build_commit',
+  'model_filename',
+  'model_size',
+  'model_n_params',
+  'backend',
+  'n_threads',
+  'n_batch',
+  'type_k',
+  'type_v',
+] as const;
+
+/** The tests that both have, by name, in the order of the first; and the names that only one of them has. */
+export function compareBenchmarks(
+  before: readonly BenchResult[],
+  after: readonly BenchResult[],
+): { comparisons: BenchComparison[]; onlyBefore: string[]; onlyAfter: string[] } {
+  const named = new Map(after.map((result) => [result.test, result]));
+  const names = new Set(before.map(({ test }) => test));
+  return {
+    comparisons: before.flatMap((result) => {
+      const other = named.get(result.test);
+      return other === undefined ? [] : [compare(result, other)];
+    }),
+    onlyBefore: before.filter(({ test }) => !named.has(test)).map(({ test }) => test),
+    onlyAfter: after.filter(({ test }) => !names.has(test)).map(({ test }) => test),
+  };
+}
+
+function compare(before: BenchResult, after: BenchResult): BenchComparison {
+  const interval = ratioInterval(before.samples_ts, after.samples_ts);
+  const sameModel = before.model_n_params === after.model_n_params && before.model_size === after.model_size;
+  return {
+    test: before.test,
+    before: before.avg_ts,
+    after: after.avg_ts,
+    ratio: after.avg_ts / before.avg_ts,
+    interval,
+    isClear: interval !== null && (interval[0] > 1 || interval[1] < 1),
+    sameTokens: sameModel ? before.ids_hash === after.ids_hash : null,
+    changed: settings
+      .filter((field) => before[field] !== after[field])
+      .map((field) => ({ field, before: before[field], after: after[field] })),
+  };
+}
+
+function ratioInterval(before: readonly number[], after: readonly number[]): [number, number] | null {
+  if (before.length < 2 || after.length < 2) return null;
+  const [a, b] = [before, after].map((values) => values.map(Math.log)) as [number[], number[]];
+  const [varianceA, varianceB] = [a, b].map((values) => deviation(values) ** 2 / values.length) as [number, number];
+  const variance = varianceA + varianceB;
+  const middle = mean(b) - mean(a);
+  if (variance === 0) return [Math.exp(middle), Math.exp(middle)];
+  // Welch and Satterthwaite's degrees of freedom.
+  const freedom = variance ** 2 / (varianceA ** 2 / (a.length - 1) + varianceB ** 2 / (b.length - 1));
+  const reach = studentQuantile(freedom) * Math.sqrt(variance);
+  return [Math.exp(middle - reach), Math.exp(middle + reach)];
+}
+
+/** The 0.975 quantile of Student's t distribution: Abramowitz and Stegun, 26.7.5, to 0.003 from 5 degrees of freedom on. */
+function studentQuantile(freedom: number): number {
+  const exact: Readonly<Record<number, number>> = { 1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776 };
+  // Fewer degrees than there are make the interval wider, never narrower.
+  const n = Math.max(1, Math.floor(freedom));
+  if (exact[n] !== undefined) return exact[n];
+  const z = 1.959964;
+  const terms = [
+    (z ** 3 + z) / 4,
+    (5 * z ** 5 + 16 * z ** 3 + 3 * z) / 96,
+    (3 * z ** 7 + 19 * z ** 5 + 17 * z ** 3 - 15 * z) / 384,
+  ];
+  return terms.reduce((sum, term, i) => sum + term / n ** (i + 1), z);
+}

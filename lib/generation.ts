@@ -43,6 +43,7 @@ export class Generation implements PromiseLike<GenerationResult>, AsyncIterable<
   #wantsLogprobs = false;
   #promptTokens = 0;
   #cachedTokens = 0;
+  #savedMs: number | null = null;
   #ended: Extract<NativeEvent, { kind: 'ended' }> | undefined;
   #startedAt = performance.now();
   #firstTokenAt = 0;
@@ -160,6 +161,7 @@ export class Generation implements PromiseLike<GenerationResult>, AsyncIterable<
         break;
       case 'ended':
         this.#ended = event;
+        this.#savedMs = event.savedMs;
         // Whoever left before reading the end has left out tokens too.
         if (this.#hasLeft()) this.#leave();
         else this.#settle(event.isLength ? 'length' : 'stop');
@@ -191,6 +193,7 @@ export class Generation implements PromiseLike<GenerationResult>, AsyncIterable<
       logprob: event.logprobs[i]!,
       top: event.tops[i]!,
     }));
+    this.#savedMs = event.savedMs;
     for (let i = 0; i < event.drafts.length; i += 2)
       this.#drafts.push({ drafted: event.drafts[i]!, accepted: event.drafts[i + 1]! });
     const { piece, isStopped } = this.#reply!.push(event.ids);
@@ -228,7 +231,7 @@ export class Generation implements PromiseLike<GenerationResult>, AsyncIterable<
         prefillTokensPerSecond: perSecond(prefillTokens, prefillMs),
         decodeTokensPerSecond: perSecond(ids.length - 1, decodeMs),
       },
-      speculation: summarize(this.#drafts),
+      speculation: { ...summarize(this.#drafts), timeSavedMs: this.#savedMs },
       seed: this.#params?.seed ?? 0,
     };
     if (this.#wantsLogprobs) result.logprobs = pieces.flatMap((piece) => piece.logprobs ?? []);
@@ -248,7 +251,7 @@ export class Generation implements PromiseLike<GenerationResult>, AsyncIterable<
   }
 }
 
-function summarize(steps: readonly { drafted: number; accepted: number }[]): Speculation {
+function summarize(steps: readonly { drafted: number; accepted: number }[]): Omit<Speculation, 'timeSavedMs'> {
   const drafted = steps.reduce((sum, step) => sum + step.drafted, 0);
   const accepted = steps.reduce((sum, step) => sum + step.accepted, 0);
   const histogram = new Array<number>(steps.length ? Math.max(...steps.map((step) => step.accepted)) + 1 : 0).fill(0);

@@ -60,6 +60,8 @@ export type NativeEvent =
       tops: { id: number; logprob: number }[][];
       /** Two numbers a speculative step: drafted, accepted. */
       drafts: Uint32Array;
+      /** What drafting has saved so far, in milliseconds; null while nobody can tell. */
+      savedMs: number | null;
     }
   | {
       kind: 'forwarded';
@@ -71,7 +73,14 @@ export type NativeEvent =
       profile: ForwardProfile | null;
     }
   | { kind: 'scored'; logprobs: Float32Array }
-  | { kind: 'ended'; isLength: boolean; prefillMs: number; decodeMs: number; prefillTokens: number }
+  | {
+      kind: 'ended';
+      isLength: boolean;
+      prefillMs: number;
+      decodeMs: number;
+      prefillTokens: number;
+      savedMs: number | null;
+    }
   | { kind: 'done' }
   | { kind: 'failed'; code: KexaErrorCode; message: string }
   | { kind: 'stopped' };

@@ -93,8 +93,8 @@ function randomSeed(): number {
 
 /** Drafts a step; -1 where the engine is to find out how many pay. */
 function checkMtp(mtp: unknown, config: ModelConfig): number {
-  if (mtp === undefined || mtp === false) return 0;
-  if (mtp === 'auto') return config.mtp === null ? 0 : -1;
+  if (mtp === false) return 0;
+  if (mtp === undefined || mtp === 'auto') return config.mtp === null ? 0 : -1;
   if (typeof mtp !== 'number' || !Number.isInteger(mtp) || mtp < 1 || mtp > mostDrafts)
     throw invalid('mtp', `false, 'auto' or a number of drafts from 1 to ${mostDrafts}`, mtp);
   if (config.mtp === null)

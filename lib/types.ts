@@ -154,7 +154,7 @@ export interface GenerateOptions extends SamplingOptions {
   /**
    * Drafts a step by the model's MTP block, 1 to 8. They never change the answer, whatever the sampling: a draft is kept
    * only if it is the token that is chosen anyway. `'auto'`: as many as pay, by how many were kept and what
-   * steps cost on this device; none where drafting loses. Default `false`.
+   * steps cost on this device; none where drafting loses. Default `'auto'`; `false` for a model without the block.
    */
   mtp?: false | 'auto' | number;
   /** Go on after an end-of-turn token. For benchmarks. Default false. */
@@ -221,6 +221,13 @@ export interface Speculation {
   histogram: number[];
   /** byPosition[i]: how many steps had a draft i (0 is a step's first), and how many accepted it. */
   byPosition: { drafted: number; accepted: number }[];
+  /**
+   * What drafting saved, in milliseconds: what the tokens of the answer's steps would have taken one a step, as steps
+   * without drafts have taken on this model and device, less what those steps took. Negative: it lost. Steps at the start, and
+   * where the number of drafts changes, are not counted, nor what the MTP block adds to the prompt. Null where nothing
+   * was drafted, or no step without drafts has been timed since the model was loaded.
+   */
+  timeSavedMs: number | null;
 }
 
 /** `stop`: end of turn or a stop text; `length`: maxTokens or the context ran out; `aborted`: the reader left early. */

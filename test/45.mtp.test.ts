@@ -2,7 +2,7 @@
 import test from 'tape';
 import type { GenerateOptions, Model } from '../lib/index.js';
 import { KexaError } from '../lib/index.js';
-import { openModel, randomIds, randomNumbers } from './support/compare.js';
+import { longPrompt, openModel, randomIds, randomNumbers } from './support/compare.js';
 import { goldenNames, loadGoldens } from './support/goldens.js';
 
 const draftCounts = [1, 2, 3, 5, 8];
@@ -200,7 +200,29 @@ test('speculation adds up, and is all zero without drafts', async (t) => {
     meanAcceptedLength: 0,
     histogram: [],
     byPosition: [],
+    timeSavedMs: null,
   });
+});
+
+test('the time that drafting saved or lost is told', async (t) => {
+  const model = await openModel(t, 'tiny', { threads: 1 });
+  const options = { temperature: 0, maxTokens: 60, ignoreEos: true };
+  await model.generate(longPrompt('tiny'), { ...options, mtp: false });
+  const { speculation, timings } = await model.generate(longPrompt('tiny'), { ...options, mtp: 3 });
+  const saved = speculation.timeSavedMs!;
+  t.ok(Number.isFinite(saved) && saved !== 0);
+  // What the tokens would have taken is no less than nothing: more than the whole cannot be lost.
+  t.ok(saved > -timings.decodeMs, `${saved} ms of ${timings.decodeMs}`);
+});
+
+test('drafts are made unless they are turned off, as many as pay', async (t) => {
+  const model = await openModel(t, 'tiny', { threads: 1 });
+  const options = { temperature: 0, maxTokens: 60, ignoreEos: true };
+  const asked = await model.generate(longPrompt('tiny'), options);
+  t.ok(asked.speculation.drafted > 0);
+  const plain = await model.generate(longPrompt('tiny'), { ...options, mtp: false });
+  t.equal(plain.speculation.drafted, 0);
+  t.deepEqual(asked.ids, plain.ids);
 });
 
 test('with room for one row at a time nothing is drafted', async (t) => {

@@ -151,7 +151,7 @@ export function addAnswerOptions(command: Command): void {
   add(command, answerGroup, '--think', 'let the model think first');
   add(command, answerGroup, '--no-think', "let it answer at once (default: as the model's template has it)");
   add(command, answerGroup, '--hide-thinking', 'do not show the thinking');
-  add(command, answerGroup, '--mtp <n>', 'tokens to draft with the MTP block: a number, auto or off (default: off)', {
+  add(command, answerGroup, '--mtp <n>', 'tokens to draft with the MTP block: a number, auto or off (default: auto)', {
     env: 'KEXA_MTP',
     parse: wordOr(['auto', 'off'], integer(0, 8)),
   });

@@ -5,15 +5,17 @@ import { durationText } from './figures.js';
 export function timingsText({ usage, timings, speculation, finishReason }: GenerationResult): string {
   const { promptTokens, cachedTokens, completionTokens } = usage;
   const cached = cachedTokens > 0 ? ` (${cachedTokens} cached)` : '';
-  const { steps, drafted, accepted, meanAcceptedLength, byPosition } = speculation;
+  const { steps, drafted, accepted, meanAcceptedLength, byPosition, timeSavedMs } = speculation;
   // Of a step's first drafts, of its second, and so on.
   const kept = byPosition.map((position) => (position.accepted / position.drafted).toFixed(2)).join(' ');
   const drafts = `drafts kept ${kept}, ${accepted} of ${drafted} in all, ${meanAcceptedLength.toFixed(2)} tokens a step`;
+  const saved =
+    timeSavedMs === null ? '' : `, ${timeSavedMs < 0 ? 'lost' : 'saved'} ${durationText(Math.abs(timeSavedMs))}`;
   const parts = [
     `prompt ${promptTokens} tokens${cached} in ${durationText(timings.prefillMs)}, ${rateText(timings.prefillTokensPerSecond)}`,
     `answer ${completionTokens} tokens in ${durationText(timings.decodeMs)}, ${rateText(timings.decodeTokensPerSecond)}`,
     `first after ${durationText(timings.firstTokenMs)}`,
-    ...(steps > 0 ? [drafts] : []),
+    ...(steps > 0 ? [`${drafts}${saved}`] : []),
     `ended by ${finishReason}`,
   ];
   return `${parts.join('; ')}\n`;

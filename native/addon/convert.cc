@@ -86,6 +86,9 @@ struct EventToObject {
     object.Set("cachedTokens", started.cached_tokens);
     return object;
   }
+  Napi::Value saved(const std::optional<int64_t>& nanoseconds) const {
+    return nanoseconds ? Napi::Value(Napi::Number::New(env, double(*nanoseconds) / 1e6)) : env.Null();
+  }
   Napi::Object operator()(const event::Tokens& tokens) const {
     auto object = of_kind(env, "tokens");
     auto ids = Napi::Uint32Array::New(env, tokens.choices.size());
@@ -113,6 +116,7 @@ struct EventToObject {
       drafts[i * 2 + 1] = uint32_t(tokens.drafts[i].accepted);
     }
     object.Set("drafts", drafts);
+    object.Set("savedMs", saved(tokens.saved_ns));
     return object;
   }
   Napi::Object operator()(const event::Forwarded& forwarded) const {
@@ -149,6 +153,7 @@ struct EventToObject {
     object.Set("prefillMs", double(ended.prefill_ns) / 1e6);
     object.Set("decodeMs", double(ended.decode_ns) / 1e6);
     object.Set("prefillTokens", ended.prefill_tokens);
+    object.Set("savedMs", saved(ended.saved_ns));
     return object;
   }
   Napi::Object operator()(const event::Done&) const { return of_kind(env, "done"); }

@@ -13,6 +13,7 @@ void Channel::push(Event event) {
     last->choices.insert(last->choices.end(), std::make_move_iterator(tokens->choices.begin()),
                          std::make_move_iterator(tokens->choices.end()));
     last->drafts.insert(last->drafts.end(), tokens->drafts.begin(), tokens->drafts.end());
+    last->saved_ns = tokens->saved_ns;
   } else {
     events_.push_back(std::move(event));
   }

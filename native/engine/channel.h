@@ -37,6 +37,8 @@ struct Tokens {
     int drafted, accepted;
   };
   std::vector<Draft> drafts;  // one a speculative step
+  // What drafting has saved in this answer's timed steps before, if a step without it was ever timed.
+  std::optional<int64_t> saved_ns;
 };
 struct Route {
   int layer;
@@ -59,6 +61,7 @@ struct Ended {
   bool is_length;  // else an end-of-turn token
   int64_t prefill_ns, decode_ns;
   int prefill_tokens;
+  std::optional<int64_t> saved_ns;  // as in Tokens, the last step included
 };
 struct Done {};
 struct Failed {

@@ -29,9 +29,6 @@ int64_t nanoseconds_since(Clock::time_point start) {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - start).count();
 }
 
-// Tokens an answer may have to compute again for the MTP block's sake before it rather goes without drafts.
-constexpr int kMostBehind = 32;
-
 }  // namespace
 
 bool GenerateJob::advance(const JobContext& context) {
@@ -51,10 +48,18 @@ bool GenerateJob::advance(const JobContext& context) {
     Flight flight = settle(context, slot);
     if (is_steady) timed = std::move(flight);
   }
-  if (timed) model.drafting.took(timed->drafts, timed->has_mtp, nanoseconds_since(began));
+  if (timed) {
+    const int64_t nanoseconds = nanoseconds_since(began);
+    model.drafting.took(timed->drafts, timed->has_mtp, nanoseconds);
+    if (timed->has_mtp) {
+      drafting_ns_ += nanoseconds;
+      drafting_tokens_ += timed->chosen;
+    }
+  }
   if (is_over_ && is_drafting_ && params_.drafts < 0) model.drafting.end_answer();
   (is_prefill ? prefill_ns_ : decode_ns_) += nanoseconds_since(began);
-  if (is_over_) channel().push(event::Ended{is_length_, prefill_ns_, decode_ns_, prefill_tokens_});
+  if (is_over_)
+    channel().push(event::Ended{is_length_, prefill_ns_, decode_ns_, prefill_tokens_, saved_ns(model.drafting)});
   return is_over_;
 }
 
@@ -64,18 +69,25 @@ void GenerateJob::start(const JobContext& context, int slot) {
   abandon_flights(model);
   if (params_.drafts > 0) is_drafting_ = true;
   if (params_.drafts < 0 && context.description.mtp) {
-    // An answer given without drafts left the MTP block's cache behind; to catch up costs more than it brings.
-    const int behind = model.slots.prefix_length(slot, ids_) - model.slots.prefix_length(slot, ids_, true);
-    if (!has_started_) is_drafting_ = behind <= kMostBehind && model.drafting.begin_answer();
-    is_drafting_ = is_drafting_ && behind <= kMostBehind;
+    // An answer given without drafts left the MTP block's cache behind. To catch up would be to compute again what is
+    // cached. A single token leaves nothing to draft.
+    const bool is_ready = params_.max_tokens > 1 && model.slots.has_mtp_nearly(slot, ids_);
+    is_drafting_ = is_ready && (has_started_ ? is_drafting_ : model.drafting.begin_answer());
   }
-  const int cached = model.slots.keep_prefix(slot, ids_, is_drafting_);
+  const int cached = model.slots.keep_prefix(slot, ids_, is_drafting_ && params_.drafts > 0);
   if (!has_started_) channel().push(event::Started{cached});
   has_started_ = true;
   is_following_ = false;
   next_drafts_ = 0;
   device_tokens_ = int(ids_.size());
   model.device->begin_choosing(slot, params_.sampling, ids_, prompt_size_);
+}
+
+// What the timed steps' tokens would have taken one by one, less what they took.
+std::optional<int64_t> GenerateJob::saved_ns(const DraftPolicy& drafting) const {
+  const double plain = drafting.plain_cost();
+  if (plain == 0 || drafting_tokens_ == 0) return std::nullopt;
+  return int64_t(plain * drafting_tokens_) - drafting_ns_;
 }
 
 // Tokens there are at most, and at least, once every step that was begun is taken.
@@ -186,7 +198,8 @@ GenerateJob::Flight GenerateJob::settle(const JobContext& context, int slot) {
   model.slots.begin_write(slot, std::max(rows_end, device_tokens_ - 2 + flight.next_drafts));
 
   const size_t vocab = size_t(context.description.vocab);
-  event::Tokens tokens;
+  flight.chosen = int(chosen.size());
+  event::Tokens tokens{.choices = {}, .drafts = {}, .saved_ns = saved_ns(model.drafting)};
   for (int i = 0; i < int(chosen.size()) && !is_over_; ++i) {
     const int token = chosen[i];
     tokens.choices.push_back(

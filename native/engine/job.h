@@ -127,6 +127,7 @@ class GenerateJob final : public Job {
     int drafts = 0;             // of its rows
     bool has_mtp = false;       // the MTP block ran in it
     int next_drafts = 0;        // made by it, for the step after
+    int chosen = 0;             // tokens it gave
     std::vector<float> logits;  // [drafts + 1, vocab], where log-probabilities are wanted
   };
 
@@ -136,6 +137,7 @@ class GenerateJob final : public Job {
   void start(const JobContext& context, int slot);
   void abandon_flights(LoadedModel& model);
 
+  std::optional<int64_t> saved_ns(const DraftPolicy& drafting) const;
   int most_tokens() const;
   int fewest_tokens() const;
   int drafts_wanted(const JobContext& context, int slot, int most, int asked) const;
@@ -153,6 +155,8 @@ class GenerateJob final : public Job {
   bool has_started_ = false, is_over_ = false, is_length_ = false;
   int prefill_tokens_ = 0;
   int64_t prefill_ns_ = 0, decode_ns_ = 0;
+  int64_t drafting_ns_ = 0;  // of the timed steps in which the MTP block ran
+  int drafting_tokens_ = 0;  // that they gave
 };
 
 }  // namespace kexa

@@ -65,6 +65,11 @@ int KvSlots::prefix_length(int index, std::span<const int> ids, bool needs_mtp) 
   return kept < int(slot.ids.size()) && !can_go_back_to(slot, kept) ? 0 : kept;
 }
 
+bool KvSlots::has_mtp_nearly(int index, std::span<const int> ids) const {
+  const int kept = prefix_length(index, ids);
+  return slots_[index].mtp_length >= kept - 1 && slots_[index].mtp_written >= kept;
+}
+
 int KvSlots::keep_prefix(int index, std::span<const int> ids, bool needs_mtp) {
   const int kept = prefix_length(index, ids, needs_mtp);
   truncate(index, kept);

@@ -37,6 +37,10 @@ class KvSlots {
   // If the MTP block is to go on too, its rows have to be there: row p of its cache also depends on token p + 1.
   int keep_prefix(int slot, std::span<const int> ids, bool needs_mtp = false);
 
+  // Whether the MTP block's cache has what keep_prefix() without it would keep, but for the last row, which may be that
+  // of another next token: good enough to draft from.
+  bool has_mtp_nearly(int slot, std::span<const int> ids) const;
+
   // What keep_prefix() would keep.
   int prefix_length(int slot, std::span<const int> ids, bool needs_mtp = false) const;
 
@@ -44,7 +48,10 @@ class KvSlots {
   void truncate(int slot, int length);
 
   // The MTP block's cache now holds positions [0, length).
-  void set_mtp_length(int slot, int length) { slots_[slot].mtp_length = length; }
+  void set_mtp_length(int slot, int length) {
+    slots_[slot].mtp_length = length;
+    slots_[slot].mtp_written = std::max(slots_[slot].mtp_written, length);
+  }
 
   // Makes room for positions [length, end). Pages are taken from other slots if none is free.
   // Throws KEXA_CONTEXT_FULL if `end` is past the context, NoRoom if only protected slots have pages to take.
@@ -73,8 +80,9 @@ class KvSlots {
     uint64_t last_used = 0;
     std::vector<int> ids;  // the tokens of positions [0, length)
     std::vector<int> pages;
-    int mtp_length = 0;  // positions whose rows the MTP layer's cache holds
-    int written = 0;     // one past the highest position written since the slot was empty
+    int mtp_length = 0;   // positions whose rows the MTP layer's cache holds
+    int mtp_written = 0;  // positions that had a row there at some time since the slot was empty
+    int written = 0;      // one past the highest position written since the slot was empty
   };
   void clear(Slot& slot);
   // The slot unused for longest of those that may be taken and `is_wanted`, or null.

@@ -3,6 +3,7 @@ import { readdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type Test } from 'tape';
 import { type GenerateOptions, loadModel, type Model, type SamplingOptions } from '../lib/index.js';
+import { probabilities } from './support/distribution.js';
 import { modelFolder } from './support/models.js';
 import { newFolder, refuses } from './support/small-model.js';
 
@@ -20,22 +21,6 @@ async function idsOf(model: Model, options: GenerateOptions, ids = prompt): Prom
 
 async function nextLogits(model: Model, ids: readonly number[]): Promise<number[]> {
   return [...(await model.forward(ids, { logits: 'last' })).logits];
-}
-
-/** The probabilities the documented order of operations gives: temperature, top-k, top-p of what is left, min-p. */
-function probabilities(logits: number[], { temperature = 1, topK = 0, topP = 1, minP = 0 }: SamplingOptions): number[] {
-  const most = Math.max(...logits);
-  const weights = logits.map((logit) => Math.exp((logit - most) / temperature));
-  const ranked = [...weights.keys()].sort((a, b) => weights[b]! - weights[a]! || a - b).slice(0, topK || Infinity);
-  const total = ranked.reduce((sum, id) => sum + weights[id]!, 0);
-  let reached = 0;
-  const kept = ranked.filter((id) => {
-    const isKept = reached < topP * total && weights[id]! >= minP;
-    reached += weights[id]!;
-    return isKept;
-  });
-  const keptTotal = kept.reduce((sum, id) => sum + weights[id]!, 0);
-  return weights.map((weight, id) => (kept.includes(id) ? weight / keptTotal : 0));
 }
 
 /** Pearson's statistic over its critical value: above 1, chance does this once in 10,000. Rare tokens share a bin. */

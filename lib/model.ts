@@ -222,7 +222,7 @@ export class Model {
   /**
    * Checks on this device that drafts change nothing. A greedy answer of `maxTokens` tokens, end-of-turn tokens passed
    * over, is compared with those made with 1 to 8 drafts a step; and the logits it was chosen from, computed one row at a
-   * time, with those of batches of 1 to 8 rows, to the bit. A string is put through the chat template as by `generate`.
+   * time, with those of batches of 1 to 9 rows, to the bit. A string is put through the chat template as by `generate`.
    *
    * Takes some twenty times as long as the answer. A divergence is reported, not thrown.
    *

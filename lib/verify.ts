@@ -10,8 +10,8 @@ import { checkNames, checkSignal, integerOption, invalid } from './options.js';
 import { mostDrafts } from './sampling.js';
 import type { Divergence, GenerateOptions, Prompt, VerifyOptions, VerifyReport } from './types.js';
 
-/** Most rows of a batch that is checked. */
-const mostRows = 8;
+/** Most rows of a batch that is checked: those of a step with the most drafts. */
+const mostRows = mostDrafts + 1;
 const defaultTokens = 64;
 /** Rows compared before the event loop has its turn: ten million logits of the released model. */
 const rowsAtOnce = 64;

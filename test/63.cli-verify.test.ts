@@ -23,6 +23,8 @@ import { refuses } from './support/small-model.js';
 import { softwareGpuEnvironment, useSoftwareGpu } from './support/software-gpu.js';
 
 const eight = [1, 2, 3, 4, 5, 6, 7, 8];
+/** A step with eight drafts has nine rows. */
+const nine = [...eight, 9];
 
 for (const [name, lengths, maxTokens] of [
   ['tiny', [1, 33, 150], 48],
@@ -41,11 +43,11 @@ for (const [name, lengths, maxTokens] of [
       });
       t.equal(report.divergence, null, `${length} tokens`);
       t.deepEqual([report.promptTokens, report.ids], [length, plain.ids], 'of the answer that generate gives');
-      t.deepEqual([report.drafts.sizes, report.rows.sizes], [eight, eight]);
+      t.deepEqual([report.drafts.sizes, report.rows.sizes], [eight, nine]);
       t.ok(report.drafts.drafted > 8 && report.drafts.accepted <= report.drafts.drafted);
       t.deepEqual(
         passes,
-        Array.from({ length: 17 }, (_, i) => 16 - i),
+        Array.from({ length: 18 }, (_, i) => 17 - i),
         'progress counts to its end',
       );
     }
@@ -90,7 +92,7 @@ test('a model without an MTP block has its rows checked', async (t) => {
   t.teardown(() => model.close());
   t.equal(model.config.mtp, null);
   const { drafts, rows, divergence } = await model.verify([1, 2, 3], { maxTokens: 12 });
-  t.deepEqual([drafts.sizes, rows.sizes, divergence], [[], eight, null]);
+  t.deepEqual([drafts.sizes, rows.sizes, divergence], [[], nine, null]);
 });
 
 test('verify refuses wrong options by name, and can be aborted', async (t) => {
@@ -149,7 +151,7 @@ test('another token with drafts is found, with both logits and the margin', (t) 
 });
 
 test('other logits are found to the bit, and a best token that is not the answer’s', async (t) => {
-  for (const size of eight) t.equal(await compareRows(made, size, made.logits.slice()), null);
+  for (const size of nine) t.equal(await compareRows(made, size, made.logits.slice()), null);
   t.deepEqual(
     await compareRows(made, 5, changed({ 2: 3.25, 1: 0.5, 11: 0 })),
     {
@@ -216,7 +218,7 @@ const report: VerifyReport = {
   promptTokens: 4,
   ids: [2, 0, 3],
   drafts: { sizes: eight, drafted: 10, accepted: 6 },
-  rows: { sizes: eight },
+  rows: { sizes: nine },
   divergence: null,
 };
 
@@ -225,7 +227,7 @@ test('a divergence is told in words', (t) => {
   t.equal(
     verifyText('prompt', report, spelling),
     'prompt\n  checked   3 tokens after a prompt of 4; 1 to 8 drafts a step, 6 of 10 kept\n' +
-      '            logits in batches of 1 to 8 rows\n  found     no divergence\n',
+      '            logits in batches of 1 to 9 rows\n  found     no divergence\n',
   );
   const divergence: Divergence = {
     check: 'rows',
@@ -297,7 +299,7 @@ test('kexa verify: one prompt, many, built-in ones; as text and as JSON', async 
   );
   t.equal(Object.keys(prompts[0]!).join(' '), 'prompt promptTokens ids drafts rows divergence');
   t.deepEqual([prompts[0]!.promptTokens, prompts[0]!.ids], [golden.ids.length, golden.greedy.slice(0, 6)]);
-  t.deepEqual([prompts[0]!.drafts.sizes, prompts[0]!.rows, prompts[0]!.divergence], [eight, { sizes: eight }, null]);
+  t.deepEqual([prompts[0]!.drafts.sizes, prompts[0]!.rows, prompts[0]!.divergence], [eight, { sizes: nine }, null]);
 
   const piped = ['verify', '-m', modelFolder('edge'), '--prompts', '-', '--ids', '-n', '3', '--json', ...cpu];
   const ids = await kexa(piped, { input: '5 6 7\n8,9\n' });
@@ -365,7 +367,10 @@ test('generate --check says that the answer is the same without drafts', async (
   t.ok(json.stderr.includes(`; drafts kept ${kept}, `), json.stderr);
 });
 
-/** The addon, but where drafts are made the fourth token is another, and in steps of five rows the logit of id 7 is. */
+/**
+ * The addon, but with FROM_DRAFTS drafts or more the fourth token is another, and in steps of WRONG_ROWS rows the logit of
+ * id 7 is.
+ */
 const erringAddon = `
 const real = require(process.env.REAL_ADDON);
 const changing = (request, change) => ({
@@ -381,13 +386,13 @@ module.exports = {
   Engine: class extends real.Engine {
     forward(ids, params) {
       const request = super.forward(ids, params);
-      if (params.stepRows !== 5) return request;
+      if (params.stepRows !== Number(process.env.WRONG_ROWS)) return request;
       return changing(request, (event) => { if (event.kind === 'forwarded') event.logits[7] += 0.5; });
     }
     generate(session, ids, params) {
       const request = super.generate(session, ids, params);
       let tokens = 0;
-      if (params.drafts === 0) return request;
+      if (params.drafts < Number(process.env.FROM_DRAFTS)) return request;
       return changing(request, (event) => {
         if (event.kind !== 'tokens') return;
         const at = 3 - tokens;
@@ -402,7 +407,7 @@ module.exports = {
 test('what a core that errs does is told, and ends with 1', async (t) => {
   const addon = join(temporaryFolder(t), 'erring.cjs');
   writeFileSync(addon, erringAddon);
-  const env = { KEXA_BINARY: addon, REAL_ADDON: nativePath() };
+  const env = { KEXA_BINARY: addon, REAL_ADDON: nativePath(), FROM_DRAFTS: '1', WRONG_ROWS: '5' };
   const base = ['-m', tiny, '--device', 'cpu', '-t', '1', '-n', '6', '-p', genesis, '--raw'];
   const [best, , , fourth] = golden.greedy;
 
@@ -438,6 +443,33 @@ test('what a core that errs does is told, and ends with 1', async (t) => {
   t.deepEqual(JSON.parse(result.stdout).check, { same: false, firstDifference: firstOfAnswer });
 });
 
+test('what errs only with eight drafts, or in steps of nine rows, is found', async (t) => {
+  const addon = join(temporaryFolder(t), 'erring.cjs');
+  writeFileSync(addon, erringAddon);
+  const env = { KEXA_BINARY: addon, REAL_ADDON: nativePath() };
+  const command = ['verify', '-m', tiny, '--device', 'cpu', '-t', '1', '-n', '6', '-p', genesis, '--raw', '--json'];
+  const verified = async (fromDrafts: number, wrongRows: number) => {
+    const run = await kexa(command, { env: { ...env, FROM_DRAFTS: `${fromDrafts}`, WRONG_ROWS: `${wrongRows}` } });
+    return { code: run.code, divergence: (JSON.parse(run.stdout) as Verified).prompts[0]!.divergence };
+  };
+  const model = await openModel(t, 'tiny', { device: 'cpu', threads: 1 });
+  const text = [...golden.ids, ...golden.greedy.slice(0, 3)];
+  const logits = [...(await model.forward(text, { logits: 'last' })).logits];
+  const [best, second] = [...logits].sort((a, b) => b - a) as [number, number];
+  const wanted: Divergence = {
+    check: 'drafts',
+    size: 8,
+    position: 3,
+    expected: { id: golden.greedy[3]!, logit: best },
+    found: { id: 9, logit: logits[9]! },
+    margin: best - second,
+  };
+  t.deepEqual(await verified(8, 0), { code: 1, divergence: wanted }, 'place, both ids, both logits and the margin');
+  const { code, divergence } = await verified(9, 9);
+  t.deepEqual([code, divergence?.check, divergence?.size, divergence?.position], [1, 'rows', 9, 0]);
+  t.deepEqual(await verified(9, 10), { code: 0, divergence: null }, 'and nothing where nothing errs');
+});
+
 test('all logits of an answer must fit one pass; a divergence of the replay is found', async (t) => {
   const model = await openModel(t, 'edge', { device: 'cpu', threads: 1 });
   const { vocabSize } = model.config;
@@ -463,7 +495,7 @@ test('SwiftShader: no divergence on edge', async (t) => {
   useSoftwareGpu();
   const model = await openModel(t, 'edge', { device: 'swiftshader' });
   const { drafts, rows, divergence } = await model.verify(randomIds(9, model.config.vocabSize, 4), { maxTokens: 9 });
-  t.deepEqual([drafts.sizes, rows.sizes, divergence], [eight, eight, null]);
+  t.deepEqual([drafts.sizes, rows.sizes, divergence], [eight, nine, null]);
   const run = await kexa(
     ['verify', '-m', join(root, 'test/models/edge'), '--ids', '-p', '5', '-n', '2', '--device', 'swiftshader'],
     {

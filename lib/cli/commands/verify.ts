@@ -29,7 +29,7 @@ Examples:
   kexa verify -m models/tiny --prompts questions.txt --device gpu --json | jq .same
 
 A greedy answer is made without drafts, and with 1 to 8 drafts a step: its tokens must be the same. Then it is computed
-again in batches of 1 to 8 rows: logits must be the same to the bit, and the best of each row the answer's token.
+again in batches of 1 to 9 rows: logits must be the same to the bit, and the best of each row the answer's token.
 Exit code 0: all is the same; 1: something differs, and is shown. Takes some twenty times as long as the answers.`;
 
 /** `kexa verify`: whether drafts change nothing. */

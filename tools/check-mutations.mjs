@@ -144,6 +144,13 @@ const mutations = [
     'position = int(sequence.ids.size()) - 1 + r',
     'position = int(sequence.ids.size()) - 1 + r + (r > 0)',
   ],
+  [
+    'every draft kept',
+    device,
+    'const int token = sequence.sampler.choose(logits(i), sequence.ids, sequence.prompt_size);',
+    `const int right = sequence.sampler.choose(logits(i), sequence.ids, sequence.prompt_size);
+    const int token = i + 1 < int(step_.logit_rows.size()) ? step_.rows[step_.logit_rows[i + 1]].token : right;`,
+  ],
   ['MTP cache taken for as full as the model’s', slots, 'std::min(kept - 1, slot.mtp_length)', 'kept'],
   ['room taken from whoever came first', engine, 'if (other->owner() && can_run(*other))', 'if (false)'],
   ['room kept for readers who have stopped', engine, 'if (other->owner() && can_run(*other))', 'if (other->owner())'],

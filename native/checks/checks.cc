@@ -1,10 +1,12 @@
-// The addon of the kernels' own tests: Probe and StepProbe, classes around those of C++. No part of the package.
+// The addon of the core's own tests: Probe and StepProbe, classes around those of C++, and functions of its parts. No
+// part of the package.
 #include <napi.h>
 
 #include "addon/convert.h"
 #include "base/error.h"
 #include "checks/device_probe.h"
 #include "checks/step_probe.h"
+#include "quant/dequantize.h"
 
 namespace kexa {
 namespace {
@@ -133,9 +135,27 @@ class StepProbeObject : public Napi::ObjectWrap<StepProbeObject> {
   std::unique_ptr<StepProbe> probe_;
 };
 
+// dequantize(type, bytes, elements): what blocks of GGUF's types stand for, a Float32Array.
+Napi::Value dequantize_blocks(const Napi::CallbackInfo& info) {
+  const std::string name = info[0].ToString();
+  const auto blocks = info[1].As<Napi::Uint8Array>();
+  const int64_t elements = info[2].ToNumber().Int64Value();
+  return or_throw(info.Env(), [&] {
+    const std::optional<Type> type = type_named(name);
+    if (!type || elements % facts_of(*type).block_elements || int64_t(blocks.ByteLength()) != bytes_of(*type, elements))
+      throw Error("KEXA_INTERNAL", "wanted whole blocks of a type of GGUF, found " +
+                                       std::to_string(blocks.ByteLength()) + " bytes for " + std::to_string(elements) +
+                                       " elements of " + name);
+    auto values = Napi::Float32Array::New(info.Env(), size_t(elements));
+    dequantize(*type, reinterpret_cast<const std::byte*>(blocks.Data()), elements, values.Data());
+    return values;
+  });
+}
+
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("Probe", ProbeObject::define(env));
   exports.Set("StepProbe", StepProbeObject::define(env));
+  exports.Set("dequantize", Napi::Function::New(env, dequantize_blocks));
   return exports;
 }
 

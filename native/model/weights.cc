@@ -4,6 +4,8 @@
 #include <unordered_map>
 
 #include "base/error.h"
+#include "base/numbers.h"
+#include "quant/dequantize.h"
 
 namespace kexa {
 namespace {
@@ -11,15 +13,17 @@ namespace {
 constexpr int64_t kPage = 4096;
 constexpr int64_t kReportEvery = 16 << 20;
 
-float element(const std::byte* data, Type type, int64_t index) {
+void read_values(const std::byte* data, Type type, int64_t elements, float* out) {
+  if (is_quantized(type)) return dequantize(type, data, elements, out);
   if (type == Type::kF32) {
-    float value;
-    std::memcpy(&value, data + index * 4, 4);
-    return value;
+    std::memcpy(out, data, size_t(elements) * sizeof(float));
+    return;
   }
-  uint16_t bits;
-  std::memcpy(&bits, data + index * 2, 2);
-  return type == Type::kBf16 ? bf16_to_f32(bits) : f16_to_f32(bits);
+  for (int64_t i = 0; i < elements; ++i) {
+    uint16_t bits;
+    std::memcpy(&bits, data + i * 2, 2);
+    out[i] = type == Type::kBf16 ? bf16_to_f32(bits) : f16_to_f32(bits);
+  }
 }
 
 std::string shape_text(const std::vector<int64_t>& shape) {
@@ -73,7 +77,7 @@ struct Weights::Binder {
     const TensorEntry* entry;
     const std::byte* data = find(name, {size}, &entry);
     std::vector<float> values(size);
-    for (int i = 0; i < size; ++i) values[i] = element(data, entry->type, i);
+    read_values(data, entry->type, size, values.data());
     report(entry->bytes);
     return values;
   }
@@ -88,23 +92,30 @@ struct Weights::Binder {
   }
 
   Matrix convert(const std::string& name, const Matrix& from) {
-    const int64_t elements = int64_t(from.rows) * from.columns;
-    auto memory = std::make_unique_for_overwrite<std::byte[]>(size_t(elements * element_bytes(*type)));
-    for (int64_t i = 0; i < elements; ++i) {
-      const float value = element(from.data, from.type, i);
-      if (*type == Type::kF32) {
-        std::memcpy(memory.get() + i * 4, &value, 4);
-        continue;
-      }
-      const uint16_t bits = *type == Type::kBf16 ? f32_to_bf16(value) : f32_to_f16(value);
-      if (*type == Type::kF16 && std::isfinite(value) && (bits & 0x7c00u) == 0x7c00u)
-        throw Error("KEXA_UNSUPPORTED", name + ": holds " + std::to_string(value) +
-                                            ", which f16 cannot (it ends at 65,504); use weights: 'bf16'");
-      std::memcpy(memory.get() + i * 2, &bits, 2);
+    const int64_t row_bytes = bytes_of(*type, from.columns);
+    auto memory = std::make_unique_for_overwrite<std::byte[]>(size_t(from.rows * row_bytes));
+    std::vector<float> values(from.columns);
+    for (int row = 0; row < from.rows; ++row) {
+      read_values(from.row(row), from.type, from.columns, values.data());
+      write_values(name, values, memory.get() + row * row_bytes);
     }
     const Matrix to{memory.get(), *type, from.rows, from.columns};
     weights.converted_.push_back(std::move(memory));
     return to;
+  }
+
+  void write_values(const std::string& name, const std::vector<float>& values, std::byte* out) {
+    if (*type == Type::kF32) {
+      std::memcpy(out, values.data(), values.size() * sizeof(float));
+      return;
+    }
+    for (size_t i = 0; i < values.size(); ++i) {
+      const uint16_t bits = *type == Type::kBf16 ? f32_to_bf16(values[i]) : f32_to_f16(values[i]);
+      if (*type == Type::kF16 && std::isfinite(values[i]) && (bits & 0x7c00u) == 0x7c00u)
+        throw Error("KEXA_UNSUPPORTED", name + ": holds " + std::to_string(values[i]) +
+                                            ", which f16 cannot (it ends at 65,504); use weights: 'bf16'");
+      std::memcpy(out + i * 2, &bits, 2);
+    }
   }
 
   FfnWeights ffn(const std::string& prefix, int width) {

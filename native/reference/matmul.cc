@@ -2,10 +2,13 @@
 
 #include <algorithm>
 
+#include "quant/dequantize.h"
+
 namespace kexa {
 namespace {
 
-// Columns converted to f32 at a time: four rows of them fit the first-level cache beside the activations.
+// Columns converted to f32 at a time, whole blocks of every type: four rows of them fit the first-level cache beside
+// the activations.
 constexpr int kColumns = 512;
 
 KEXA_INLINE void convert(const std::byte* from, Type type, int n, float* out) {
@@ -19,8 +22,10 @@ KEXA_INLINE void convert(const std::byte* from, Type type, int n, float* out) {
     const auto* halves = reinterpret_cast<const uint16_t*>(from);
     for (; i + kLanes <= n; i += kLanes) load_f16(lanes, halves + i), store(out + i, lanes);
     for (uint16_t bits; i < n; ++i) std::memcpy(&bits, from + i * 2, 2), out[i] = f16_to_f32(bits);
-  } else {
+  } else if (type == Type::kF32) {
     std::memcpy(out, from, size_t(n) * sizeof(float));
+  } else {
+    dequantize(type, from, n, out);
   }
 }
 
@@ -81,8 +86,8 @@ KEXA_HOT void multiply_panel(const Matrix& weight, int first, int outputs, const
   for (int start = 0; start < weight.columns; start += kColumns) {
     const int n = std::min(kColumns, weight.columns - start);
     const int whole = n / kLanes * kLanes;
-    const int64_t offset = start * element_bytes(weight.type);
-    if (rows == 1 && whole == n) {
+    const int64_t offset = bytes_of(weight.type, start);
+    if (rows == 1 && whole == n && !is_quantized(weight.type)) {
       // One row reads each weight once: storing it converted in between would cost more than the product.
       const std::byte* in[kPanelOutputs] = {source[0] + offset, source[1] + offset, source[2] + offset,
                                             source[3] + offset};

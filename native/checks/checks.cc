@@ -7,6 +7,7 @@
 #include "checks/device_probe.h"
 #include "checks/step_probe.h"
 #include "quant/dequantize.h"
+#include "reference/matmul.h"
 
 namespace kexa {
 namespace {
@@ -152,10 +153,31 @@ Napi::Value dequantize_blocks(const Napi::CallbackInfo& info) {
   });
 }
 
+// multiply(type, weights, outputs, columns, x, rows): the CPU device's product on one thread, [rows, outputs].
+Napi::Value multiply_rows(const Napi::CallbackInfo& info) {
+  const std::string name = info[0].ToString();
+  const auto bytes = info[1].As<Napi::Uint8Array>();
+  const int outputs = info[2].ToNumber(), columns = info[3].ToNumber(), rows = info[5].ToNumber();
+  const auto x = info[4].As<Napi::Float32Array>();
+  return or_throw(info.Env(), [&] {
+    const std::optional<Type> type = type_named(name);
+    if (!type || columns % facts_of(*type).block_elements ||
+        int64_t(bytes.ByteLength()) != outputs * bytes_of(*type, columns) ||
+        int64_t(x.ElementLength()) != int64_t(rows) * columns)
+      throw Error("KEXA_INTERNAL", "the sizes of a product do not fit its weights of " + name);
+    const Matrix weight{reinterpret_cast<const std::byte*>(bytes.Data()), *type, outputs, columns};
+    auto y = Napi::Float32Array::New(info.Env(), size_t(rows) * outputs);
+    ThreadPool pool(1);
+    multiply(pool, weight, x.Data(), columns, rows, y.Data(), outputs);
+    return y;
+  });
+}
+
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("Probe", ProbeObject::define(env));
   exports.Set("StepProbe", StepProbeObject::define(env));
   exports.Set("dequantize", Napi::Function::New(env, dequantize_blocks));
+  exports.Set("multiply", Napi::Function::New(env, multiply_rows));
   return exports;
 }
 

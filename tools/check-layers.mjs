@@ -3,7 +3,20 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { root } from './setup.mjs';
 
-const order = ['base', 'files', 'quant', 'model', 'plan', 'gpu', 'kernels', 'reference', 'decode', 'engine', 'addon', 'checks'];
+const order = [
+  'base',
+  'files',
+  'quant',
+  'model',
+  'plan',
+  'gpu',
+  'kernels',
+  'reference',
+  'decode',
+  'engine',
+  'addon',
+  'checks',
+];
 const lineLimit = 600;
 const problems = [];
 let count = 0;

@@ -50,6 +50,7 @@ typedef uint16_t U16x16 __attribute__((vector_size(32)));
 
 // Loads and stores need no alignment: tensors start wherever their file's header ended.
 #define KEXA_INLINE inline __attribute__((always_inline))
+#define KEXA_INLINE_CALL __attribute__((always_inline))  // of a lambda
 
 KEXA_INLINE void load(F32x16& lanes, const float* from) { std::memcpy(&lanes, from, sizeof lanes); }
 KEXA_INLINE void store(float* to, const F32x16& lanes) { std::memcpy(to, &lanes, sizeof lanes); }

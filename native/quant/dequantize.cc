@@ -10,20 +10,20 @@
 namespace kexa {
 namespace {
 
-uint16_t u16(const uint8_t* at) { return uint16_t(at[0] | at[1] << 8); }
-uint32_t u32(const uint8_t* at) { return u16(at) | uint32_t{u16(at + 2)} << 16; }
-float f16(const uint8_t* at) { return f16_to_f32(u16(at)); }
+KEXA_INLINE uint16_t u16(const uint8_t* at) { return uint16_t(at[0] | at[1] << 8); }
+KEXA_INLINE uint32_t u32(const uint8_t* at) { return u16(at) | uint32_t{u16(at + 2)} << 16; }
+KEXA_INLINE float f16(const uint8_t* at) { return f16_to_f32(u16(at)); }
 
 // Blocks of 32. Byte i of the codes holds elements i (low half) and i + 16 (high half).
 
 // d, then codes of 8 bits: d * q
-void q8_0(const uint8_t* block, float* out) {
+KEXA_INLINE void q8_0(const uint8_t* block, float* out) {
   const float d = f16(block);
   for (int i = 0; i < 32; ++i) out[i] = d * float(int8_t(block[2 + i]));
 }
 
 // d, codes: d * (q - 8)
-void q4_0(const uint8_t* block, float* out) {
+KEXA_INLINE void q4_0(const uint8_t* block, float* out) {
   const float d = f16(block);
   for (int i = 0; i < 16; ++i) {
     const int code = block[2 + i];
@@ -33,7 +33,7 @@ void q4_0(const uint8_t* block, float* out) {
 }
 
 // d, m, codes: d * q + m
-void q4_1(const uint8_t* block, float* out) {
+KEXA_INLINE void q4_1(const uint8_t* block, float* out) {
   const float d = f16(block), m = f16(block + 2);
   for (int i = 0; i < 16; ++i) {
     const int code = block[4 + i];
@@ -43,7 +43,7 @@ void q4_1(const uint8_t* block, float* out) {
 }
 
 // d, the fifth bits of the codes, codes: d * (q - 16)
-void q5_0(const uint8_t* block, float* out) {
+KEXA_INLINE void q5_0(const uint8_t* block, float* out) {
   const float d = f16(block);
   const uint32_t high = u32(block + 2);
   for (int i = 0; i < 16; ++i) {
@@ -54,7 +54,7 @@ void q5_0(const uint8_t* block, float* out) {
 }
 
 // d, m, the fifth bits of the codes, codes: d * q + m
-void q5_1(const uint8_t* block, float* out) {
+KEXA_INLINE void q5_1(const uint8_t* block, float* out) {
   const float d = f16(block), m = f16(block + 2);
   const uint32_t high = u32(block + 4);
   for (int i = 0; i < 16; ++i) {
@@ -65,7 +65,7 @@ void q5_1(const uint8_t* block, float* out) {
 }
 
 // d, codes into kIq4Values: d * value
-void iq4_nl(const uint8_t* block, float* out) {
+KEXA_INLINE void iq4_nl(const uint8_t* block, float* out) {
   const float d = f16(block);
   for (int i = 0; i < 16; ++i) {
     const int code = block[2 + i];
@@ -75,7 +75,7 @@ void iq4_nl(const uint8_t* block, float* out) {
 }
 
 // e8m0 scale, codes into kMxfp4Values, which are doubled: half the scale * value
-void mxfp4(const uint8_t* block, float* out) {
+KEXA_INLINE void mxfp4(const uint8_t* block, float* out) {
   const float d = half_of_e8m0(block[0]);
   for (int i = 0; i < 16; ++i) {
     const int code = block[1 + i];
@@ -91,13 +91,13 @@ void mxfp4(const uint8_t* block, float* out) {
 struct ScaleAndMin {
   int scale, min;
 };
-ScaleAndMin scale_and_min(const uint8_t* packed, int group) {
+KEXA_INLINE ScaleAndMin scale_and_min(const uint8_t* packed, int group) {
   if (group < 4) return {packed[group] & 63, packed[group + 4] & 63};
   return {(packed[group + 4] & 15) | packed[group - 4] >> 6 << 4, packed[group + 4] >> 4 | packed[group] >> 6 << 4};
 }
 
 // 16 pairs of a scale (low) and a minimum (high) of 4 bits, codes of 2 bits, d, dmin: d * scale * q - dmin * min
-void q2_k(const uint8_t* block, float* out) {
+KEXA_INLINE void q2_k(const uint8_t* block, float* out) {
   const uint8_t* codes = block + 16;
   const float d = f16(block + 80), dmin = f16(block + 82);
   for (int group = 0; group < 16; ++group) {
@@ -109,7 +109,7 @@ void q2_k(const uint8_t* block, float* out) {
 }
 
 // The codes' third bits, codes of 2 bits, 16 scales of 6 bits, d: d * (scale - 32) * (q - 4)
-void q3_k(const uint8_t* block, float* out) {
+KEXA_INLINE void q3_k(const uint8_t* block, float* out) {
   const uint8_t *high = block, *codes = block + 32, *scales = block + 96;
   const float d = f16(block + 108);
   for (int group = 0; group < 16; ++group) {
@@ -125,7 +125,7 @@ void q3_k(const uint8_t* block, float* out) {
 }
 
 // d, dmin, packed scales and minima, codes of 4 bits: d * scale * q - dmin * min
-void q4_k(const uint8_t* block, float* out) {
+KEXA_INLINE void q4_k(const uint8_t* block, float* out) {
   const float d = f16(block), dmin = f16(block + 2);
   for (int group = 0; group < 8; ++group) {
     const ScaleAndMin packed = scale_and_min(block + 4, group);
@@ -136,7 +136,7 @@ void q4_k(const uint8_t* block, float* out) {
 }
 
 // d, dmin, packed scales and minima, the codes' fifth bits, codes of 4 bits: as q4_k
-void q5_k(const uint8_t* block, float* out) {
+KEXA_INLINE void q5_k(const uint8_t* block, float* out) {
   const float d = f16(block), dmin = f16(block + 2);
   const uint8_t* high = block + 16;
   for (int group = 0; group < 8; ++group) {
@@ -151,7 +151,7 @@ void q5_k(const uint8_t* block, float* out) {
 }
 
 // The codes' lower 4 bits, their upper 2, 16 signed scales of 8 bits, d: d * scale * (q - 32)
-void q6_k(const uint8_t* block, float* out) {
+KEXA_INLINE void q6_k(const uint8_t* block, float* out) {
   const float d = f16(block + 208);
   for (int group = 0; group < 16; ++group) {
     const float scale = d * float(int8_t(block[192 + group]));
@@ -167,7 +167,7 @@ void q6_k(const uint8_t* block, float* out) {
 }
 
 // d, the scales' upper 2 bits, their lower 4, codes into kIq4Values: d * (scale - 32) * value
-void iq4_xs(const uint8_t* block, float* out) {
+KEXA_INLINE void iq4_xs(const uint8_t* block, float* out) {
   const float d = f16(block);
   const int high_bits = u16(block + 2);
   for (int group = 0; group < 8; ++group) {
@@ -183,7 +183,8 @@ void iq4_xs(const uint8_t* block, float* out) {
 
 // `count` magnitudes of a grid's entry, each of `bits` bits, with the lowest bits of `signs`.
 template <typename Values>
-void signed_grid(float scale, uint32_t entry, const Values& values, int count, int bits, int signs, float* out) {
+KEXA_INLINE void signed_grid(float scale, uint32_t entry, const Values& values, int count, int bits, int signs,
+                             float* out) {
   for (int i = 0; i < count; ++i) {
     const float value = scale * float(values[entry >> (i * bits) & ((1u << bits) - 1)]);
     out[i] = signs >> i & 1 ? -value : value;
@@ -192,7 +193,7 @@ void signed_grid(float scale, uint32_t entry, const Values& values, int count, i
 
 // d; for each 32: 4 indices of 8 bits into the grid, then 4 of 7 bits for the signs below a scale of 4 bits:
 // d * (0.5 + scale) / 4 * magnitude
-void iq2_xxs(const uint8_t* block, float* out) {
+KEXA_INLINE void iq2_xxs(const uint8_t* block, float* out) {
   const float d = f16(block);
   for (int group = 0; group < 8; ++group) {
     const uint8_t* indices = block + 2 + group * 8;
@@ -206,7 +207,7 @@ void iq2_xxs(const uint8_t* block, float* out) {
 
 // d; for each 8: 9 bits of the grid's index below 7 for the signs; then scales of 4 bits, one for 16:
 // d * (0.5 + scale) / 4 * magnitude
-void iq2_xs(const uint8_t* block, float* out) {
+KEXA_INLINE void iq2_xs(const uint8_t* block, float* out) {
   const float d = f16(block);
   for (int i = 0; i < 32; ++i) {
     const uint32_t index = u16(block + 2 + i * 2);
@@ -217,7 +218,7 @@ void iq2_xs(const uint8_t* block, float* out) {
 
 // d; indices of 8 bits into the grid, one for 4; then for each 32, 4 of 7 bits for the signs below a scale of 4 bits:
 // d * (0.5 + scale) / 2 * magnitude
-void iq3_xxs(const uint8_t* block, float* out) {
+KEXA_INLINE void iq3_xxs(const uint8_t* block, float* out) {
   const float d = f16(block);
   for (int group = 0; group < 8; ++group) {
     const uint8_t* indices = block + 2 + group * 8;
@@ -231,7 +232,7 @@ void iq3_xxs(const uint8_t* block, float* out) {
 }
 
 template <void (*one_block)(const uint8_t*, float*)>
-void every_block(Type type, const std::byte* blocks, int64_t elements, float* out) {
+KEXA_INLINE void every_block(Type type, const std::byte* blocks, int64_t elements, float* out) {
   const TypeFacts& facts = facts_of(type);
   const auto* block = reinterpret_cast<const uint8_t*>(blocks);
   for (int64_t i = 0; i < elements; i += facts.block_elements, block += facts.block_bytes) one_block(block, out + i);
@@ -239,7 +240,7 @@ void every_block(Type type, const std::byte* blocks, int64_t elements, float* ou
 
 }  // namespace
 
-void dequantize(Type type, const std::byte* blocks, int64_t elements, float* out) {
+KEXA_HOT void dequantize(Type type, const std::byte* blocks, int64_t elements, float* out) {
   switch (type) {
     case Type::kQ8_0:
       return every_block<q8_0>(type, blocks, elements, out);

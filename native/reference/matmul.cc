@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "quant/dequantize.h"
+#include "quant/lanes.h"
 
 namespace kexa {
 namespace {
@@ -10,6 +11,54 @@ namespace {
 // Columns converted to f32 at a time, whole blocks of every type: four rows of them fit the first-level cache beside
 // the activations.
 constexpr int kColumns = 512;
+
+// Calls visit(Lanes{}) with the lanes of a type of blocks; false if it has none, because its codes are looked up in
+// grids.
+template <typename Visit>
+KEXA_INLINE bool with_lanes(Type type, const Visit& visit) {
+  switch (type) {
+    case Type::kQ8_0:
+      return visit(Q8_0Lanes{}), true;
+    case Type::kQ4_0:
+      return visit(Q4_0Lanes{}), true;
+    case Type::kQ4_1:
+      return visit(Q4_1Lanes{}), true;
+    case Type::kQ5_0:
+      return visit(Q5_0Lanes{}), true;
+    case Type::kQ5_1:
+      return visit(Q5_1Lanes{}), true;
+    case Type::kQ2K:
+      return visit(Q2KLanes{}), true;
+    case Type::kQ3K:
+      return visit(Q3KLanes{}), true;
+    case Type::kQ4K:
+      return visit(Q4KLanes{}), true;
+    case Type::kQ5K:
+      return visit(Q5KLanes{}), true;
+    case Type::kQ6K:
+      return visit(Q6KLanes{}), true;
+    case Type::kIq4Nl:
+      return visit(Iq4NlLanes{}), true;
+    case Type::kIq4Xs:
+      return visit(Iq4XsLanes{}), true;
+    case Type::kMxfp4:
+      return visit(Mxfp4Lanes{}), true;
+    default:
+      return false;
+  }
+}
+
+template <typename Lanes>
+KEXA_INLINE void convert_blocks(Lanes lanes, const std::byte* from, int n, float* out) {
+  const auto* block = reinterpret_cast<const uint8_t*>(from);
+  F32x16 values;
+  for (int i = 0; i < n; i += Lanes::kElements, block += Lanes::kBytes) {
+    lanes.prepare(block);
+#pragma GCC unroll 16
+    for (int step = 0; step < Lanes::kElements / kLanes; ++step)
+      lanes.load(values, block, step), store(out + i + step * kLanes, values);
+  }
+}
 
 KEXA_INLINE void convert(const std::byte* from, Type type, int n, float* out) {
   int i = 0;
@@ -24,7 +73,7 @@ KEXA_INLINE void convert(const std::byte* from, Type type, int n, float* out) {
     for (uint16_t bits; i < n; ++i) std::memcpy(&bits, from + i * 2, 2), out[i] = f16_to_f32(bits);
   } else if (type == Type::kF32) {
     std::memcpy(out, from, size_t(n) * sizeof(float));
-  } else {
+  } else if (!with_lanes(type, [&](auto lanes) KEXA_INLINE_CALL { convert_blocks(lanes, from, n, out); })) {
     dequantize(type, from, n, out);
   }
 }
@@ -70,6 +119,29 @@ KEXA_INLINE void add_products(F32x16 (&sums)[kPanelOutputs], const float* x, int
   sums[0] = s0, sums[1] = s1, sums[2] = s2, sums[3] = s3;
 }
 
+// The same of n elements in blocks.
+template <typename Lanes>
+KEXA_INLINE void add_block_products(Lanes, F32x16 (&sums)[kPanelOutputs], const float* x, int n,
+                                    const std::byte* const (&rows)[kPanelOutputs]) {
+  F32x16 s0 = sums[0], s1 = sums[1], s2 = sums[2], s3 = sums[3], a, w0, w1, w2, w3;
+  const auto* b0 = reinterpret_cast<const uint8_t*>(rows[0]);
+  const auto* b1 = reinterpret_cast<const uint8_t*>(rows[1]);
+  const auto* b2 = reinterpret_cast<const uint8_t*>(rows[2]);
+  const auto* b3 = reinterpret_cast<const uint8_t*>(rows[3]);
+  Lanes l0, l1, l2, l3;
+  for (int k = 0; k < n; k += Lanes::kElements) {
+    l0.prepare(b0), l1.prepare(b1), l2.prepare(b2), l3.prepare(b3);
+#pragma GCC unroll 16
+    for (int step = 0; step < Lanes::kElements / kLanes; ++step) {
+      load(a, x + k + step * kLanes);
+      l0.load(w0, b0, step), l1.load(w1, b1, step), l2.load(w2, b2, step), l3.load(w3, b3, step);
+      s0 += a * w0, s1 += a * w1, s2 += a * w2, s3 += a * w3;
+    }
+    b0 += Lanes::kBytes, b1 += Lanes::kBytes, b2 += Lanes::kBytes, b3 += Lanes::kBytes;
+  }
+  sums[0] = s0, sums[1] = s1, sums[2] = s2, sums[3] = s3;
+}
+
 }  // namespace
 
 KEXA_HOT void multiply_panel(const Matrix& weight, int first, int outputs, const float* const* x, int rows,
@@ -87,7 +159,13 @@ KEXA_HOT void multiply_panel(const Matrix& weight, int first, int outputs, const
     const int n = std::min(kColumns, weight.columns - start);
     const int whole = n / kLanes * kLanes;
     const int64_t offset = bytes_of(weight.type, start);
-    if (rows == 1 && whole == n && !is_quantized(weight.type)) {
+    if (rows == 1 && is_quantized(weight.type)) {
+      const std::byte* in[kPanelOutputs] = {source[0] + offset, source[1] + offset, source[2] + offset,
+                                            source[3] + offset};
+      if (with_lanes(weight.type,
+                     [&](auto lanes) KEXA_INLINE_CALL { add_block_products(lanes, sums[0], x[0] + start, n, in); }))
+        continue;
+    } else if (rows == 1 && whole == n) {
       // One row reads each weight once: storing it converted in between would cost more than the product.
       const std::byte* in[kPanelOutputs] = {source[0] + offset, source[1] + offset, source[2] + offset,
                                             source[3] + offset};

@@ -1,0 +1,259 @@
+// Blocks of GGUF's types, 16 elements at a time in registers: what the CPU device's products read. Each type is a
+// struct with what a block's scales become once (prepare) and 16 elements of it (load, `step` counts them). The values
+// are those of dequantize.h to the bit, where each type's layout is told.
+#pragma once
+
+#include "base/numbers.h"
+#include "quant/codebooks.h"
+
+namespace kexa {
+
+typedef uint8_t U8x16 __attribute__((vector_size(16)));
+
+KEXA_INLINE void load_bytes(U8x16& bytes, const uint8_t* from) { std::memcpy(&bytes, from, sizeof bytes); }
+KEXA_INLINE void to_floats(F32x16& lanes, const U8x16& codes) {
+  lanes = __builtin_convertvector(__builtin_convertvector(codes, I32x16), F32x16);
+}
+// Of bytes with a sign. Shifted into the range of those without one: GCC 12 widens signed bytes one by one.
+KEXA_INLINE void to_signed_floats(F32x16& lanes, const U8x16& codes) {
+  lanes = __builtin_convertvector(__builtin_convertvector(codes ^ 0x80, I32x16) - 128, F32x16);
+}
+KEXA_INLINE uint32_t four_bytes(const uint8_t* from) {
+  uint32_t bytes;
+  std::memcpy(&bytes, from, sizeof bytes);
+  return bytes;
+}
+KEXA_INLINE float half_at(const uint8_t* from) {
+  uint16_t bits;
+  std::memcpy(&bits, from, sizeof bits);
+  return f16_to_f32(bits);
+}
+KEXA_INLINE U8x16 bytes_of_words(uint32_t a, uint32_t b, uint32_t c, uint32_t d) {
+  typedef uint32_t U32x4 __attribute__((vector_size(16)));
+  return (U8x16)U32x4{a, b, c, d};
+}
+
+// The lower halves of 16 bytes, or their upper ones.
+KEXA_INLINE void load_nibbles(U8x16& codes, const uint8_t* from, int upper) {
+  load_bytes(codes, from);
+  codes = upper ? codes >> 4 : codes & 15;
+}
+
+// values[code], of codes below 16.
+KEXA_INLINE void look_up(U8x16& codes, const std::array<int8_t, 16>& values) {
+#if defined(__clang__)
+  U8x16 found;
+  for (int i = 0; i < kLanes; ++i) found[i] = uint8_t(values[codes[i]]);
+  codes = found;
+#else
+  U8x16 table;
+  std::memcpy(&table, values.data(), sizeof table);
+  codes = __builtin_shuffle(table, codes);
+#endif
+}
+
+// Blocks of 32: one scale, and for some a sum. Step 0 is the lower halves of 16 bytes, step 1 their upper ones.
+struct Q8_0Lanes {
+  static constexpr int kElements = 32, kBytes = 34;
+  float d;
+  KEXA_INLINE void prepare(const uint8_t* block) { d = half_at(block); }
+  KEXA_INLINE void load(F32x16& lanes, const uint8_t* block, int step) const {
+    U8x16 codes;
+    load_bytes(codes, block + 2 + step * kLanes);
+    to_signed_floats(lanes, codes);
+    lanes *= d;
+  }
+};
+
+struct Q4_0Lanes {
+  static constexpr int kElements = 32, kBytes = 18;
+  float d;
+  KEXA_INLINE void prepare(const uint8_t* block) { d = half_at(block); }
+  KEXA_INLINE void load(F32x16& lanes, const uint8_t* block, int step) const {
+    U8x16 codes;
+    load_nibbles(codes, block + 2, step);
+    to_signed_floats(lanes, codes - 8);
+    lanes *= d;
+  }
+};
+
+struct Q4_1Lanes {
+  static constexpr int kElements = 32, kBytes = 20;
+  float d, m;
+  KEXA_INLINE void prepare(const uint8_t* block) { d = half_at(block), m = half_at(block + 2); }
+  KEXA_INLINE void load(F32x16& lanes, const uint8_t* block, int step) const {
+    U8x16 codes;
+    load_nibbles(codes, block + 4, step);
+    to_floats(lanes, codes);
+    lanes = lanes * d + m;
+  }
+};
+
+// Adds the fifth bits, of which `high` has 16 in its lower half, to codes of 4 bits.
+KEXA_INLINE void to_floats_with_fifth_bits(F32x16& lanes, const U8x16& codes, uint32_t high, int offset) {
+  constexpr U32x16 kLane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+  const U32x16 fifth = ((U32x16{} + high) >> kLane & 1u) << 4;
+  lanes = __builtin_convertvector((I32x16)(__builtin_convertvector(codes, U32x16) | fifth) - offset, F32x16);
+}
+
+struct Q5_0Lanes {
+  static constexpr int kElements = 32, kBytes = 22;
+  float d;
+  KEXA_INLINE void prepare(const uint8_t* block) { d = half_at(block); }
+  KEXA_INLINE void load(F32x16& lanes, const uint8_t* block, int step) const {
+    U8x16 codes;
+    load_nibbles(codes, block + 6, step);
+    to_floats_with_fifth_bits(lanes, codes, four_bytes(block + 2) >> (step * kLanes), 16);
+    lanes *= d;
+  }
+};
+
+struct Q5_1Lanes {
+  static constexpr int kElements = 32, kBytes = 24;
+  float d, m;
+  KEXA_INLINE void prepare(const uint8_t* block) { d = half_at(block), m = half_at(block + 2); }
+  KEXA_INLINE void load(F32x16& lanes, const uint8_t* block, int step) const {
+    U8x16 codes;
+    load_nibbles(codes, block + 8, step);
+    to_floats_with_fifth_bits(lanes, codes, four_bytes(block + 4) >> (step * kLanes), 0);
+    lanes = lanes * d + m;
+  }
+};
+
+struct Iq4NlLanes {
+  static constexpr int kElements = 32, kBytes = 18;
+  float d;
+  KEXA_INLINE void prepare(const uint8_t* block) { d = half_at(block); }
+  KEXA_INLINE void load(F32x16& lanes, const uint8_t* block, int step) const {
+    U8x16 codes;
+    load_nibbles(codes, block + 2, step);
+    look_up(codes, kIq4Values);
+    to_signed_floats(lanes, codes);
+    lanes *= d;
+  }
+};
+
+struct Mxfp4Lanes {
+  static constexpr int kElements = 32, kBytes = 17;
+  float d;
+  KEXA_INLINE void prepare(const uint8_t* block) { d = half_of_e8m0(block[0]); }
+  KEXA_INLINE void load(F32x16& lanes, const uint8_t* block, int step) const {
+    U8x16 codes;
+    load_nibbles(codes, block + 1, step);
+    look_up(codes, kMxfp4Values);
+    to_signed_floats(lanes, codes);
+    lanes *= d;
+  }
+};
+
+// Blocks of 256: the scales of all groups are made at once.
+struct Q2KLanes {
+  static constexpr int kElements = 256, kBytes = 84;
+  float scale[16], min[16];
+  KEXA_INLINE void prepare(const uint8_t* block) {
+    U8x16 packed;
+    load_bytes(packed, block);
+    F32x16 scales, mins;
+    to_floats(scales, packed & 15), to_floats(mins, packed >> 4);
+    store(scale, scales * half_at(block + 80)), store(min, mins * half_at(block + 82));
+  }
+  KEXA_INLINE void load(F32x16& lanes, const uint8_t* block, int step) const {
+    U8x16 codes;
+    load_bytes(codes, block + 16 + step / 8 * 32 + step % 2 * 16);
+    to_floats(lanes, codes >> (step % 8 / 2 * 2) & 3);
+    lanes = lanes * scale[step] - min[step];
+  }
+};
+
+struct Q3KLanes {
+  static constexpr int kElements = 256, kBytes = 110;
+  float scale[16];
+  KEXA_INLINE void prepare(const uint8_t* block) {
+    const uint32_t a = four_bytes(block + 96), b = four_bytes(block + 100), high = four_bytes(block + 104);
+    constexpr uint32_t kLow = 0x0f0f0f0f, kTwo = 0x03030303;
+    const U8x16 packed =
+        bytes_of_words((a & kLow) | (high & kTwo) << 4, (b & kLow) | (high >> 2 & kTwo) << 4,
+                       (a >> 4 & kLow) | (high >> 4 & kTwo) << 4, (b >> 4 & kLow) | (high >> 6 & kTwo) << 4);
+    F32x16 scales;
+    to_signed_floats(scales, packed - 32);
+    store(scale, scales * half_at(block + 108));
+  }
+  KEXA_INLINE void load(F32x16& lanes, const uint8_t* block, int step) const {
+    U8x16 codes, high;
+    load_bytes(codes, block + 32 + step / 8 * 32 + step % 2 * 16);
+    load_bytes(high, block + step % 2 * 16);
+    to_signed_floats(lanes, ((codes >> (step % 8 / 2 * 2) & 3) | (high >> (step / 2) & 1) << 2) - 4);
+    lanes *= scale[step];
+  }
+};
+
+struct Q4KLanes {
+  static constexpr int kElements = 256, kBytes = 144;
+  float scale_min[16];  // 8 scales, then 8 minima
+  KEXA_INLINE void prepare(const uint8_t* block) {
+    const uint32_t a = four_bytes(block + 4), b = four_bytes(block + 8), c = four_bytes(block + 12);
+    constexpr uint32_t kLow = 0x0f0f0f0f, kSix = 0x3f3f3f3f, kTwo = 0x30303030;
+    F32x16 factors;
+    to_floats(factors,
+              bytes_of_words(a & kSix, (c & kLow) | (a >> 2 & kTwo), b & kSix, (c >> 4 & kLow) | (b >> 2 & kTwo)));
+    const float d = half_at(block), dmin = half_at(block + 2);
+    store(scale_min, factors * F32x16{d, d, d, d, d, d, d, d, dmin, dmin, dmin, dmin, dmin, dmin, dmin, dmin});
+  }
+  KEXA_INLINE void load(F32x16& lanes, const uint8_t* block, int step) const {
+    U8x16 codes;
+    load_nibbles(codes, block + 16 + step / 4 * 32 + step % 2 * 16, step / 2 % 2);
+    to_floats(lanes, codes);
+    lanes = lanes * scale_min[step / 2] - scale_min[8 + step / 2];
+  }
+};
+
+struct Q5KLanes : Q4KLanes {
+  static constexpr int kBytes = 176;
+  KEXA_INLINE void load(F32x16& lanes, const uint8_t* block, int step) const {
+    U8x16 codes, high;
+    load_nibbles(codes, block + 48 + step / 4 * 32 + step % 2 * 16, step / 2 % 2);
+    load_bytes(high, block + 16 + step % 2 * 16);
+    to_floats(lanes, codes | (high >> (step / 2) & 1) << 4);
+    lanes = lanes * scale_min[step / 2] - scale_min[8 + step / 2];
+  }
+};
+
+struct Q6KLanes {
+  static constexpr int kElements = 256, kBytes = 210;
+  float scale[16];
+  KEXA_INLINE void prepare(const uint8_t* block) {
+    U8x16 packed;
+    load_bytes(packed, block + 192);
+    F32x16 scales;
+    to_signed_floats(scales, packed);
+    store(scale, scales * half_at(block + 208));
+  }
+  KEXA_INLINE void load(F32x16& lanes, const uint8_t* block, int step) const {
+    const int half = step / 8, in_half = step % 8;
+    U8x16 codes, high;
+    load_nibbles(codes, block + half * 64 + in_half % 4 * 16, in_half / 4);
+    load_bytes(high, block + 128 + half * 32 + in_half % 2 * 16);
+    to_signed_floats(lanes, (codes | (high >> (in_half / 2 * 2) & 3) << 4) - 32);
+    lanes *= scale[step];
+  }
+};
+
+struct Iq4XsLanes {
+  static constexpr int kElements = 256, kBytes = 136;
+  float scale[8];
+  KEXA_INLINE void prepare(const uint8_t* block) {
+    const float d = half_at(block);
+    const uint32_t high = four_bytes(block) >> 16, low = four_bytes(block + 4);
+    for (int group = 0; group < 8; ++group)
+      scale[group] = d * float(int((low >> (group * 4) & 15) | (high >> (group * 2) & 3) << 4) - 32);
+  }
+  KEXA_INLINE void load(F32x16& lanes, const uint8_t* block, int step) const {
+    U8x16 codes;
+    load_nibbles(codes, block + 8 + step / 2 * 16, step % 2);
+    look_up(codes, kIq4Values);
+    to_signed_floats(lanes, codes);
+    lanes *= scale[step / 2];
+  }
+};
+
+}  // namespace kexa

@@ -174,7 +174,7 @@ KEXA_HOT void multiply_panel(const Matrix& weight, int first, int outputs, const
       if (weight.type == Type::kF32) add_products(sums[0], x[0] + start, n, InF32{{in[0], in[1], in[2], in[3]}});
       continue;
     }
-    for (int o = 0; o < kPanelOutputs; ++o) convert(source[o] + offset, weight.type, n, converted[o]);
+    for (int o = 0; o < kPanelOutputs; ++o) read_elements(source[o] + offset, weight.type, n, converted[o]);
     for (int r = 0; r < rows; ++r) {
       add_products(sums[r], x[r] + start, whole, Converted{converted});
       if (whole == n) continue;

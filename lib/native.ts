@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { ModelDescription } from './description.js';
+import type { ModelDescription, TensorType } from './description.js';
 import { KexaError, type KexaErrorCode } from './errors.js';
 import type { ForwardProfile, GpuKernels, MemoryReport } from './types.js';
 
@@ -145,9 +145,23 @@ export interface NativeAdapter {
   heaps: { bytes: number; isDeviceLocal: boolean; isHostVisible: boolean }[];
 }
 
+/** What `quantize` is asked for. */
+export interface NativeQuantize {
+  from: Uint8Array;
+  fromType: 'f32' | 'f16' | 'bf16';
+  /** Filled with whole blocks. */
+  to: Uint8Array;
+  toType: TensorType;
+  /** The place of the first value in its tensor, for errors. */
+  first: number;
+  threads: number;
+}
+
 interface NativeModule {
   Engine: new (description: ModelDescription, options: NativePlanOptions) => NativeEngine;
   plan(description: ModelDescription, options: NativePlanOptions): MemoryReport;
+  /** On threads of its own; both arrays must be left alone meanwhile. Rejects with an Error that has a `code`. */
+  quantize(request: NativeQuantize): Promise<void>;
   /** Why there can be no GPU here, or an empty text. Quick, unlike asking Dawn. */
   vulkanProblem(): string;
   /** Whether Dawn is part of the addon, and no library is opened. */

@@ -1,8 +1,9 @@
-// The addon: an Engine class, plan() and adapters(), wrapping the core one to one.
+// The addon: an Engine class, plan(), quantize() and adapters(), wrapping the core one to one.
 #include <napi.h>
 
 #include "addon/adapters.h"
 #include "addon/convert.h"
+#include "addon/quantize.h"
 #include "addon/request.h"
 
 namespace kexa {
@@ -79,6 +80,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("hasLinkedDawn", false);
 #endif
   exports.Set("vulkanProblem", Napi::Function::New(env, vulkan_problem, "vulkanProblem"));
+  exports.Set("quantize", Napi::Function::New(env, quantize_values, "quantize"));
   exports.Set("adapters", Napi::Function::New(env, list_adapters, "adapters"));
   return exports;
 }

@@ -3,6 +3,12 @@
 #include <algorithm>
 
 namespace kexa {
+
+Type to_type(const std::string& name) {
+  if (const std::optional<Type> type = type_named(name)) return *type;
+  throw Error("KEXA_INTERNAL", "no type is called " + name);
+}
+
 namespace {
 
 Napi::Value member(const Napi::Object& from, const char* name) {
@@ -15,11 +21,6 @@ double number(const Napi::Object& from, const char* name) { return member(from, 
 int integer(const Napi::Object& from, const char* name) { return int(member(from, name).ToNumber().Int64Value()); }
 bool boolean(const Napi::Object& from, const char* name) { return member(from, name).ToBoolean(); }
 std::string text(const Napi::Object& from, const char* name) { return member(from, name).ToString(); }
-
-Type to_type(const std::string& name) {
-  if (const std::optional<Type> type = type_named(name)) return *type;
-  throw Error("KEXA_INTERNAL", "no type is called " + name);
-}
 
 LayerDescription to_layer(const Napi::Object& from) {
   return {.window = integer(from, "window"),

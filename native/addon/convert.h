@@ -12,6 +12,7 @@ ModelDescription to_description(const Napi::Object& from);
 PlanOptions to_plan_options(const Napi::Object& from);
 ForwardParams to_forward_params(const Napi::Object& from);
 GenerateParams to_generate_params(const Napi::Object& from);
+Type to_type(const std::string& name);
 std::vector<int> to_ids(const Napi::Value& from);
 
 Napi::Object from_plan(Napi::Env env, const Plan& plan);

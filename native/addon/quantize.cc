@@ -1,0 +1,85 @@
+#include "addon/quantize.h"
+
+#include <mutex>
+
+#include "addon/convert.h"
+#include "base/error.h"
+#include "base/thread_pool.h"
+#include "quant/quantize.h"
+#include "reference/matmul.h"
+
+namespace kexa {
+namespace {
+
+// What a thread takes at a time: enough to be worth it, and whole blocks of every type.
+constexpr int kPiece = 16384;
+
+class Quantize final : public Napi::AsyncWorker {
+ public:
+  Quantize(const Napi::Object& request)
+      : Napi::AsyncWorker(request.Env(), "kexa.quantize"),
+        deferred_(Napi::Promise::Deferred::New(request.Env())),
+        request_(Napi::Persistent(request)),  // keeps the arrays
+        from_type_(to_type(request.Get("fromType").ToString())),
+        to_type_(to_type(request.Get("toType").ToString())),
+        first_(request.Get("first").ToNumber().Int64Value()),
+        threads_(request.Get("threads").ToNumber().Int32Value()) {
+    const auto from = request.Get("from").As<Napi::Uint8Array>();
+    auto to = request.Get("to").As<Napi::Uint8Array>();
+    from_ = reinterpret_cast<const std::byte*>(from.Data());
+    to_ = reinterpret_cast<std::byte*>(to.Data());
+    elements_ = int64_t(from.ByteLength()) / element_bytes(from_type_);
+    if (elements_ % facts_of(to_type_).block_elements != 0 || int64_t(to.ByteLength()) != bytes_of(to_type_, elements_))
+      throw Napi::RangeError::New(request.Env(), "quantize: the arrays do not fit each other");
+  }
+  Napi::Promise promise() const { return deferred_.Promise(); }
+
+ private:
+  void Execute() override {
+    const int64_t pieces = (elements_ + kPiece - 1) / kPiece;
+    ThreadPool pool(int(std::min<int64_t>(threads_, std::max<int64_t>(pieces, 1))));
+    std::mutex mutex;
+    int64_t failed = pieces;  // the first piece that failed, however the threads ran
+    pool.run(int(pieces), [&](int piece, int) {
+      const int64_t start = int64_t(piece) * kPiece;
+      const int count = int(std::min<int64_t>(kPiece, elements_ - start));
+      std::vector<float> values(count);
+      read_elements(from_ + start * element_bytes(from_type_), from_type_, count, values.data());
+      try {
+        quantize(to_type_, values.data(), count, to_ + bytes_of(to_type_, start), first_ + start);
+      } catch (const Error& error) {
+        const std::lock_guard lock(mutex);
+        if (piece >= failed) return;
+        failed = piece, code_ = error.code, message_ = error.what();
+      }
+    });
+    if (failed < pieces) SetError(message_);
+  }
+  void OnOK() override { deferred_.Resolve(Env().Undefined()); }
+  void OnError(const Napi::Error& error) override {
+    const Napi::Object value = error.Value();
+    value.Set("code", code_);
+    deferred_.Reject(value);
+  }
+
+  Napi::Promise::Deferred deferred_;
+  Napi::ObjectReference request_;
+  Type from_type_, to_type_;
+  int64_t first_;
+  int threads_;
+  const std::byte* from_;
+  std::byte* to_;
+  int64_t elements_ = 0;
+  std::string code_ = "KEXA_INTERNAL", message_;
+};
+
+}  // namespace
+
+Napi::Value quantize_values(const Napi::CallbackInfo& info) {
+  auto worker = std::make_unique<Quantize>(info[0].As<Napi::Object>());
+  const auto promise = worker->promise();
+  worker.release()->Queue();
+  return promise;
+}
+
+}  // namespace kexa

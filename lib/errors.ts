@@ -6,6 +6,8 @@ export type KexaErrorCode =
   | 'KEXA_NOT_FOUND'
   /** A file is there but damaged: cut short, not JSON, offsets outside it. */
   | 'KEXA_BAD_FILE'
+  /** A file cannot be written: no room, no permission. */
+  | 'KEXA_WRITE_FAILED'
   /** A config field is missing, contradictory or out of range. */
   | 'KEXA_BAD_CONFIG'
   /** The model needs something this version does not compute; running it would give wrong answers. */

@@ -6,6 +6,7 @@ import { addChat } from './commands/chat.js';
 import { addDoctor } from './commands/doctor.js';
 import { addGenerate } from './commands/generate.js';
 import { addInspect } from './commands/inspect.js';
+import { addQuantize } from './commands/quantize.js';
 import { addScore } from './commands/score.js';
 import { addTokenize } from './commands/tokenize.js';
 import { addVerify } from './commands/verify.js';
@@ -36,8 +37,18 @@ export function buildProgram(): Command {
       styleTitle: (title) => (isColored(process.stdout) ? `\x1b[1m${title}\x1b[22m` : title),
     })
     .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'kexa: ')) });
-  for (const addCommand of [addGenerate, addChat, addScore, addVerify, addBench, addTokenize, addInspect, addDoctor])
-    addCommand(program);
+  const commands = [
+    addGenerate,
+    addChat,
+    addScore,
+    addVerify,
+    addBench,
+    addTokenize,
+    addInspect,
+    addQuantize,
+    addDoctor,
+  ];
+  for (const addCommand of commands) addCommand(program);
   for (const command of program.commands) {
     command.helpOption('-h, --help', 'show this help').showHelpAfterError(`See kexa ${command.name()} --help.`);
   }

@@ -1,0 +1,142 @@
+/** A model's metadata as GGUF has it: the architecture's keys, and what other tools show. */
+import type { LayerDescription } from '../description.js';
+import { KexaError } from '../errors.js';
+import type { ModelShape } from '../files/config.js';
+import type { ModelConfig } from '../types.js';
+import type { MetadataValue } from './gguf-header.js';
+
+export type Entries = [string, MetadataValue][];
+
+/** What `general.quantization_version` says of the blocks: the format's second, the only one in use. */
+const quantizationVersion = 2;
+
+const sigmoidGating = 2;
+
+/**
+ * The keys of the architecture `exaone-moe` or `exaone4`.
+ *
+ * @throws KexaError KEXA_UNSUPPORTED for a model that these keys cannot describe.
+ */
+export function modelMetadata(shape: ModelShape, config: ModelConfig, name: string, fileType: number): Entries {
+  const arch = config.modelType === 'exaone_moe' ? 'exaone-moe' : 'exaone4';
+  refuseUnsaid(shape, arch);
+  const { layers, mtp, heads, kvHeads, headDim } = shape;
+  const blocks = mtp === null ? layers : [...layers, mtp];
+  const window = slidingWindow(layers);
+  const entries: Entries = [
+    ['general.architecture', text(arch)],
+    ['general.type', text('model')],
+    ['general.name', text(name)],
+    ...samplingMetadata(config),
+    [`${arch}.block_count`, u32(blocks.length)],
+    [`${arch}.context_length`, u32(shape.maxPositions)],
+    [`${arch}.embedding_length`, u32(shape.hiddenSize)],
+    [`${arch}.feed_forward_length`, u32(denseWidth(blocks))],
+    [`${arch}.attention.head_count`, u32(heads)],
+    [`${arch}.attention.head_count_kv`, u32(kvHeads)],
+    [`${arch}.attention.key_length`, u32(headDim)],
+    [`${arch}.attention.value_length`, u32(headDim)],
+    [`${arch}.attention.layer_norm_rms_epsilon`, f32(shape.normEpsilon)],
+  ];
+  if (window > 0) {
+    entries.push(
+      [`${arch}.attention.sliding_window`, u32(window)],
+      [`${arch}.attention.sliding_window_pattern`, { type: 'bool[]', value: blocks.map((layer) => layer.window > 0) }],
+    );
+  }
+  entries.push(
+    [`${arch}.rope.dimension_count`, u32(headDim)],
+    [`${arch}.rope.freq_base`, f32(shape.ropeTheta)],
+    // llama3's factors are a tensor, rope_freqs.
+    [`${arch}.rope.scaling.type`, text('none')],
+    [`${arch}.vocab_size`, u32(shape.vocabSize)],
+  );
+  if (mtp !== null) entries.push([`${arch}.nextn_predict_layers`, u32(1)]);
+  entries.push(...moeMetadata(shape, arch));
+  entries.push(
+    ['general.quantization_version', u32(quantizationVersion)],
+    ['general.file_type', u32(fileType)],
+    ['general.alignment', u32(32)],
+  );
+  return entries;
+}
+
+/** Of each pair of dimensions, what llama3's scaling divides its frequency by: the tensor `rope_freqs`. Null: no scaling. */
+export function ropeFactors({ ropeScaling, ropeTheta, headDim }: ModelShape): Float32Array | null {
+  if (ropeScaling === null) return null;
+  const { factor, lowFreqFactor, highFreqFactor, originalMaxPositions } = ropeScaling;
+  return Float32Array.from({ length: headDim / 2 }, (_, pair) => {
+    const turns = (originalMaxPositions * ropeTheta ** ((-2 * pair) / headDim)) / (2 * Math.PI);
+    if (turns > highFreqFactor) return 1;
+    if (turns < lowFreqFactor) return factor;
+    const smooth = (turns - lowFreqFactor) / (highFreqFactor - lowFreqFactor);
+    return 1 / ((1 - smooth) / factor + smooth);
+  });
+}
+
+function moeMetadata({ moe, layers }: ModelShape, arch: string): Entries {
+  if (moe === null) return [];
+  const leading = layers.findIndex(({ ffn }) => ffn === 'moe');
+  const width = layers[leading]!.ffnWidth;
+  return [
+    [`${arch}.expert_count`, u32(moe.experts)],
+    [`${arch}.expert_used_count`, u32(moe.topK)],
+    [`${arch}.expert_shared_count`, u32(moe.sharedExperts)],
+    [`${arch}.expert_feed_forward_length`, u32(width)],
+    [`${arch}.expert_shared_feed_forward_length`, u32(width * moe.sharedExperts)],
+    [`${arch}.expert_group_count`, u32(moe.groups)],
+    [`${arch}.expert_group_used_count`, u32(moe.keptGroups)],
+    [`${arch}.expert_gating_func`, u32(sigmoidGating)],
+    [`${arch}.expert_weights_norm`, { type: 'bool', value: moe.normalize }],
+    [`${arch}.expert_weights_scale`, f32(moe.scale)],
+    [`${arch}.leading_dense_block_count`, u32(leading)],
+  ];
+}
+
+/** How its makers sample from the model. */
+function samplingMetadata({ generationDefaults }: ModelConfig): Entries {
+  const { temperature, topK, topP, minP } = generationDefaults;
+  const entries: Entries = [];
+  if (topK !== undefined) entries.push(['general.sampling.top_k', { type: 'i32', value: topK }]);
+  if (topP !== undefined) entries.push(['general.sampling.top_p', f32(topP)]);
+  if (minP !== undefined) entries.push(['general.sampling.min_p', f32(minP)]);
+  if (temperature !== undefined) entries.push(['general.sampling.temp', f32(temperature)]);
+  return entries;
+}
+
+function slidingWindow(layers: readonly LayerDescription[]): number {
+  return Math.max(0, ...layers.map(({ window }) => window));
+}
+
+function denseWidth(blocks: readonly LayerDescription[]): number {
+  return blocks.find(({ ffn }) => ffn === 'dense')?.ffnWidth ?? 0;
+}
+
+/** Refuses what no key says, and a reader would therefore compute otherwise. */
+function refuseUnsaid({ layers, mtp, moe }: ModelShape, arch: string): void {
+  const blocks = mtp === null ? layers : [...layers, mtp];
+  const window = slidingWindow(layers);
+  const firstMoe = layers.findIndex(({ ffn }) => ffn === 'moe');
+  const refuse = (what: string) => {
+    throw new KexaError('KEXA_UNSUPPORTED', `${what}, which the GGUF architecture ${arch} has no key for`);
+  };
+  if (blocks.some(({ swigluLimit }) => swigluLimit !== 0)) refuse('the model clamps its SwiGLU (swiglu_limits)');
+  for (const layer of layers)
+    if (layer.window !== 0 && layer.window !== window)
+      refuse(`the model has sliding windows of ${layer.window} and of ${window}`);
+  if (moe !== null && layers.some(({ ffn }, i) => i > firstMoe && ffn === 'dense'))
+    refuse('the model has a dense layer after one of experts');
+  if (mtp !== null && mtp.window !== 0) refuse(`the MTP block has a sliding window, of ${mtp.window}`);
+}
+
+function u32(value: number): MetadataValue {
+  return { type: 'u32', value };
+}
+
+function f32(value: number): MetadataValue {
+  return { type: 'f32', value };
+}
+
+function text(value: string): MetadataValue {
+  return { type: 'string', value };
+}

@@ -1,0 +1,73 @@
+/** What a quantised file will hold, tensor by tensor, before anything is written. */
+import type { TensorEntry, TensorType } from '../description.js';
+import type { ModelFolder } from '../files/model-folder.js';
+import { elementsOf, wantedTensors } from '../files/wanted-tensors.js';
+import { blockBytes, blockTypes } from './block-types.js';
+import { aligned, ggufHeader, type Metadata } from './gguf-header.js';
+import { ggufPlace } from './gguf-names.js';
+import { ropeFactors } from './model-metadata.js';
+import { chooseType, type Recipe } from './recipes.js';
+
+/** A tensor of the file. */
+export interface OutputTensor {
+  name: string;
+  /** Row-major; the experts of a layer come first. */
+  shape: number[];
+  type: TensorType;
+  /** The type the recipe has for it, where its rows do not fit that. */
+  instead: TensorType | null;
+  /** From the start of the data. */
+  offset: number;
+  bytes: number;
+  /** One after the other: the experts of a layer, or the whole. Empty for values that are computed. */
+  sources: TensorEntry[];
+  /** Values in place of sources. */
+  values: Float32Array | null;
+}
+
+export interface OutputPlan {
+  header: Buffer;
+  tensors: OutputTensor[];
+  /** Of the whole file. */
+  bytes: number;
+}
+
+/** Lays out the file of a model. */
+export function planOutput({ description }: ModelFolder, recipe: Recipe, metadata: Metadata): OutputPlan {
+  const { layers, normPlacement } = description;
+  const entries = new Map(description.tensors.map((entry) => [entry.name, entry]));
+  const tensors = new Map<string, OutputTensor>();
+  for (const { name, part, shape } of wantedTensors(description)) {
+    const place = ggufPlace(name, layers.length, normPlacement);
+    const entry = entries.get(name)!;
+    const found = tensors.get(place.name);
+    if (found !== undefined) {
+      found.sources.push(entry);
+      found.shape[0]!++;
+      continue;
+    }
+    const outputShape = place.isExpert ? [1, ...shape] : [...shape];
+    const chosen = chooseType(recipe, part, name, shape);
+    tensors.set(place.name, { name: place.name, shape: outputShape, ...chosen, ...unplaced, sources: [entry] });
+  }
+  const factors = ropeFactors(description);
+  if (factors !== null) {
+    const name = 'rope_freqs.weight';
+    tensors.set(name, { name, shape: [factors.length], type: 'f32', instead: null, ...unplaced, values: factors });
+  }
+  return placed([...tensors.values()], metadata);
+}
+
+const unplaced = { offset: 0, bytes: 0, sources: [], values: null } satisfies Partial<OutputTensor>;
+
+function placed(tensors: OutputTensor[], metadata: Metadata): OutputPlan {
+  let end = 0;
+  for (const tensor of tensors) {
+    tensor.offset = aligned(end);
+    tensor.bytes = blockBytes(tensor.type, elementsOf(tensor.shape));
+    end = tensor.offset + tensor.bytes;
+  }
+  const infos = tensors.map(({ name, shape, type, offset }) => ({ name, shape, typeId: blockTypes[type].id, offset }));
+  const header = ggufHeader(metadata, infos);
+  return { header, tensors, bytes: header.length + aligned(end) };
+}

@@ -1,0 +1,207 @@
+/** A model folder made into one GGUF file of smaller weights, tensor by tensor. */
+import { type FileHandle, open, stat } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
+import { basename, resolve } from 'node:path';
+import type { TensorEntry, TensorType } from '../description.js';
+import { KexaError, type KexaErrorCode } from '../errors.js';
+import { fileError } from '../files/json-file.js';
+import { type ModelFolder, openModelFolder } from '../files/model-folder.js';
+import { elementsOf } from '../files/wanted-tensors.js';
+import { native } from '../native.js';
+import { blockBytes, blockTypes } from './block-types.js';
+import { modelMetadata } from './model-metadata.js';
+import { type OutputPlan, type OutputTensor, planOutput } from './output-plan.js';
+import { PartFile } from './part-file.js';
+import type { Recipe } from './recipes.js';
+import { tokenizerMetadata } from './tokenizer-metadata.js';
+
+/** Elements read, made smaller and written at a time: whole blocks of every type. At most 16 MiB in and 16 MiB out. */
+const pieceElements = 2 ** 22;
+
+export interface QuantizeOptions {
+  recipe: Recipe;
+  /** Replace the file that is there, and begin anew whatever was begun. */
+  isForced?: boolean;
+  threads?: number;
+  /** Bytes done, of those of the whole file. */
+  onProgress?: (done: number, total: number) => void;
+  signal?: AbortSignal;
+}
+
+export interface QuantizeReport {
+  /** Absolute path. */
+  file: string;
+  bytes: number;
+  /** Bytes that an earlier run had done. */
+  resumedBytes: number;
+  tensors: OutputTensor[];
+}
+
+/**
+ * Writes the model in `folder` as the GGUF file `out`. It grows as `out`.part, and has its name only once it is whole.
+ * A run that was stopped goes on where it was.
+ *
+ * Beside the metadata it holds one piece of a tensor at a time: 32 MiB.
+ *
+ * @throws KexaError of the model folder; KEXA_INVALID_ARGUMENT if `out` is there, or was begun from something else;
+ *   KEXA_UNSUPPORTED for a weight that is not finite or a model that GGUF cannot describe; KEXA_WRITE_FAILED. An
+ *   aborted signal's reason, once what was done is noted.
+ */
+export async function quantizeModel(folder: string, out: string, options: QuantizeOptions): Promise<QuantizeReport> {
+  const { recipe, isForced = false, signal } = options;
+  const file = resolve(out);
+  if (!isForced && (await isThere(file)))
+    throw new KexaError('KEXA_INVALID_ARGUMENT', `${file}: is there already; --force replaces it`);
+  const model = await openModelFolder(folder);
+  const plan = await planModel(model, recipe);
+  signal?.throwIfAborted();
+  const part = await PartFile.open(file, model, plan, isForced);
+  const resumedBytes = part.noted > plan.header.length ? part.noted : 0;
+  try {
+    await writeTensors(model, plan, part, options);
+    await part.finish(file);
+  } catch (error) {
+    await part.close().catch(() => {});
+    throw error;
+  }
+  return { file, bytes: plan.bytes, resumedBytes, tensors: plan.tensors };
+}
+
+/** The file that a recipe makes of a model: its header, and every tensor's type and place. */
+export async function planModel(model: ModelFolder, recipe: Recipe): Promise<OutputPlan> {
+  const { description, config, folder } = model;
+  const metadata = new Map([
+    ...modelMetadata(description, config, basename(folder), recipe.fileType),
+    ...(await tokenizerMetadata(folder, config)),
+  ]);
+  return planOutput(model, recipe, metadata);
+}
+
+async function writeTensors(
+  { description }: ModelFolder,
+  plan: OutputPlan,
+  part: PartFile,
+  { threads = availableParallelism(), onProgress, signal }: QuantizeOptions,
+): Promise<void> {
+  const from = Buffer.alloc(pieceElements * 4);
+  const to = Buffer.alloc(pieceElements * 4);
+  const files = new SourceFiles(description.files);
+  const { quantize } = native();
+  const resumedAt = part.noted;
+  let done = part.noted;
+  try {
+    for (const piece of piecesOf(plan)) {
+      if (piece.position + piece.bytes <= resumedAt) continue;
+      if (signal?.aborted) {
+        await part.note(done);
+        signal.throwIfAborted();
+      }
+      const { tensor, elements } = piece;
+      const input = from.subarray(0, elements * blockTypes[piece.type].bytes);
+      const output = to.subarray(0, piece.bytes);
+      if (piece.values !== null) input.set(new Uint8Array(piece.values.buffer));
+      else await files.read(piece.source!, piece.sourceOffset, input);
+      const request = {
+        from: input,
+        fromType: piece.type,
+        to: output,
+        toType: tensor.type,
+        first: piece.first,
+        threads,
+      };
+      await quantize(request).catch((cause: unknown) => {
+        const { code, message } = cause as Error & { code: KexaErrorCode };
+        throw new KexaError(code, `${(piece.source ?? tensor).name}: ${message}`, { cause });
+      });
+      await part.write(output, piece.position);
+      done = piece.position + piece.bytes;
+      onProgress?.(done, plan.bytes);
+    }
+  } finally {
+    await files.close();
+  }
+}
+
+/** Some elements of a tensor, in the order of the file. */
+interface Piece {
+  tensor: OutputTensor;
+  type: 'f32' | 'f16' | 'bf16';
+  /** Null where `values` are the input. */
+  source: TensorEntry | null;
+  /** First byte, counted from the start of its file. */
+  sourceOffset: number;
+  values: Float32Array | null;
+  /** Its first element in the source. */
+  first: number;
+  elements: number;
+  /** In the file that is written. */
+  position: number;
+  bytes: number;
+}
+
+function* piecesOf(plan: OutputPlan): Generator<Piece> {
+  for (const tensor of plan.tensors) {
+    let position = plan.header.length + tensor.offset;
+    for (const source of tensor.values === null ? tensor.sources : [null]) {
+      const type = source === null ? 'f32' : plainType(source);
+      const total = elementsOf(source?.shape ?? tensor.shape);
+      for (let first = 0; first < total; first += pieceElements) {
+        const elements = Math.min(pieceElements, total - first);
+        const bytes = blockBytes(tensor.type, elements);
+        const sourceOffset = (source?.offset ?? 0) + first * blockTypes[type].bytes;
+        yield { tensor, type, source, sourceOffset, values: tensor.values, first, elements, position, bytes };
+        position += bytes;
+      }
+    }
+  }
+}
+
+function plainType({ name, type }: TensorEntry): 'f32' | 'f16' | 'bf16' {
+  if (type === 'f32' || type === 'f16' || type === 'bf16') return type;
+  throw new KexaError(
+    'KEXA_UNSUPPORTED',
+    `${name}: wanted bf16, f16 or f32 to quantise, found ${type satisfies TensorType}`,
+  );
+}
+
+/** The model's files, the last one read kept open. */
+class SourceFiles {
+  readonly #paths: readonly string[];
+  #open: { index: number; file: FileHandle } | null = null;
+
+  constructor(paths: readonly string[]) {
+    this.#paths = paths;
+  }
+
+  async read(entry: TensorEntry, position: number, into: Uint8Array): Promise<void> {
+    const path = this.#paths[entry.file]!;
+    try {
+      if (this.#open?.index !== entry.file) {
+        await this.close();
+        this.#open = { index: entry.file, file: await open(path, 'r') };
+      }
+      for (let done = 0; done < into.length; ) {
+        const { bytesRead } = await this.#open!.file.read(into, done, into.length - done, position + done);
+        if (bytesRead === 0) throw new KexaError('KEXA_BAD_FILE', `${path}: was cut short while it was read`);
+        done += bytesRead;
+      }
+    } catch (cause) {
+      throw fileError(path, cause);
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#open?.file.close();
+    this.#open = null;
+  }
+}
+
+async function isThere(file: string): Promise<boolean> {
+  try {
+    await stat(file);
+    return true;
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return false;
+    throw fileError(file, cause);
+  }
+}

@@ -41,6 +41,8 @@ export interface TensorEntry {
   offset: number;
   bytes: number;
   type: TensorType;
+  /** Stored anew as this type when it is loaded; absent: as the option `weights` has it for all. */
+  held?: TensorType;
   /** Row-major, `[outputs, inputs]` for matrices, as stored. */
   shape: number[];
 }

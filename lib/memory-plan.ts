@@ -6,10 +6,11 @@ import type { ModelShape } from './files/config.js';
 import { elementsOf, wantedTensors } from './files/wanted-tensors.js';
 import { type NativePlanOptions, native } from './native.js';
 import { choiceOption, integerOption } from './options.js';
+import { chooseType, type RecipeName, recipes } from './quantize/recipes.js';
 import type { CacheType, GpuKernels, LoadOptions, MemoryReport, WeightType } from './types.js';
 
 const cacheTypes: readonly CacheType[] = ['auto', 'f32', 'f16', 'bf16'];
-const weightTypes: readonly WeightType[] = ['auto', 'bf16', 'f16', 'f32'];
+const weightTypes: readonly WeightType[] = ['auto', 'bf16', 'f16', 'f32', 'q8', 'q4', 'q2'];
 const gpuKernels: readonly GpuKernels[] = ['auto', 'plain', 'subgroups', 'matrices'];
 const defaultContextSize = 32768;
 
@@ -29,13 +30,14 @@ export function checkPlanOptions(
     Math.min(maxPositions, defaultContextSize),
   );
   const cacheType = choiceOption('cacheType', options.cacheType, cacheTypes);
+  const weights = choiceOption('weights', options.weights, weightTypes);
   return {
     contextSize,
     // A chunk longer than the context would only make its buffers larger.
     prefillChunk: Math.min(contextSize, integerOption('prefillChunk', options.prefillChunk, 1, 4096, 128)),
     threads: integerOption('threads', options.threads, 1, 1024, availableParallelism()),
     cacheType: cacheType === 'auto' ? 'f32' : cacheType,
-    weights: choiceOption('weights', options.weights, weightTypes),
+    weights: isRecipe(weights) ? 'auto' : weights,
     adapter: '',
     dawnLibrary: '',
     dawnIdentity: '',
@@ -79,9 +81,41 @@ export function planMemory(
   { device = 'cpu', ...options }: PlannedOptions = {},
 ): MemoryReport {
   const planOptions = checkPlanOptions(options, description.maxPositions);
-  const plan = native().plan(withTensors(description), { ...planOptions, adapter: device === 'gpu' ? 'gpu' : '' });
+  const plan = native().plan(heldAs(withTensors(description), options.weights, device), {
+    ...planOptions,
+    adapter: device === 'gpu' ? 'gpu' : '',
+  });
   // Without files nothing can be read in place.
   return 'tensors' in description ? plan : { ...plan, weights: { ...plan.weights, mapped: 0 } };
+}
+
+/**
+ * The description for a recipe as `weights`: each tensor with the type that it is to be held as.
+ *
+ * @throws KexaError KEXA_UNSUPPORTED on a GPU
+ */
+export function heldAs(
+  description: ModelDescription,
+  weights: WeightType | undefined,
+  device: 'cpu' | 'gpu',
+): ModelDescription {
+  if (!isRecipe(weights)) return description;
+  if (device === 'gpu')
+    throw new KexaError(
+      'KEXA_UNSUPPORTED',
+      `weights: '${weights}' is for the CPU device; a GPU takes bf16, f16 or f32`,
+    );
+  const parts = new Map(Array.from(wantedTensors(description), ({ name, part }) => [name, part]));
+  const tensors = description.tensors.map((tensor) => {
+    const { type } = chooseType(recipes[weights], parts.get(tensor.name)!, tensor.name, tensor.shape);
+    // The router, norms and the correction bias stay as they are.
+    return type === 'f32' ? tensor : { ...tensor, held: type };
+  });
+  return { ...description, tensors };
+}
+
+function isRecipe(weights: WeightType | undefined): weights is RecipeName {
+  return weights !== undefined && Object.hasOwn(recipes, weights);
 }
 
 function withTensors(description: ModelDescription | ModelShape): ModelDescription {

@@ -3,7 +3,7 @@ import { chooseDevice } from './devices.js';
 import { KexaError } from './errors.js';
 import { openModelFolder } from './files/model-folder.js';
 import type { Generation } from './generation.js';
-import { availableMemory, checkFits, checkPlanOptions } from './memory-plan.js';
+import { availableMemory, checkFits, checkPlanOptions, heldAs } from './memory-plan.js';
 import { type NativeEngine, type NativeEvent, type NativeRequest, native, readRequest } from './native.js';
 import { booleanOption, checkNames, checkSignal, choiceOption, invalid, toIds } from './options.js';
 import { Session } from './session.js';
@@ -61,8 +61,9 @@ export async function loadModel(path: string, options: LoadOptions = {}): Promis
   checkSignal(signal);
   const isChecked = booleanOption('gpuChecks', options.gpuChecks, false);
   const { info: device, ...gpu } = await chooseDevice(options.device);
-  const { folder, description, config } = await openModelFolder(path);
-  const planOptions = { ...checkPlanOptions(options, description.maxPositions), ...gpu, isChecked };
+  const { folder, config, ...opened } = await openModelFolder(path);
+  const planOptions = { ...checkPlanOptions(options, config.maxPositions), ...gpu, isChecked };
+  const description = heldAs(opened.description, options.weights, device.kind);
   const tokenizer = await openTokenizer(folder, config.vocabSize);
   signal?.throwIfAborted();
 
@@ -72,7 +73,7 @@ export async function loadModel(path: string, options: LoadOptions = {}): Promis
   if (device.kind === 'cpu') checkFits(description, planOptions, memory);
   const engine = new Engine(description, planOptions);
   const request = engine.load(availableMemory() * 0.8);
-  const phase = planOptions.weights === 'auto' && device.kind === 'cpu' ? 'read' : 'load';
+  const phase = (options.weights ?? 'auto') === 'auto' && device.kind === 'cpu' ? 'read' : 'load';
   try {
     await answer(request, signal, (event) => {
       if (event.kind !== 'progress') return;

@@ -4,8 +4,11 @@ import type { ModelDescription } from './description.js';
 /** How the KV cache is stored. `auto` is the device's best exact choice: f32 on the CPU device. */
 export type CacheType = 'auto' | 'f32' | 'f16' | 'bf16';
 
-/** How weights are held. `auto` keeps the file's type and, on the CPU device, reads it in place. */
-export type WeightType = 'auto' | 'bf16' | 'f16' | 'f32';
+/**
+ * How weights are held. `auto` keeps the file's type and, on the CPU device, reads it in place. `q8`, `q4` and `q2` are
+ * the recipes of `kexa quantize`, made in memory; on the CPU device only.
+ */
+export type WeightType = 'auto' | 'bf16' | 'f16' | 'f32' | 'q8' | 'q4' | 'q2';
 
 /** One report of a long operation. */
 export interface Progress {

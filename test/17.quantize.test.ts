@@ -1,16 +1,20 @@
 import { existsSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'tape';
+import { readConfigOnly } from '../lib/files/model-folder.js';
 import { loadModel } from '../lib/index.js';
+import { planMemory } from '../lib/memory-plan.js';
 import { native } from '../lib/native.js';
 import { blockBytes } from '../lib/quantize/block-types.js';
 import { quantizeModel } from '../lib/quantize/quantize-model.js';
 import { type RecipeName, recipes } from '../lib/quantize/recipes.js';
+import type { WeightType } from '../lib/types.js';
 import { blockValues, type ReadableType } from './support/block-values.js';
 import { kexa, temporaryFolder, tiny } from './support/cli.js';
-import { randomNumbers } from './support/compare.js';
+import { longPrompt, openModel, randomNumbers, rowDifference, show } from './support/compare.js';
 import { readGguf, valuesOf, writeAsFolder } from './support/gguf-file.js';
 import { loadGoldens, modelFolder } from './support/goldens.js';
+import { fullSizeConfigFolder } from './support/models.js';
 import { makeRandomModel, sisterConfigs, writeRandomModel } from './support/random-model.js';
 import { refuses } from './support/small-model.js';
 
@@ -185,6 +189,37 @@ test('the quantised tiny model keeps its text', async (t) => {
       await original.close();
     }
   }
+});
+
+test('a recipe as `weights` gives the values of the file', async (t) => {
+  const folder = temporaryFolder(t);
+  const ids = longPrompt('tiny').slice(0, 40);
+  for (const weights of ['q4', 'q2'] as const) {
+    const file = join(folder, `${weights}.gguf`);
+    const { tensors } = await quantizeModel(tiny, file, { recipe: recipes[weights] });
+    await writeAsFolder(file, tiny, join(folder, weights));
+    const wanted = await openModel(t, join(folder, weights), { device: 'cpu' });
+    const found = await openModel(t, tiny, { device: 'cpu', weights });
+    const [a, b] = [await found.forward(ids), await wanted.forward(ids)];
+    const difference = rowDifference(a.logits, b.logits, found.config.vocabSize);
+    t.ok(difference === 0, `${weights}: ${show(difference)}`);
+    const matrices = tensors.filter(({ type }) => type !== 'f32').reduce((sum, { bytes }) => sum + bytes, 0);
+    t.equal(found.memory.weights.total - found.memory.weights.mapped, matrices, 'bytes stored anew');
+  }
+});
+
+test('a plan for a recipe, from a config alone', async (t) => {
+  const { shape } = await readConfigOnly(fullSizeConfigFolder());
+  const total = (weights: WeightType) => planMemory(shape, { weights, contextSize: 1024 }).weights.total;
+  // 47 layers of 128 experts of three 2048 x 6144 matrices; all else but vectors and the router in 8.5 bits.
+  const routed = 47 * 128 * 3 * 2048 * 6144;
+  const others = total('q8') - (routed * 34) / 32;
+  t.equal(total('q4'), (routed * 144) / 256 + others);
+  t.equal(total('q2'), (routed * 84) / 256 + others);
+  t.ok(Math.abs(total('q8') / 236e9 - 34 / 32) < 0.01, `q8: ${total('q8')} bytes`);
+  await refuses(t, 'KEXA_UNSUPPORTED', ["weights: 'q4'", 'GPU'], () =>
+    planMemory(shape, { weights: 'q4', device: 'gpu' }),
+  );
 });
 
 test('the file tells the model', async (t) => {

@@ -36,6 +36,7 @@ TensorEntry to_tensor(const Napi::Object& from) {
                      .offset = int64_t(number(from, "offset")),
                      .bytes = int64_t(number(from, "bytes")),
                      .type = to_type(text(from, "type")),
+                     .held = from.Has("held") ? std::optional(to_type(text(from, "held"))) : std::nullopt,
                      .shape = {}};
   const auto shape = member(from, "shape").As<Napi::Array>();
   for (uint32_t i = 0; i < shape.Length(); ++i) tensor.shape.push_back(shape.Get(i).ToNumber().Int64Value());

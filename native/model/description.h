@@ -16,6 +16,7 @@ struct TensorEntry {
   int64_t offset = 0;  // from the start of the file
   int64_t bytes = 0;
   Type type = Type::kBf16;
+  std::optional<Type> held;  // stored anew as this when loaded; nullopt: as the plan has it for all
   std::vector<int64_t> shape;  // row-major, [outputs, inputs]
 };
 

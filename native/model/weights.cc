@@ -1,11 +1,16 @@
 #include "model/weights.h"
 
+#include <algorithm>
 #include <cmath>
+#include <mutex>
+#include <thread>
 #include <unordered_map>
 
 #include "base/error.h"
 #include "base/numbers.h"
+#include "base/thread_pool.h"
 #include "quant/dequantize.h"
+#include "quant/quantize.h"
 
 namespace kexa {
 namespace {
@@ -38,6 +43,7 @@ struct Weights::Binder {
   const ModelDescription& description;
   Weights& weights;
   std::optional<Type> type;
+  ThreadPool& pool;  // for values stored anew
   const LoadProgress& progress;
   std::unordered_map<std::string_view, const TensorEntry*> entries;
   int64_t done_bytes = 0, total_bytes = 0, reported_bytes = 0;
@@ -86,32 +92,50 @@ struct Weights::Binder {
     const TensorEntry* entry;
     const std::byte* data = find(name, {rows, columns}, &entry);
     Matrix bound{data, entry->type, rows, columns};
-    if (type && *type != entry->type) bound = convert(name, bound);
+    const std::optional<Type> wanted = entry->held ? entry->held : type;
+    if (wanted && *wanted != entry->type) bound = convert(name, bound, *wanted);
     report(entry->bytes);
     return bound;
   }
 
-  Matrix convert(const std::string& name, const Matrix& from) {
-    const int64_t row_bytes = bytes_of(*type, from.columns);
+  Matrix convert(const std::string& name, const Matrix& from, Type to_type) {
+    const int64_t row_bytes = bytes_of(to_type, from.columns);
     auto memory = std::make_unique_for_overwrite<std::byte[]>(size_t(from.rows * row_bytes));
-    std::vector<float> values(from.columns);
-    for (int row = 0; row < from.rows; ++row) {
+    std::optional<Error> failure;
+    int failed_row = from.rows;  // the first, however the threads ran
+    std::mutex mutex;
+    pool.run(from.rows, [&](int row, int) {
+      std::vector<float> values(from.columns);
       read_values(from.row(row), from.type, from.columns, values.data());
-      write_values(name, values, memory.get() + row * row_bytes);
-    }
-    const Matrix to{memory.get(), *type, from.rows, from.columns};
+      try {
+        write_values(name, to_type, values, memory.get() + row * row_bytes, int64_t(row) * from.columns);
+      } catch (const Error& error) {
+        const std::lock_guard lock(mutex);
+        if (row < failed_row) failed_row = row, failure.emplace(error);
+      }
+    });
+    if (failure) throw *failure;
+    const Matrix to{memory.get(), to_type, from.rows, from.columns};
     weights.converted_.push_back(std::move(memory));
     return to;
   }
 
-  void write_values(const std::string& name, const std::vector<float>& values, std::byte* out) {
-    if (*type == Type::kF32) {
+  static void write_values(const std::string& name, Type type, const std::vector<float>& values, std::byte* out,
+                           int64_t first) {
+    if (is_quantized(type)) {
+      try {
+        return quantize(type, values.data(), int64_t(values.size()), out, first);
+      } catch (const Error& error) {
+        throw Error(error.code, name + ": " + error.what());
+      }
+    }
+    if (type == Type::kF32) {
       std::memcpy(out, values.data(), values.size() * sizeof(float));
       return;
     }
     for (size_t i = 0; i < values.size(); ++i) {
-      const uint16_t bits = *type == Type::kBf16 ? f32_to_bf16(values[i]) : f32_to_f16(values[i]);
-      if (*type == Type::kF16 && std::isfinite(values[i]) && (bits & 0x7c00u) == 0x7c00u)
+      const uint16_t bits = type == Type::kBf16 ? f32_to_bf16(values[i]) : f32_to_f16(values[i]);
+      if (type == Type::kF16 && std::isfinite(values[i]) && (bits & 0x7c00u) == 0x7c00u)
         throw Error("KEXA_UNSUPPORTED", name + ": holds " + std::to_string(values[i]) +
                                             ", which f16 cannot (it ends at 65,504); use weights: 'bf16'");
       std::memcpy(out + i * 2, &bits, 2);
@@ -172,10 +196,14 @@ Weights::Weights(const ModelDescription& description, std::optional<Type> type, 
   }
   for (const TensorEntry& entry : description.tensors) tensor_bytes += entry.bytes;
 
-  const bool is_warming = !type && file_bytes <= warm_limit;
+  const bool is_stored_anew = type || std::any_of(description.tensors.begin(), description.tensors.end(),
+                                                  [](const TensorEntry& entry) { return entry.held.has_value(); });
+  const bool is_warming = !is_stored_anew && file_bytes <= warm_limit;
+  ThreadPool pool(is_stored_anew ? int(std::max(1u, std::thread::hardware_concurrency())) : 1);
   Binder binder{.description = description,
                 .weights = *this,
                 .type = type,
+                .pool = pool,
                 .progress = is_warming ? silent : progress,
                 .entries = {}};
   binder.total_bytes = tensor_bytes;
@@ -194,7 +222,8 @@ Weights::Weights(const ModelDescription& description, std::optional<Type> type, 
     layers.push_back(binder.layer("mtp.layer.", *description.mtp));
   }
   if (is_warming) {
-    Binder warmer{.description = description, .weights = *this, .type = {}, .progress = progress, .entries = {}};
+    Binder warmer{
+        .description = description, .weights = *this, .type = {}, .pool = pool, .progress = progress, .entries = {}};
     warmer.total_bytes = file_bytes;
     warmer.warm();
   }

@@ -67,11 +67,10 @@ Plan make_plan(const ModelDescription& description, const PlanOptions& options) 
     return plan;
   }
   for (const TensorEntry& tensor : description.tensors) {
-    const bool is_stored_anew = options.weight_type && *options.weight_type != tensor.type && tensor.shape.size() > 1;
-    memory.weight_bytes += is_stored_anew
-                               ? tensor.bytes / facts_of(tensor.type).block_bytes *
-                                     facts_of(tensor.type).block_elements * element_bytes(*options.weight_type)
-                               : tensor.bytes;
+    const std::optional<Type> type = tensor.held ? tensor.held : options.weight_type;
+    const bool is_stored_anew = type && *type != tensor.type && tensor.shape.size() > 1;
+    const int64_t elements = tensor.bytes / facts_of(tensor.type).block_bytes * facts_of(tensor.type).block_elements;
+    memory.weight_bytes += is_stored_anew ? bytes_of(*type, elements) : tensor.bytes;
     if (!is_stored_anew) memory.mapped_weight_bytes += tensor.bytes;
   }
   memory.scratch_bytes = plan.scratch.total_floats(options.threads) * int64_t(sizeof(float));

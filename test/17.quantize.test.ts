@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'tape';
@@ -10,7 +11,7 @@ import { quantizeModel } from '../lib/quantize/quantize-model.js';
 import { type RecipeName, recipes } from '../lib/quantize/recipes.js';
 import type { WeightType } from '../lib/types.js';
 import { blockValues, type ReadableType } from './support/block-values.js';
-import { kexa, temporaryFolder, tiny } from './support/cli.js';
+import { bin, kexa, temporaryFolder, tiny } from './support/cli.js';
 import { longPrompt, openModel, randomNumbers, rowDifference, show } from './support/compare.js';
 import { readGguf, valuesOf, writeAsFolder } from './support/gguf-file.js';
 import { loadGoldens, modelFolder } from './support/goldens.js';
@@ -337,4 +338,11 @@ test('kexa quantize', async (t) => {
   writeFileSync(join(folder, 'not-a-folder'), '');
   const nowhere = await kexa(['quantize', tiny, join(folder, 'not-a-folder', 'x.gguf'), '--recipe', 'q4']);
   t.equal(nowhere.code, 1, nowhere.stderr);
+  // A limit on the size of files is the nearest to a full disk that a test can make.
+  const full = join(folder, 'full.gguf');
+  const command = `ulimit -f 2000; exec '${process.execPath}' '${bin}' quantize '${tiny}' '${full}' --recipe q8`;
+  const stopped = spawnSync('sh', ['-c', command], { encoding: 'utf8' });
+  t.equal(stopped.status, 1);
+  t.ok(/^kexa: .*full\.gguf\.part: cannot be written \(.*\)\n$/.test(stopped.stderr), stopped.stderr);
+  t.notOk(existsSync(full));
 });

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { type FileHandle, open, rename, rm, stat, statfs, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { KexaError } from '../errors.js';
-import { fileError, isJsonObject, readOptionalJsonObject } from '../files/json-file.js';
+import { isJsonObject, readOptionalJsonObject } from '../files/json-file.js';
 import type { ModelFolder } from '../files/model-folder.js';
 import type { OutputPlan } from './output-plan.js';
 
@@ -40,15 +40,18 @@ export class PartFile {
     const path = `${out}.part`;
     const identity = await identityOf(model, plan);
     const written = isFresh ? 0 : await notedBytes(path, identity, plan.bytes);
+    let file: FileHandle | undefined;
     try {
       if (written > 0) return new PartFile(path, await open(path, 'r+'), identity, written);
       await checkRoom(path, plan.bytes);
-      const part = new PartFile(path, await open(path, 'w'), identity, 0);
-      await part.#file.truncate(plan.bytes);
+      file = await open(path, 'w');
+      const part = new PartFile(path, file, identity, 0);
+      await file.truncate(plan.bytes);
       await part.write(plan.header, 0);
       await part.note(plan.header.length);
       return part;
     } catch (cause) {
+      await file?.close();
       throw writeError(path, cause);
     }
   }
@@ -149,7 +152,8 @@ async function checkRoom(path: string, bytes: number): Promise<void> {
 function writeError(path: string, cause: unknown): KexaError {
   if (cause instanceof KexaError) return cause;
   const { code, message } = cause as NodeJS.ErrnoException;
-  if (code === 'ENOENT' || code === 'ENOTDIR') return fileError(path, cause);
+  if (code === 'ENOENT' || code === 'ENOTDIR')
+    return new KexaError('KEXA_NOT_FOUND', `${dirname(path)}: no such folder to write to`, { cause });
   const reason = code === 'ENOSPC' || code === 'EDQUOT' ? 'the disk is full' : message;
   return new KexaError('KEXA_WRITE_FAILED', `${path}: cannot be written (${reason})`, { cause });
 }

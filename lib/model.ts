@@ -162,9 +162,10 @@ export class Model {
   /** @throws KexaError KEXA_NOT_FOUND if the model's folder has no tokenizer.json. */
   get tokenizer(): Tokenizer {
     if (this.#tokenizer !== null) return this.#tokenizer;
+    const missing = /\.gguf$/i.test(this.#folder) ? ': no tokenizer in it' : '/tokenizer.json: no such file';
     throw new KexaError(
       'KEXA_NOT_FOUND',
-      `${this.#folder}/tokenizer.json: no such file; without it the model takes and gives token ids only`,
+      `${this.#folder}${missing}; without it the model takes and gives token ids only`,
     );
   }
 

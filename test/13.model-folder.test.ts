@@ -87,7 +87,7 @@ test('a path that is no model folder is refused', async (t) => {
   await refused('KEXA_INVALID_ARGUMENT', '', 'path');
   await refused('KEXA_INVALID_ARGUMENT', 'a\0b', 'path');
   await writeFile(join(folder, 'model.gguf'), 'GGUF');
-  await refused('KEXA_UNSUPPORTED', join(folder, 'model.gguf'), 'GGUF files are not read');
+  await refused('KEXA_BAD_FILE', join(folder, 'model.gguf'), 'version: wanted 4 bytes at 4, the file ends at 4');
   for (const text of ['', '{', '[]', 'null', '\xff', '{"a": NaN}']) {
     await writeFile(join(folder, 'config.json'), text, 'latin1');
     await refused('KEXA_BAD_FILE', folder, 'config.json');

@@ -13,7 +13,7 @@ register();
 const { loadModel } = await import('../lib/index.ts');
 const { quantizeModel } = await import('../lib/quantize/quantize-model.ts');
 const { recipes } = await import('../lib/quantize/recipes.ts');
-const { bitsOf } = await import('../lib/quantize/block-types.ts');
+const { bitsOf } = await import('../lib/files/gguf-types.ts');
 const { writeAsFolder } = await import('../test/support/gguf-file.ts');
 
 const tiny = join(root, 'models/tiny');

@@ -1,11 +1,13 @@
 /** A model folder as a whole: config.json, generation_config.json and the weights' headers. */
-import { stat } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import type { ModelDescription } from '../description.js';
 import { KexaError } from '../errors.js';
 import type { ModelConfig } from '../types.js';
 import { type ConfigReading, type ModelShape, readConfig } from './config.js';
 import { type GenerationDefaults, readGenerationConfig } from './generation-config.js';
+import { type GgufModel, ggufCheckpoint, readGgufModel } from './gguf-checkpoint.js';
+import { configOfGguf } from './gguf-config.js';
 import { fileError, kindOf, readJsonObject, readOptionalJsonObject } from './json-file.js';
 import { countParameters } from './parameter-count.js';
 import { readCheckpoint } from './shards.js';
@@ -13,7 +15,7 @@ import { bindWeights, hasMtpTensors } from './weights.js';
 
 /** A model that is ready to be handed to the core. */
 export interface ModelFolder {
-  /** Absolute path. */
+  /** Absolute path of the folder, or of the GGUF file. */
   folder: string;
   description: ModelDescription;
   config: ModelConfig;
@@ -21,7 +23,7 @@ export interface ModelFolder {
 
 /** What config.json and generation_config.json alone tell. */
 export interface ConfigOnly {
-  /** Absolute path. */
+  /** Absolute path of the folder, or of the GGUF file. */
   folder: string;
   /** The description without its weights. */
   shape: ModelShape;
@@ -35,6 +37,8 @@ export interface ConfigOnly {
  *   folder does not hold a model that would run right; KEXA_INVALID_ARGUMENT when `path` cannot be one.
  */
 export async function openModelFolder(path: string): Promise<ModelFolder> {
+  const gguf = await findGguf(path);
+  if (gguf !== null) return await openGguf(gguf);
   const folder = await findFolder(path, false);
   const { reading, defaults } = await readConfigs(folder);
   const checkpoint = await readCheckpoint(folder);
@@ -55,9 +59,50 @@ export async function openModelFolder(path: string): Promise<ModelFolder> {
  * @throws KexaError as {@link openModelFolder}, but for the weights.
  */
 export async function readConfigOnly(path: string): Promise<ConfigOnly> {
+  const gguf = await findGguf(path);
+  if (gguf !== null) {
+    const { folder, reading } = await readGguf(gguf);
+    return { folder, shape: reading.shape, config: modelConfig(reading, reading.shape, noDefaults) };
+  }
   const folder = await findFolder(path, true);
   const { reading, defaults } = await readConfigs(folder);
   return { folder, shape: reading.shape, config: modelConfig(reading, reading.shape, defaults) };
+}
+
+const noDefaults: GenerationDefaults = { sampling: {}, eosTokenIds: [] };
+
+/** The GGUF file that `path` is, or the one model in the folder that it is; null when it is neither. */
+async function findGguf(path: unknown): Promise<string | null> {
+  if (typeof path !== 'string' || path === '' || path.includes('\0')) return null;
+  const absolute = resolve(path);
+  const found = await stat(absolute).catch(() => null);
+  if (found?.isFile()) return absolute.toLowerCase().endsWith('.gguf') ? absolute : null;
+  if (!found?.isDirectory()) return null;
+  const names = await readdir(absolute).catch((): string[] => []);
+  if (names.includes('config.json')) return null;
+  const models = names.filter((name) => /\.gguf$/i.test(name) && !/-(?!00001)\d{5}-of-\d{5}\.gguf$/i.test(name)).sort();
+  if (models.length > 1) {
+    throw new KexaError('KEXA_INVALID_ARGUMENT', `path: wanted one model, found ${models.join(', ')} in ${absolute}`);
+  }
+  return models[0] === undefined ? null : join(absolute, models[0]);
+}
+
+async function readGguf(path: string): Promise<{ folder: string; model: GgufModel; reading: ConfigReading }> {
+  const model = await readGgufModel(path);
+  const hasHead = model.files.some(({ tensors }) => tensors.some(({ name }) => name === 'output.weight'));
+  const reading = readConfig(model.main.path, configOfGguf(model.main, hasHead));
+  return { folder: model.main.path, model, reading };
+}
+
+async function openGguf(path: string): Promise<ModelFolder> {
+  const { folder, model, reading } = await readGguf(path);
+  const checkpoint = ggufCheckpoint(model, reading.shape);
+  const tensors = bindWeights(reading.shape, checkpoint);
+  return {
+    folder,
+    description: { ...reading.shape, files: checkpoint.files, tensors },
+    config: modelConfig(reading, reading.shape, noDefaults),
+  };
 }
 
 async function findFolder(path: unknown, takesConfigFile: boolean): Promise<string> {
@@ -72,9 +117,6 @@ async function findFolder(path: unknown, takesConfigFile: boolean): Promise<stri
     throw new KexaError('KEXA_NOT_FOUND', `${absolute}: no such model folder`, { cause });
   });
   if (found.isDirectory()) return absolute;
-  if (absolute.toLowerCase().endsWith('.gguf')) {
-    throw new KexaError('KEXA_UNSUPPORTED', `${absolute}: GGUF files are not read by this version`);
-  }
   if (takesConfigFile && absolute.endsWith('config.json')) return dirname(absolute);
   throw new KexaError('KEXA_INVALID_ARGUMENT', `path: wanted a model folder, found the file ${absolute}`);
 }

@@ -3,14 +3,11 @@ import { basename } from 'node:path';
 import type { TensorEntry, TensorType } from '../description.js';
 import { KexaError } from '../errors.js';
 import type { ModelShape } from './config.js';
+import { blockBytes, isReadType } from './gguf-types.js';
 import type { Checkpoint, CheckpointTensor } from './shards.js';
 import { elementsOf, type TensorSource, type WantedTensor, wantedTensors } from './wanted-tensors.js';
 
-const types: Readonly<Record<string, { type: TensorType; bytes: number }>> = {
-  BF16: { type: 'bf16', bytes: 2 },
-  F16: { type: 'f16', bytes: 2 },
-  F32: { type: 'f32', bytes: 4 },
-};
+const safetensorsTypes: Readonly<Record<string, TensorType>> = { BF16: 'bf16', F16: 'f16', F32: 'f32' };
 
 /**
  * Finds every tensor of {@link wantedTensors} in a checkpoint.
@@ -39,16 +36,21 @@ export function hasMtpTensors(checkpoint: Checkpoint): boolean {
 
 function bindTensor(wanted: WantedTensor, source: TensorSource, checkpoint: Checkpoint): TensorEntry {
   const found = checkpoint.tensors.get(source.name)!;
-  const type = Object.hasOwn(types, found.dtype) ? types[found.dtype]! : null;
+  const type = typeOf(found.dtype);
   if (type === null || shapeText(found.shape) !== shapeText(source.shape)) throw mismatch(source, found, checkpoint);
   return {
     name: wanted.name,
     file: found.file,
-    offset: found.offset + source.firstElement * type.bytes,
-    bytes: elementsOf(wanted.shape) * type.bytes,
-    type: type.type,
+    offset: found.offset + blockBytes(type, source.firstElement),
+    bytes: blockBytes(type, elementsOf(wanted.shape)),
+    type,
     shape: wanted.shape,
   };
+}
+
+function typeOf(dtype: string): TensorType | null {
+  if (isReadType(dtype)) return dtype;
+  return Object.hasOwn(safetensorsTypes, dtype) ? safetensorsTypes[dtype]! : null;
 }
 
 /**

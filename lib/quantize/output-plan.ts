@@ -1,8 +1,8 @@
 /** What a quantised file will hold, tensor by tensor, before anything is written. */
 import type { TensorEntry, TensorType } from '../description.js';
+import { blockBytes, blockTypes } from '../files/gguf-types.js';
 import type { ModelFolder } from '../files/model-folder.js';
 import { elementsOf, wantedTensors } from '../files/wanted-tensors.js';
-import { blockBytes, blockTypes } from './block-types.js';
 import { aligned, ggufHeader, type Metadata } from './gguf-header.js';
 import { ggufPlace } from './gguf-names.js';
 import { ropeFactors } from './model-metadata.js';

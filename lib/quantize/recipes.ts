@@ -1,7 +1,7 @@
 /** Which type each tensor is stored in: by its role in the model, and by the length of its rows. */
 import type { QuantizedType, TensorType } from '../description.js';
+import { blockTypes } from '../files/gguf-types.js';
 import type { TensorPart } from '../files/wanted-tensors.js';
-import { blockTypes } from './block-types.js';
 
 /** How small a model is made. */
 export type RecipeName = 'q8' | 'q4' | 'q2';

@@ -3,15 +3,9 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { KexaError } from '../errors.js';
 import { fileError, isJsonObject, type JsonObject, readOptionalJsonObject } from '../files/json-file.js';
+import { moeSplit, tokenTypes } from '../text/gguf-tokenizer.js';
 import type { ModelConfig } from '../types.js';
 import type { Entries } from './model-metadata.js';
-
-/** `tokenizer.ggml.token_type`. */
-const tokenTypes = { normal: 1, control: 3, userDefined: 4, unused: 5 } as const;
-
-/** K-EXAONE's way to split text before its merges; llama.cpp knows it as `exaone-moe`. */
-const moeSplit =
-  "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?(?:\\p{L}\\p{M}*(?: \\p{L}\\p{M}*)*)+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]?|\\s*[\\r\\n]|\\s+(?!\\S)|\\s+";
 
 /**
  * The tokenizer's keys; none where the folder has no tokenizer.json, as a model may be used with ids alone.

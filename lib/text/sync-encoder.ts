@@ -19,11 +19,13 @@ type Reply = { ids: Uint32Array } | { error: string };
  */
 export class SyncEncoder {
   readonly #file: string;
+  readonly #json: string | undefined;
   #thread: Thread | undefined;
 
-  /** `file` is the absolute path of tokenizer.json. */
-  constructor(file: string) {
+  /** `file` is the absolute path of tokenizer.json, or of what `json`, the same text, was made from. */
+  constructor(file: string, json?: string) {
     this.#file = file;
+    this.#json = json;
   }
 
   encode(text: string): number[] {
@@ -56,7 +58,7 @@ export class SyncEncoder {
       // Loaders of this process (tsx, say) are of no use to the thread and slow to start.
       execArgv: [],
       name: 'kexa-encode',
-      workerData: { library, file: this.#file, port: port2, replies },
+      workerData: { library, file: this.#file, json: this.#json, port: port2, replies },
       transferList: [port2],
     });
     worker.unref();
@@ -75,10 +77,11 @@ export class SyncEncoder {
 
 // Given as text: it must run the same from dist/*.js and from lib/*.ts under a loader.
 const threadSource = `
-const { library, file, port, replies } = require('node:worker_threads').workerData;
+const { library, file, json, port, replies } = require('node:worker_threads').workerData;
 let tokenizer, failure;
 try {
-  tokenizer = require(library).Tokenizer.fromFile(file);
+  const { Tokenizer } = require(library);
+  tokenizer = json === undefined ? Tokenizer.fromFile(file) : Tokenizer.fromString(json);
   tokenizer.disableTruncation();
   tokenizer.disablePadding();
 } catch (error) {

@@ -4,6 +4,7 @@ import { Tokenizer as RustTokenizer } from 'tokenizers';
 import { KexaError } from '../errors.js';
 import type { ChatTemplateOptions, Message } from '../types.js';
 import { ChatTemplate } from './chat-template.js';
+import { readGgufTokenizer } from './gguf-tokenizer.js';
 import { StreamDecoder, type TokenSource } from './stream-decoder.js';
 import { SyncEncoder } from './sync-encoder.js';
 import { isTokenId, requireByteLevelDecoder, TokenBytes } from './token-bytes.js';
@@ -16,6 +17,8 @@ export interface DecodeOptions {
 
 interface Parts {
   file: string;
+  /** The tokenizer as JSON, where `file` is not it. */
+  json?: string;
   rust: RustTokenizer;
   specialIds: ReadonlySet<number>;
   template: ChatTemplate;
@@ -40,22 +43,24 @@ export class Tokenizer implements TokenSource {
   readonly #syncEncoder: SyncEncoder;
   #closed = false;
 
-  private constructor({ file, rust, specialIds, template }: Parts) {
+  private constructor({ file, json, rust, specialIds, template }: Parts) {
     this.#file = file;
     this.#rust = rust;
     this.#specialIds = specialIds;
     this.#template = template;
     this.#bytes = new TokenBytes(rust, this.vocabSize);
-    this.#syncEncoder = new SyncEncoder(file);
+    this.#syncEncoder = new SyncEncoder(file, json);
   }
 
   /**
-   * Reads tokenizer.json and, where they exist, tokenizer_config.json and chat_template.jinja.
+   * Reads a folder's tokenizer.json and, where they exist, tokenizer_config.json and chat_template.jinja; or all of it from
+   * a GGUF file.
    *
    * Throws KEXA_NOT_FOUND, KEXA_BAD_TOKENIZER or KEXA_UNSUPPORTED (not byte-level). A broken chat template is only
    * reported when it is used, since a model can run without.
    */
   static async open(folder: string): Promise<Tokenizer> {
+    if (/\.gguf$/i.test(folder)) return await Tokenizer.#openGguf(resolve(folder));
     const file = resolve(folder, 'tokenizer.json');
     const text = await readOptional(file);
     if (text === undefined)
@@ -72,6 +77,15 @@ export class Tokenizer implements TokenSource {
       config: configText === undefined ? {} : parseObject(configText, configFile),
     });
     return new Tokenizer({ file, rust, specialIds: readSpecialIds(fields.added_tokens, rust, file), template });
+  }
+
+  static async #openGguf(file: string): Promise<Tokenizer> {
+    const found = await readGgufTokenizer(file);
+    if (found === null) throw new KexaError('KEXA_NOT_FOUND', `${file}: it has no tokenizer`);
+    const { json, addedTokens, config } = found;
+    const rust = loadRust(json, file);
+    const template = new ChatTemplate({ folder: file, file: undefined, config });
+    return new Tokenizer({ file, json, rust, specialIds: readSpecialIds(addedTokens, rust, file), template });
   }
 
   /** How many tokens there are, added ones included. */

@@ -1,6 +1,6 @@
 /** The values of GGUF's blocks, element by element from the format's definition: what quantised bytes are held against. */
 import type { QuantizedType } from '../../lib/description.js';
-import { blockTypes } from '../../lib/quantize/block-types.js';
+import { blockTypes } from '../../lib/files/gguf-types.js';
 
 /** Types that {@link blockValues} reads. */
 export type ReadableType = Exclude<QuantizedType, 'q4_1' | 'q5_1' | 'iq2_xxs' | 'iq2_xs' | 'iq3_xxs'>;

@@ -142,7 +142,7 @@ async function read(path: string, flags: InspectFlags): Promise<Inspection> {
 }
 
 async function hasWeights(folder: string): Promise<boolean> {
-  return (await readdir(folder)).some((name) => /\.safetensors(\.index\.json)?$/.test(name));
+  return /\.gguf$/i.test(folder) || (await readdir(folder)).some((name) => /\.safetensors(\.index\.json)?$/.test(name));
 }
 
 function summary(tensors: TensorEntry[], paths: readonly string[]): Weights {

@@ -1,4 +1,4 @@
-/** The types a GGUF file stores tensors in: their numbers there, and the size of their blocks. */
+/** The types a GGUF file stores tensors in, as ggml's public header lists them: numbers, names, and the size of blocks. */
 import type { TensorType } from '../description.js';
 
 export interface BlockType {
@@ -10,6 +10,7 @@ export interface BlockType {
   bytes: number;
 }
 
+/** The types that the core reads. */
 export const blockTypes: Readonly<Record<TensorType, BlockType>> = {
   f32: { id: 0, elements: 1, bytes: 4 },
   f16: { id: 1, elements: 1, bytes: 2 },
@@ -40,4 +41,33 @@ export function blockBytes(type: TensorType, elements: number): number {
 /** Bits an element takes, scales included. */
 export function bitsOf(type: TensorType): number {
   return (8 * blockTypes[type].bytes) / blockTypes[type].elements;
+}
+
+/** Those that the core does not read, to be told by name. */
+const unread: Readonly<Record<number, string>> = {
+  9: 'q8_1',
+  15: 'q8_k',
+  19: 'iq1_s',
+  21: 'iq3_s',
+  22: 'iq2_s',
+  24: 'i8',
+  25: 'i16',
+  26: 'i32',
+  27: 'i64',
+  28: 'f64',
+  29: 'iq1_m',
+  34: 'tq1_0',
+  35: 'tq2_0',
+  40: 'nvfp4',
+};
+
+const read: ReadonlyMap<number, string> = new Map(Object.entries(blockTypes).map(([name, { id }]) => [id, name]));
+
+/** The type's name, or its number where it has none here. */
+export function ggufTypeName(id: number): string {
+  return read.get(id) ?? unread[id] ?? `number ${id}`;
+}
+
+export function isReadType(name: string): name is TensorType {
+  return Object.hasOwn(blockTypes, name);
 }

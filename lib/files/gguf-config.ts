@@ -1,0 +1,143 @@
+/** GGUF's metadata as the config.json that says the same, so that both are checked by one reader. */
+import { ConfigFields, isBoolean, isIntegerIn } from './config-fields.js';
+import type { GgufFile, GgufValue } from './gguf.js';
+import { type JsonObject, shown } from './json-file.js';
+
+const modelTypes: Readonly<Record<string, string>> = { 'exaone-moe': 'exaone_moe', exaone4: 'exaone4' };
+const largest = 2 ** 31 - 1;
+
+const knownKeys = new Set(
+  [
+    'block_count context_length embedding_length feed_forward_length vocab_size nextn_predict_layers',
+    'leading_dense_block_count expert_count expert_used_count expert_shared_count expert_feed_forward_length',
+    'expert_shared_feed_forward_length expert_group_count expert_group_used_count expert_gating_func',
+    'expert_weights_norm expert_weights_scale attention.head_count attention.head_count_kv attention.key_length',
+    'attention.value_length attention.layer_norm_rms_epsilon attention.sliding_window',
+    'attention.sliding_window_pattern rope.dimension_count rope.freq_base rope.scaling.type',
+  ].flatMap((line) => line.split(' ')),
+);
+
+/**
+ * The config.json of a GGUF file's metadata. `hasHead` tells whether it has a head of its own.
+ *
+ * @throws KexaError KEXA_BAD_CONFIG for a key that is missing or wrong, KEXA_UNSUPPORTED for an architecture or a key
+ *   that this version does not compute.
+ */
+export function configOfGguf(file: GgufFile, hasHead: boolean): JsonObject {
+  const all = new ConfigFields(file.path, Object.fromEntries(file.metadata));
+  const arch = all.text('general.architecture');
+  const modelType = Object.hasOwn(modelTypes, arch) ? modelTypes[arch]! : null;
+  if (modelType === null) {
+    throw all.unsupported(`general.architecture ${shown(arch)}: this version runs exaone-moe and exaone4`);
+  }
+  const fields = new ConfigFields(file.path, keysUnder(file, arch), `${arch}.`);
+  for (const name of fields.names()) {
+    if (knownKeys.has(name)) continue;
+    throw fields.unsupported(`${fields.label(name)} ${shown(fields.raw(name))}: not computed by this version`);
+  }
+  fields.demand('rope.scaling.type', 'none');
+  const blocks = fields.integer('block_count', 1, largest);
+  const mtp = fields.optionalInteger('nextn_predict_layers', 0, blocks - 1) ?? 0;
+  const layers = blocks - mtp;
+  const headDim = fields.integer('attention.key_length', 1, largest);
+  fields.demand('attention.value_length', headDim);
+  fields.demand('rope.dimension_count', headDim);
+  const tokens = file.metadata.get('tokenizer.ggml.tokens');
+  return {
+    model_type: modelType,
+    hidden_act: 'silu',
+    vocab_size:
+      fields.has('vocab_size') || !Array.isArray(tokens) ? fields.integer('vocab_size', 1, largest) : tokens.length,
+    hidden_size: fields.integer('embedding_length', 1, largest),
+    intermediate_size: uniform(fields, 'feed_forward_length', blocks),
+    num_hidden_layers: layers,
+    num_attention_heads: uniform(fields, 'attention.head_count', blocks),
+    num_key_value_heads: uniform(fields, 'attention.head_count_kv', blocks),
+    head_dim: headDim,
+    rms_norm_eps: fields.positive('attention.layer_norm_rms_epsilon', 1),
+    max_position_embeddings: fields.integer('context_length', 1, largest),
+    tie_word_embeddings: !hasHead,
+    rope_theta: fields.positive('rope.freq_base', 1e12),
+    num_nextn_predict_layers: mtp,
+    ...attentionOf(fields, arch, layers, blocks),
+    ...(modelType === 'exaone_moe' ? expertsOf(fields, blocks) : {}),
+    bos_token_id: all.raw('tokenizer.ggml.bos_token_id') ?? null,
+    eos_token_id: endsOf(all),
+    pad_token_id: all.raw('tokenizer.ggml.padding_token_id') ?? null,
+  };
+}
+
+function keysUnder(file: GgufFile, arch: string): JsonObject {
+  const keys: Record<string, GgufValue> = {};
+  for (const [key, value] of file.metadata) if (key.startsWith(`${arch}.`)) keys[key.slice(arch.length + 1)] = value;
+  return keys;
+}
+
+/** A number that newer writers give for every block: the same in all that have one, 0 in those that have none. */
+function uniform(fields: ConfigFields, name: string, blocks: number): number {
+  if (!Array.isArray(fields.raw(name))) return fields.integer(name, 1, largest);
+  const isCount = (value: unknown): value is number => isIntegerIn(value, 0, largest);
+  const counts = fields.optionalList(name, [blocks], 'an integer from 0', isCount)!.filter((count) => count > 0);
+  const first = counts[0];
+  if (first === undefined) throw fields.bad(`${fields.label(name)}: 0 in every block`);
+  if (counts.every((count) => count === first)) return first;
+  throw fields.unsupported(`${fields.label(name)} ${shown(fields.raw(name))}: this version computes equal blocks only`);
+}
+
+function attentionOf(fields: ConfigFields, arch: string, layers: number, blocks: number): JsonObject {
+  const window = fields.optionalInteger('attention.sliding_window', 0, largest) ?? 0;
+  const full = new Array<string>(layers).fill('full_attention');
+  if (window === 0) return { layer_types: full };
+  const pattern = fields.raw('attention.sliding_window_pattern');
+  let slides: boolean[];
+  if (Array.isArray(pattern)) {
+    // A last entry for the MTP block does not count: the block was trained with full attention.
+    slides = fields.optionalList('attention.sliding_window_pattern', [layers, blocks], 'true or false', isBoolean)!;
+  } else {
+    // EXAONE 4.0's files of 64 layers leave out the pattern that all of them have.
+    const period =
+      pattern === undefined && arch === 'exaone4' && layers === 64
+        ? 4
+        : fields.integer('attention.sliding_window_pattern', 1, 65536);
+    slides = full.map((_, layer) => (layer + 1) % period !== 0);
+  }
+  return {
+    sliding_window: window,
+    layer_types: full.map((type, layer) => (slides[layer] ? 'sliding_attention' : type)),
+  };
+}
+
+function expertsOf(fields: ConfigFields, blocks: number): JsonObject {
+  if (fields.integer('expert_gating_func', 0, 255) !== 2) {
+    throw fields.unsupported(
+      `${fields.label('expert_gating_func')} ${shown(fields.raw('expert_gating_func'))}: this version computes 2, sigmoid`,
+    );
+  }
+  const width = uniform(fields, 'expert_feed_forward_length', blocks);
+  const shared = fields.integer('expert_shared_count', 0, 64);
+  if (shared > 0 && fields.has('expert_shared_feed_forward_length')) {
+    const found = uniform(fields, 'expert_shared_feed_forward_length', blocks);
+    if (found !== shared * width) {
+      throw fields.bad(
+        `${fields.label('expert_shared_feed_forward_length')}: wanted ${shared} times the experts' ${width}, found ${found}`,
+      );
+    }
+  }
+  return {
+    first_k_dense_replace: fields.integer('leading_dense_block_count', 0, blocks),
+    moe_intermediate_size: width,
+    num_experts: fields.integer('expert_count', 1, largest),
+    num_experts_per_tok: fields.integer('expert_used_count', 1, largest),
+    num_shared_experts: shared,
+    n_group: fields.optionalInteger('expert_group_count', 1, largest) ?? 1,
+    topk_group: fields.optionalInteger('expert_group_used_count', 1, largest) ?? 1,
+    norm_topk_prob: fields.boolean('expert_weights_norm'),
+    routed_scaling_factor: fields.positive('expert_weights_scale', 1e6),
+    scoring_func: 'sigmoid',
+  };
+}
+
+function endsOf(all: ConfigFields): unknown[] {
+  const ids = ['tokenizer.ggml.eos_token_id', 'tokenizer.ggml.eot_token_id'].map((name) => all.raw(name));
+  return ids.filter((id) => id !== undefined);
+}

@@ -3,7 +3,16 @@
 import test, { type Test } from 'tape';
 import type { LoadOptions } from '../lib/types.js';
 import { rowDifference } from './support/compare.js';
-import { cacheCases, type OpCase, opCases, opShapes, probeOptions } from './support/op-cases.js';
+import {
+  cacheCases,
+  type OpCase,
+  opCases,
+  opShapes,
+  probeOptions,
+  quantizedConfig,
+  quantizedShapes,
+  weightCases,
+} from './support/op-cases.js';
 import { OpProbe, type OpResult, routeMargins } from './support/op-probe.js';
 import { useSoftwareGpu } from './support/software-gpu.js';
 
@@ -32,6 +41,16 @@ for (const cacheType of ['f16', 'bf16'] as const)
       checkAll(t, probe, cacheCases(probe.description.layers), { keys: step, values: step });
       probe.close();
     });
+
+for (const { types, block } of quantizedShapes)
+  test(`ops that read weights, ${types.join(' and ')}`, async (t) => {
+    const probe = await OpProbe.open(quantizedConfig(block), 'F32', onGpu, ({ name, shape }) => {
+      if (shape.length === 1 || name.endsWith('router')) return undefined;
+      return types[/\.(v|o|down|fc)$|^head$/.test(name) ? 1 : 0];
+    });
+    checkAll(t, probe, weightCases(probe.description));
+    probe.close();
+  });
 
 /** Runs the cases; one assertion for each result of each op, with the worst case's title. */
 function checkAll(t: Test, probe: OpProbe, cases: Iterable<OpCase>, tolerances: Record<string, number> = {}): void {

@@ -40,10 +40,15 @@ Attention::Attention(KernelSet& kernels, const ModelDescription& description, co
   keys_ = kernels.gpu().create_buffer(label_of_keys(index), plan.gpu.bytes_of(label_of_keys(index)));
   values_ = kernels.gpu().create_buffer(label_of_values(index), plan.gpu.bytes_of(label_of_values(index)));
 
-  qkv_ = Matmul(
-      kernels, activations, weights.qkv, {&activations.residual, stride}, {&activations.qkv, qkv_stride, true},
-      {.gain = description.is_post_norm ? nullptr : &weights.attention_norm, .epsilon = description.norm_epsilon},
-      gpu_weights.nothing);
+  int first_output = 0;
+  for (const GpuMatrix& matrix : weights.qkv) {
+    qkv_.push_back(Matmul(
+        kernels, activations, matrix, {&activations.residual, stride},
+        {&activations.qkv, qkv_stride, true, first_output},
+        {.gain = description.is_post_norm ? nullptr : &weights.attention_norm, .epsilon = description.norm_epsilon},
+        gpu_weights.nothing));
+    first_output += matrix.rows;
+  }
 
   Prelude cache = kernels.prelude();
   cache.cache(kv.type)
@@ -115,7 +120,7 @@ Attention::Attention(KernelSet& kernels, const ModelDescription& description, co
 }
 
 void Attention::run_input(const KernelSet& kernels, int rows) const {
-  qkv_.run(kernels, rows);
+  for (const Matmul& product : qkv_) product.run(kernels, rows);
   kernels.run(heads_, rows);
 }
 

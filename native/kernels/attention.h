@@ -25,7 +25,7 @@ class Attention {
 
   int window_;
   Buffer keys_, values_;
-  Matmul qkv_;
+  std::vector<Matmul> qkv_;
   Op heads_;
   Size one_, few_, many_;  // for one row, up to kSmallRows, and more
 };

@@ -12,8 +12,7 @@
 fn embed(@builtin(global_invocation_id) id: vec3u) {
   if (id.x >= COLUMN_CHUNKS) { return; }
   let token = step[STEP_ROWS + id.y * 4u + TOKEN_FIELD];
-  let at = (token * COLUMN_CHUNKS + id.x) * CHUNK_WORDS;
   let to = id.y * (Y_STRIDE / 4u) + id.x * 2u;
-  y[to] = low(weight[at]);
-  y[to + 1u] = high(weight[at + CHUNK_WORDS - 1u]);
+  y[to] = low(weight_word(token * ROW_WORDS, id.x, 0u));
+  y[to + 1u] = high(weight_word(token * ROW_WORDS, id.x, CHUNK_WORDS - 1u));
 }

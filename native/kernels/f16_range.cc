@@ -1,10 +1,13 @@
 #include "kernels/f16_range.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <string>
+#include <vector>
 
 #include "base/error.h"
+#include "quant/dequantize.h"
 
 namespace kexa {
 namespace {
@@ -23,6 +26,18 @@ Bits largest_magnitude(const Matrix& matrix) {
   return largest;
 }
 
+float largest_quantized(const Matrix& matrix) {
+  std::vector<float> row(matrix.columns);
+  float largest = 0;
+  for (int i = 0; i < matrix.rows; ++i) {
+    dequantize(matrix.type, matrix.row(i), matrix.columns, row.data());
+    // In this order a value that is no number is kept.
+    for (float value : row) largest = !(std::abs(value) <= largest) ? std::abs(value) : largest;
+    if (!(largest <= 65504)) break;
+  }
+  return largest;
+}
+
 bool fits(const Matrix& matrix) {
   switch (matrix.type) {
     case Type::kF16:
@@ -32,9 +47,8 @@ bool fits(const Matrix& matrix) {
     case Type::kF32:
       return largest_magnitude<uint32_t>(matrix) <= 0x477fe000;  // 65504
     default:
-      break;
+      return largest_quantized(matrix) <= 65504;
   }
-  return false;
 }
 
 }  // namespace

@@ -1,6 +1,5 @@
 #include "kernels/ffn.h"
 
-#include "base/error.h"
 #include "kernels/matmul.h"
 
 namespace kexa {
@@ -12,10 +11,10 @@ constexpr int kTileOutputs = 4;
 void split_routed(Prelude& prelude, const GpuExperts& experts, int first_binding) {
   prelude.split("routed", experts.part_count(), experts.experts_per_part, first_binding)
       .over_parts("routed", experts.part_count(),
-                  "load_routed(part: u32, row_at: ptr<function, array<u32, LOADED_ROWS>>, at: u32,\n"
+                  "load_routed(part: u32, row_at: ptr<function, array<u32, LOADED_ROWS>>, first: u32, chunk: u32,\n"
                   "               words: ptr<function, array<vec4u, LOADED_ROWS * CHUNK_WORDS>>)",
                   "for (var i = 0u; i < LOADED_ROWS * CHUNK_WORDS; i++) "
-                  "{ (*words)[i] = BUFFER[(*row_at)[i / CHUNK_WORDS] + at + i % CHUNK_WORDS]; }");
+                  "{ (*words)[i] = BUFFER_word((*row_at)[i / CHUNK_WORDS] + first, chunk, i % CHUNK_WORDS); }");
 }
 
 }  // namespace
@@ -47,7 +46,9 @@ Ffn::Ffn(KernelSet& kernels, const ModelDescription& description, const Plan&, i
     const MoeDescription& moe = *description.moe;
     route = normed;
     route.weights(weights.router.type)
+        .reads("weight", weights.router.type, hidden)
         .set("COLUMN_CHUNKS", weights.router.column_chunks())
+        .set("ROW_WORDS", weights.router.row_words())
         .set("EXPERTS", moe.experts)
         .set("GROUPS", moe.groups)
         .set("KEPT_GROUPS", moe.kept_groups)
@@ -62,17 +63,13 @@ Ffn::Ffn(KernelSet& kernels, const ModelDescription& description, const Plan&, i
          write(activations.scored), write(activations.experts), write(activations.expert_weights)},
         ceil_div(moe.experts, kTileOutputs));
   }
-  if (layer.is_moe && weights.shared_input.rows &&
-      (weights.routed_input.type != weights.shared_input.type ||
-       weights.routed_output.type != weights.shared_output.type ||
-       weights.routed_output.type != weights.routed_input.type))
-    throw Error("KEXA_UNSUPPORTED",
-                "layer " + std::to_string(index) +
-                    ": routed and shared experts are stored in different types; load with weights: 'bf16'");
-
   Prelude input = normed;
-  input.weights(layer.is_moe ? weights.routed_input.type : weights.shared_input.type)
+  const Type input_type = layer.is_moe ? weights.routed_input.type : weights.shared_input.type;
+  input.weights(input_type)
+      .reads("routed", input_type, hidden, weights.routed_input.part_count())
+      .reads("shared_weight", input_type, hidden)
       .set("COLUMN_CHUNKS", padded(hidden) / 8)
+      .set("ROW_WORDS", int(gpu_row_bytes(input_type, hidden) / 16))
       .set("INNER_STRIDE", inner_stride)
       .set("WIDTH", width)
       .set("WIDTH_STRIDE", padded(width))
@@ -89,7 +86,12 @@ Ffn::Ffn(KernelSet& kernels, const ModelDescription& description, const Plan&, i
       top_k * ceil_div(width, kTileOutputs) + ceil_div(shared_width, kTileOutputs));
 
   Prelude output = kernels.prelude_of_sums(inner_stride / 8);
-  output.weights(layer.is_moe ? weights.routed_output.type : weights.shared_output.type)
+  const Type output_type = layer.is_moe ? weights.routed_output.type : weights.shared_output.type;
+  output.weights(output_type)
+      .reads("routed", output_type, width, weights.routed_output.part_count())
+      .reads("shared_weight", output_type, shared_width)
+      .set("ROUTED_ROW_WORDS", int(gpu_row_bytes(output_type, width) / 16))
+      .set("SHARED_ROW_WORDS", int(gpu_row_bytes(output_type, shared_width) / 16))
       .set("TOP_K", top_k)
       .set("INNER_STRIDE", inner_stride)
       .set("OUTPUTS", hidden)

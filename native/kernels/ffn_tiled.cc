@@ -11,7 +11,8 @@ constexpr uint32_t kGroupThreads = 128;
 
 void split_weight(Prelude& prelude, int parts, int experts_per_part, int first_binding) {
   prelude.split("weight", parts, experts_per_part, first_binding)
-      .over_parts("weight", parts, "weight_chunk(at: u32) -> vec4u", "return BUFFER[at];");
+      .over_parts("weight", parts, "load_weight(at: u32, chunk: u32, i: u32) -> vec4u",
+                  "return BUFFER_word(at, chunk, i);");
 }
 
 }  // namespace
@@ -42,7 +43,8 @@ FfnTiled::FfnTiled(KernelSet& kernels, const ModelDescription& description, int 
 
   const auto make_input = [&](bool is_routed, int outputs, int tile) {
     const GpuExperts& routed = weights.routed_input;
-    Prelude prelude = tile_prelude(kernels, is_routed ? routed.type : weights.shared_input.type, x, tile);
+    Prelude prelude = tile_prelude(kernels, is_routed ? routed.type : weights.shared_input.type, x, tile,
+                                   is_routed ? routed.part_count() : 1);
     prelude.set("IS_ROUTED", is_routed)
         .set("WIDTH", outputs)
         .set("CHOICES", is_routed ? top_k_ : 1)
@@ -103,7 +105,8 @@ FfnTiled::FfnTiled(KernelSet& kernels, const ModelDescription& description, int 
   const int slice_size = expert_output_slice(hidden, kernels.max_rows(), top_k_);
   for (int first = 0; first < hidden; first += slice_size) {
     const int slice = std::min(slice_size, hidden - first);
-    Prelude product = tile_prelude(kernels, weights.routed_output.type, inner, routed_tile_);
+    Prelude product =
+        tile_prelude(kernels, weights.routed_output.type, inner, routed_tile_, weights.routed_output.part_count());
     product.set("OUTPUTS", hidden).set("FIRST_OUTPUT", first).set("SLICE", slice);
     split_weight(product, weights.routed_output.part_count(), weights.routed_output.experts_per_part, 6);
     Prelude sum = kernels.prelude();

@@ -40,6 +40,7 @@ KernelChoice choose_kernels(const AdapterFacts& facts, const PlanOptions& option
   const auto demand = [&](bool has, const char* what) {
     if (!has) throw Error("KEXA_NO_DEVICE", std::string("wanted ") + what + ", which " + facts.device + " lacks");
   };
+  check_types(description, weights);
   const GpuKernels wanted = options.gpu_kernels;
   if (wanted == GpuKernels::kSubgroups) demand(facts.has_subgroups, "gpuKernels 'subgroups'");
   std::optional<MatrixKernels> matrices;
@@ -103,7 +104,9 @@ GpuDevice::GpuDevice(const ModelDescription& description, const Weights& weights
 Op GpuDevice::make_embed(const Buffer& to, int token_field) {
   Prelude prelude = kernels_.prelude();
   prelude.weights(weights_.embed.type)
+      .reads("weight", weights_.embed.type, weights_.embed.columns)
       .set("COLUMN_CHUNKS", weights_.embed.column_chunks())
+      .set("ROW_WORDS", weights_.embed.row_words())
       .set("Y_STRIDE", padded(description_.hidden))
       .set("TOKEN_FIELD", token_field);
   return kernels_.make("embed", prelude, {read(weights_.embed.buffer), read(activations_.step), write(to)},

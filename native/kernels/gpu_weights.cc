@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "gpu/upload.h"
+#include "kernels/quantized_layout.h"
 
 namespace kexa {
 namespace {
@@ -30,18 +31,18 @@ uint64_t expert_buffer_limit(const AdapterFacts& facts) {
   return std::min(limit, bytes);
 }
 
-uint64_t bytes_of(Matrices matrices) {
+uint64_t bytes_of_all(Matrices matrices) {
   uint64_t bytes = 0;
-  for (const Matrix* matrix : matrices)
-    bytes += uint64_t(matrix->rows) * padded(matrix->columns) * element_bytes(matrix->type);
+  for (const Matrix* matrix : matrices) bytes += uint64_t(matrix->rows) * gpu_row_bytes(matrix->type, matrix->columns);
   return bytes;
 }
 
-void check_alike(const std::string& label, Matrices matrices) {
+void check_alike(const std::string& label, std::initializer_list<const Matrix*> matrices) {
+  const Matrix& first = **matrices.begin();
   for (const Matrix* matrix : matrices)
-    if (matrix->type != matrices[0]->type || matrix->columns != matrices[0]->columns)
+    if (matrix->type != first.type)
       throw Error("KEXA_UNSUPPORTED", label + ": matrices that are read together are stored as " +
-                                          std::string(type_name(matrices[0]->type)) + " and " +
+                                          std::string(type_name(first.type)) + " and " +
                                           std::string(type_name(matrix->type)) + "; load with weights: 'bf16'");
 }
 
@@ -68,7 +69,6 @@ class Uploader {
         }) {}
 
   GpuMatrix matrices(const std::string& label, const std::vector<const Matrix*>& from) {
-    check_alike(label, from);
     GpuMatrix to{.buffer = buffer(label, from), .type = from[0]->type, .rows = 0, .columns = from[0]->columns};
     for (const Matrix* matrix : from) to.rows += matrix->rows;
     return to;
@@ -77,10 +77,9 @@ class Uploader {
 
   // `from` holds equally many matrices of each expert.
   GpuExperts experts(const std::string& label, const std::vector<const Matrix*>& from, int experts) {
-    check_alike(label, from);
     const size_t of_one = from.size() / experts;
     GpuExperts to{.parts = {}, .experts_per_part = 0, .type = from[0]->type, .columns = from[0]->columns};
-    to.experts_per_part = experts_per_part(gpu_.facts(), label, experts, bytes_of(Matrices(from).first(of_one)));
+    to.experts_per_part = experts_per_part(gpu_.facts(), label, experts, bytes_of_all(Matrices(from).first(of_one)));
     const size_t of_part = to.experts_per_part * of_one;
     for (size_t first = 0; first < from.size(); first += of_part)
       to.parts.push_back(buffer(label, Matrices(from).subspan(first, std::min(of_part, from.size() - first))));
@@ -100,12 +99,21 @@ class Uploader {
 
  private:
   Buffer buffer(const std::string& label, Matrices from) {
-    Buffer to = gpu_.create_buffer(label, bytes_of(from));
-    const size_t row_bytes = size_t(from[0]->columns) * element_bytes(from[0]->type);
-    const size_t zeros = size_t(padded(from[0]->columns)) * element_bytes(from[0]->type) - row_bytes;
+    Buffer to = gpu_.create_buffer(label, bytes_of_all(from));
+    const Type type = from[0]->type;
+    const int columns = from[0]->columns;
+    const size_t row_bytes = size_t(bytes_of(type, columns)), gpu_bytes = size_t(gpu_row_bytes(type, columns));
+    std::vector<std::byte> repacked(is_quantized(type) ? gpu_bytes : 0);
     upload_.begin(to);
     for (const Matrix* matrix : from)
-      for (int row = 0; row < matrix->rows; ++row) upload_.add({matrix->row(row), row_bytes}, zeros);
+      for (int row = 0; row < matrix->rows; ++row) {
+        if (is_quantized(type)) {
+          repack_row(type, matrix->row(row), columns, repacked.data());
+          upload_.add(repacked);
+        } else {
+          upload_.add({matrix->row(row), row_bytes}, gpu_bytes - row_bytes);
+        }
+      }
     upload_.end();
     return to;
   }
@@ -115,6 +123,23 @@ class Uploader {
 };
 
 }  // namespace
+
+void check_types(const ModelDescription& description, const Weights& weights) {
+  for (int i = 0; i < description.layer_count(); ++i) {
+    const LayerWeights& layer = weights.layers[i];
+    const std::string name = "layer " + std::to_string(i) + " ";
+    if (!description.layer(i).is_moe) {
+      check_alike(name + "gate and up", {&layer.dense.gate, &layer.dense.up});
+      continue;
+    }
+    // Steps of few rows read the shared expert together with the others.
+    const FfnWeights& like = description.moe->shared_experts ? layer.shared : layer.experts[0];
+    for (const FfnWeights& expert : layer.experts) {
+      check_alike(name + "experts' gate and up", {&like.gate, &like.up, &expert.gate, &expert.up});
+      check_alike(name + "experts' down", {&like.down, &expert.down});
+    }
+  }
+}
 
 GpuWeights::GpuWeights(Gpu& gpu, const ModelDescription& description, const Weights& weights,
                        const LoadProgress& progress) {
@@ -132,7 +157,15 @@ GpuWeights::GpuWeights(Gpu& gpu, const ModelDescription& description, const Weig
     GpuLayer& to = layers.emplace_back();
     to.attention_norm = upload.vector(name + "attention norm", from.attention_norm, stride);
     to.ffn_norm = upload.vector(name + "ffn norm", from.ffn_norm, stride);
-    to.qkv = upload.matrices(name + "qkv", {&from.q, &from.k, &from.v});
+    std::vector<const Matrix*> run;
+    for (const Matrix* matrix : {&from.q, &from.k, &from.v}) {
+      if (!run.empty() && run[0]->type != matrix->type) {
+        to.qkv.push_back(upload.matrices(name + "qkv", run));
+        run.clear();
+      }
+      run.push_back(matrix);
+    }
+    to.qkv.push_back(upload.matrices(name + "qkv", run));
     std::vector<float> head_norms = from.q_norm;
     head_norms.insert(head_norms.end(), from.k_norm.begin(), from.k_norm.end());
     to.head_norms = upload.vector(name + "head norms", head_norms);

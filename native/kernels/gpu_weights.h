@@ -9,14 +9,16 @@
 
 namespace kexa {
 
-// Matrices of equal shape and type in one buffer, rows one after another. Each row is padded with zeros to whole chunks
-// of eight weights, which is what a kernel reads at once.
+// Matrices of equal type and width in one buffer, rows one after another: each padded with zeros to whole chunks of
+// eight weights, which is what a kernel reads at once, or repacked as quantized_layout.h says.
 struct GpuMatrix {
   Buffer buffer;
   Type type = Type::kBf16;
   int rows = 0, columns = 0;
 
   int column_chunks() const { return (columns + 7) / 8; }
+  // From a row to the next, in words of 16 bytes.
+  int row_words() const { return int(gpu_row_bytes(type, columns) / 16); }
 };
 
 // Most buffers a layer's experts take.
@@ -30,6 +32,8 @@ struct GpuExperts {
   int columns = 0;
 
   int column_chunks() const { return (columns + 7) / 8; }
+  // From a row to the next, in words of 16 bytes.
+  int row_words() const { return int(gpu_row_bytes(type, columns) / 16); }
   // What a kernel is told to split by; 1 where there are no experts.
   int part_count() const { return std::max(1, int(parts.size())); }
   // A kernel's bindings, the first part among them, with the further parts at the end.
@@ -41,7 +45,7 @@ struct GpuExperts {
 
 struct GpuLayer {
   Buffer attention_norm, ffn_norm;  // [stride of hidden]
-  GpuMatrix qkv;                    // [q rows, then k's, then v's; hidden]
+  std::vector<GpuMatrix> qkv;       // [q rows, then k's, then v's; hidden], those of one type together
   Buffer head_norms;                // [2, head_dim]: q's, k's
   GpuMatrix o;                      // [hidden, heads * head_dim]
   GpuMatrix router;                 // [experts, hidden]
@@ -51,6 +55,9 @@ struct GpuLayer {
   GpuMatrix shared_input;           // [gate rows then up rows; hidden]: the shared expert, or the dense FFN
   GpuMatrix shared_output;          // [hidden; width]
 };
+
+// Throws KEXA_UNSUPPORTED if matrices that one kernel reads are stored in different types.
+void check_types(const ModelDescription& description, const Weights& weights);
 
 struct GpuWeights {
   // Uploads everything. `progress` may throw to stop. Throws KEXA_UNSUPPORTED if a layer's experts take more buffers

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "kernel_texts.h"  // generated
+#include "kernels/quantized_layout.h"
 
 namespace kexa {
 
@@ -116,7 +117,49 @@ fn high(chunk: vec4u) -> vec4f { return bitcast<vec4f>(chunk); }
 )";
       break;
     default:
-      throw Error("KEXA_UNSUPPORTED", "weights of type " + std::string(type_name(type)) + " are not run on the GPU");
+      // What quantized_layout() says of eight weights: bytes in x and y, scale, minimum.
+      text_ +=
+          "const CHUNK_WORDS = 1u;\nconst CODE_OFFSET = " + std::to_string(quantized_layout(type).offset) + ".0;\n";
+      text_ += R"(fn decode(chunk: vec4u, codes: u32) -> vec4f {
+  let bytes = (vec4u(codes) >> vec4u(0u, 8u, 16u, 24u)) & vec4u(0xffu);
+)";
+      text_ += quantized_layout(type).has_min
+                   ? "  return bitcast<f32>(chunk.z) * vec4f(bytes) - bitcast<f32>(chunk.w);\n}\n"
+                   : "  return bitcast<f32>(chunk.z) * (vec4f(bytes) - CODE_OFFSET);\n}\n";
+      text_ += R"(fn low(chunk: vec4u) -> vec4f { return decode(chunk, chunk.x); }
+fn high(chunk: vec4u) -> vec4f { return decode(chunk, chunk.y); }
+)";
+      text_ += quantized_tables(type);
+      break;
+  }
+  return *this;
+}
+
+Prelude& Prelude::reads(std::string_view name, Type type, int columns, int parts) {
+  for (int part = 0; part < parts; ++part) {
+    const std::string buffer = part_name(name, part);
+    const std::string signature = "fn " + buffer + "_word(at: u32, chunk: u32, i: u32) -> vec4u {";
+    if (!is_quantized(type)) {
+      declare(signature + " return " + buffer + "[at + chunk * CHUNK_WORDS + i]; }\n");
+      continue;
+    }
+    const QuantizedLayout& layout = quantized_layout(type);
+    const int elements = facts_of(type).block_elements;
+    const std::string chunks = std::to_string(elements / 8) + "u", words = std::to_string(layout.words) + "u";
+    const std::string tails = std::to_string(columns / elements * layout.words) + "u";
+    std::string load(layout.load);
+    for (size_t at = 0; (at = load.find("word(", at)) != std::string::npos; at += buffer.size())
+      load.replace(at, 5, buffer + "_at(");
+    declare("fn " + buffer + "_at(i: u32) -> u32 { return " + buffer + "[i / 4u][i % 4u]; }\n");
+    declare(signature + "\nlet block = chunk / " + chunks + ";\nlet c = chunk % " + chunks +
+            ";\nlet b = at * 4u + block * " + words + ";\n");
+    if (layout.tail_bytes) {
+      const std::string per_word = std::to_string(4 / layout.tail_bytes) + "u";
+      declare("let tail = " + buffer + "_at(at * 4u + " + tails + " + block / " + per_word + ") >> (block % " +
+              per_word + " * " + std::to_string(8 * layout.tail_bytes % 32) + "u);\n");
+    }
+    declare(load + "return vec4u(low, high, bitcast<u32>(scale), " + (layout.has_min ? "bitcast<u32>(min)" : "0u") +
+            ");\n}\n");
   }
   return *this;
 }

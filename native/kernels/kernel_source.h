@@ -22,6 +22,10 @@ class Prelude {
 
   // CHUNK_WORDS, low() and high(): the two halves of eight stored weights; add_product(), which sums their products.
   Prelude& weights(Type type);
+  // A buffer NAME of such rows, of `columns` weights, in `parts` parts as split() names them: for each part
+  // PART_word(), what of eight weights stands in the i-th of CHUNK_WORDS words. `at` is where the row begins, in 16
+  // bytes.
+  Prelude& reads(std::string_view name, Type type, int columns, int parts = 1);
   // CACHE_PER_WORD and cache_pack() for writing; CHUNK_WORDS, cache_low() and cache_high(), the two halves of eight
   // stored elements, for reading.
   Prelude& cache(Type type);

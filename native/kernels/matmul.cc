@@ -36,9 +36,12 @@ Op make_multiply_matrices(KernelSet& kernels, const Activations& activations, co
       .set("MATRIX_K", matrices.k)
       .set("THREADS", matrices.threads)
       .set("OUTPUTS", weight.rows)
+      .reads("weight", weight.type, weight.columns)
       .set("COLUMN_CHUNKS", weight.column_chunks())
+      .set("ROW_WORDS", weight.row_words())
       .set("X_STRIDE", x.stride)
       .set("Y_STRIDE", y.stride)
+      .set("Y_OFFSET", y.offset)
       .set("HAS_SCALES", has_scales)
       .set("ADDS", y.adds)
       .set("IS_GATHERED", y.is_gathered);
@@ -56,9 +59,12 @@ Matmul::Matmul(KernelSet& kernels, const Activations& activations, const GpuMatr
   Prelude prelude = kernels.prelude_of_sums(weight.column_chunks());
   prelude.weights(weight.type)
       .set("OUTPUTS", weight.rows)
+      .reads("weight", weight.type, weight.columns)
       .set("COLUMN_CHUNKS", weight.column_chunks())
+      .set("ROW_WORDS", weight.row_words())
       .set("X_STRIDE", x.stride)
       .set("Y_STRIDE", y.stride)
+      .set("Y_OFFSET", y.offset)
       .alias("X4", x.is_element ? "E4" : "vec4f")
       .alias("Y", y.is_element ? "E" : "f32")
       .set("HAS_NORM", options.gain != nullptr)
@@ -86,6 +92,7 @@ Matmul::Matmul(KernelSet& kernels, const Activations& activations, const GpuMatr
   }
   const TiledOutput output{.buffer = y.buffer,
                            .stride = y.stride,
+                           .offset = y.offset,
                            .is_element = y.is_element,
                            .adds = options.adds,
                            .is_gathered = options.is_gathered};

@@ -14,6 +14,7 @@ class Matmul {
     const Buffer* buffer;
     int stride;               // elements of a row
     bool is_element = false;  // E, else f32
+    int offset = 0;           // of the first element in a row; y's alone
   };
   struct Options {
     const Buffer* gain = nullptr;  // x is RMS-normalised with it first

@@ -5,7 +5,7 @@
 // x         [rows, X_STRIDE]
 // gain      [X_STRIDE], read if HAS_NORM: x * gain / sqrt(mean(x^2) + EPSILON)
 // step      step state: the number of rows, or with IS_GATHERED which rows of x
-// y         [rows, Y_STRIDE] out, or in and out if ADDS
+// y         [rows, Y_STRIDE] from Y_OFFSET on, out, or in and out if ADDS
 // matches   reference: multiply and normalize, to 1e-5; a row's result does not depend on the other rows or on TILE_ROWS
 @group(0) @binding(0) var<storage, read> weight: array<vec4<u32>>;
 @group(0) @binding(1) var<storage, read> x: array<X4>;
@@ -31,16 +31,15 @@ fn multiply(at: Invocation) {
   }
   var weight_at: array<u32, TILE_OUTPUTS>;
   for (var o = 0u; o < TILE_OUTPUTS; o++) {
-    weight_at[o] = min(first_output + o, OUTPUTS - 1u) * (COLUMN_CHUNKS * CHUNK_WORDS);
+    weight_at[o] = min(first_output + o, OUTPUTS - 1u) * ROW_WORDS;
   }
   var sums: array<f32, SUMS>;
   for (var chunk = at.thread; chunk < COLUMN_CHUNKS; chunk += THREADS) {
     // All loads of weights before the first use of one: as many are under way at once.
     var words: array<vec4u, TILE_OUTPUTS * CHUNK_WORDS>;
     for (var o = 0u; o < TILE_OUTPUTS; o++) {
-      let start = weight_at[o] + chunk * CHUNK_WORDS;
-      words[o * CHUNK_WORDS] = weight[start];
-      if (CHUNK_WORDS == 2u) { words[o * CHUNK_WORDS + CHUNK_WORDS - 1u] = weight[start + CHUNK_WORDS - 1u]; }
+      words[o * CHUNK_WORDS] = weight_word(weight_at[o], chunk, 0u);
+      if (CHUNK_WORDS == 2u) { words[o * CHUNK_WORDS + CHUNK_WORDS - 1u] = weight_word(weight_at[o], chunk, 1u); }
     }
     for (var r = 0u; r < TILE_ROWS; r++) {
       var a = vec4f(x[x_at[r] + chunk * 2u]);
@@ -63,7 +62,7 @@ fn multiply(at: Invocation) {
     if (row < rows && output < OUTPUTS) {
       var value = totals[i];
       if (HAS_NORM) { value *= inverseSqrt(totals[PRODUCTS + i % TILE_ROWS] / NORM_SIZE + EPSILON); }
-      let to = row * Y_STRIDE + output;
+      let to = row * Y_STRIDE + Y_OFFSET + output;
       if (ADDS) { value += f32(y[to]); }
       y[to] = Y(value);
     }

@@ -5,7 +5,7 @@
 // x         [rows, X_STRIDE]
 // x_scales  [rows], read if HAS_SCALES: powers of two that bring the rows of x within f16's range
 // step      step state: the number of rows, or with IS_GATHERED which rows of x
-// y         [rows, Y_STRIDE] out, or in and out if ADDS
+// y         [rows, Y_STRIDE] from Y_OFFSET on, out, or in and out if ADDS
 // matches   reference: multiply, of x and W rounded to f16 (11 bits, fewer below 2^-14), with sums in f32: to about 1e-3.
 //           Never run on hardware.
 @group(0) @binding(0) var<storage, read> weight: array<vec4<u32>>;
@@ -57,7 +57,7 @@ fn begin(at: Place, staging: ptr<function, Staging>) {
   let tile_row = at.thread / TILE_CHUNKS;
   for (var i = 0u; i < W_TASKS; i++) {
     let output = min(at.first_output + tile_row + i * THREAD_ROWS, OUTPUTS - 1u);
-    (*staging).w_at[i] = output * (COLUMN_CHUNKS * CHUNK_WORDS);
+    (*staging).w_at[i] = output * ROW_WORDS;
   }
   for (var i = 0u; i < X_TASKS; i++) {
     var row = min(at.first_row + tile_row + i * THREAD_ROWS, at.rows - 1u);
@@ -77,9 +77,9 @@ fn fetch(at: Place, first_chunk: u32, staging: ptr<function, Staging>) {
     return;
   }
   for (var i = 0u; i < W_TASKS; i++) {
-    let start = (*staging).w_at[i] + chunk * CHUNK_WORDS;
-    (*staging).w[i * CHUNK_WORDS] = weight[start];
-    if (CHUNK_WORDS == 2u) { (*staging).w[i * CHUNK_WORDS + CHUNK_WORDS - 1u] = weight[start + CHUNK_WORDS - 1u]; }
+    let start = (*staging).w_at[i];
+    (*staging).w[i * CHUNK_WORDS] = weight_word(start, chunk, 0u);
+    if (CHUNK_WORDS == 2u) { (*staging).w[i * CHUNK_WORDS + CHUNK_WORDS - 1u] = weight_word(start, chunk, 1u); }
   }
   for (var i = 0u; i < X_TASKS; i++) {
     let start = (*staging).x_at[i] + chunk * 2u;
@@ -135,7 +135,7 @@ fn store(at: Place, row: u32, column: u32) {
       var value = results[i];
       // 2^-n has the exponent field 254 less that of 2^n.
       if (HAS_SCALES) { value *= bitcast<f32>((254u << 23u) - bitcast<u32>(x_scales[own])); }
-      let to = own * Y_STRIDE + output;
+      let to = own * Y_STRIDE + Y_OFFSET + output;
       if (ADDS) { value += f32(y[to]); }
       y[to] = Y(value);
     }

@@ -3,7 +3,7 @@
 // weight    [OUTPUTS, COLUMN_CHUNKS] chunks
 // x         [rows, X_STRIDE], from X_OFFSET on
 // step      step state: the number of rows, or with IS_GATHERED which rows of x
-// y         [rows, Y_STRIDE] out, or in and out if ADDS
+// y         [rows, Y_STRIDE] from Y_OFFSET on, out, or in and out if ADDS
 // matches   reference: multiply, to 1e-5
 @group(0) @binding(0) var<storage, read> weight: array<vec4<u32>>;
 @group(0) @binding(1) var<storage, read> x: array<X4>;
@@ -23,9 +23,9 @@ fn multiply_tiled(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation
   tile_product(thread);
 }
 
-fn weight_row(column: u32) -> u32 { return min(first_output + column, OUTPUTS - 1u); }
+fn load_weight(at: u32, chunk: u32, i: u32) -> vec4u { return weight_word(at, chunk, i); }
 
-fn weight_chunk(at: u32) -> vec4u { return weight[at]; }
+fn weight_row(column: u32) -> u32 { return min(first_output + column, OUTPUTS - 1u); }
 
 fn x_vector(row: u32) -> u32 {
   let own = min(first_row + row, rows - 1u);
@@ -38,7 +38,7 @@ fn store(row: u32, column: u32, values: vec4f) {
   for (var i = 0u; i < 4u; i++) {
     let output = first_output + column + i;
     if (output < OUTPUTS) {
-      let to = (first_row + row) * Y_STRIDE + output;
+      let to = (first_row + row) * Y_STRIDE + Y_OFFSET + output;
       var value = values[i];
       if (ADDS) { value += f32(y[to]); }
       y[to] = Y(value);

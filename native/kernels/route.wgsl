@@ -38,7 +38,7 @@ fn score_part(at: Invocation, row: u32) {
     var words: array<vec4u, TILE_OUTPUTS * CHUNK_WORDS>;
     for (var i = 0u; i < TILE_OUTPUTS * CHUNK_WORDS; i++) {
       let expert = min(first_expert + i / CHUNK_WORDS, EXPERTS - 1u);
-      words[i] = weight[(expert * COLUMN_CHUNKS + chunk) * CHUNK_WORDS + i % CHUNK_WORDS];
+      words[i] = weight_word(expert * ROW_WORDS, chunk, i % CHUNK_WORDS);
     }
     var a = x[row * (X_STRIDE / 4u) + chunk * 2u];
     var b = x[row * (X_STRIDE / 4u) + chunk * 2u + 1u];

@@ -42,18 +42,18 @@ fn swiglu_input(at: Invocation) {
   var weight_at: array<u32, LOADED_ROWS>;
   for (var o = 0u; o < TILE_OUTPUTS; o++) {
     let gate_row = first_row + min(first_output + o, width - 1u);
-    weight_at[o * 2u] = gate_row * (COLUMN_CHUNKS * CHUNK_WORDS);
-    weight_at[o * 2u + 1u] = (gate_row + width) * (COLUMN_CHUNKS * CHUNK_WORDS);
+    weight_at[o * 2u] = gate_row * ROW_WORDS;
+    weight_at[o * 2u + 1u] = (gate_row + width) * ROW_WORDS;
   }
   var sums: array<f32, SUMS>;
   for (var chunk = at.thread; chunk < COLUMN_CHUNKS; chunk += THREADS) {
     // All loads of weights before the first use of one: as many are under way at once.
     var words: array<vec4u, LOADED_ROWS * CHUNK_WORDS>;
     if (is_routed) {
-      load_routed(part, &weight_at, chunk * CHUNK_WORDS, &words);
+      load_routed(part, &weight_at, 0u, chunk, &words);
     } else {
       for (var i = 0u; i < LOADED_ROWS * CHUNK_WORDS; i++) {
-        words[i] = shared_weight[weight_at[i / CHUNK_WORDS] + chunk * CHUNK_WORDS + i % CHUNK_WORDS];
+        words[i] = shared_weight_word(weight_at[i / CHUNK_WORDS], chunk, i % CHUNK_WORDS);
       }
     }
     var a = x[row * (X_STRIDE / 4u) + chunk * 2u];

@@ -2,7 +2,7 @@
 // expert, or (unless IS_ROUTED) of all rows and the shared expert. A tile's columns are two gates, their two ups, and so on.
 // dispatch  tiles of group_rows, ceil(WIDTH / 32); or ceil(rows / TILE_ROWS), ceil(WIDTH / 32)
 // weight    [EXPERTS or 1, 2, WIDTH, COLUMN_CHUNKS] chunks: gate rows, then up rows; the first of the parts that
-//           weight_chunk reads
+//           load_weight reads
 // x         [rows, X_STRIDE], normalised before
 // step      step state: the number of rows
 // tiles, choices  as group_rows writes them, read if IS_ROUTED

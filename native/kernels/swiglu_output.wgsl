@@ -22,7 +22,7 @@ fn swiglu_output(at: Invocation) {
   let first_output = at.group.y * TILE_OUTPUTS;
   // Where each row of weights of the tile begins in its expert.
   var row_at: array<u32, LOADED_ROWS>;
-  for (var o = 0u; o < TILE_OUTPUTS; o++) { row_at[o] = min(first_output + o, OUTPUTS - 1u) * (WIDTH_CHUNKS * CHUNK_WORDS); }
+  for (var o = 0u; o < TILE_OUTPUTS; o++) { row_at[o] = min(first_output + o, OUTPUTS - 1u) * ROUTED_ROW_WORDS; }
   var sums: array<f32, SUMS>;
   for (var chunk = at.thread; chunk < TOP_K * WIDTH_CHUNKS + SHARED_CHUNKS; chunk += THREADS) {
     // All loads of weights before the first use of one: as many are under way at once.
@@ -33,14 +33,14 @@ fn swiglu_output(at: Invocation) {
     if (chunk < TOP_K * WIDTH_CHUNKS) {
       let choice = row * TOP_K + chunk / max(WIDTH_CHUNKS, 1u);
       let expert = experts[choice];
-      let first = place_in_part(expert) * OUTPUTS * WIDTH_CHUNKS + chunk % max(WIDTH_CHUNKS, 1u);
-      load_routed(part_of(expert), &row_at, first * CHUNK_WORDS, &words);
+      let first = place_in_part(expert) * OUTPUTS * ROUTED_ROW_WORDS;
+      load_routed(part_of(expert), &row_at, first, chunk % max(WIDTH_CHUNKS, 1u), &words);
       a *= weights[choice];
       b *= weights[choice];
     } else {
       for (var i = 0u; i < TILE_OUTPUTS * CHUNK_WORDS; i++) {
         let output = min(first_output + i / CHUNK_WORDS, OUTPUTS - 1u);
-        words[i] = shared_weight[(output * SHARED_CHUNKS + chunk - TOP_K * WIDTH_CHUNKS) * CHUNK_WORDS + i % CHUNK_WORDS];
+        words[i] = shared_weight_word(output * SHARED_ROW_WORDS, chunk - TOP_K * WIDTH_CHUNKS, i % CHUNK_WORDS);
       }
     }
     for (var o = 0u; o < TILE_OUTPUTS; o++) {

@@ -1,7 +1,7 @@
 // swiglu_output_tiled: the down projections of all rows that chose an expert, a slice of the outputs at a time;
 // swiglu_sum weights and sums them row by row.
 // dispatch  tiles of group_rows, ceil(SLICE / TILE_COLUMNS)
-// weight    [EXPERTS, OUTPUTS, COLUMN_CHUNKS] chunks; the first of the parts that weight_chunk reads
+// weight    [EXPERTS, OUTPUTS, COLUMN_CHUNKS] chunks; the first of the parts that load_weight reads
 // x         inner [rows, X_STRIDE] as swiglu_input_tiled writes it, a row's choices X_VECTOR_STRIDE apart
 // tiles, choices  as group_rows writes them
 // y         [rows, TOP_K, SLICE] out: outputs from FIRST_OUTPUT on

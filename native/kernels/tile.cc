@@ -2,9 +2,11 @@
 
 namespace kexa {
 
-Prelude tile_prelude(const KernelSet& kernels, Type weight_type, const TileRows& x, int tile_rows) {
+Prelude tile_prelude(const KernelSet& kernels, Type weight_type, const TileRows& x, int tile_rows, int parts) {
   Prelude prelude = kernels.prelude();
   prelude.weights(weight_type)
+      .reads("weight", weight_type, x.columns, parts)
+      .set("ROW_WORDS", int(gpu_row_bytes(weight_type, x.columns) / 16))
       .alias("X4", x.is_element ? "E4" : "vec4f")
       .set("COLUMN_CHUNKS", padded(x.columns) / 8)
       .set("X_STRIDE", x.stride)
@@ -23,6 +25,7 @@ Op make_multiply_tiled(KernelSet& kernels, const Activations& activations, const
   prelude.alias("Y", y.is_element ? "E" : "f32")
       .set("OUTPUTS", weight.rows)
       .set("Y_STRIDE", y.stride)
+      .set("Y_OFFSET", y.offset)
       .set("ADDS", y.adds)
       .set("IS_GATHERED", y.is_gathered);
   return kernels.make_rows_first(

@@ -19,12 +19,12 @@ struct TileRows {
 };
 
 // The constants and the text that tile.wgsl needs before a kernel that ends in _tiled.
-Prelude tile_prelude(const KernelSet& kernels, Type weight_type, const TileRows& x, int tile_rows);
+Prelude tile_prelude(const KernelSet& kernels, Type weight_type, const TileRows& x, int tile_rows, int parts = 1);
 
 // multiply_tiled. `y_is_element`: y holds E, else f32.
 struct TiledOutput {
   const Buffer* buffer;
-  int stride;
+  int stride, offset = 0;
   bool is_element = false, adds = false, is_gathered = false;
 };
 Op make_multiply_tiled(KernelSet& kernels, const Activations& activations, const GpuMatrix& weight, const TileRows& x,

@@ -1,8 +1,8 @@
 // tile_product: a tile of rows times a tile of weight rows, TILE_ROWS x 64, in registers. Text for the kernels that end in
 // _tiled, run by 128 threads. A kernel
 //   binds  `x` (rows, X4), and
-//   says   TILE_ROWS (32 or 64), COLUMN_CHUNKS, X_STRIDE, and X_VECTORS vectors a row of x, X_VECTOR_STRIDE apart from X_OFFSET on
-//   fn weight_chunk(at) -> vec4u     16 bytes of the weights
+//   says   TILE_ROWS (32 or 64), COLUMN_CHUNKS, ROW_WORDS, X_STRIDE, and X_VECTORS vectors a row of x, X_VECTOR_STRIDE apart from X_OFFSET on
+//   fn load_weight(at, chunk, i) -> vec4u  weight_word() of the row that begins at `at`
 //   fn weight_row(column) -> u32     the row of weights that stands in a column of the tile; must be one
 //   fn x_vector(row) -> u32          the vector of x that stands in a row of the tile; must be within it
 //   fn store(row, column, vec4f)     takes the sums of four columns; may be past an edge, where nothing is to be stored
@@ -35,9 +35,9 @@ fn fetch(task: ptr<function, StagingTask>, first_chunk: u32, words: ptr<function
   }
   if ((*task).is_weight) {
     for (var i = 0u; i < 4u; i++) {
-      let origin = (*task).origins[i] + chunk * CHUNK_WORDS;
-      (*words)[i * 2u] = weight_chunk(origin);
-      if (CHUNK_WORDS == 2u) { (*words)[i * 2u + 1u] = weight_chunk(origin + CHUNK_WORDS - 1u); }
+      let origin = (*task).origins[i];
+      (*words)[i * 2u] = load_weight(origin, chunk, 0u);
+      if (CHUNK_WORDS == 2u) { (*words)[i * 2u + 1u] = load_weight(origin, chunk, 1u); }
     }
   } else if ((*task).is_x) {
     for (var i = 0u; i < 4u; i++) {
@@ -89,7 +89,7 @@ fn tile_product(thread: u32) {
   if (task.is_weight) {
     task.group = thread % W_GROUPS;
     task.chunk = thread / W_GROUPS;
-    for (var i = 0u; i < 4u; i++) { task.origins[i] = weight_row(task.group * 4u + i) * (COLUMN_CHUNKS * CHUNK_WORDS); }
+    for (var i = 0u; i < 4u; i++) { task.origins[i] = weight_row(task.group * 4u + i) * ROW_WORDS; }
   } else if (task.is_x) {
     task.group = (thread - W_TASKS) % X_GROUPS;
     task.chunk = (thread - W_TASKS) / X_GROUPS;

@@ -13,7 +13,7 @@ constexpr int64_t kExpertOutputBytes = 128 << 20;
 
 int64_t whole_buffer(int64_t bytes) { return std::max<int64_t>(16, (bytes + 15) / 16 * 16); }
 
-// Matrices with rows padded to whole chunks; vectors as f32, those of a hidden state padded too.
+// Matrices with padded rows; vectors as f32, those of a hidden state padded too.
 int64_t weight_bytes(const ModelDescription& description, const PlanOptions& options) {
   int64_t bytes = 16;  // one buffer for where a kernel reads no weights
   for (const TensorEntry& tensor : description.tensors) {
@@ -25,7 +25,7 @@ int64_t weight_bytes(const ModelDescription& description, const PlanOptions& opt
     const Type type = options.weight_type.value_or(tensor.type);
     int64_t rows = 1;
     for (size_t i = 0; i + 1 < tensor.shape.size(); ++i) rows *= tensor.shape[i];
-    bytes += rows * padded(columns) * element_bytes(type);
+    bytes += rows * gpu_row_bytes(type, columns);
   }
   return bytes;
 }

@@ -16,6 +16,10 @@ constexpr int kSmallestTile = 32;
 
 // Elements of a row that `columns` of are used: kernels read whole chunks of eight.
 constexpr int padded(int columns) { return (columns + 7) / 8 * 8; }
+// Bytes of a row of weights: a multiple of 16, which is what a kernel reads at once.
+constexpr int64_t gpu_row_bytes(Type type, int columns) {
+  return is_quantized(type) ? (bytes_of(type, columns) + 15) / 16 * 16 : padded(columns) * element_bytes(type);
+}
 
 // The step state, in words, as every kernel sees it.
 constexpr int kStepRowCount = 0, kStepLogitCount = 1;

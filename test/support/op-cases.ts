@@ -1,5 +1,5 @@
 /** The shapes and steps on which every op of the GPU device is checked: sizes that divide nothing, and every edge. */
-import type { LayerDescription, ModelDescription } from '../../lib/description.js';
+import type { LayerDescription, ModelDescription, QuantizedType } from '../../lib/description.js';
 import type { LoadOptions } from '../../lib/types.js';
 import { randomNumbers } from './compare.js';
 import type { OpRequest, StepRow } from './op-probe.js';
@@ -111,6 +111,51 @@ export const opShapes: Readonly<Record<string, OpShape>> = {
     rowCounts: [1, 7, 9, 16, 17, 65],
   },
 };
+
+/**
+ * Matrices of two types that stand side by side, in blocks of as many weights, and a small model whose rows are whole
+ * blocks: q, k, gate and up of the first type, v, o and down of the second.
+ */
+export const quantizedShapes: readonly { types: readonly [QuantizedType, QuantizedType]; block: 32 | 256 }[] = [
+  { types: ['q8_0', 'q4_0'], block: 32 },
+  { types: ['q4_1', 'q5_0'], block: 32 },
+  { types: ['iq4_nl', 'q5_1'], block: 32 },
+  { types: ['q4_0', 'mxfp4'], block: 32 },
+  { types: ['q4_k', 'q6_k'], block: 256 },
+  { types: ['q5_k', 'q3_k'], block: 256 },
+  { types: ['q2_k', 'iq4_xs'], block: 256 },
+  { types: ['iq2_xxs', 'iq2_xs'], block: 256 },
+  { types: ['q6_k', 'iq3_xxs'], block: 256 },
+];
+
+/** Three blocks of 32 to a row and five, or one of 256 and three: an odd number, at least in one of them. */
+export function quantizedConfig(block: 32 | 256): Partial<HfConfig> {
+  const few = block === 32;
+  return {
+    model_type: 'exaone_moe',
+    vocab_size: 67,
+    hidden_size: few ? 160 : 768,
+    intermediate_size: few ? 96 : 256,
+    num_attention_heads: 4,
+    num_key_value_heads: 2,
+    head_dim: few ? 24 : 64,
+    max_position_embeddings: context,
+    num_hidden_layers: 2,
+    layer_types: ['sliding_attention', 'full_attention'],
+    sliding_window: 5,
+    first_k_dense_replace: 1,
+    moe_intermediate_size: few ? 96 : 256,
+    num_experts: 5,
+    num_experts_per_tok: 2,
+    num_shared_experts: 1,
+  };
+}
+
+/** The ops that read weights. */
+export function* weightCases(description: ModelDescription): Generator<OpCase> {
+  for (const opCase of opCases(description, [1, 5, 17]))
+    if (!['attention', 'final_norm', 'begin_draft'].includes(opCase.request.op)) yield opCase;
+}
 
 export interface OpCase {
   title: string;

@@ -3,12 +3,13 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { ModelDescription } from '../../lib/description.js';
+import type { ModelDescription, QuantizedType, TensorEntry } from '../../lib/description.js';
 import { chooseDevice } from '../../lib/devices.js';
 import { openModelFolder } from '../../lib/files/model-folder.js';
 import { checkPlanOptions } from '../../lib/memory-plan.js';
 import type { LoadOptions } from '../../lib/types.js';
 import { randomNumbers } from './compare.js';
+import { quantizeAtRandom } from './quantized-model.js';
 import { type Dtype, makeRandomModel, writeRandomModel } from './random-model.js';
 import type { HfConfig } from './reference.js';
 
@@ -70,12 +71,17 @@ export class OpProbe {
     this.#folder = folder;
   }
 
-  /** Writes the model, loads it on both. Closing it removes the folder. */
-  static async open(config: Partial<HfConfig>, dtype: Dtype, options: LoadOptions): Promise<OpProbe> {
+  /** Writes the model, loads it on both. `typeOf` names the matrices that are quantised. Closing it removes the folder. */
+  static async open(
+    config: Partial<HfConfig>,
+    dtype: Dtype,
+    options: LoadOptions,
+    typeOf: (tensor: TensorEntry) => QuantizedType | undefined = () => undefined,
+  ): Promise<OpProbe> {
     const folder = mkdtempSync(join(tmpdir(), 'kexa-ops-'));
     const model = makeRandomModel(config, 5, dtype);
     writeRandomModel(folder, model, { dtype, experts: 'separate', biasUnderGate: false, shards: 1 });
-    const { description } = await openModelFolder(folder);
+    const description = quantizeAtRandom(folder, (await openModelFolder(folder)).description, typeOf);
     const { adapter, dawnLibrary } = await chooseDevice(options.device);
     const isChecked = options.gpuChecks ?? false;
     const plan = {

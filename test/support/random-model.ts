@@ -327,7 +327,7 @@ function f16Exponent(value: number): number {
 }
 
 /** A value that F16 holds exactly, as its bits. */
-function f16Bits(value: number): number {
+export function f16Bits(value: number): number {
   const exponent = f16Exponent(value);
   const magnitude = ((exponent + 14) << 10) + Math.abs(value) / 2 ** (exponent - 10);
   return value < 0 ? magnitude | 0x8000 : magnitude;

@@ -1,0 +1,77 @@
+/** Random blocks of GGUF's types, for models whose matrices are quantised. */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { ModelDescription, QuantizedType, TensorEntry } from '../../lib/description.js';
+import { randomNumbers } from './compare.js';
+import { f16Bits, roundTo } from './random-model.js';
+
+interface Format {
+  elements: number;
+  bytes: number;
+  /** Where a block's f16 scales stand; mxfp4 has a byte of its own kind. */
+  scales: readonly number[];
+  /** About the largest magnitude of a code times what it is scaled with beside those. */
+  size: number;
+}
+
+const formats: Record<QuantizedType, Format> = {
+  q8_0: { elements: 32, bytes: 34, scales: [0], size: 128 },
+  q4_0: { elements: 32, bytes: 18, scales: [0], size: 8 },
+  q4_1: { elements: 32, bytes: 20, scales: [0, 2], size: 15 },
+  q5_0: { elements: 32, bytes: 22, scales: [0], size: 16 },
+  q5_1: { elements: 32, bytes: 24, scales: [0, 2], size: 31 },
+  q2_k: { elements: 256, bytes: 84, scales: [80, 82], size: 45 },
+  q3_k: { elements: 256, bytes: 110, scales: [108], size: 128 },
+  q4_k: { elements: 256, bytes: 144, scales: [0, 2], size: 945 },
+  q5_k: { elements: 256, bytes: 176, scales: [0, 2], size: 1953 },
+  q6_k: { elements: 256, bytes: 210, scales: [208], size: 4096 },
+  iq2_xxs: { elements: 256, bytes: 66, scales: [0], size: 167 },
+  iq2_xs: { elements: 256, bytes: 74, scales: [0], size: 167 },
+  iq3_xxs: { elements: 256, bytes: 98, scales: [0], size: 480 },
+  iq4_nl: { elements: 32, bytes: 18, scales: [0], size: 127 },
+  iq4_xs: { elements: 256, bytes: 136, scales: [0], size: 4064 },
+  mxfp4: { elements: 32, bytes: 17, scales: [], size: 12 },
+};
+
+/**
+ * The model with other matrices: those that `typeOf` gives a type are random blocks of it, in a file of their own in
+ * `folder`, with values of a size that keeps what passes through them of the same order.
+ */
+export function quantizeAtRandom(
+  folder: string,
+  description: ModelDescription,
+  typeOf: (tensor: TensorEntry) => QuantizedType | undefined,
+): ModelDescription {
+  const next = randomNumbers(7);
+  const parts: Uint8Array[] = [];
+  let offset = 0;
+  const tensors = description.tensors.map((tensor) => {
+    const type = typeOf(tensor);
+    if (!type) return tensor;
+    const columns = tensor.shape.at(-1)!;
+    const count = tensor.shape.reduce((a, b) => a * b) / formats[type].elements;
+    const data = new Uint8Array(count * formats[type].bytes).map(() => Math.floor(next() * 256));
+    for (let at = 0; at < data.length; at += formats[type].bytes) giveScales(type, data, at, columns, next);
+    parts.push(data);
+    offset += data.length;
+    return { ...tensor, type, file: description.files.length, offset: offset - data.length, bytes: data.length };
+  });
+  const path = join(folder, 'blocks');
+  writeFileSync(path, Buffer.concat(parts));
+  return { ...description, files: [...description.files, path], tensors };
+}
+
+function giveScales(type: QuantizedType, data: Uint8Array, at: number, columns: number, next: () => number): void {
+  const { scales, size } = formats[type];
+  const largest = 2 / Math.sqrt(columns);
+  // 2^(bits - 128), half of it or twice.
+  if (type === 'mxfp4') data[at] = 127 + Math.round(Math.log2(largest / size) + 2 * next() - 1);
+  for (const place of scales) {
+    // Minima are taken from codes that are never negative, or added to them.
+    const isMin = place !== scales[0];
+    const sign = type === 'q4_1' || type === 'q5_1' ? (isMin ? -1 : 1) : next() < 0.5 && scales.length === 1 ? -1 : 1;
+    const most = isMin && size > 40 ? largest / (type === 'q2_k' ? 15 : 63) : isMin ? largest : (2 * largest) / size;
+    const scale = roundTo('F16', sign * most * (0.5 + next() / 2));
+    new DataView(data.buffer).setUint16(at + place, f16Bits(scale), true);
+  }
+}

@@ -1,6 +1,7 @@
 // Every op of the GPU device against the CPU device, one at a time, on fresh random inputs. KEXA_TEST_DEVICE names
 // another GPU than SwiftShader, KEXA_TEST_ELEMENTS=f16 another element type (tools/check-f16.mjs sets both).
 import test, { type Test } from 'tape';
+import type { QuantizedType, TensorEntry } from '../lib/description.js';
 import type { LoadOptions } from '../lib/types.js';
 import { rowDifference } from './support/compare.js';
 import {
@@ -44,13 +45,43 @@ for (const cacheType of ['f16', 'bf16'] as const)
 
 for (const { types, block } of quantizedShapes)
   test(`ops that read weights, ${types.join(' and ')}`, async (t) => {
-    const probe = await OpProbe.open(quantizedConfig(block), 'F32', onGpu, ({ name, shape }) => {
-      if (shape.length === 1 || name.endsWith('router')) return undefined;
-      return types[/\.(v|o|down|fc)$|^head$/.test(name) ? 1 : 0];
-    });
+    const probe = await OpProbe.open(quantizedConfig(block), 'F32', onGpu, typeAmong(types));
     checkAll(t, probe, weightCases(probe.description));
     probe.close();
+    // Opening it compiles every kernel as far as Dawn's front end goes, and throws what that finds.
+    for (const gpuKernels of ['subgroups', 'matrices'] as const) {
+      const options: LoadOptions = { ...onGpu, device: 'null', gpuKernels, gpuElements: 'f16' };
+      const compiled = await OpProbe.open(quantizedConfig(block), 'F32', options, typeAmong(types));
+      t.ok(compiled, `compile with ${gpuKernels} in f16`);
+      compiled.close();
+    }
   });
+
+test('matrices that one kernel reads must be of one type', async (t) => {
+  for (const [odd, label] of [
+    ['layers.0.up', 'layer 0 gate and up'],
+    ['layers.1.experts.3.gate', "layer 1 experts' gate and up"],
+    ['layers.1.shared.down', "layer 1 experts' down"],
+  ] as const)
+    try {
+      const typeOf = ({ name, shape }: TensorEntry) =>
+        shape.length === 1 || name.endsWith('router') ? undefined : name === odd ? 'q8_0' : 'q4_0';
+      (await OpProbe.open(quantizedConfig(32), 'F32', { ...onGpu, device: 'null' }, typeOf)).close();
+      t.fail(`${odd} of another type is taken`);
+    } catch (error) {
+      const { code, message } = error as Error & { code: string };
+      t.equal(code, 'KEXA_UNSUPPORTED', message);
+      t.ok(message.startsWith(`${label}: `), `it names ${label}`);
+    }
+});
+
+/** Matrices of two types, routers and vectors as they are. */
+function typeAmong(types: readonly [QuantizedType, QuantizedType]) {
+  return ({ name, shape }: TensorEntry) => {
+    if (shape.length === 1 || name.endsWith('router')) return undefined;
+    return types[/\.(v|o|down|fc)$|^head$/.test(name) ? 1 : 0];
+  };
+}
 
 /** Runs the cases; one assertion for each result of each op, with the worst case's title. */
 function checkAll(t: Test, probe: OpProbe, cases: Iterable<OpCase>, tolerances: Record<string, number> = {}): void {

@@ -56,6 +56,7 @@ export function quantizeAtRandom(
     offset += data.length;
     return { ...tensor, type, file: description.files.length, offset: offset - data.length, bytes: data.length };
   });
+  if (parts.length === 0) return description;
   const path = join(folder, 'blocks');
   writeFileSync(path, Buffer.concat(parts));
   return { ...description, files: [...description.files, path], tensors };

@@ -65,6 +65,18 @@ test('bench: keys and values are as many as windows let a layer see', async (t) 
   await model.close();
 });
 
+test('bench: bytes a token reads are those of the types that weights are held in', async (t) => {
+  const tests = [{ prompt: 0, generated: 1, depth: 0, mtp: false as const }];
+  const bytes: number[] = [];
+  for (const weights of ['f32', 'bf16', 'q8'] as const) {
+    const [result] = await benchmark(tiny, { tests, weights, repetitions: 1, warmUp: false });
+    bytes.push(result!.bytes_per_token!.total - result!.bytes_per_token!.kv);
+  }
+  t.equal(bytes[0]! / bytes[1]!, 2);
+  // 34 bytes for 32 weights; the routers stay as they are.
+  t.ok(Math.abs(bytes[2]! / bytes[1]! - 34 / 64) < 5e-3, `${bytes[2]! / bytes[1]!}`);
+});
+
 test('bench: formats', async (t) => {
   const common = ['bench', '-m', tiny, '-p', '8', '-n', '4', '-r', '1', '--no-warmup'];
   const md = await kexa([...common, '--output-err', 'jsonl']);

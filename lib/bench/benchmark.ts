@@ -3,8 +3,10 @@ import { createHash } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import type { ModelDescription, TensorEntry } from '../description.js';
 import { KexaError } from '../errors.js';
+import { blockBytes } from '../files/gguf-types.js';
 import { openModelFolder } from '../files/model-folder.js';
 import { elementsOf } from '../files/wanted-tensors.js';
+import { heldAs } from '../memory-plan.js';
 import { loadModel, type Model } from '../model.js';
 import type { GenerationResult, LoadOptions, Speculation } from '../types.js';
 import { version } from '../version.js';
@@ -206,8 +208,10 @@ function sharedFields(
   const cacheType = options.cacheType === undefined || options.cacheType === 'auto' ? 'f32' : options.cacheType;
   const cacheBytes = cacheType === 'f32' ? 4 : 2;
   const { weights = 'auto' } = options;
-  const stored = ({ bytes, shape }: TensorEntry) =>
-    weights === 'auto' ? bytes : elementsOf(shape) * (weights === 'f32' ? 4 : 2);
+  const stored = ({ bytes, shape, held }: TensorEntry) => {
+    const type = held ?? (weights === 'f32' || weights === 'f16' || weights === 'bf16' ? weights : null);
+    return type === null ? bytes : blockBytes(type, elementsOf(shape));
+  };
   return {
     fields: {
       build_commit: version(),
@@ -221,7 +225,7 @@ function sharedFields(
       type_v: cacheType,
       load_ms: loadMs,
     },
-    traffic: (position) => tokenTraffic(description, position, cacheBytes, stored),
+    traffic: (position) => tokenTraffic(heldAs(description, weights, 'cpu'), position, cacheBytes, stored),
   };
 }
 

@@ -105,6 +105,10 @@ test('what kexa quantize writes is the same model: text, template, answers', asy
   t.equal(inspected.code, 0, inspected.stderr);
   t.match(inspected.stdout, /q8_0/);
 
+  const again = await kexa(['quantize', file, `${file}.smaller.gguf`, '--recipe', 'q4']);
+  t.equal(again.code, 1);
+  t.match(again.stderr, /wanted a Hugging Face folder, found a GGUF file/);
+
   const alone = join(temporaryFolder(t), 'model');
   mkdirSync(alone);
   cpSync(file, join(alone, 'any.gguf'));

@@ -53,6 +53,9 @@ export async function quantizeModel(folder: string, out: string, options: Quanti
   if (!isForced && (await isThere(file)))
     throw new KexaError('KEXA_INVALID_ARGUMENT', `${file}: is there already; --force replaces it`);
   const model = await openModelFolder(folder);
+  // Its tokenizer and metadata would not come along.
+  if (/\.gguf$/i.test(model.folder))
+    throw new KexaError('KEXA_UNSUPPORTED', `${model.folder}: wanted a Hugging Face folder, found a GGUF file`);
   const plan = await planModel(model, recipe);
   signal?.throwIfAborted();
   const part = await PartFile.open(file, model, plan, isForced);

@@ -1,5 +1,5 @@
 // What drafting with the bundled model's MTP block brings: acceptance by position, tokens a step, and time against none.
-//   node tools/mtp-figures.mjs [--device cpu] [--prompts 40] [--rounds 3] [--tokens 64]
+//   node tools/mtp-figures.mjs [--device cpu] [--prompts 40] [--rounds 3] [--tokens 64] [--mtp auto,1,2,3]
 // Prompts are the beginnings of the lines of bench/texts/help.txt, which the model has not seen, as they are, without the
 // chat template. Settings take turns prompt by prompt, and what is told of time is the ratio of each prompt's answer to the
 // same answer without drafts in the same round: its median, and where the middle half of the ratios lie.
@@ -15,9 +15,10 @@ const { values: options } = parseArgs({
     prompts: { type: 'string', default: '40' },
     rounds: { type: 'string', default: '3' },
     tokens: { type: 'string', default: '64' },
+    mtp: { type: 'string', default: 'auto,1,2,3' },
   },
 });
-const settings = [false, 'auto', 1, 2, 3];
+const settings = [false, ...options.mtp.split(',').map((word) => (word === 'auto' ? word : Number(word)))];
 
 setUp({ forTests: options.device === 'swiftshader' });
 if (options.device === 'swiftshader') {

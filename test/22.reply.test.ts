@@ -296,8 +296,10 @@ test('the time of parsing is linear over a million pieces', (t) => {
   ];
   for (const [title, start, piece] of cases) {
     time(20_000, start, piece);
-    const best = (count: number) => Math.min(...[1, 2, 3].map(() => time(count, start, piece)));
-    const ratio = best(1_048_576) / best(262_144);
+    // Whatever else the machine does can only add to a time; quadratic work is 16 times as long every time.
+    const few = Math.min(...[1, 2, 3].map(() => time(262_144, start, piece)));
+    let ratio = Number.POSITIVE_INFINITY;
+    for (let tries = 0; tries < 8 && ratio >= 10; tries++) ratio = Math.min(ratio, time(1_048_576, start, piece) / few);
     t.ok(ratio < 10, `${title}: ${ratio.toFixed(1)} times as long for four times as much`);
   }
   t.end();

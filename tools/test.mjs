@@ -2,6 +2,7 @@
 // `npm test -- 20 cli` runs only the test files whose names contain one of the words, and no checks.
 import { spawn } from 'node:child_process';
 import { readdirSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { root, setUp } from './setup.mjs';
 
@@ -37,7 +38,18 @@ if (words.length === 0) {
     );
   }
 }
-for (const file of files) {
+// Two at a time, from both ends of the list: those of the CPU device are mostly of one thread, those of the GPU of little more.
+const lanes = [() => files.shift(), () => files.pop()].slice(0, availableParallelism());
+await Promise.all(
+  lanes.map(async (take) => {
+    for (let file = take(); file !== undefined; file = take()) await runFile(file);
+  }),
+);
+if (total.passed === 0) total.failed ||= 1;
+console.log(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
+process.exit(total.failed ? 1 : 0);
+
+async function runFile(file) {
   const start = performance.now();
   const { status, output } = await run([node, '--import', 'tsx', 'node_modules/tape/bin/tape', join('test', file)]);
   const count = countTap(output);
@@ -45,9 +57,6 @@ for (const file of files) {
   if (count.failed === 0 && (status !== 0 || count.passed + count.skipped === 0)) count.failed = 1;
   report(`${file} (${((performance.now() - start) / 1000).toFixed(1)} s)`, count, count.failed ? output : '');
 }
-if (total.passed === 0) total.failed ||= 1;
-console.log(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
-process.exit(total.failed ? 1 : 0);
 
 function report(name, count, output) {
   if (output) console.log(failuresOf(output));

@@ -216,31 +216,40 @@ Kernel Gpu::create_kernel(const std::string& name, const std::string& wgsl, std:
   layout_descriptor.entryCount = entries.size();
   layout_descriptor.entries = entries.data();
   Kernel kernel{.name = name,
+                .wgsl = wgsl,
                 .layout = BindGroupLayout(dawn().DeviceCreateBindGroupLayout(device_, &layout_descriptor)),
+                .pipeline_layout = {},
                 .pipeline = {}};
 
   WGPUPipelineLayoutDescriptor pipeline_layout_descriptor = WGPU_PIPELINE_LAYOUT_DESCRIPTOR_INIT;
   const WGPUBindGroupLayout layouts[] = {kernel.layout};
   pipeline_layout_descriptor.bindGroupLayoutCount = 1;
   pipeline_layout_descriptor.bindGroupLayouts = layouts;
-  const PipelineLayout pipeline_layout(dawn().DeviceCreatePipelineLayout(device_, &pipeline_layout_descriptor));
+  kernel.pipeline_layout = PipelineLayout(dawn().DeviceCreatePipelineLayout(device_, &pipeline_layout_descriptor));
+  if (const std::string failure = pop_error_scope(); !failure.empty())
+    throw Error("KEXA_INTERNAL", "kernel " + name + ": " + failure);
+  if (!facts_.is_software || facts_.backend == "null") compile(kernel);
+  return kernel;
+}
 
+void Gpu::compile(Kernel& kernel) {
+  dawn().DevicePushErrorScope(device_, WGPUErrorFilter_Validation);
   WGPUShaderSourceWGSL source = WGPU_SHADER_SOURCE_WGSL_INIT;
-  source.code = view(wgsl);
+  source.code = view(kernel.wgsl);
   WGPUShaderModuleDescriptor module_descriptor = WGPU_SHADER_MODULE_DESCRIPTOR_INIT;
   module_descriptor.nextInChain = &source.chain;
-  module_descriptor.label = view(name);
+  module_descriptor.label = view(kernel.name);
   const ShaderModule module(dawn().DeviceCreateShaderModule(device_, &module_descriptor));
 
   WGPUComputePipelineDescriptor descriptor = WGPU_COMPUTE_PIPELINE_DESCRIPTOR_INIT;
-  descriptor.label = view(name);
-  descriptor.layout = pipeline_layout;
+  descriptor.label = view(kernel.name);
+  descriptor.layout = kernel.pipeline_layout;
   descriptor.compute.module = module;
-  descriptor.compute.entryPoint = view(name);
+  descriptor.compute.entryPoint = view(kernel.name);
   kernel.pipeline = PipelineHandle(dawn().DeviceCreateComputePipeline(device_, &descriptor));
   const std::string failure = pop_error_scope();
-  if (!kernel.pipeline || !failure.empty()) throw Error("KEXA_INTERNAL", "kernel " + name + ": " + failure);
-  return kernel;
+  if (!kernel.pipeline || !failure.empty()) throw Error("KEXA_INTERNAL", "kernel " + kernel.name + ": " + failure);
+  kernel.wgsl.clear();
 }
 
 BindGroup Gpu::bind(const Kernel& kernel, std::span<const Binding> bindings) {
@@ -271,7 +280,8 @@ void Gpu::end_pass() {
   pass_.reset();
 }
 
-void Gpu::dispatch(const Kernel& kernel, const BindGroup& group, uint32_t x, uint32_t y, uint32_t z) {
+void Gpu::dispatch(Kernel& kernel, const BindGroup& group, uint32_t x, uint32_t y, uint32_t z) {
+  if (!kernel.pipeline) compile(kernel);
   const bool is_timed_inside = timestamps_ && facts_.has_timestamps_inside_passes;
   if (timestamps_ && !is_timed_inside) {
     end_pass();

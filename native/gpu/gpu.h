@@ -30,7 +30,9 @@ inline Binding write(const Buffer& buffer) { return {&buffer, true}; }
 
 struct Kernel {
   std::string name;
+  std::string wgsl;  // until it is compiled
   BindGroupLayout layout;
+  PipelineLayout pipeline_layout;
   PipelineHandle pipeline;
 };
 
@@ -67,12 +69,14 @@ class Gpu {
   // Queued before the next submit.
   void write(const Buffer& buffer, uint64_t offset, std::span<const std::byte> data);
 
-  // `access` tells, for each binding, whether it is written. Throws KEXA_INTERNAL with Dawn's message.
+  // `access` tells, for each binding, whether it is written. Compiles it, so that no step waits for that; on a processor
+  // that plays a GPU, which takes seconds for all kernels and is seldom asked to run all, before it is first run. Throws
+  // KEXA_INTERNAL with Dawn's message.
   Kernel create_kernel(const std::string& name, const std::string& wgsl, std::span<const bool> access);
   BindGroup bind(const Kernel& kernel, std::span<const Binding> bindings);
 
   // Encoding: dispatches go into one compute pass until read() or submit().
-  void dispatch(const Kernel& kernel, const BindGroup& group, uint32_t x, uint32_t y = 1, uint32_t z = 1);
+  void dispatch(Kernel& kernel, const BindGroup& group, uint32_t x, uint32_t y = 1, uint32_t z = 1);
   // Between the dispatches before and those after it. Offsets and bytes are multiples of four.
   void copy(const Buffer& source, uint64_t source_offset, const Buffer& to, uint64_t to_offset, uint64_t bytes);
   void submit();
@@ -103,6 +107,7 @@ class Gpu {
     std::string lost, error;
   };
   void check_device(std::span<const WGPUFeatureName> features, const WGPULimits& wanted);
+  void compile(Kernel& kernel);
   void begin_pass(const WGPUComputePassDescriptor* descriptor);
   void end_pass();
   void resolve_times();

@@ -14,7 +14,7 @@ constexpr uint32_t ceil_div(int64_t n, int64_t by) { return uint32_t((n + by - 1
 
 // A kernel with its buffers: all that is left to say when it is run is how many rows there are.
 struct Op {
-  const Kernel* kernel = nullptr;
+  Kernel* kernel = nullptr;
   BindGroup group;
   uint32_t workgroups = 0;  // along x
   int rows_per_workgroup = 1;

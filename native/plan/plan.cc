@@ -25,9 +25,8 @@ ScratchSizes scratch_sizes(const ModelDescription& description, const PlanOption
       .router = rows * experts,
       .routes = rows * top_k * 2,
       .logits = rows * description.vocab,
-      // scores, output, maximum and sum of a KV head's query heads, and one key row
-      .per_thread = int64_t(description.heads / description.kv_heads) * (kKeyBlock + description.head_dim + 2) +
-                    description.head_dim,
+      // scores, output, maximum and sum of a KV head's query heads
+      .per_thread = int64_t(description.heads / description.kv_heads) * (kKeyBlock + description.head_dim + 2),
   };
 }
 

@@ -15,6 +15,17 @@ extern const std::array<uint16_t, 256> kIq3XxsGrid;
 constexpr std::array<int8_t, 3> kIq2Values = {8, 25, 43};
 constexpr std::array<int8_t, 8> kIq3Values = {4, 12, 20, 28, 36, 44, 52, 62};
 
+// The same entries with a byte for each magnitude, and the signs that 7 stored bits stand for with a byte for each: 255
+// for minus.
+template <typename Word, int entries>
+struct ByteTable {
+  Word of[entries];
+};
+extern const ByteTable<uint64_t, 256> kIq2XxsBytes;
+extern const ByteTable<uint64_t, 512> kIq2XsBytes;
+extern const ByteTable<uint32_t, 256> kIq3XxsBytes;
+extern const ByteTable<uint64_t, 128> kIqSignBytes;
+
 // iq4_nl and iq4_xs, by code.
 constexpr std::array<int8_t, 16> kIq4Values = {-127, -104, -83, -65, -49, -35, -22, -10,
                                                1,    13,   25,  38,  53,  69,  89,  113};
@@ -26,7 +37,7 @@ constexpr std::array<int8_t, 16> kMxfp4Values = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1,
 constexpr uint8_t iq_signs(uint32_t index) { return uint8_t(index | uint32_t(std::popcount(index) & 1) << 7); }
 
 // Half of an e8m0 scale: 2^(bits - 128), of which the two smallest are subnormal.
-constexpr float half_of_e8m0(uint8_t bits) {
+__attribute__((always_inline)) constexpr float half_of_e8m0(uint8_t bits) {
   return std::bit_cast<float>(bits < 2 ? 0x00200000u << bits : uint32_t(bits - 1) << 23);
 }
 

@@ -1,23 +1,15 @@
 // Blocks of GGUF's types, 16 elements at a time in registers: what the CPU device's products read. Each type is a
 // struct with what a block's scales become once (prepare) and 16 elements of it (load, `step` counts them). The values
-// are those of dequantize.h to the bit, where each type's layout is told.
+// are those of dequantize.h to the bit, where each type's layout is told. Compiled once for each instruction set, like
+// base/vector.h.
 #pragma once
 
-#include "base/numbers.h"
+#include "base/vector.h"
 #include "quant/codebooks.h"
 
-namespace kexa {
-
-typedef uint8_t U8x16 __attribute__((vector_size(16)));
+namespace kexa::KEXA_SET {
 
 KEXA_INLINE void load_bytes(U8x16& bytes, const uint8_t* from) { std::memcpy(&bytes, from, sizeof bytes); }
-KEXA_INLINE void to_floats(F32x16& lanes, const U8x16& codes) {
-  lanes = __builtin_convertvector(__builtin_convertvector(codes, I32x16), F32x16);
-}
-// Of bytes with a sign. Shifted into the range of those without one: GCC 12 widens signed bytes one by one.
-KEXA_INLINE void to_signed_floats(F32x16& lanes, const U8x16& codes) {
-  lanes = __builtin_convertvector(__builtin_convertvector(codes ^ 0x80, I32x16) - 128, F32x16);
-}
 KEXA_INLINE uint32_t four_bytes(const uint8_t* from) {
   uint32_t bytes;
   std::memcpy(&bytes, from, sizeof bytes);
@@ -26,7 +18,7 @@ KEXA_INLINE uint32_t four_bytes(const uint8_t* from) {
 KEXA_INLINE float half_at(const uint8_t* from) {
   uint16_t bits;
   std::memcpy(&bits, from, sizeof bits);
-  return f16_to_f32(bits);
+  return half_to_float(bits);
 }
 KEXA_INLINE U8x16 bytes_of_words(uint32_t a, uint32_t b, uint32_t c, uint32_t d) {
   typedef uint32_t U32x4 __attribute__((vector_size(16)));
@@ -41,14 +33,14 @@ KEXA_INLINE void load_nibbles(U8x16& codes, const uint8_t* from, int upper) {
 
 // values[code], of codes below 16.
 KEXA_INLINE void look_up(U8x16& codes, const std::array<int8_t, 16>& values) {
-#if defined(__clang__)
-  U8x16 found;
-  for (int i = 0; i < kLanes; ++i) found[i] = uint8_t(values[codes[i]]);
-  codes = found;
-#else
   U8x16 table;
-  std::memcpy(&table, values.data(), sizeof table);
-  codes = __builtin_shuffle(table, codes);
+  std::memcpy(&table, &values, sizeof table);
+#if defined(__SSSE3__)
+  codes = (U8x16)_mm_shuffle_epi8((__m128i)table, (__m128i)codes);
+#elif defined(__aarch64__)
+  codes = (U8x16)vqtbl1q_u8((uint8x16_t)table, (uint8x16_t)codes);
+#else
+  for (int i = 0; i < kLanes; ++i) codes[i] = table[codes[i]];
 #endif
 }
 
@@ -91,9 +83,12 @@ struct Q4_1Lanes {
 
 // Adds the fifth bits, of which `high` has 16 in its lower half, to codes of 4 bits.
 KEXA_INLINE void to_floats_with_fifth_bits(F32x16& lanes, const U8x16& codes, uint32_t high, int offset) {
-  constexpr U32x16 kLane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-  const U32x16 fifth = ((U32x16{} + high) >> kLane & 1u) << 4;
-  lanes = __builtin_convertvector((I32x16)(__builtin_convertvector(codes, U32x16) | fifth) - offset, F32x16);
+  typedef uint16_t U16x8 __attribute__((vector_size(16)));
+  constexpr U8x16 kBit = {1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128};
+  const U8x16 both = (U8x16)(U16x8{} + uint16_t(high));
+  const U8x16 bits = __builtin_shufflevector(both, both, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1);
+  const U8x16 is_set = (U8x16)((bits & kBit) != 0);
+  to_signed_floats(lanes, (codes | (is_set & 16)) - uint8_t(offset));
 }
 
 struct Q5_0Lanes {
@@ -197,7 +192,7 @@ struct Q4KLanes {
     to_floats(factors,
               bytes_of_words(a & kSix, (c & kLow) | (a >> 2 & kTwo), b & kSix, (c >> 4 & kLow) | (b >> 2 & kTwo)));
     const float d = half_at(block), dmin = half_at(block + 2);
-    store(scale_min, factors * F32x16{d, d, d, d, d, d, d, d, dmin, dmin, dmin, dmin, dmin, dmin, dmin, dmin});
+    store(scale_min, factors * two_halves(d, dmin));
   }
   KEXA_INLINE void load(F32x16& lanes, const uint8_t* block, int step) const {
     U8x16 codes;
@@ -256,4 +251,64 @@ struct Iq4XsLanes {
   }
 };
 
-}  // namespace kexa
+// Sixteen magnitudes out of a grid, with their signs.
+KEXA_INLINE void load_signed(F32x16& lanes, uint64_t first, uint64_t second, uint32_t first_signs,
+                             uint32_t second_signs) {
+  typedef uint64_t U64x2 __attribute__((vector_size(16)));
+  const U8x16 magnitudes = (U8x16)U64x2{first, second};
+  const U8x16 minus = (U8x16)U64x2{kIqSignBytes.of[first_signs & 127], kIqSignBytes.of[second_signs & 127]};
+  to_signed_floats(lanes, (magnitudes ^ minus) - minus);
+}
+
+struct Iq2XxsLanes {
+  static constexpr int kElements = 256, kBytes = 66;
+  float scale[8];
+  KEXA_INLINE void prepare(const uint8_t* block) {
+    const float d = half_at(block);
+    for (int group = 0; group < 8; ++group)
+      scale[group] = d * (0.5f + float(four_bytes(block + 6 + group * 8) >> 28)) * 0.25f;
+  }
+  KEXA_INLINE void load(F32x16& lanes, const uint8_t* block, int step) const {
+    const uint8_t* group = block + 2 + step / 2 * 8;
+    const uint32_t signs = four_bytes(group + 4) >> (step % 2 * 14);
+    const uint8_t* at = group + step % 2 * 2;
+    load_signed(lanes, kIq2XxsBytes.of[at[0]], kIq2XxsBytes.of[at[1]], signs, signs >> 7);
+    lanes *= scale[step / 2];
+  }
+};
+
+struct Iq2XsLanes {
+  static constexpr int kElements = 256, kBytes = 74;
+  float scale[16];
+  KEXA_INLINE void prepare(const uint8_t* block) {
+    const float d = half_at(block);
+    for (int group = 0; group < 16; ++group)
+      scale[group] = d * (0.5f + float(block[66 + group / 2] >> (group % 2 * 4) & 15)) * 0.25f;
+  }
+  KEXA_INLINE void load(F32x16& lanes, const uint8_t* block, int step) const {
+    const uint32_t two = four_bytes(block + 2 + step * 4);
+    load_signed(lanes, kIq2XsBytes.of[two & 511], kIq2XsBytes.of[two >> 16 & 511], two >> 9, two >> 25);
+    lanes *= scale[step];
+  }
+};
+
+struct Iq3XxsLanes {
+  static constexpr int kElements = 256, kBytes = 98;
+  float scale[8];
+  KEXA_INLINE void prepare(const uint8_t* block) {
+    const float d = half_at(block);
+    for (int group = 0; group < 8; ++group)
+      scale[group] = d * (0.5f + float(four_bytes(block + 66 + group * 4) >> 28)) * 0.5f;
+  }
+  KEXA_INLINE void load(F32x16& lanes, const uint8_t* block, int step) const {
+    const uint32_t signs = four_bytes(block + 66 + step / 2 * 4) >> (step % 2 * 14);
+    const uint8_t* at = block + 2 + step * 4;
+    const auto two = [](const uint8_t* from) KEXA_INLINE_CALL {
+      return kIq3XxsBytes.of[from[0]] | uint64_t{kIq3XxsBytes.of[from[1]]} << 32;
+    };
+    load_signed(lanes, two(at), two(at + 2), signs, signs >> 7);
+    lanes *= scale[step / 2];
+  }
+};
+
+}  // namespace kexa::KEXA_SET

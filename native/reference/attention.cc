@@ -3,13 +3,14 @@
 #include <cmath>
 
 #include "reference/cpu_device.h"
-#include "reference/matmul.h"
+#include "reference/panel.h"
 
 namespace kexa {
 
 // softmax(q k / sqrt(head_dim)) v for the query heads that share one KV head. Keys are taken in blocks, counted from
 // the first one the row sees; each block rescales what came before by the change of the maximum (online softmax).
 void CpuDevice::attend(int layer, int row, int kv_head, Attending& attending) {
+  const PanelKernels& kernels = panel_kernels();
   const Row& query = step_.rows[row];
   const int window = description_.layer(layer).window, head_dim = description_.head_dim;
   const int group = description_.heads / description_.kv_heads;
@@ -17,38 +18,45 @@ void CpuDevice::attend(int layer, int row, int kv_head, Attending& attending) {
   const float scale = 1.0f / std::sqrt(float(head_dim));
   const float* q = &q_[size_t(row) * description_.q_width() + size_t(kv_head) * group * head_dim];
   const int64_t head_offset = int64_t(kv_head) * head_dim * element_bytes(kv_.type);
-  float* key_or_value = attending.row.data();
 
   std::vector<float>& output = attending.output;
   std::fill(output.begin(), output.end(), 0.0f);
   std::vector<float>&maximum = attending.maximum, &sum = attending.sum;
   std::fill(maximum.begin(), maximum.end(), -INFINITY);
   std::fill(sum.begin(), sum.end(), 0.0f);
+  const std::byte* values[kKeyBlock];
+  PanelSource keys{.type = kv_.type, .columns = head_dim, .rows = {}};
+  const float* heads[kPanelRows];
+  float products[kPanelOutputs * kPanelRows];
 
   for (int start = first_key; start <= query.position; start += kKeyBlock) {
-    const int keys = std::min(kKeyBlock, query.position + 1 - start);
-    for (int key = 0; key < keys; ++key) {
-      const int64_t at = slots_->row(layer, query.slot, start + key) * kv_.row_bytes() + head_offset;
-      read_elements(cache_[layer].keys.data() + at, kv_.type, head_dim, key_or_value);
-      for (int h = 0; h < group; ++h)
-        attending.scores[h * kKeyBlock + key] = dot(q + h * head_dim, key_or_value, head_dim) * scale;
+    const int count = std::min(kKeyBlock, query.position + 1 - start);
+    for (int first = 0; first < count; first += kPanelOutputs) {
+      const int outputs = std::min(kPanelOutputs, count - first);
+      for (int o = 0; o < kPanelOutputs; ++o) {
+        const int key = first + (o < outputs ? o : 0);
+        const int64_t at = slots_->row(layer, query.slot, start + key) * kv_.row_bytes() + head_offset;
+        keys.rows[o] = cache_[layer].keys.data() + at;
+        values[key] = cache_[layer].values.data() + at;
+      }
+      for (int h = 0; h < group; h += kPanelRows) {
+        const int together = std::min(kPanelRows, group - h);
+        for (int i = 0; i < together; ++i) heads[i] = q + size_t(h + i) * head_dim;
+        kernels.multiply_panel(keys, heads, together, products);
+        for (int i = 0; i < together; ++i)
+          for (int o = 0; o < outputs; ++o)
+            attending.scores[size_t(h + i) * kKeyBlock + first + o] = products[o * kPanelRows + i] * scale;
+      }
     }
     for (int h = 0; h < group; ++h) {
       float* scores = &attending.scores[size_t(h) * kKeyBlock];
-      const float block_maximum = std::max(maximum[h], *std::max_element(scores, scores + keys));
+      const float block_maximum = std::max(maximum[h], *std::max_element(scores, scores + count));
       const float rescale = std::exp(maximum[h] - block_maximum);
       maximum[h] = block_maximum;
       sum[h] *= rescale;
       for (int i = 0; i < head_dim; ++i) output[h * head_dim + i] *= rescale;
-      for (int key = 0; key < keys; ++key) sum[h] += scores[key] = std::exp(scores[key] - block_maximum);
-    }
-    for (int key = 0; key < keys; ++key) {
-      const int64_t at = slots_->row(layer, query.slot, start + key) * kv_.row_bytes() + head_offset;
-      read_elements(cache_[layer].values.data() + at, kv_.type, head_dim, key_or_value);
-      for (int h = 0; h < group; ++h) {
-        const float weight = attending.scores[h * kKeyBlock + key];
-        for (int i = 0; i < head_dim; ++i) output[h * head_dim + i] += weight * key_or_value[i];
-      }
+      for (int key = 0; key < count; ++key) sum[h] += scores[key] = std::exp(scores[key] - block_maximum);
+      kernels.add_scaled(kv_.type, values, scores, count, head_dim, &output[size_t(h) * head_dim]);
     }
   }
   float* attended = &attended_[size_t(row) * description_.q_width() + size_t(kv_head) * group * head_dim];

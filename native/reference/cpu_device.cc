@@ -14,6 +14,7 @@ CpuDevice::CpuDevice(const ModelDescription& description, const Weights& weights
       pool_(plan.options.threads),
       kv_(plan.kv),
       frequencies_(rope_frequencies(description)) {
+  panel_kernels();  // KEXA_CPU is refused now, not in the middle of a step
   const size_t rows = plan.options.prefill_chunk, hidden = description.hidden;
   for (int ring : kv_.ring_rows) {
     const size_t bytes = size_t(ring ? int64_t(kSlots) * ring : int64_t(kv_.pages) * kPageRows) * kv_.row_bytes();
@@ -24,8 +25,7 @@ CpuDevice::CpuDevice(const ModelDescription& description, const Weights& weights
     attending_.push_back({.scores = std::vector<float>(size_t(group) * kKeyBlock),
                           .output = std::vector<float>(size_t(group) * head_dim),
                           .maximum = std::vector<float>(group),
-                          .sum = std::vector<float>(group),
-                          .row = std::vector<float>(head_dim)});
+                          .sum = std::vector<float>(group)});
   cosines_.resize(rows * head_dim / 2), sines_.resize(rows * head_dim / 2);
   residual_.resize(rows * hidden), normed_.resize(rows * hidden), branch_.resize(rows * hidden),
       hidden_.resize(rows * hidden);

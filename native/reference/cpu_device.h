@@ -51,7 +51,6 @@ class CpuDevice final : public Device {
     std::vector<float> scores;        // [query heads of a KV head, kKeyBlock]
     std::vector<float> output;        // [query heads of a KV head, head_dim]
     std::vector<float> maximum, sum;  // [query heads of a KV head]
-    std::vector<float> row;           // [head_dim]
   };
 
   // A slot's sequence, as far as choosing goes.

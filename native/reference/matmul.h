@@ -3,12 +3,9 @@
 
 #include "base/thread_pool.h"
 #include "model/weights.h"
+#include "reference/panel.h"
 
 namespace kexa {
-
-// Weight rows and activation rows that one panel multiplies.
-constexpr int kPanelOutputs = 4;
-constexpr int kPanelRows = 16;
 
 // out[o * kPanelRows + r] = weight row (first + o) . x[r], for `outputs` <= kPanelOutputs and `rows` <= kPanelRows.
 // Each product is summed in f32 in an order that depends on the row's length alone, so it is the same to the last bit

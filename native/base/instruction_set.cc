@@ -1,0 +1,53 @@
+#include "base/instruction_set.h"
+
+#include <cstdlib>
+#include <string>
+
+#include "base/error.h"
+
+namespace kexa {
+
+std::string_view instruction_set_name(InstructionSet set) {
+  switch (set) {
+    case InstructionSet::kPlain:
+      return "plain";
+    case InstructionSet::kAvx2:
+      return "avx2";
+    case InstructionSet::kAvx512:
+      return "avx512";
+    case InstructionSet::kNeon:
+      return "neon";
+  }
+  return "";
+}
+
+std::vector<InstructionSet> instruction_sets() {
+  std::vector<InstructionSet> sets = {InstructionSet::kPlain};
+#if defined(__x86_64__)
+  // What -march=x86-64-v3 and v4 take for granted, as far as the compiler makes use of it here.
+  const bool has_v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+                      __builtin_cpu_supports("f16c") && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
+  if (has_v3) sets.push_back(InstructionSet::kAvx2);
+  if (has_v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+      __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
+    sets.push_back(InstructionSet::kAvx512);
+#elif defined(__aarch64__)
+  sets.push_back(InstructionSet::kNeon);
+#endif
+  return sets;
+}
+
+InstructionSet chosen_instruction_set() {
+  const std::vector<InstructionSet> sets = instruction_sets();
+  const char* named = std::getenv("KEXA_CPU");
+  if (!named || !*named) return sets.back();
+  std::string names;
+  for (InstructionSet set : sets) {
+    if (instruction_set_name(set) == named) return set;
+    names += (names.empty() ? "" : ", ") + std::string(instruction_set_name(set));
+  }
+  throw Error("KEXA_UNSUPPORTED",
+              "KEXA_CPU: wanted an instruction set of this processor (" + names + "), found " + named);
+}
+
+}  // namespace kexa

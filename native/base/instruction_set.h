@@ -1,0 +1,22 @@
+// Which of the processor's vector instructions the CPU device computes with.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+namespace kexa {
+
+enum class InstructionSet : uint8_t { kPlain, kAvx2, kAvx512, kNeon };
+
+// plain, avx2, avx512 or neon.
+std::string_view instruction_set_name(InstructionSet set);
+
+// Those that are compiled in and that this processor has, the best one last.
+std::vector<InstructionSet> instruction_sets();
+
+// The one to use: what the environment variable KEXA_CPU names, else the best. Throws KEXA_UNSUPPORTED if it names none
+// of instruction_sets().
+InstructionSet chosen_instruction_set();
+
+}  // namespace kexa

@@ -1,0 +1,50 @@
+// The CPU device's inner loops, which are compiled once for each instruction set. A file of its own for each set fills a
+// table of functions; the best set that the processor has is chosen when the program runs.
+#pragma once
+
+#include "base/instruction_set.h"
+#include "base/type.h"
+
+namespace kexa {
+
+// Weight rows that one panel multiplies, and activation rows at most.
+constexpr int kPanelOutputs = 6;
+constexpr int kPanelRows = 128;
+
+// Where a panel's weights come from.
+struct PanelSource {
+  Type type = Type::kF32;
+  int columns = 0;
+  const std::byte* rows[kPanelOutputs] = {};  // a short panel repeats its first one
+};
+
+// Every sum of products is taken in sixteen lanes, column i into lane i % 16, and the lanes are then added in pairs that
+// are 8, 4, 2 and 1 apart. So it depends on the row's length alone, never on the rows that are computed beside it, and
+// the sets that fuse multiplication and addition (all but plain) agree to the last bit.
+struct PanelKernels {
+  // out[o * kPanelRows + r] = weight row o . x[r], for `rows` <= kPanelRows.
+  void (*multiply_panel)(const PanelSource& weights, const float* const* x, int rows, float* out);
+
+  // n stored elements as floats.
+  void (*read_elements)(const std::byte* from, Type type, int n, float* out);
+
+  // a . b over n floats.
+  float (*dot)(const float* a, const float* b, int n);
+
+  // out[i] += sum over j of factors[j] * rows[j][i], j ascending, over n elements of a cache's type.
+  void (*add_scaled)(Type type, const std::byte* const* rows, const float* factors, int count, int n, float* out);
+};
+
+const PanelKernels& panel_kernels(InstructionSet set);
+
+// Those of chosen_instruction_set(). Throws as it does.
+const PanelKernels& panel_kernels();
+
+extern const PanelKernels kPlainKernels;
+#if defined(__x86_64__)
+extern const PanelKernels kAvx2Kernels, kAvx512Kernels;
+#elif defined(__aarch64__)
+extern const PanelKernels kNeonKernels;
+#endif
+
+}  // namespace kexa

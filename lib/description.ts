@@ -3,8 +3,8 @@
  * into C++ before the weights are mapped. Nothing here is optional, and nothing is checked again for meaning.
  */
 
-/** How a tensor's elements are stored: one by one, or in the blocks that GGUF defines. */
-export type TensorType = 'f32' | 'f16' | 'bf16' | QuantizedType;
+/** How a tensor's elements are stored: one by one, in FP8 with scales beside them, or in the blocks that GGUF defines. */
+export type TensorType = 'f32' | 'f16' | 'bf16' | 'f8_e4m3' | QuantizedType;
 
 /** GGUF's types of blocks, by their names there. */
 export type QuantizedType =
@@ -45,6 +45,26 @@ export interface TensorEntry {
   held?: TensorType;
   /** Row-major, `[outputs, inputs]` for matrices, as stored. */
   shape: number[];
+  /** Of an f8_e4m3 matrix, and of no other. */
+  scales?: TensorScales;
+}
+
+/**
+ * What an f8_e4m3 matrix's values are multiplied with: a grid of numbers, row-major, each for a block of the matrix.
+ * Blocks at the right and lower edge may be cut off.
+ */
+export interface TensorScales {
+  /** As the file has it. */
+  name: string;
+  /** Index into {@link ModelDescription.files}. */
+  file: number;
+  /** First byte of the first scale that the matrix needs, counted from the start of the file. */
+  offset: number;
+  type: 'f32' | 'f16' | 'bf16';
+  blockRows: number;
+  blockColumns: number;
+  /** Rows of the first block that another matrix has: fused experts share their blocks. */
+  skippedRows: number;
 }
 
 /** The switches of one decoder layer. */

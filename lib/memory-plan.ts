@@ -1,8 +1,9 @@
 /** What loading will take, before it is done. */
 import { availableParallelism, freemem } from 'node:os';
-import type { ModelDescription } from './description.js';
+import type { ModelDescription, TensorEntry } from './description.js';
 import { KexaError } from './errors.js';
-import type { ModelShape } from './files/config.js';
+import type { StoredShape } from './files/config.js';
+import { plannedStrategy, scalesOf } from './files/fp8.js';
 import { elementsOf, wantedTensors } from './files/wanted-tensors.js';
 import { type NativePlanOptions, native } from './native.js';
 import { choiceOption, integerOption } from './options.js';
@@ -59,7 +60,7 @@ export type PlannedOptions = Pick<LoadOptions, 'contextSize' | 'prefillChunk' | 
  * @throws KexaError KEXA_INVALID_ARGUMENT
  */
 export function longestContext(
-  description: ModelDescription | ModelShape,
+  description: ModelDescription | StoredShape,
   options: PlannedOptions,
   bytes: number,
 ): number {
@@ -72,12 +73,12 @@ export function longestContext(
 
 /**
  * The memory a model would take. A description without tensors (a config alone) is counted as stored in bf16, or in
- * the type that `weights` asks for.
+ * FP8 where the config says so, or in the type that `weights` asks for.
  *
  * @throws KexaError KEXA_INVALID_ARGUMENT
  */
 export function planMemory(
-  description: ModelDescription | ModelShape,
+  description: ModelDescription | StoredShape,
   { device = 'cpu', ...options }: PlannedOptions = {},
 ): MemoryReport {
   const planOptions = checkPlanOptions(options, description.maxPositions);
@@ -118,17 +119,18 @@ function isRecipe(weights: WeightType | undefined): weights is RecipeName {
   return weights !== undefined && Object.hasOwn(recipes, weights);
 }
 
-function withTensors(description: ModelDescription | ModelShape): ModelDescription {
+function withTensors(description: ModelDescription | StoredShape): ModelDescription {
   if ('tensors' in description) return description;
-  const tensors = Array.from(wantedTensors(description), ({ name, shape }) => ({
-    name,
-    file: 0,
-    offset: 0,
-    bytes: elementsOf(shape) * 2,
-    type: 'bf16' as const,
-    shape,
-  }));
-  return { ...description, files: [], tensors };
+  const { fp8, ...shape } = description;
+  const tensors = Array.from(wantedTensors(shape), (tensor): TensorEntry => {
+    const source = tensor.sources[0]!;
+    const entry = { name: tensor.name, file: 0, offset: 0, bytes: elementsOf(tensor.shape), shape: tensor.shape };
+    const strategy = fp8 && plannedStrategy(fp8, tensor, source);
+    if (strategy === null) return { ...entry, bytes: 2 * entry.bytes, type: 'bf16' };
+    const scales = scalesOf(strategy, source, { name: '', file: 0, offset: 0, type: 'f32' });
+    return { ...entry, type: 'f8_e4m3', scales };
+  });
+  return { ...shape, files: [], tensors };
 }
 
 /** Memory this process may still take, in bytes. */

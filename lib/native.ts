@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { ModelDescription, TensorType } from './description.js';
+import type { ModelDescription, TensorScales, TensorType } from './description.js';
 import { KexaError, type KexaErrorCode } from './errors.js';
 import type { ForwardProfile, GpuKernels, MemoryReport } from './types.js';
 
@@ -145,10 +145,22 @@ export interface NativeAdapter {
   heaps: { bytes: number; isDeviceLocal: boolean; isHostVisible: boolean }[];
 }
 
+/** {@link TensorScales} with the bytes of all that the matrix needs. */
+export interface NativeScales extends TensorScales {
+  stored: Uint8Array;
+  /** Of the file they are in, for errors. */
+  path: string;
+  /** Of the matrix. */
+  columns: number;
+  gridColumns: number;
+}
+
 /** What `quantize` is asked for. */
 export interface NativeQuantize {
   from: Uint8Array;
-  fromType: 'f32' | 'f16' | 'bf16';
+  fromType: 'f32' | 'f16' | 'bf16' | 'f8_e4m3';
+  /** Of f8_e4m3. */
+  scales?: NativeScales;
   /** Filled with whole blocks. */
   to: Uint8Array;
   toType: TensorType;

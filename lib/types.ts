@@ -1,5 +1,6 @@
 /** The shapes that callers pass in and get back. Behaviour is documented on the classes that use them. */
 import type { ModelDescription } from './description.js';
+import type { Fp8Scheme } from './files/fp8.js';
 
 /** How the KV cache is stored. `auto` is the device's best exact choice: f32 on the CPU device. */
 export type CacheType = 'auto' | 'f32' | 'f16' | 'bf16';
@@ -86,6 +87,8 @@ export interface ModelConfig extends Readonly<Omit<ModelDescription, 'files' | '
   /** Ids that end an answer. */
   readonly eosTokenIds: readonly number[];
   readonly padTokenId: number | null;
+  /** How config.json says that matrices are stored in FP8; null: they are not. */
+  readonly fp8: Fp8Scheme | null;
   /** Sampling defaults of generation_config.json. */
   readonly generationDefaults: Readonly<SamplingOptions>;
 }

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import type { ModelDescription, TensorEntry } from '../description.js';
 import { KexaError } from '../errors.js';
+import { storedScales } from '../files/fp8.js';
 import { blockBytes } from '../files/gguf-types.js';
 import { openModelFolder } from '../files/model-folder.js';
 import { elementsOf } from '../files/wanted-tensors.js';
@@ -208,9 +209,10 @@ function sharedFields(
   const cacheType = options.cacheType === undefined || options.cacheType === 'auto' ? 'f32' : options.cacheType;
   const cacheBytes = cacheType === 'f32' ? 4 : 2;
   const { weights = 'auto' } = options;
-  const stored = ({ bytes, shape, held }: TensorEntry) => {
+  const stored = (entry: TensorEntry) => {
+    const { bytes, shape, held } = entry;
     const type = held ?? (weights === 'f32' || weights === 'f16' || weights === 'bf16' ? weights : null);
-    return type === null ? bytes : blockBytes(type, elementsOf(shape));
+    return type === null ? bytes + storedScales(entry).bytes : blockBytes(type, elementsOf(shape));
   };
   return {
     fields: {

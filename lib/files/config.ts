@@ -3,19 +3,27 @@ import type { LayerDescription, ModelDescription, MoeDescription } from '../desc
 import { ConfigFields } from './config-fields.js';
 import { readFfnKinds, readMtpWindow, readSwigluLimits, readWindows } from './config-layers.js';
 import { readRope } from './config-rope.js';
+import type { Fp8Scheme } from './fp8.js';
 import { type JsonObject, shown } from './json-file.js';
 import { refuseUnknownFields } from './known-fields.js';
+import { readQuantization } from './quantization-config.js';
 import { readEosTokenIds, readTokenId } from './token-ids.js';
 
 /** A description without its files: all that config.json alone can tell. */
 export type ModelShape = Omit<ModelDescription, 'files' | 'tensors'>;
+
+/** The same, with how the weights are stored. */
+export interface StoredShape extends ModelShape {
+  /** Null: not in FP8. */
+  fp8: Fp8Scheme | null;
+}
 
 /** What config.json says. */
 export interface ConfigReading {
   /** `exaone_moe` or `exaone4`. */
   modelType: string;
   /** `mtp` is set when the config asks for the block, or leaves it open. */
-  shape: ModelShape;
+  shape: StoredShape;
   /** True when an old config does not say whether there is an MTP block: its weights then decide. */
   isMtpOpen: boolean;
   bosTokenId: number | null;
@@ -87,7 +95,7 @@ function readModelType(fields: ConfigFields): string {
   return modelType;
 }
 
-function readShape(fields: ConfigFields, modelType: string, vocabSize: number): ModelShape {
+function readShape(fields: ConfigFields, modelType: string, vocabSize: number): StoredShape {
   const isMoeType = modelType === 'exaone_moe';
   const hiddenSize = fields.integer('hidden_size', 1, most.hidden);
   const heads = fields.integer('num_attention_heads', 1, most.heads);
@@ -115,6 +123,7 @@ function readShape(fields: ConfigFields, modelType: string, vocabSize: number): 
     mtp: layers.mtp,
     tiedHead: fields.boolean('tie_word_embeddings'),
     maxPositions: fields.integer('max_position_embeddings', 1, most.positions),
+    fp8: readQuantization(fields),
   };
 }
 

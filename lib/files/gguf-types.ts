@@ -1,6 +1,9 @@
 /** The types a GGUF file stores tensors in, as ggml's public header lists them: numbers, names, and the size of blocks. */
 import type { TensorType } from '../description.js';
 
+/** The types of GGUF files that the core reads. */
+export type GgufType = Exclude<TensorType, 'f8_e4m3'>;
+
 export interface BlockType {
   /** In the file. */
   id: number;
@@ -10,8 +13,7 @@ export interface BlockType {
   bytes: number;
 }
 
-/** The types that the core reads. */
-export const blockTypes: Readonly<Record<TensorType, BlockType>> = {
+export const blockTypes: Readonly<Record<GgufType, BlockType>> = {
   f32: { id: 0, elements: 1, bytes: 4 },
   f16: { id: 1, elements: 1, bytes: 2 },
   bf16: { id: 30, elements: 1, bytes: 2 },
@@ -33,13 +35,14 @@ export const blockTypes: Readonly<Record<TensorType, BlockType>> = {
   mxfp4: { id: 39, elements: 32, bytes: 17 },
 };
 
-/** Bytes of `elements` in a row, which are whole blocks. */
+/** Bytes of `elements` in a row, which are whole blocks; in FP8 the scales are not among them. */
 export function blockBytes(type: TensorType, elements: number): number {
+  if (type === 'f8_e4m3') return elements;
   return (elements / blockTypes[type].elements) * blockTypes[type].bytes;
 }
 
 /** Bits an element takes, scales included. */
-export function bitsOf(type: TensorType): number {
+export function bitsOf(type: GgufType): number {
   return (8 * blockTypes[type].bytes) / blockTypes[type].elements;
 }
 
@@ -68,6 +71,6 @@ export function ggufTypeName(id: number): string {
   return read.get(id) ?? unread[id] ?? `number ${id}`;
 }
 
-export function isReadType(name: string): name is TensorType {
+export function isReadType(name: string): name is GgufType {
   return Object.hasOwn(blockTypes, name);
 }

@@ -1,6 +1,6 @@
 /** Which config fields may be there: everything else could change the maths, and is refused. */
 import type { ConfigFields } from './config-fields.js';
-import { isJsonObject, shown } from './json-file.js';
+import { shown } from './json-file.js';
 
 /** Fields that config.ts and its neighbours read or check, for every model type. */
 const sharedFields = [
@@ -8,7 +8,7 @@ const sharedFields = [
   'num_hidden_layers num_attention_heads num_key_value_heads head_dim rms_norm_eps max_position_embeddings',
   'tie_word_embeddings layer_types sliding_window sliding_windows sliding_window_pattern rope_parameters rope_theta',
   'rope_scaling partial_rotary_factor swiglu_limits num_nextn_predict_layers mtp_layer_types mtp_sliding_windows',
-  'bos_token_id eos_token_id pad_token_id',
+  'bos_token_id eos_token_id pad_token_id quantization_config',
 ];
 
 /** Those that only a mixture of experts may have. */
@@ -40,7 +40,6 @@ const moe = namesIn([...sharedFields, ...bookkeepingFields, ...moeFields]);
  * @throws KexaError KEXA_UNSUPPORTED naming the field, its value and the file.
  */
 export function refuseUnknownFields(fields: ConfigFields, modelType: string): void {
-  if (fields.has('quantization_config')) throw fields.unsupported(quantizationMessage(fields));
   const known = modelType === 'exaone_moe' ? moe : dense;
   for (const name of fields.names()) {
     const value = fields.raw(name);
@@ -49,12 +48,6 @@ export function refuseUnknownFields(fields: ConfigFields, modelType: string): vo
       `${name} ${shown(value)}: this version does not know what it does to ${modelType}, and would risk wrong answers`,
     );
   }
-}
-
-function quantizationMessage(fields: ConfigFields): string {
-  const value = fields.raw('quantization_config');
-  const method = isJsonObject(value) ? (value.quant_method ?? value.quant_algo) : value;
-  return `quantization_config (${shown(method)}): quantized weights are not read by this version; use the bf16 model`;
 }
 
 function namesIn(lines: readonly string[]): ReadonlySet<string> {

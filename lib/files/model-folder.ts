@@ -1,16 +1,16 @@
 /** A model folder as a whole: config.json, generation_config.json and the weights' headers. */
 import { readdir, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
-import type { ModelDescription } from '../description.js';
+import type { ModelDescription, TensorEntry } from '../description.js';
 import { KexaError } from '../errors.js';
 import type { ModelConfig } from '../types.js';
-import { type ConfigReading, type ModelShape, readConfig } from './config.js';
+import { type ConfigReading, readConfig, type StoredShape } from './config.js';
 import { type GenerationDefaults, readGenerationConfig } from './generation-config.js';
 import { type GgufModel, ggufCheckpoint, readGgufModel } from './gguf-checkpoint.js';
 import { configOfGguf } from './gguf-config.js';
 import { fileError, kindOf, readJsonObject, readOptionalJsonObject } from './json-file.js';
 import { countParameters } from './parameter-count.js';
-import { readCheckpoint } from './shards.js';
+import { type Checkpoint, readCheckpoint } from './shards.js';
 import { bindWeights, hasMtpTensors } from './weights.js';
 
 /** A model that is ready to be handed to the core. */
@@ -26,7 +26,7 @@ export interface ConfigOnly {
   /** Absolute path of the folder, or of the GGUF file. */
   folder: string;
   /** The description without its weights. */
-  shape: ModelShape;
+  shape: StoredShape;
   config: ModelConfig;
 }
 
@@ -47,7 +47,7 @@ export async function openModelFolder(path: string): Promise<ModelFolder> {
   const tensors = bindWeights(shape, checkpoint);
   return {
     folder,
-    description: { ...shape, files: checkpoint.files, tensors },
+    description: describe(shape, checkpoint, tensors),
     config: modelConfig(reading, shape, defaults),
   };
 }
@@ -100,9 +100,14 @@ async function openGguf(path: string): Promise<ModelFolder> {
   const tensors = bindWeights(reading.shape, checkpoint);
   return {
     folder,
-    description: { ...reading.shape, files: checkpoint.files, tensors },
+    description: describe(reading.shape, checkpoint, tensors),
     config: modelConfig(reading, reading.shape, noDefaults),
   };
+}
+
+/** What the core is told: each tensor knows by itself how it is stored. */
+function describe({ fp8: _, ...shape }: StoredShape, { files }: Checkpoint, tensors: TensorEntry[]): ModelDescription {
+  return { ...shape, files, tensors };
 }
 
 async function findFolder(path: unknown, takesConfigFile: boolean): Promise<string> {
@@ -129,7 +134,7 @@ async function readConfigs(folder: string): Promise<{ reading: ConfigReading; de
   return { reading, defaults: readGenerationConfig(generationPath, generation, reading.shape.vocabSize) };
 }
 
-function modelConfig(reading: ConfigReading, shape: ModelShape, defaults: GenerationDefaults): ModelConfig {
+function modelConfig(reading: ConfigReading, shape: StoredShape, defaults: GenerationDefaults): ModelConfig {
   const count = countParameters(shape);
   return {
     ...shape,

@@ -22,7 +22,7 @@ export interface WantedTensor {
 /** What a tensor counts towards. `norm` is what one token reads but the published active count leaves out. */
 export type TensorPart = 'embedding' | 'attention' | 'router' | 'routed' | 'ffn' | 'head' | 'norm' | 'mtp';
 
-type Wanted = WantedTensor & { part: TensorPart };
+export type Wanted = WantedTensor & { part: TensorPart };
 
 /**
  * Every tensor the core wants for a model, in the order a forward pass uses them. It needs no files, so that a model

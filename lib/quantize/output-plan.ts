@@ -1,6 +1,6 @@
 /** What a quantised file will hold, tensor by tensor, before anything is written. */
-import type { TensorEntry, TensorType } from '../description.js';
-import { blockBytes, blockTypes } from '../files/gguf-types.js';
+import type { TensorEntry } from '../description.js';
+import { blockBytes, blockTypes, type GgufType } from '../files/gguf-types.js';
 import type { ModelFolder } from '../files/model-folder.js';
 import { elementsOf, wantedTensors } from '../files/wanted-tensors.js';
 import { aligned, ggufHeader, type Metadata } from './gguf-header.js';
@@ -13,9 +13,9 @@ export interface OutputTensor {
   name: string;
   /** Row-major; the experts of a layer come first. */
   shape: number[];
-  type: TensorType;
+  type: GgufType;
   /** The type the recipe has for it, where its rows do not fit that. */
-  instead: TensorType | null;
+  instead: GgufType | null;
   /** From the start of the data. */
   offset: number;
   bytes: number;

@@ -4,11 +4,12 @@ import { availableParallelism } from 'node:os';
 import { basename, resolve } from 'node:path';
 import type { TensorEntry, TensorType } from '../description.js';
 import { KexaError, type KexaErrorCode } from '../errors.js';
-import { blockBytes, blockTypes } from '../files/gguf-types.js';
+import { storedScales } from '../files/fp8.js';
+import { blockBytes } from '../files/gguf-types.js';
 import { fileError } from '../files/json-file.js';
 import { type ModelFolder, openModelFolder } from '../files/model-folder.js';
 import { elementsOf } from '../files/wanted-tensors.js';
-import { native } from '../native.js';
+import { type NativeScales, native } from '../native.js';
 import { modelMetadata } from './model-metadata.js';
 import { type OutputPlan, type OutputTensor, planOutput } from './output-plan.js';
 import { PartFile } from './part-file.js';
@@ -32,6 +33,8 @@ export interface QuantizeReport {
   /** Absolute path. */
   file: string;
   bytes: number;
+  /** Matrices that were in FP8: what was lost in them before is lost here as well. */
+  fp8Tensors: number;
   /** Bytes that an earlier run had done. */
   resumedBytes: number;
   tensors: OutputTensor[];
@@ -67,7 +70,8 @@ export async function quantizeModel(folder: string, out: string, options: Quanti
     await part.close().catch(() => {});
     throw error;
   }
-  return { file, bytes: plan.bytes, resumedBytes, tensors: plan.tensors };
+  const fp8Tensors = model.description.tensors.filter(({ type }) => type === 'f8_e4m3').length;
+  return { file, bytes: plan.bytes, fp8Tensors, resumedBytes, tensors: plan.tensors };
 }
 
 /** The file that a recipe makes of a model: its header, and every tensor's type and place. */
@@ -100,7 +104,7 @@ async function writeTensors(
         signal.throwIfAborted();
       }
       const { tensor, elements } = piece;
-      const input = from.subarray(0, elements * blockTypes[piece.type].bytes);
+      const input = from.subarray(0, blockBytes(piece.type, elements));
       const output = to.subarray(0, piece.bytes);
       if (piece.values !== null) input.set(new Uint8Array(piece.values.buffer));
       else await files.read(piece.source!, piece.sourceOffset, input);
@@ -111,6 +115,7 @@ async function writeTensors(
         toType: tensor.type,
         first: piece.first,
         threads,
+        ...(piece.source?.scales && { scales: await files.scales(piece.source) }),
       };
       await quantize(request).catch((cause: unknown) => {
         const { code, message } = cause as Error & { code: KexaErrorCode };
@@ -128,7 +133,7 @@ async function writeTensors(
 /** Some elements of a tensor, in the order of the file. */
 interface Piece {
   tensor: OutputTensor;
-  type: 'f32' | 'f16' | 'bf16';
+  type: SourceType;
   /** Null where `values` are the input. */
   source: TensorEntry | null;
   /** First byte, counted from the start of its file. */
@@ -151,7 +156,7 @@ function* piecesOf(plan: OutputPlan): Generator<Piece> {
       for (let first = 0; first < total; first += pieceElements) {
         const elements = Math.min(pieceElements, total - first);
         const bytes = blockBytes(tensor.type, elements);
-        const sourceOffset = (source?.offset ?? 0) + first * blockTypes[type].bytes;
+        const sourceOffset = (source?.offset ?? 0) + blockBytes(type, first);
         yield { tensor, type, source, sourceOffset, values: tensor.values, first, elements, position, bytes };
         position += bytes;
       }
@@ -159,11 +164,13 @@ function* piecesOf(plan: OutputPlan): Generator<Piece> {
   }
 }
 
-function plainType({ name, type }: TensorEntry): 'f32' | 'f16' | 'bf16' {
-  if (type === 'f32' || type === 'f16' || type === 'bf16') return type;
+type SourceType = 'f32' | 'f16' | 'bf16' | 'f8_e4m3';
+
+function plainType({ name, type }: TensorEntry): SourceType {
+  if (type === 'f32' || type === 'f16' || type === 'bf16' || type === 'f8_e4m3') return type;
   throw new KexaError(
     'KEXA_UNSUPPORTED',
-    `${name}: wanted bf16, f16 or f32 to quantise, found ${type satisfies TensorType}`,
+    `${name}: wanted bf16, f16, f32 or f8_e4m3 to quantise, found ${type satisfies TensorType}`,
   );
 }
 
@@ -171,12 +178,26 @@ function plainType({ name, type }: TensorEntry): 'f32' | 'f16' | 'bf16' {
 class SourceFiles {
   readonly #paths: readonly string[];
   #open: { index: number; file: FileHandle } | null = null;
+  /** Those read last: a large matrix has many pieces. */
+  #scales: { name: string; read: NativeScales } | null = null;
 
   constructor(paths: readonly string[]) {
     this.#paths = paths;
   }
 
-  async read(entry: TensorEntry, position: number, into: Uint8Array): Promise<void> {
+  /** The scales of a matrix in FP8. */
+  async scales(entry: TensorEntry): Promise<NativeScales> {
+    if (this.#scales?.name === entry.name) return this.#scales.read;
+    const { shape, scales } = entry;
+    const { gridColumns, bytes } = storedScales(entry);
+    const stored = Buffer.alloc(bytes);
+    await this.read(scales!, scales!.offset, stored);
+    const read = { ...scales!, stored, path: this.#paths[scales!.file]!, columns: shape.at(-1)!, gridColumns };
+    this.#scales = { name: entry.name, read };
+    return read;
+  }
+
+  async read(entry: { file: number }, position: number, into: Uint8Array): Promise<void> {
     const path = this.#paths[entry.file]!;
     try {
       if (this.#open?.index !== entry.file) {

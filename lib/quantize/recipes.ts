@@ -1,6 +1,6 @@
 /** Which type each tensor is stored in: by its role in the model, and by the length of its rows. */
-import type { QuantizedType, TensorType } from '../description.js';
-import { blockTypes } from '../files/gguf-types.js';
+import type { QuantizedType } from '../description.js';
+import { blockTypes, type GgufType } from '../files/gguf-types.js';
 import type { TensorPart } from '../files/wanted-tensors.js';
 
 /** How small a model is made. */
@@ -26,7 +26,7 @@ export const recipes: Readonly<Record<RecipeName, Recipe>> = {
  * What is taken instead where a row is no whole number of 256: the choice of llama.cpp's quantiser, but for q5_k, whose
  * q5_1 kexa does not make.
  */
-const smallBlocks: Partial<Record<TensorType, TensorType>> = {
+const smallBlocks: Partial<Record<GgufType, GgufType>> = {
   q2_k: 'iq4_nl',
   q3_k: 'iq4_nl',
   q4_k: 'q5_0',
@@ -37,15 +37,15 @@ const smallBlocks: Partial<Record<TensorType, TensorType>> = {
 
 /** The type of a tensor, and the one that was wanted for it where its rows do not fit that. */
 export interface ChosenType {
-  type: TensorType;
-  instead: TensorType | null;
+  type: GgufType;
+  instead: GgufType | null;
 }
 
 /** What `recipe` stores a tensor of the core's `name` in. */
 export function chooseType(recipe: Recipe, part: TensorPart, name: string, shape: readonly number[]): ChosenType {
   if (shape.length < 2 || part === 'router' || name.endsWith('.router')) return { type: 'f32', instead: null };
   const wanted = part === 'routed' ? recipe.routed : recipe.rest;
-  const fits = (type: TensorType) => shape.at(-1)! % blockTypes[type].elements === 0;
+  const fits = (type: GgufType) => shape.at(-1)! % blockTypes[type].elements === 0;
   if (fits(wanted)) return { type: wanted, instead: null };
   const smaller = smallBlocks[wanted];
   return { type: smaller !== undefined && fits(smaller) ? smaller : 'f16', instead: wanted };

@@ -30,6 +30,16 @@ LayerDescription to_layer(const Napi::Object& from) {
           .swiglu_limit = float(number(from, "swigluLimit"))};
 }
 
+ScaleEntry to_scales(const Napi::Object& from) {
+  return {.name = text(from, "name"),
+          .file = integer(from, "file"),
+          .offset = int64_t(number(from, "offset")),
+          .type = to_type(text(from, "type")),
+          .block_rows = integer(from, "blockRows"),
+          .block_columns = integer(from, "blockColumns"),
+          .skipped_rows = integer(from, "skippedRows")};
+}
+
 TensorEntry to_tensor(const Napi::Object& from) {
   TensorEntry tensor{.name = text(from, "name"),
                      .file = integer(from, "file"),
@@ -37,7 +47,9 @@ TensorEntry to_tensor(const Napi::Object& from) {
                      .bytes = int64_t(number(from, "bytes")),
                      .type = to_type(text(from, "type")),
                      .held = from.Has("held") ? std::optional(to_type(text(from, "held"))) : std::nullopt,
-                     .shape = {}};
+                     .shape = {},
+                     .scales = {}};
+  if (from.Has("scales")) tensor.scales = to_scales(from.Get("scales").As<Napi::Object>());
   const auto shape = member(from, "shape").As<Napi::Array>();
   for (uint32_t i = 0; i < shape.Length(); ++i) tensor.shape.push_back(shape.Get(i).ToNumber().Int64Value());
   return tensor;

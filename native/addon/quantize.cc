@@ -5,6 +5,7 @@
 #include "addon/convert.h"
 #include "base/error.h"
 #include "base/thread_pool.h"
+#include "quant/fp8.h"
 #include "quant/quantize.h"
 #include "reference/matmul.h"
 
@@ -31,10 +32,41 @@ class Quantize final : public Napi::AsyncWorker {
     elements_ = int64_t(from.ByteLength()) / element_bytes(from_type_);
     if (elements_ % facts_of(to_type_).block_elements != 0 || int64_t(to.ByteLength()) != bytes_of(to_type_, elements_))
       throw Napi::RangeError::New(request.Env(), "quantize: the arrays do not fit each other");
+    if (from_type_ == Type::kF8E4m3) take_scales(request.Get("scales").As<Napi::Object>());
   }
   Napi::Promise promise() const { return deferred_.Promise(); }
 
  private:
+  void take_scales(const Napi::Object& from) {
+    const auto stored = from.Get("stored").As<Napi::Uint8Array>();
+    const Type type = to_type(from.Get("type").ToString());
+    try {
+      scales_ = read_scales(reinterpret_cast<const std::byte*>(stored.Data()), type,
+                            int64_t(stored.ByteLength()) / element_bytes(type), from.Get("name").ToString(),
+                            from.Get("path").ToString());
+    } catch (const Error& error) {
+      Napi::Error thrown = Napi::Error::New(Env(), error.what());
+      thrown.Set("code", error.code);
+      throw thrown;
+    }
+    columns_ = from.Get("columns").ToNumber().Int32Value();
+    grid_ = {.values = scales_.data(),
+             .columns = from.Get("gridColumns").ToNumber().Int32Value(),
+             .block_rows = from.Get("blockRows").ToNumber().Int32Value(),
+             .block_columns = from.Get("blockColumns").ToNumber().Int32Value(),
+             .skipped_rows = from.Get("skippedRows").ToNumber().Int32Value()};
+  }
+
+  // `count` elements of a matrix in FP8, of which the first is number `first`.
+  void read_rows(const std::byte* from, int64_t first, int count, float* out) const {
+    for (int i = 0; i < count;) {
+      const int row = int((first + i) / columns_), column = int((first + i) % columns_);
+      const int n = std::min(columns_ - column, count - i);
+      read_fp8(from + i, grid_.row(row), grid_.block_columns, column, n, out + i);
+      i += n;
+    }
+  }
+
   void Execute() override {
     const int64_t pieces = (elements_ + kPiece - 1) / kPiece;
     ThreadPool pool(int(std::min<int64_t>(threads_, std::max<int64_t>(pieces, 1))));
@@ -44,7 +76,11 @@ class Quantize final : public Napi::AsyncWorker {
       const int64_t start = int64_t(piece) * kPiece;
       const int count = int(std::min<int64_t>(kPiece, elements_ - start));
       std::vector<float> values(count);
-      read_elements(from_ + start * element_bytes(from_type_), from_type_, count, values.data());
+      const std::byte* from = from_ + start * element_bytes(from_type_);
+      if (from_type_ == Type::kF8E4m3)
+        read_rows(from, first_ + start, count, values.data());
+      else
+        read_elements(from, from_type_, count, values.data());
       try {
         quantize(to_type_, values.data(), count, to_ + bytes_of(to_type_, start), first_ + start);
       } catch (const Error& error) {
@@ -70,6 +106,9 @@ class Quantize final : public Napi::AsyncWorker {
   const std::byte* from_;
   std::byte* to_;
   int64_t elements_ = 0;
+  int columns_ = 1;
+  std::vector<float> scales_;
+  ScaleGrid grid_;
   std::string code_ = "KEXA_INTERNAL", message_;
 };
 

@@ -42,6 +42,14 @@ inline uint16_t f32_to_f16(float value) {
   return uint16_t(sign | ((magnitude - 0x38000000u + 0xfffu + ((magnitude >> 13) & 1u)) >> 13));
 }
 
+// E4M3 as the OCP has it ("fn"): four bits of exponent, three of fraction, no infinities, S.1111.111 is NaN. Exact,
+// subnormals included, by the same means as f16_to_f32.
+inline float e4m3_to_f32(uint8_t code) {
+  const uint32_t magnitude = code & 0x7fu, sign = uint32_t{code & 0x80u} << 24;
+  if (magnitude == 0x7fu) return std::bit_cast<float>(sign | 0x7fffffffu);
+  return std::bit_cast<float>(sign | std::bit_cast<uint32_t>(std::bit_cast<float>(magnitude << 20) * 0x1p120f));
+}
+
 constexpr int kLanes = 16;
 typedef float F32x16 __attribute__((vector_size(64)));
 typedef uint32_t U32x16 __attribute__((vector_size(64)));
@@ -75,6 +83,19 @@ KEXA_INLINE void load_f16(F32x16& lanes, const uint16_t* from) {
   const U32x16 is_special = (U32x16)((wide & 0x7c00u) == 0x7c00u);
   const U32x16 bits = ((wide & 0x8000u) << 16) | (finite & ~is_special) | ((magnitude | 0x7f800000u) & is_special);
   std::memcpy(&lanes, &bits, sizeof lanes);
+}
+
+// In lanes of 16 bits the codes become bf16 whose exponents are 120 too low, or a NaN of nothing but ones.
+KEXA_INLINE void load_e4m3(F32x16& lanes, const uint8_t* from) {
+  typedef uint8_t U8x16 __attribute__((vector_size(16)));
+  typedef int16_t I16x16 __attribute__((vector_size(32)));
+  U8x16 codes;
+  std::memcpy(&codes, from, sizeof codes);
+  U16x16 halves = (U16x16)((I16x16)(__builtin_convertvector(codes, U16x16) << 8) >> 4) & 0x87f0;
+  halves |= (U16x16)((halves & 0x07f0) == 0x07f0);
+  const U32x16 wide = __builtin_convertvector(halves, U32x16) << 16;
+  std::memcpy(&lanes, &wide, sizeof lanes);
+  lanes *= 0x1p120f;
 }
 
 // Always the same tree, so that a sum never depends on who else is being summed.

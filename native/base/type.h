@@ -12,6 +12,7 @@ enum class Type : uint8_t {
   kF32,
   kF16,
   kBf16,
+  kF8E4m3,  // scaled by numbers of its own: quant/fp8.h
   // Those of GGUF, in blocks along a row.
   kQ8_0,
   kQ4_0,
@@ -37,11 +38,11 @@ struct TypeFacts {
   int block_bytes = 0;
 };
 
-constexpr std::array<TypeFacts, 19> kTypes = {{
-    {"f32", 1, 4},        {"f16", 1, 2},      {"bf16", 1, 2},       {"q8_0", 32, 34},     {"q4_0", 32, 18},
-    {"q4_1", 32, 20},     {"q5_0", 32, 22},   {"q5_1", 32, 24},     {"q2_k", 256, 84},    {"q3_k", 256, 110},
-    {"q4_k", 256, 144},   {"q5_k", 256, 176}, {"q6_k", 256, 210},   {"iq2_xxs", 256, 66}, {"iq2_xs", 256, 74},
-    {"iq3_xxs", 256, 98}, {"iq4_nl", 32, 18}, {"iq4_xs", 256, 136}, {"mxfp4", 32, 17},
+constexpr std::array<TypeFacts, 20> kTypes = {{
+    {"f32", 1, 4},        {"f16", 1, 2},        {"bf16", 1, 2},      {"f8_e4m3", 1, 1},    {"q8_0", 32, 34},
+    {"q4_0", 32, 18},     {"q4_1", 32, 20},     {"q5_0", 32, 22},    {"q5_1", 32, 24},     {"q2_k", 256, 84},
+    {"q3_k", 256, 110},   {"q4_k", 256, 144},   {"q5_k", 256, 176},  {"q6_k", 256, 210},   {"iq2_xxs", 256, 66},
+    {"iq2_xs", 256, 74},  {"iq3_xxs", 256, 98}, {"iq4_nl", 32, 18},  {"iq4_xs", 256, 136}, {"mxfp4", 32, 17},
 }};
 
 constexpr const TypeFacts& facts_of(Type type) { return kTypes[size_t(type)]; }

@@ -143,6 +143,22 @@ KEXA_INLINE void load_bf16(F32x16& lanes, const uint16_t* from) {
   }
 }
 
+// In lanes of 16 bits the codes become bf16 whose exponents are 120 too low, or a NaN of nothing but ones.
+KEXA_INLINE void load_e4m3(F32x16& lanes, const uint8_t* from) {
+  typedef uint8_t U8Part __attribute__((vector_size(kWidth)));
+  typedef uint16_t U16Part __attribute__((vector_size(kWidth * 2)));
+  typedef int16_t I16Part __attribute__((vector_size(kWidth * 2)));
+#pragma GCC unroll 4
+  for (int i = 0; i < kParts; ++i) {
+    U8Part codes;
+    std::memcpy(&codes, from + i * kWidth, sizeof codes);
+    U16Part halves = (U16Part)((I16Part)(__builtin_convertvector(codes, U16Part) << 8) >> 4) & 0x87f0;
+    halves |= (U16Part)((halves & 0x07f0) == 0x07f0);
+    const U32Part wide = __builtin_convertvector(halves, U32Part) << 16;
+    lanes.part[i] = (Part)wide * 0x1p120f;
+  }
+}
+
 KEXA_INLINE float half_to_float(uint16_t half) {
 #if defined(__F16C__)
   return _cvtsh_ss(half);

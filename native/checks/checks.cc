@@ -153,7 +153,20 @@ Napi::Value dequantize_blocks(const Napi::CallbackInfo& info) {
   });
 }
 
-// multiply(type, weights, outputs, columns, x, rows): the CPU device's product on one thread, [rows, outputs].
+// Of f8_e4m3: { values, blockRows, blockColumns, skippedRows }.
+ScaleGrid to_grid(const Napi::Value& from, int columns) {
+  if (!from.IsObject()) return {};
+  const auto object = from.As<Napi::Object>();
+  const auto integer = [&](const char* name) { return object.Get(name).ToNumber().Int32Value(); };
+  const int block_columns = integer("blockColumns");
+  return {.values = object.Get("values").As<Napi::Float32Array>().Data(),
+          .columns = (columns + block_columns - 1) / block_columns,
+          .block_rows = integer("blockRows"),
+          .block_columns = block_columns,
+          .skipped_rows = integer("skippedRows")};
+}
+
+// multiply(type, weights, outputs, columns, x, rows, scales): the CPU device's product on one thread, [rows, outputs].
 Napi::Value multiply_rows(const Napi::CallbackInfo& info) {
   const std::string name = info[0].ToString();
   const auto bytes = info[1].As<Napi::Uint8Array>();
@@ -165,7 +178,8 @@ Napi::Value multiply_rows(const Napi::CallbackInfo& info) {
         int64_t(bytes.ByteLength()) != outputs * bytes_of(*type, columns) ||
         int64_t(x.ElementLength()) != int64_t(rows) * columns)
       throw Error("KEXA_INTERNAL", "the sizes of a product do not fit its weights of " + name);
-    const Matrix weight{reinterpret_cast<const std::byte*>(bytes.Data()), *type, outputs, columns};
+    const Matrix weight{reinterpret_cast<const std::byte*>(bytes.Data()), *type, outputs, columns,
+                        to_grid(info[6], columns)};
     auto y = Napi::Float32Array::New(info.Env(), size_t(rows) * outputs);
     ThreadPool pool(1);
     multiply(pool, weight, x.Data(), columns, rows, y.Data(), outputs);
@@ -173,10 +187,22 @@ Napi::Value multiply_rows(const Napi::CallbackInfo& info) {
   });
 }
 
+// readFp8(bytes, rows, columns, scales): the CPU device's values of a matrix in FP8.
+Napi::Value read_fp8_rows(const Napi::CallbackInfo& info) {
+  const auto bytes = info[0].As<Napi::Uint8Array>();
+  const int rows = info[1].ToNumber(), columns = info[2].ToNumber();
+  const Matrix matrix{reinterpret_cast<const std::byte*>(bytes.Data()), Type::kF8E4m3, rows, columns,
+                      to_grid(info[3], columns)};
+  auto values = Napi::Float32Array::New(info.Env(), size_t(rows) * columns);
+  for (int row = 0; row < rows; ++row) read_row(matrix, row, values.Data() + size_t(row) * columns);
+  return values;
+}
+
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("Probe", ProbeObject::define(env));
   exports.Set("StepProbe", StepProbeObject::define(env));
   exports.Set("dequantize", Napi::Function::New(env, dequantize_blocks));
+  exports.Set("readFp8", Napi::Function::New(env, read_fp8_rows));
   exports.Set("multiply", Napi::Function::New(env, multiply_rows));
   return exports;
 }

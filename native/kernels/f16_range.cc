@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "base/error.h"
-#include "quant/dequantize.h"
 
 namespace kexa {
 namespace {
@@ -26,11 +25,11 @@ Bits largest_magnitude(const Matrix& matrix) {
   return largest;
 }
 
-float largest_quantized(const Matrix& matrix) {
+float largest_value(const Matrix& matrix) {
   std::vector<float> row(matrix.columns);
   float largest = 0;
   for (int i = 0; i < matrix.rows; ++i) {
-    dequantize(matrix.type, matrix.row(i), matrix.columns, row.data());
+    read_stored_row(matrix, i, row.data());
     // In this order a value that is no number is kept.
     for (float value : row) largest = !(std::abs(value) <= largest) ? std::abs(value) : largest;
     if (!(largest <= 65504)) break;
@@ -47,7 +46,7 @@ bool fits(const Matrix& matrix) {
     case Type::kF32:
       return largest_magnitude<uint32_t>(matrix) <= 0x477fe000;  // 65504
     default:
-      return largest_quantized(matrix) <= 65504;
+      return largest_value(matrix) <= 65504;
   }
 }
 

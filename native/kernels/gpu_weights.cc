@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "gpu/upload.h"
+#include "kernels/fp8_layout.h"
 #include "kernels/quantized_layout.h"
 
 namespace kexa {
@@ -103,16 +104,20 @@ class Uploader {
     const Type type = from[0]->type;
     const int columns = from[0]->columns;
     const size_t row_bytes = size_t(bytes_of(type, columns)), gpu_bytes = size_t(gpu_row_bytes(type, columns));
-    std::vector<std::byte> repacked(is_quantized(type) ? gpu_bytes : 0);
+    const bool is_repacked = is_quantized(type) || type == Type::kF8E4m3;
+    std::vector<std::byte> repacked(is_repacked ? gpu_bytes : 0);
     upload_.begin(to);
     for (const Matrix* matrix : from)
       for (int row = 0; row < matrix->rows; ++row) {
-        if (is_quantized(type)) {
-          repack_row(type, matrix->row(row), columns, repacked.data());
-          upload_.add(repacked);
-        } else {
+        if (!is_repacked) {
           upload_.add({matrix->row(row), row_bytes}, gpu_bytes - row_bytes);
+          continue;
         }
+        if (type == Type::kF8E4m3)
+          pack_fp8_row(*matrix, row, label, repacked.data());
+        else
+          repack_row(type, matrix->row(row), columns, repacked.data());
+        upload_.add(repacked);
       }
     upload_.end();
     return to;

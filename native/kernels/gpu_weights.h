@@ -10,7 +10,7 @@
 namespace kexa {
 
 // Matrices of equal type and width in one buffer, rows one after another: each padded with zeros to whole chunks of
-// eight weights, which is what a kernel reads at once, or repacked as quantized_layout.h says.
+// eight weights, which is what a kernel reads at once, or repacked as quantized_layout.h and fp8_layout.h say.
 struct GpuMatrix {
   Buffer buffer;
   Type type = Type::kBf16;
@@ -61,7 +61,7 @@ void check_types(const ModelDescription& description, const Weights& weights);
 
 struct GpuWeights {
   // Uploads everything. `progress` may throw to stop. Throws KEXA_UNSUPPORTED if a layer's experts take more buffers
-  // than can be bound; KEXA_GPU_BUFFER_BYTES makes theirs smaller than they need be, for tests.
+  // than can be bound, KEXA_BAD_FILE for a weight in FP8 that is not a number; KEXA_GPU_BUFFER_BYTES makes theirs smaller than they need be, for tests.
   GpuWeights(Gpu& gpu, const ModelDescription& description, const Weights& weights, const LoadProgress& progress);
 
   std::vector<GpuLayer> layers;

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "kernel_texts.h"  // generated
+#include "kernels/fp8_layout.h"
 #include "kernels/quantized_layout.h"
 
 namespace kexa {
@@ -116,6 +117,9 @@ fn low(chunk: vec4u) -> vec4f { return bitcast<vec4f>(chunk); }
 fn high(chunk: vec4u) -> vec4f { return bitcast<vec4f>(chunk); }
 )";
       break;
+    case Type::kF8E4m3:
+      declare_fp8(*this);
+      break;
     default:
       // What quantized_layout() says of eight weights: bytes in x and y, scale, minimum.
       text_ +=
@@ -139,6 +143,10 @@ Prelude& Prelude::reads(std::string_view name, Type type, int columns, int parts
   for (int part = 0; part < parts; ++part) {
     const std::string buffer = part_name(name, part);
     const std::string signature = "fn " + buffer + "_word(at: u32, chunk: u32, i: u32) -> vec4u {";
+    if (type == Type::kF8E4m3) {
+      declare_fp8_words(*this, buffer, columns);
+      continue;
+    }
     if (!is_quantized(type)) {
       declare(signature + " return " + buffer + "[at + chunk * CHUNK_WORDS + i]; }\n");
       continue;

@@ -10,6 +10,18 @@
 
 namespace kexa {
 
+// Where the scales of an f8_e4m3 matrix are stored: a grid, of which only the part that the matrix needs is read.
+struct ScaleEntry {
+  std::string name;    // as the file has it
+  int file = 0;        // index into ModelDescription::files
+  int64_t offset = 0;  // of the first one needed, from the start of the file
+  Type type = Type::kF32;
+  int block_rows = 1, block_columns = 1, skipped_rows = 0;  // as in ScaleGrid
+
+  int64_t grid_rows(int64_t rows) const { return (skipped_rows + rows + block_rows - 1) / block_rows; }
+  int64_t grid_columns(int64_t columns) const { return (columns + block_columns - 1) / block_columns; }
+};
+
 struct TensorEntry {
   std::string name;    // the core's own name: see TensorEntry in lib/description.ts
   int file = 0;        // index into ModelDescription::files
@@ -18,6 +30,12 @@ struct TensorEntry {
   Type type = Type::kBf16;
   std::optional<Type> held;  // stored anew as this when loaded; nullopt: as the plan has it for all
   std::vector<int64_t> shape;  // row-major, [outputs, inputs]
+  std::optional<ScaleEntry> scales;  // of an f8_e4m3 matrix
+
+  // Of the scales, as floats; 0 where there are none.
+  int64_t scale_bytes() const {
+    return scales ? scales->grid_rows(shape[0]) * scales->grid_columns(shape[1]) * int64_t(sizeof(float)) : 0;
+  }
 };
 
 struct LayerDescription {

@@ -19,7 +19,7 @@ constexpr int64_t kPage = 4096;
 constexpr int64_t kReportEvery = 16 << 20;
 
 void read_values(const std::byte* data, Type type, int64_t elements, float* out) {
-  if (is_quantized(type)) return dequantize(type, data, elements, out);
+  if (is_quantized(type) || type == Type::kF8E4m3) return dequantize(type, data, elements, out);
   if (type == Type::kF32) {
     std::memcpy(out, data, size_t(elements) * sizeof(float));
     return;
@@ -38,6 +38,12 @@ std::string shape_text(const std::vector<int64_t>& shape) {
 }
 
 }  // namespace
+
+void read_stored_row(const Matrix& matrix, int row, float* out) {
+  if (matrix.type == Type::kF8E4m3)
+    return read_fp8(matrix.row(row), matrix.scales.row(row), matrix.scales.block_columns, 0, matrix.columns, out);
+  read_values(matrix.row(row), matrix.type, matrix.columns, out);
+}
 
 struct Weights::Binder {
   const ModelDescription& description;
@@ -67,16 +73,20 @@ struct Weights::Binder {
       throw Error("KEXA_TENSOR_MISMATCH", name + ": wanted " + shape_text(shape) + ", found " +
                                               shape_text(entry.shape) + " in " + std::to_string(entry.bytes) +
                                               " bytes");
-    if (entry.file < 0 || entry.file >= int(weights.files_.size()))
-      throw Error("KEXA_BAD_FILE", name + ": file index " + std::to_string(entry.file) + " is not in the list");
-    const MappedFile& file = weights.files_[entry.file];
-    const int64_t size = int64_t(file.bytes().size());
-    if (entry.offset < 0 || entry.offset > size || entry.bytes > size - entry.offset)
-      throw Error("KEXA_BAD_FILE", name + ": wanted bytes " + std::to_string(entry.offset) + " to " +
-                                       std::to_string(entry.offset + entry.bytes) + ", found " + std::to_string(size) +
-                                       " bytes\n  in " + file.path());
     *found = &entry;
-    return file.bytes().data() + entry.offset;
+    return bytes_at(name, entry.file, entry.offset, entry.bytes);
+  }
+
+  const std::byte* bytes_at(const std::string& name, int index, int64_t offset, int64_t bytes) {
+    if (index < 0 || index >= int(weights.files_.size()))
+      throw Error("KEXA_BAD_FILE", name + ": file index " + std::to_string(index) + " is not in the list");
+    const MappedFile& file = weights.files_[index];
+    const int64_t size = int64_t(file.bytes().size());
+    if (offset < 0 || offset > size || bytes > size - offset)
+      throw Error("KEXA_BAD_FILE", name + ": wanted bytes " + std::to_string(offset) + " to " +
+                                       std::to_string(offset + bytes) + ", found " + std::to_string(size) +
+                                       " bytes\n  in " + file.path());
+    return file.bytes().data() + offset;
   }
 
   std::vector<float> vector(const std::string& name, int size) {
@@ -91,11 +101,30 @@ struct Weights::Binder {
   Matrix matrix(const std::string& name, int rows, int columns) {
     const TensorEntry* entry;
     const std::byte* data = find(name, {rows, columns}, &entry);
-    Matrix bound{data, entry->type, rows, columns};
+    Matrix bound{data, entry->type, rows, columns, {}};
     const std::optional<Type> wanted = entry->held ? entry->held : type;
+    std::vector<float> scales;
+    if (entry->type == Type::kF8E4m3) {
+      bound.scales = read_scale_grid(*entry, scales);
+      if (!wanted || *wanted == entry->type) weights.scales_.push_back(std::move(scales));
+    }
     if (wanted && *wanted != entry->type) bound = convert(name, bound, *wanted);
     report(entry->bytes);
     return bound;
+  }
+
+  // Into `values`, which the grid then points to, moved or not.
+  ScaleGrid read_scale_grid(const TensorEntry& entry, std::vector<float>& values) {
+    if (!entry.scales) throw Error("KEXA_TENSOR_MISMATCH", entry.name + ": f8_e4m3 without scales");
+    const ScaleEntry& scales = *entry.scales;
+    const int64_t columns = scales.grid_columns(entry.shape[1]), count = scales.grid_rows(entry.shape[0]) * columns;
+    const std::byte* data = bytes_at(scales.name, scales.file, scales.offset, bytes_of(scales.type, count));
+    values = read_scales(data, scales.type, count, scales.name, weights.files_[scales.file].path());
+    return {.values = values.data(),
+            .columns = int(columns),
+            .block_rows = scales.block_rows,
+            .block_columns = scales.block_columns,
+            .skipped_rows = scales.skipped_rows};
   }
 
   Matrix convert(const std::string& name, const Matrix& from, Type to_type) {
@@ -106,7 +135,7 @@ struct Weights::Binder {
     std::mutex mutex;
     pool.run(from.rows, [&](int row, int) {
       std::vector<float> values(from.columns);
-      read_values(from.row(row), from.type, from.columns, values.data());
+      read_stored_row(from, row, values.data());
       try {
         write_values(name, to_type, values, memory.get() + row * row_bytes, int64_t(row) * from.columns);
       } catch (const Error& error) {
@@ -115,7 +144,7 @@ struct Weights::Binder {
       }
     });
     if (failure) throw *failure;
-    const Matrix to{memory.get(), to_type, from.rows, from.columns};
+    const Matrix to{memory.get(), to_type, from.rows, from.columns, {}};
     weights.converted_.push_back(std::move(memory));
     return to;
   }

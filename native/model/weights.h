@@ -8,6 +8,7 @@
 
 #include "files/mapped_file.h"
 #include "model/description.h"
+#include "quant/fp8.h"
 
 namespace kexa {
 
@@ -17,9 +18,13 @@ struct Matrix {
   Type type = Type::kF32;
   int rows = 0;     // outputs
   int columns = 0;  // inputs
+  ScaleGrid scales;  // of f8_e4m3; outlives it too
 
   const std::byte* row(int index) const { return data + index * bytes_of(type, columns); }
 };
+
+// One row of a matrix as floats: the plain way, for loading.
+void read_stored_row(const Matrix& matrix, int row, float* out);
 
 // A SwiGLU feed-forward: down(silu(gate x) * (up x)).
 struct FfnWeights {
@@ -52,10 +57,11 @@ using LoadProgress = std::function<void(int64_t, int64_t)>;
 
 class Weights {
  public:
-  // Maps the files and binds every tensor. Throws KEXA_BAD_FILE if an entry lies outside its file, KEXA_TENSOR_MISMATCH
-  // if one is missing or has another shape. `type` other than nullopt stores matrices anew in that type, in memory, as
-  // does an entry's own `held`; throws KEXA_UNSUPPORTED if a value does not fit it. Otherwise the files are read once,
-  // so that the first step does not wait for the disk, unless they are larger than `warm_limit` bytes.
+  // Maps the files and binds every tensor. Throws KEXA_BAD_FILE if an entry lies outside its file or a scale is negative
+  // or not finite, KEXA_TENSOR_MISMATCH if one is missing or has another shape. `type` other than nullopt stores matrices
+  // anew in that type, in memory, as does an entry's own `held`; throws KEXA_UNSUPPORTED if a value does not fit it.
+  // Otherwise the files are read once, so that the first step does not wait for the disk, unless they are larger than
+  // `warm_limit` bytes.
   Weights(const ModelDescription& description, std::optional<Type> type, int64_t warm_limit,
           const LoadProgress& progress);
 
@@ -69,6 +75,7 @@ class Weights {
   struct Binder;
   std::vector<MappedFile> files_;
   std::vector<std::unique_ptr<std::byte[]>> converted_;
+  std::vector<std::vector<float>> scales_;
 };
 
 }  // namespace kexa

@@ -16,8 +16,12 @@ constexpr int kSmallestTile = 32;
 
 // Elements of a row that `columns` of are used: kernels read whole chunks of eight.
 constexpr int padded(int columns) { return (columns + 7) / 8 * 8; }
+// Columns of an FP8 matrix that share a scale, and scales in a row.
+constexpr int kScaleColumns = 128;
+constexpr int scales_of_row(int columns) { return (columns + kScaleColumns - 1) / kScaleColumns; }
 // Bytes of a row of weights: a multiple of 16, which is what a kernel reads at once.
 constexpr int64_t gpu_row_bytes(Type type, int columns) {
+  if (type == Type::kF8E4m3) return (padded(columns) + scales_of_row(columns) * 4 + 15) / 16 * 16;
   return is_quantized(type) ? (bytes_of(type, columns) + 15) / 16 * 16 : padded(columns) * element_bytes(type);
 }
 

@@ -277,6 +277,7 @@ KEXA_HOT void dequantize(Type type, const std::byte* blocks, int64_t elements, f
     case Type::kF32:
     case Type::kF16:
     case Type::kBf16:
+    case Type::kF8E4m3:
       throw Error("KEXA_INTERNAL", "no blocks hold " + std::string(type_name(type)));
   }
 }

@@ -8,8 +8,16 @@ namespace kexa {
 
 void multiply_panel(const Matrix& weight, int first, int outputs, const float* const* x, int rows, float* out) {
   // A short panel repeats its first row: one code path, hence one order of sums.
-  PanelSource source{.type = weight.type, .columns = weight.columns, .rows = {}};
-  for (int o = 0; o < kPanelOutputs; ++o) source.rows[o] = weight.row(first + (o < outputs ? o : 0));
+  PanelSource source{.type = weight.type,
+                     .columns = weight.columns,
+                     .rows = {},
+                     .scales = {},
+                     .block_columns = weight.scales.block_columns};
+  for (int o = 0; o < kPanelOutputs; ++o) {
+    const int row = first + (o < outputs ? o : 0);
+    source.rows[o] = weight.row(row);
+    if (weight.type == Type::kF8E4m3) source.scales[o] = weight.scales.row(row);
+  }
   panel_kernels().multiply_panel(source, x, rows, out);
 }
 
@@ -45,6 +53,8 @@ void read_elements(const std::byte* from, Type type, int n, float* out) {
 }
 
 void read_row(const Matrix& matrix, int row, float* out) {
+  if (matrix.type == Type::kF8E4m3)
+    return read_fp8(matrix.row(row), matrix.scales.row(row), matrix.scales.block_columns, 0, matrix.columns, out);
   read_elements(matrix.row(row), matrix.type, matrix.columns, out);
 }
 

@@ -16,6 +16,9 @@ struct PanelSource {
   Type type = Type::kF32;
   int columns = 0;
   const std::byte* rows[kPanelOutputs] = {};  // a short panel repeats its first one
+  // Of f8_e4m3: each row's, one for every block_columns columns. Blocks end at whole multiples of 16 or with the row.
+  const float* scales[kPanelOutputs] = {};
+  int block_columns = 1;
 };
 
 // Every sum of products is taken in sixteen lanes, column i into lane i % 16, and the lanes are then added in pairs that
@@ -25,7 +28,7 @@ struct PanelKernels {
   // out[o * kPanelRows + r] = weight row o . x[r], for `rows` <= kPanelRows.
   void (*multiply_panel)(const PanelSource& weights, const float* const* x, int rows, float* out);
 
-  // n stored elements as floats.
+  // n stored elements as floats, of any type but f8_e4m3.
   void (*read_elements)(const std::byte* from, Type type, int n, float* out);
 
   // a . b over n floats.

@@ -6,6 +6,7 @@
 
 #include "base/numbers.h"
 #include "quant/dequantize.h"
+#include "quant/fp8.h"
 #include "reference/panel.h"
 
 namespace kexa {
@@ -36,7 +37,10 @@ float dot(const float* a, const float* b, int n) {
 void multiply_panel(const PanelSource& weights, const float* const* x, int rows, float* out) {
   std::vector<float> row(weights.columns);
   for (int o = 0; o < kPanelOutputs; ++o) {
-    read_elements(weights.rows[o], weights.type, weights.columns, row.data());
+    if (weights.type == Type::kF8E4m3)
+      read_fp8(weights.rows[o], weights.scales[o], weights.block_columns, 0, weights.columns, row.data());
+    else
+      read_elements(weights.rows[o], weights.type, weights.columns, row.data());
     for (int r = 0; r < rows; ++r) out[o * kPanelRows + r] = dot(row.data(), x[r], weights.columns);
   }
 }

@@ -46,8 +46,13 @@ struct Bf16Lanes {
     load_bf16(lanes, reinterpret_cast<const uint16_t*>(block));
   }
 };
+// Without its scale.
+struct Fp8Lanes {
+  static constexpr int kElements = kLanes, kBytes = kLanes;
+  KEXA_INLINE void load(F32x16& lanes, const uint8_t* codes, int) const { load_e4m3(lanes, codes); }
+};
 
-// visit(Lanes{}) with the lanes of a type.
+// visit(Lanes{}) with the lanes of a type; FP8, whose scales lie apart, has loops of its own.
 template <typename Visit>
 KEXA_INLINE void with_lanes(Type type, const Visit& visit) {
   switch (type) {
@@ -89,6 +94,8 @@ KEXA_INLINE void with_lanes(Type type, const Visit& visit) {
       return visit(Iq4XsLanes{});
     case Type::kMxfp4:
       return visit(Mxfp4Lanes{});
+    case Type::kF8E4m3:
+      return;
   }
 }
 
@@ -128,17 +135,20 @@ static void read_elements(const std::byte* from, Type type, int n, float* out) {
   });
 }
 
+// Sixteen columns of row o into a panel of `steps` times as many.
+KEXA_INLINE void put_step(float* panel, int steps, int o, int step, const F32x16& values) {
+  float* to = panel + o / kTileOutputs * kParts * steps * kTileOutputs * kWidth + o % kTileOutputs * kWidth;
+#pragma GCC unroll 4
+  for (int part = 0; part < kParts; ++part)
+    store_part(to + (part * steps + step) * kTileOutputs * kWidth, values.part[part]);
+}
+
 // n columns of all of a panel's rows, as the tiles read them: [tile][part of the lanes][step][output of the tile][part].
 template <typename Lanes>
 [[gnu::noinline]] static void convert_panel(const uint8_t* const* rows, int n, float* panel) {
   const int steps = (n + kLanes - 1) / kLanes;
   for (int o = 0; o < kPanelOutputs; ++o) {
-    float* to = panel + o / kTileOutputs * kParts * steps * kTileOutputs * kWidth + o % kTileOutputs * kWidth;
-    const auto put = [&](const F32x16& values, int step) KEXA_INLINE_CALL {
-#pragma GCC unroll 4
-      for (int part = 0; part < kParts; ++part)
-        store_part(to + (part * steps + step) * kTileOutputs * kWidth, values.part[part]);
-    };
+    const auto put = [&](const F32x16& values, int step) KEXA_INLINE_CALL { put_step(panel, steps, o, step, values); };
     const uint8_t* block = rows[o];
     Lanes lanes;
     F32x16 values;
@@ -150,6 +160,23 @@ template <typename Lanes>
         lanes.load(values, block, step), put(values, i / kLanes + step);
     }
     if (i < n) load_end<Lanes>(values, block, n - i), put(values, i / kLanes);
+  }
+}
+
+// The same of FP8, from column `start` on.
+static void convert_fp8_panel(const PanelSource& weights, int start, int n, float* panel) {
+  const int steps = (n + kLanes - 1) / kLanes;
+  for (int o = 0; o < kPanelOutputs; ++o) {
+    const auto* codes = reinterpret_cast<const uint8_t*>(weights.rows[o]) + start;
+    for (int step = 0; step < steps; ++step) {
+      const int i = step * kLanes;
+      F32x16 values;
+      if (i + kLanes <= n)
+        load_e4m3(values, codes + i);
+      else
+        load_end<Fp8Lanes>(values, codes + i, n - i);
+      put_step(panel, steps, o, step, values * weights.scales[o][(start + i) / weights.block_columns]);
+    }
   }
 }
 
@@ -249,9 +276,41 @@ template <typename Lanes>
   }
 }
 
+// The same of FP8: a block of columns at a time, whose scales stay in registers.
+[[gnu::noinline]] static void multiply_fp8_row(const PanelSource& weights, const float* x, float* sums) {
+  constexpr int kTogether = 3;
+  const int columns = weights.columns;
+  for (int first = 0; first < kPanelOutputs; first += kTogether) {
+    const auto row = [&](int o) { return reinterpret_cast<const uint8_t*>(weights.rows[first + o]); };
+    const uint8_t *c0 = row(0), *c1 = row(1), *c2 = row(2);
+    F32x16 s0{}, s1{}, s2{}, a, w;
+    for (int k = 0, block = 0; k < columns; ++block) {
+      const float d0 = weights.scales[first][block], d1 = weights.scales[first + 1][block],
+                  d2 = weights.scales[first + 2][block];
+      const int left = columns - k, end = k + (left < weights.block_columns ? left : weights.block_columns);
+      for (; k + kLanes <= end; k += kLanes) {
+        load(a, x + k);
+        load_e4m3(w, c0 + k), add_product(s0, a, w * d0);
+        load_e4m3(w, c1 + k), add_product(s1, a, w * d1);
+        load_e4m3(w, c2 + k), add_product(s2, a, w * d2);
+      }
+      if (k == end) continue;
+      load_some(a, x + k, end - k);
+      load_end<Fp8Lanes>(w, c0 + k, end - k), add_product(s0, a, w * d0);
+      load_end<Fp8Lanes>(w, c1 + k, end - k), add_product(s1, a, w * d1);
+      load_end<Fp8Lanes>(w, c2 + k, end - k), add_product(s2, a, w * d2);
+      k = end;
+    }
+    store(sums + first * kLanes, s0), store(sums + (first + 1) * kLanes, s1), store(sums + (first + 2) * kLanes, s2);
+  }
+}
+
 static void multiply_panel(const PanelSource& weights, const float* const* x, int rows, float* out) {
   alignas(64) float sums[kPanelRows * kPanelOutputs * kLanes];
-  if (rows == 1) {
+  const bool is_fp8 = weights.type == Type::kF8E4m3;
+  if (rows == 1 && is_fp8) {
+    multiply_fp8_row(weights, x[0], sums);
+  } else if (rows == 1) {
     with_lanes(weights.type, [&](auto lanes) KEXA_INLINE_CALL {
       multiply_row<decltype(lanes)>(reinterpret_cast<const uint8_t* const*>(weights.rows), x[0], weights.columns, sums);
     });
@@ -262,8 +321,11 @@ static void multiply_panel(const PanelSource& weights, const float* const* x, in
       const uint8_t* from[kPanelOutputs];
       for (int o = 0; o < kPanelOutputs; ++o)
         from[o] = reinterpret_cast<const uint8_t*>(weights.rows[o]) + bytes_of(weights.type, start);
-      with_lanes(weights.type,
-                 [&](auto lanes) KEXA_INLINE_CALL { convert_panel<decltype(lanes)>(from, n, panel); });
+      if (is_fp8)
+        convert_fp8_panel(weights, start, n, panel);
+      else
+        with_lanes(weights.type,
+                   [&](auto lanes) KEXA_INLINE_CALL { convert_panel<decltype(lanes)>(from, n, panel); });
       for (int r = 0; r < rows; r += kTileRows) {
         float* tile_sums = sums + r * kPanelOutputs * kLanes;
         switch (rows - r) {

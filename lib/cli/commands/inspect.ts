@@ -3,6 +3,7 @@ import { basename } from 'node:path';
 import type { Command } from 'commander';
 import type { TensorEntry } from '../../description.js';
 import { KexaError } from '../../errors.js';
+import { storedScales } from '../../files/fp8.js';
 import type { MemoryReport, ModelConfig } from '../../types.js';
 import { exitWith, UsageError } from '../exit.js';
 import { bytesText, countText, groupedText } from '../figures.js';
@@ -57,7 +58,7 @@ Examples:
   kexa inspect models/tiny --tensors | grep router
 
 Reads headers only, never weights. A folder with nothing but a config.json will do; its weights are then counted as
-bf16. Tensors go by kexa's own names; stacked experts are listed one by one.`;
+bf16, or as FP8 where it says so. Tensors go by kexa's own names; stacked experts are listed one by one.`;
 
 /** `kexa inspect`: what a model is, and what it would take. */
 export function addInspect(program: Command): void {
@@ -148,7 +149,9 @@ async function hasWeights(folder: string): Promise<boolean> {
 function summary(tensors: TensorEntry[], paths: readonly string[]): Weights {
   const types = new Map<string, { type: string; tensors: number; bytes: number }>();
   let total = 0;
-  for (const { type, bytes } of tensors) {
+  for (const entry of tensors) {
+    const { type } = entry;
+    const bytes = entry.bytes + storedScales(entry).bytes;
     const sum = types.get(type) ?? { type, tensors: 0, bytes: 0 };
     types.set(type, { type, tensors: sum.tensors + 1, bytes: sum.bytes + bytes });
     total += bytes;
@@ -171,7 +174,7 @@ function toText(model: Inspection, flags: InspectFlags): string {
   const { config, weights, folder } = model;
   const parts = [
     `${folder}\n`,
-    table([...configRows(config), ...weightRows(weights), ...memoryRows(model)].map((row) => ['', ...row])),
+    table([...configRows(config), ...weightRows(weights, config), ...memoryRows(model)].map((row) => ['', ...row])),
   ];
   if (flags.memory && typeof model.memory !== 'string')
     parts.push(`\n${memoryDetail(model.memory, model.contextSize)}`);
@@ -246,8 +249,11 @@ function windowText(window: number): string {
   return window === 0 ? 'global' : String(window);
 }
 
-function weightRows(weights: Weights | null): string[][] {
-  if (weights === null) return [['weights', 'none here: only the config was read']];
+function weightRows(weights: Weights | null, { fp8 }: ModelConfig): string[][] {
+  if (weights === null) {
+    const asConfig = fp8 === null ? '' : `; it says FP8, ${fp8Text(fp8)}`;
+    return [['weights', `none here: only the config was read${asConfig}`]];
+  }
   const { files, bytes, types, tensors } = weights;
   const where = `${files.length} ${files.length === 1 ? 'file' : 'files'}`;
   const byType = types.map(
@@ -257,6 +263,11 @@ function weightRows(weights: Weights | null): string[][] {
     ['weights', `${groupedText(tensors.length)} tensors in ${where}, ${bytesText(bytes)}`],
     ...byType.map((text) => ['', text]),
   ];
+}
+
+function fp8Text({ groups }: NonNullable<ModelConfig['fp8']>): string {
+  const texts = { block: 'scaled by blocks of 128 x 128', channel: 'scaled by rows', tensor: 'scaled by matrices' };
+  return [...new Set(groups.map(({ strategy }) => texts[strategy]))].join(' and ');
 }
 
 function memoryRows({ memory, contextSize, fit }: Inspection): string[][] {

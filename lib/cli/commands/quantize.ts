@@ -50,7 +50,7 @@ export function addQuantize(program: Command): void {
     parse: integer(1, 1024),
   });
   add(command, 'Making:', '--force', 'replace OUT if it is there, and begin anew');
-  add(command, 'Output:', '--json', 'print { file, bytes, resumedBytes, types, instead }');
+  add(command, 'Output:', '--json', 'print { file, bytes, fp8Tensors, resumedBytes, types, instead }');
   command.action(exitWith(quantize));
 }
 
@@ -69,8 +69,8 @@ async function quantize(from: string, out: string, flags: QuantizeFlags): Promis
   });
   const types = typeSums(report.tensors);
   if (flags.json) {
-    const { file, bytes, resumedBytes } = report;
-    await writeJson({ file, bytes, resumedBytes, types, instead: misfits(report.tensors) });
+    const { file, bytes, fp8Tensors, resumedBytes } = report;
+    await writeJson({ file, bytes, fp8Tensors, resumedBytes, types, instead: misfits(report.tensors) });
   } else await writeAnswer(summary(report, types));
   return 0;
 }
@@ -115,11 +115,16 @@ function misfits(tensors: readonly OutputTensor[]): { wanted: string; type: stri
   return [...groups.values()];
 }
 
-function summary({ file, bytes, resumedBytes, tensors }: QuantizeReport, types: readonly TypeSum[]): string {
+function summary(
+  { file, bytes, fp8Tensors, resumedBytes, tensors }: QuantizeReport,
+  types: readonly TypeSum[],
+): string {
   const rows = types.map(({ type, tensors: count, bytes: sum }) => ['', type, groupedText(count), bytesText(sum)]);
   const lines = [`${file}: ${bytesText(bytes)}\n`, table(rows, [2, 3])];
   for (const { wanted, type, row, tensors: count } of misfits(tensors))
     lines.push(`${count} with rows of ${row}, where ${wanted} does not fit, in ${type} instead\n`);
+  if (fp8Tensors > 0)
+    lines.push(`${groupedText(fp8Tensors)} matrices were in FP8: what they had lost is lost here too, and some more\n`);
   if (resumedBytes > 0) lines.push(`went on from ${bytesText(resumedBytes)} that an earlier run had done\n`);
   return lines.join('');
 }

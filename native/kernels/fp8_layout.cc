@@ -1,0 +1,47 @@
+#include "kernels/fp8_layout.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/error.h"
+#include "plan/gpu_plan.h"
+
+namespace kexa {
+
+void pack_fp8_row(const Matrix& matrix, int row, const std::string& label, std::byte* to) {
+  const int columns = matrix.columns;
+  if (has_fp8_nan(matrix.row(row), columns))
+    throw Error("KEXA_BAD_FILE", label + ": a weight is not a number: the weights are damaged");
+  const float* scales = matrix.scales.row(row);
+  std::memset(to, 0, size_t(gpu_row_bytes(Type::kF8E4m3, columns)));
+  std::memcpy(to, matrix.row(row), size_t(columns));
+  std::byte* own = to + padded(columns);
+  for (int i = 0; i < scales_of_row(columns); ++i)
+    std::memcpy(own + i * 4, &scales[i * kScaleColumns / matrix.scales.block_columns], 4);
+}
+
+Prelude& declare_fp8(Prelude& prelude) {
+  // A GPU may take a subnormal f32 for zero, so those of FP8 are made from their fractions.
+  return prelude.declare(R"(const CHUNK_WORDS = 1u;
+fn e4m3(codes: u32) -> vec4f {
+  let bytes = (vec4u(codes) >> vec4u(0u, 8u, 16u, 24u)) & vec4u(0xffu);
+  let magnitudes = bytes & vec4u(0x7fu);
+  let normal = bitcast<vec4f>((magnitudes << vec4u(20u)) + vec4u(0x3c000000u));
+  let values = select(normal, vec4f(magnitudes) * 0x1p-9f, magnitudes < vec4u(8u));
+  return bitcast<vec4f>(bitcast<vec4u>(values) | ((bytes & vec4u(0x80u)) << vec4u(24u)));
+}
+fn low(chunk: vec4u) -> vec4f { return bitcast<f32>(chunk.z) * e4m3(chunk.x); }
+fn high(chunk: vec4u) -> vec4f { return bitcast<f32>(chunk.z) * e4m3(chunk.y); }
+)");
+}
+
+Prelude& declare_fp8_words(Prelude& prelude, const std::string& buffer, int columns) {
+  const std::string first_scale = std::to_string(padded(columns) / 4) + "u";
+  const std::string chunks = std::to_string(kScaleColumns / 8) + "u";
+  return prelude.declare("fn " + buffer + "_word(at: u32, chunk: u32, i: u32) -> vec4u {\nlet pair = " + buffer +
+                         "[at + chunk / 2u];\nlet scale = at * 4u + " + first_scale + " + chunk / " + chunks +
+                         ";\nreturn vec4u(select(pair.xy, pair.zw, chunk % 2u == 1u), " + buffer +
+                         "[scale / 4u][scale % 4u], 0u);\n}\n");
+}
+
+}  // namespace kexa

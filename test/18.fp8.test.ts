@@ -23,8 +23,16 @@ import { readGguf } from './support/gguf-file.js';
 import { type HfModel, modelFolder, readHfModel } from './support/goldens.js';
 import { makeRandomModel, writeRandomModel } from './support/random-model.js';
 import { type HfConfig, reference } from './support/reference.js';
-import { type TensorToWrite, writeSafetensors, zeros } from './support/safetensors-writer.js';
-import { type Config, moeConfig, moeTensors, newFolder, refuses, type Tensors, writeModel } from './support/small-model.js';
+import { type TensorToWrite, zeros } from './support/safetensors-writer.js';
+import {
+  type Config,
+  moeConfig,
+  moeTensors,
+  newFolder,
+  refuses,
+  type Tensors,
+  writeModel,
+} from './support/small-model.js';
 
 interface Scales {
   values: Float32Array;
@@ -66,14 +74,28 @@ const forms: Fp8Options[] = [
   { method: 'fp8', strategy: 'tensor', scales: 'BF16' },
   { method: 'fp8', strategy: 'block', scales: 'F16', stays: () => false },
 ];
+const random = makeRandomModel(ragged, 2);
 const nameOf = ({ method, strategy, scales, experts = 'separate', stays }: Fp8Options) =>
   `${method}, ${strategy}, scales in ${scales}, experts ${experts}${stays ? ', no matrix left out' : ''}`;
 
 test('all 256 bytes stand for what the format says, times their scale', (t) => {
   // The formula itself, at the places that the format's paper names.
   const named: [number, number][] = [
-    ...([[0x00, 0], [0x80, -0], [0x01, 2 ** -9], [0x07, 7 * 2 ** -9], [0x08, 2 ** -6]] as [number, number][]),
-    ...([[0x38, 1], [0xb8, -1], [0x7e, 448], [0xfe, -448], [0x7f, Number.NaN], [0xff, Number.NaN]] as [number, number][]),
+    ...([
+      [0x00, 0],
+      [0x80, -0],
+      [0x01, 2 ** -9],
+      [0x07, 7 * 2 ** -9],
+      [0x08, 2 ** -6],
+    ] as [number, number][]),
+    ...([
+      [0x38, 1],
+      [0xb8, -1],
+      [0x7e, 448],
+      [0xfe, -448],
+      [0x7f, Number.NaN],
+      [0xff, Number.NaN],
+    ] as [number, number][]),
   ];
   for (const [code, value] of named) t.ok(Object.is(e4m3Value(code), value), `0x${code.toString(16)} is ${value}`);
   const all = Uint8Array.from({ length: 256 }, (_, code) => code);
@@ -82,10 +104,16 @@ test('all 256 bytes stand for what the format says, times their scale', (t) => {
     const wanted = Float32Array.from(all, (code) => e4m3Value(code) * scale);
     const grid = { values: Float32Array.of(scale), blockRows: 1, blockColumns: 256, skippedRows: 0 };
     const found = readFp8(all, 1, 256, grid);
-    t.ok(found.every((value, i) => Object.is(value, wanted[i])), `times ${scale}`);
+    t.ok(
+      found.every((value, i) => Object.is(value, wanted[i])),
+      `times ${scale}`,
+    );
     // Seven columns are read one by one, not in lanes.
     const few = readFp8(all.slice(248), 1, 8, { ...grid, blockColumns: 8 });
-    t.ok(few.every((value, i) => Object.is(value, wanted[248 + i])), `the last eight alone times ${scale}`);
+    t.ok(
+      few.every((value, i) => Object.is(value, wanted[248 + i])),
+      `the last eight alone times ${scale}`,
+    );
   }
   t.end();
 });
@@ -135,7 +163,11 @@ for (const form of forms)
     t.ok(isSame(found.logits, wanted.logits), 'logits');
     t.ok(isSame(found.mtpLogits, wanted.mtpLogits), 'MTP logits');
     const rows = reference(plain.config, plain.tensors, ids).logits;
-    const far = rowDifference(found.logits, rows.flatMap((row) => [...row]), 150);
+    const far = rowDifference(
+      found.logits,
+      rows.flatMap((row) => [...row]),
+      150,
+    );
     t.ok(far < 1e-5, `the reference's logits within ${show(far)}`);
     const stepwise = await openModel(t, folder, { prefillChunk: 1 });
     t.ok(isSame((await stepwise.forward(ids)).logits, found.logits), 'a token at a time');
@@ -163,20 +195,20 @@ test('weights of another type are made from the values in f32', async (t) => {
 test('kexa quantize makes the same file of FP8 as of the same values in f32', async (t) => {
   for (const form of [forms[1]!, forms[3]!]) {
     const { folder, plainFolder } = await bothWays(t, form);
-    for (const path of [folder, plainFolder])
-      for (const name of ['tokenizer.json', 'tokenizer_config.json'])
-        await cp(join(modelFolder('tiny'), name), join(path, name));
     const files = await Promise.all(
       [folder, plainFolder].map(async (path) => {
         const out = join(path, 'out.gguf');
-        const report = await quantizeFolder(path, out, { recipe: recipes.q4 }).catch((error: unknown) => error);
-        return { report, out };
+        return { report: await quantizeFolder(path, out, { recipe: recipes.q4 }), out };
       }),
     );
     const [fp8, f32] = files.map(({ out }) => readGguf(out).tensors);
     const differing = [...f32!].filter(([name, { bytes }]) => !bytes.equals(fp8!.get(name)!.bytes));
-    t.deepEqual(differing.map(([name]) => name), [], `${nameOf(form)}: every tensor`);
-    t.ok((files[0]!.report as { fp8Tensors: number }).fp8Tensors > 20, 'and the report says what was in FP8');
+    t.deepEqual(
+      differing.map(([name]) => name),
+      [],
+      `${nameOf(form)}: every tensor`,
+    );
+    t.ok(files[0]!.report.fp8Tensors > 20, 'and the report says what was in FP8');
   }
 });
 
@@ -193,7 +225,11 @@ test('memory is planned from the config alone as it is taken', async (t) => {
     const whole = planMemory(description, { contextSize: 64 });
     const planned = planMemory(bare.shape, { contextSize: 64 });
     t.equal(planned.weights.total, whole.weights.total - plainBytes / 2, `${nameOf(form)}: weights`);
-    t.equal(whole.weights.mapped, names(description.tensors) + plainBytes, 'the bytes are read in place, scales are not');
+    t.equal(
+      whole.weights.mapped,
+      names(description.tensors) + plainBytes,
+      'the bytes are read in place, scales are not',
+    );
     t.ok(longestContext(bare.shape, {}, planned.total) >= 64, 'and the longest context is found');
     const onGpu = [bare.shape, description].map((shape) => planMemory(shape, { contextSize: 64, device: 'gpu' }));
     t.ok(onGpu[0]!.weights.total < onGpu[1]!.weights.total, 'on a GPU too');
@@ -205,14 +241,19 @@ test('tiny in FP8 still writes text', async (t) => {
   await cp(modelFolder('tiny'), folder, { recursive: true, filter: (path) => !path.endsWith('.safetensors') });
   const tiny = readHfModel(modelFolder('tiny'));
   await writeFp8Model(folder, tiny, { method: 'compressed-tensors', strategy: 'block', scales: 'BF16' });
-  const prompt = { temperature: 0, maxTokens: 24, raw: true } as const;
   const fp8 = await openModel(t, folder);
   const own = await openModel(t, 'tiny');
-  const { text } = await fp8.generate('In the beginning', { temperature: 0, maxTokens: prompt.maxTokens });
+  const { text } = await fp8.generate('In the beginning', { temperature: 0, maxTokens: 24 });
   t.ok(/[a-z]{3,}/.test(text), JSON.stringify(text));
   const ids = own.tokenizer.encode('In the beginning God created the heaven and the earth.');
-  const [found, wanted] = [(await fp8.score(ids)).reduce((a, b) => a + b), (await own.score(ids)).reduce((a, b) => a + b)];
-  t.ok(Math.abs(found - wanted) < 0.1 * Math.abs(wanted), `a text is as likely: ${found.toFixed(2)}, ${wanted.toFixed(2)}`);
+  const [found, wanted] = [
+    (await fp8.score(ids)).reduce((a, b) => a + b),
+    (await own.score(ids)).reduce((a, b) => a + b),
+  ];
+  t.ok(
+    Math.abs(found - wanted) < 0.1 * Math.abs(wanted),
+    `a text is as likely: ${found.toFixed(2)}, ${wanted.toFixed(2)}`,
+  );
 });
 
 test('scales that are damaged, and weights that are no numbers', async (t) => {
@@ -221,7 +262,9 @@ test('scales that are damaged, and weights that are no numbers', async (t) => {
     const scale = { dtype, shape: [], data: Buffer.from(bytes) };
     const folder = await writeModel(t, fp8Config('tensor'), { ...fp8Tensors('tensor'), [`${name}_scale`]: scale });
     for (const weights of ['auto', 'bf16'] as const)
-      await refuses(t, 'KEXA_BAD_FILE', [`${name}_scale`, words, 'model.safetensors'], () => loadModel(folder, { weights }));
+      await refuses(t, 'KEXA_BAD_FILE', [`${name}_scale`, words, 'model.safetensors'], () =>
+        loadModel(folder, { weights }),
+      );
   };
   await bad('F32', [0, 0, 0xc0, 0x7f], 'found NaN');
   await bad('F32', [0, 0, 0x80, 0x7f], 'found infinity');
@@ -248,12 +291,19 @@ test('scales that are missing, too many, or of another shape or type', async (t)
     const tensors = { ...fp8Tensors(strategy), ...changes };
     const kept = Object.fromEntries(Object.entries(tensors).filter(([, tensor]) => tensor !== null)) as Tensors;
     const folder = await writeModel(t, fp8Config(strategy), kept);
-    await refuses(t, 'KEXA_TENSOR_MISMATCH', [name, '\n  in model.safetensors', ...words], () => openModelFolder(folder));
+    await refuses(t, 'KEXA_TENSOR_MISMATCH', [name, '\n  in model.safetensors', ...words], () =>
+      openModelFolder(folder),
+    );
   };
   await bad('block', { [`${name}_scale`]: null }, `${name}_scale: wanted f32, bf16 or f16 [1, 1]`, 'found nothing');
   await bad('channel', { [`${name}_scale`]: zeros('F32', [1, 3]) }, 'f32, bf16 or f16 [3, 1]', 'found f32 [1, 3]');
   await bad('tensor', { [`${name}_scale`]: zeros('F32', [3, 1]) }, 'f32, bf16 or f16 []', 'found f32 [3, 1]');
-  await bad('block', { [`${name}_scale`]: zeros('F8_E4M3', [1, 1]) }, 'f32, bf16 or f16 [1, 1]', 'found f8_e4m3 [1, 1]');
+  await bad(
+    'block',
+    { [`${name}_scale`]: zeros('F8_E4M3', [1, 1]) },
+    'f32, bf16 or f16 [1, 1]',
+    'found f8_e4m3 [1, 1]',
+  );
   await bad('block', { [`${name}_scale_inv`]: zeros('F32', [1, 1]) }, 'scales once', `${name}_scale_inv`);
   await bad('block', { [name]: zeros('BF16', [3, 8]) }, `${name}_scale: wanted no scales`, 'bf16 [3, 8]');
   await bad('block', { [name]: zeros('F8_E4M3', [8, 3]) }, 'wanted bf16, f16, f32 or f8_e4m3 [3, 8]', 'found f8_e4m3');
@@ -338,18 +388,18 @@ test('targets and ignored modules say what is in FP8, where there are no weights
     linear - head - dense,
     'and what is below an ignored name',
   );
-  const two = { ...compressed, config_groups: { a: { ...group, targets: ['re:.*up'] }, b: { ...group, targets: ['lm_head'] } } };
+  const two = {
+    ...compressed,
+    config_groups: { a: { ...group, targets: ['re:.*up'] }, b: { ...group, targets: ['lm_head'] } },
+  };
   const folder = await writeModel(t, { ...moeConfig(), quantization_config: two }, fp8Tensors('tensor'));
-  await refuses(t, 'KEXA_UNSUPPORTED', ['no target of the config’s'.replace('’', "'")], () => openModelFolder(folder));
+  await refuses(t, 'KEXA_UNSUPPORTED', ["no target of the config's"], () => openModelFolder(folder));
 });
 
 /** A random model in a form of FP8, and the folder of the same values in F32. */
-async function bothWays(
-  t: Test,
-  form: Fp8Options,
-): Promise<{ folder: string; plainFolder: string; plain: HfModel }> {
+async function bothWays(t: Test, form: Fp8Options): Promise<{ folder: string; plainFolder: string; plain: HfModel }> {
   const [folder, plainFolder] = [await newFolder(t), await newFolder(t)];
-  const plain = await writeFp8Model(folder, makeRandomModel(ragged, 2), form);
+  const plain = await writeFp8Model(folder, random, form);
   writeRandomModel(plainFolder, plain, { dtype: 'F32', experts: 'separate', biasUnderGate: false, shards: 1 });
   return { folder, plainFolder, plain };
 }

@@ -57,6 +57,28 @@ for (const { types, block } of quantizedShapes)
     }
   });
 
+test('ops that read weights, FP8 scaled by blocks, rows and matrices', async (t) => {
+  // Rows of 139 weights have two blocks, the second cut off.
+  const { config } = opShapes['head_dim 128, 8 heads on 1, window 128, SwiGLU limits']!;
+  const typeOf = ({ name, shape }: TensorEntry) => {
+    if (shape.length === 1) return undefined;
+    return /\.(v|o)$|^embed$/.test(name)
+      ? 'fp8 by rows'
+      : /\.(down|fc)$/.test(name)
+        ? 'fp8 as a whole'
+        : 'fp8 by blocks';
+  };
+  const probe = await OpProbe.open(config, 'F32', onGpu, typeOf);
+  checkAll(t, probe, weightCases(probe.description));
+  probe.close();
+  for (const gpuKernels of ['subgroups', 'matrices'] as const) {
+    const options: LoadOptions = { ...onGpu, device: 'null', gpuKernels, gpuElements: 'f16' };
+    const compiled = await OpProbe.open(config, 'F32', options, typeOf);
+    t.ok(compiled, `compile with ${gpuKernels} in f16`);
+    compiled.close();
+  }
+});
+
 test('matrices that one kernel reads must be of one type', async (t) => {
   for (const [odd, label] of [
     ['layers.0.up', 'layer 0 gate and up'],

@@ -28,20 +28,22 @@ export function e4m3Value(code: number): number {
   return code & 128 ? -magnitude : magnitude;
 }
 
-const magnitudes = Array.from({ length: 127 }, (_, code) => e4m3Value(code));
+const float = new Float32Array(1);
+const floatBits = new Uint32Array(float.buffer);
 
-/** The nearest byte, ties to the even one. */
+/** The byte nearest to a number of f32, ties to the even one; what is too large becomes 448. */
 export function e4m3Code(value: number): number {
-  const size = Math.abs(value);
-  let low = 0;
-  for (let high = 126; low < high; ) {
-    const middle = (low + high + 1) >> 1;
-    if (magnitudes[middle]! <= size) low = middle;
-    else high = middle - 1;
+  float[0] = Math.abs(value);
+  const bits = floatBits[0]!;
+  let code: number;
+  if (float[0] < 2 ** -6) {
+    const steps = float[0] * 2 ** 9;
+    code = Math.floor(steps);
+    if (steps - code > 0.5 || (steps - code === 0.5 && code % 2 === 1)) code++;
+  } else {
+    // The exponent less by 120, and three bits of the fraction.
+    code = Math.min(126, (bits - (120 << 23) + 0x7ffff + ((bits >>> 20) & 1)) >>> 20);
   }
-  const above = Math.min(126, low + 1);
-  const [below, up] = [size - magnitudes[low]!, magnitudes[above]! - size];
-  const code = up < below || (up === below && above % 2 === 0) ? above : low;
   return value < 0 ? code | 128 : code;
 }
 
@@ -60,18 +62,39 @@ export interface Fp8Matrix {
 }
 
 /** A matrix in FP8: each block's largest magnitude becomes 448. */
-export function toFp8(data: Float64Array, rows: number, columns: number, strategy: Strategy, type: ScaleType): Fp8Matrix {
+export function toFp8(
+  data: Float64Array,
+  rows: number,
+  columns: number,
+  strategy: Strategy,
+  type: ScaleType,
+): Fp8Matrix {
   const [blockRows, blockColumns] = blockOf(strategy, rows, columns);
   const gridColumns = Math.ceil(columns / blockColumns);
-  const place = (i: number) =>
-    Math.floor(Math.floor(i / columns) / blockRows) * gridColumns + Math.floor((i % columns) / blockColumns);
-  const largest = new Array<number>(Math.ceil(rows / blockRows) * gridColumns).fill(0);
-  for (const [i, value] of data.entries()) largest[place(i)] = Math.max(largest[place(i)]!, Math.abs(value));
-  const scales = largest.map((most) => roundScale(type, most / 448));
-  const codes = Uint8Array.from(data, (value, i) => e4m3Code(scales[place(i)] === 0 ? 0 : value / scales[place(i)]!));
-  const values = Float64Array.from(codes, (code, i) => Math.fround(e4m3Value(code) * scales[place(i)]!));
+  const gridRows = Math.ceil(rows / blockRows);
+  const codes = new Uint8Array(data.length);
+  const values = new Float64Array(data.length);
+  const scales = new Array<number>(gridRows * gridColumns);
+  for (let block = 0; block < scales.length; block++) {
+    const firstRow = Math.floor(block / gridColumns) * blockRows;
+    const firstColumn = (block % gridColumns) * blockColumns;
+    const [endRow, endColumn] = [Math.min(rows, firstRow + blockRows), Math.min(columns, firstColumn + blockColumns)];
+    let largest = 0;
+    for (let row = firstRow; row < endRow; row++)
+      for (let i = row * columns + firstColumn; i < row * columns + endColumn; i++)
+        largest = Math.max(largest, Math.abs(data[i]!));
+    const scale = roundScale(type, largest / 448);
+    scales[block] = scale;
+    for (let row = firstRow; row < endRow && scale > 0; row++)
+      for (let i = row * columns + firstColumn; i < row * columns + endColumn; i++) {
+        codes[i] = e4m3Code(data[i]! / scale);
+        values[i] = Math.fround(codeValues[codes[i]!]! * scale);
+      }
+  }
   return { codes, scales, gridColumns, values };
 }
+
+const codeValues = Float64Array.from({ length: 256 }, (_, code) => e4m3Value(code));
 
 function roundScale(type: ScaleType, value: number): number {
   return type === 'BF16' ? roundToBf16(value) : roundTo(type, value);
@@ -108,7 +131,9 @@ export function quantizationConfig({ strategy, method }: Pick<Fp8Options, 'strat
     quantization_status: 'compressed',
     kv_cache_scheme: null,
     ignore: ignored,
-    config_groups: { group_0: { targets: ['Linear'], weights, input_activations: activations, output_activations: null } },
+    config_groups: {
+      group_0: { targets: ['Linear'], weights, input_activations: activations, output_activations: null },
+    },
   };
 }
 
@@ -156,7 +181,7 @@ export function quantizeModel(
     const matrices: Fp8Matrix[] = [];
     for (let first = 0; first < parts.length; first += together) {
       const own = parts.slice(first, first + together);
-      const matrix = toFp8(Float64Array.from(own.flatMap(({ data }) => [...data])), rows, columns, strategy, type);
+      const matrix = toFp8(joined(own), rows, columns, strategy, type);
       matrices.push(matrix);
       for (const [i, { name, shape, data }] of own.entries())
         plain.set(name, { shape, data: matrix.values.slice(i * data.length, (i + 1) * data.length) });
@@ -166,9 +191,28 @@ export function quantizeModel(
   return { files, plain: { config: { ...model.config, dtype: 'float32' }, tensors: plain } };
 }
 
-/** Writes such a model into `folder`; gives back the model of the values it stands for. */
-export async function writeFp8Model(folder: string, model: HfModel, options: Fp8Options): Promise<HfModel> {
+function joined(parts: { data: Float64Array }[]): Float64Array {
+  const all = new Float64Array(parts.reduce((sum, { data }) => sum + data.length, 0));
+  let at = 0;
+  for (const { data } of parts) {
+    all.set(data, at);
+    at += data.length;
+  }
+  return all;
+}
+
+/**
+ * Writes such a model into `folder`; gives back the model of the values it stands for. The tensor `damaged` gets a
+ * weight that is not a number.
+ */
+export async function writeFp8Model(
+  folder: string,
+  model: HfModel,
+  options: Fp8Options,
+  damaged?: string,
+): Promise<HfModel> {
   const { files, plain } = quantizeModel(model, options);
+  if (damaged !== undefined) files[damaged]!.data[1000] = 0xff;
   mkdirSync(folder, { recursive: true });
   const ignored = options.stays ? [] : usuallyIgnored;
   const config = { ...model.config, quantization_config: quantizationConfig(options, ignored) };

@@ -105,10 +105,14 @@ function readSafetensors(path: string): HfTensors {
 }
 
 function decode(dtype: string, bytes: Buffer): Float64Array {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  if (dtype === 'F32') return Float64Array.from({ length: bytes.length / 4 }, (_, i) => view.getFloat32(4 * i, true));
-  const halves = Array.from({ length: bytes.length / 2 }, (_, i) => view.getUint16(2 * i, true));
-  if (dtype === 'BF16') return new Float64Array(new Float32Array(Uint32Array.from(halves, (h) => h << 16).buffer));
+  const aligned = Uint8Array.from(bytes).buffer;
+  if (dtype === 'F32') return new Float64Array(new Float32Array(aligned));
+  const halves = new Uint16Array(aligned);
+  if (dtype === 'BF16') {
+    const floats = new Uint32Array(halves.length);
+    for (let i = 0; i < halves.length; i++) floats[i] = halves[i]! << 16;
+    return new Float64Array(new Float32Array(floats.buffer));
+  }
   if (dtype === 'F16') return Float64Array.from(halves, f16ToNumber);
   throw new Error(`wanted BF16, F16 or F32, found ${dtype}`);
 }

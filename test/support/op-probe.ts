@@ -3,13 +3,13 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { ModelDescription, QuantizedType, TensorEntry } from '../../lib/description.js';
+import type { ModelDescription, TensorEntry } from '../../lib/description.js';
 import { chooseDevice } from '../../lib/devices.js';
 import { openModelFolder } from '../../lib/files/model-folder.js';
 import { checkPlanOptions } from '../../lib/memory-plan.js';
 import type { LoadOptions } from '../../lib/types.js';
 import { randomNumbers } from './compare.js';
-import { quantizeAtRandom } from './quantized-model.js';
+import { quantizeAtRandom, type RandomType } from './quantized-model.js';
 import { type Dtype, makeRandomModel, writeRandomModel } from './random-model.js';
 import type { HfConfig } from './reference.js';
 
@@ -76,7 +76,7 @@ export class OpProbe {
     config: Partial<HfConfig>,
     dtype: Dtype,
     options: LoadOptions,
-    typeOf: (tensor: TensorEntry) => QuantizedType | undefined = () => undefined,
+    typeOf: (tensor: TensorEntry) => RandomType | undefined = () => undefined,
   ): Promise<OpProbe> {
     const folder = mkdtempSync(join(tmpdir(), 'kexa-ops-'));
     const model = makeRandomModel(config, 5, dtype);

@@ -1,7 +1,7 @@
 /** Random blocks of GGUF's types, for models whose matrices are quantised. */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { ModelDescription, QuantizedType, TensorEntry } from '../../lib/description.js';
+import type { ModelDescription, QuantizedType, TensorEntry, TensorScales } from '../../lib/description.js';
 import { randomNumbers } from './compare.js';
 import { f16Bits, roundTo } from './random-model.js';
 
@@ -33,14 +33,17 @@ const formats: Record<QuantizedType, Format> = {
   mxfp4: { elements: 32, bytes: 17, scales: [], size: 12 },
 };
 
+/** What matrices can be made of here; of FP8 each way to scale is one. */
+export type RandomType = QuantizedType | 'fp8 by blocks' | 'fp8 by rows' | 'fp8 as a whole';
+
 /**
- * The model with other matrices: those that `typeOf` gives a type are random blocks of it, in a file of their own in
- * `folder`, with values of a size that keeps what passes through them of the same order.
+ * The model with other matrices: those that `typeOf` gives a type are random blocks of it, or random FP8, in a file of
+ * their own in `folder`, with values of a size that keeps what passes through them of the same order.
  */
 export function quantizeAtRandom(
   folder: string,
   description: ModelDescription,
-  typeOf: (tensor: TensorEntry) => QuantizedType | undefined,
+  typeOf: (tensor: TensorEntry) => RandomType | undefined,
 ): ModelDescription {
   const next = randomNumbers(7);
   const parts: Uint8Array[] = [];
@@ -49,6 +52,17 @@ export function quantizeAtRandom(
     const type = typeOf(tensor);
     if (!type) return tensor;
     const columns = tensor.shape.at(-1)!;
+    if (!isBlockType(type)) {
+      const { codes, scales, values } = randomFp8(type, tensor, next);
+      parts.push(codes, values);
+      offset += codes.length + values.length;
+      const at = { file: description.files.length, offset: offset - values.length };
+      return {
+        ...tensor,
+        ...{ type: 'f8_e4m3' as const, file: at.file, offset: at.offset - codes.length, bytes: codes.length },
+        scales: { ...scales, ...at },
+      };
+    }
     const count = tensor.shape.reduce((a, b) => a * b) / formats[type].elements;
     const data = new Uint8Array(count * formats[type].bytes).map(() => Math.floor(next() * 256));
     for (let at = 0; at < data.length; at += formats[type].bytes) giveScales(type, data, at, columns, next);
@@ -60,6 +74,28 @@ export function quantizeAtRandom(
   const path = join(folder, 'blocks');
   writeFileSync(path, Buffer.concat(parts));
   return { ...description, files: [...description.files, path], tensors };
+}
+
+function isBlockType(type: RandomType): type is QuantizedType {
+  return Object.hasOwn(formats, type);
+}
+
+/** Bytes of all kinds but NaN, subnormals among them, and scales of F32 behind them. */
+function randomFp8(
+  type: RandomType,
+  { shape }: TensorEntry,
+  next: () => number,
+): { codes: Uint8Array; scales: Omit<TensorScales, 'file' | 'offset'>; values: Uint8Array } {
+  const [rows, columns] = [shape[0]!, shape[1]!];
+  const codes = new Uint8Array(rows * columns).map(() => Math.floor(next() * 256));
+  for (const [i, code] of codes.entries()) if (code % 128 === 127) codes[i] = 0;
+  // Some of a block's rows are another matrix's, as where experts are fused.
+  const [blockRows, blockColumns, skippedRows] =
+    type === 'fp8 by blocks' ? [128, 128, 120] : type === 'fp8 by rows' ? [1, columns, 0] : [rows, columns, 0];
+  const count = Math.ceil((rows + skippedRows) / blockRows) * Math.ceil(columns / blockColumns);
+  const values = Float32Array.from({ length: count }, () => (0.5 + next()) / (100 * Math.sqrt(columns)));
+  const scales = { name: 'scales', type: 'f32', blockRows, blockColumns, skippedRows } as const;
+  return { codes, scales, values: new Uint8Array(values.buffer) };
 }
 
 function giveScales(type: QuantizedType, data: Uint8Array, at: number, columns: number, next: () => number): void {

@@ -5,10 +5,11 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import test, { type Test } from 'tape';
 import { openModelFolder, readConfigOnly } from '../lib/files/model-folder.js';
-import { loadModel } from '../lib/index.js';
+import { loadModel, type Model } from '../lib/index.js';
 import { longestContext, planMemory } from '../lib/memory-plan.js';
 import { quantizeModel as quantizeFolder } from '../lib/quantize/quantize-model.js';
 import { recipes } from '../lib/quantize/recipes.js';
+import { kexa } from './support/cli.js';
 import { isSame, openModel, randomIds, randomNumbers, rowDifference, show } from './support/compare.js';
 import {
   blockOf,
@@ -210,6 +211,16 @@ test('kexa quantize makes the same file of FP8 as of the same values in f32', as
     );
     t.ok(files[0]!.report.fp8Tensors > 20, 'and the report says what was in FP8');
   }
+});
+
+test('the command tells what is in FP8', async (t) => {
+  const { folder } = await bothWays(t, forms[0]!);
+  const inspected = await kexa(['inspect', folder]);
+  t.match(inspected.stdout, /\n +\d+ f8_e4m3, \d+ KiB\n/, 'inspect, by type');
+  const { config } = JSON.parse((await kexa(['inspect', folder, '--json'])).stdout) as { config: Model['config'] };
+  t.deepEqual(config.fp8?.groups, [{ targets: ['Linear'], strategy: 'block' }], 'inspect --json, as config.json says');
+  const quantized = await kexa(['quantize', folder, join(folder, 'out.gguf'), '--recipe', 'q8']);
+  t.match(quantized.stdout, /\d+ matrices were in FP8: what they had lost is lost here too/, 'quantize');
 });
 
 test('memory is planned from the config alone as it is taken', async (t) => {

@@ -1,8 +1,8 @@
 // What quantised weights cost: makes docs/quality.md. For every type and recipe, the tiny model is written by
-// `quantizeModel`, its values are read back by the format's definition, and what it says of each token of
+// `quantizeModel`, its values are read back by the format's definition (in FP8 it is written as a publisher would), and what it says of each token of
 // bench/texts/help.txt is held against what the model itself says.
 // `node tools/quality.mjs` takes a few minutes; `--json` prints the figures and writes nothing.
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { register } from 'tsx/esm/api';
@@ -14,6 +14,10 @@ const { loadModel } = await import('../lib/index.ts');
 const { quantizeModel } = await import('../lib/quantize/quantize-model.ts');
 const { recipes } = await import('../lib/quantize/recipes.ts');
 const { bitsOf } = await import('../lib/files/gguf-types.ts');
+const { storedScales } = await import('../lib/files/fp8.ts');
+const { openModelFolder } = await import('../lib/files/model-folder.ts');
+const { writeFp8Model } = await import('../test/support/fp8-model.ts');
+const { readHfModel } = await import('../test/support/goldens.ts');
 const { writeAsFolder } = await import('../test/support/gguf-file.ts');
 
 const tiny = join(root, 'models/tiny');
@@ -78,11 +82,33 @@ function compare(wanted, found, windows, vocabSize) {
   };
 }
 
-async function measure(name, recipe, original, wanted, windows) {
+/** The tiny model in FP8; the router is left alone, as in the other types. */
+async function writeFp8(name, strategy) {
+  const to = join(folder, name);
+  cpSync(tiny, to, { recursive: true, filter: (path) => !path.endsWith('.safetensors') });
+  const stays = (module) => module.endsWith('mlp.gate');
+  await writeFp8Model(to, readHfModel(tiny), { method: 'compressed-tensors', strategy, scales: 'BF16', stays });
+  return to;
+}
+
+async function measureFp8(name, from, original, wanted, windows) {
+  const { description } = await openModelFolder(from);
+  const model = await loadModel(from, { device: 'cpu' });
+  try {
+    const matrices = description.tensors.filter(({ shape }) => shape.length > 1);
+    const elements = matrices.reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b), 0);
+    const bits = (8 * matrices.reduce((sum, entry) => sum + entry.bytes + storedScales(entry).bytes, 0)) / elements;
+    return { name, bits, ...compare(wanted, await logitsOf(model, windows), windows, original.config.vocabSize) };
+  } finally {
+    await model.close();
+  }
+}
+
+async function measure(name, recipe, original, wanted, windows, from = tiny) {
   const file = join(folder, `${name}.gguf`);
-  const { tensors } = await quantizeModel(tiny, file, { recipe });
+  const { tensors } = await quantizeModel(from, file, { recipe });
   const as = join(folder, name);
-  await writeAsFolder(file, tiny, as);
+  await writeAsFolder(file, from, as);
   const model = await loadModel(as, { device: 'cpu' });
   try {
     const matrices = tensors.filter(({ shape }) => shape.length > 1);
@@ -116,7 +142,9 @@ and in none of the model's training. The model itself, in bf16, has perplexity $
 **KL** is the mean over all tokens of the divergence of the quantised model's distribution from the model's own, with
 the error of that mean; **top-1** is how often both find the same token likeliest. The values come from the written
 file by the format's definition, and are computed with in f32, so nothing but the weights differs. Bits count all
-matrices, the f32 router included.
+matrices, the f32 router included. **fp8** is E4M3 with a scale for each block of 128 x 128 weights or for each channel
+(row), rounded to nearest, as publishers store it; \`from fp8\` is what \`kexa quantize\` makes of the former: the second
+rounding adds to the first.
 
 A model of 11.7M parameters with rows of 256 suffers more than a large one. Compare lines with each other, not with
 other models. Its routed experts' down matrices have rows of 64, where the types with blocks of 256 do not fit: those
@@ -137,16 +165,24 @@ try {
   const windows = await windowsOf(original);
   const wanted = await logitsOf(original, windows);
   const own = compare(wanted, wanted, windows, original.config.vocabSize);
-  const run = async (name, recipe) => {
-    const row = await measure(name, recipe, original, wanted, windows);
-    console.error(`${name.padEnd(8)} ${row.bits.toFixed(2)} bits  KL ${row.divergence.toFixed(5)}`);
+  const told = (row) => {
+    console.error(`${row.name.padEnd(16)} ${row.bits.toFixed(2)} bits  KL ${row.divergence.toFixed(5)}`);
     return row;
   };
+  const run = async (name, recipe, from) => told(await measure(name, recipe, original, wanted, windows, from));
+  const blocks = await writeFp8('blocks', 'block');
   const byRecipe = [];
   for (const [name, recipe] of Object.entries(recipes)) byRecipe.push(await run(name, recipe));
+  for (const name of ['q8', 'q4']) byRecipe.push(await run(`${name} from fp8`, recipes[name], blocks));
   const byType = [];
   for (const type of types.sort((a, b) => bitsOf(b) - bitsOf(a)))
     byType.push(await run(type, { routed: type, rest: type, fileType: 1 }));
+  for (const [name, from] of Object.entries({
+    'fp8 (128 x 128)': blocks,
+    'fp8 (channel)': await writeFp8('channels', 'channel'),
+  }))
+    byType.push(told(await measureFp8(name, from, original, wanted, windows)));
+  byType.sort((a, b) => b.bits - a.bits);
   const tokens = windows.reduce((sum, ids) => sum + ids.length, 0);
   const figures = { tokens, perplexity: own.perplexity, byRecipe, byType };
   if (process.argv.includes('--json')) console.log(JSON.stringify(figures));

@@ -8,6 +8,7 @@ const types = {
   f32: [1, 4],
   f16: [1, 2],
   bf16: [1, 2],
+  f8_e4m3: [1, 1],
   q8_0: [32, 34],
   q4_0: [32, 18],
   q4_1: [32, 20],
@@ -27,6 +28,11 @@ const types = {
 };
 const outputs = 2048;
 const columns = 2048;
+// Of f8_e4m3, by blocks of 128 x 128.
+const scales = {
+  ...{ values: new Float32Array((outputs / 128) * (columns / 128)).fill(0.01) },
+  ...{ blockRows: 128, blockColumns: 128, skippedRows: 0 },
+};
 const rounds = 7;
 const roundMs = 40;
 
@@ -50,7 +56,7 @@ for (const type of wanted) {
         const start = performance.now();
         let count = 0;
         for (; count === 0 || performance.now() - start < roundMs; count++)
-          multiply(type, weights, outputs, columns, x, rows);
+          multiply(type, weights, outputs, columns, x, rows, scales);
         best[name] = Math.min(best[name], (performance.now() - start) / count);
       }
     const figures = Object.entries(best).map(([name, ms]) => {

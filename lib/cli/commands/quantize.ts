@@ -24,7 +24,7 @@ Recipes:
   q4  routed experts in 4.5 bits (q4_k), all else in 8.5
   q2  routed experts in 2.625 bits (q2_k), all else in 8.5
 The router, norms and the correction bias stay f32. A matrix whose rows are no multiple of 256 takes a type with blocks
-of 32, else f16; the summary says so.
+of 32, else f16; the summary says so. A folder in FP8 will do, but what FP8 has lost stays lost.
 
 Examples:
   kexa quantize models/tiny tiny-q4.gguf --recipe q4

@@ -5,6 +5,7 @@ export type { TokenTraffic } from './bench/traffic.js';
 export type { LayerDescription, ModelDescription, MoeDescription, RopeScaling } from './description.js';
 export { listDevices } from './devices.js';
 export { KexaError, type KexaErrorCode } from './errors.js';
+export type { Fp8Scheme, Fp8Strategy } from './files/fp8.js';
 export type { Generation } from './generation.js';
 export { loadModel, type Model } from './model.js';
 export type { Session } from './session.js';

@@ -399,12 +399,11 @@ test('targets and ignored modules say what is in FP8, where there are no weights
     linear - head - dense,
     'and what is below an ignored name',
   );
-  const two = {
-    ...compressed,
-    config_groups: { a: { ...group, targets: ['re:.*up'] }, b: { ...group, targets: ['lm_head'] } },
-  };
+  const byRow = { ...group, weights: { ...group.weights, strategy: 'channel' as const } };
+  const one = { ...group, targets: ['re:.*up'] };
+  const two = { ...compressed, config_groups: { a: one, b: { ...byRow, targets: ['lm_head'] } } };
   const folder = await writeModel(t, { ...moeConfig(), quantization_config: two }, fp8Tensors('tensor'));
-  await refuses(t, 'KEXA_UNSUPPORTED', ["no target of the config's"], () => openModelFolder(folder));
+  await refuses(t, 'KEXA_UNSUPPORTED', ['none of their targets names it'], () => openModelFolder(folder));
 });
 
 /** A random model in a form of FP8, and the folder of the same values in F32. */

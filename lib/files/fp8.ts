@@ -37,12 +37,13 @@ export function plannedStrategy(scheme: Fp8Scheme, tensor: Scaled, source: Tenso
  * @throws KexaError KEXA_UNSUPPORTED if several ways are possible.
  */
 export function storedStrategy(scheme: Fp8Scheme, tensor: Scaled, source: TensorSource): Fp8Strategy {
-  const [only, ...others] = scheme.groups;
-  const group = others.length === 0 ? only : groupOf(scheme, moduleOf(source.name), classOf(tensor));
+  const [first, ...others] = scheme.groups;
+  const isAlike = others.every(({ strategy }) => strategy === first?.strategy);
+  const group = isAlike ? first : groupOf(scheme, moduleOf(source.name), classOf(tensor));
   if (group !== undefined) return group.strategy;
   throw new KexaError(
     'KEXA_UNSUPPORTED',
-    `${source.name}: stored in FP8, and no target of the config's several config_groups names it`,
+    `${source.name}: stored in FP8, which config_groups scale in several ways, and none of their targets names it`,
   );
 }
 

@@ -10,7 +10,15 @@ import { choiceOption, integerOption } from './options.js';
 import { chooseType, type RecipeName, recipes } from './quantize/recipes.js';
 import type { CacheType, GpuKernels, LoadOptions, MemoryReport, WeightType } from './types.js';
 
-const cacheTypes: readonly CacheType[] = ['auto', 'f32', 'f16', 'bf16'];
+const cacheTypes: readonly CacheType[] = ['auto', 'f32', 'f16', 'bf16', 'q8', 'q4'];
+const nativeCacheTypes = {
+  auto: 'f32',
+  f32: 'f32',
+  f16: 'f16',
+  bf16: 'bf16',
+  q8: 'q8_0',
+  q4: 'q4_1',
+} as const;
 const weightTypes: readonly WeightType[] = ['auto', 'bf16', 'f16', 'f32', 'q8', 'q4', 'q2'];
 const gpuKernels: readonly GpuKernels[] = ['auto', 'plain', 'subgroups', 'matrices'];
 const defaultContextSize = 32768;
@@ -37,7 +45,7 @@ export function checkPlanOptions(
     // A chunk longer than the context would only make its buffers larger.
     prefillChunk: Math.min(contextSize, integerOption('prefillChunk', options.prefillChunk, 1, 4096, 128)),
     threads: integerOption('threads', options.threads, 1, 1024, availableParallelism()),
-    cacheType: cacheType === 'auto' ? 'f32' : cacheType,
+    cacheType: nativeCacheTypes[cacheType],
     weights: isRecipe(weights) ? 'auto' : weights,
     adapter: '',
     dawnLibrary: '',

@@ -12,7 +12,7 @@ export interface NativePlanOptions {
   contextSize: number;
   prefillChunk: number;
   threads: number;
-  cacheType: 'f32' | 'f16' | 'bf16';
+  cacheType: 'f32' | 'f16' | 'bf16' | 'q8_0' | 'q4_1';
   weights: 'auto' | 'f32' | 'f16' | 'bf16';
   /** Part of a GPU adapter's name, 'gpu' for the best, or 'null' for Dawn's Null backend; empty: the CPU. */
   adapter: string;

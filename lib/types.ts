@@ -2,8 +2,11 @@
 import type { ModelDescription } from './description.js';
 import type { Fp8Scheme } from './files/fp8.js';
 
-/** How the KV cache is stored. `auto` is the device's best exact choice: f32 on the CPU device. */
-export type CacheType = 'auto' | 'f32' | 'f16' | 'bf16';
+/**
+ * How the KV cache is stored. `auto` is the device's best exact choice: f32 on the CPU device. `q8` and `q4` are blocks
+ * of 32 along a head, 8.5 and 5 bits an element.
+ */
+export type CacheType = 'auto' | 'f32' | 'f16' | 'bf16' | 'q8' | 'q4';
 
 /**
  * How weights are held. `auto` keeps the file's type and, on the CPU device, reads it in place. `q8`, `q4` and `q2` are

@@ -51,20 +51,26 @@ for (const name of goldenNames) {
 }
 
 /**
- * A stored key or value is off by at most 2^-12 (f16) or 2^-9 (bf16) of itself; scores, then the residual stream, by a
+ * A stored key or value is off by at most 2^-12 (f16) or 2^-9 (bf16) of itself, or by half a step of its block's: 1/254
+ * (q8) or 1/30 (q4) of the range; scores, then the residual stream, by a
  * few times that. So it is on the first layer, on every row. From the first MoE layer on, a row on which an expert is
  * now chosen otherwise is moved by more than any rounding, and moves what looks back at it; so of the logits the
  * median row counts. Found at worst, in the
  * order of the bounds: 9.0e-4, 3.4e-3, 6.3e-3, 9.4e-3.
  */
-const cacheBounds = { f16: { firstLayer: 2e-3, logits: 0.01 }, bf16: { firstLayer: 0.015, logits: 0.03 } };
+const cacheBounds = {
+  f16: { firstLayer: 2e-3, logits: 0.01 },
+  bf16: { firstLayer: 0.015, logits: 0.03 },
+  q8: { firstLayer: 0.03, logits: 0.06 },
+  q4: { firstLayer: 0.3, logits: 0.5 },
+};
 
-test('a cache of f16 or bf16 gives nearly what f32 gives, and not the same', async (t) => {
+test('a smaller cache gives nearly what f32 gives, and not the same', async (t) => {
   for (const name of goldenNames) {
     const ids = longPrompt(name);
     const exact = await run(t, name, ids, { cacheType: 'f32' });
     sameToTheBit(t, `${name}, auto on the CPU`, await run(t, name, ids, { cacheType: 'auto' }), exact);
-    for (const cacheType of ['f16', 'bf16'] as const) {
+    for (const cacheType of ['f16', 'bf16', 'q8', 'q4'] as const) {
       const bounds = cacheBounds[cacheType];
       const { forward } = await run(t, name, ids, { cacheType });
       const first = rowDifferences(forward.layers![0]!, exact.forward.layers![0]!, ids.length).at(-1)!;
@@ -86,6 +92,29 @@ function rowDifferences(found: Float32Array, wanted: Float32Array, rows: number)
     (a, b) => a - b,
   );
 }
+
+test('a cache of blocks does not depend on chunks, threads or drafts, to the bit', async (t) => {
+  for (const name of ['tiny', 'edge', 'wide'] satisfies GoldenName[])
+    for (const cacheType of ['q8', 'q4'] as const) {
+      const ids = longPrompt(name);
+      const whole = await run(t, name, ids, { cacheType, prefillChunk: 256 });
+      for (const options of [{ prefillChunk: 1 }, { prefillChunk: 7, threads: 3 }])
+        sameToTheBit(
+          t,
+          `${name}, ${cacheType}, ${JSON.stringify(options)}`,
+          await run(t, name, ids, { cacheType, ...options }),
+          whole,
+        );
+      const model = await openModel(t, name, { cacheType });
+      const answer = async (mtp: false | number) => {
+        const sampling = { temperature: 0.7, seed: 5, maxTokens: 30, ignoreEos: true, logprobs: 1 };
+        const { ids: answered, logprobs } = await model.generate(ids, { ...sampling, mtp });
+        return { answered, logprobs };
+      };
+      t.deepEqual(await answer(4), await answer(false), `${name}, ${cacheType}: four drafts a step change no bit`);
+      await model.close();
+    }
+});
 
 test('a sequence that wraps every ring many times does not depend on its chunks', async (t) => {
   for (const name of ['tiny', 'two'] satisfies GoldenName[]) {

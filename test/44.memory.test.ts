@@ -5,6 +5,8 @@ import test from 'tape';
 import { readConfigOnly } from '../lib/files/model-folder.js';
 import { KexaError, loadModel } from '../lib/index.js';
 import { planMemory } from '../lib/memory-plan.js';
+import type { CacheType } from '../lib/types.js';
+import { rowDifference, show } from './support/compare.js';
 import { modelFolder } from './support/goldens.js';
 import { fullSizeConfigFolder } from './support/models.js';
 import { makeRandomModel, sisterConfigs, writeRandomModel } from './support/random-model.js';
@@ -26,9 +28,49 @@ test('K-EXAONE-236B at 262,144 tokens is planned from its config alone', async (
   t.equal(plan.cache.global / short.cache.global, 64, 'global layers grow with the context');
 });
 
-test('a cache in 16 bits takes half of one in 32', async (t) => {
+test('a cache in 16 bits takes half of one in 32, blocks of 32 their 34 and 20 bytes', async (t) => {
   const { shape } = await readConfigOnly(modelFolder('tiny'));
-  t.equal(planMemory(shape, { cacheType: 'f32' }).cache.total, 2 * planMemory(shape, { cacheType: 'f16' }).cache.total);
+  const bytes = (cacheType: CacheType, device: 'cpu' | 'gpu' = 'cpu') => planMemory(shape, { cacheType, device }).cache;
+  t.equal(bytes('f32').total, 2 * bytes('f16').total);
+  t.equal(bytes('q8').total, (bytes('f16').total * 34) / 64);
+  t.equal(bytes('q4').total, (bytes('f16').total * 20) / 64);
+  for (const cacheType of ['f32', 'f16', 'q8', 'q4'] as const)
+    t.deepEqual(bytes(cacheType, 'gpu'), bytes(cacheType), `${cacheType}: heads of 64 take the same on a GPU`);
+});
+
+test('K-EXAONE-236B at 262,144 tokens: the global layers take 12 GiB in f16, 6.375 in q8, 3.75 in q4', async (t) => {
+  const { shape } = await readConfigOnly(fullSizeConfigFolder());
+  for (const [cacheType, gibs] of [
+    ['f16', 12],
+    ['q8', 6.375],
+    ['q4', 3.75],
+  ] as const)
+    for (const device of ['cpu', 'gpu'] as const) {
+      const { cache } = planMemory(shape, { contextSize: 262144, cacheType, device });
+      t.equal(cache.global, gibs * gib, `${cacheType}, ${device}`);
+    }
+});
+
+test('a head that is no whole number of blocks is filled up with zeros, and that is planned', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'kexa-memory-'));
+  t.teardown(() => rmSync(folder, { recursive: true }));
+  const random = makeRandomModel({ ...sisterConfigs.kExaone2, head_dim: 24, num_nextn_predict_layers: 0 }, 1);
+  writeRandomModel(folder, random, { dtype: 'BF16', experts: 'separate', biasUnderGate: false, shards: 1 });
+  for (const [cacheType, blockBytes] of [
+    ['q8', 34],
+    ['q4', 20],
+  ] as const) {
+    const model = await loadModel(folder, { contextSize: 128, cacheType });
+    t.equal(model.memory.cache.global, 2 * 128 * 2 * 2 * blockBytes, `${cacheType}: two global layers, two heads`);
+    const ids = Array.from({ length: 100 }, (_, i) => (i * 37) % 200);
+    const found = await model.forward(ids, { logits: 'last' });
+    await model.close();
+    const exact = await loadModel(folder, { contextSize: 128 });
+    const { logits } = await exact.forward(ids, { logits: 'last' });
+    await exact.close();
+    const off = rowDifference(found.logits, logits, logits.length);
+    t.ok(off > 0 && off < (cacheType === 'q8' ? 0.2 : 1), `${cacheType}: logits within ${show(off)} of f32's`);
+  }
 });
 
 test('a loaded model reports its plan, and weights read in place are mapped', async (t) => {

@@ -171,7 +171,7 @@ test('wrong usage exits 2 and says what is wanted', async (t) => {
     [[...withPrompt, '--logprobs', '21'], /an integer from 0 to 20/],
     [[...withPrompt, '--stop', ''], /at least one character/],
     [[...withPrompt, '--mtp', 'on'], /an integer from 0 to 8, or auto or off/],
-    [[...withPrompt, '--cache-type', 'q8'], /Allowed choices are auto, f32, f16, bf16/],
+    [[...withPrompt, '--cache-type', 'q2'], /Allowed choices are auto, f32, f16, bf16, q8, q4/],
     [[...withPrompt, '--weights', 'int3'], /Allowed choices are auto, bf16, f16, f32/],
     [[...withPrompt, '-f', 'y'], /either -p, --prompt or -f, --file/],
     [[...withPrompt, '--tempp', '1'], /unknown option '--tempp'\n\(Did you mean --temp\?\)/],

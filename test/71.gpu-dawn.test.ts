@@ -243,7 +243,8 @@ test('what is allocated on the GPU is what was planned, to the byte', async (t) 
   const cases: [Parameters<typeof modelFolder>[0], LoadOptions][] = [
     ['tiny', {}],
     ['tiny', { contextSize: 1000, prefillChunk: 16, cacheType: 'f16', weights: 'f32' }],
-    ['edge', { prefillChunk: 200, contextSize: 700 }],
+    ['edge', { prefillChunk: 200, contextSize: 700, cacheType: 'q8' }],
+    ['wide', { cacheType: 'q4', contextSize: 200 }],
     ['two', { cacheType: 'bf16', contextSize: 100, prefillChunk: 1 }],
   ];
   for (const [name, options] of cases) {

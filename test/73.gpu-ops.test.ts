@@ -33,12 +33,13 @@ for (const gpuKernels of ['plain', 'subgroups'] as const)
       probe.close();
     });
 
-for (const cacheType of ['f16', 'bf16'] as const)
+/** What a value that is rounded the other way is off by, of the row's largest: a step of the type. */
+const cacheSteps = { f16: 1e-3, bf16: 8e-3, q8: 8e-3, q4: 0.08 } as const;
+for (const [cacheType, step] of Object.entries(cacheSteps) as [keyof typeof cacheSteps, number][])
   for (const [name, { config, dtype }] of Object.entries(opShapes).slice(0, 2))
     test(`attention over a cache of ${cacheType}: ${name}`, async (t) => {
       const probe = await OpProbe.open(config, dtype, { ...onGpu, cacheType });
       // What is written is rounded; a sum next to the middle of two numbers goes either way.
-      const step = cacheType === 'f16' ? 1e-3 : 8e-3;
       checkAll(t, probe, cacheCases(probe.description.layers), { keys: step, values: step });
       probe.close();
     });

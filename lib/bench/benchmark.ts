@@ -207,7 +207,7 @@ function sharedFields(
   loadMs: number,
 ): SharedFields {
   const cacheType = options.cacheType === undefined || options.cacheType === 'auto' ? 'f32' : options.cacheType;
-  const cacheBytes = cacheType === 'f32' ? 4 : 2;
+  const cacheBytes = { f32: 4, f16: 2, bf16: 2, q8: 34 / 32, q4: 20 / 32 }[cacheType];
   const { weights = 'auto' } = options;
   const stored = (entry: TensorEntry) => {
     const { bytes, shape, held } = entry;

@@ -79,7 +79,7 @@ export function addPlanOptions(command: Command): void {
   });
   add(command, modelGroup, '--cache-type <type>', 'how the KV cache is stored (default: auto)', {
     env: 'KEXA_CACHE_TYPE',
-    choices: ['auto', 'f32', 'f16', 'bf16'],
+    choices: ['auto', 'f32', 'f16', 'bf16', 'q8', 'q4'],
   });
   add(command, modelGroup, '--weights <type>', "how weights are held; auto keeps the file's type (default: auto)", {
     env: 'KEXA_WEIGHTS',

@@ -6,6 +6,8 @@
 #include <random>
 
 #include "base/error.h"
+#include "checks/cache_image.h"
+#include "reference/matmul.h"
 
 namespace kexa {
 namespace {
@@ -156,58 +158,35 @@ struct DeviceProbe::Run {
     const LazyMemory& memory = is_keys ? cache.keys : cache.values;
     return {memory.data(), memory.size()};
   }
-  // The GPU's cache pads each head with zeros to whole chunks of eight elements.
-  std::vector<std::byte> with_padded_heads(std::span<const std::byte> image) const {
-    const size_t head = description.head_dim * element_bytes(kv.type),
-                 stride = padded(description.head_dim) * element_bytes(kv.type);
-    std::vector<std::byte> padded_image(image.size() / head * stride);
-    for (size_t i = 0; i < image.size() / head; ++i) std::memcpy(&padded_image[i * stride], &image[i * head], head);
-    return padded_image;
-  }
-  std::vector<std::byte> without_padded_heads(std::span<const std::byte> stored, size_t bytes) const {
-    const size_t head = description.head_dim * element_bytes(kv.type),
-                 stride = padded(description.head_dim) * element_bytes(kv.type);
-    std::vector<std::byte> image(bytes);
-    for (size_t i = 0; i < bytes / head; ++i) std::memcpy(&image[i * head], &stored[i * stride], head);
-    return image;
-  }
   // Normal numbers in the cache rows that `is_filled` names, NaN in the others, alike on both devices.
   template <typename IsFilled>
   void give_cache(bool is_keys, const IsFilled& is_filled) {
     const auto image = cpu_cache(is_keys);
     const int64_t count = int64_t(image.size()) / kv.row_bytes();
-    const std::vector<float> nothing(kv.kv_width, kNan);
+    const std::vector<float> nothing(kv.kv_width(), kNan);
     for (int64_t row = 0; row < count; ++row) {
-      const std::vector<float> values = is_filled(row) ? normals(kv.kv_width) : nothing;
-      for (int i = 0; i < kv.kv_width; ++i) {
-        const uint16_t half = kv.type == Type::kBf16 ? f32_to_bf16(values[i]) : f32_to_f16(values[i]);
-        const int64_t bytes = element_bytes(kv.type);
-        std::memcpy(&image[row * kv.row_bytes() + i * bytes], bytes == 2 ? (const void*)&half : &values[i], bytes);
-      }
+      const std::vector<float> values = is_filled(row) ? normals(kv.kv_width()) : nothing;
+      cpu.write_cache_row(values.data(), &image[row * kv.row_bytes()], cpu.attending_[0]);
     }
-    gpu.gpu_->write(cache_buffer(is_keys), 0, with_padded_heads(image));
+    gpu.gpu_->write(cache_buffer(is_keys), 0, to_gpu_cache(kv, image));
   }
   std::vector<float> cache_rows(std::span<const std::byte> image, std::span<const int64_t> which) const {
-    std::vector<float> values;
+    std::vector<float> values, head(size_t(kv.head_elements()));
     for (int64_t row : which)
-      for (int i = 0; i < kv.kv_width; ++i) {
-        const std::byte* at = image.data() + row * kv.row_bytes() + i * element_bytes(kv.type);
-        float value;
-        uint16_t half;
-        std::memcpy(kv.type == Type::kF32 ? (void*)&value : &half, at, element_bytes(kv.type));
-        if (kv.type != Type::kF32) value = kv.type == Type::kBf16 ? bf16_to_f32(half) : f16_to_f32(half);
-        values.push_back(value);
+      for (int h = 0; h < kv.kv_heads; ++h) {
+        read_elements(&image[row * kv.row_bytes() + h * kv.head_bytes()], kv.type, kv.head_elements(), head.data());
+        values.insert(values.end(), head.begin(), head.begin() + kv.head_dim);
       }
     return values;
   }
   void compare_cache(bool is_keys, std::span<const int64_t> written) {
     const auto image = cpu_cache(is_keys);
-    std::vector<std::byte> stored(with_padded_heads(image).size());
+    std::vector<std::byte> stored(to_gpu_cache(kv, image).size());
     gpu.gpu_->read(cache_buffer(is_keys), stored);
-    const std::vector<std::byte> found = without_padded_heads(stored, image.size());
+    const std::vector<std::byte> found = from_gpu_cache(kv, stored);
     const std::string name = is_keys ? "keys" : "values";
     results.push_back({.name = name,
-                       .columns = kv.kv_width,
+                       .columns = kv.kv_width(),
                        .is_exact = false,
                        .cpu = cache_rows(image, written),
                        .gpu = cache_rows(found, written)});

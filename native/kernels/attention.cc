@@ -51,8 +51,7 @@ Attention::Attention(KernelSet& kernels, const ModelDescription& description, co
   }
 
   Prelude cache = kernels.prelude();
-  cache.cache(kv.type)
-      .set("HEADS", heads)
+  cache.set("HEADS", heads)
       .set("KV_HEADS", kv_heads)
       .set("HEAD_DIM", head_dim)
       .set("DIMS", dims)
@@ -62,8 +61,11 @@ Attention::Attention(KernelSet& kernels, const ModelDescription& description, co
       .set("PAGE_ROWS", kPageRows)
       .set("TEAM", kAttentionBlock)
       .include("cache_row");
+  const int64_t head_bytes = gpu_cache_head_bytes(kv);
   Prelude input = cache;
-  input.set("HAS_ROPE", layer.has_rope).set("ROPE_LOW", kRopeLow).set("EPSILON", description.norm_epsilon);
+  input.set("HEAD_WORDS", int(head_bytes / 4))
+      .cache_word(kv)
+      .set("HAS_ROPE", layer.has_rope).set("ROPE_LOW", kRopeLow).set("EPSILON", description.norm_epsilon);
   heads_ = kernels.make("attention_input", input,
                         {read(weights.head_norms), read(activations.rope), read(activations.step),
                          read(activations.pages), write(activations.qkv), write(keys_), write(values_)},
@@ -78,7 +80,9 @@ Attention::Attention(KernelSet& kernels, const ModelDescription& description, co
     const int row_teams = std::min(teams / head_teams, int(ceil_div(rows, team_rows)));
     const int head_groups = int(ceil_div(tiles, head_teams));
     Prelude prelude = cache;
-    prelude.set("CHUNKS", dims / 8)
+    prelude.cache_chunks(kv)
+        .set("HEAD_WORDS", int(head_bytes / (is_quantized(kv.type) ? 4 : 16)))
+        .set("CHUNKS", dims / 8)
         .set("WINDOW", layer.window)
         .set("PARTS", parts)
         .set("SCORE_SCALE", 1.0f / std::sqrt(float(head_dim)))

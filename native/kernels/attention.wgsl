@@ -1,7 +1,7 @@
 // attention: online softmax of a step's rows over the keys they may see, or over one part of them.
 // dispatch  KV_HEADS * HEAD_GROUPS, ceil(rows / (TEAMS / HEAD_TEAMS * ROWS)), parts
 // qkv       [rows, QKV_STRIDE], its q part
-// keys, values  the layer's cache, [cache rows, KV_HEADS, CHUNKS] chunks of eight elements
+// keys, values  the layer's cache, [cache rows, KV_HEADS, HEAD_WORDS]; keys_chunk() and values_chunk() give eight elements
 // step, pages   where rows are in the cache
 // out       IS_DIRECT: attended, [rows, ATTENDED_STRIDE] E; else
 //           [rows, HEADS, PARTS, DIMS / 4 + 1] vec4f: the part's weighted sum, then (its maximum, its sum of weights, -, -)
@@ -17,8 +17,8 @@
 // bits do not depend on its company. With ROWS > 1 the rows of a team share blocks, counted from the first key that any
 // of them sees; rows of different slots take turns.
 @group(0) @binding(0) var<storage, read> qkv: array<E>;
-@group(0) @binding(1) var<storage, read> keys: array<vec4<u32>>;
-@group(0) @binding(2) var<storage, read> values: array<vec4<u32>>;
+@group(0) @binding(1) var<storage, read> keys: array<CacheWord>;
+@group(0) @binding(2) var<storage, read> values: array<CacheWord>;
 @group(0) @binding(3) var<storage, read> step: array<u32>;
 @group(0) @binding(4) var<storage, read> pages: array<u32>;
 @group(0) @binding(5) var<storage, read_write> out: array<Out>;
@@ -30,7 +30,7 @@ const LANE_KEYS = TEAM / KEY_LANES;                 // keys of a block whose sco
 // By head: a vec4f holds one number of each of a team's four heads.
 var<workgroup> queries: array<vec4f, TEAMS * ROWS * DIMS>;
 var<workgroup> weights: array<vec4f, TEAMS * ROWS * TEAM>;
-var<workgroup> chunks_of_block: array<u32, TEAMS * TEAM>;  // where each key's chunks begin
+var<workgroup> heads_of_block: array<u32, TEAMS * TEAM>;  // where each key's head begins
 
 struct Keys {
   slot: u32,
@@ -87,7 +87,7 @@ fn attention(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_inde
       let count = select(0u, min(TEAM, shared_keys.end - start), start < shared_keys.end);
       workgroupBarrier();
       let cache_row = kv_row(shared_keys.slot, min(start + member, shared_keys.end - 1u));
-      chunks_of_block[thread] = (cache_row * KV_HEADS + kv_head) * CHUNKS;
+      heads_of_block[thread] = (cache_row * KV_HEADS + kv_head) * HEAD_WORDS;
       workgroupBarrier();
 
       // Zeroed by name: left to Dawn, a variable of a loop's body may keep what the last round left in it.
@@ -95,9 +95,9 @@ fn attention(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_inde
       for (var chunk = member % KEY_LANES; chunk < select(0u, CHUNKS, count > 0u); chunk += KEY_LANES) {
         var k: array<vec4f, KEY_LANES * 2u>;
         for (var i = 0u; i < KEY_LANES; i++) {
-          let at = (chunks_of_block[team * TEAM + i * LANE_KEYS + member / KEY_LANES] + chunk) * CHUNK_WORDS;
-          k[i * 2u] = cache_low(keys[at]);
-          k[i * 2u + 1u] = cache_high(keys[at + CHUNK_WORDS - 1u]);
+          let found = keys_chunk(heads_of_block[team * TEAM + i * LANE_KEYS + member / KEY_LANES], chunk);
+          k[i * 2u] = found[0];
+          k[i * 2u + 1u] = found[1];
         }
         for (var r = 0u; r < ROWS; r++) {
           for (var half = 0u; half < 2u; half++) {
@@ -136,19 +136,17 @@ fn attention(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_inde
         for (var i = 0u; i < QUAD_CHUNKS * 8u; i++) { output[r * (QUAD_CHUNKS * 8u) + i] *= rescale[r][i % 4u]; }
       }
       for (var key = lane; key < count; key += 4u) {
-        let key_chunks = chunks_of_block[team * TEAM + key];
+        let key_head = heads_of_block[team * TEAM + key];
         for (var i = 0u; i < QUAD_CHUNKS; i++) {
           // A quad past the last chunk sums the last one, and does not store it.
-          let at = (key_chunks + min(quad + i * QUADS, CHUNKS - 1u)) * CHUNK_WORDS;
-          let v_low = cache_low(values[at]);
-          let v_high = cache_high(values[at + CHUNK_WORDS - 1u]);
+          let v = values_chunk(key_head, min(quad + i * QUADS, CHUNKS - 1u));
           for (var r = 0u; r < ROWS; r++) {
             let weight = weights[(team * ROWS + r) * TEAM + key];
             if (i == 0u) { sum[r] += weight; }
             let to = (r * QUAD_CHUNKS + i) * 8u;
             for (var h = 0u; h < 4u; h++) {
-              output[to + h] = multiply_add4(vec4f(weight[h]), v_low, output[to + h]);
-              output[to + 4u + h] = multiply_add4(vec4f(weight[h]), v_high, output[to + 4u + h]);
+              output[to + h] = multiply_add4(vec4f(weight[h]), v[0], output[to + h]);
+              output[to + 4u + h] = multiply_add4(vec4f(weight[h]), v[1], output[to + 4u + h]);
             }
           }
         }

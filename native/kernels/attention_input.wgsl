@@ -5,8 +5,10 @@
 //           turned by row p % ROPE_LOW, then by row ROPE_LOW + p / ROPE_LOW
 // step, pages  where rows go in the cache
 // qkv       [rows, QKV_STRIDE] in; its q part is out
-// keys, values  the layer's cache, [cache rows, KV_HEADS, DIMS]; elements past HEAD_DIM are written as zero
+// keys, values  the layer's cache, [cache rows, KV_HEADS, HEAD_WORDS]; elements past HEAD_DIM are written as zero
 // matches   reference: the second half of CpuDevice::attention_input, to 1e-6
+//
+// cache_word(), the i-th word of a head as the cache holds it, is the prelude's: Prelude::cache_word().
 @group(0) @binding(0) var<storage, read> gains: array<f32>;
 @group(0) @binding(1) var<storage, read> rope: array<vec2f>;
 @group(0) @binding(2) var<storage, read> step: array<u32>;
@@ -66,9 +68,15 @@ fn attention_input(@builtin(workgroup_id) group: vec3u, @builtin(local_invocatio
     for (var i = thread; i < HEAD_DIM; i += TEAM) { qkv[origin + i] = E(head_values[i]); }
     return;
   }
-  let at = (kv_row(slot, position) * KV_HEADS + (head - HEADS) % KV_HEADS) * (DIMS / CACHE_PER_WORD);
-  for (var i = thread; i < DIMS / CACHE_PER_WORD; i += TEAM) {
-    let word = cache_pack(head_values[i * CACHE_PER_WORD], head_values[i * CACHE_PER_WORD + CACHE_PER_WORD - 1u]);
+  let at = (kv_row(slot, position) * KV_HEADS + (head - HEADS) % KV_HEADS) * HEAD_WORDS;
+  for (var i = thread; i < HEAD_WORDS; i += TEAM) {
+    let word = cache_word(i);
     if (is_value) { values[at + i] = word; } else { keys[at + i] = word; }
   }
+}
+
+// A value of the head that is written; zero past its end.
+fn element(i: u32) -> f32 {
+  if (i >= DIMS) { return 0.0; }
+  return head_values[min(i, DIMS - 1u)];
 }

@@ -172,42 +172,73 @@ Prelude& Prelude::reads(std::string_view name, Type type, int columns, int parts
   return *this;
 }
 
-Prelude& Prelude::cache(Type type) {
-  switch (type) {
+Prelude& Prelude::cache_word(const KvLayout& kv) {
+  switch (kv.type) {
     case Type::kF32:
-      text_ += R"(const CACHE_PER_WORD = 1u;
-fn cache_pack(a: f32, b: f32) -> u32 { return bitcast<u32>(a); }
-const CHUNK_WORDS = 2u;
-fn cache_low(chunk: vec4u) -> vec4f { return bitcast<vec4f>(chunk); }
-fn cache_high(chunk: vec4u) -> vec4f { return bitcast<vec4f>(chunk); }
-)";
-      break;
+      return declare("fn cache_word(i: u32) -> u32 { return bitcast<u32>(element(i)); }\n");
     case Type::kF16:
-      text_ += R"(const CACHE_PER_WORD = 2u;
-fn cache_pack(a: f32, b: f32) -> u32 { return pack2x16float(vec2f(a, b)); }
-const CHUNK_WORDS = 1u;
-fn cache_low(chunk: vec4u) -> vec4f { return vec4f(unpack2x16float(chunk.x), unpack2x16float(chunk.y)); }
-fn cache_high(chunk: vec4u) -> vec4f { return vec4f(unpack2x16float(chunk.z), unpack2x16float(chunk.w)); }
-)";
-      break;
+      return declare(
+          "fn cache_word(i: u32) -> u32 { return pack2x16float(vec2f(element(i * 2u), element(i * 2u + 1u))); }\n");
     case Type::kBf16:
-      text_ += R"(const CACHE_PER_WORD = 2u;
-fn to_bf16(value: f32) -> u32 {
+      return declare(R"(fn to_bf16(value: f32) -> u32 {
   let bits = bitcast<u32>(value);
   return (bits + 0x7fffu + ((bits >> 16u) & 1u)) >> 16u;
 }
-fn cache_pack(a: f32, b: f32) -> u32 { return to_bf16(a) | (to_bf16(b) << 16u); }
-const CHUNK_WORDS = 1u;
-fn from_bf16(a: u32, b: u32) -> vec4f {
+fn cache_word(i: u32) -> u32 { return to_bf16(element(i * 2u)) | (to_bf16(element(i * 2u + 1u)) << 16u); }
+)");
+    default:
+      return set("CACHE_BLOCKS", kv.head_elements() / facts_of(kv.type).block_elements)
+          .include(kv.type == Type::kQ8_0 ? "cache_q8" : "cache_q4");
+  }
+}
+
+Prelude& Prelude::cache_chunks(const KvLayout& kv) {
+  std::string_view body;
+  switch (kv.type) {
+    case Type::kF32:
+      alias("CacheWord", "vec4<u32>");
+      body =
+          "return array(bitcast<vec4f>(BUFFER[head + chunk * 2u]), bitcast<vec4f>(BUFFER[head + chunk * 2u + 1u]));\n";
+      break;
+    case Type::kF16:
+      alias("CacheWord", "vec4<u32>");
+      body = R"(let word = BUFFER[head + chunk];
+return array(vec4f(unpack2x16float(word.x), unpack2x16float(word.y)),
+             vec4f(unpack2x16float(word.z), unpack2x16float(word.w)));
+)";
+      break;
+    case Type::kBf16:
+      alias("CacheWord", "vec4<u32>").declare(R"(fn from_bf16(a: u32, b: u32) -> vec4f {
   return bitcast<vec4f>(vec4u(a << 16u, a & 0xffff0000u, b << 16u, b & 0xffff0000u));
 }
-fn cache_low(chunk: vec4u) -> vec4f { return from_bf16(chunk.x, chunk.y); }
-fn cache_high(chunk: vec4u) -> vec4f { return from_bf16(chunk.z, chunk.w); }
+)");
+      body = "let word = BUFFER[head + chunk];\nreturn array(from_bf16(word.x, word.y), from_bf16(word.z, word.w));\n";
+      break;
+    case Type::kQ8_0:
+      // As cache_q8.wgsl writes it. A scale times a code is exact.
+      alias("CacheWord", "u32").set("CODE_WORDS", kv.head_elements() / 4).declare(R"(fn codes_of(word: u32) -> vec4f {
+  return vec4f(vec4i(vec4u(word) << vec4u(24u, 16u, 8u, 0u)) >> vec4u(24u));
+}
+)");
+      body = R"(let scale = unpack2x16float(BUFFER[head + CODE_WORDS + chunk / 8u])[chunk / 4u % 2u];
+return array(scale * codes_of(BUFFER[head + chunk * 2u]), scale * codes_of(BUFFER[head + chunk * 2u + 1u]));
 )";
       break;
     default:
-      throw Error("KEXA_INTERNAL", "no cache holds " + std::string(type_name(type)));
+      // As cache_q4.wgsl writes it. In multiply_add4(), so that every kernel rounds alike.
+      alias("CacheWord", "u32").set("CODE_WORDS", kv.head_elements() / 8).declare(R"(fn codes_of(word: u32) -> vec4f {
+  return vec4f((vec4u(word) >> vec4u(0u, 4u, 8u, 12u)) & vec4u(15u));
+}
+)");
+      body = R"(let range = unpack2x16float(BUFFER[head + CODE_WORDS + chunk / 4u]);
+let word = BUFFER[head + chunk];
+return array(multiply_add4(vec4f(range.x), codes_of(word), vec4f(range.y)),
+             multiply_add4(vec4f(range.x), codes_of(word >> 16u), vec4f(range.y)));
+)";
+      break;
   }
+  for (const char* buffer : {"keys", "values"})
+    over_parts(buffer, 1, std::string(buffer) + "_chunk(head: u32, chunk: u32) -> array<vec4f, 2>", body);
   return *this;
 }
 

@@ -6,6 +6,7 @@
 #include <type_traits>
 
 #include "base/numbers.h"
+#include "plan/layout.h"
 
 namespace kexa {
 
@@ -26,9 +27,11 @@ class Prelude {
   // PART_word(), what of eight weights stands in the i-th of CHUNK_WORDS words. `at` is where the row begins, in 16
   // bytes.
   Prelude& reads(std::string_view name, Type type, int columns, int parts = 1);
-  // CACHE_PER_WORD and cache_pack() for writing; CHUNK_WORDS, cache_low() and cache_high(), the two halves of eight
-  // stored elements, for reading.
-  Prelude& cache(Type type);
+  // cache_word(): the i-th word of a head as the cache holds it, of the values that the kernel's element() gives.
+  Prelude& cache_word(const KvLayout& kv);
+  // CacheWord, and for the buffers `keys` and `values` of them keys_chunk() and values_chunk(): the two halves of eight
+  // elements of the head that begins at word `head`.
+  Prelude& cache_chunks(const KvLayout& kv);
 
   // A buffer NAME that is split by expert: the bindings of its further parts (NAME_1, NAME_2, ...; the kernel itself
   // binds the first), and for an expert part_of(), the part that holds it, and place_in_part().

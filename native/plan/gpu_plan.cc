@@ -100,9 +100,7 @@ GpuPlan plan_gpu(const ModelDescription& description, const PlanOptions& options
   for (int i = 0; i < description.layer_count(); ++i) {
     const int ring = kv.ring_rows[i];
     const int64_t cache_rows = ring ? int64_t(kSlots) * ring : int64_t(kv.pages) * kPageRows;
-    // Each head's row is padded to whole chunks.
-    const int64_t bytes =
-        whole_buffer(cache_rows * description.kv_heads * padded(description.head_dim) * element_bytes(kv.type));
+    const int64_t bytes = whole_buffer(cache_rows * kv.kv_heads * gpu_cache_head_bytes(kv));
     plan.cache.push_back({label_of_keys(i), bytes});
     plan.cache.push_back({label_of_values(i), bytes});
   }

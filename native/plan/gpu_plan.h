@@ -25,6 +25,15 @@ constexpr int64_t gpu_row_bytes(Type type, int columns) {
   return is_quantized(type) ? (bytes_of(type, columns) + 15) / 16 * 16 : padded(columns) * element_bytes(type);
 }
 
+// Bytes of a head's row in the cache. A head is padded to whole chunks; one of blocks has all codes first and what
+// belongs to each block after them, in whole words of four bytes.
+constexpr int64_t gpu_cache_head_bytes(const KvLayout& kv) {
+  const int blocks = kv.head_elements() / facts_of(kv.type).block_elements;
+  if (kv.type == Type::kQ8_0) return int64_t(kv.head_elements()) + (blocks + 1) / 2 * 4;
+  if (kv.type == Type::kQ4_1) return kv.head_elements() / 2 + blocks * 4;
+  return padded(kv.head_dim) * element_bytes(kv.type);
+}
+
 // The step state, in words, as every kernel sees it.
 constexpr int kStepRowCount = 0, kStepLogitCount = 1;
 constexpr int kStepRows = 4;  // from here on four words a row: token, slot, position, next token

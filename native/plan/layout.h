@@ -36,7 +36,7 @@ constexpr int kMaxDrafts = 8;
 
 struct KvLayout {
   Type type = Type::kF32;
-  int kv_width = 0;  // elements of K, and of V, in a row
+  int kv_heads = 0, head_dim = 0;
   int pages = 0;     // of kPageRows rows, shared by all slots; a page number means the same page in every global layer
   // For each layer, MTP's last. 0: a global layer, kept in pages. Else the rows of one slot's ring, which is
   // window + max(prefill_chunk, kMaxDrafts + 1) - 1: a step writes its rows before its first row has read, so the ring
@@ -44,7 +44,14 @@ struct KvLayout {
   // overwritten what the next step reads.
   std::vector<int> ring_rows;
 
-  int64_t row_bytes() const { return int64_t(kv_width) * element_bytes(type); }
+  int kv_width() const { return kv_heads * head_dim; }  // elements of K, and of V, in a row
+  // Elements of a head as it is stored: whole blocks, the last of them filled up with zeros.
+  constexpr int head_elements() const {
+    const int block = facts_of(type).block_elements;
+    return (head_dim + block - 1) / block * block;
+  }
+  int64_t head_bytes() const { return bytes_of(type, head_elements()); }
+  int64_t row_bytes() const { return kv_heads * head_bytes(); }
 };
 
 }  // namespace kexa

@@ -5,7 +5,7 @@
 namespace kexa {
 namespace {
 
-ScratchSizes scratch_sizes(const ModelDescription& description, const PlanOptions& options) {
+ScratchSizes scratch_sizes(const ModelDescription& description, const PlanOptions& options, const KvLayout& kv) {
   const int64_t rows = options.prefill_chunk;
   int64_t ffn_width = 0;  // floats of one row's inner activations
   for (int i = 0; i < description.layer_count(); ++i) {
@@ -25,15 +25,16 @@ ScratchSizes scratch_sizes(const ModelDescription& description, const PlanOption
       .router = rows * experts,
       .routes = rows * top_k * 2,
       .logits = rows * description.vocab,
-      // scores, output, maximum and sum of a KV head's query heads
-      .per_thread = int64_t(description.heads / description.kv_heads) * (kKeyBlock + description.head_dim + 2),
+      // scores, and of each of a KV head's query heads its query, output, maximum and sum; what becomes one key row
+      .per_thread = int64_t(description.heads / description.kv_heads) * (kKeyBlock + 2 * kv.head_elements() + 2) +
+                    kv.head_elements(),
   };
 }
 
 }  // namespace
 
 Plan make_plan(const ModelDescription& description, const PlanOptions& options) {
-  Plan plan{.options = options, .kv = {}, .scratch = scratch_sizes(description, options), .gpu = {}, .memory = {}};
+  Plan plan{.options = options, .kv = {}, .scratch = {}, .gpu = {}, .memory = {}};
   KvLayout& kv = plan.kv;
   MemoryPlan& memory = plan.memory;
 
@@ -44,13 +45,16 @@ Plan make_plan(const ModelDescription& description, const PlanOptions& options) 
   };
 
   kv.type = options.cache_type;
-  kv.kv_width = description.kv_width();
+  kv.kv_heads = description.kv_heads;
+  kv.head_dim = description.head_dim;
+  plan.scratch = scratch_sizes(description, options, kv);
   kv.pages = (options.context_size + kPageRows - 1) / kPageRows;
   const int slack = std::max(options.prefill_chunk, kMaxDrafts + 1) - 1;
   for (int i = 0; i < description.layer_count(); ++i) {
     const int window = description.layer(i).window;
     kv.ring_rows.push_back(window ? window + slack : 0);
-    const int64_t pair_bytes = 2 * kv.row_bytes();
+    const int64_t pair_bytes =
+        2 * (options.adapter.empty() ? kv.row_bytes() : kv.kv_heads * gpu_cache_head_bytes(kv));
     const int64_t bytes = pair_bytes * (window ? int64_t(kSlots) * kv.ring_rows.back() : int64_t(kv.pages) * kPageRows);
     if (!window) memory.cache_bytes_per_token += pair_bytes;
     cache_share(i) += bytes;

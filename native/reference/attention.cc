@@ -17,15 +17,18 @@ void CpuDevice::attend(int layer, int row, int kv_head, Attending& attending) {
   const int first_key = window ? std::max(0, query.position - window + 1) : 0;
   const float scale = 1.0f / std::sqrt(float(head_dim));
   const float* q = &q_[size_t(row) * description_.q_width() + size_t(kv_head) * group * head_dim];
-  const int64_t head_offset = int64_t(kv_head) * head_dim * element_bytes(kv_.type);
+  const int64_t head_offset = kv_head * kv_.head_bytes();
+  const int columns = kv_.head_elements();  // past head_dim zeros
 
+  // The queries' ends past head_dim are never written.
+  for (int h = 0; h < group; ++h) std::copy_n(q + size_t(h) * head_dim, head_dim, &attending.queries[size_t(h) * columns]);
   std::vector<float>& output = attending.output;
   std::fill(output.begin(), output.end(), 0.0f);
   std::vector<float>&maximum = attending.maximum, &sum = attending.sum;
   std::fill(maximum.begin(), maximum.end(), -INFINITY);
   std::fill(sum.begin(), sum.end(), 0.0f);
   const std::byte* values[kKeyBlock];
-  PanelSource keys{.type = kv_.type, .columns = head_dim, .rows = {}};
+  PanelSource keys{.type = kv_.type, .columns = columns, .rows = {}, .scales = {}};
   const float* heads[kPanelRows];
   float products[kPanelOutputs * kPanelRows];
 
@@ -41,7 +44,7 @@ void CpuDevice::attend(int layer, int row, int kv_head, Attending& attending) {
       }
       for (int h = 0; h < group; h += kPanelRows) {
         const int together = std::min(kPanelRows, group - h);
-        for (int i = 0; i < together; ++i) heads[i] = q + size_t(h + i) * head_dim;
+        for (int i = 0; i < together; ++i) heads[i] = &attending.queries[size_t(h + i) * columns];
         kernels.multiply_panel(keys, heads, together, products);
         for (int i = 0; i < together; ++i)
           for (int o = 0; o < outputs; ++o)
@@ -54,14 +57,14 @@ void CpuDevice::attend(int layer, int row, int kv_head, Attending& attending) {
       const float rescale = std::exp(maximum[h] - block_maximum);
       maximum[h] = block_maximum;
       sum[h] *= rescale;
-      for (int i = 0; i < head_dim; ++i) output[h * head_dim + i] *= rescale;
+      for (int i = 0; i < head_dim; ++i) output[h * columns + i] *= rescale;
       for (int key = 0; key < count; ++key) sum[h] += scores[key] = std::exp(scores[key] - block_maximum);
-      kernels.add_scaled(kv_.type, values, scores, count, head_dim, &output[size_t(h) * head_dim]);
+      kernels.add_scaled(kv_.type, values, scores, count, columns, &output[size_t(h) * columns]);
     }
   }
   float* attended = &attended_[size_t(row) * description_.q_width() + size_t(kv_head) * group * head_dim];
   for (int h = 0; h < group; ++h)
-    for (int i = 0; i < head_dim; ++i) attended[h * head_dim + i] = output[h * head_dim + i] / sum[h];
+    for (int i = 0; i < head_dim; ++i) attended[h * head_dim + i] = output[h * columns + i] / sum[h];
 }
 
 void CpuDevice::attention(int layer) {

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "model/rope.h"
+#include "quant/cache_blocks.h"
 #include "reference/matmul.h"
 
 namespace kexa {
@@ -23,9 +24,11 @@ CpuDevice::CpuDevice(const ModelDescription& description, const Weights& weights
   const int group = description.heads / description.kv_heads, head_dim = description.head_dim;
   for (int i = 0; i < pool_.threads(); ++i)
     attending_.push_back({.scores = std::vector<float>(size_t(group) * kKeyBlock),
-                          .output = std::vector<float>(size_t(group) * head_dim),
+                          .output = std::vector<float>(size_t(group) * kv_.head_elements()),
                           .maximum = std::vector<float>(group),
-                          .sum = std::vector<float>(group)});
+                          .sum = std::vector<float>(group),
+                          .queries = std::vector<float>(size_t(group) * kv_.head_elements()),
+                          .row = std::vector<float>(kv_.head_elements())});
   cosines_.resize(rows * head_dim / 2), sines_.resize(rows * head_dim / 2);
   residual_.resize(rows * hidden), normed_.resize(rows * hidden), branch_.resize(rows * hidden),
       hidden_.resize(rows * hidden);
@@ -123,15 +126,26 @@ void CpuDevice::attention_input(int layer) {
     normalize(head, gain, description_.norm_epsilon, head);
     if (has_rope) rotate(head, row);
   };
-  pool_.run(rows_, [&](int r, int) {
+  pool_.run(rows_, [&](int r, int thread) {
     for (int h = 0; h < description_.heads; ++h)
       finish_head(&q_[size_t(r) * q_width + h * head_dim], weights.q_norm, r);
     for (int h = 0; h < description_.kv_heads; ++h)
       finish_head(&k_[size_t(r) * kv_width + h * head_dim], weights.k_norm, r);
     const int64_t at = slots_->row(layer, step_.rows[r].slot, step_.rows[r].position) * kv_.row_bytes();
-    write_elements(&k_[size_t(r) * kv_width], kv_.type, kv_width, cache_[layer].keys.data() + at);
-    write_elements(&v_[size_t(r) * kv_width], kv_.type, kv_width, cache_[layer].values.data() + at);
+    write_cache_row(&k_[size_t(r) * kv_width], cache_[layer].keys.data() + at, attending_[thread]);
+    write_cache_row(&v_[size_t(r) * kv_width], cache_[layer].values.data() + at, attending_[thread]);
   });
+}
+
+void CpuDevice::write_cache_row(const float* from, std::byte* to, Attending& attending) const {
+  if (!is_quantized(kv_.type)) return write_elements(from, kv_.type, kv_.kv_width(), to);
+  // Heads of whole blocks, so that a head is read without its neighbours.
+  std::vector<float>& head = attending.row;
+  std::fill(head.begin(), head.end(), 0.0f);
+  for (int h = 0; h < kv_.kv_heads; ++h) {
+    std::copy_n(from + size_t(h) * kv_.head_dim, kv_.head_dim, head.begin());
+    write_cache_blocks(kv_.type, head.data(), kv_.head_elements(), to + h * kv_.head_bytes());
+  }
 }
 
 void CpuDevice::attention_output(int layer) {

@@ -44,13 +44,15 @@ class CpuDevice final : public Device {
  private:
   friend struct DeviceProbe;  // native/checks
   struct LayerCache {
-    LazyMemory keys, values;  // rows of kv_width elements
+    LazyMemory keys, values;  // rows of KvLayout::row_bytes()
   };
   // What one thread needs while it attends.
   struct Attending {
     std::vector<float> scores;        // [query heads of a KV head, kKeyBlock]
-    std::vector<float> output;        // [query heads of a KV head, head_dim]
+    std::vector<float> output;        // [query heads of a KV head, KvLayout::head_elements()]
     std::vector<float> maximum, sum;  // [query heads of a KV head]
+    std::vector<float> queries;       // [query heads of a KV head, KvLayout::head_elements()]
+    std::vector<float> row;           // [KvLayout::head_elements()], what becomes a row of the cache
   };
 
   // A slot's sequence, as far as choosing goes.
@@ -64,6 +66,8 @@ class CpuDevice final : public Device {
   void prepare_rope();
   void normalize_rows(const std::vector<float>& gain, const float* from, float* to);
   void rotate(float* head, int row) const;
+  // A row of keys or values, as the cache stores it.
+  void write_cache_row(const float* from, std::byte* to, Attending& attending) const;
   void attend(int layer, int row, int kv_head, Attending& attending);
   void choose_experts(const std::vector<float>& bias, int row);
   // What a sub-layer reads, and how its branch joins the residual: where pre-norm and post-norm models differ.

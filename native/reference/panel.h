@@ -34,7 +34,7 @@ struct PanelKernels {
   // a . b over n floats.
   float (*dot)(const float* a, const float* b, int n);
 
-  // out[i] += sum over j of factors[j] * rows[j][i], j ascending, over n elements of a cache's type.
+  // out[i] += sum over j of factors[j] * rows[j][i], j ascending, over n elements of a cache's type, in whole blocks.
   void (*add_scaled)(Type type, const std::byte* const* rows, const float* factors, int count, int n, float* out);
 };
 

@@ -402,9 +402,35 @@ template <typename Lanes>
   std::memcpy(out + i, some, size_t(n - i) * sizeof(float));
 }
 
+template <typename Lanes>
+[[gnu::noinline]] static void add_scaled_blocks(const std::byte* const* rows, const float* factors, int count, int n,
+                                                float* out) {
+  constexpr int kSteps = Lanes::kElements / kLanes;
+  for (int block = 0; block < n / Lanes::kElements; ++block, out += Lanes::kElements) {
+    F32x16 sums[kSteps], values;
+#pragma GCC unroll 2
+    for (int step = 0; step < kSteps; ++step) load(sums[step], out + step * kLanes);
+    for (int j = 0; j < count; ++j) {
+      const auto* from = reinterpret_cast<const uint8_t*>(rows[j]) + block * Lanes::kBytes;
+      Lanes lanes;
+      lanes.prepare(from);
+#pragma GCC unroll 2
+      for (int step = 0; step < kSteps; ++step) {
+        lanes.load(values, from, step);
+#pragma GCC unroll 4
+        for (int part = 0; part < kParts; ++part) sums[step].part[part] += values.part[part] * factors[j];
+      }
+    }
+#pragma GCC unroll 2
+    for (int step = 0; step < kSteps; ++step) store(out + step * kLanes, sums[step]);
+  }
+}
+
 static void add_scaled(Type type, const std::byte* const* rows, const float* factors, int count, int n, float* out) {
   if (type == Type::kF32) return add_scaled_of<F32Lanes>(rows, factors, count, n, out);
   if (type == Type::kF16) return add_scaled_of<F16Lanes>(rows, factors, count, n, out);
+  if (type == Type::kQ8_0) return add_scaled_blocks<Q8_0Lanes>(rows, factors, count, n, out);
+  if (type == Type::kQ4_1) return add_scaled_blocks<Q4_1Lanes>(rows, factors, count, n, out);
   return add_scaled_of<Bf16Lanes>(rows, factors, count, n, out);
 }
 

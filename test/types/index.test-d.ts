@@ -58,7 +58,7 @@ expectError(loadModel(5));
 expectError(loadModel('m', { contextsize: 5 }));
 expectError(loadModel('m', { contextSize: '5' }));
 expectError(loadModel('m', { weights: 'int3' }));
-expectError(loadModel('m', { cacheType: 'q8' }));
+expectError(loadModel('m', { cacheType: 'q2' }));
 expectError(loadModel('m', { signal: new AbortController() }));
 expectType<Promise<DeviceInfo[]>>(listDevices());
 

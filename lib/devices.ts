@@ -14,6 +14,8 @@ export interface ChosenDevice {
   dawnLibrary: string;
   dawnIdentity: string;
   blobFolder: string;
+  /** Another for each adapter and driver. */
+  tuningKey: string;
 }
 
 /** The devices of this machine that kexa knows of, the one `auto` takes first. */
@@ -66,22 +68,27 @@ async function findAdapters(): Promise<{ adapters: NativeAdapter[]; library: Daw
 export async function chooseDevice(wanted: unknown = 'auto'): Promise<ChosenDevice> {
   if (typeof wanted !== 'string' || wanted === '')
     throw invalid('device', "'auto', 'cpu', 'gpu' or part of a device's name", wanted);
-  const cpu = { info: cpuDevice(), adapter: '', dawnLibrary: '', dawnIdentity: '', blobFolder: '' };
+  const cpu = { info: cpuDevice(), adapter: '', dawnLibrary: '', dawnIdentity: '', blobFolder: '', tuningKey: '' };
   const name = wanted.toLowerCase();
   if (name === 'cpu') return cpu;
-  if (name === 'null') return onDawn(nullDevice(), 'null', await findDawn());
+  if (name === 'null') return onDawn(nullDevice(), 'null', 'null', await findDawn());
   const { adapters, library, problem } = await findAdapters();
   const found = adapters.find((adapter) =>
     name === 'auto' || name === 'gpu' ? !adapter.isSoftware : isNamed(adapter, name),
   );
-  if (found !== undefined && library !== null) return onDawn(gpuDevice(found), found.device, library);
+  if (found !== undefined && library !== null) return onDawn(gpuDevice(found), found.device, tuningKey(found), library);
   if (name === 'auto') return cpu;
   const names = ['cpu', ...adapters.map(({ device }) => device)].join(', ');
   throw new KexaError('KEXA_NO_DEVICE', `device: wanted '${wanted}', found ${names}${problem && `; ${problem}`}`);
 }
 
-function onDawn(info: DeviceInfo, adapter: string, { path, identity }: DawnLibrary): ChosenDevice {
-  return { info, adapter, dawnLibrary: path, dawnIdentity: identity, blobFolder: blobFolder() };
+function onDawn(info: DeviceInfo, adapter: string, key: string, { path, identity }: DawnLibrary): ChosenDevice {
+  return { info, adapter, dawnLibrary: path, dawnIdentity: identity, blobFolder: blobFolder(), tuningKey: key };
+}
+
+/** Drivers write their version into the description. */
+export function tuningKey({ vendor, architecture, device, description, backend }: NativeAdapter): string {
+  return [vendor, architecture, device, description, backend].join(' | ');
 }
 
 function isNamed(adapter: NativeAdapter, name: string): boolean {

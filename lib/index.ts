@@ -1,5 +1,13 @@
 /** kexa: K-EXAONE and its sisters from Node.js. */
 export { type BenchOptions, type BenchResult, benchmark } from './bench/benchmark.js';
+export type { OpName } from './bench/op-work.js';
+export {
+  benchmarkOps,
+  type OpBenchOptions,
+  type OpBenchReport,
+  type OpBenchResult,
+  type OpVariant,
+} from './bench/ops.js';
 export type { BenchTest } from './bench/tests.js';
 export type { TokenTraffic } from './bench/traffic.js';
 export type { LayerDescription, ModelDescription, MoeDescription, RopeScaling } from './description.js';
@@ -8,6 +16,7 @@ export { KexaError, type KexaErrorCode } from './errors.js';
 export type { Fp8Scheme, Fp8Strategy } from './files/fp8.js';
 export type { Generation } from './generation.js';
 export { loadModel, type Model } from './model.js';
+export type { DeviceRates } from './native.js';
 export type { Session } from './session.js';
 export type { Tokenizer } from './text/tokenizer.js';
 export type {

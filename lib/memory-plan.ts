@@ -54,6 +54,7 @@ export function checkPlanOptions(
     isChecked: false,
     gpuKernels: choiceOption('gpuKernels', options.gpuKernels, gpuKernels),
     gpuElements: choiceOption('gpuElements', options.gpuElements, ['f32', 'f16']),
+    plainOps: [],
   };
 }
 

@@ -1,13 +1,24 @@
 import { whenAborted } from './abort.js';
+import { openSynthetic, type SyntheticOptions } from './bench/synthetic.js';
+import type { ModelDescription } from './description.js';
 import { chooseDevice } from './devices.js';
 import { KexaError } from './errors.js';
-import { openModelFolder } from './files/model-folder.js';
+import { type ModelFolder, openModelFolder } from './files/model-folder.js';
 import type { Generation } from './generation.js';
 import { availableMemory, checkFits, checkPlanOptions, heldAs } from './memory-plan.js';
-import { type NativeEngine, type NativeEvent, type NativeRequest, native, readRequest } from './native.js';
+import {
+  type NativeEngine,
+  type NativeEvent,
+  type NativeMeasurement,
+  type NativeMeasureParams,
+  type NativeRequest,
+  native,
+  readRequest,
+} from './native.js';
 import { booleanOption, checkNames, checkSignal, choiceOption, invalid, toIds } from './options.js';
 import { Session } from './session.js';
 import { Tokenizer } from './text/tokenizer.js';
+import { tunedPlainOps } from './tuning.js';
 import type {
   DeviceInfo,
   ForwardOptions,
@@ -55,16 +66,41 @@ const largestForward = 2 ** 30;
  */
 export async function loadModel(path: string, options: LoadOptions = {}): Promise<Model> {
   checkNames('loadModel', options, loadNames);
+  return await load(options, () => openModelFolder(path), openTokenizer);
+}
+
+/**
+ * Loads a model of a config's shape with made-up weights (see {@link openSynthetic}), for measuring: it takes and gives
+ * token ids that mean nothing. Memory is planned and refused as for any model.
+ *
+ * @internal
+ */
+export async function loadSynthetic(
+  path: string,
+  synthetic: SyntheticOptions,
+  options: LoadOptions = {},
+): Promise<Model> {
+  const { weights, ...others } = options;
+  return await load(others, (device) => openSynthetic(path, synthetic, weights, device), null);
+}
+
+async function load(
+  options: LoadOptions,
+  open: (device: DeviceInfo['kind']) => Promise<ModelFolder>,
+  findTokenizer: typeof openTokenizer | null,
+): Promise<Model> {
   const { onProgress, signal } = options;
   if (onProgress !== undefined && typeof onProgress !== 'function')
     throw invalid('onProgress', 'a function', onProgress);
   checkSignal(signal);
   const isChecked = booleanOption('gpuChecks', options.gpuChecks, false);
   const { info: device, ...gpu } = await chooseDevice(options.device);
-  const { folder, config, ...opened } = await openModelFolder(path);
-  const planOptions = { ...checkPlanOptions(options, config.maxPositions), ...gpu, isChecked };
+  const { folder, config, ...opened } = await open(device.kind);
+  const checked = checkPlanOptions(options, config.maxPositions);
+  const plainOps = device.kind === 'gpu' && checked.gpuKernels === 'auto' ? await tunedPlainOps(gpu) : [];
+  const planOptions = { ...checked, ...gpu, isChecked, plainOps };
   const description = heldAs(opened.description, options.weights, device.kind);
-  const tokenizer = await openTokenizer(folder, config.vocabSize);
+  const tokenizer = (await findTokenizer?.(folder, config.vocabSize)) ?? null;
   signal?.throwIfAborted();
 
   const { Engine, plan } = native();
@@ -72,8 +108,9 @@ export async function loadModel(path: string, options: LoadOptions = {}): Promis
   // A GPU's own memory is asked for buffer by buffer, and says itself when there is no more.
   if (device.kind === 'cpu') checkFits(description, planOptions, memory);
   const engine = new Engine(description, planOptions);
+  const isMadeUp = description.files.length === 0;
   const request = engine.load(availableMemory() * 0.8);
-  const phase = (options.weights ?? 'auto') === 'auto' && device.kind === 'cpu' ? 'read' : 'load';
+  const phase = (options.weights ?? 'auto') === 'auto' && device.kind === 'cpu' && !isMadeUp ? 'read' : 'load';
   try {
     await answer(request, signal, (event) => {
       if (event.kind !== 'progress') return;
@@ -86,7 +123,7 @@ export async function loadModel(path: string, options: LoadOptions = {}): Promis
     throw error;
   }
   const { contextSize, prefillChunk } = planOptions;
-  return new Model({ engine, config, device, memory, tokenizer, folder, contextSize, prefillChunk });
+  return new Model({ engine, config, description, device, memory, tokenizer, folder, contextSize, prefillChunk });
 }
 
 /** A model may be used with ids alone, so a folder without a tokenizer is no error until text is asked for. */
@@ -120,6 +157,7 @@ async function answer(
 interface ModelParts {
   engine: NativeEngine;
   config: ModelConfig;
+  description: ModelDescription;
   device: DeviceInfo;
   memory: MemoryReport;
   tokenizer: Tokenizer | null;
@@ -141,6 +179,7 @@ export class Model {
   /** Most tokens a sequence may hold. */
   readonly contextSize: number;
   readonly #engine: NativeEngine;
+  readonly #description: ModelDescription;
   readonly #tokenizer: Tokenizer | null;
   readonly #folder: string;
   readonly #prefillChunk: number;
@@ -154,6 +193,7 @@ export class Model {
     this.memory = parts.memory;
     this.contextSize = parts.contextSize;
     this.#engine = parts.engine;
+    this.#description = parts.description;
     this.#tokenizer = parts.tokenizer;
     this.#folder = parts.folder;
     this.#prefillChunk = parts.prefillChunk;
@@ -250,6 +290,35 @@ export class Model {
       },
     };
     return await verifyAnswer(parts, prompt, options);
+  }
+
+  /**
+   * What the core was told of the model: tensors with the types they are held in.
+   *
+   * @internal
+   */
+  get description(): ModelDescription {
+    return this.#description;
+  }
+
+  /**
+   * Times ops of the device by themselves, in order, on rows of ids that mean nothing. For benchmarks.
+   *
+   * @internal
+   */
+  async measure(
+    params: NativeMeasureParams,
+    signal: AbortSignal | undefined,
+    onMeasured: (measurement: NativeMeasurement) => void = () => {},
+  ): Promise<NativeMeasurement[]> {
+    this.#checkOpen();
+    const found: NativeMeasurement[] = [];
+    await answer(this.#engine.measure(params), signal, (event) => {
+      if (event.kind !== 'measured') return;
+      found.push(event);
+      onMeasured(event);
+    });
+    return found;
   }
 
   /** A timeline of its own: what a prompt shares with the one before it is not computed again. */

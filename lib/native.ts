@@ -26,6 +26,49 @@ export interface NativePlanOptions {
   isChecked: boolean;
   gpuKernels: GpuKernels;
   gpuElements: 'f32' | 'f16';
+  /** Ops written without subgroups though the GPU has them: what tuning found faster. */
+  plainOps: readonly string[];
+}
+
+/** MeasureParams of native/kexa.h. */
+export interface NativeMeasureParams {
+  /** Tokens in the context before. */
+  depth: number;
+  ops: {
+    /** A function of native/plan/device.h, or `step` for a whole one. */
+    op: string;
+    /** Taken in turns. */
+    layers: Uint32Array;
+    rows: number;
+    repetitions: number;
+    /** A repetition calls it as often as takes this long. */
+    leastMs: number;
+  }[];
+}
+
+/** One op, measured; times are of one call, one for each repetition. */
+export interface NativeMeasurement {
+  ms: number[];
+  /** Of steps: until all is handed to the device. */
+  encodeMs: number[];
+  calls: number;
+  /** By the device's own timestamps, else by the clock. */
+  isDeviceTime: boolean;
+  /** Different experts that the rows were sent to. */
+  expertsRead: number;
+  /** Of one call; null on the CPU device. */
+  profile: ForwardProfile | null;
+}
+
+/** What a device itself can do: bytes a second, and operations a second (a product and a sum are two). */
+export interface DeviceRates {
+  /** Bytes read and bytes written together. */
+  copy: number;
+  read: number;
+  f32: number;
+  /** Of subgroup matrices, f16 with f32 sums; null where there are none. */
+  matrices: number | null;
+  matrixShape: string;
 }
 
 /** GenerateParams of native/kexa.h. */
@@ -72,6 +115,7 @@ export type NativeEvent =
       routes: { layer: number; experts: Uint32Array; weights: Float32Array }[];
       profile: ForwardProfile | null;
     }
+  | ({ kind: 'measured' } & NativeMeasurement)
   | { kind: 'scored'; logprobs: Float32Array }
   | {
       kind: 'ended';
@@ -111,6 +155,7 @@ export interface NativeEngine {
   ): NativeRequest;
   score(ids: Uint32Array): NativeRequest;
   generate(session: number, ids: Uint32Array, params: NativeGenerateParams): NativeRequest;
+  measure(params: NativeMeasureParams): NativeRequest;
   endSession(session: number): void;
   /** For tests: loses the GPU, between two steps of what is going on. */
   forceDeviceLoss(): NativeRequest;
@@ -174,6 +219,8 @@ interface NativeModule {
   plan(description: ModelDescription, options: NativePlanOptions): MemoryReport;
   /** On threads of its own; both arrays must be left alone meanwhile. Rejects with an Error that has a `code`. */
   quantize(request: NativeQuantize): Promise<void>;
+  /** On a thread of its own. Rejects with an Error that has a `code`. */
+  rates(options: NativePlanOptions): Promise<DeviceRates>;
   /** Why there can be no GPU here, or an empty text. Quick, unlike asking Dawn. */
   vulkanProblem(): string;
   /** Whether Dawn is part of the addon, and no library is opened. */

@@ -30,6 +30,20 @@ struct ForwardParams {
   int step_rows = 0;
 };
 
+// An op of Device, or "step": a whole step with choosing, each waited for.
+struct OpMeasurement {
+  std::string op;
+  std::vector<int> layers;  // taken in turns; one for ops that have no layer
+  int rows = 1;
+  int repetitions = 1;
+  int64_t least_ns = 0;  // a repetition calls it as often as takes this long
+};
+
+struct MeasureParams {
+  int depth = 0;  // tokens in the context before
+  std::vector<OpMeasurement> ops;
+};
+
 struct GenerateParams {
   SamplingParams sampling;
   int logprobs = -1;  // -1: none wanted; else alternatives beside the chosen token
@@ -61,6 +75,9 @@ class Engine {
   // Continues `ids`. What the session's cache shares with them is not computed again. Events: Started, Tokens...,
   // Ended.
   std::shared_ptr<Channel> generate(uint64_t session, std::vector<int> ids, const GenerateParams& params);
+
+  // Times each op on rows of tokens that mean nothing. Events: Measured, one an op; Done.
+  std::shared_ptr<Channel> measure(MeasureParams params);
 
   // Forgets the session's cache.
   void end_session(uint64_t session);

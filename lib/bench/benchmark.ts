@@ -1,23 +1,30 @@
 /** Measuring a model: how fast it reads prompts and generates, and what that takes. */
 import { createHash } from 'node:crypto';
 import { availableParallelism } from 'node:os';
-import type { ModelDescription, TensorEntry } from '../description.js';
+import type { TensorEntry } from '../description.js';
 import { KexaError } from '../errors.js';
 import { storedScales } from '../files/fp8.js';
 import { blockBytes } from '../files/gguf-types.js';
 import { openModelFolder } from '../files/model-folder.js';
 import { elementsOf } from '../files/wanted-tensors.js';
-import { heldAs } from '../memory-plan.js';
-import { loadModel, type Model } from '../model.js';
+import { loadModel, loadSynthetic, type Model } from '../model.js';
 import type { GenerationResult, LoadOptions, Speculation } from '../types.js';
 import { version } from '../version.js';
 import { deviation, mean } from './statistics.js';
+import { measureStep, type StepCost } from './step-cost.js';
+import { openSynthetic } from './synthetic.js';
 import { type BenchTest, contextOf, testName } from './tests.js';
 import { type TokenTraffic, tokenTraffic } from './traffic.js';
 
 /** Options of {@link benchmark}. */
 export interface BenchOptions extends Omit<LoadOptions, 'contextSize'> {
   tests: readonly BenchTest[];
+  /**
+   * `path` is a config.json, or a folder that has one, and its weights are made up on the device, as `weights` says: the
+   * times are a real model's, the text means nothing. `layers` keeps the first so many. The MTP block is loaded only for
+   * tests that draft.
+   */
+  synthetic?: boolean | { layers?: number };
   /** How often each test is run. The tests take turns, so that what the machine does otherwise meets all alike. Default 5. */
   repetitions?: number;
   /** Whether each test is run once before, untimed. Default true. */
@@ -72,6 +79,9 @@ export interface BenchResult {
   draft_acceptance_rate: number;
   mean_acceptance_length: number;
   acceptance_histogram: number[];
+  /** Kernels that the GPU runs for a token without drafts, and what encoding and submitting them takes; null on the CPU. */
+  dispatches_per_token: number | null;
+  encode_ms_per_token: number | null;
   /** SHA-256, first 16 digits, of the ids that were generated. Runs that agree computed the same. */
   ids_hash: string;
   /** Most memory the process has held so far. */
@@ -104,11 +114,25 @@ const builtInText =
  * @throws KexaError as {@link loadModel}; KEXA_INVALID_ARGUMENT for a test that fits no context of the model.
  */
 export async function benchmark(path: string, options: BenchOptions): Promise<BenchResult[]> {
-  const { tests, repetitions = 5, warmUp = true, text = builtInText, onRun, signal, ...loadOptions } = options;
+  const {
+    tests,
+    repetitions = 5,
+    warmUp = true,
+    text = builtInText,
+    onRun,
+    signal,
+    synthetic,
+    ...loadOptions
+  } = options;
   if (tests.length === 0) throw new KexaError('KEXA_INVALID_ARGUMENT', 'tests: wanted at least one, found none');
   if (!(Number.isInteger(repetitions) && repetitions >= 1))
     throw new KexaError('KEXA_INVALID_ARGUMENT', `repetitions: wanted a positive integer, found ${repetitions}`);
-  const { description } = await openModelFolder(path);
+  const made =
+    synthetic === undefined || synthetic === false
+      ? null
+      : { ...(synthetic === true ? {} : synthetic), mtp: tests.some(({ mtp }) => mtp !== false) };
+  const { description } =
+    made === null ? await openModelFolder(path) : await openSynthetic(path, made, loadOptions.weights, 'cpu');
   for (const test of tests) {
     if (contextOf(test) <= description.maxPositions) continue;
     throw new KexaError(
@@ -118,7 +142,8 @@ export async function benchmark(path: string, options: BenchOptions): Promise<Be
   }
   const contextSize = Math.max(...tests.map(contextOf));
   const began = performance.now();
-  await using model = await loadModel(path, { ...loadOptions, contextSize, ...(signal && { signal }) });
+  const modelOptions = { ...loadOptions, contextSize, ...(signal && { signal }) };
+  await using model = await (made === null ? loadModel(path, modelOptions) : loadSynthetic(path, made, modelOptions));
   const loadMs = performance.now() - began;
 
   const ids = await tokensOf(model, text, contextSize);
@@ -136,7 +161,10 @@ export async function benchmark(path: string, options: BenchOptions): Promise<Be
   } catch (error) {
     if (signal?.aborted !== true) throw error;
   }
-  const shared = sharedFields(path, description, model, loadOptions, loadMs);
+  const layers = model.config.layers.length;
+  const name = made === null ? path : `${path}, ${layers} ${layers === 1 ? 'layer' : 'layers'}, made-up weights`;
+  const step = await measureStep(model);
+  const shared = sharedFields(name, model, loadOptions, loadMs, step);
   return tests.flatMap((test, index) => {
     const found = samples[index]!;
     return found.length === 0 ? [] : [resultOf(test, found, shared)];
@@ -195,16 +223,18 @@ interface SharedFields {
     | 'type_k'
     | 'type_v'
     | 'load_ms'
+    | 'dispatches_per_token'
+    | 'encode_ms_per_token'
   >;
   traffic: (position: number) => TokenTraffic;
 }
 
 function sharedFields(
-  path: string,
-  description: ModelDescription,
+  name: string,
   model: Model,
   options: Omit<LoadOptions, 'contextSize'>,
   loadMs: number,
+  step: StepCost | null,
 ): SharedFields {
   const cacheType = options.cacheType === undefined || options.cacheType === 'auto' ? 'f32' : options.cacheType;
   const cacheBytes = { f32: 4, f16: 2, bf16: 2, q8: 34 / 32, q4: 20 / 32 }[cacheType];
@@ -217,7 +247,7 @@ function sharedFields(
   return {
     fields: {
       build_commit: version(),
-      model_filename: path,
+      model_filename: name,
       model_size: model.memory.weights.total,
       model_n_params: model.config.parameters,
       backend: model.device.name,
@@ -226,8 +256,10 @@ function sharedFields(
       type_k: cacheType,
       type_v: cacheType,
       load_ms: loadMs,
+      dispatches_per_token: step?.dispatches ?? null,
+      encode_ms_per_token: step?.encodeMs ?? null,
     },
-    traffic: (position) => tokenTraffic(heldAs(description, weights, 'cpu'), position, cacheBytes, stored),
+    traffic: (position) => tokenTraffic(model.description, position, cacheBytes, stored),
   };
 }
 

@@ -31,6 +31,8 @@ export function buildProgram(): Command {
     .helpOption('-h, --help', 'show help')
     .helpCommand('help [command]', 'show help for a command')
     .addHelpText('after', about)
+    // What follows a command's name is for that command to read: bench has commands of its own with flags of its own.
+    .enablePositionalOptions()
     .exitOverride()
     .configureHelp({
       helpWidth: Math.min(process.stdout.columns || 100, 120),

@@ -134,7 +134,8 @@ async function readConfigs(folder: string): Promise<{ reading: ConfigReading; de
   return { reading, defaults: readGenerationConfig(generationPath, generation, reading.shape.vocabSize) };
 }
 
-function modelConfig(reading: ConfigReading, shape: StoredShape, defaults: GenerationDefaults): ModelConfig {
+/** The configuration of a model of `shape`. */
+export function modelConfig(reading: ConfigReading, shape: StoredShape, defaults: GenerationDefaults): ModelConfig {
   const count = countParameters(shape);
   return {
     ...shape,

@@ -4,6 +4,7 @@
 #include "addon/adapters.h"
 #include "addon/convert.h"
 #include "addon/quantize.h"
+#include "addon/rates.h"
 #include "addon/request.h"
 
 namespace kexa {
@@ -17,6 +18,7 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
         {InstanceMethod<&EngineObject::load>("load"), InstanceMethod<&EngineObject::forward>("forward"),
          InstanceMethod<&EngineObject::score>("score"), InstanceMethod<&EngineObject::generate>("generate"),
          InstanceMethod<&EngineObject::end_session>("endSession"),
+         InstanceMethod<&EngineObject::measure>("measure"),
          InstanceMethod<&EngineObject::force_device_loss>("forceDeviceLoss"),
          InstanceMethod<&EngineObject::close>("close")});
   }
@@ -50,6 +52,9 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
     return Request::create(info.Env(),
                            engine_->generate(session, to_ids(info[1]), to_generate_params(info[2].As<Napi::Object>())));
   }
+  Napi::Value measure(const Napi::CallbackInfo& info) {
+    return Request::create(info.Env(), engine_->measure(to_measure_params(info[0].As<Napi::Object>())));
+  }
   Napi::Value end_session(const Napi::CallbackInfo& info) {
     engine_->end_session(uint64_t(info[0].ToNumber().Int64Value()));
     return info.Env().Undefined();
@@ -81,6 +86,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
 #endif
   exports.Set("vulkanProblem", Napi::Function::New(env, vulkan_problem, "vulkanProblem"));
   exports.Set("quantize", Napi::Function::New(env, quantize_values, "quantize"));
+  exports.Set("rates", Napi::Function::New(env, measure_rates, "rates"));
   exports.Set("adapters", Napi::Function::New(env, list_adapters, "adapters"));
   return exports;
 }

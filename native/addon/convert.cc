@@ -161,6 +161,21 @@ struct EventToObject {
     object.Set("logprobs", float_array(env, scored.logprobs));
     return object;
   }
+  Napi::Object operator()(const event::Measured& measured) const {
+    auto object = of_kind(env, "measured");
+    const auto milliseconds = [&](const char* name, const std::vector<double>& from) {
+      auto array = Napi::Array::New(env, from.size());
+      for (uint32_t i = 0; i < from.size(); ++i) array.Set(i, from[i] / 1e6);
+      object.Set(name, array);
+    };
+    milliseconds("ms", measured.nanoseconds);
+    milliseconds("encodeMs", measured.encode_nanoseconds);
+    object.Set("calls", measured.calls);
+    object.Set("isDeviceTime", measured.is_device_time);
+    object.Set("expertsRead", measured.experts_read);
+    object.Set("profile", measured.profile ? from_profile(env, *measured.profile) : env.Null());
+    return object;
+  }
   Napi::Object operator()(const event::Ended& ended) const {
     auto object = of_kind(env, "ended");
     object.Set("isLength", ended.is_length);
@@ -231,6 +246,13 @@ static GpuKernels to_gpu_kernels(const std::string& name) {
                                : GpuKernels::kAuto;
 }
 
+static std::vector<std::string> to_texts(const Napi::Value& from) {
+  std::vector<std::string> texts;
+  const auto array = from.As<Napi::Array>();
+  for (uint32_t i = 0; i < array.Length(); ++i) texts.push_back(array.Get(i).ToString());
+  return texts;
+}
+
 PlanOptions to_plan_options(const Napi::Object& from) {
   const std::string weights = text(from, "weights");
   return {.context_size = integer(from, "contextSize"),
@@ -244,7 +266,22 @@ PlanOptions to_plan_options(const Napi::Object& from) {
           .blob_folder = text(from, "blobFolder"),
           .is_checked = boolean(from, "isChecked"),
           .gpu_kernels = to_gpu_kernels(text(from, "gpuKernels")),
-          .gpu_elements = to_type(text(from, "gpuElements"))};
+          .gpu_elements = to_type(text(from, "gpuElements")),
+          .plain_ops = to_texts(member(from, "plainOps"))};
+}
+
+MeasureParams to_measure_params(const Napi::Object& from) {
+  MeasureParams to{.depth = integer(from, "depth"), .ops = {}};
+  const auto ops = member(from, "ops").As<Napi::Array>();
+  for (uint32_t i = 0; i < ops.Length(); ++i) {
+    const auto op = ops.Get(i).As<Napi::Object>();
+    to.ops.push_back({.op = text(op, "op"),
+                      .layers = to_ids(member(op, "layers")),
+                      .rows = integer(op, "rows"),
+                      .repetitions = integer(op, "repetitions"),
+                      .least_ns = int64_t(number(op, "leastMs") * 1e6)});
+  }
+  return to;
 }
 
 ForwardParams to_forward_params(const Napi::Object& from) {

@@ -10,6 +10,7 @@ namespace kexa {
 // What lib/ sends was checked there; a wrong type here is a fault of kexa, and throws a TypeError.
 ModelDescription to_description(const Napi::Object& from);
 PlanOptions to_plan_options(const Napi::Object& from);
+MeasureParams to_measure_params(const Napi::Object& from);
 ForwardParams to_forward_params(const Napi::Object& from);
 GenerateParams to_generate_params(const Napi::Object& from);
 Type to_type(const std::string& name);

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "checks/device_probe.h"
 #include "checks/step_probe.h"
+#include "model/synthetic.h"
 #include "quant/dequantize.h"
 #include "reference/matmul.h"
 
@@ -153,6 +154,18 @@ Napi::Value dequantize_blocks(const Napi::CallbackInfo& info) {
   });
 }
 
+// syntheticRow(type, seed, row, columns): a row of made-up weights, a Uint8Array.
+Napi::Value synthetic_row(const Napi::CallbackInfo& info) {
+  return or_throw(info.Env(), [&] {
+    const Type type = to_type(info[0].ToString());
+    const int columns = info[3].ToNumber();
+    auto row = Napi::Uint8Array::New(info.Env(), size_t(bytes_of(type, columns)));
+    make_synthetic_row(type, info[1].ToNumber(), info[2].ToNumber(), columns,
+                       reinterpret_cast<std::byte*>(row.Data()));
+    return row;
+  });
+}
+
 // Of f8_e4m3: { values, blockRows, blockColumns, skippedRows }.
 ScaleGrid to_grid(const Napi::Value& from, int columns) {
   if (!from.IsObject()) return {};
@@ -203,6 +216,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("StepProbe", StepProbeObject::define(env));
   exports.Set("dequantize", Napi::Function::New(env, dequantize_blocks));
   exports.Set("readFp8", Napi::Function::New(env, read_fp8_rows));
+ exports.Set("syntheticRow", Napi::Function::New(env, synthetic_row));
   exports.Set("multiply", Napi::Function::New(env, multiply_rows));
   return exports;
 }

@@ -53,6 +53,15 @@ struct Forwarded {
   std::vector<Route> routes;
   std::optional<Profile> profile;  // of all chunks together
 };
+// One op, measured by itself.
+struct Measured {
+  std::vector<double> nanoseconds;         // of one call, as many as there were repetitions
+  std::vector<double> encode_nanoseconds;  // of steps: until all is handed to the device
+  int calls = 0;                           // of a repetition
+  bool is_device_time = false;             // else by the clock, what it takes to ask the device included
+  int experts_read = 0;                    // different ones that the rows were sent to
+  std::optional<Profile> profile;          // of one call, on a device that has kernels
+};
 struct Scored {
   std::vector<float> logprobs;
 };
@@ -70,8 +79,9 @@ struct Failed {
 struct Stopped {};  // because it was asked to
 }  // namespace event
 
-using Event = std::variant<event::Progress, event::Started, event::Tokens, event::Forwarded, event::Scored,
-                           event::Ended, event::Done, event::Failed, event::Stopped>;
+using Event =
+    std::variant<event::Progress, event::Started, event::Tokens, event::Forwarded, event::Measured, event::Scored,
+                 event::Ended, event::Done, event::Failed, event::Stopped>;
 
 // A bounded queue from the engine thread to one reader, who may be slow, or gone.
 class Channel {

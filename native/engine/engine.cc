@@ -178,6 +178,12 @@ std::shared_ptr<Channel> Engine::forward(std::vector<int> ids, const ForwardPara
   });
 }
 
+std::shared_ptr<Channel> Engine::measure(MeasureParams params) {
+  return post([&](auto channel, uint64_t owner) {
+    return std::make_unique<MeasureJob>(std::move(channel), owner, std::move(params));
+  });
+}
+
 std::shared_ptr<Channel> Engine::score(std::vector<int> ids) {
   return post([&](auto channel, uint64_t owner) {
     return std::make_unique<ScoreJob>(std::move(channel), owner, std::move(ids));

@@ -56,6 +56,8 @@ class Gpu {
 
   // Throws KEXA_OUT_OF_MEMORY naming the buffer. Contents are undefined unless `is_zeroed`.
   Buffer create_buffer(const std::string& label, uint64_t bytes, bool is_zeroed = false);
+  // Of a buffer that was only needed for a while.
+  void destroy(Buffer buffer) { buffer_bytes_ -= int64_t(buffer.bytes); }
   // For Upload: memory that both sides see, mapped for writing. Copies out of it are for submits while it is not
   // mapped.
   Buffer create_mapped_buffer(const std::string& label, uint64_t bytes);

@@ -45,27 +45,33 @@ Attention::Attention(KernelSet& kernels, const ModelDescription& description, co
     qkv_.push_back(Matmul(
         kernels, activations, matrix, {&activations.residual, stride},
         {&activations.qkv, qkv_stride, true, first_output},
-        {.gain = description.is_post_norm ? nullptr : &weights.attention_norm, .epsilon = description.norm_epsilon},
+        {.gain = description.is_post_norm ? nullptr : &weights.attention_norm,
+         .epsilon = description.norm_epsilon,
+         .op = "attention_input"},
         gpu_weights.nothing));
     first_output += matrix.rows;
   }
 
-  Prelude cache = kernels.prelude();
-  cache.set("HEADS", heads)
-      .set("KV_HEADS", kv_heads)
-      .set("HEAD_DIM", head_dim)
-      .set("DIMS", dims)
-      .set("QKV_STRIDE", qkv_stride)
-      .set("RING", ring)
-      .set("PAGES_PER_SLOT", kv.pages)
-      .set("PAGE_ROWS", kPageRows)
-      .set("TEAM", kAttentionBlock)
-      .include("cache_row");
+  const auto cache_of = [&](std::string_view op) {
+    Prelude cache = kernels.prelude(op);
+    return cache.set("HEADS", heads)
+        .set("KV_HEADS", kv_heads)
+        .set("HEAD_DIM", head_dim)
+        .set("DIMS", dims)
+        .set("QKV_STRIDE", qkv_stride)
+        .set("RING", ring)
+        .set("PAGES_PER_SLOT", kv.pages)
+        .set("PAGE_ROWS", kPageRows)
+        .set("TEAM", kAttentionBlock)
+        .include("cache_row");
+  };
   const int64_t head_bytes = gpu_cache_head_bytes(kv);
-  Prelude input = cache;
+  Prelude input = cache_of("attention_input");
   input.set("HEAD_WORDS", int(head_bytes / 4))
       .cache_word(kv)
-      .set("HAS_ROPE", layer.has_rope).set("ROPE_LOW", kRopeLow).set("EPSILON", description.norm_epsilon);
+      .set("HAS_ROPE", layer.has_rope)
+      .set("ROPE_LOW", kRopeLow)
+      .set("EPSILON", description.norm_epsilon);
   heads_ = kernels.make("attention_input", input,
                         {read(weights.head_norms), read(activations.rope), read(activations.step),
                          read(activations.pages), write(activations.qkv), write(keys_), write(values_)},
@@ -79,7 +85,8 @@ Attention::Attention(KernelSet& kernels, const ModelDescription& description, co
     const int head_teams = std::min(tiles, teams);
     const int row_teams = std::min(teams / head_teams, int(ceil_div(rows, team_rows)));
     const int head_groups = int(ceil_div(tiles, head_teams));
-    Prelude prelude = cache;
+    const std::string_view op = rows > kSmallRows ? "attention large" : "attention";
+    Prelude prelude = cache_of(op);
     prelude.cache_chunks(kv)
         .set("HEAD_WORDS", int(head_bytes / (is_quantized(kv.type) ? 4 : 16)))
         .set("CHUNKS", dims / 8)
@@ -94,8 +101,8 @@ Attention::Attention(KernelSet& kernels, const ModelDescription& description, co
         .set("IS_DIRECT", is_direct)
         .alias("Out", is_direct ? "E4" : "vec4f");
     // A subgroup must not reach into the next team.
-    const bool has_lanes =
-        kernels.choice().has_subgroups && facts.subgroup_min >= 4 && facts.subgroup_max <= uint32_t(kAttentionBlock);
+    const bool has_lanes = kernels.choice().has_subgroups_in(op) && facts.subgroup_min >= 4 &&
+                           facts.subgroup_max <= uint32_t(kAttentionBlock);
     prelude.include(has_lanes ? "attention_subgroups" : "attention_plain");
     Size size{.parts = parts, .attend = {}, .reduce = {}};
     size.attend = kernels.make("attention", prelude,

@@ -35,17 +35,19 @@ Ffn::Ffn(KernelSet& kernels, const ModelDescription& description, const Plan&, i
     return read(layer.is_moe ? experts.parts[0] : gpu_weights.nothing);
   };
 
-  Prelude normed = kernels.prelude_of_sums(stride / 8);
-  normed.set("X_STRIDE", stride)
-      .set("HAS_NORM", !is_post_norm)
-      .set("NORM_SIZE", float(hidden))
-      .set("EPSILON", description.norm_epsilon)
-      .set("TOP_K", top_k);
-  Prelude route;
-  if (layer.is_moe) {
+  const std::string op = layer.is_moe ? "experts" : "dense_ffn";
+  const auto normed_of = [&](const std::string& op) {
+    Prelude normed = kernels.prelude_of_sums(stride / 8, op);
+    return normed.set("X_STRIDE", stride)
+        .set("HAS_NORM", !is_post_norm)
+        .set("NORM_SIZE", float(hidden))
+        .set("EPSILON", description.norm_epsilon)
+        .set("TOP_K", top_k);
+  };
+  const auto route_of = [&](const std::string& op) {
     const MoeDescription& moe = *description.moe;
-    route = normed;
-    route.weights(weights.router.type)
+    Prelude route = normed_of(op);
+    return route.weights(weights.router.type)
         .reads("weight", weights.router.type, hidden)
         .set("COLUMN_CHUNKS", weights.router.column_chunks())
         .set("ROW_WORDS", weights.router.row_words())
@@ -55,15 +57,17 @@ Ffn::Ffn(KernelSet& kernels, const ModelDescription& description, const Plan&, i
         .set("ROUTED_SCALE", moe.scale)
         .set("IS_NORMALIZED", moe.is_normalized)
         .set("TILE_OUTPUTS", kTileOutputs);
-    Prelude prelude = route;
+  };
+  if (layer.is_moe) {
+    Prelude prelude = route_of("route");
     prelude.set("HAS_LOGITS", false);
     route_ = kernels.make_rows_first(
         "route", prelude,
         {read(weights.router.buffer), read(weights.router_bias), read(activations.residual), read(gain),
          write(activations.scored), write(activations.experts), write(activations.expert_weights)},
-        ceil_div(moe.experts, kTileOutputs));
+        ceil_div(description.moe->experts, kTileOutputs));
   }
-  Prelude input = normed;
+  Prelude input = normed_of(op);
   const Type input_type = layer.is_moe ? weights.routed_input.type : weights.shared_input.type;
   input.weights(input_type)
       .reads("routed", input_type, hidden, weights.routed_input.part_count())
@@ -85,7 +89,7 @@ Ffn::Ffn(KernelSet& kernels, const ModelDescription& description, const Plan&, i
                                        write(activations.inner)}),
       top_k * ceil_div(width, kTileOutputs) + ceil_div(shared_width, kTileOutputs));
 
-  Prelude output = kernels.prelude_of_sums(inner_stride / 8);
+  Prelude output = kernels.prelude_of_sums(inner_stride / 8, op);
   const Type output_type = layer.is_moe ? weights.routed_output.type : weights.shared_output.type;
   output.weights(output_type)
       .reads("routed", output_type, width, weights.routed_output.part_count())
@@ -112,7 +116,9 @@ Ffn::Ffn(KernelSet& kernels, const ModelDescription& description, const Plan&, i
   if (is_post_norm)
     norm_ = make_rms_norm(kernels, weights.ffn_norm, activations.branch, activations.residual, hidden,
                           description.norm_epsilon, stride, 0, true);
-  if (kernels.max_rows() > kSmallRows) many_ = FfnTiled(kernels, description, index, gpu_weights, activations, route);
+  if (kernels.max_rows() > kSmallRows)
+    many_ = FfnTiled(kernels, description, index, gpu_weights, activations,
+                     layer.is_moe ? route_of("route large") : Prelude());
 }
 
 void Ffn::run_route(const KernelSet& kernels, int rows) const {

@@ -14,26 +14,6 @@ void read_back(Gpu& gpu, const Buffer& from, size_t count, std::vector<Value>& t
   gpu.read(from, std::as_writable_bytes(std::span(to)));
 }
 
-// The configuration of f16 matrices with f32 sums that multiply_matrices is compiled for, if there is one.
-std::optional<MatrixKernels> choose_matrices(const AdapterFacts& facts) {
-  // The Null backend lists none, though it takes any, and its largest subgroups are larger than any GPU's: it stands in
-  // for NVIDIA.
-  if (facts.backend == "null") return MatrixKernels{};
-  const int threads = int(4 * facts.subgroup_max);
-  if (threads == 0 || uint32_t(threads) > std::min(facts.max_invocations, facts.max_workgroup_size_x)) return {};
-  const auto is_usable = [](const MatrixShape& shape) {
-    const auto is_size = [](uint32_t size) { return size == 8 || size == 16; };
-    return shape.component == "f16" && shape.result == "f32" && is_size(shape.m) && is_size(shape.n) &&
-           is_size(shape.k);
-  };
-  const auto size = [](const MatrixShape& shape) { return shape.m * shape.n * shape.k; };
-  const MatrixShape* best = nullptr;
-  for (const MatrixShape& shape : facts.matrix_shapes)
-    if (is_usable(shape) && (!best || size(shape) > size(*best))) best = &shape;
-  if (!best) return {};
-  return MatrixKernels{.m = int(best->m), .n = int(best->n), .k = int(best->k), .threads = threads};
-}
-
 // Throws KEXA_NO_DEVICE if the GPU lacks what `options` wants, and KEXA_UNSUPPORTED if the weights do.
 KernelChoice choose_kernels(const AdapterFacts& facts, const PlanOptions& options, const ModelDescription& description,
                             const Weights& weights) {
@@ -46,7 +26,7 @@ KernelChoice choose_kernels(const AdapterFacts& facts, const PlanOptions& option
   std::optional<MatrixKernels> matrices;
   if (wanted == GpuKernels::kMatrices) {
     demand(facts.has_subgroup_matrices && facts.has_subgroups && facts.has_f16, "gpuKernels 'matrices'");
-    matrices = choose_matrices(facts);
+    matrices = matrices_of(facts);
     demand(matrices.has_value(), "gpuKernels 'matrices' (f16 with f32 sums, of at most 16 by 16 by 16)");
     // Smaller steps do without.
     if (options.prefill_chunk <= kSmallRows) matrices.reset();
@@ -55,7 +35,8 @@ KernelChoice choose_kernels(const AdapterFacts& facts, const PlanOptions& option
   if (matrices) demand_f16_range(description, weights);
   return {.has_f16_elements = options.gpu_elements == Type::kF16,
           .has_subgroups = wanted != GpuKernels::kPlain && facts.has_subgroups,
-          .matrices = matrices};
+          .matrices = matrices,
+          .plain_ops = options.plain_ops};
 }
 
 }  // namespace
@@ -79,7 +60,8 @@ GpuDevice::GpuDevice(const ModelDescription& description, const Weights& weights
     layers_.push_back(
         {.attention = Attention(kernels_, description, plan, i, weights_, a),
          .output = Matmul(kernels_, a, layer.o, {&a.attended, padded(description.q_width()), true},
-                          {is_post_norm ? &a.branch : &a.residual, stride}, {.adds = !is_post_norm}, weights_.nothing),
+                          {is_post_norm ? &a.branch : &a.residual, stride},
+                          {.adds = !is_post_norm, .op = "attention_output"}, weights_.nothing),
          .output_norm = {},
          .ffn = Ffn(kernels_, description, plan, i, weights_, a)});
     if (is_post_norm)
@@ -87,9 +69,10 @@ GpuDevice::GpuDevice(const ModelDescription& description, const Weights& weights
           make_rms_norm(kernels_, layer.attention_norm, a.branch, a.residual, hidden, epsilon, stride, 0, true);
   }
   embed_ = make_embed(a.residual, 0);
-  final_norm_ = make_rms_norm(kernels_, weights_.norm, a.residual, a.hidden, hidden, epsilon, stride, 0, false);
+  final_norm_ =
+      make_rms_norm(kernels_, weights_.norm, a.residual, a.hidden, hidden, epsilon, stride, 0, false, "final_norm");
   head_ = Matmul(kernels_, a, description.has_tied_head ? weights_.embed : weights_.head, {&a.hidden, stride},
-                 {&a.logits, description.vocab}, {.is_gathered = true}, weights_.nothing);
+                 {&a.logits, description.vocab}, {.is_gathered = true, .op = "head"}, weights_.nothing);
   if (!description.mtp) return;
   embed_next_ = make_embed(a.next_embedding, 3);
   const int pair_stride = padded(2 * hidden);
@@ -97,8 +80,10 @@ GpuDevice::GpuDevice(const ModelDescription& description, const Weights& weights
                                       pair_stride, 0, false);
   mtp_hidden_norm_ =
       make_rms_norm(kernels_, weights_.mtp_hidden_norm, a.hidden, a.pair, hidden, epsilon, pair_stride, hidden, false);
-  mtp_fc_ = Matmul(kernels_, a, weights_.mtp_fc, {&a.pair, pair_stride}, {&a.residual, stride}, {}, weights_.nothing);
-  mtp_norm_ = make_rms_norm(kernels_, weights_.mtp_norm, a.residual, a.hidden, hidden, epsilon, stride, 0, false);
+  mtp_fc_ = Matmul(kernels_, a, weights_.mtp_fc, {&a.pair, pair_stride}, {&a.residual, stride}, {.op = "draft_input"},
+                   weights_.nothing);
+  mtp_norm_ =
+      make_rms_norm(kernels_, weights_.mtp_norm, a.residual, a.hidden, hidden, epsilon, stride, 0, false, "final_norm");
 }
 
 Op GpuDevice::make_embed(const Buffer& to, int token_field) {

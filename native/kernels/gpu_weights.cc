@@ -8,7 +8,9 @@
 #include "base/error.h"
 #include "gpu/upload.h"
 #include "kernels/fp8_layout.h"
+#include "kernels/kernel_source.h"
 #include "kernels/quantized_layout.h"
+#include "model/synthetic.h"
 
 namespace kexa {
 namespace {
@@ -65,9 +67,11 @@ int experts_per_part(const AdapterFacts& facts, const std::string& label, int ex
 class Uploader {
  public:
   Uploader(Gpu& gpu, int64_t total_bytes, const LoadProgress& progress)
-      : gpu_(gpu), upload_(gpu, uint64_t(total_bytes), [&progress, total_bytes](uint64_t sent) {
-          progress(std::min(int64_t(sent), total_bytes), total_bytes);
-        }) {}
+      : gpu_(gpu),
+        progress_(progress),
+        total_bytes_(total_bytes),
+        upload_(gpu, uint64_t(total_bytes),
+                [this](uint64_t sent) { progress_(std::min(int64_t(sent), total_bytes_), total_bytes_); }) {}
 
   GpuMatrix matrices(const std::string& label, const std::vector<const Matrix*>& from) {
     GpuMatrix to{.buffer = buffer(label, from), .type = from[0]->type, .rows = 0, .columns = from[0]->columns};
@@ -103,6 +107,10 @@ class Uploader {
     Buffer to = gpu_.create_buffer(label, bytes_of_all(from));
     const Type type = from[0]->type;
     const int columns = from[0]->columns;
+    if (!from[0]->data) {
+      fill(to, from);
+      return to;
+    }
     const size_t row_bytes = size_t(bytes_of(type, columns)), gpu_bytes = size_t(gpu_row_bytes(type, columns));
     const bool is_repacked = is_quantized(type) || type == Type::kF8E4m3;
     std::vector<std::byte> repacked(is_repacked ? gpu_bytes : 0);
@@ -123,7 +131,57 @@ class Uploader {
     return to;
   }
 
+  // Matrices that are made up: on the GPU itself, straight into their buffer.
+  void fill(const Buffer& to, Matrices from) {
+    const Type type = from[0]->type;
+    const int columns = from[0]->columns;
+    std::vector<uint32_t> starts;
+    uint32_t rows = 0;
+    for (const Matrix* matrix : from) {
+      starts.insert(starts.end(), {rows, matrix->seed});
+      rows += uint32_t(matrix->rows);
+    }
+    const uint32_t row_words = uint32_t(gpu_row_bytes(type, columns) / 16), words = rows * row_words;
+    const SyntheticWord word = synthetic_word(type);
+    Prelude prelude;
+    prelude.set("MATRICES", uint32_t(from.size()))
+        .set("WORDS", words)
+        .set("ROW_WORDS", row_words)
+        .set("COLUMNS", columns)
+        .set("KEPT", word.kept)
+        .set("GIVEN", word.given);
+    uint32_t block_words = 0, blocks = 0, head_kept = 0xffffffffu, head = 0, tail = 0, tail_bytes = 0;
+    if (is_quantized(type)) {
+      const QuantizedLayout& layout = quantized_layout(type);
+      const SyntheticScale scale = synthetic_scale(type);
+      block_words = uint32_t(layout.words), blocks = uint32_t(columns / facts_of(type).block_elements);
+      tail_bytes = uint32_t(layout.tail_bytes);
+      if (tail_bytes == 0) head = scale.bits, head_kept = scale.bytes == 4 ? 0 : 0xffffffffu << (8 * scale.bytes);
+      for (uint32_t at = 0; tail_bytes && at < 4; at += tail_bytes) tail |= scale.bits << (8 * at);
+    }
+    prelude.set("ELEMENTS", is_quantized(type) ? 1u : uint32_t(4 / element_bytes(type)))
+        .set("BLOCK_WORDS", block_words)
+        .set("BLOCKS", blocks)
+        .set("HEAD_KEPT", head_kept)
+        .set("HEAD", head)
+        .set("TAIL", tail)
+        .set("TAIL_BYTES", tail_bytes);
+    constexpr bool kAccess[] = {false, true};
+    Kernel kernel = gpu_.create_kernel("fill", prelude.text() + std::string(kernel_source("fill")), kAccess);
+    Buffer table = gpu_.create_buffer("made-up matrices", starts.size() * sizeof(uint32_t));
+    gpu_.write(table, 0, std::as_bytes(std::span(starts)));
+    const Binding bindings[] = {read(table), write(to)};
+    const uint32_t workgroups = (words + 255) / 256, along_x = std::min(workgroups, 32768u);
+    gpu_.dispatch(kernel, gpu_.bind(kernel, bindings), along_x, (workgroups + along_x - 1) / along_x);
+    gpu_.submit();
+    gpu_.destroy(std::move(table));
+    filled_bytes_ += int64_t(to.bytes);
+    progress_(std::min(filled_bytes_, total_bytes_), total_bytes_);
+  }
+
   Gpu& gpu_;
+  const LoadProgress& progress_;
+  int64_t total_bytes_, filled_bytes_ = 0;
   Upload upload_;
 };
 

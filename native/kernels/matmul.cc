@@ -56,7 +56,7 @@ Op make_multiply_matrices(KernelSet& kernels, const Activations& activations, co
 
 Matmul::Matmul(KernelSet& kernels, const Activations& activations, const GpuMatrix& weight, const Vectors& x,
                const Vectors& y, const Options& options, const Buffer& nothing) {
-  Prelude prelude = kernels.prelude_of_sums(weight.column_chunks());
+  Prelude prelude = kernels.prelude_of_sums(weight.column_chunks(), options.op);
   prelude.weights(weight.type)
       .set("OUTPUTS", weight.rows)
       .reads("weight", weight.type, weight.columns)
@@ -87,7 +87,7 @@ Matmul::Matmul(KernelSet& kernels, const Activations& activations, const GpuMatr
   if (options.gain) {
     // Every tile would normalise the same rows again.
     norm_ = make_rms_norm(kernels, *options.gain, *x.buffer, activations.branch, weight.columns, options.epsilon,
-                          x.stride, 0, false);
+                          x.stride, 0, false, options.op + " large");
     rows.buffer = &activations.branch;
   }
   const TiledOutput output{.buffer = y.buffer,
@@ -117,8 +117,8 @@ void Matmul::run(const KernelSet& kernels, int rows) const {
 }
 
 Op make_rms_norm(KernelSet& kernels, const Buffer& gain, const Buffer& x, const Buffer& y, int size, float epsilon,
-                 int y_stride, int y_offset, bool adds) {
-  Prelude prelude = kernels.prelude_of_sums(padded(size) / 8);
+                 int y_stride, int y_offset, bool adds, std::string_view op) {
+  Prelude prelude = kernels.prelude_of_sums(padded(size) / 8, op);
   prelude.set("SIZE", size)
       .set("EPSILON", epsilon)
       .set("X_STRIDE", padded(size))

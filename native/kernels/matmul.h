@@ -21,6 +21,7 @@ class Matmul {
     float epsilon = 0;             // of that norm, over the matrix's columns
     bool adds = false;
     bool is_gathered = false;  // the rows of x are those of the step's logit rows
+    std::string op{};          // of Device, for tuning
   };
   Matmul() = default;
   Matmul(KernelSet& kernels, const Activations& activations, const GpuMatrix& weight, const Vectors& x,
@@ -37,6 +38,6 @@ class Matmul {
 
 // y = rms(x) or y += rms(x), rows of `size`, into y from `y_offset` on.
 Op make_rms_norm(KernelSet& kernels, const Buffer& gain, const Buffer& x, const Buffer& y, int size, float epsilon,
-                 int y_stride, int y_offset, bool adds);
+                 int y_stride, int y_offset, bool adds, std::string_view op = {});
 
 }  // namespace kexa

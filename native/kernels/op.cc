@@ -2,17 +2,37 @@
 
 namespace kexa {
 
-Prelude KernelSet::prelude() const {
+std::optional<MatrixKernels> matrices_of(const AdapterFacts& facts) {
+  // The Null backend lists none, though it takes any, and its largest subgroups are larger than any GPU's: it stands in
+  // for NVIDIA.
+  if (facts.backend == "null") return MatrixKernels{};
+  const int threads = int(4 * facts.subgroup_max);
+  if (threads == 0 || uint32_t(threads) > std::min(facts.max_invocations, facts.max_workgroup_size_x)) return {};
+  const auto is_usable = [](const MatrixShape& shape) {
+    const auto is_size = [](uint32_t size) { return size == 8 || size == 16; };
+    return shape.component == "f16" && shape.result == "f32" && is_size(shape.m) && is_size(shape.n) &&
+           is_size(shape.k);
+  };
+  const auto size = [](const MatrixShape& shape) { return shape.m * shape.n * shape.k; };
+  const MatrixShape* best = nullptr;
+  for (const MatrixShape& shape : facts.matrix_shapes)
+    if (is_usable(shape) && (!best || size(shape) > size(*best))) best = &shape;
+  if (!best) return {};
+  return MatrixKernels{.m = int(best->m), .n = int(best->n), .k = int(best->k), .threads = threads};
+}
+
+Prelude KernelSet::prelude(std::string_view op) const {
   Prelude prelude;
-  prelude.elements(choice_.has_f16_elements).set("HAS_SUBGROUPS", choice_.has_subgroups);
-  if (choice_.has_subgroups) prelude.enable("subgroups");
+  const bool has_subgroups = choice_.has_subgroups_in(op);
+  prelude.elements(choice_.has_f16_elements).set("HAS_SUBGROUPS", has_subgroups);
+  if (has_subgroups) prelude.enable("subgroups");
   prelude.set("STEP_ROW_COUNT", kStepRowCount).set("STEP_LOGIT_COUNT", kStepLogitCount).set("STEP_ROWS", kStepRows);
   prelude.set("STEP_LOGIT_ROWS", kStepLogitRows(max_rows_)).set("LOWEST", -3.0e38f);
   // Subgroup builtins may be named only where they are enabled.
   prelude.declare(std::string("struct Invocation {\n"
                               "  @builtin(workgroup_id) group: vec3u,\n"
                               "  @builtin(local_invocation_index) thread: u32,\n") +
-                  (choice_.has_subgroups ? "  @builtin(subgroup_invocation_id) lane: u32,\n"
+                  (has_subgroups ? "  @builtin(subgroup_invocation_id) lane: u32,\n"
                                            "  @builtin(subgroup_size) subgroup_size: u32,\n}\n"
                                          : "}\n"));
   // On a GPU fma() leaves the compiler no choice of how to round. A processor that plays a GPU may take a hundred times
@@ -26,11 +46,12 @@ Prelude KernelSet::prelude() const {
   return prelude;
 }
 
-Prelude KernelSet::prelude_of_sums(int chunks) const {
+Prelude KernelSet::prelude_of_sums(int chunks, std::string_view op) const {
+  const bool has_subgroups = choice_.has_subgroups_in(op);
   // A thread should have several chunks to read, and without subgroups every thread's sums take workgroup memory.
-  const uint32_t threads = chunks <= 32 ? 32 : chunks < 384 || !choice_.has_subgroups ? 64 : 128;
-  Prelude to = prelude();
-  to.set("THREADS", threads).include(choice_.has_subgroups ? "workgroup_sums_subgroups" : "workgroup_sums");
+  const uint32_t threads = chunks <= 32 ? 32 : chunks < 384 || !has_subgroups ? 64 : 128;
+  Prelude to = prelude(op);
+  to.set("THREADS", threads).include(has_subgroups ? "workgroup_sums_subgroups" : "workgroup_sums");
   return to;
 }
 

@@ -1,6 +1,7 @@
 // Kernels made for one device, and kernels joined with their buffers.
 #pragma once
 
+#include <algorithm>
 #include <map>
 #include <optional>
 
@@ -32,10 +33,20 @@ struct MatrixKernels {
 
 // Which of the ways to write a kernel this device is given.
 struct KernelChoice {
+  // Whether `op` of Device (PlanOptions::plain_ops) may use subgroups. An op is written one way for all small steps, so
+  // that a row's bits do not depend on its company.
+  bool has_subgroups_in(std::string_view op) const {
+    return has_subgroups && std::find(plain_ops.begin(), plain_ops.end(), op) == plain_ops.end();
+  }
+
   bool has_f16_elements = false;  // activations between ops are f16; sums, the residual stream and logits stay f32
   bool has_subgroups = false;
   std::optional<MatrixKernels> matrices;  // for products of more than kSmallRows rows
+  std::vector<std::string> plain_ops{};
 };
+
+// The configuration of f16 matrices with f32 sums that kernels are compiled for, if the GPU has one.
+std::optional<MatrixKernels> matrices_of(const AdapterFacts& facts);
 
 // Compiles each kernel once for each set of constants.
 class KernelSet {
@@ -49,12 +60,13 @@ class KernelSet {
   // Bytes of an activation between ops.
   int element_bytes() const { return choice_.has_f16_elements ? 2 : 4; }
 
-  // What every kernel knows: the step state's places, the element type E, and who it is (Invocation).
-  Prelude prelude() const;
+  // What every kernel knows: the step state's places, the element type E, and who it is (Invocation). `op`: which one
+  // of Device it is part of, where that may be tuned.
+  Prelude prelude(std::string_view op = {}) const;
 
   // The same for a kernel that reads rows of `chunks` chunks with a whole workgroup and adds up with workgroup_sums():
   // THREADS as well, which depends on `chunks` alone.
-  Prelude prelude_of_sums(int chunks) const;
+  Prelude prelude_of_sums(int chunks, std::string_view op = {}) const;
 
   // The op of NAME.wgsl under `prelude`. Throws KEXA_INTERNAL with Dawn's message.
   Op make(const std::string& name, const Prelude& prelude, const std::vector<Binding>& bindings, uint32_t workgroups,

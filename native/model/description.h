@@ -70,9 +70,10 @@ struct ModelDescription {
   std::optional<LayerDescription> mtp;
   bool has_tied_head = false;
   int max_positions = 0;
-  std::vector<std::string> files;
+  std::vector<std::string> files;  // none: the weights are made up, for measuring
   std::vector<TensorEntry> tensors;
 
+  bool is_synthetic() const { return files.empty(); }
   int q_width() const { return heads * head_dim; }
   int kv_width() const { return kv_heads * head_dim; }
   // The MTP block's layer, where there is one, follows the model's own as index layers.size().

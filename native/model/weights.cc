@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/numbers.h"
 #include "base/thread_pool.h"
+#include "model/synthetic.h"
 #include "quant/dequantize.h"
 #include "quant/quantize.h"
 
@@ -52,6 +53,7 @@ struct Weights::Binder {
   ThreadPool& pool;  // for values stored anew
   const LoadProgress& progress;
   std::unordered_map<std::string_view, const TensorEntry*> entries;
+  bool is_made_by_device = false;
   int64_t done_bytes = 0, total_bytes = 0, reported_bytes = 0;
 
   void report(int64_t more) {
@@ -74,6 +76,7 @@ struct Weights::Binder {
                                               shape_text(entry.shape) + " in " + std::to_string(entry.bytes) +
                                               " bytes");
     *found = &entry;
+    if (description.is_synthetic()) return nullptr;
     return bytes_at(name, entry.file, entry.offset, entry.bytes);
   }
 
@@ -93,7 +96,10 @@ struct Weights::Binder {
     const TensorEntry* entry;
     const std::byte* data = find(name, {size}, &entry);
     std::vector<float> values(size);
-    read_values(data, entry->type, size, values.data());
+    if (data)
+      read_values(data, entry->type, size, values.data());
+    else if (!name.ends_with("router_bias"))
+      values.assign(size, 1.0f);
     report(entry->bytes);
     return values;
   }
@@ -102,6 +108,12 @@ struct Weights::Binder {
     const TensorEntry* entry;
     const std::byte* data = find(name, {rows, columns}, &entry);
     Matrix bound{data, entry->type, rows, columns, {}};
+    if (!data) {
+      bound.seed = synthetic_seed(name);
+      if (!is_made_by_device) make(bound);
+      report(entry->bytes);
+      return bound;
+    }
     const std::optional<Type> wanted = entry->held ? entry->held : type;
     std::vector<float> scales;
     if (entry->type == Type::kF8E4m3) {
@@ -125,6 +137,16 @@ struct Weights::Binder {
             .block_rows = scales.block_rows,
             .block_columns = scales.block_columns,
             .skipped_rows = scales.skipped_rows};
+  }
+
+  void make(Matrix& matrix) {
+    const int64_t row_bytes = bytes_of(matrix.type, matrix.columns);
+    auto memory = std::make_unique_for_overwrite<std::byte[]>(size_t(matrix.rows * row_bytes));
+    pool.run(matrix.rows, [&](int row, int) {
+      make_synthetic_row(matrix.type, matrix.seed, row, matrix.columns, memory.get() + row * row_bytes);
+    });
+    matrix.data = memory.get();
+    weights.converted_.push_back(std::move(memory));
   }
 
   Matrix convert(const std::string& name, const Matrix& from, Type to_type) {
@@ -216,7 +238,7 @@ struct Weights::Binder {
 };
 
 Weights::Weights(const ModelDescription& description, std::optional<Type> type, int64_t warm_limit,
-                 const LoadProgress& progress) {
+                 const LoadProgress& progress, bool is_made_by_device) {
   const LoadProgress silent = [](int64_t, int64_t) {};
   int64_t file_bytes = 0, tensor_bytes = 0;
   for (const std::string& path : description.files) {
@@ -227,14 +249,16 @@ Weights::Weights(const ModelDescription& description, std::optional<Type> type, 
 
   const bool is_stored_anew = type || std::any_of(description.tensors.begin(), description.tensors.end(),
                                                   [](const TensorEntry& entry) { return entry.held.has_value(); });
-  const bool is_warming = !is_stored_anew && file_bytes <= warm_limit;
-  ThreadPool pool(is_stored_anew ? int(std::max(1u, std::thread::hardware_concurrency())) : 1);
+  const bool is_synthetic = description.is_synthetic();
+  const bool is_warming = !is_stored_anew && !is_synthetic && file_bytes <= warm_limit;
+  ThreadPool pool(is_stored_anew || is_synthetic ? int(std::max(1u, std::thread::hardware_concurrency())) : 1);
   Binder binder{.description = description,
                 .weights = *this,
                 .type = type,
                 .pool = pool,
                 .progress = is_warming ? silent : progress,
-                .entries = {}};
+                .entries = {},
+                .is_made_by_device = is_made_by_device};
   binder.total_bytes = tensor_bytes;
   for (const TensorEntry& entry : description.tensors) binder.entries.emplace(entry.name, &entry);
 

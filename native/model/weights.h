@@ -19,6 +19,8 @@ struct Matrix {
   int rows = 0;     // outputs
   int columns = 0;  // inputs
   ScaleGrid scales;  // of f8_e4m3; outlives it too
+  // Of made-up weights (synthetic.h). With a seed and no data, the matrix is for its device to make.
+  uint32_t seed = 0;
 
   const std::byte* row(int index) const { return data + index * bytes_of(type, columns); }
 };
@@ -61,9 +63,9 @@ class Weights {
   // or not finite, KEXA_TENSOR_MISMATCH if one is missing or has another shape. `type` other than nullopt stores matrices
   // anew in that type, in memory, as does an entry's own `held`; throws KEXA_UNSUPPORTED if a value does not fit it.
   // Otherwise the files are read once, so that the first step does not wait for the disk, unless they are larger than
-  // `warm_limit` bytes.
+  // `warm_limit` bytes. Matrices of a synthetic description are made up in memory, unless `is_made_by_device`.
   Weights(const ModelDescription& description, std::optional<Type> type, int64_t warm_limit,
-          const LoadProgress& progress);
+          const LoadProgress& progress, bool is_made_by_device = false);
 
   std::vector<LayerWeights> layers;  // layer_count() of them
   MtpWeights mtp;

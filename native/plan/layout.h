@@ -25,6 +25,9 @@ struct PlanOptions {
   bool is_checked = false;          // with Dawn's validation and bounds checks
   GpuKernels gpu_kernels = GpuKernels::kAuto;
   Type gpu_elements = Type::kF32;  // of activations between the GPU's ops: f32 or f16
+  // Ops of Device whose kernels go without the subgroups that there are, because tuning found them faster so; those of
+  // steps of more than kSmallRows rows are called "... large".
+  std::vector<std::string> plain_ops;
 };
 
 // Sequences whose cache is kept at the same time. A further one takes the place of the one unused for longest, which is

@@ -75,7 +75,7 @@ Plan make_plan(const ModelDescription& description, const PlanOptions& options) 
     const int64_t elements = tensor.bytes / facts_of(tensor.type).block_bytes * facts_of(tensor.type).block_elements;
     memory.weight_bytes += is_stored_anew ? bytes_of(*type, elements) : tensor.bytes;
     if (is_stored_anew) continue;
-    memory.mapped_weight_bytes += tensor.bytes;
+    if (!description.is_synthetic()) memory.mapped_weight_bytes += tensor.bytes;
     memory.weight_bytes += tensor.scale_bytes();
   }
   memory.scratch_bytes = plan.scratch.total_floats(options.threads) * int64_t(sizeof(float));

@@ -6,12 +6,16 @@ import { exitCodes, exitWith, UsageError } from '../exit.js';
 import { readPrompt } from '../input.js';
 import { Interrupt } from '../interrupt.js';
 import { integer } from '../numbers.js';
-import { add, addLoadOptions, defined, type LoadFlags, nameFlag, requireModel, toLoadOptions } from '../options.js';
+import { add, addLoadOptions, defined, type LoadFlags, nameFlag, toLoadOptions } from '../options.js';
 import { writeAnswer, writeNote } from '../output.js';
 import { ProgressBar } from '../progress-bar.js';
+import { addSyntheticOptions, benchedModel } from '../synthetic-flags.js';
 import { addBenchCompare } from './bench-compare.js';
+import { addBenchOps } from './bench-ops.js';
 
 interface BenchFlags extends LoadFlags {
+  config?: string;
+  layers?: number;
   nPrompt?: number[];
   nGen?: number[];
   pg?: [number, number][];
@@ -29,12 +33,14 @@ Examples:
   kexa bench -m models/tiny
   kexa bench -m models/tiny -p 0 -n 64 --mtp off,auto,2 -r 10
   kexa bench -m models/tiny -p 128 -n 32 -d 0-2048+512 -o csv >context.csv
+  kexa bench --config models/K-EXAONE-236B-A23B --layers 4 --weights q2
 
 Tests and fields are named as llama-bench names them: pp512 reads a prompt of 512 tokens, tg128 generates 128 tokens,
 pg512,128 does both, "@ d4096" with 4096 tokens in the context before. Lists take commas, ranges (0-4096+1024, 1-64*2)
 and repeating. The tests take turns, one run each, so that other work on the machine meets all alike. Prompts are a
 text that comes with kexa, over and over, or that of --file. Choosing a token is part of generating it; tokenising,
-loading and filling the context before are not timed. Ctrl-C ends with what is complete.`;
+loading and filling the context before are not timed. Ctrl-C ends with what is complete.
+With --config the weights are made up on the device, and nothing is downloaded: times are a real model's, text means nothing.`;
 
 /** `kexa bench`: how fast a model is here. */
 export function addBench(program: Command): void {
@@ -43,7 +49,9 @@ export function addBench(program: Command): void {
     .summary('measure how fast a model is on this device')
     .usage('-m DIR [options]')
     .description('Measures how fast a model reads prompts and generates on this device.')
-    .addHelpText('after', examples);
+    .addHelpText('after', examples)
+    // Flags after the name of a command below belong to that one, though this one has them too.
+    .enablePositionalOptions();
   const tests = 'Tests:';
   const list = (flags: string, description: string) =>
     command.addOption(command.createOption(flags, description).helpGroup(tests).argParser(countList));
@@ -65,16 +73,18 @@ export function addBench(program: Command): void {
   add(command, tests, '-r, --repetitions <n>', 'runs of each test (default: 5)', { parse: integer(1, 1000) });
   add(command, tests, '--no-warmup', 'do not run each test once before');
   add(command, tests, '-f, --file <file>', 'text for prompts and contexts, repeated as often as need be');
+  addSyntheticOptions(command, tests);
   const output = 'Output:';
   add(command, output, '-o, --output <format>', 'md, csv, json or jsonl (default: md)', { choices: benchFormats });
   add(command, output, '--output-err <format>', 'the same, on stderr as well', { choices: benchFormats });
   addLoadOptions(command);
   command.action(exitWith(bench));
   addBenchCompare(command);
+  addBenchOps(command);
 }
 
-async function bench(flags: BenchFlags): Promise<number> {
-  const path = requireModel(flags);
+async function bench(flags: BenchFlags, command: Command): Promise<number> {
+  const { path, synthetic } = benchedModel(flags, command);
   const tests = combineTests({
     // Asked for pairs alone, nobody wants the others.
     prompts: flags.nPrompt ?? (flags.pg === undefined ? [512] : []),
@@ -94,6 +104,7 @@ async function bench(flags: BenchFlags): Promise<number> {
     ...toLoadOptions(flags),
     ...defined({ repetitions: flags.repetitions, text }),
     tests,
+    ...(synthetic !== null && { synthetic }),
     warmUp: flags.warmup,
     signal: interrupt.signal,
     onRun: ({ done, total, test }) => bar.showPart(done / total, `${total} runs, ${test}`),

@@ -22,6 +22,8 @@ interface DoctorReport {
   native: { path: string; loads: true } | { loads: false; error: string };
   devices: DeviceInfo[];
   dawn: { version: string; adapters: DawnAdapter[]; error: string | null };
+  /** The file of `kexa bench ops --tune`, null where there is none to be; `devices` it has an entry of for this version. */
+  tuning: { path: string | null; devices: string[]; error: string | null };
 }
 
 const probeLimitMs = 10_000;
@@ -50,7 +52,7 @@ async function doctor(flags: { json?: boolean }): Promise<number> {
 
 async function examine(): Promise<DoctorReport> {
   const { listDevices } = await import('../../devices.js');
-  const [devices, dawn, native] = await Promise.all([listDevices(), askDawn(), askNative()]);
+  const [devices, dawn, native, tuning] = await Promise.all([listDevices(), askDawn(), askNative(), askTuning()]);
   const total = totalmem();
   const limit = process.constrainedMemory();
   return {
@@ -63,7 +65,25 @@ async function examine(): Promise<DoctorReport> {
     native,
     devices,
     dawn,
+    tuning,
   };
+}
+
+async function askTuning(): Promise<DoctorReport['tuning']> {
+  const { readTuning, tuningPath } = await import('../../tuning.js');
+  const { version } = await import('../../version.js');
+  const path = tuningPath();
+  if (path === null) return { path, devices: [], error: null };
+  try {
+    const entries = Object.entries(await readTuning(path));
+    return {
+      path,
+      devices: entries.flatMap(([device, { kexa }]) => (kexa === version() ? [device] : [])),
+      error: null,
+    };
+  } catch (error) {
+    return { path, devices: [], error: (error as Error).message };
+  }
 }
 
 async function askNative(): Promise<DoctorReport['native']> {
@@ -112,7 +132,7 @@ function versionOf(file: string): string {
   }
 }
 
-function toText({ ok, kexa, node, os, cpu, memory, native, devices, dawn }: DoctorReport): string {
+function toText({ ok, kexa, node, os, cpu, memory, native, devices, dawn, tuning }: DoctorReport): string {
   const rows = [
     ['kexa', kexa],
     ['Node', `${node.version}, Node-API ${node.napi}, ${node.path}`],
@@ -126,8 +146,15 @@ function toText({ ok, kexa, node, os, cpu, memory, native, devices, dawn }: Doct
     ]),
     ['Dawn', `npm webgpu ${dawn.version}; ${dawn.error ?? `${dawn.adapters.length} found`}`],
     ...dawn.adapters.flatMap(adapterRows),
+    ['tuning', tuningText(tuning)],
   ];
   return `${table(rows)}\n${ok ? 'kexa can run models here.' : 'kexa cannot run models here.'}\n`;
+}
+
+function tuningText({ path, devices, error }: DoctorReport['tuning']): string {
+  if (path === null) return 'off';
+  if (error !== null) return error;
+  return devices.length === 0 ? `none (${path}, by kexa bench ops --tune)` : `${path}: ${devices.join('; ')}`;
 }
 
 function limitText(limit: number | null): string {

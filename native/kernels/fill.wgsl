@@ -1,0 +1,49 @@
+// fill: made-up weights in the layout of their type, for measuring.
+// dispatch  as many workgroups of 256 as there are words of 16 bytes, along x and y
+// matrices  [MATRICES, 2]: where each matrix begins (in rows of the buffer, ascending), and its seed
+// weight    [rows, ROW_WORDS] words of 16 bytes, out
+// matches   model/synthetic.h: make_synthetic_row, to the bit where the type has no blocks; of blocks only the scales
+@group(0) @binding(0) var<storage, read> matrices: array<vec2u>;
+@group(0) @binding(1) var<storage, read_write> weight: array<vec4<u32>>;
+
+fn random_word(seed: u32, row: u32, i: u32) -> u32 {
+  var bits = seed + row * 0x9e3779b9u + i * 0x85ebca6bu;
+  bits = (bits ^ (bits >> 16u)) * 0x7feb352du;
+  bits = (bits ^ (bits >> 15u)) * 0x846ca68bu;
+  return bits ^ (bits >> 16u);
+}
+
+// The i-th word of 32 bits of a row.
+fn word_of(seed: u32, row: u32, i: u32) -> u32 {
+  let bits = (random_word(seed, row, i) & KEPT) | GIVEN;
+  if (BLOCK_WORDS == 0u) {
+    // Elements past the row's last are zero: one in part of a word, then whole words.
+    if (i >= (COLUMNS + ELEMENTS - 1u) / ELEMENTS) { return 0u; }
+    return select(bits, bits & 0xffffu, ELEMENTS == 2u && i * 2u + 1u == COLUMNS);
+  }
+  let words = BLOCKS * max(BLOCK_WORDS, 1u);
+  if (i < words) { return select(bits, (bits & HEAD_KEPT) | HEAD, i % max(BLOCK_WORDS, 1u) == 0u); }
+  // The blocks' tails side by side, the last word perhaps in part.
+  let left = i32(BLOCKS * TAIL_BYTES) - i32((i - words) * 4u);
+  if (left <= 0) { return 0u; }
+  return select(TAIL, TAIL & ((1u << (u32(left) * 8u % 32u)) - 1u), left < 4);
+}
+
+@compute @workgroup_size(256)
+fn fill(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+        @builtin(local_invocation_index) thread: u32) {
+  let at = (group.y * groups.x + group.x) * 256u + thread;
+  if (at >= WORDS) { return; }
+  let buffer_row = at / ROW_WORDS;
+  var first = 0u;
+  var past = MATRICES;
+  while (past - first > 1u) {
+    let middle = (first + past) / 2u;
+    if (matrices[middle].x <= buffer_row) { first = middle; } else { past = middle; }
+  }
+  let row = buffer_row - matrices[first].x;
+  let i = at % ROW_WORDS * 4u;
+  let seed = matrices[first].y;
+  weight[at] = vec4u(word_of(seed, row, i), word_of(seed, row, i + 1u), word_of(seed, row, i + 2u),
+                     word_of(seed, row, i + 3u));
+}

@@ -1,0 +1,12 @@
+// The rates of a GPU: copying, reading, products in f32 and by subgroup matrices.
+#pragma once
+
+#include "gpu/gpu.h"
+#include "plan/rates.h"
+
+namespace kexa {
+
+// Each the best of several runs. Takes up to 2 GiB of the GPU's memory for a while. Throws KEXA_OUT_OF_MEMORY.
+DeviceRates measure_gpu_rates(Gpu& gpu);
+
+}  // namespace kexa

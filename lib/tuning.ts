@@ -97,7 +97,7 @@ function damaged(path: string, reason: string, cause?: unknown): KexaError {
  * Puts what was found for a device into the file, beside what it has of others. A file appears by renaming, so it is never
  * half written.
  *
- * @throws KexaError KEXA_BAD_FILE for a file that cannot be read or written
+ * @throws KexaError KEXA_BAD_FILE for a file that cannot be read, KEXA_WRITE_FAILED
  */
 export async function writeTuning(path: string, key: string, tuning: DeviceTuning): Promise<void> {
   const devices = { ...(await readTuning(path)), [key]: tuning };
@@ -107,7 +107,7 @@ export async function writeTuning(path: string, key: string, tuning: DeviceTunin
     await writeFile(part, `${JSON.stringify({ version: 1, devices }, null, 2)}\n`);
     await rename(part, path);
   } catch (cause) {
-    throw new KexaError('KEXA_BAD_FILE', `${path}: cannot be written (${(cause as Error).message})`, { cause });
+    throw new KexaError('KEXA_WRITE_FAILED', `${path}: cannot be written (${(cause as Error).message})`, { cause });
   }
 }
 

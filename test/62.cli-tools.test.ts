@@ -141,7 +141,7 @@ test('doctor says what there is, in bounded time', async (t) => {
   t.equal(run.code, 0);
   t.ok(Date.now() - started < 30_000);
   const report = JSON.parse(run.stdout);
-  t.equal(Object.keys(report).join(' '), 'ok kexa node os cpu memory native devices dawn');
+  t.equal(Object.keys(report).join(' '), 'ok kexa node os cpu memory native devices dawn tuning');
   t.ok(report.native.loads && existsSync(report.native.path), report.native.path);
   t.equal(report.devices.at(-1).name, 'cpu');
   t.ok(Array.isArray(report.dawn.adapters));
@@ -183,7 +183,7 @@ const flags: Record<string, string> = {
   score: '-m --model -p --prompt -f --file --ids --json --ctx-size --threads',
   verify: '-m --model -p --prompt --prompts --raw --ids -n --max-tokens --device --ctx-size --batch-size --json',
   bench:
-    '-m --model -p --n-prompt -n --n-gen --pg -d --n-depth --mtp -r --repetitions --no-warmup -f --file -o --output',
+    '-m --model -p --n-prompt -n --n-gen --pg -d --n-depth --mtp -r --repetitions --no-warmup -f --file --config --layers -o',
   tokenize: '-m --model -p --prompt -f --file --json --ids --decode --template --system --think --no-think',
   inspect: '-m --model --tensors --memory -c --ctx-size --cache-type --weights --json',
   quantize: '--recipe -t --threads --force --json',

@@ -349,6 +349,16 @@ test('bench ops on a GPU, tuned: kernels named, and the file is what models are 
     tuned!.dispatches_per_token! > 10 && tuned!.encode_ms_per_token! > 0,
     `${tuned!.dispatches_per_token} dispatches`,
   );
+  const plain = { kernels: 'plain', ratio: 1.1 } as const;
+  await writeTuning(file, tuningKey, { ...entry, ops: { attention: plain, route: plain, attention_output: plain } });
+  const logits: Buffer[] = [];
+  for (const prefillChunk of [1, 4]) {
+    const options = { device: 'swiftshader', contextSize: 16, prefillChunk };
+    const model = await loadSynthetic(config, { layers: 2 }, options);
+    logits.push(Buffer.from((await model.forward(ids)).logits.buffer));
+    await model.close();
+  }
+  t.ok(logits[0]!.equals(logits[1]!), 'with some ops plain, a row alone has the bits that it has in company');
   await writeTuning(file, tuningKey, { ...entry, kexa: '0.0.1' });
   t.deepEqual(await tunedPlainOps(await chooseDevice('swiftshader')), [], 'nor is one of other kernels');
 

@@ -30,9 +30,9 @@ Examples:
   kexa bench ops --config models/K-EXAONE-236B-A23B --weights q4 --device gpu -o json >ops.json
   kexa bench ops --config models/K-EXAONE-236B-A23B --device gpu --tune
 
-Each op of a step is called by itself, layers taking turns, and held against its floor: the bytes it must move at the device's
-measured copy bandwidth, or its operations at the measured rate, whichever takes longer. "step" is a whole step by the
-clock, "unaccounted" what of it the ops leave over; calls are those in a step. --tune keeps, for this GPU and
+Each op of a step is called by itself, layers taking turns, and held against its floor: the bytes it must move at the
+device's measured copy bandwidth, or its operations at the measured rate, whichever takes longer. "step" is a whole step
+by the clock, "unaccounted" what of it the ops leave over; calls are those in a step. --tune keeps, for this GPU and
 driver, which way of writing its kernels was faster for each op; models are loaded with that from then on.`;
 
 /** `kexa bench ops`: a device's ops by themselves. */

@@ -40,7 +40,8 @@ pg512,128 does both, "@ d4096" with 4096 tokens in the context before. Lists tak
 and repeating. The tests take turns, one run each, so that other work on the machine meets all alike. Prompts are a
 text that comes with kexa, over and over, or that of --file. Choosing a token is part of generating it; tokenising,
 loading and filling the context before are not timed. Ctrl-C ends with what is complete.
-With --config the weights are made up on the device, and nothing is downloaded: times are a real model's, text means nothing.`;
+With --config the weights are made up on the device, and nothing is downloaded: times are a real model's, the text means
+nothing.`;
 
 /** `kexa bench`: how fast a model is here. */
 export function addBench(program: Command): void {

@@ -8,14 +8,14 @@
 
 namespace kexa {
 
-// One row of `matrix` to `to`, which has gpu_row_bytes() and is overwritten whole: the bytes as they are, zeros to whole
-// chunks of eight, then the row's scales in f32, one for every kScaleColumns columns, then zeros. Scales that serve more
-// columns or rows are written again, so that a kernel needs nothing beside the row. Throws KEXA_BAD_FILE, with `label`,
-// for a weight that is not a number: what a GPU makes of those is its own affair.
+// One row of `matrix` to `to`, which has gpu_row_bytes() and is overwritten whole: the bytes as they are, zeros to
+// whole chunks of eight, then the row's scales in f32, one for every kScaleColumns columns, then zeros. Scales that
+// serve more columns or rows are written again, so that a kernel needs nothing beside the row. Throws KEXA_BAD_FILE,
+// with `label`, for a weight that is not a number: what a GPU makes of those is its own affair.
 void pack_fp8_row(const Matrix& matrix, int row, const std::string& label, std::byte* to);
 
-// low() and high(), as Prelude::weights() has them: each weight is its byte's value times its scale, in f32, the value of
-// read_fp8().
+// low() and high(), as Prelude::weights() has them: each weight is its byte's value times its scale, in f32, the value
+// of read_fp8().
 Prelude& declare_fp8(Prelude& prelude);
 
 // NAME_word() of Prelude::reads() for a buffer of such rows.

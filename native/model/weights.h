@@ -61,9 +61,9 @@ class Weights {
  public:
   // Maps the files and binds every tensor. Throws KEXA_BAD_FILE if an entry lies outside its file or a scale is
   // negative or not finite, KEXA_TENSOR_MISMATCH if one is missing or has another shape. `type` other than nullopt
-  // stores matrices anew in that type, in memory, as does an entry's own `held`; throws KEXA_UNSUPPORTED if a value does
-  // not fit it. Otherwise the files are read once, so that the first step does not wait for the disk, unless they are
-  // larger than `warm_limit` bytes. Matrices of a synthetic description are made up in memory, unless
+  // stores matrices anew in that type, in memory, as does an entry's own `held`; throws KEXA_UNSUPPORTED if a value
+  // does not fit it. Otherwise the files are read once, so that the first step does not wait for the disk, unless they
+  // are larger than `warm_limit` bytes. Matrices of a synthetic description are made up in memory, unless
   // `is_made_by_device`.
   Weights(const ModelDescription& description, std::optional<Type> type, int64_t warm_limit,
           const LoadProgress& progress, bool is_made_by_device = false);

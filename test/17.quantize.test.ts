@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'tape';
+import type { QuantizedType } from '../lib/description.js';
 import { blockBytes } from '../lib/files/gguf-types.js';
 import { readConfigOnly } from '../lib/files/model-folder.js';
 import { loadModel } from '../lib/index.js';
@@ -10,7 +11,7 @@ import { native } from '../lib/native.js';
 import { quantizeModel } from '../lib/quantize/quantize-model.js';
 import { type RecipeName, recipes } from '../lib/quantize/recipes.js';
 import type { WeightType } from '../lib/types.js';
-import { blockValues, type ReadableType } from './support/block-values.js';
+import { blockValues, gridEntries } from './support/block-values.js';
 import { bin, kexa, temporaryFolder, tiny } from './support/cli.js';
 import { longPrompt, openModel, randomNumbers, rowDifference, show } from './support/compare.js';
 import { readGguf, valuesOf, writeAsFolder } from './support/gguf-file.js';
@@ -20,29 +21,34 @@ import { makeRandomModel, sisterConfigs, writeRandomModel } from './support/rand
 import { refuses } from './support/small-model.js';
 
 /** Of each type: root of the mean squared error of normal values, as a part of their size, at most. */
-const errorBounds: Record<ReadableType, number> = {
+const errorBounds: Record<QuantizedType, number> = {
   q8_0: 0.005,
   q6_k: 0.017,
   q5_k: 0.035,
+  q5_1: 0.036,
   q5_0: 0.04,
   q4_k: 0.07,
   iq4_nl: 0.074,
   iq4_xs: 0.075,
+  q4_1: 0.074,
   q4_0: 0.082,
   mxfp4: 0.115,
   q3_k: 0.145,
+  iq3_xxs: 0.179,
   q2_k: 0.265,
+  iq2_xs: 0.288,
+  iq2_xxs: 0.331,
 };
-const types = Object.keys(errorBounds) as ReadableType[];
+const types = Object.keys(errorBounds) as QuantizedType[];
 
-async function quantized(type: ReadableType, values: Float32Array, threads = 1): Promise<Uint8Array> {
+async function quantized(type: QuantizedType, values: Float32Array, threads = 1): Promise<Uint8Array> {
   const to = new Uint8Array(blockBytes(type, values.length));
   const from = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
   await native().quantize({ from, fromType: 'f32', to, toType: type, first: 0, threads });
   return to;
 }
 
-async function through(type: ReadableType, values: Float32Array): Promise<Float32Array> {
+async function through(type: QuantizedType, values: Float32Array): Promise<Float32Array> {
   return Float32Array.from(blockValues(type, await quantized(type, values)));
 }
 
@@ -101,12 +107,64 @@ test('a search of every scale gains little over the one that was found', async (
   }
 });
 
+test('iq2_xxs: no other point of the grid, signs or scale is much nearer', async (t) => {
+  const values = normalValues(2048, 2);
+  const found = await through('iq2_xxs', values);
+  const grid = gridEntries('iq2_xxs');
+  const points = Array.from({ length: 256 }, (_, p) => grid.subarray(p * 8, p * 8 + 8));
+  const squares = points.map((point) => point.reduce((sum, v) => sum + v * v, 0));
+  let own = 0;
+  let least = 0;
+  for (let block = 0; block < values.length; block += 256) {
+    // Of each eight, the product with every point under the best signs that are an even number of minuses.
+    const eights = Array.from({ length: 32 }, (_, e) => {
+      const x = values.subarray(block + e * 8, block + e * 8 + 8);
+      const isOdd = x.filter((v) => v < 0).length % 2 === 1;
+      const products = points.map((point) => {
+        const terms = Array.from(x, (v, i) => Math.abs(v) * point[i]!);
+        return terms.reduce((a, b) => a + b) - (isOdd ? 2 * Math.min(...terms) : 0);
+      });
+      // Of the points of one length the one with the largest product is the nearest at every scale.
+      const best = new Map<number, number>();
+      for (const [p, product] of products.entries())
+        best.set(squares[p]!, Math.max(product, best.get(squares[p]!) ?? -1));
+      return [...best];
+    });
+    const energy = values.subarray(block, block + 256).reduce((sum, v) => sum + v * v, 0);
+    const peak = Math.max(...values.subarray(block, block + 256).map(Math.abs));
+    let best = Number.POSITIVE_INFINITY;
+    for (let step = 0; step < 120; step++) {
+      const d = (peak / 43 / 4) * (0.4 + step / 100);
+      let error = energy;
+      for (let run = 0; run < 8; run++) {
+        let ofRun = Number.POSITIVE_INFINITY;
+        for (let whole = 0; whole < 16; whole++) {
+          const s = d * (0.5 + whole) * 0.25;
+          let sum = 0;
+          for (const eight of eights.slice(run * 4, run * 4 + 4)) {
+            let nearest = Number.POSITIVE_INFINITY;
+            for (const [square, product] of eight) nearest = Math.min(nearest, s * s * square - 2 * s * product);
+            sum += nearest;
+          }
+          ofRun = Math.min(ofRun, sum);
+        }
+        error += ofRun;
+      }
+      best = Math.min(best, error);
+    }
+    least += best;
+    for (let i = block; i < block + 256; i++) own += (values[i]! - found[i]!) ** 2;
+  }
+  const ratio = own / least;
+  t.ok(ratio < 1.01, `${ratio.toFixed(4)} times the least squared error of 120 scales a block`);
+});
+
 test('values that a block can hold come back as they are', async (t) => {
   for (const type of types) {
     const once = await through(type, normalValues(32768, 3));
     const again = await through(type, once);
     // The search for two scales in two levels does not always find the first ones again.
-    const isNested = type.includes('_k') || type === 'iq4_xs';
+    const isNested = /_k|^iq(2|3|4_xs)/.test(type);
     const drift = errorOf(again, once);
     t.ok(drift <= (isNested ? 0.2 * errorBounds[type] : 0), `${type}: ${drift}`);
   }
@@ -123,9 +181,12 @@ test('awkward blocks', async (t) => {
     ['subnormal floats', (i) => (i % 7) * 1.4e-45, 1],
     ['the largest of f16', (i) => (i % 2 === 0 ? 65504 : -65504), 0.15],
   ];
+  // No magnitude of a grid is zero: beside an outlier the others of its run become 8 or 4 of its 43 or 62.
+  const outliers: Partial<Record<QuantizedType, number>> = { iq2_xxs: 0.73, iq2_xs: 0.6, iq3_xxs: 0.4 };
   for (const type of types) {
     const bad: string[] = [];
-    for (const [name, value, bound] of blocks) {
+    for (const [name, value, usual] of blocks) {
+      const bound = name === 'one outlier' ? (outliers[type] ?? usual) : usual;
       const values = Float32Array.from({ length: 256 }, (_, i) => value(i));
       const found = await through(type, values);
       const error = errorOf(found, values);
@@ -164,7 +225,7 @@ test('the quantised tiny model keeps its text', async (t) => {
   const { prompts } = loadGoldens('tiny');
   const folder = temporaryFolder(t);
   // Of one token's log-probability, in the mean over what each prompt goes on with.
-  const bounds: Record<RecipeName, number> = { q8: 0.02, q4: 0.1, q2: 0.3 };
+  const bounds: Record<RecipeName, number> = { q8: 0.02, q4: 0.1, q2k: 0.3, q2: 0.35 };
   for (const name of Object.keys(bounds) as RecipeName[]) {
     const file = join(folder, `${name}.gguf`);
     const report = await quantizeModel(tiny, file, { recipe: recipes[name] });
@@ -216,11 +277,16 @@ test('a plan for a recipe, from a config alone', async (t) => {
   const routed = 47 * 128 * 3 * 2048 * 6144;
   const others = total('q8') - (routed * 34) / 32;
   t.equal(total('q4'), (routed * 144) / 256 + others);
-  t.equal(total('q2'), (routed * 84) / 256 + others);
+  t.equal(total('q2k'), (routed * 84) / 256 + others);
+  t.equal(total('q2'), (routed * 66) / 256 + others);
   t.ok(Math.abs(total('q8') / 236e9 - 34 / 32) < 0.01, `q8: ${total('q8')} bytes`);
-  await refuses(t, 'KEXA_UNSUPPORTED', ["weights: 'q4'", 'GPU'], () =>
-    planMemory(shape, { weights: 'q4', device: 'gpu' }),
-  );
+});
+
+test('the 236B in q2 with all of its context fits a card of 80 GB', async (t) => {
+  const { shape } = await readConfigOnly(fullSizeConfigFolder());
+  t.equal(shape.maxPositions, 262_144);
+  const plan = planMemory(shape, { weights: 'q2', device: 'gpu', contextSize: 262_144, cacheType: 'f16' });
+  t.ok(plan.total < 79 * 2 ** 30, `${(plan.total / 2 ** 30).toFixed(2)} GiB of 79`);
 });
 
 test('the file tells the model', async (t) => {

@@ -1,6 +1,6 @@
 // The searches for a block's scales: candidates, each followed by a least-squares step, and the least error wins.
 //
-// All of it is made of vectors of 16 (base/numbers.h) and always inlined into the loops that are compiled for several
+// All of it is made of 16 values at a time and always inlined into the loops that are compiled for several
 // instruction sets. Sums have one order, so every machine finds the same scales.
 #pragma once
 
@@ -18,35 +18,106 @@ constexpr float kMargin = 0x1p-16f;
 // The least value that f16 tells from zero; smaller ones are rounded to a zero block.
 constexpr float kLeastMagnitude = 0x1p-25f;
 
-KEXA_INLINE F32x16 splat(float value) { return value - F32x16{}; }
+// 16 values as the processor has them: what is wider than its registers GCC compares lane by lane, and keeps in memory.
+#if defined(__x86_64__)
+constexpr int kPartLanes = 8;
+#else
+constexpr int kPartLanes = 4;
+#endif
+constexpr int kParts = kLanes / kPartLanes;
+typedef float Part __attribute__((vector_size(kPartLanes * 4)));
+
+struct Wide {
+  Part part[kParts];
+
+  KEXA_INLINE float operator[](int lane) const { return part[lane / kPartLanes][lane % kPartLanes]; }
+};
+
+// What `each` makes of the parts.
+template <typename Each>
+KEXA_INLINE Wide by_part(const Each& each) {
+  Wide result;
+#pragma GCC unroll 4
+  for (int i = 0; i < kParts; ++i) result.part[i] = each(i);
+  return result;
+}
+
+KEXA_INLINE Wide operator+(const Wide& a, const Wide& b) {
+  return by_part([&](int i) KEXA_INLINE_CALL { return a.part[i] + b.part[i]; });
+}
+KEXA_INLINE Wide operator-(const Wide& a, const Wide& b) {
+  return by_part([&](int i) KEXA_INLINE_CALL { return a.part[i] - b.part[i]; });
+}
+KEXA_INLINE Wide operator*(const Wide& a, const Wide& b) {
+  return by_part([&](int i) KEXA_INLINE_CALL { return a.part[i] * b.part[i]; });
+}
+KEXA_INLINE Wide operator+(const Wide& a, float b) {
+  return by_part([&](int i) KEXA_INLINE_CALL { return a.part[i] + b; });
+}
+KEXA_INLINE Wide operator-(const Wide& a, float b) {
+  return by_part([&](int i) KEXA_INLINE_CALL { return a.part[i] - b; });
+}
+KEXA_INLINE Wide operator*(const Wide& a, float b) {
+  return by_part([&](int i) KEXA_INLINE_CALL { return a.part[i] * b; });
+}
+KEXA_INLINE Wide operator-(const Wide& a) {
+  return by_part([&](int i) KEXA_INLINE_CALL { return -a.part[i]; });
+}
+KEXA_INLINE void operator+=(Wide& a, const Wide& b) { a = a + b; }
+
+KEXA_INLINE Wide lesser(const Wide& a, const Wide& b) {
+  return by_part([&](int i) KEXA_INLINE_CALL { return a.part[i] < b.part[i] ? a.part[i] : b.part[i]; });
+}
+// `value` where x is above `limit`, else what `otherwise` has.
+KEXA_INLINE Wide where_above(const Wide& x, float limit, float value, const Wide& otherwise) {
+  return by_part([&](int i) KEXA_INLINE_CALL { return x.part[i] > limit ? value - Part{} : otherwise.part[i]; });
+}
+
+KEXA_INLINE void load(Wide& x, const float* from) { std::memcpy(&x, from, sizeof x); }
+KEXA_INLINE void store(float* to, const Wide& x) { std::memcpy(to, &x, sizeof x); }
+
+// The order of sum_lanes() of base/numbers.h.
+KEXA_INLINE float sum_lanes(const Wide& x) {
+  float part[kLanes];
+  store(part, x);
+  for (int width = kLanes / 2; width > 0; width /= 2)
+    for (int i = 0; i < width; ++i) part[i] += part[i + width];
+  return part[0];
+}
+
+KEXA_INLINE Wide splat(float value) {
+  return by_part([&](int) KEXA_INLINE_CALL { return value - Part{}; });
+}
 
 // To the nearest whole number, for magnitudes below 2^22.
-KEXA_INLINE F32x16 rounded(F32x16 x) { return (x + 0x1.8p23f) - 0x1.8p23f; }
+KEXA_INLINE Wide rounded(const Wide& x) { return (x + 0x1.8p23f) - 0x1.8p23f; }
 
-KEXA_INLINE F32x16 clamped(F32x16 x, float low, float high) {
-  const F32x16 least = splat(low), most = splat(high);
-  x = x < least ? least : x;
-  return x > most ? most : x;
+KEXA_INLINE Wide clamped(const Wide& x, float low, float high) {
+  return by_part([&](int i) KEXA_INLINE_CALL {
+    const Part least = low - Part{}, most = high - Part{};
+    const Part raised = x.part[i] < least ? least : x.part[i];
+    return raised > most ? most : raised;
+  });
 }
 
 template <int V>
-KEXA_INLINE float product(const F32x16* a, const F32x16* b) {
-  F32x16 sum = a[0] * b[0];
+KEXA_INLINE float product(const Wide* a, const Wide* b) {
+  Wide sum = a[0] * b[0];
   for (int i = 1; i < V; ++i) sum += a[i] * b[i];
   return sum_lanes(sum);
 }
 
 template <int V>
-KEXA_INLINE float sum(const F32x16* a) {
-  F32x16 total = a[0];
+KEXA_INLINE float sum(const Wide* a) {
+  Wide total = a[0];
   for (int i = 1; i < V; ++i) total += a[i];
   return sum_lanes(total);
 }
 
 template <int V>
-KEXA_INLINE float least(const F32x16* x) {
-  F32x16 low = x[0];
-  for (int i = 1; i < V; ++i) low = x[i] < low ? x[i] : low;
+KEXA_INLINE float least(const Wide* x) {
+  Wide low = x[0];
+  for (int i = 1; i < V; ++i) low = lesser(x[i], low);
   float part[kLanes];
   store(part, low);
   for (int width = kLanes / 2; width > 0; width /= 2)
@@ -55,15 +126,15 @@ KEXA_INLINE float least(const F32x16* x) {
 }
 
 template <int V>
-KEXA_INLINE float most(const F32x16* x) {
-  F32x16 negative[V];
+KEXA_INLINE float most(const Wide* x) {
+  Wide negative[V];
   for (int i = 0; i < V; ++i) negative[i] = -x[i];
   return -least<V>(negative);
 }
 
 // The value of largest magnitude, with its sign.
 template <int V>
-KEXA_INLINE float largest(const F32x16* x) {
+KEXA_INLINE float largest(const Wide* x) {
   const float low = least<V>(x), high = most<V>(x);
   return -low > high ? low : high;
 }
@@ -76,7 +147,7 @@ template <int kLow, int kHigh>
 struct WholeLevels {
   static constexpr float kFarthest = -kLow;
   static constexpr float kLeastTop = kHigh >= 127 ? 125 : kHigh >= 31 ? 28 : kHigh >= 15 ? 12 : kHigh - 2;
-  KEXA_INLINE static F32x16 nearest(F32x16 x) { return rounded(clamped(x, -kLow, kHigh)); }
+  KEXA_INLINE static Wide nearest(Wide x) { return rounded(clamped(x, -kLow, kHigh)); }
   template <typename Try>
   KEXA_INLINE static void each_top(const Try& attempt) {
     if constexpr (kLow > kHigh) attempt(float(-kLow));
@@ -97,11 +168,11 @@ struct NormalLevels {
   static constexpr int kValues[kCount] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
   static constexpr float kFarthest = -127;
   static constexpr float kLeastTop = 89;
-  KEXA_INLINE static F32x16 nearest(F32x16 x) {
-    F32x16 value = splat(kValues[0]);
+  KEXA_INLINE static Wide nearest(Wide x) {
+    Wide value = splat(kValues[0]);
 #pragma GCC unroll 16
     for (int i = 1; i < kCount; ++i)
-      value = x > splat((kValues[i - 1] + kValues[i]) * 0.5f) ? splat(kValues[i]) : value;
+      value = where_above(x, (kValues[i - 1] + kValues[i]) * 0.5f, kValues[i], value);
     return value;
   }
   template <typename Try>
@@ -113,13 +184,13 @@ struct NormalLevels {
 
 // x = scale * q, with q of `Levels`. `kIsF16`: the scale is one of f16. Returns it, and gives q.
 template <int V, typename Levels, bool kIsF16>
-KEXA_INLINE float signed_scale(const F32x16* x, F32x16* q) {
+KEXA_INLINE float signed_scale(const Wide* x, Wide* q) {
   const float peak = largest<V>(x);
   const float energy = product<V>(x, x);
   float best_error = INFINITY, best = 0;
-  for (int i = 0; i < V; ++i) q[i] = F32x16{};
+  for (int i = 0; i < V; ++i) q[i] = Wide{};
   if (std::fabs(peak) < kLeastMagnitude) return 0;
-  F32x16 trial[V];
+  Wide trial[V];
   const auto attempt = [&](float top) __attribute__((always_inline)) {
     float inverse = top / peak, scale = 0;
     for (int round = 0; round < 2; ++round) {
@@ -131,7 +202,7 @@ KEXA_INLINE float signed_scale(const F32x16* x, F32x16* q) {
       inverse = 1 / scale;
     }
     if (std::fabs(largest<V>(trial)) < Levels::kLeastTop) return;
-    F32x16 off[V];
+    Wide off[V];
     for (int i = 0; i < V; ++i) off[i] = x[i] - trial[i] * scale;
     const float error = product<V>(off, off);
     if (!(error < best_error - energy * kMargin * kMargin)) return;
@@ -148,15 +219,15 @@ struct SignedBlock {
   static constexpr int kRuns = 16 / V;
   float scale;
   float run_scale[kRuns];  // whole numbers
-  F32x16 q[16];
+  Wide q[16];
 };
 
 // Run scales are whole numbers from -kFarthest to kFarthest - 1.
 template <int V, typename Levels, int kFarthest>
-KEXA_INLINE void fit_signed_block(const F32x16* x, SignedBlock<V>& block) {
+KEXA_INLINE void fit_signed_block(const Wide* x, SignedBlock<V>& block) {
   constexpr int kRuns = SignedBlock<V>::kRuns;
   constexpr int kRounds = 3;
-  F32x16 trial[V], off[V];
+  Wide trial[V], off[V];
   float wanted[kRuns], peak = 0;
   for (int r = 0; r < kRuns; ++r) {
     wanted[r] = signed_scale<V, Levels, false>(x + r * V, trial);
@@ -169,7 +240,7 @@ KEXA_INLINE void fit_signed_block(const F32x16* x, SignedBlock<V>& block) {
     next.scale = scale;
     float error = 0, along = 0, square = 0;
     for (int r = 0; r < kRuns; ++r) {
-      const F32x16* run = x + r * V;
+      const Wide* run = x + r * V;
       const float middle = std::clamp(std::nearbyint(wanted[r] / scale), -float(kFarthest), float(kFarthest - 1));
       float run_error = INFINITY;
       for (float step : {0.f, -1.f, 1.f}) {
@@ -199,7 +270,7 @@ struct Affine {
 };
 
 template <int V, int kMost>
-KEXA_INLINE Affine affine(const F32x16* x) {
+KEXA_INLINE Affine affine(const Wide* x) {
   constexpr float kCount = V * kLanes;
   const float low = std::min(least<V>(x), 0.0f), high = most<V>(x);
   const float range = high - low, total = sum<V>(x), energy = product<V>(x, x);
@@ -207,7 +278,7 @@ KEXA_INLINE Affine affine(const F32x16* x) {
   if (range < kLeastMagnitude) return {0, -low};
   Affine best;
   float best_error = INFINITY;
-  F32x16 q[V], off[V];
+  Wide q[V], off[V];
   for (float step : {0.f, -0.2f, 0.2f, -0.4f, 0.4f, -0.6f, 0.6f, -0.9f, 0.9f, 1.3f, -1.f}) {
     float inverse = (kMost + step) / range, offset = -low;
     Affine found;
@@ -233,18 +304,61 @@ KEXA_INLINE Affine affine(const F32x16* x) {
   return best;
 }
 
+// x = scale * q + shift, with q from 0 to kMost, both of f16 and the scale not below zero.
+struct Shifted {
+  float scale = 0, shift = 0;
+};
+
+template <int V, int kMost>
+KEXA_INLINE Shifted shifted(const Wide* x, Wide* q) {
+  constexpr float kCount = V * kLanes;
+  const float low = least<V>(x), high = most<V>(x), range = high - low, total = sum<V>(x);
+  const float energy = product<V>(x, x);
+  Shifted best;
+  float best_error = INFINITY;
+  Wide trial[V], off[V];
+  const auto attempt = [&](Shifted found, bool is_first) __attribute__((always_inline)) {
+    found = {through_f16(found.scale), through_f16(found.shift)};
+    const float inverse = found.scale > 0 ? 1 / found.scale : 0;
+    for (int i = 0; i < V; ++i) {
+      trial[i] = rounded(clamped((x[i] - found.shift) * inverse, 0, kMost));
+      off[i] = x[i] - (trial[i] * found.scale + found.shift);
+    }
+    // Only what uses all levels, so that the values that come back give the same block again.
+    if (!is_first && !(least<V>(trial) == 0 && most<V>(trial) == kMost)) return;
+    const float error = product<V>(off, off);
+    if (!is_first && !(error < best_error - energy * kMargin * kMargin)) return;
+    best_error = error, best = found;
+    for (int i = 0; i < V; ++i) q[i] = trial[i];
+  };
+  attempt({range / kMost, low}, true);
+  if (best.scale == 0) return best;
+  for (float step : {0.f, -0.2f, 0.2f, -0.4f, 0.4f, -0.6f, 0.6f, -0.9f, 0.9f, -1.3f, 1.3f}) {
+    const float inverse = (kMost + step) / range;
+    // Centred: as much is cut off or left over below as above.
+    const float middle = (kMost - range * inverse) * 0.5f;
+    for (int i = 0; i < V; ++i) trial[i] = rounded(clamped((x[i] - low) * inverse + middle, 0, kMost));
+    const float q_sum = sum<V>(trial), q_square = product<V>(trial, trial), along = product<V>(x, trial);
+    const float determinant = kCount * q_square - q_sum * q_sum;
+    if (!(determinant > 0)) continue;
+    const float scale = (kCount * along - q_sum * total) / determinant;
+    attempt({scale, (total - scale * q_sum) / kCount}, false);
+  }
+  return best;
+}
+
 // A block of 256 as runs of 16 * V: x = (scale * run_scale) * q - least * run_least.
 template <int V>
 struct AffineBlock {
   static constexpr int kRuns = 16 / V;
   float scale, least;
   float run_scale[kRuns], run_least[kRuns];  // whole numbers
-  F32x16 q[16];
+  Wide q[16];
 };
 
 // Run scales and leasts are whole numbers from 0 to kMostScale.
 template <int V, int kMost, int kMostScale>
-KEXA_INLINE void fit_affine_block(const F32x16* x, AffineBlock<V>& block) {
+KEXA_INLINE void fit_affine_block(const Wide* x, AffineBlock<V>& block) {
   constexpr int kRuns = AffineBlock<V>::kRuns;
   constexpr int kRounds = 3;
   Affine wanted[kRuns];
@@ -255,7 +369,7 @@ KEXA_INLINE void fit_affine_block(const F32x16* x, AffineBlock<V>& block) {
   }
   float scale = through_f16(most_scale / kMostScale), least = through_f16(most_least / kMostScale);
   float best_error = INFINITY;
-  F32x16 trial[V], off[V];
+  Wide trial[V], off[V];
   block = {};
   for (int round = 0; round < kRounds; ++round) {
     AffineBlock<V> next;
@@ -267,7 +381,7 @@ KEXA_INLINE void fit_affine_block(const F32x16* x, AffineBlock<V>& block) {
       return unit == 0 ? 0.0f : std::clamp(std::nearbyint(value / unit) + step, 0.0f, float(kMostScale));
     };
     for (int r = 0; r < kRuns; ++r) {
-      const F32x16* run = x + r * V;
+      const Wide* run = x + r * V;
       float run_error = INFINITY;
       for (float scale_step : {0.f, -1.f, 1.f})
         for (float least_step : {0.f, -1.f, 1.f}) {
@@ -285,7 +399,7 @@ KEXA_INLINE void fit_affine_block(const F32x16* x, AffineBlock<V>& block) {
           for (int i = 0; i < V; ++i) next.q[r * V + i] = trial[i];
         }
       error += run_error;
-      const F32x16* q = &next.q[r * V];
+      const Wide* q = &next.q[r * V];
       const float a = next.run_scale[r], b = next.run_least[r], q_sum = sum<V>(q);
       aa += a * a * product<V>(q, q), ab += a * b * q_sum, bb += b * b * float(V * kLanes);
       xa += a * product<V>(run, q), xb += b * sum<V>(run);

@@ -6,12 +6,14 @@
 
 #include "base/error.h"
 #include "quant/fit.h"
+#include "quant/quantize_grids.h"
 
 namespace kexa {
 namespace {
 
 using fit::NormalLevels;
 using fit::WholeLevels;
+using fit::Wide;
 
 constexpr int kLargeBlock = 256;
 constexpr int kSmallBlock = 32;
@@ -24,16 +26,17 @@ void put_f16(std::byte* to, float value) {
 
 // Whole numbers of a block, with `offset` added.
 template <int V>
-KEXA_INLINE void whole_numbers(const F32x16* q, int offset, uint8_t* to) {
+KEXA_INLINE void whole_numbers(const Wide* q, int offset, uint8_t* to) {
   for (int i = 0; i < V; ++i) {
-    const I32x16 wide = __builtin_convertvector(q[i], I32x16) + offset;
-    for (int lane = 0; lane < kLanes; ++lane) to[i * kLanes + lane] = uint8_t(wide[lane]);
+    float wide[kLanes];
+    fit::store(wide, q[i]);
+    for (int lane = 0; lane < kLanes; ++lane) to[i * kLanes + lane] = uint8_t(int(wide[lane]) + offset);
   }
 }
 
 template <int V>
-KEXA_INLINE void load_block(F32x16* x, const float* from) {
-  for (int i = 0; i < V; ++i) load(x[i], from + i * kLanes);
+KEXA_INLINE void load_block(Wide* x, const float* from) {
+  for (int i = 0; i < V; ++i) fit::load(x[i], from + i * kLanes);
 }
 
 // Where each of NormalLevels' values stands in its table, by value + 128.
@@ -49,7 +52,7 @@ KEXA_INLINE void put_halves(const uint8_t* q, std::byte* to) {
 }
 
 KEXA_INLINE void block_q8_0(const float* from, std::byte* to) {
-  F32x16 x[2], q[2];
+  Wide x[2], q[2];
   load_block<2>(x, from);
   put_f16(to, fit::signed_scale<2, WholeLevels<127, 127>, true>(x, q));
   uint8_t whole[kSmallBlock];
@@ -58,7 +61,7 @@ KEXA_INLINE void block_q8_0(const float* from, std::byte* to) {
 }
 
 KEXA_INLINE void block_q4_0(const float* from, std::byte* to) {
-  F32x16 x[2], q[2];
+  Wide x[2], q[2];
   load_block<2>(x, from);
   put_f16(to, fit::signed_scale<2, WholeLevels<8, 7>, true>(x, q));
   uint8_t whole[kSmallBlock];
@@ -66,25 +69,52 @@ KEXA_INLINE void block_q4_0(const float* from, std::byte* to) {
   put_halves(whole, to + 2);
 }
 
+KEXA_INLINE void block_q4_1(const float* from, std::byte* to) {
+  Wide x[2], q[2];
+  load_block<2>(x, from);
+  const fit::Shifted found = fit::shifted<2, 15>(x, q);
+  put_f16(to, found.scale);
+  put_f16(to + 2, found.shift);
+  uint8_t whole[kSmallBlock];
+  whole_numbers<2>(q, 0, whole);
+  put_halves(whole, to + 4);
+}
+
+// Fifth bits, then the rest.
+KEXA_INLINE void put_fives(const uint8_t* whole, std::byte* to) {
+  uint32_t fifth = 0;
+  for (int i = 0; i < kSmallBlock; ++i) fifth |= uint32_t{whole[i]} >> 4 << i;
+  std::memcpy(to, &fifth, sizeof fifth);
+  put_halves(whole, to + 4);
+}
+
 KEXA_INLINE void block_q5_0(const float* from, std::byte* to) {
-  F32x16 x[2], q[2];
+  Wide x[2], q[2];
   load_block<2>(x, from);
   put_f16(to, fit::signed_scale<2, WholeLevels<16, 15>, true>(x, q));
   uint8_t whole[kSmallBlock];
   whole_numbers<2>(q, 16, whole);
-  uint32_t fifth = 0;
-  for (int i = 0; i < kSmallBlock; ++i) fifth |= uint32_t{whole[i]} >> 4 << i;
-  std::memcpy(to + 2, &fifth, sizeof fifth);
-  put_halves(whole, to + 6);
+  put_fives(whole, to + 2);
 }
 
-KEXA_INLINE void normal_indices(const F32x16* q, int vectors, uint8_t* to) {
+KEXA_INLINE void block_q5_1(const float* from, std::byte* to) {
+  Wide x[2], q[2];
+  load_block<2>(x, from);
+  const fit::Shifted found = fit::shifted<2, 31>(x, q);
+  put_f16(to, found.scale);
+  put_f16(to + 2, found.shift);
+  uint8_t whole[kSmallBlock];
+  whole_numbers<2>(q, 0, whole);
+  put_fives(whole, to + 4);
+}
+
+KEXA_INLINE void normal_indices(const Wide* q, int vectors, uint8_t* to) {
   for (int i = 0; i < vectors; ++i)
     for (int lane = 0; lane < kLanes; ++lane) to[i * kLanes + lane] = kNormalIndex[int(q[i][lane]) + 128];
 }
 
 KEXA_INLINE void block_iq4_nl(const float* from, std::byte* to) {
-  F32x16 x[2], q[2];
+  Wide x[2], q[2];
   load_block<2>(x, from);
   put_f16(to, fit::signed_scale<2, NormalLevels, true>(x, q));
   // A zero block has a zero scale, and any level.
@@ -97,7 +127,7 @@ KEXA_INLINE void block_iq4_nl(const float* from, std::byte* to) {
 KEXA_INLINE void block_mxfp4(const float* from, std::byte* to) {
   constexpr float kMagnitudes[8] = {0, 1, 2, 3, 4, 6, 8, 12};
   constexpr int kBias = 128;  // of the exponent, with the levels doubled
-  F32x16 x[2];
+  Wide x[2];
   load_block<2>(x, from);
   const float peak = std::fabs(fit::largest<2>(x));
   std::fill_n(to, 17, std::byte{0});
@@ -106,8 +136,8 @@ KEXA_INLINE void block_mxfp4(const float* from, std::byte* to) {
   std::frexp(peak, &peak_exponent);
   // 8 and 12 stand for the peak: their exponent is 4 as frexp has it.
   const int middle = peak_exponent - 4;
-  for (F32x16& part : x)
-    for (int lane = 0; lane < kLanes; ++lane) part[lane] = std::ldexp(part[lane], -middle);
+  float values[kSmallBlock];
+  for (int i = 0; i < kSmallBlock; ++i) values[i] = std::ldexp(from[i], -middle);
   float best_error = INFINITY;
   for (int step : {0, 1, -1}) {
     const int exponent = std::clamp(middle + step, -kBias, 255 - 1 - kBias);
@@ -115,7 +145,7 @@ KEXA_INLINE void block_mxfp4(const float* from, std::byte* to) {
     uint8_t code[kSmallBlock];
     float error = 0;
     for (int i = 0; i < kSmallBlock; ++i) {
-      const float value = x[i / kLanes][i % kLanes], magnitude = std::fabs(value) * inverse;
+      const float value = values[i], magnitude = std::fabs(value) * inverse;
       int level = 0;
       while (level < 7 && magnitude > (kMagnitudes[level] + kMagnitudes[level + 1]) * 0.5f) ++level;
       code[i] = uint8_t(level | (value < 0 && level ? 8 : 0));
@@ -130,7 +160,7 @@ KEXA_INLINE void block_mxfp4(const float* from, std::byte* to) {
 }
 
 KEXA_INLINE void block_q2_k(const float* from, std::byte* to) {
-  F32x16 x[16];
+  Wide x[16];
   load_block<16>(x, from);
   fit::AffineBlock<1> block;
   fit::fit_affine_block<1, 3, 15>(x, block);
@@ -147,7 +177,7 @@ KEXA_INLINE void block_q2_k(const float* from, std::byte* to) {
 }
 
 KEXA_INLINE void block_q3_k(const float* from, std::byte* to) {
-  F32x16 x[16];
+  Wide x[16];
   load_block<16>(x, from);
   fit::SignedBlock<1> block;
   fit::fit_signed_block<1, WholeLevels<4, 3>, 32>(x, block);
@@ -189,7 +219,7 @@ KEXA_INLINE void put_runs_of_halves(const uint8_t* q, std::byte* to) {
 }
 
 KEXA_INLINE void block_q4_k(const float* from, std::byte* to) {
-  F32x16 x[16];
+  Wide x[16];
   load_block<16>(x, from);
   fit::AffineBlock<2> block;
   fit::fit_affine_block<2, 15, 63>(x, block);
@@ -202,7 +232,7 @@ KEXA_INLINE void block_q4_k(const float* from, std::byte* to) {
 }
 
 KEXA_INLINE void block_q5_k(const float* from, std::byte* to) {
-  F32x16 x[16];
+  Wide x[16];
   load_block<16>(x, from);
   fit::AffineBlock<2> block;
   fit::fit_affine_block<2, 31, 63>(x, block);
@@ -217,7 +247,7 @@ KEXA_INLINE void block_q5_k(const float* from, std::byte* to) {
 }
 
 KEXA_INLINE void block_q6_k(const float* from, std::byte* to) {
-  F32x16 x[16];
+  Wide x[16];
   load_block<16>(x, from);
   fit::SignedBlock<1> block;
   fit::fit_signed_block<1, WholeLevels<32, 31>, 128>(x, block);
@@ -237,7 +267,7 @@ KEXA_INLINE void block_q6_k(const float* from, std::byte* to) {
 }
 
 KEXA_INLINE void block_iq4_xs(const float* from, std::byte* to) {
-  F32x16 x[16];
+  Wide x[16];
   load_block<16>(x, from);
   fit::SignedBlock<2> block;
   fit::fit_signed_block<2, NormalLevels, 32>(x, block);
@@ -273,8 +303,14 @@ KEXA_HOT void quantize_q8_0(const float* from, int64_t elements, std::byte* to) 
 KEXA_HOT void quantize_q4_0(const float* from, int64_t elements, std::byte* to) {
   each_block<block_q4_0>(Type::kQ4_0, from, elements, to);
 }
+KEXA_HOT void quantize_q4_1(const float* from, int64_t elements, std::byte* to) {
+  each_block<block_q4_1>(Type::kQ4_1, from, elements, to);
+}
 KEXA_HOT void quantize_q5_0(const float* from, int64_t elements, std::byte* to) {
   each_block<block_q5_0>(Type::kQ5_0, from, elements, to);
+}
+KEXA_HOT void quantize_q5_1(const float* from, int64_t elements, std::byte* to) {
+  each_block<block_q5_1>(Type::kQ5_1, from, elements, to);
 }
 KEXA_HOT void quantize_iq4_nl(const float* from, int64_t elements, std::byte* to) {
   each_block<block_iq4_nl>(Type::kIq4Nl, from, elements, to);
@@ -322,8 +358,18 @@ Quantizer quantizer_of(Type type) {
       return quantize_q8_0;
     case Type::kQ4_0:
       return quantize_q4_0;
+    case Type::kQ4_1:
+      return quantize_q4_1;
     case Type::kQ5_0:
       return quantize_q5_0;
+    case Type::kQ5_1:
+      return quantize_q5_1;
+    case Type::kIq2Xxs:
+      return quantize_iq2_xxs;
+    case Type::kIq2Xs:
+      return quantize_iq2_xs;
+    case Type::kIq3Xxs:
+      return quantize_iq3_xxs;
     case Type::kIq4Nl:
       return quantize_iq4_nl;
     case Type::kMxfp4:

@@ -1,9 +1,7 @@
 /** The values of GGUF's blocks, element by element from the format's definition: what quantised bytes are held against. */
+import { createRequire } from 'node:module';
 import type { QuantizedType } from '../../lib/description.js';
 import { blockTypes } from '../../lib/files/gguf-types.js';
-
-/** Types that {@link blockValues} reads. */
-export type ReadableType = Exclude<QuantizedType, 'q4_1' | 'q5_1' | 'iq2_xxs' | 'iq2_xs' | 'iq3_xxs'>;
 
 const normalLevels = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
 const floatLevels = [0, 0.5, 1, 1.5, 2, 3, 4, 6];
@@ -34,9 +32,11 @@ function sixes(bytes: Uint8Array, run: number): [number, number] {
   return [(at(run + 4) & 15) | ((at(run - 4) >> 6) << 4), (at(run + 4) >> 4) | ((at(run) >> 6) << 4)];
 }
 
-const readers: Record<ReadableType, Reader> = {
+const readers: Record<QuantizedType, Reader> = {
   q8_0: (b) => (i) => f16(b, 0) * signed(b[2 + i]!),
   q4_0: (b) => (i) => f16(b, 0) * (half(b, 2, i) - 8),
+  q4_1: (b) => (i) => f16(b, 0) * half(b, 4, i) + f16(b, 2),
+  q5_1: (b) => (i) => f16(b, 0) * (half(b, 8, i) | (((b[4 + (i >> 3)]! >> (i & 7)) & 1) << 4)) + f16(b, 2),
   q5_0: (b) => (i) => f16(b, 0) * ((half(b, 6, i) | (((b[2 + (i >> 3)]! >> (i & 7)) & 1) << 4)) - 16),
   iq4_nl: (b) => (i) => f16(b, 0) * normalLevels[half(b, 2, i)]!,
   mxfp4: (b) => (i) => {
@@ -69,6 +69,27 @@ const readers: Record<ReadableType, Reader> = {
     const high = (b[128 + (i >> 7) * 32 + (i % 32)]! >> ((within >> 5) * 2)) & 3;
     return f16(b, 208) * signed(b[192 + (i >> 4)]!) * ((low | (high << 4)) - 32);
   },
+  iq2_xxs: (b) => (i) => {
+    const at = 2 + (i >> 5) * 8;
+    const eight = (i >> 3) & 3;
+    const packed = u32(b, at + 4);
+    const scale = f16(b, 0) * (0.5 + (packed >>> 28)) * 0.25;
+    return (
+      scale * gridEntries('iq2_xxs')[b[at + eight]! * 8 + (i & 7)]! * signOf((packed >>> (7 * eight)) & 127, i & 7)
+    );
+  },
+  iq2_xs: (b) => (i) => {
+    const at = 2 + (i >> 3) * 2;
+    const packed = b[at]! | (b[at + 1]! << 8);
+    const scale = f16(b, 0) * (0.5 + ((b[66 + (i >> 5)]! >> (((i >> 4) & 1) * 4)) & 15)) * 0.25;
+    return scale * gridEntries('iq2_xs')[(packed & 511) * 8 + (i & 7)]! * signOf(packed >> 9, i & 7);
+  },
+  iq3_xxs: (b) => (i) => {
+    const packed = u32(b, 66 + (i >> 5) * 4);
+    const scale = f16(b, 0) * (0.5 + (packed >>> 28)) * 0.5;
+    const sign = signOf((packed >>> (7 * ((i >> 3) & 3))) & 127, i & 7);
+    return scale * gridEntries('iq3_xxs')[b[2 + (i >> 2)]! * 4 + (i & 3)]! * sign;
+  },
   iq4_xs: (b) => (i) => {
     const run = i >> 5;
     const low = (b[4 + (run >> 1)]! >> (run & 1 ? 4 : 0)) & 15;
@@ -77,8 +98,43 @@ const readers: Record<ReadableType, Reader> = {
   },
 };
 
+/** Element `i` of eight, whose seven stored signs have one more where they are an odd number of minuses. */
+const signOf = (stored: number, i: number): number => {
+  let parity = 0;
+  for (let bit = 0; bit < 7; bit++) parity ^= (stored >> bit) & 1;
+  return (i < 7 ? (stored >> i) & 1 : parity) ? -1 : 1;
+};
+const u32 = (bytes: Uint8Array, at: number): number =>
+  (bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24)) >>> 0;
+
+type GridType = 'iq2_xxs' | 'iq2_xs' | 'iq3_xxs';
+const grids = new Map<GridType, Float32Array>();
+
+/**
+ * A grid's entries, one after the other. They are the core's, read out of blocks whose factors are all 1; test 14 holds
+ * them against the published ones.
+ */
+export function gridEntries(type: GridType): Float32Array {
+  const known = grids.get(type);
+  if (known !== undefined) return known;
+  const { dequantize } = createRequire(import.meta.url)('../../build/Release/kexa_checks.node');
+  const [entries, length] = type === 'iq3_xxs' ? [256, 4] : [type === 'iq2_xs' ? 512 : 256, 8];
+  const { bytes } = blockTypes[type];
+  const blocks = new Uint8Array((entries * length * bytes) / 256);
+  for (let i = 0; i < entries; i++) {
+    const at = Math.floor((i * length) / 256) * bytes;
+    const within = i % (256 / length);
+    blocks[at + 1] = type === 'iq3_xxs' ? 0x44 : 0x48;
+    if (type === 'iq2_xs') blocks.set([i & 255, i >> 8], at + 2 + within * 2);
+    else blocks[at + 2 + (type === 'iq3_xxs' ? within : (within >> 2) * 8 + (within & 3))] = i;
+  }
+  const found = dequantize(type, blocks, entries * length) as Float32Array;
+  grids.set(type, found);
+  return found;
+}
+
 /** The values of whole blocks, exact in double. */
-export function blockValues(type: ReadableType, bytes: Uint8Array): Float64Array {
+export function blockValues(type: QuantizedType, bytes: Uint8Array): Float64Array {
   const { elements, bytes: blockBytes } = blockTypes[type];
   const values = new Float64Array((bytes.length / blockBytes) * elements);
   for (let block = 0; block * elements < values.length; block++) {

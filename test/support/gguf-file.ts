@@ -2,12 +2,12 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { cp } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { TensorType } from '../../lib/description.js';
+import type { QuantizedType, TensorType } from '../../lib/description.js';
 import { blockBytes, blockTypes } from '../../lib/files/gguf-types.js';
 import { openModelFolder } from '../../lib/files/model-folder.js';
 import { elementsOf, wantedTensors } from '../../lib/files/wanted-tensors.js';
 import { ggufPlace } from '../../lib/quantize/gguf-names.js';
-import { blockValues, type ReadableType } from './block-values.js';
+import { blockValues } from './block-values.js';
 import { type TensorToWrite, writeSafetensors } from './safetensors-writer.js';
 
 export interface GgufTensor {
@@ -72,7 +72,7 @@ export function valuesOf({ type, bytes }: GgufTensor): Float32Array {
       return blockValues('q8_0', block)[0]!;
     });
   }
-  return Float32Array.from(blockValues(type as ReadableType, copy));
+  return Float32Array.from(blockValues(type as QuantizedType, copy));
 }
 
 /** Writes the values of `gguf`, made from the model in `from`, as a model folder in f32. */

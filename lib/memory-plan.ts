@@ -19,7 +19,7 @@ const nativeCacheTypes = {
   q8: 'q8_0',
   q4: 'q4_1',
 } as const;
-const weightTypes: readonly WeightType[] = ['auto', 'bf16', 'f16', 'f32', 'q8', 'q4', 'q2'];
+const weightTypes: readonly WeightType[] = ['auto', 'bf16', 'f16', 'f32', 'q8', 'q4', 'q2k', 'q2'];
 const gpuKernels: readonly GpuKernels[] = ['auto', 'plain', 'subgroups', 'matrices'];
 const defaultContextSize = 32768;
 
@@ -91,7 +91,7 @@ export function planMemory(
   { device = 'cpu', ...options }: PlannedOptions = {},
 ): MemoryReport {
   const planOptions = checkPlanOptions(options, description.maxPositions);
-  const plan = native().plan(heldAs(withTensors(description), options.weights, device), {
+  const plan = native().plan(heldAs(withTensors(description), options.weights), {
     ...planOptions,
     adapter: device === 'gpu' ? 'gpu' : '',
   });
@@ -99,22 +99,9 @@ export function planMemory(
   return 'tensors' in description ? plan : { ...plan, weights: { ...plan.weights, mapped: 0 } };
 }
 
-/**
- * The description for a recipe as `weights`: each tensor with the type that it is to be held as.
- *
- * @throws KexaError KEXA_UNSUPPORTED on a GPU
- */
-export function heldAs(
-  description: ModelDescription,
-  weights: WeightType | undefined,
-  device: 'cpu' | 'gpu',
-): ModelDescription {
+/** The description for a recipe as `weights`: each tensor with the type that it is to be held as. */
+export function heldAs(description: ModelDescription, weights: WeightType | undefined): ModelDescription {
   if (!isRecipe(weights)) return description;
-  if (device === 'gpu')
-    throw new KexaError(
-      'KEXA_UNSUPPORTED',
-      `weights: '${weights}' is for the CPU device; a GPU takes bf16, f16 or f32`,
-    );
   const parts = new Map(Array.from(wantedTensors(description), ({ name, part }) => [name, part]));
   const tensors = description.tensors.map((tensor) => {
     const { type } = chooseType(recipes[weights], parts.get(tensor.name)!, tensor.name, tensor.shape);

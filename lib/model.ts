@@ -99,7 +99,7 @@ async function load(
   const checked = checkPlanOptions(options, config.maxPositions);
   const plainOps = device.kind === 'gpu' && checked.gpuKernels === 'auto' ? await tunedPlainOps(gpu) : [];
   const planOptions = { ...checked, ...gpu, isChecked, plainOps };
-  const description = heldAs(opened.description, options.weights, device.kind);
+  const description = heldAs(opened.description, options.weights);
   const tokenizer = (await findTokenizer?.(folder, config.vocabSize)) ?? null;
   signal?.throwIfAborted();
 

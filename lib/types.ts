@@ -9,10 +9,10 @@ import type { Fp8Scheme } from './files/fp8.js';
 export type CacheType = 'auto' | 'f32' | 'f16' | 'bf16' | 'q8' | 'q4';
 
 /**
- * How weights are held. `auto` keeps the file's type and, on the CPU device, reads it in place. `q8`, `q4` and `q2` are
- * the recipes of `kexa quantize`, made in memory; on the CPU device only.
+ * How weights are held. `auto` keeps the file's type and, on the CPU device, reads it in place. `q8`, `q4`, `q2k` and
+ * `q2` are the recipes of `kexa quantize`, made when the model is loaded: on the CPU in memory, for a GPU on the way there.
  */
-export type WeightType = 'auto' | 'bf16' | 'f16' | 'f32' | 'q8' | 'q4' | 'q2';
+export type WeightType = 'auto' | 'bf16' | 'f16' | 'f32' | 'q8' | 'q4' | 'q2k' | 'q2';
 
 /** One report of a long operation. */
 export interface Progress {

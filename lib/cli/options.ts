@@ -83,7 +83,7 @@ export function addPlanOptions(command: Command): void {
   });
   add(command, modelGroup, '--weights <type>', "how weights are held; auto keeps the file's type (default: auto)", {
     env: 'KEXA_WEIGHTS',
-    choices: ['auto', 'bf16', 'f16', 'f32', 'q8', 'q4', 'q2'],
+    choices: ['auto', 'bf16', 'f16', 'f32', 'q8', 'q4', 'q2k', 'q2'],
   });
 }
 

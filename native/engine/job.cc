@@ -74,7 +74,8 @@ double mtp_share(const ModelDescription& description) {
 
 LoadedModel::LoadedModel(const ModelDescription& description, const Plan& plan, int64_t warm_limit,
                          const LoadProgress& progress)
-    : weights(description, plan.options.weight_type, warm_limit, progress, !plan.options.adapter.empty()),
+    : weights(description, plan.options.weight_type,
+              plan.options.adapter.empty() ? StoringAnew::kHere : StoringAnew::kOnDevice, warm_limit, progress),
       slots(description, plan),
       device(make_device(description, weights, plan, progress)),
       drafting(mtp_share(description)) {}

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "model/store_rows.h"
 
 namespace kexa {
 namespace {
@@ -37,18 +38,31 @@ float largest_value(const Matrix& matrix) {
   return largest;
 }
 
-bool fits(const Matrix& matrix) {
-  if (!matrix.data) return true;  // made up, and small
+float largest(const Matrix& matrix) {
+  if (!matrix.data) return 0;  // made up, and small
   switch (matrix.type) {
     case Type::kF16:
-      return true;
+      return f16_to_f32(largest_magnitude<uint16_t>(matrix));
     case Type::kBf16:
-      return largest_magnitude<uint16_t>(matrix) <= 0x477f;  // 65280: the next one is 65536
+      return bf16_to_f32(largest_magnitude<uint16_t>(matrix));
     case Type::kF32:
-      return largest_magnitude<uint32_t>(matrix) <= 0x477fe000;  // 65504
+      return std::bit_cast<float>(largest_magnitude<uint32_t>(matrix));
     default:
-      return largest_value(matrix) <= 65504;
+      return largest_value(matrix);
   }
+}
+
+bool fits(const Matrix& matrix) {
+  const float most = largest(matrix);
+  // What it is stored as may round it up, but by no half.
+  if (!matrix.held || most <= 32752) return most <= 65504;
+  std::vector<std::byte> row(size_t(bytes_of(*matrix.held, matrix.columns)));
+  Matrix stored{.data = row.data(), .type = *matrix.held, .rows = 1, .columns = matrix.columns};
+  for (int i = 0; i < matrix.rows; ++i) {
+    store_row(matrix, i, *matrix.held, row.data());
+    if (!(largest(stored) <= 65504)) return false;
+  }
+  return true;
 }
 
 }  // namespace

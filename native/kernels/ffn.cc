@@ -1,5 +1,7 @@
 #include "kernels/ffn.h"
 
+#include <utility>
+
 #include "kernels/matmul.h"
 
 namespace kexa {
@@ -68,12 +70,18 @@ Ffn::Ffn(KernelSet& kernels, const ModelDescription& description, const Plan&, i
         ceil_div(description.moe->experts, kTileOutputs));
   }
   Prelude input = normed_of(op);
-  const Type input_type = layer.is_moe ? weights.routed_input.type : weights.shared_input.type;
-  input.weights(input_type)
-      .reads("routed", input_type, hidden, weights.routed_input.part_count())
-      .reads("shared_weight", input_type, hidden)
+  const bool has_shared = weights.shared_input.rows > 0;
+  // Where there is but one of the two, the other is never read.
+  const auto types_of = [&](const GpuExperts& routed, const GpuMatrix& shared) {
+    return std::pair(layer.is_moe ? routed.type : shared.type, has_shared ? shared.type : routed.type);
+  };
+  const auto [routed_in, shared_in] = types_of(weights.routed_input, weights.shared_input);
+  input.weights(routed_in, shared_in)
+      .reads("routed", routed_in, hidden, weights.routed_input.part_count())
+      .reads("shared_weight", shared_in, hidden)
       .set("COLUMN_CHUNKS", padded(hidden) / 8)
-      .set("ROW_WORDS", int(gpu_row_bytes(input_type, hidden) / 16))
+      .set("ROUTED_ROW_WORDS", int(gpu_row_bytes(routed_in, hidden) / 16))
+      .set("SHARED_ROW_WORDS", int(gpu_row_bytes(shared_in, hidden) / 16))
       .set("INNER_STRIDE", inner_stride)
       .set("WIDTH", width)
       .set("WIDTH_STRIDE", padded(width))
@@ -90,12 +98,12 @@ Ffn::Ffn(KernelSet& kernels, const ModelDescription& description, const Plan&, i
       top_k * ceil_div(width, kTileOutputs) + ceil_div(shared_width, kTileOutputs));
 
   Prelude output = kernels.prelude_of_sums(inner_stride / 8, op);
-  const Type output_type = layer.is_moe ? weights.routed_output.type : weights.shared_output.type;
-  output.weights(output_type)
-      .reads("routed", output_type, width, weights.routed_output.part_count())
-      .reads("shared_weight", output_type, shared_width)
-      .set("ROUTED_ROW_WORDS", int(gpu_row_bytes(output_type, width) / 16))
-      .set("SHARED_ROW_WORDS", int(gpu_row_bytes(output_type, shared_width) / 16))
+  const auto [routed_out, shared_out] = types_of(weights.routed_output, weights.shared_output);
+  output.weights(routed_out, shared_out)
+      .reads("routed", routed_out, width, weights.routed_output.part_count())
+      .reads("shared_weight", shared_out, shared_width)
+      .set("ROUTED_ROW_WORDS", int(gpu_row_bytes(routed_out, width) / 16))
+      .set("SHARED_ROW_WORDS", int(gpu_row_bytes(shared_out, shared_width) / 16))
       .set("TOP_K", top_k)
       .set("INNER_STRIDE", inner_stride)
       .set("OUTPUTS", hidden)

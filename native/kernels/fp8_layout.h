@@ -14,9 +14,8 @@ namespace kexa {
 // with `label`, for a weight that is not a number: what a GPU makes of those is its own affair.
 void pack_fp8_row(const Matrix& matrix, int row, const std::string& label, std::byte* to);
 
-// low() and high(), as Prelude::weights() has them: each weight is its byte's value times its scale, in f32, the value
-// of read_fp8().
-Prelude& declare_fp8(Prelude& prelude);
+// e4m3(), the values of four bytes in WGSL. Times the scale, in f32, they are those of read_fp8().
+std::string_view fp8_decoder();
 
 // NAME_word() of Prelude::reads() for a buffer of such rows.
 Prelude& declare_fp8_words(Prelude& prelude, const std::string& buffer, int columns);

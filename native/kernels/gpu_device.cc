@@ -48,7 +48,7 @@ GpuDevice::GpuDevice(const ModelDescription& description, const Weights& weights
       pages_per_slot_(plan.kv.pages),
       gpu_(std::move(gpu)),
       kernels_(*gpu_, choose_kernels(gpu_->facts(), plan.options, description, weights), max_rows_),
-      weights_(*gpu_, description, weights, progress),
+      weights_(*gpu_, description, weights, plan.gpu.weight_bytes, progress),
       activations_(kernels_, description, plan),
       choosing_(kernels_, description, plan, activations_) {
   const int hidden = description.hidden, stride = padded(hidden);

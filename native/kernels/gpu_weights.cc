@@ -4,12 +4,14 @@
 #include <charconv>
 #include <cstdlib>
 #include <cstring>
+#include <thread>
 
 #include "base/error.h"
 #include "gpu/upload.h"
 #include "kernels/fp8_layout.h"
 #include "kernels/kernel_source.h"
 #include "kernels/quantized_layout.h"
+#include "model/store_rows.h"
 #include "model/synthetic.h"
 
 namespace kexa {
@@ -17,6 +19,9 @@ namespace {
 
 // Storage buffers of swiglu_input_tiled beside its weights: the most among the kernels that read experts.
 constexpr int kBuffersBesideExperts = 6;
+
+// Of a matrix that is stored anew on its way to the GPU, what is made at a time.
+constexpr int64_t kPieceBytes = 4 << 20;
 
 using Matrices = std::span<const Matrix* const>;
 
@@ -36,17 +41,17 @@ uint64_t expert_buffer_limit(const AdapterFacts& facts) {
 
 uint64_t bytes_of_all(Matrices matrices) {
   uint64_t bytes = 0;
-  for (const Matrix* matrix : matrices) bytes += uint64_t(matrix->rows) * gpu_row_bytes(matrix->type, matrix->columns);
+  for (const Matrix* matrix : matrices) bytes += uint64_t(matrix->rows) * gpu_row_bytes(matrix->stored(), matrix->columns);
   return bytes;
 }
 
 void check_alike(const std::string& label, std::initializer_list<const Matrix*> matrices) {
   const Matrix& first = **matrices.begin();
   for (const Matrix* matrix : matrices)
-    if (matrix->type != first.type)
+    if (matrix->stored() != first.stored())
       throw Error("KEXA_UNSUPPORTED", label + ": matrices that are read together are stored as " +
-                                          std::string(type_name(first.type)) + " and " +
-                                          std::string(type_name(matrix->type)) + "; load with weights: 'bf16'");
+                                          std::string(type_name(first.stored())) + " and " +
+                                          std::string(type_name(matrix->stored())) + "; load with weights: 'bf16'");
 }
 
 // In as few buffers as will do, and these as even as whole experts can be.
@@ -71,10 +76,11 @@ class Uploader {
         progress_(progress),
         total_bytes_(total_bytes),
         upload_(gpu, uint64_t(total_bytes),
-                [this](uint64_t sent) { progress_(std::min(int64_t(sent), total_bytes_), total_bytes_); }) {}
+                [this](uint64_t sent) { progress_(std::min(int64_t(sent), total_bytes_), total_bytes_); }),
+        pool_(int(std::max(1u, std::thread::hardware_concurrency()))) {}
 
   GpuMatrix matrices(const std::string& label, const std::vector<const Matrix*>& from) {
-    GpuMatrix to{.buffer = buffer(label, from), .type = from[0]->type, .rows = 0, .columns = from[0]->columns};
+    GpuMatrix to{.buffer = buffer(label, from), .type = from[0]->stored(), .rows = 0, .columns = from[0]->columns};
     for (const Matrix* matrix : from) to.rows += matrix->rows;
     return to;
   }
@@ -83,7 +89,7 @@ class Uploader {
   // `from` holds equally many matrices of each expert.
   GpuExperts experts(const std::string& label, const std::vector<const Matrix*>& from, int experts) {
     const size_t of_one = from.size() / experts;
-    GpuExperts to{.parts = {}, .experts_per_part = 0, .type = from[0]->type, .columns = from[0]->columns};
+    GpuExperts to{.parts = {}, .experts_per_part = 0, .type = from[0]->stored(), .columns = from[0]->columns};
     to.experts_per_part = experts_per_part(gpu_.facts(), label, experts, bytes_of_all(Matrices(from).first(of_one)));
     const size_t of_part = to.experts_per_part * of_one;
     for (size_t first = 0; first < from.size(); first += of_part)
@@ -105,28 +111,16 @@ class Uploader {
  private:
   Buffer buffer(const std::string& label, Matrices from) {
     Buffer to = gpu_.create_buffer(label, bytes_of_all(from));
-    const Type type = from[0]->type;
-    const int columns = from[0]->columns;
     if (!from[0]->data) {
       fill(to, from);
       return to;
     }
-    const size_t row_bytes = size_t(bytes_of(type, columns)), gpu_bytes = size_t(gpu_row_bytes(type, columns));
-    const bool is_repacked = is_quantized(type) || type == Type::kF8E4m3;
-    std::vector<std::byte> repacked(is_repacked ? gpu_bytes : 0);
     upload_.begin(to);
     for (const Matrix* matrix : from)
-      for (int row = 0; row < matrix->rows; ++row) {
-        if (!is_repacked) {
-          upload_.add({matrix->row(row), row_bytes}, gpu_bytes - row_bytes);
-          continue;
-        }
-        if (type == Type::kF8E4m3)
-          pack_fp8_row(*matrix, row, label, repacked.data());
-        else
-          repack_row(type, matrix->row(row), columns, repacked.data());
-        upload_.add(repacked);
-      }
+      if (matrix->held || is_quantized(matrix->type) || matrix->type == Type::kF8E4m3)
+        add_made(*matrix, label);
+      else
+        add_plain(*matrix);
     upload_.end();
     return to;
   }
@@ -179,10 +173,46 @@ class Uploader {
     progress_(std::min(filled_bytes_, total_bytes_), total_bytes_);
   }
 
+  // As the file has it, but for the padding.
+  void add_plain(const Matrix& matrix) {
+    const size_t row_bytes = size_t(bytes_of(matrix.type, matrix.columns));
+    const size_t gpu_bytes = size_t(gpu_row_bytes(matrix.type, matrix.columns));
+    for (int row = 0; row < matrix.rows; ++row) upload_.add({matrix.row(row), row_bytes}, gpu_bytes - row_bytes);
+  }
+
+  // Rows that are stored anew, or repacked, or both: a piece at a time, so that no matrix is held whole.
+  void add_made(const Matrix& matrix, const std::string& label) {
+    const Type type = matrix.stored();
+    const size_t row_bytes = size_t(bytes_of(type, matrix.columns));
+    const size_t gpu_bytes = size_t(gpu_row_bytes(type, matrix.columns));
+    const int piece_rows = int(std::clamp<int64_t>(kPieceBytes / int64_t(gpu_bytes), 1, matrix.rows));
+    made_.resize(std::max(made_.size(), piece_rows * gpu_bytes));
+    for (int first = 0; first < matrix.rows; first += piece_rows) {
+      const int rows = std::min(piece_rows, matrix.rows - first);
+      each_row(pool_, first, rows, [&](int row) {
+        std::byte* to = made_.data() + size_t(row - first) * gpu_bytes;
+        if (type == Type::kF8E4m3) return pack_fp8_row(matrix, row, label, to);
+        std::vector<std::byte> blocks;
+        const std::byte* stored = matrix.row(row);
+        if (matrix.held) {
+          blocks.resize(row_bytes);
+          store_row(matrix, row, type, blocks.data());
+          stored = blocks.data();
+        }
+        if (is_quantized(type)) return repack_row(type, stored, matrix.columns, to);
+        std::memcpy(to, stored, row_bytes);
+        std::memset(to + row_bytes, 0, gpu_bytes - row_bytes);
+      });
+      upload_.add(std::span(made_).first(size_t(rows) * gpu_bytes));
+    }
+  }
+
   Gpu& gpu_;
   const LoadProgress& progress_;
   int64_t total_bytes_, filled_bytes_ = 0;
   Upload upload_;
+  ThreadPool pool_;
+  std::vector<std::byte> made_;
 };
 
 }  // namespace
@@ -195,20 +225,18 @@ void check_types(const ModelDescription& description, const Weights& weights) {
       check_alike(name + "gate and up", {&layer.dense.gate, &layer.dense.up});
       continue;
     }
-    // Steps of few rows read the shared expert together with the others.
-    const FfnWeights& like = description.moe->shared_experts ? layer.shared : layer.experts[0];
+    if (description.moe->shared_experts) check_alike(name + "shared gate and up", {&layer.shared.gate, &layer.shared.up});
+    const FfnWeights& first = layer.experts[0];
     for (const FfnWeights& expert : layer.experts) {
-      check_alike(name + "experts' gate and up", {&like.gate, &like.up, &expert.gate, &expert.up});
-      check_alike(name + "experts' down", {&like.down, &expert.down});
+      check_alike(name + "experts' gate and up", {&first.gate, &first.up, &expert.gate, &expert.up});
+      check_alike(name + "experts' down", {&first.down, &expert.down});
     }
   }
 }
 
-GpuWeights::GpuWeights(Gpu& gpu, const ModelDescription& description, const Weights& weights,
+GpuWeights::GpuWeights(Gpu& gpu, const ModelDescription& description, const Weights& weights, int64_t bytes,
                        const LoadProgress& progress) {
-  int64_t total = 0;
-  for (const TensorEntry& tensor : description.tensors) total += tensor.bytes;
-  Uploader upload(gpu, total, progress);
+  Uploader upload(gpu, bytes, progress);
   const size_t stride = padded(description.hidden);
   nothing = gpu.create_buffer("nothing", 16, true);
   embed = upload.matrix("embed", weights.embed);

@@ -60,9 +60,12 @@ struct GpuLayer {
 void check_types(const ModelDescription& description, const Weights& weights);
 
 struct GpuWeights {
-  // Uploads everything. `progress` may throw to stop. Throws KEXA_UNSUPPORTED if a layer's experts take more buffers
-  // than can be bound, KEXA_BAD_FILE for a weight in FP8 that is not a number; KEXA_GPU_BUFFER_BYTES makes theirs smaller than they need be, for tests.
-  GpuWeights(Gpu& gpu, const ModelDescription& description, const Weights& weights, const LoadProgress& progress);
+  // Uploads everything, `bytes` in all; matrices that are to be held in another type are stored anew on the way.
+  // `progress` may throw to stop. Throws KEXA_UNSUPPORTED if a layer's experts take more buffers than can be bound or a
+  // value does not fit its type, KEXA_BAD_FILE for a weight in FP8 that is not a number; KEXA_GPU_BUFFER_BYTES makes
+  // buffers smaller than they need be, for tests.
+  GpuWeights(Gpu& gpu, const ModelDescription& description, const Weights& weights, int64_t bytes,
+             const LoadProgress& progress);
 
   std::vector<GpuLayer> layers;
   Buffer norm, mtp_embedding_norm, mtp_hidden_norm, mtp_norm;  // [stride of hidden]

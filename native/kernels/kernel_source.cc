@@ -1,5 +1,6 @@
 #include "kernels/kernel_source.h"
 
+#include <algorithm>
 #include <cstdio>
 
 #include "base/error.h"
@@ -89,53 +90,73 @@ Prelude& Prelude::declare(std::string_view text) {
   return *this;
 }
 
-Prelude& Prelude::weights(Type type) {
-  // Said in multiply_add(), a compiler has no choice of how to round: kernels for other numbers of rows give the same
-  // bits.
-  text_ += R"(fn add_product(sum: f32, w_low: vec4f, w_high: vec4f, a: vec4f, b: vec4f) -> f32 {
+Prelude& Prelude::declare_once(std::string_view text) {
+  return text_.find(text) == std::string::npos ? declare(text) : *this;
+}
+
+// Said in multiply_add(), a compiler has no choice of how to round: kernels for other numbers of rows give the same
+// bits.
+constexpr std::string_view kAddProduct = R"(fn add_product(sum: f32, w_low: vec4f, w_high: vec4f, a: vec4f, b: vec4f) -> f32 {
   let first = multiply_add(w_low.w, a.w, multiply_add(w_low.z, a.z, multiply_add(w_low.y, a.y, multiply_add(w_low.x, a.x, sum))));
   return multiply_add(w_high.w, b.w, multiply_add(w_high.z, b.z, multiply_add(w_high.y, b.y, multiply_add(w_high.x, b.x, first))));
 }
 )";
+
+static int chunk_words(Type type) { return type == Type::kF32 ? 2 : 1; }
+
+Prelude& Prelude::weights(Type type) {
+  return declare(kAddProduct).set("CHUNK_WORDS", chunk_words(type)).decoders("", type);
+}
+
+Prelude& Prelude::weights(Type routed, Type shared) {
+  declare(kAddProduct).set("CHUNK_WORDS", std::max(chunk_words(routed), chunk_words(shared)));
+  decoders("routed_", routed);
+  if (shared == routed)
+    return declare("fn low_of(is_routed: bool, chunk: vec4u) -> vec4f { return routed_low(chunk); }\n"
+                   "fn high_of(is_routed: bool, chunk: vec4u) -> vec4f { return routed_high(chunk); }\n");
+  return decoders("shared_", shared)
+      .declare(R"(fn low_of(is_routed: bool, chunk: vec4u) -> vec4f {
+  if (is_routed) { return routed_low(chunk); }
+  return shared_low(chunk);
+}
+fn high_of(is_routed: bool, chunk: vec4u) -> vec4f {
+  if (is_routed) { return routed_high(chunk); }
+  return shared_high(chunk);
+}
+)");
+}
+
+// PREFIXlow() and PREFIXhigh().
+Prelude& Prelude::decoders(const std::string& prefix, Type type) {
+  const std::string low = "fn " + prefix + "low(chunk: vec4u) -> vec4f { return ";
+  const std::string high = "fn " + prefix + "high(chunk: vec4u) -> vec4f { return ";
   switch (type) {
     case Type::kBf16:
-      text_ += R"(const CHUNK_WORDS = 1u;
-fn bf16_pairs(a: u32, b: u32) -> vec4f { return bitcast<vec4f>(vec4u(a << 16u, a & 0xffff0000u, b << 16u, b & 0xffff0000u)); }
-fn low(chunk: vec4u) -> vec4f { return bf16_pairs(chunk.x, chunk.y); }
-fn high(chunk: vec4u) -> vec4f { return bf16_pairs(chunk.z, chunk.w); }
-)";
-      break;
+      declare_once(
+          "fn bf16_pairs(a: u32, b: u32) -> vec4f { "
+          "return bitcast<vec4f>(vec4u(a << 16u, a & 0xffff0000u, b << 16u, b & 0xffff0000u)); }\n");
+      return declare(low + "bf16_pairs(chunk.x, chunk.y); }\n").declare(high + "bf16_pairs(chunk.z, chunk.w); }\n");
     case Type::kF16:
-      text_ += R"(const CHUNK_WORDS = 1u;
-fn low(chunk: vec4u) -> vec4f { return vec4f(unpack2x16float(chunk.x), unpack2x16float(chunk.y)); }
-fn high(chunk: vec4u) -> vec4f { return vec4f(unpack2x16float(chunk.z), unpack2x16float(chunk.w)); }
-)";
-      break;
+      return declare(low + "vec4f(unpack2x16float(chunk.x), unpack2x16float(chunk.y)); }\n")
+          .declare(high + "vec4f(unpack2x16float(chunk.z), unpack2x16float(chunk.w)); }\n");
     case Type::kF32:
-      text_ += R"(const CHUNK_WORDS = 2u;
-fn low(chunk: vec4u) -> vec4f { return bitcast<vec4f>(chunk); }
-fn high(chunk: vec4u) -> vec4f { return bitcast<vec4f>(chunk); }
-)";
-      break;
+      return declare(low + "bitcast<vec4f>(chunk); }\n").declare(high + "bitcast<vec4f>(chunk); }\n");
     case Type::kF8E4m3:
-      declare_fp8(*this);
-      break;
+      declare_once(fp8_decoder());
+      return declare(low + "bitcast<f32>(chunk.z) * e4m3(chunk.x); }\n")
+          .declare(high + "bitcast<f32>(chunk.z) * e4m3(chunk.y); }\n");
     default:
-      // What quantized_layout() says of eight weights: bytes in x and y, scale, minimum.
-      text_ +=
-          "const CHUNK_WORDS = 1u;\nconst CODE_OFFSET = " + std::to_string(quantized_layout(type).offset) + ".0;\n";
-      text_ += R"(fn decode(chunk: vec4u, codes: u32) -> vec4f {
-  let bytes = (vec4u(codes) >> vec4u(0u, 8u, 16u, 24u)) & vec4u(0xffu);
-)";
-      text_ += quantized_layout(type).has_min
-                   ? "  return bitcast<f32>(chunk.z) * vec4f(bytes) - bitcast<f32>(chunk.w);\n}\n"
-                   : "  return bitcast<f32>(chunk.z) * (vec4f(bytes) - CODE_OFFSET);\n}\n";
-      text_ += R"(fn low(chunk: vec4u) -> vec4f { return decode(chunk, chunk.x); }
-fn high(chunk: vec4u) -> vec4f { return decode(chunk, chunk.y); }
-)";
-      text_ += quantized_tables(type);
       break;
   }
+  // What quantized_layout() says of eight weights: bytes in x and y, scale, minimum.
+  const QuantizedLayout& layout = quantized_layout(type);
+  declare("fn " + prefix + R"(decode(chunk: vec4u, codes: u32) -> vec4f {
+  let bytes = (vec4u(codes) >> vec4u(0u, 8u, 16u, 24u)) & vec4u(0xffu);
+)");
+  declare(layout.has_min ? "  return bitcast<f32>(chunk.z) * vec4f(bytes) - bitcast<f32>(chunk.w);\n}\n"
+                         : "  return bitcast<f32>(chunk.z) * (vec4f(bytes) - " + std::to_string(layout.offset) + ".0);\n}\n");
+  declare(low + prefix + "decode(chunk, chunk.x); }\n").declare(high + prefix + "decode(chunk, chunk.y); }\n");
+  for (const std::string& table : quantized_tables(type)) declare_once(table);
   return *this;
 }
 
@@ -148,7 +169,8 @@ Prelude& Prelude::reads(std::string_view name, Type type, int columns, int parts
       continue;
     }
     if (!is_quantized(type)) {
-      declare(signature + " return " + buffer + "[at + chunk * CHUNK_WORDS + i]; }\n");
+      declare(signature + " return " + buffer +
+              (chunk_words(type) == 2 ? "[at + chunk * 2u + i]; }\n" : "[at + chunk]; }\n"));
       continue;
     }
     const QuantizedLayout& layout = quantized_layout(type);

@@ -23,6 +23,9 @@ class Prelude {
 
   // CHUNK_WORDS, low() and high(): the two halves of eight stored weights; add_product(), which sums their products.
   Prelude& weights(Type type);
+  // The same for a kernel that reads the routed experts and the shared one, which may be of different types: low_of()
+  // and high_of() are told which.
+  Prelude& weights(Type routed, Type shared);
   // A buffer NAME of such rows, of `columns` weights, in `parts` parts as split() names them: for each part
   // PART_word(), what of eight weights stands in the i-th of CHUNK_WORDS words. `at` is where the row begins, in 16
   // bytes.
@@ -57,6 +60,8 @@ class Prelude {
   std::string text() const { return enables_ + text_; }
 
  private:
+  Prelude& decoders(const std::string& prefix, Type type);
+  Prelude& declare_once(std::string_view text);
   Prelude& add(std::string_view name, const std::string& value);
   std::string enables_, text_;  // WGSL wants extensions named before all else
 };

@@ -223,14 +223,14 @@ let scale = unpack2x16float(head).x * f32(i32(packed) - 32);
 constexpr std::string_view kIq2XxsLoad = R"(let index = (word(b + c / 4u * 2u) >> (c % 4u * 8u)) & 0xffu;
 let packed = word(b + c / 4u * 2u + 1u);
 let signs = grid_signs((packed >> (c % 4u * 7u)) & 127u);
-let entry = grid_entry(index);
+let entry = iq2_xxs_entry(index);
 let low = iq2_values(entry, signs);
 let high = iq2_values(entry >> 8u, signs >> 4u);
 let scale = unpack2x16float(tail).x * (0.5 + f32(packed >> 28u)) * 0.25;
 )";
 constexpr std::string_view kIq2XsLoad = R"(let index = (word(b + c / 2u) >> (c % 2u * 16u)) & 0xffffu;
 let signs = grid_signs(index >> 9u);
-let entry = grid_entry(index & 511u);
+let entry = iq2_xs_entry(index & 511u);
 let low = iq2_values(entry, signs);
 let high = iq2_values(entry >> 8u, signs >> 4u);
 let packed = (word(b + 16u + c / 16u) >> (c / 2u % 8u * 4u)) & 15u;
@@ -239,8 +239,8 @@ let scale = unpack2x16float(tail).x * (0.5 + f32(packed)) * 0.25;
 constexpr std::string_view kIq3XxsLoad = R"(let indices = word(b + c / 2u) >> (c % 2u * 16u);
 let packed = word(b + 16u + c / 4u);
 let signs = grid_signs((packed >> (c % 4u * 7u)) & 127u);
-let low = iq3_values(grid_entry(indices & 0xffu), signs);
-let high = iq3_values(grid_entry((indices >> 8u) & 0xffu), signs >> 4u);
+let low = iq3_values(iq3_xxs_entry(indices & 0xffu), signs);
+let high = iq3_values(iq3_xxs_entry((indices >> 8u) & 0xffu), signs >> 4u);
 let scale = unpack2x16float(tail).x * (0.5 + f32(packed >> 28u)) * 0.5;
 )";
 
@@ -298,13 +298,15 @@ std::string values_function(const std::string& name, const std::array<Value, 16>
 )";
 }
 
+// NAME_entry(), an entry of NAME_GRID.
 template <size_t count>
-std::string grid(const std::array<uint16_t, count>& entries) {
-  std::string text = "const GRID = array<u32, " + std::to_string(count / 2) + ">(";
+std::string grid(const std::string& name, const std::array<uint16_t, count>& entries) {
+  const std::string table = name + "_GRID";
+  std::string text = "const " + table + " = array<u32, " + std::to_string(count / 2) + ">(";
   for (size_t i = 0; i < count; i += 2)
     text += std::to_string(entries[i] | uint32_t{entries[i + 1]} << 16) + (i + 2 < count ? "u," : "u);\n");
-  return text + "fn grid_entry(index: u32) -> u32 { return (GRID[index / 2u] >> (index % 2u * 16u)) & 0xffffu; }\n" +
-         std::string(kGridSigns);
+  return text + "fn " + name + "_entry(index: u32) -> u32 { return (" + table +
+         "[index / 2u] >> (index % 2u * 16u)) & 0xffffu; }\n";
 }
 
 }  // namespace
@@ -333,23 +335,28 @@ const QuantizedLayout& quantized_layout(Type type) {
   return kLayouts[size_t(type) - size_t(Type::kQ8_0)];
 }
 
-std::string quantized_tables(Type type) {
+std::vector<std::string> quantized_tables(Type type) {
+  const std::string signs(kGridSigns);
+  const std::string iq2 = "const IQ2_VALUES = " + std::to_string(word_of(kIq2Values, 0)) + "u;\n" +
+                          std::string(kIq2Functions);
   switch (type) {
     case Type::kQ4K:
     case Type::kQ5K:
-      return std::string(kScaleAndMin);
+      return {std::string(kScaleAndMin)};
     case Type::kIq4Nl:
     case Type::kIq4Xs:
-      return values_function("iq4_values", kIq4Values);
+      return {values_function("iq4_values", kIq4Values)};
     case Type::kMxfp4:
-      return values_function("mxfp4_values", kMxfp4Values);
+      return {values_function("mxfp4_values", kMxfp4Values)};
     case Type::kIq2Xxs:
+      return {signs, iq2, grid("iq2_xxs", kIq2XxsGrid)};
     case Type::kIq2Xs:
-      return "const IQ2_VALUES = " + std::to_string(word_of(kIq2Values, 0)) + "u;\n" +
-             (type == Type::kIq2Xs ? grid(kIq2XsGrid) : grid(kIq2XxsGrid)) + std::string(kIq2Functions);
+      return {signs, iq2, grid("iq2_xs", kIq2XsGrid)};
     case Type::kIq3Xxs:
-      return "const IQ3_VALUES = vec2u(" + std::to_string(word_of(kIq3Values, 0)) + "u, " +
-             std::to_string(word_of(kIq3Values, 4)) + "u);\n" + grid(kIq3XxsGrid) + std::string(kIq3Functions);
+      return {signs,
+              "const IQ3_VALUES = vec2u(" + std::to_string(word_of(kIq3Values, 0)) + "u, " +
+                  std::to_string(word_of(kIq3Values, 4)) + "u);\n" + std::string(kIq3Functions),
+              grid("iq3_xxs", kIq3XxsGrid)};
     default:
       return {};
   }

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/type.h"
 
@@ -26,8 +27,8 @@ struct QuantizedLayout {
 // Throws KEXA_INTERNAL if the type has no blocks.
 const QuantizedLayout& quantized_layout(Type type);
 
-// The tables that a type's `load` looks codes up in, or nothing.
-std::string quantized_tables(Type type);
+// Declarations that a type's `load` needs, some of them shared with other types.
+std::vector<std::string> quantized_tables(Type type);
 
 // One row of `columns` weights, from the file's blocks to `to`, which has gpu_row_bytes() and is overwritten whole.
 void repack_row(Type type, const std::byte* blocks, int columns, std::byte* to);

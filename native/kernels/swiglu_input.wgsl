@@ -29,12 +29,14 @@ fn swiglu_input(at: Invocation) {
   var width = SHARED_WIDTH;
   var first_output = (at.group.y - TOP_K * EXPERT_TILES) * TILE_OUTPUTS;
   var to = TOP_K * WIDTH_STRIDE;
+  var row_words = SHARED_ROW_WORDS;
   if (is_routed) {
     let choice = at.group.y / max(EXPERT_TILES, 1u);
     let expert = experts[row * TOP_K + choice];
     part = part_of(expert);
     first_row = place_in_part(expert) * 2u * WIDTH;
     width = WIDTH;
+    row_words = ROUTED_ROW_WORDS;
     first_output = at.group.y % max(EXPERT_TILES, 1u) * TILE_OUTPUTS;
     to = choice * WIDTH_STRIDE;
   }
@@ -42,8 +44,8 @@ fn swiglu_input(at: Invocation) {
   var weight_at: array<u32, LOADED_ROWS>;
   for (var o = 0u; o < TILE_OUTPUTS; o++) {
     let gate_row = first_row + min(first_output + o, width - 1u);
-    weight_at[o * 2u] = gate_row * ROW_WORDS;
-    weight_at[o * 2u + 1u] = (gate_row + width) * ROW_WORDS;
+    weight_at[o * 2u] = gate_row * row_words;
+    weight_at[o * 2u + 1u] = (gate_row + width) * row_words;
   }
   var sums: array<f32, SUMS>;
   for (var chunk = at.thread; chunk < COLUMN_CHUNKS; chunk += THREADS) {
@@ -64,7 +66,9 @@ fn swiglu_input(at: Invocation) {
       b *= gain[chunk * 2u + 1u];
     }
     for (var i = 0u; i < PRODUCTS; i++) {
-      sums[i] = add_product(sums[i], low(words[i * CHUNK_WORDS]), high(words[i * CHUNK_WORDS + CHUNK_WORDS - 1u]), a, b);
+      let w_low = low_of(is_routed, words[i * CHUNK_WORDS]);
+      let w_high = high_of(is_routed, words[i * CHUNK_WORDS + CHUNK_WORDS - 1u]);
+      sums[i] = add_product(sums[i], w_low, w_high, a, b);
     }
   }
   workgroup_sums(at, &sums);

@@ -30,7 +30,8 @@ fn swiglu_output(at: Invocation) {
     let start = row * (INNER_STRIDE / 4u) + chunk * 2u;
     var a = vec4f(inner[start]);
     var b = vec4f(inner[start + 1u]);
-    if (chunk < TOP_K * WIDTH_CHUNKS) {
+    let is_routed = chunk < TOP_K * WIDTH_CHUNKS;
+    if (is_routed) {
       let choice = row * TOP_K + chunk / max(WIDTH_CHUNKS, 1u);
       let expert = experts[choice];
       let first = place_in_part(expert) * OUTPUTS * ROUTED_ROW_WORDS;
@@ -44,7 +45,9 @@ fn swiglu_output(at: Invocation) {
       }
     }
     for (var o = 0u; o < TILE_OUTPUTS; o++) {
-      sums[o] = add_product(sums[o], low(words[o * CHUNK_WORDS]), high(words[o * CHUNK_WORDS + CHUNK_WORDS - 1u]), a, b);
+      let w_low = low_of(is_routed, words[o * CHUNK_WORDS]);
+      let w_high = high_of(is_routed, words[o * CHUNK_WORDS + CHUNK_WORDS - 1u]);
+      sums[o] = add_product(sums[o], w_low, w_high, a, b);
     }
   }
   workgroup_sums(at, &sums);

@@ -1,36 +1,18 @@
 #include "model/weights.h"
 
 #include <algorithm>
-#include <cmath>
-#include <mutex>
 #include <thread>
 #include <unordered_map>
 
 #include "base/error.h"
-#include "base/numbers.h"
-#include "base/thread_pool.h"
+#include "model/store_rows.h"
 #include "model/synthetic.h"
-#include "quant/dequantize.h"
-#include "quant/quantize.h"
 
 namespace kexa {
 namespace {
 
 constexpr int64_t kPage = 4096;
 constexpr int64_t kReportEvery = 16 << 20;
-
-void read_values(const std::byte* data, Type type, int64_t elements, float* out) {
-  if (is_quantized(type) || type == Type::kF8E4m3) return dequantize(type, data, elements, out);
-  if (type == Type::kF32) {
-    std::memcpy(out, data, size_t(elements) * sizeof(float));
-    return;
-  }
-  for (int64_t i = 0; i < elements; ++i) {
-    uint16_t bits;
-    std::memcpy(&bits, data + i * 2, 2);
-    out[i] = type == Type::kBf16 ? bf16_to_f32(bits) : f16_to_f32(bits);
-  }
-}
 
 std::string shape_text(const std::vector<int64_t>& shape) {
   std::string text = "[";
@@ -40,20 +22,14 @@ std::string shape_text(const std::vector<int64_t>& shape) {
 
 }  // namespace
 
-void read_stored_row(const Matrix& matrix, int row, float* out) {
-  if (matrix.type == Type::kF8E4m3)
-    return read_fp8(matrix.row(row), matrix.scales.row(row), matrix.scales.block_columns, 0, matrix.columns, out);
-  read_values(matrix.row(row), matrix.type, matrix.columns, out);
-}
-
 struct Weights::Binder {
   const ModelDescription& description;
   Weights& weights;
   std::optional<Type> type;
+  StoringAnew storing;
   ThreadPool& pool;  // for values stored anew
   const LoadProgress& progress;
   std::unordered_map<std::string_view, const TensorEntry*> entries;
-  bool is_made_by_device = false;
   int64_t done_bytes = 0, total_bytes = 0, reported_bytes = 0;
 
   void report(int64_t more) {
@@ -107,20 +83,29 @@ struct Weights::Binder {
   Matrix matrix(const std::string& name, int rows, int columns) {
     const TensorEntry* entry;
     const std::byte* data = find(name, {rows, columns}, &entry);
-    Matrix bound{data, entry->type, rows, columns, {}};
+    Matrix bound{.data = data,
+                 .type = entry->type,
+                 .rows = rows,
+                 .columns = columns,
+                 .scales = {},
+                 .seed = 0,
+                 .held = {},
+                 .name = entry->name};
     if (!data) {
       bound.seed = synthetic_seed(name);
-      if (!is_made_by_device) make(bound);
+      if (storing == StoringAnew::kHere) make(bound);
       report(entry->bytes);
       return bound;
     }
     const std::optional<Type> wanted = entry->held ? entry->held : type;
+    const bool is_stored_anew = wanted && *wanted != entry->type;
     std::vector<float> scales;
-    if (entry->type == Type::kF8E4m3) {
-      bound.scales = read_scale_grid(*entry, scales);
-      if (!wanted || *wanted == entry->type) weights.scales_.push_back(std::move(scales));
-    }
-    if (wanted && *wanted != entry->type) bound = convert(name, bound, *wanted);
+    if (entry->type == Type::kF8E4m3) bound.scales = read_scale_grid(*entry, scales);
+    if (is_stored_anew && storing == StoringAnew::kHere)
+      bound = store(bound, *wanted);
+    else if (!scales.empty())
+      weights.scales_.push_back(std::move(scales));
+    if (is_stored_anew && storing == StoringAnew::kOnDevice) bound.held = wanted;
     report(entry->bytes);
     return bound;
   }
@@ -146,51 +131,17 @@ struct Weights::Binder {
       make_synthetic_row(matrix.type, matrix.seed, row, matrix.columns, memory.get() + row * row_bytes);
     });
     matrix.data = memory.get();
-    weights.converted_.push_back(std::move(memory));
+    weights.stored_.push_back(std::move(memory));
   }
 
-  Matrix convert(const std::string& name, const Matrix& from, Type to_type) {
-    const int64_t row_bytes = bytes_of(to_type, from.columns);
+  Matrix store(const Matrix& from, Type type) {
+    const int64_t row_bytes = bytes_of(type, from.columns);
     auto memory = std::make_unique_for_overwrite<std::byte[]>(size_t(from.rows * row_bytes));
-    std::optional<Error> failure;
-    int failed_row = from.rows;  // the first, however the threads ran
-    std::mutex mutex;
-    pool.run(from.rows, [&](int row, int) {
-      std::vector<float> values(from.columns);
-      read_stored_row(from, row, values.data());
-      try {
-        write_values(name, to_type, values, memory.get() + row * row_bytes, int64_t(row) * from.columns);
-      } catch (const Error& error) {
-        const std::lock_guard lock(mutex);
-        if (row < failed_row) failed_row = row, failure.emplace(error);
-      }
-    });
-    if (failure) throw *failure;
-    const Matrix to{memory.get(), to_type, from.rows, from.columns, {}};
-    weights.converted_.push_back(std::move(memory));
+    each_row(pool, 0, from.rows, [&](int row) { store_row(from, row, type, memory.get() + row * row_bytes); });
+    Matrix to = from;
+    to.data = memory.get(), to.type = type, to.scales = {};
+    weights.stored_.push_back(std::move(memory));
     return to;
-  }
-
-  static void write_values(const std::string& name, Type type, const std::vector<float>& values, std::byte* out,
-                           int64_t first) {
-    if (is_quantized(type)) {
-      try {
-        return quantize(type, values.data(), int64_t(values.size()), out, first);
-      } catch (const Error& error) {
-        throw Error(error.code, name + ": " + error.what());
-      }
-    }
-    if (type == Type::kF32) {
-      std::memcpy(out, values.data(), values.size() * sizeof(float));
-      return;
-    }
-    for (size_t i = 0; i < values.size(); ++i) {
-      const uint16_t bits = type == Type::kBf16 ? f32_to_bf16(values[i]) : f32_to_f16(values[i]);
-      if (type == Type::kF16 && std::isfinite(values[i]) && (bits & 0x7c00u) == 0x7c00u)
-        throw Error("KEXA_UNSUPPORTED", name + ": holds " + std::to_string(values[i]) +
-                                            ", which f16 cannot (it ends at 65,504); use weights: 'bf16'");
-      std::memcpy(out + i * 2, &bits, 2);
-    }
   }
 
   FfnWeights ffn(const std::string& prefix, int width) {
@@ -237,8 +188,8 @@ struct Weights::Binder {
   }
 };
 
-Weights::Weights(const ModelDescription& description, std::optional<Type> type, int64_t warm_limit,
-                 const LoadProgress& progress, bool is_made_by_device) {
+Weights::Weights(const ModelDescription& description, std::optional<Type> type, StoringAnew storing,
+                 int64_t warm_limit, const LoadProgress& progress) {
   const LoadProgress silent = [](int64_t, int64_t) {};
   int64_t file_bytes = 0, tensor_bytes = 0;
   for (const std::string& path : description.files) {
@@ -249,16 +200,18 @@ Weights::Weights(const ModelDescription& description, std::optional<Type> type, 
 
   const bool is_stored_anew = type || std::any_of(description.tensors.begin(), description.tensors.end(),
                                                   [](const TensorEntry& entry) { return entry.held.has_value(); });
-  const bool is_synthetic = description.is_synthetic();
-  const bool is_warming = !is_stored_anew && !is_synthetic && file_bytes <= warm_limit;
-  ThreadPool pool(is_stored_anew || is_synthetic ? int(std::max(1u, std::thread::hardware_concurrency())) : 1);
+  const bool is_synthetic = description.is_synthetic(), is_made = is_stored_anew || is_synthetic;
+  const bool is_warming = !is_made && file_bytes <= warm_limit;
+  const bool is_making = is_made && storing == StoringAnew::kHere;
+  ThreadPool pool(is_making ? int(std::max(1u, std::thread::hardware_concurrency())) : 1);
   Binder binder{.description = description,
                 .weights = *this,
                 .type = type,
+                .storing = storing,
                 .pool = pool,
-                .progress = is_warming ? silent : progress,
-                .entries = {},
-                .is_made_by_device = is_made_by_device};
+                 // What is read or made later is told then.
+                 .progress = is_warming || (is_made && !is_making) ? silent : progress,
+                 .entries = {}};
   binder.total_bytes = tensor_bytes;
   for (const TensorEntry& entry : description.tensors) binder.entries.emplace(entry.name, &entry);
 
@@ -276,7 +229,8 @@ Weights::Weights(const ModelDescription& description, std::optional<Type> type, 
   }
   if (is_warming) {
     Binder warmer{
-        .description = description, .weights = *this, .type = {}, .pool = pool, .progress = progress, .entries = {}};
+        .description = description, .weights = *this, .type = {}, .storing = storing, .pool = pool,
+        .progress = progress, .entries = {}};
     warmer.total_bytes = file_bytes;
     warmer.warm();
   }

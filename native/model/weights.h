@@ -3,7 +3,9 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "files/mapped_file.h"
@@ -18,15 +20,16 @@ struct Matrix {
   Type type = Type::kF32;
   int rows = 0;     // outputs
   int columns = 0;  // inputs
-  ScaleGrid scales;  // of f8_e4m3; outlives it too
+  ScaleGrid scales = {};  // of f8_e4m3; outlives it too
   // Of made-up weights (synthetic.h). With a seed and no data, the matrix is for its device to make.
   uint32_t seed = 0;
+  std::optional<Type> held = {};  // what a device is to store it as on its own memory, if not as it is
+  std::string_view name = {};     // for errors; as lib/description.ts spells it
+
+  Type stored() const { return held.value_or(type); }
 
   const std::byte* row(int index) const { return data + index * bytes_of(type, columns); }
 };
-
-// One row of a matrix as floats: the plain way, for loading.
-void read_stored_row(const Matrix& matrix, int row, float* out);
 
 // A SwiGLU feed-forward: down(silu(gate x) * (up x)).
 struct FfnWeights {
@@ -57,16 +60,20 @@ struct MtpWeights {
 // Called with bytes done and in all; throws to stop.
 using LoadProgress = std::function<void(int64_t, int64_t)>;
 
+// Who stores matrices anew that are to be held in another type: Weights itself, in memory, or a device, as Matrix::held
+// tells it.
+enum class StoringAnew : uint8_t { kHere, kOnDevice };
+
 class Weights {
  public:
   // Maps the files and binds every tensor. Throws KEXA_BAD_FILE if an entry lies outside its file or a scale is
   // negative or not finite, KEXA_TENSOR_MISMATCH if one is missing or has another shape. `type` other than nullopt
-  // stores matrices anew in that type, in memory, as does an entry's own `held`; throws KEXA_UNSUPPORTED if a value
-  // does not fit it. Otherwise the files are read once, so that the first step does not wait for the disk, unless they
-  // are larger than `warm_limit` bytes. Matrices of a synthetic description are made up in memory, unless
-  // `is_made_by_device`.
-  Weights(const ModelDescription& description, std::optional<Type> type, int64_t warm_limit,
-          const LoadProgress& progress, bool is_made_by_device = false);
+  // stores matrices anew in that type, as does an entry's own `held`; throws KEXA_UNSUPPORTED if a value does not fit
+  // it. Otherwise the files are read once, so that the first step does not wait for the disk, unless they are larger
+  // than `warm_limit` bytes. Matrices of a synthetic description are made up where others are stored anew.
+  // `description` must outlive it.
+  Weights(const ModelDescription& description, std::optional<Type> type, StoringAnew storing, int64_t warm_limit,
+          const LoadProgress& progress);
 
   std::vector<LayerWeights> layers;  // layer_count() of them
   MtpWeights mtp;
@@ -77,7 +84,7 @@ class Weights {
  private:
   struct Binder;
   std::vector<MappedFile> files_;
-  std::vector<std::unique_ptr<std::byte[]>> converted_;
+  std::vector<std::unique_ptr<std::byte[]>> stored_;
   std::vector<std::vector<float>> scales_;
 };
 

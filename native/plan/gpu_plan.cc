@@ -22,7 +22,7 @@ int64_t weight_bytes(const ModelDescription& description, const PlanOptions& opt
       bytes += whole_buffer(int64_t(columns == description.hidden ? padded(columns) : columns) * 4);
       continue;
     }
-    const Type type = options.weight_type.value_or(tensor.type);
+    const Type type = tensor.held.value_or(options.weight_type.value_or(tensor.type));
     int64_t rows = 1;
     for (size_t i = 0; i + 1 < tensor.shape.size(); ++i) rows *= tensor.shape[i];
     bytes += rows * gpu_row_bytes(type, columns);

@@ -20,9 +20,10 @@ interface QuantizeFlags {
 
 const help = `
 Recipes:
-  q8  every matrix in 8.5 bits (q8_0)
-  q4  routed experts in 4.5 bits (q4_k), all else in 8.5
-  q2  routed experts in 2.625 bits (q2_k), all else in 8.5
+  q8   every matrix in 8.5 bits (q8_0)
+  q4   routed experts in 4.5 bits (q4_k), all else in 8.5
+  q2k  routed experts in 2.625 bits (q2_k), all else in 8.5
+  q2   routed experts in 2.0625 bits (iq2_xxs), all else in 8.5
 The router, norms and the correction bias stay f32. A matrix whose rows are no multiple of 256 takes a type with blocks
 of 32, else f16; the summary says so. A folder in FP8 will do, but what FP8 has lost stays lost.
 
@@ -43,7 +44,9 @@ export function addQuantize(program: Command): void {
     .argument('<in>', 'folder of the model')
     .argument('<out>', 'file to write, such as model-q4.gguf')
     .addHelpText('after', help);
-  add(command, 'Making:', '--recipe <name>', 'how small: q8, q4 or q2', { choices: ['q8', 'q4', 'q2'] });
+  add(command, 'Making:', '--recipe <name>', 'how small: q8, q4, q2k or q2', {
+    choices: ['q8', 'q4', 'q2k', 'q2'],
+  });
   command.options.at(-1)!.makeOptionMandatory();
   add(command, 'Making:', '-t, --threads <n>', 'CPU threads (default: the cores there are)', {
     env: 'KEXA_THREADS',

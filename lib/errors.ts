@@ -32,6 +32,8 @@ export type KexaErrorCode =
   | 'KEXA_BUSY'
   /** The native addon could not be loaded. */
   | 'KEXA_NO_BINARY'
+  /** A saved session is of another model, or of other settings. */
+  | 'KEXA_SESSION_MISMATCH'
   /** A fault in kexa itself. */
   | 'KEXA_INTERNAL';
 

@@ -155,6 +155,10 @@ export class Generation implements PromiseLike<GenerationResult>, AsyncIterable<
     switch (event.kind) {
       case 'started':
         this.#cachedTokens = event.cachedTokens;
+        if (!this.#hasLeft()) this.#parts.options.onPromptProgress?.(event.cachedTokens, this.#promptTokens);
+        break;
+      case 'prompt':
+        if (!this.#hasLeft()) this.#parts.options.onPromptProgress?.(event.done, event.total);
         break;
       case 'tokens':
         this.#takeTokens(event);

@@ -27,7 +27,14 @@ const defaultContextSize = 32768;
 export function checkPlanOptions(
   options: Pick<
     LoadOptions,
-    'contextSize' | 'prefillChunk' | 'threads' | 'cacheType' | 'weights' | 'gpuKernels' | 'gpuElements'
+    | 'contextSize'
+    | 'prefillChunk'
+    | 'threads'
+    | 'cacheType'
+    | 'weights'
+    | 'gpuKernels'
+    | 'gpuElements'
+    | 'prefixCacheBytes'
   >,
   maxPositions: number,
 ): NativePlanOptions {
@@ -45,6 +52,7 @@ export function checkPlanOptions(
     // A chunk longer than the context would only make its buffers larger.
     prefillChunk: Math.min(contextSize, integerOption('prefillChunk', options.prefillChunk, 1, 4096, 128)),
     threads: integerOption('threads', options.threads, 1, 1024, availableParallelism()),
+    prefixCacheBytes: integerOption('prefixCacheBytes', options.prefixCacheBytes, 0, Number.MAX_SAFE_INTEGER, 0),
     cacheType: nativeCacheTypes[cacheType],
     weights: isRecipe(weights) ? 'auto' : weights,
     adapter: '',
@@ -157,7 +165,7 @@ export function checkFits(description: ModelDescription, options: NativePlanOpti
   const advice = fits > 0 ? `contextSize ${fits} would fit` : 'not even a context of one token would fit';
   throw new KexaError(
     'KEXA_OUT_OF_MEMORY',
-    `memory: wanted ${gib(wanted)} beside the mapped weights (KV cache ${gib(plan.cache.total)}, buffers ${gib(plan.scratch)}, ` +
+    `memory: wanted ${gib(wanted)} beside the mapped weights (KV cache ${gib(plan.cache.total)}, kept prefixes ${gib(plan.prefixCache)}, buffers ${gib(plan.scratch)}, ` +
       `weights stored anew ${gib(plan.weights.total - plan.weights.mapped)}), found ${gib(found)} free; ${advice}`,
   );
 }

@@ -1,4 +1,4 @@
-import { whenAborted } from './abort.js';
+import { readAborting } from './abort.js';
 import { openSynthetic, type SyntheticOptions } from './bench/synthetic.js';
 import type { ModelDescription } from './description.js';
 import { chooseDevice } from './devices.js';
@@ -16,7 +16,7 @@ import {
   readRequest,
 } from './native.js';
 import { booleanOption, checkNames, checkSignal, choiceOption, invalid, toIds } from './options.js';
-import { Session } from './session.js';
+import { checkPath, Session } from './session.js';
 import { Tokenizer } from './text/tokenizer.js';
 import { tunedPlainOps } from './tuning.js';
 import type {
@@ -38,6 +38,7 @@ const loadNames: readonly (keyof LoadOptions)[] = [
   'contextSize',
   'weights',
   'cacheType',
+  'prefixCacheBytes',
   'prefillChunk',
   'threads',
   'gpuChecks',
@@ -112,7 +113,7 @@ async function load(
   const request = engine.load(availableMemory() * 0.8);
   const phase = (options.weights ?? 'auto') === 'auto' && device.kind === 'cpu' && !isMadeUp ? 'read' : 'load';
   try {
-    await answer(request, signal, (event) => {
+    await readAborting(request, signal, (event) => {
       if (event.kind !== 'progress') return;
       const { doneBytes, totalBytes } = event;
       onProgress?.({ phase, doneBytes, totalBytes, fraction: totalBytes ? doneBytes / totalBytes : 1 });
@@ -135,21 +136,6 @@ async function openTokenizer(folder: string, vocabSize: number): Promise<Tokeniz
   } catch (error) {
     if (error instanceof KexaError && error.code === 'KEXA_NOT_FOUND') return null;
     throw error;
-  }
-}
-
-/** Reads a request to its end. If the signal is aborted meanwhile, stops it and throws the signal's reason. */
-async function answer(
-  request: NativeRequest,
-  signal: AbortSignal | undefined,
-  onEvent: (event: NativeEvent) => void,
-): Promise<void> {
-  const stopListening = whenAborted(signal, () => request.cancel());
-  try {
-    await readRequest(request, onEvent);
-    signal?.throwIfAborted();
-  } finally {
-    stopListening();
   }
 }
 
@@ -236,7 +222,7 @@ export class Model {
 
     let result: ForwardResult | undefined;
     const params = { allLogits, mtp, trace, profile, leadRows: 0, stepRows: 0 };
-    await answer(this.#engine.forward(tokens, params), options.signal, (event) => {
+    await readAborting(this.#engine.forward(tokens, params), options.signal, (event) => {
       if (event.kind !== 'forwarded') return;
       result = { logits: event.logits };
       if (mtp) result.mtpLogits = event.mtpLogits;
@@ -255,7 +241,7 @@ export class Model {
     checkNames('score', options, ['signal']);
     checkSignal(options.signal);
     let logprobs = new Float32Array();
-    await answer(this.#engine.score(this.#checkIds(ids)), options.signal, (event) => {
+    await readAborting(this.#engine.score(this.#checkIds(ids)), options.signal, (event) => {
       if (event.kind === 'scored') logprobs = event.logprobs as Float32Array<ArrayBuffer>;
     });
     return logprobs;
@@ -283,7 +269,7 @@ export class Model {
       replay: async (ids: Uint32Array, leadRows: number, stepRows: number, signal: AbortSignal | undefined) => {
         const params = { allLogits: true, mtp: false, trace: false, profile: false, leadRows, stepRows };
         let logits = new Float32Array();
-        await answer(this.#engine.forward(ids, params), signal, (event) => {
+        await readAborting(this.#engine.forward(ids, params), signal, (event) => {
           if (event.kind === 'forwarded') logits = event.logits as Float32Array<ArrayBuffer>;
         });
         return logits;
@@ -324,12 +310,35 @@ export class Model {
   /** A timeline of its own: what a prompt shares with the one before it is not computed again. */
   createSession(): Session {
     this.#checkOpen();
-    return new Session(this, this.#engine, this.#nextSession++);
+    return new Session(this, this.#engine, () => this.#nextSession++);
+  }
+
+  /**
+   * The session that {@link Session.save} wrote, with what it had cached: a prompt that begins with its tokens goes on
+   * from there. Others wait meanwhile.
+   *
+   * @throws KexaError KEXA_NOT_FOUND; KEXA_BAD_FILE for a file that is damaged or no saved session; KEXA_SESSION_MISMATCH
+   *   for one of another model or other settings (weights, cacheType, kind of device); KEXA_CONTEXT_FULL for one longer
+   *   than the context. An aborted signal's reason.
+   */
+  async loadSession(path: string, options: { signal?: AbortSignal } = {}): Promise<Session> {
+    this.#checkOpen();
+    checkPath(path);
+    checkNames('loadSession', options, ['signal']);
+    checkSignal(options.signal);
+    const session = this.createSession();
+    try {
+      await session.restoreFrom(path, options.signal);
+      return session;
+    } catch (error) {
+      await session.close();
+      throw error;
+    }
   }
 
   /** As {@link Session.generate}, in a session of its own. */
   generate(prompt: Prompt, options: GenerateOptions = {}): Generation {
-    return new Session(this, this.#engine, this.#nextSession++, true).generate(prompt, options);
+    return new Session(this, this.#engine, () => this.#nextSession++, true).generate(prompt, options);
   }
 
   /** Stops whatever is going on, with KEXA_CLOSED, and frees everything. Calling it again is fine. */

@@ -12,6 +12,8 @@ export interface NativePlanOptions {
   contextSize: number;
   prefillChunk: number;
   threads: number;
+  /** Of main memory, for rings of kept prefixes; 0: none are kept. */
+  prefixCacheBytes: number;
   cacheType: 'f32' | 'f16' | 'bf16' | 'q8_0' | 'q4_1';
   weights: 'auto' | 'f32' | 'f16' | 'bf16';
   /** Part of a GPU adapter's name, 'gpu' for the best, or 'null' for Dawn's Null backend; empty: the CPU. */
@@ -96,6 +98,8 @@ export interface NativeGenerateParams {
 export type NativeEvent =
   | { kind: 'progress'; doneBytes: number; totalBytes: number }
   | { kind: 'started'; cachedTokens: number }
+  /** The prompt's tokens so far, cached ones included. */
+  | { kind: 'prompt'; done: number; total: number }
   | {
       kind: 'tokens';
       ids: Uint32Array;
@@ -125,6 +129,8 @@ export type NativeEvent =
       prefillTokens: number;
       savedMs: number | null;
     }
+  /** What the session has cached now. */
+  | { kind: 'kept'; tokens: number }
   | { kind: 'done' }
   | { kind: 'failed'; code: KexaErrorCode; message: string }
   | { kind: 'stopped' };
@@ -156,6 +162,10 @@ export interface NativeEngine {
   score(ids: Uint32Array): NativeRequest;
   generate(session: number, ids: Uint32Array, params: NativeGenerateParams): NativeRequest;
   measure(params: NativeMeasureParams): NativeRequest;
+  fork(session: number, parent: number): NativeRequest;
+  rewind(session: number, length: number): NativeRequest;
+  save(session: number, path: string): NativeRequest;
+  loadSession(session: number, path: string): NativeRequest;
   endSession(session: number): void;
   /** For tests: loses the GPU, between two steps of what is going on. */
   forceDeviceLoss(): NativeRequest;

@@ -24,6 +24,7 @@ const names: readonly (keyof GenerateOptions)[] = [
   'thinking',
   'tools',
   'raw',
+  'onPromptProgress',
   'signal',
 ];
 
@@ -54,6 +55,8 @@ export function checkGenerateOptions(
   checkSignal(options.signal);
   if (options.thinking !== undefined) booleanOption('thinking', options.thinking, true);
   if (options.tools !== undefined && !Array.isArray(options.tools)) throw invalid('tools', 'an array', options.tools);
+  if (options.onPromptProgress !== undefined && typeof options.onPromptProgress !== 'function')
+    throw invalid('onPromptProgress', 'a function', options.onPromptProgress);
   const drafts = checkMtp(options.mtp, config);
 
   const { generationDefaults } = config;

@@ -1,7 +1,10 @@
+import { resolve } from 'node:path';
+import { readAborting } from './abort.js';
 import { KexaError } from './errors.js';
 import { Generation } from './generation.js';
 import type { Model } from './model.js';
-import type { NativeEngine } from './native.js';
+import type { NativeEngine, NativeRequest } from './native.js';
+import { checkNames, checkSignal, integerOption, invalid } from './options.js';
 import type { GenerateOptions, Prompt } from './types.js';
 
 /**
@@ -15,15 +18,17 @@ export class Session {
   readonly #model: Model;
   readonly #engine: NativeEngine;
   readonly #id: number;
+  readonly #newId: () => number;
   readonly #isForOneAnswer: boolean;
   #active: Generation | undefined;
   #isClosed = false;
 
   /** @internal */
-  constructor(model: Model, engine: NativeEngine, id: number, isForOneAnswer = false) {
+  constructor(model: Model, engine: NativeEngine, newId: () => number, isForOneAnswer = false) {
     this.#model = model;
     this.#engine = engine;
-    this.#id = id;
+    this.#newId = newId;
+    this.#id = newId();
     this.#isForOneAnswer = isForOneAnswer;
   }
 
@@ -48,12 +53,7 @@ export class Session {
       options,
       start: (ids, params) => this.#engine.generate(this.#id, ids, params),
       check: () => {
-        if (this.#isClosed) throw new KexaError('KEXA_CLOSED', 'the session was closed');
-        if (this.#active !== undefined)
-          throw new KexaError(
-            'KEXA_BUSY',
-            'the session is generating already; await or break off that answer first, or use another session',
-          );
+        this.#checkIdle();
         this.#active = generation;
       },
       onEnd: () => {
@@ -62,6 +62,74 @@ export class Session {
       },
     });
     return generation;
+  }
+
+  /**
+   * A session of its own that has cached what this one has. The cache's pages are shared until one of the two writes into
+   * them, so that a fork costs what differs; sliding layers are copied. It takes one of the places for sessions that are
+   * cached at a time.
+   *
+   * @throws KexaError KEXA_BUSY while the session generates; KEXA_CLOSED
+   *
+   * @example
+   * const other = await session.fork();
+   * const answers = await Promise.all([session.generate(prompt), other.generate(prompt)]);
+   */
+  async fork(): Promise<Session> {
+    this.#checkIdle();
+    const session = new Session(this.#model, this.#engine, this.#newId);
+    await this.#read(this.#engine.fork(session.#id, this.#id));
+    return session;
+  }
+
+  /**
+   * Lets go of what is cached after the first `tokens` tokens, and says how many tokens are left: `tokens`, if as many
+   * were cached, or 0 where the sliding layers no longer hold the window before that point.
+   *
+   * @throws KexaError KEXA_INVALID_ARGUMENT; KEXA_BUSY while the session generates; KEXA_CLOSED
+   */
+  async rewind(tokens: number): Promise<number> {
+    const length = integerOption('tokens', tokens, 0, 2 ** 31 - 1, 0);
+    this.#checkIdle();
+    return await this.#read(this.#engine.rewind(this.#id, length));
+  }
+
+  /**
+   * Writes what the session has cached to a file, for {@link Model.loadSession}. The file is whole or not there: it is
+   * written beside `path` and renamed. Others wait meanwhile.
+   *
+   * @throws KexaError KEXA_INVALID_ARGUMENT where nothing is cached; KEXA_WRITE_FAILED; KEXA_BUSY while the session
+   *   generates; KEXA_CLOSED. An aborted signal's reason.
+   */
+  async save(path: string, options: { signal?: AbortSignal } = {}): Promise<void> {
+    checkPath(path);
+    checkNames('save', options, ['signal']);
+    checkSignal(options.signal);
+    this.#checkIdle();
+    await this.#read(this.#engine.save(this.#id, resolve(path)), options.signal);
+  }
+
+  /** @internal */
+  async restoreFrom(path: string, signal: AbortSignal | undefined): Promise<void> {
+    await this.#read(this.#engine.loadSession(this.#id, resolve(path)), signal);
+  }
+
+  /** The tokens that are cached when the request is over. */
+  async #read(request: NativeRequest, signal?: AbortSignal): Promise<number> {
+    let tokens = 0;
+    await readAborting(request, signal, (event) => {
+      if (event.kind === 'kept') tokens = event.tokens;
+    });
+    return tokens;
+  }
+
+  #checkIdle(): void {
+    if (this.#isClosed) throw new KexaError('KEXA_CLOSED', 'the session was closed');
+    if (this.#active === undefined) return;
+    throw new KexaError(
+      'KEXA_BUSY',
+      'the session is generating already; await or break off that answer first, or use another session',
+    );
   }
 
   /** Frees the session's cache. An answer it is generating goes on to its end, uncached. Calling it again is fine. */
@@ -74,4 +142,9 @@ export class Session {
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
+}
+
+/** @throws KexaError KEXA_INVALID_ARGUMENT unless it is the path of a file */
+export function checkPath(path: unknown): void {
+  if (typeof path !== 'string' || path === '') throw invalid('path', 'the path of a file', path);
 }

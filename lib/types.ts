@@ -35,6 +35,11 @@ export interface LoadOptions {
   contextSize?: number;
   weights?: WeightType;
   cacheType?: CacheType;
+  /**
+   * Main memory for what is kept of prompts and answers when their sessions have moved on or ended, in bytes: a session
+   * whose prompt begins like one of them goes on from there. 0 keeps nothing. Default 0.
+   */
+  prefixCacheBytes?: number;
   /** Prompt tokens computed together, 1 to 4096. Default 128. */
   prefillChunk?: number;
   /** Keep the GPU interface's validation and bounds checks: slower, for tests and bug reports. Default false. */
@@ -74,6 +79,8 @@ export interface MemoryReport {
   cache: { total: number; global: number; sliding: number; mtp: number; bytesPerToken: number };
   /** Working buffers of one step. */
   scratch: number;
+  /** Most that kept prefixes take, beside the cache's pages: the option `prefixCacheBytes`. */
+  prefixCache: number;
   total: number;
 }
 
@@ -172,6 +179,11 @@ export interface GenerateOptions extends SamplingOptions {
   tools?: readonly Tool[];
   /** Take a prompt string as it is, with no chat template, and give the answer as one text. Default false. */
   raw?: boolean;
+  /**
+   * Told how many of the prompt's tokens are in the cache, and how many there are: once at the start, then after each
+   * chunk. What it throws ends the answer.
+   */
+  onPromptProgress?: (done: number, total: number) => void;
   signal?: AbortSignal;
 }
 

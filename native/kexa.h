@@ -72,12 +72,24 @@ class Engine {
   // ln p(ids[i + 1] | ids[0..i]) for each i. Events: Scored.
   std::shared_ptr<Channel> score(std::vector<int> ids);
 
-  // Continues `ids`. What the session's cache shares with them is not computed again. Events: Started, Tokens...,
-  // Ended.
+  // Continues `ids`. What the session's cache shares with them is not computed again. Events: Started, Prompt...,
+  // Tokens..., Ended.
   std::shared_ptr<Channel> generate(uint64_t session, std::vector<int> ids, const GenerateParams& params);
 
   // Times each op on rows of tokens that mean nothing. Events: Measured, one an op; Done.
   std::shared_ptr<Channel> measure(MeasureParams params);
+
+  // Gives `session`, which has none, what the cache holds of `parent`. Pages are shared. Events: Kept.
+  std::shared_ptr<Channel> fork(uint64_t session, uint64_t parent);
+
+  // Keeps the first `length` tokens of the session's cache, or none if sliding layers no longer reach back so far.
+  // Events: Kept.
+  std::shared_ptr<Channel> rewind(uint64_t session, int length);
+
+  // The session's cache to a file, and a file to the cache of a session that has none (native/engine/session_file.h).
+  // Events: Kept.
+  std::shared_ptr<Channel> save(uint64_t session, std::string path);
+  std::shared_ptr<Channel> load_session(uint64_t session, std::string path);
 
   // Forgets the session's cache.
   void end_session(uint64_t session);

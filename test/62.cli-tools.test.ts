@@ -178,7 +178,7 @@ const flags: Record<string, string> = {
   generate: `-p --prompt -f --file -n --max-tokens --temp --top-k --top-p --min-p --repeat-penalty --repeat-last-n
     --presence-penalty --frequency-penalty -s --seed --system --raw --think --no-think --hide-thinking --stop --logprobs
     --ignore-eos -m --model --device --list-devices -c --ctx-size -b --batch-size -t --threads --cache-type --weights
-    --mtp --timings --check --json --ids`,
+    --prefix-cache --mtp --timings --check --json --ids`,
   chat: '-m --model -n --temp --seed --system --think --no-think --hide-thinking --stop --mtp --timings --ctx-size',
   score: '-m --model -p --prompt -f --file --ids --json --ctx-size --threads',
   verify: '-m --model -p --prompt --prompts --raw --ids -n --max-tokens --device --ctx-size --batch-size --json',

@@ -1,10 +1,12 @@
 // Attention on the GPU, in both ways its kernels are written: how prompts are cut, where rings, pages and windows end,
 // head sizes that divide nothing.
+import { join } from 'node:path';
 import test from 'tape';
-import { type LoadOptions, loadModel } from '../lib/index.js';
+import { type LoadOptions, loadModel, type Model, type Session } from '../lib/index.js';
 import { twoLayers } from './support/attention-model.js';
 import { isSame, randomIds, rowDifference, show } from './support/compare.js';
 import type { HfConfig } from './support/reference.js';
+import { refuses } from './support/small-model.js';
 import { useSoftwareGpu } from './support/software-gpu.js';
 
 useSoftwareGpu();
@@ -70,6 +72,35 @@ test('a smaller cache is the CPU device’s, whatever the size of steps', async 
       }
     }
   }
+});
+
+test('forks, files and kept prefixes hold what a GPU has cached', async (t) => {
+  const folder = twoLayers(t, {}, 70);
+  const file = join(folder, 'session');
+  const ids = randomIds(150, 200, 8);
+  const run = async (options: LoadOptions) => {
+    const model = await loadModel(folder, { ...options, prefillChunk: 64, prefixCacheBytes: 2 ** 20, cacheType: 'q8' });
+    const found: { ids: number[]; cached: number }[] = [];
+    const ask = async (from: Model | Session, prompt: number[]) => {
+      const answer = await from.generate(prompt, { temperature: 0, maxTokens: 3, ignoreEos: true });
+      found.push({ ids: answer.ids, cached: answer.usage.cachedTokens });
+    };
+    const session = model.createSession();
+    await ask(session, ids);
+    const fork = await session.fork();
+    await session.save(file);
+    await ask(fork, [...ids, 1, 2]);
+    await ask(session, [...ids, 3]);
+    await ask(await model.loadSession(file), [...ids, 4]);
+    await ask(model, [...ids, 5, 6, 7]);
+    await model.close();
+    return found;
+  };
+  const [gpu, cpu] = [await run(onGpu), await run({ device: 'cpu' })];
+  t.deepEqual(gpu, cpu, `cached: ${gpu.map(({ cached }) => cached).join(', ')}`);
+  const model = await loadModel(folder, { ...onGpu, cacheType: 'q8' });
+  await refuses(t, 'KEXA_SESSION_MISMATCH', ['device', 'wanted gpu', 'found cpu'], () => model.loadSession(file));
+  await model.close();
 });
 
 test('two sessions whose prompts are computed in turns, from other slots and pages', async (t) => {

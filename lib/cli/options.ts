@@ -3,7 +3,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { KexaError } from '../errors.js';
 import type { CacheType, GenerateOptions, LoadOptions, WeightType } from '../types.js';
 import { UsageError } from './exit.js';
-import { integer, number, tokenCount, wordOr } from './numbers.js';
+import { byteCount, integer, number, tokenCount, wordOr } from './numbers.js';
 
 /** Values of the flags that {@link addModelOptions} adds. */
 export interface ModelFlags {
@@ -18,6 +18,7 @@ export interface LoadFlags extends ModelFlags {
   threads?: number;
   cacheType?: CacheType;
   weights?: WeightType;
+  prefixCache?: number;
 }
 
 /** Values of the flags that {@link addSamplingOptions} and {@link addAnswerOptions} add. */
@@ -58,6 +59,13 @@ export function addLoadOptions(command: Command): void {
     env: 'KEXA_DEVICE',
   });
   addPlanOptions(command);
+  add(
+    command,
+    modelGroup,
+    '--prefix-cache <size>',
+    'memory for kept prompts, as in 4GiB, for others that begin alike (default: none)',
+    { env: 'KEXA_PREFIX_CACHE', parse: byteCount },
+  );
   add(command, modelGroup, '-t, --threads <n>', 'CPU threads (default: the cores there are)', {
     env: 'KEXA_THREADS',
     parse: integer(1, 1024),
@@ -198,6 +206,7 @@ export function toLoadOptions(flags: LoadFlags): LoadOptions {
     prefillChunk: flags.batchSize,
     threads: flags.threads,
     cacheType: flags.cacheType,
+    prefixCacheBytes: flags.prefixCache,
     weights: flags.weights,
   });
 }

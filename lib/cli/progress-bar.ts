@@ -38,7 +38,13 @@ export class ProgressBar {
     process.stderr.write(`\r${line.slice(0, (process.stderr.columns || 80) - 1)}\x1b[K`);
   }
 
-  [Symbol.dispose](): void {
+  /** Takes the line away again, before something else is written. */
+  clear(): void {
     if (this.#isDrawn) process.stderr.write('\r\x1b[K');
+    this.#isDrawn = false;
+  }
+
+  [Symbol.dispose](): void {
+    this.clear();
   }
 }

@@ -17,6 +17,8 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
         env, "Engine",
         {InstanceMethod<&EngineObject::load>("load"), InstanceMethod<&EngineObject::forward>("forward"),
          InstanceMethod<&EngineObject::score>("score"), InstanceMethod<&EngineObject::generate>("generate"),
+         InstanceMethod<&EngineObject::fork>("fork"), InstanceMethod<&EngineObject::rewind>("rewind"),
+         InstanceMethod<&EngineObject::save>("save"), InstanceMethod<&EngineObject::load_session>("loadSession"),
          InstanceMethod<&EngineObject::end_session>("endSession"),
          InstanceMethod<&EngineObject::measure>("measure"),
          InstanceMethod<&EngineObject::force_device_loss>("forceDeviceLoss"),
@@ -54,6 +56,19 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
   }
   Napi::Value measure(const Napi::CallbackInfo& info) {
     return Request::create(info.Env(), engine_->measure(to_measure_params(info[0].As<Napi::Object>())));
+  }
+  static uint64_t session_of(const Napi::Value& from) { return uint64_t(from.ToNumber().Int64Value()); }
+  Napi::Value fork(const Napi::CallbackInfo& info) {
+    return Request::create(info.Env(), engine_->fork(session_of(info[0]), session_of(info[1])));
+  }
+  Napi::Value rewind(const Napi::CallbackInfo& info) {
+    return Request::create(info.Env(), engine_->rewind(session_of(info[0]), info[1].ToNumber().Int32Value()));
+  }
+  Napi::Value save(const Napi::CallbackInfo& info) {
+    return Request::create(info.Env(), engine_->save(session_of(info[0]), info[1].ToString()));
+  }
+  Napi::Value load_session(const Napi::CallbackInfo& info) {
+    return Request::create(info.Env(), engine_->load_session(session_of(info[0]), info[1].ToString()));
   }
   Napi::Value end_session(const Napi::CallbackInfo& info) {
     engine_->end_session(uint64_t(info[0].ToNumber().Int64Value()));

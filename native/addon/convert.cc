@@ -100,6 +100,12 @@ struct EventToObject {
     object.Set("cachedTokens", started.cached_tokens);
     return object;
   }
+  Napi::Object operator()(const event::Prompt& prompt) const {
+    auto object = of_kind(env, "prompt");
+    object.Set("done", prompt.done);
+    object.Set("total", prompt.total);
+    return object;
+  }
   Napi::Value saved(const std::optional<int64_t>& nanoseconds) const {
     return nanoseconds ? Napi::Value(Napi::Number::New(env, double(*nanoseconds) / 1e6)) : env.Null();
   }
@@ -185,6 +191,11 @@ struct EventToObject {
     object.Set("savedMs", saved(ended.saved_ns));
     return object;
   }
+  Napi::Object operator()(const event::Kept& kept) const {
+    auto object = of_kind(env, "kept");
+    object.Set("tokens", kept.tokens);
+    return object;
+  }
   Napi::Object operator()(const event::Done&) const { return of_kind(env, "done"); }
   Napi::Object operator()(const event::Failed& failed) const {
     auto object = of_kind(env, "failed");
@@ -259,6 +270,7 @@ PlanOptions to_plan_options(const Napi::Object& from) {
           .prefill_chunk = integer(from, "prefillChunk"),
           .threads = integer(from, "threads"),
           .cache_type = to_type(text(from, "cacheType")),
+          .prefix_cache_bytes = int64_t(number(from, "prefixCacheBytes")),
           .weight_type = weights == "auto" ? std::optional<Type>() : to_type(weights),
           .adapter = text(from, "adapter"),
           .dawn_library = text(from, "dawnLibrary"),
@@ -335,6 +347,7 @@ Napi::Object from_plan(Napi::Env env, const Plan& plan) {
   object.Set("weights", weights);
   object.Set("cache", cache);
   object.Set("scratch", double(memory.scratch_bytes));
+  object.Set("prefixCache", double(memory.prefix_cache_bytes));
   object.Set("total", double(memory.total_bytes()));
   return object;
 }

@@ -7,7 +7,8 @@ namespace {
 
 bool is_last(const Event& event) {
   return !std::holds_alternative<event::Progress>(event) && !std::holds_alternative<event::Started>(event) &&
-         !std::holds_alternative<event::Tokens>(event) && !std::holds_alternative<event::Measured>(event);
+         !std::holds_alternative<event::Prompt>(event) && !std::holds_alternative<event::Tokens>(event) &&
+         !std::holds_alternative<event::Measured>(event);
 }
 
 }  // namespace

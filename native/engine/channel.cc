@@ -14,6 +14,9 @@ void Channel::push(Event event) {
                          std::make_move_iterator(tokens->choices.end()));
     last->drafts.insert(last->drafts.end(), tokens->drafts.begin(), tokens->drafts.end());
     last->saved_ns = tokens->saved_ns;
+  } else if (std::holds_alternative<event::Prompt>(event) && !events_.empty() &&
+             std::holds_alternative<event::Prompt>(events_.back())) {
+    events_.back() = std::move(event);
   } else {
     events_.push_back(std::move(event));
   }

@@ -31,6 +31,10 @@ struct Progress {
 struct Started {
   int cached_tokens;
 };
+// The prompt's tokens so far, those that were cached included, of all.
+struct Prompt {
+  int done, total;
+};
 struct Tokens {
   std::vector<Choice> choices;
   struct Draft {
@@ -72,6 +76,10 @@ struct Ended {
   int prefill_tokens;
   std::optional<int64_t> saved_ns;  // as in Tokens, the last step included
 };
+// What a session has cached now.
+struct Kept {
+  int tokens;
+};
 struct Done {};
 struct Failed {
   std::string code, message;
@@ -79,16 +87,17 @@ struct Failed {
 struct Stopped {};  // because it was asked to
 }  // namespace event
 
-using Event =
-    std::variant<event::Progress, event::Started, event::Tokens, event::Forwarded, event::Measured, event::Scored,
-                 event::Ended, event::Done, event::Failed, event::Stopped>;
+using Event = std::variant<event::Progress, event::Started, event::Prompt, event::Tokens, event::Forwarded,
+                           event::Measured, event::Scored, event::Ended, event::Kept, event::Done, event::Failed,
+                           event::Stopped>;
 
 // A bounded queue from the engine thread to one reader, who may be slow, or gone.
 class Channel {
  public:
   explicit Channel(std::shared_ptr<Bell> bell) : bell_(std::move(bell)) {}
 
-  // Engine thread. Tokens join the last event if it holds tokens too; the other kinds queue up.
+  // Engine thread. Tokens join the last event if it holds tokens too, and the prompt's progress replaces what came
+  // before of it; the other kinds queue up.
   void push(Event event);
   // Engine thread, with the bell locked: whether a reader has left more tokens unread than the engine may run ahead.
   bool is_full() const { return waiting_tokens_ >= kRunAhead; }

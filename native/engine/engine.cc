@@ -2,7 +2,7 @@
 #include <list>
 #include <new>
 
-#include "engine/job.h"
+#include "engine/session_jobs.h"
 
 namespace kexa {
 
@@ -193,6 +193,26 @@ std::shared_ptr<Channel> Engine::score(std::vector<int> ids) {
 std::shared_ptr<Channel> Engine::generate(uint64_t session, std::vector<int> ids, const GenerateParams& params) {
   return post([&](auto channel, uint64_t) {
     return std::make_unique<GenerateJob>(std::move(channel), session, std::move(ids), params);
+  });
+}
+
+std::shared_ptr<Channel> Engine::fork(uint64_t session, uint64_t parent) {
+  return post([&](auto channel, uint64_t) { return std::make_unique<ForkJob>(std::move(channel), session, parent); });
+}
+
+std::shared_ptr<Channel> Engine::rewind(uint64_t session, int length) {
+  return post([&](auto channel, uint64_t) { return std::make_unique<RewindJob>(std::move(channel), session, length); });
+}
+
+std::shared_ptr<Channel> Engine::save(uint64_t session, std::string path) {
+  return post([&](auto channel, uint64_t) {
+    return std::make_unique<SaveJob>(std::move(channel), session, std::move(path));
+  });
+}
+
+std::shared_ptr<Channel> Engine::load_session(uint64_t session, std::string path) {
+  return post([&](auto channel, uint64_t) {
+    return std::make_unique<LoadSessionJob>(std::move(channel), session, std::move(path));
   });
 }
 

@@ -58,6 +58,10 @@ bool GenerateJob::advance(const JobContext& context) {
   }
   if (is_over_ && is_drafting_ && params_.drafts < 0) model.drafting.end_answer();
   (is_prefill ? prefill_ns_ : decode_ns_) += nanoseconds_since(began);
+  if (is_over_ && model.prefixes.is_on()) {
+    abandon_flights(model);
+    model.prefixes.keep(slot);
+  }
   if (is_over_)
     channel().push(event::Ended{is_length_, prefill_ns_, decode_ns_, prefill_tokens_, saved_ns(model.drafting)});
   return is_over_;
@@ -67,6 +71,7 @@ void GenerateJob::start(const JobContext& context, int slot) {
   LoadedModel& model = *context.model;
   // The slot may have been taken meanwhile, and with it what the steps begun have written.
   abandon_flights(model);
+  model.prefixes.reuse(slot, ids_, params_.drafts > 0);
   if (params_.drafts > 0) is_drafting_ = true;
   if (params_.drafts < 0 && context.description.mtp) {
     // An answer given without drafts left the MTP block's cache behind. To catch up would be to compute again what is
@@ -144,12 +149,18 @@ void GenerateJob::begin_step(const JobContext& context, int slot) {
     for (int i = 0; i < rows; ++i) step_.rows.push_back({.slot = slot, .position = most - 1 + i});
     forward(device, context.description, step_, model.slots, hooks);
   } else {
-    const int rows = run_chunk(context, slot, ids_, step_, hooks, [&](int, int end, std::vector<int>& logit_rows) {
+    // Steps end where a prompt is worth keeping.
+    const int most_rows = model.prefixes.is_on() ? PrefixCache::next_boundary(first) - first : 0;
+    const auto choose_logit_rows = [&](int, int end, std::vector<int>& logit_rows) {
       if (end == int(ids_.size())) logit_rows.push_back(end - 1 - first);
-    });
+    };
+    const int rows = run_chunk(context, slot, ids_, step_, hooks, choose_logit_rows, most_rows);
     is_following_ = model.slots.length(slot) == int(ids_.size());
     flights_.push_back({.rows = rows, .has_choice = is_following_, .logits = {}});
-    if (ids_.size() == prompt_size_) prefill_tokens_ += flights_.back().rows;
+    if (ids_.size() == prompt_size_) {
+      prefill_tokens_ += rows;
+      flights_.back().prompt_end = model.slots.length(slot);
+    }
   }
   Flight& flight = flights_.back();
   if (flight.has_choice) {
@@ -169,8 +180,19 @@ void GenerateJob::begin_step(const JobContext& context, int slot) {
     run_mtp(context, flight.next_drafts, hooks);
     if (!flight.has_choice) model.slots.set_mtp_length(slot, model.slots.length(slot));
   }
+  if (!flight.is_following && model.prefixes.is_on() &&
+      (is_following_ || first + flight.rows == PrefixCache::next_boundary(first)))
+    keep_prompt(model, slot, flight.next_drafts);
   next_drafts_ = flight.next_drafts;
   flight.ticket = device.end_step();
+}
+
+// What has been run of the prompt, the MTP block's rows included, if it ran: settle() is to tell the slot of them later.
+void GenerateJob::keep_prompt(LoadedModel& model, int slot, int drafts) {
+  const int length = model.slots.length(slot);
+  if (is_drafting_) model.slots.set_mtp_length(slot, length);
+  model.slots.begin_write(slot, length + drafts);
+  model.prefixes.keep(slot);
 }
 
 void GenerateJob::run_mtp(const JobContext& context, int drafts, const ForwardHooks& hooks) {
@@ -190,6 +212,7 @@ GenerateJob::Flight GenerateJob::settle(const JobContext& context, int slot) {
   Flight flight = std::move(flights_.front());
   const std::vector<int> chosen = model.device->take(flight.ticket);
   flights_.pop_front();
+  if (flight.prompt_end) channel().push(event::Prompt{flight.prompt_end, int(prompt_size_)});
   if (!flight.has_choice) return flight;
 
   // Where the step's rows ended, and those of its drafts.

@@ -78,7 +78,18 @@ LoadedModel::LoadedModel(const ModelDescription& description, const Plan& plan, 
               plan.options.adapter.empty() ? StoringAnew::kHere : StoringAnew::kOnDevice, warm_limit, progress),
       slots(description, plan),
       device(make_device(description, weights, plan, progress)),
-      drafting(mtp_share(description)) {}
+      prefixes(description, plan, slots, *device),
+      drafting(mtp_share(description)) {
+  slots.set_reclaim([this] { return prefixes.drop_oldest(); });
+  slots.set_copy_page([this, &description](int from, int to) {
+    std::vector<std::byte> page(size_t(2 * kPageRows * device->cache_row_bytes()));
+    for (int layer = 0; layer < description.layer_count(); ++layer) {
+      if (description.layer(layer).window) continue;
+      device->read_cache(layer, int64_t(from) * kPageRows, kPageRows, page);
+      device->write_cache(layer, int64_t(to) * kPageRows, kPageRows, page);
+    }
+  });
+}
 
 int run_chunk(const JobContext& context, int slot, std::span<const int> ids, Step& step, const ForwardHooks& hooks,
               const std::function<void(int, int, std::vector<int>&)>& choose_logit_rows, int most_rows) {

@@ -7,6 +7,7 @@
 
 #include "decode/draft_policy.h"
 #include "decode/forward.h"
+#include "engine/prefix_cache.h"
 #include "kexa.h"
 #include "model/weights.h"
 
@@ -23,7 +24,9 @@ struct LoadedModel {
   Weights weights;
   KvSlots slots;
   std::unique_ptr<Device> device;
+  PrefixCache prefixes;
   DraftPolicy drafting;
+  std::optional<uint64_t> fingerprint;  // model_fingerprint(), once it was asked for
 };
 
 // What a job may use. `model` is null until loading has succeeded.
@@ -147,11 +150,13 @@ class GenerateJob final : public Job {
     int drafts = 0;             // of its rows
     bool has_mtp = false;       // the MTP block ran in it
     int next_drafts = 0;        // made by it, for the step after
+    int prompt_end = 0;         // tokens of the prompt that are run once it is; 0: it is not part of one
     int chosen = 0;             // tokens it gave
     std::vector<float> logits;  // [drafts + 1, vocab], where log-probabilities are wanted
   };
 
   void begin_step(const JobContext& context, int slot);
+  void keep_prompt(LoadedModel& model, int slot, int drafts);
   void run_mtp(const JobContext& context, int drafts, const ForwardHooks& hooks);
   Flight settle(const JobContext& context, int slot);
   void start(const JobContext& context, int slot);

@@ -358,11 +358,11 @@ void Gpu::with_mapped(const Buffer& buffer, uint64_t bytes, const Use& use) {
   dawn().BufferUnmap(buffer.handle);
 }
 
-void Gpu::read(const Buffer& buffer, std::span<std::byte> out) {
+void Gpu::read(const Buffer& buffer, std::span<std::byte> out, uint64_t offset) {
   const uint64_t bytes = (out.size() + 3) / 4 * 4;
   if (staging_.bytes < bytes)
     staging_ = create_plain_buffer("readback", bytes, WGPUBufferUsage_MapRead | WGPUBufferUsage_CopyDst);
-  copy(buffer, 0, staging_, 0, bytes);
+  copy(buffer, offset, staging_, 0, bytes);
   submit();
   with_mapped(staging_, bytes, [&](const void* mapped) { std::memcpy(out.data(), mapped, out.size()); });
 }

@@ -82,8 +82,8 @@ class Gpu {
   // Between the dispatches before and those after it. Offsets and bytes are multiples of four.
   void copy(const Buffer& source, uint64_t source_offset, const Buffer& to, uint64_t to_offset, uint64_t bytes);
   void submit();
-  // Submits what is encoded and copies the start of a buffer out of it; waits.
-  void read(const Buffer& buffer, std::span<std::byte> out);
+  // Submits what is encoded and copies a buffer out of it, from `offset`, a multiple of four, on; waits.
+  void read(const Buffer& buffer, std::span<std::byte> out, uint64_t offset = 0);
 
   // Submits what is encoded, and with it a copy of `bytes` bytes, to be waited for later: a ticket. `bytes` may be 0.
   int read_later(const Buffer& buffer, uint64_t offset, uint64_t bytes);

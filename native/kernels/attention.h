@@ -15,6 +15,9 @@ class Attention {
   // Device::attention. `longest` is at least the keys that any row of the step may see, were there no window.
   void run(const KernelSet& kernels, int rows, int longest) const;
 
+  const Buffer& keys() const { return keys_; }
+  const Buffer& values() const { return values_; }
+
  private:
   friend struct DeviceProbe;  // native/checks
   // The attention of one size of step. `reduce` is empty where `attend` writes the result itself.

@@ -46,6 +46,7 @@ GpuDevice::GpuDevice(const ModelDescription& description, const Weights& weights
     : description_(description),
       max_rows_(plan.options.prefill_chunk),
       pages_per_slot_(plan.kv.pages),
+      cache_row_bytes_(plan.kv.kv_heads * gpu_cache_head_bytes(plan.kv)),
       gpu_(std::move(gpu)),
       kernels_(*gpu_, choose_kernels(gpu_->facts(), plan.options, description, weights), max_rows_),
       weights_(*gpu_, description, weights, plan.gpu.weight_bytes, progress),
@@ -206,6 +207,22 @@ std::vector<int> GpuDevice::take(int ticket) {
   const auto bytes = std::as_writable_bytes(std::span(&record, 1));
   if (gpu_->take(ticket, bytes) == 0) return {};
   return Choosing::tokens_of(record);
+}
+
+void GpuDevice::read_cache(int layer, int64_t row, int count, std::span<std::byte> bytes) {
+  const size_t size = size_t(count * cache_row_bytes_);
+  const Attention& attention = layers_[layer].attention;
+  gpu_->read(attention.keys(), bytes.first(size), uint64_t(row * cache_row_bytes_));
+  gpu_->read(attention.values(), bytes.subspan(size, size), uint64_t(row * cache_row_bytes_));
+}
+
+void GpuDevice::write_cache(int layer, int64_t row, int count, std::span<const std::byte> bytes) {
+  const size_t size = size_t(count * cache_row_bytes_);
+  const Attention& attention = layers_[layer].attention;
+  // What is encoded reads or writes what is there now.
+  gpu_->submit();
+  gpu_->write(attention.keys(), uint64_t(row * cache_row_bytes_), bytes.first(size));
+  gpu_->write(attention.values(), uint64_t(row * cache_row_bytes_), bytes.subspan(size, size));
 }
 
 static std::span<const float> without_padding(std::vector<float>& rows, int count, int width) {

@@ -37,6 +37,10 @@ class GpuDevice final : public Device {
   void drop(int ticket) override { gpu_->drop(ticket); }
   bool runs_ahead() const override { return true; }
 
+  int64_t cache_row_bytes() const override { return cache_row_bytes_; }
+  void read_cache(int layer, int64_t row, int count, std::span<std::byte> bytes) override;
+  void write_cache(int layer, int64_t row, int count, std::span<const std::byte> bytes) override;
+
   void start_profile() override { gpu_->start_profile(); }
   void force_loss() override { gpu_->force_loss(); }
   std::optional<Profile> take_profile() override { return gpu_->take_profile(); }
@@ -60,6 +64,7 @@ class GpuDevice final : public Device {
 
   const ModelDescription& description_;
   int max_rows_, pages_per_slot_;
+  int64_t cache_row_bytes_;
   std::unique_ptr<Gpu> gpu_;
   KernelSet kernels_;
   GpuWeights weights_;

@@ -1,6 +1,7 @@
 // What a device must be able to compute: the ops of the forward pass, in the order forward.cc calls them.
 #pragma once
 
+#include <cstddef>
 #include <optional>
 #include <span>
 #include <vector>
@@ -103,6 +104,12 @@ class Device {
 
   // For tests: what the device is asked for from here on fails with KEXA_DEVICE_LOST, if it is one that can be lost.
   virtual void force_loss() {}
+
+  // The KV cache's bytes, keys first and then values, of `count` rows of a layer that stand together (KvSlots::row()):
+  // `bytes` has 2 * count * cache_row_bytes(). What bytes mean is the device's own business. Waits for what is running.
+  virtual int64_t cache_row_bytes() const = 0;
+  virtual void read_cache(int layer, int64_t row, int count, std::span<std::byte> bytes) = 0;
+  virtual void write_cache(int layer, int64_t row, int count, std::span<const std::byte> bytes) = 0;
 
   // Reading back. The spans stay valid until the next op that writes what they show.
   virtual std::span<const float> residual() const = 0;             // [rows, hidden]

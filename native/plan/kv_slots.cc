@@ -7,13 +7,22 @@
 namespace kexa {
 
 KvSlots::KvSlots(const ModelDescription& description, const Plan& plan)
-    : description_(description), kv_(plan.kv), context_size_(plan.options.context_size), slots_(kSlots) {
+    : description_(description), kv_(plan.kv), context_size_(plan.options.context_size), slots_(kSlots), holders_(plan.kv.pages) {
   for (int page = kv_.pages - 1; page >= 0; --page) free_pages_.push_back(page);
 }
 
 void KvSlots::clear(Slot& slot) {
-  free_pages_.insert(free_pages_.end(), slot.pages.rbegin(), slot.pages.rend());
+  let_go(slot.pages);
   slot = {};
+}
+
+void KvSlots::hold(std::span<const int> pages) {
+  for (int page : pages) ++holders_[page];
+}
+
+void KvSlots::let_go(std::span<const int> pages) {
+  for (auto page = pages.rbegin(); page != pages.rend(); ++page)
+    if (--holders_[*page] == 0) free_pages_.push_back(*page);
 }
 
 KvSlots::Slot* KvSlots::oldest(const std::function<bool(const Slot&)>& is_wanted) {
@@ -45,24 +54,30 @@ void KvSlots::release(uint64_t owner) {
     if (slot.owner == owner) clear(slot);
 }
 
-bool KvSlots::can_go_back_to(const Slot& slot, int length) const {
+int KvSlots::find(uint64_t owner) const {
+  const auto found = std::find_if(slots_.begin(), slots_.end(), [&](const Slot& slot) { return slot.owner == owner; });
+  return found == slots_.end() ? -1 : int(found - slots_.begin());
+}
+
+bool KvSlots::can_go_back_to(const CachedSequence& sequence, int length) const {
   for (int layer = 0; layer < int(kv_.ring_rows.size()); ++layer) {
     const int ring = kv_.ring_rows[layer];
     if (!ring) continue;
     // The next query, at `length`, sees from here on; writing position p destroyed position p - ring.
     const int oldest_needed = std::max(0, length - description_.layer(layer).window + 1);
-    if (oldest_needed < length && slot.written - ring > oldest_needed) return false;
+    if (oldest_needed == length) continue;
+    if (sequence.written - ring > oldest_needed) return false;
+    if (sequence.restored_at && ring_start(layer, sequence.restored_at) > oldest_needed) return false;
   }
   return true;
 }
 
-int KvSlots::prefix_length(int index, std::span<const int> ids, bool needs_mtp) const {
-  const Slot& slot = slots_[index];
-  const size_t limit = std::min(slot.ids.size(), ids.empty() ? 0 : ids.size() - 1);
-  int kept = int(std::mismatch(ids.begin(), ids.begin() + limit, slot.ids.begin()).first - ids.begin());
+int KvSlots::prefix_length(const CachedSequence& sequence, std::span<const int> ids, bool needs_mtp) const {
+  const size_t limit = std::min(sequence.ids.size(), ids.empty() ? 0 : ids.size() - 1);
+  int kept = int(std::mismatch(ids.begin(), ids.begin() + limit, sequence.ids.begin()).first - ids.begin());
   // The token after the last one kept may be another now, so that one's MTP row is made again.
-  if (needs_mtp) kept = std::max(0, std::min(kept - 1, slot.mtp_length));
-  return kept < int(slot.ids.size()) && !can_go_back_to(slot, kept) ? 0 : kept;
+  if (needs_mtp) kept = std::max(0, std::min(kept - 1, sequence.mtp_length));
+  return kept < int(sequence.ids.size()) && !can_go_back_to(sequence, kept) ? 0 : kept;
 }
 
 bool KvSlots::has_mtp_nearly(int index, std::span<const int> ids) const {
@@ -73,8 +88,55 @@ bool KvSlots::has_mtp_nearly(int index, std::span<const int> ids) const {
 int KvSlots::keep_prefix(int index, std::span<const int> ids, bool needs_mtp) {
   const int kept = prefix_length(index, ids, needs_mtp);
   truncate(index, kept);
-  if (kept == 0) slots_[index].written = 0;
+  if (kept == 0) slots_[index].written = slots_[index].restored_at = 0;
   return kept;
+}
+
+int KvSlots::rewind(int index, int length) {
+  Slot& slot = slots_[index];
+  int kept = std::min(length, int(slot.ids.size()));
+  if (kept < int(slot.ids.size()) && !can_go_back_to(slot, kept)) kept = 0;
+  truncate(index, kept);
+  if (kept == 0) slot.written = slot.restored_at = 0;
+  const size_t needed = size_t(kept + kPageRows - 1) / kPageRows;
+  if (needed < slot.pages.size()) {
+    let_go(std::span(slot.pages).subspan(needed));
+    slot.pages.resize(needed);
+  }
+  return kept;
+}
+
+int KvSlots::kept_at(int index) const {
+  const Slot& slot = slots_[index];
+  // A ring's row of position p is gone once p + ring has been written, where a ring is longer than its window by `slack`.
+  int slack = 0;
+  for (int layer = 0; layer < int(kv_.ring_rows.size()); ++layer)
+    if (kv_.ring_rows[layer]) slack = kv_.ring_rows[layer] - description_.layer(layer).window;
+  return std::max({int(slot.ids.size()), slot.restored_at, slot.written - slack + 1});
+}
+
+CachedSequence KvSlots::share(int index) {
+  CachedSequence shared = slots_[index];
+  const int length = int(shared.ids.size());
+  shared.pages.resize(size_t(length + kPageRows - 1) / kPageRows);
+  hold(shared.pages);
+  shared.mtp_length = std::min(shared.mtp_length, length);
+  shared.mtp_written = std::min(shared.mtp_written, length);
+  shared.restored_at = kept_at(index);
+  shared.written = length;
+  return shared;
+}
+
+void KvSlots::release(CachedSequence& sequence) {
+  let_go(sequence.pages);
+  sequence = {};
+}
+
+void KvSlots::restore(int index, const CachedSequence& sequence) {
+  Slot& slot = slots_[index];
+  hold(sequence.pages);
+  let_go(slot.pages);
+  static_cast<CachedSequence&>(slot) = sequence;
 }
 
 void KvSlots::truncate(int index, int length) {
@@ -90,15 +152,28 @@ void KvSlots::reserve(int index, int end) {
                                          std::to_string(context_size_));
   Slot& slot = slots_[index];
   const size_t wanted = size_t(end + kPageRows - 1) / kPageRows;
-  while (slot.pages.size() < wanted) {
-    if (free_pages_.empty()) {
-      Slot* taken = oldest([&](const Slot& other) { return &other != &slot && !other.pages.empty(); });
-      if (!taken) throw NoRoom{};
-      clear(*taken);
-    }
-    slot.pages.push_back(free_pages_.back());
-    free_pages_.pop_back();
+  for (size_t i = slot.ids.size() / kPageRows; i < std::min(wanted, slot.pages.size()); ++i) {
+    if (holders_[slot.pages[i]] == 1) continue;
+    const int copy = take_page(slot);
+    // Whoever else held it may have been emptied for the copy's sake.
+    copy_page_(slot.pages[i], copy);
+    let_go(std::span(slot.pages).subspan(i, 1));
+    slot.pages[i] = copy;
   }
+  while (slot.pages.size() < wanted) slot.pages.push_back(take_page(slot));
+}
+
+int KvSlots::take_page(const Slot& slot) {
+  while (free_pages_.empty()) {
+    if (reclaim_ && reclaim_()) continue;
+    Slot* taken = oldest([&](const Slot& other) { return &other != &slot && !other.pages.empty(); });
+    if (!taken) throw NoRoom{};
+    clear(*taken);
+  }
+  const int page = free_pages_.back();
+  free_pages_.pop_back();
+  holders_[page] = 1;
+  return page;
 }
 
 void KvSlots::begin_write(int index, int end) { slots_[index].written = std::max(slots_[index].written, end); }

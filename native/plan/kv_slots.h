@@ -1,6 +1,7 @@
 // Which sequence's tokens the KV cache holds, and in which rows.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <span>
@@ -10,13 +11,33 @@
 
 namespace kexa {
 
+// What the cache holds of one sequence: its tokens, where their rows are, and how far it can be gone back.
+struct CachedSequence {
+  std::vector<int> ids;  // the tokens of positions [0, length)
+  std::vector<int> pages;
+  int mtp_length = 0;   // positions whose rows the MTP layer's cache holds
+  int mtp_written = 0;  // positions that had a row there at some time since it was empty
+  int written = 0;      // one past the highest position written since it was empty
+  // Rings hold positions from ring_start(layer, restored_at) on, because that is what they were given; 0: all that has not
+  // been overwritten.
+  int restored_at = 0;
+};
+
 // Book-keeping only: the rows themselves belong to the device. Used by the engine thread alone.
+//
+// Pages may be shared, by slots and by what was kept of them: each has a count of its holders. Whoever is to write into a
+// page that others hold is given a copy of it first.
 //
 // A slot is the cache of one sequence: a page table for the global layers and a ring in each sliding layer. Positions
 // [0, length) are valid. Going back is setting `length`; rows past it stay until they are written again.
 class KvSlots {
  public:
   KvSlots(const ModelDescription& description, const Plan& plan);
+
+  // How a page's rows are copied, in every global layer. To be set before pages are shared.
+  void set_copy_page(std::function<void(int from, int to)> copy_page) { copy_page_ = std::move(copy_page); }
+  // What is asked to let go of pages before a slot loses its own. Returns whether it has let go of anything.
+  void set_reclaim(std::function<bool()> reclaim) { reclaim_ = std::move(reclaim); }
 
   // Owners whose cache is not taken to make room for others. The call replaces those named before.
   void protect(std::vector<uint64_t> owners) { protected_ = std::move(owners); }
@@ -42,7 +63,33 @@ class KvSlots {
   bool has_mtp_nearly(int slot, std::span<const int> ids) const;
 
   // What keep_prefix() would keep.
-  int prefix_length(int slot, std::span<const int> ids, bool needs_mtp = false) const;
+  int prefix_length(int slot, std::span<const int> ids, bool needs_mtp = false) const {
+    return prefix_length(slots_[slot], ids, needs_mtp);
+  }
+  int prefix_length(const CachedSequence& sequence, std::span<const int> ids, bool needs_mtp = false) const;
+
+  // The owner's slot, or -1.
+  int find(uint64_t owner) const;
+
+  // Goes back to `length` tokens, or to none where the rings no longer reach that far back, and lets go of pages that
+  // are not needed for them. Returns the tokens that are left.
+  int rewind(int slot, int length);
+
+  // What the slot holds, with a hold on its pages: to be given to release() some day. Rings are the caller's to copy, from
+  // ring_start() to the length.
+  CachedSequence share(int slot);
+  void release(CachedSequence& sequence);
+  // Makes the slot's sequence this one; its rings are the caller's to write, or, for a copy of a slot, to copy whole.
+  void restore(int slot, const CachedSequence& sequence);
+  // The slot's sequence as it is.
+  const CachedSequence& sequence(int slot) const { return slots_[slot]; }
+
+  // restored_at of what is kept of the slot's rings from ring_start() to its length.
+  int kept_at(int slot) const;
+
+  // The first position that what is kept of a sequence of `length` has of a ring: the next window, and two rows more, by
+  // which it can be gone back.
+  int ring_start(int layer, int length) const { return std::max(0, length - description_.layer(layer).window - 1); }
 
   // Drops everything from `length` on.
   void truncate(int slot, int length);
@@ -75,25 +122,27 @@ class KvSlots {
   }
 
  private:
-  struct Slot {
+  struct Slot : CachedSequence {
     uint64_t owner = 0;  // 0: nobody
     uint64_t last_used = 0;
-    std::vector<int> ids;  // the tokens of positions [0, length)
-    std::vector<int> pages;
-    int mtp_length = 0;   // positions whose rows the MTP layer's cache holds
-    int mtp_written = 0;  // positions that had a row there at some time since the slot was empty
-    int written = 0;      // one past the highest position written since the slot was empty
   };
   void clear(Slot& slot);
+  void hold(std::span<const int> pages);
+  void let_go(std::span<const int> pages);
+  // A page nobody holds, taken from whoever may lose one to `slot`. Throws NoRoom.
+  int take_page(const Slot& slot);
   // The slot unused for longest of those that may be taken and `is_wanted`, or null.
   Slot* oldest(const std::function<bool(const Slot&)>& is_wanted);
-  bool can_go_back_to(const Slot& slot, int length) const;
+  bool can_go_back_to(const CachedSequence& sequence, int length) const;
 
   const ModelDescription& description_;
   KvLayout kv_;
   int context_size_;
   std::vector<Slot> slots_;
   std::vector<int> free_pages_;
+  std::vector<int> holders_;  // [pages]
+  std::function<void(int, int)> copy_page_;
+  std::function<bool()> reclaim_;
   std::vector<uint64_t> protected_;
   uint64_t clock_ = 0;
 };

@@ -44,6 +44,7 @@ Plan make_plan(const ModelDescription& description, const PlanOptions& options) 
                                              : memory.global_cache_bytes;
   };
 
+  memory.prefix_cache_bytes = options.prefix_cache_bytes;
   kv.type = options.cache_type;
   kv.kv_heads = description.kv_heads;
   kv.head_dim = description.head_dim;

@@ -10,9 +10,10 @@ struct MemoryPlan {
   int64_t global_cache_bytes = 0, sliding_cache_bytes = 0, mtp_cache_bytes = 0;
   int64_t cache_bytes_per_token = 0;  // global layers, the MTP layer included where it is one
   int64_t scratch_bytes = 0;
+  int64_t prefix_cache_bytes = 0;  // of main memory, at most
 
   int64_t cache_bytes() const { return global_cache_bytes + sliding_cache_bytes + mtp_cache_bytes; }
-  int64_t total_bytes() const { return weight_bytes + cache_bytes() + scratch_bytes; }
+  int64_t total_bytes() const { return weight_bytes + cache_bytes() + scratch_bytes + prefix_cache_bytes; }
 };
 
 // The floats of one step's working buffers, for `rows` rows. The CPU device allocates exactly these.

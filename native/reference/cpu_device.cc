@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 #include "model/rope.h"
 #include "quant/cache_blocks.h"
@@ -146,6 +147,18 @@ void CpuDevice::write_cache_row(const float* from, std::byte* to, Attending& att
     std::copy_n(from + size_t(h) * kv_.head_dim, kv_.head_dim, head.begin());
     write_cache_blocks(kv_.type, head.data(), kv_.head_elements(), to + h * kv_.head_bytes());
   }
+}
+
+void CpuDevice::read_cache(int layer, int64_t row, int count, std::span<std::byte> bytes) {
+  const size_t at = size_t(row * kv_.row_bytes()), size = size_t(count * kv_.row_bytes());
+  std::memcpy(bytes.data(), cache_[layer].keys.data() + at, size);
+  std::memcpy(bytes.data() + size, cache_[layer].values.data() + at, size);
+}
+
+void CpuDevice::write_cache(int layer, int64_t row, int count, std::span<const std::byte> bytes) {
+  const size_t at = size_t(row * kv_.row_bytes()), size = size_t(count * kv_.row_bytes());
+  std::memcpy(cache_[layer].keys.data() + at, bytes.data(), size);
+  std::memcpy(cache_[layer].values.data() + at, bytes.data() + size, size);
 }
 
 void CpuDevice::attention_output(int layer) {

@@ -35,6 +35,10 @@ class CpuDevice final : public Device {
   std::vector<int> take(int ticket) override;
   void drop(int ticket) override { take(ticket); }
 
+  int64_t cache_row_bytes() const override { return kv_.row_bytes(); }
+  void read_cache(int layer, int64_t row, int count, std::span<std::byte> bytes) override;
+  void write_cache(int layer, int64_t row, int count, std::span<const std::byte> bytes) override;
+
   std::span<const float> residual() const override { return {residual_.data(), size_t(rows_) * description_.hidden}; }
   std::span<const float> hidden() const override { return {hidden_.data(), size_t(rows_) * description_.hidden}; }
   std::span<const float> logits(int logit_row) const override;

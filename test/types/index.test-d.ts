@@ -44,6 +44,7 @@ const load: Required<LoadOptions> = {
   contextSize: 4096,
   weights: 'auto',
   cacheType: 'f16',
+  prefixCacheBytes: 2 ** 30,
   prefillChunk: 128,
   gpuChecks: true,
   gpuKernels: 'subgroups',
@@ -71,6 +72,11 @@ expectType<Tokenizer>(model.tokenizer);
 expectType<Session>(model.createSession());
 expectType<Promise<void>>(model.close());
 expectType<Promise<void>>(session.close());
+expectType<Promise<Session>>(session.fork());
+expectType<Promise<number>>(session.rewind(5));
+expectType<Promise<void>>(session.save('file', { signal: AbortSignal.timeout(1000) }));
+expectType<Promise<Session>>(model.loadSession('file'));
+expectError(session.rewind('5'));
 expectAssignable<AsyncDisposable>(model);
 expectAssignable<AsyncDisposable>(session);
 expectType<number>(model.config.vocabSize);

@@ -3,6 +3,7 @@ import type { Model } from '../../model.js';
 import type { GenerateOptions, GenerationResult, Message, Prompt, TokenLogprob } from '../../types.js';
 import { type AnswerCheck, checkAnswer, checkText } from '../answer-check.js';
 import { exitCodes, exitWith } from '../exit.js';
+import { groupedText } from '../figures.js';
 import { type PromptOptions, parseIds, readPrompt } from '../input.js';
 import { Interrupt } from '../interrupt.js';
 import { loadModelShown } from '../model-loading.js';
@@ -18,6 +19,7 @@ import {
   toGenerateOptions,
 } from '../options.js';
 import { table, writeAnswer, writeJson, writeNote } from '../output.js';
+import { ProgressBar } from '../progress-bar.js';
 import { isContextFull, ReplyWriter, readGeneration } from '../reply-writer.js';
 import { timingsText } from '../timings.js';
 import { TokenSpelling } from '../token-spelling.js';
@@ -112,7 +114,14 @@ async function answer(
   flags: GenerateCommandFlags,
   interrupt: Interrupt,
 ): Promise<GenerationResult> {
-  const generation = model.generate(prompt, options);
+  using bar = new ProgressBar('reading the prompt');
+  const generation = model.generate(prompt, {
+    ...options,
+    onPromptProgress: (done, total) => {
+      if (done > 0 && done < total) bar.showPart(done / total, `${groupedText(total)} tokens`);
+      else bar.clear();
+    },
+  });
   if (flags.json) return await readGeneration(generation, interrupt, async () => {});
   if (flags.ids) {
     let separator = '';

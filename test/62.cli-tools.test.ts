@@ -185,7 +185,7 @@ const flags: Record<string, string> = {
   bench:
     '-m --model -p --n-prompt -n --n-gen --pg -d --n-depth --mtp -r --repetitions --no-warmup -f --file --config --layers -o',
   tokenize: '-m --model -p --prompt -f --file --json --ids --decode --template --system --think --no-think',
-  inspect: '-m --model --tensors --memory -c --ctx-size --cache-type --weights --json',
+  inspect: '-m --model --tensors --memory --verdict -c --ctx-size --cache-type --weights --json',
   quantize: '--recipe -t --threads --force --json',
   doctor: '--json',
 };

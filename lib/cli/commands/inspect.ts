@@ -5,6 +5,7 @@ import type { TensorEntry } from '../../description.js';
 import { KexaError } from '../../errors.js';
 import { storedScales } from '../../files/fp8.js';
 import type { MemoryReport, ModelConfig } from '../../types.js';
+import type { Verdict } from '../../verdict.js';
 import { exitWith, UsageError } from '../exit.js';
 import { bytesText, countText, groupedText } from '../figures.js';
 import { byteCount } from '../numbers.js';
@@ -20,10 +21,12 @@ import {
 } from '../options.js';
 import { table, writeAnswer, writeJson } from '../output.js';
 import { patternText } from '../pattern.js';
+import { verdictText } from '../verdict-text.js';
 
 interface InspectFlags extends Omit<LoadFlags, 'device'> {
   tensors?: boolean;
   memory?: boolean;
+  verdict?: boolean;
   device?: 'cpu' | 'gpu';
   deviceMemory?: number;
   json?: boolean;
@@ -48,6 +51,8 @@ interface Inspection {
   contextSize: number;
   /** With --device-memory: its bytes, and the longest context that fits; 0 where none does. */
   fit: { deviceMemory: number; longestContext: number } | null;
+  /** With --verdict. */
+  verdicts: Verdict[] | null;
 }
 
 const examples = `
@@ -55,6 +60,7 @@ Examples:
   kexa inspect models/tiny
   kexa inspect models/K-EXAONE-236B-A23B --memory -c 128K
   kexa inspect models/K-EXAONE-236B-A23B --device gpu --device-memory 640GiB -c 256K --cache-type f16
+  kexa inspect models/K-EXAONE-236B-A23B --verdict
   kexa inspect models/tiny --tensors | grep router
 
 Reads headers only, never weights. A folder with nothing but a config.json will do; its weights are then counted as
@@ -72,6 +78,7 @@ export function addInspect(program: Command): void {
   const output = 'Output:';
   add(command, output, '--tensors', 'list every tensor');
   add(command, output, '--memory', 'show the memory plan in detail');
+  add(command, output, '--verdict', 'show which recipe fits which machine, with which context, and about how fast');
   add(command, output, '--device <kind>', 'what the plan is for: cpu or gpu (default: cpu)', {
     choices: ['cpu', 'gpu'],
   });
@@ -103,6 +110,7 @@ async function inspect(dir: string | undefined, flags: InspectFlags, command: Co
 async function read(path: string, flags: InspectFlags): Promise<Inspection> {
   const { openModelFolder, readConfigOnly } = await import('../../files/model-folder.js');
   const { longestContext, planMemory } = await import('../../memory-plan.js');
+  const { planVerdicts } = await import('../../verdict.js');
   const {
     contextSize: wanted,
     prefillChunk,
@@ -114,6 +122,7 @@ async function read(path: string, flags: InspectFlags): Promise<Inspection> {
   const { config } = model ?? bare;
   let memory: MemoryReport | string;
   let fit: Inspection['fit'] = null;
+  let verdicts: Inspection['verdicts'] = null;
   try {
     const shape = model?.description ?? bare.shape;
     const options = defined({
@@ -127,6 +136,7 @@ async function read(path: string, flags: InspectFlags): Promise<Inspection> {
     const { deviceMemory } = flags;
     if (deviceMemory !== undefined)
       fit = { deviceMemory, longestContext: longestContext(shape, options, deviceMemory) };
+    if (flags.verdict) verdicts = planVerdicts(shape, defined({ prefillChunk }));
   } catch (error) {
     // The plan is the core's; all else can be told without it.
     if (!(error instanceof KexaError) || error.code !== 'KEXA_NO_BINARY') throw nameFlag(error);
@@ -139,6 +149,7 @@ async function read(path: string, flags: InspectFlags): Promise<Inspection> {
     memory,
     contextSize: wanted ?? Math.min(config.maxPositions, 32768),
     fit,
+    verdicts,
   };
 }
 
@@ -160,13 +171,14 @@ function summary(tensors: TensorEntry[], paths: readonly string[]): Weights {
   return { files, bytes: total, types: [...types.values()].sort((a, b) => b.bytes - a.bytes), tensors };
 }
 
-function toJson({ folder, config, weights, memory, contextSize, fit }: Inspection, flags: InspectFlags) {
+function toJson({ folder, config, weights, memory, contextSize, fit, verdicts }: Inspection, flags: InspectFlags) {
   const { files, bytes, types, tensors } = weights ?? { files: [], bytes: 0, types: [], tensors: [] };
   return {
     folder,
     config,
     weights: weights && { files, bytes, types, ...(flags.tensors && { tensors }) },
     memory: typeof memory === 'string' ? null : { contextSize, ...memory, ...fit },
+    ...(verdicts && { verdicts }),
   };
 }
 
@@ -178,6 +190,7 @@ function toText(model: Inspection, flags: InspectFlags): string {
   ];
   if (flags.memory && typeof model.memory !== 'string')
     parts.push(`\n${memoryDetail(model.memory, model.contextSize)}`);
+  if (model.verdicts) parts.push(`\n${verdictText(model.verdicts)}`);
   if (flags.tensors) parts.push(`\n${weights === null ? 'no weights, so no tensors\n' : tensorTable(weights)}`);
   return parts.join('');
 }

@@ -79,7 +79,8 @@ export const mutations = [
   'mtp-pre-norm-hidden',
   'logits-in-16-bit',
 ] as const;
-export type Mutation = (typeof mutations)[number];
+/** Besides those, one that only shows far on in a context. */
+export type Mutation = (typeof mutations)[number] | 'angles-in-32-bit';
 
 /** One MoE layer's choices: `experts[row]`, best first, and the factor on each one's output. */
 export interface Routes {
@@ -147,7 +148,21 @@ function largest(candidates: number[], count: number, score: (i: number) => numb
   return [...candidates].sort((a, b) => score(b) - score(a)).slice(0, count);
 }
 
-export function reference(config: HfConfig, tensors: HfTensors, ids: number[], mutation?: Mutation): Reference {
+/** Of long contexts, parts. */
+export interface ReferencePart {
+  /** The position of `ids[0]`; what stood before it is not seen. Default 0. */
+  origin?: number;
+  /** The rows wanted of the last layer on; the others are wrong there. Default all. */
+  rows?: ReadonlySet<number>;
+}
+
+export function reference(
+  config: HfConfig,
+  tensors: HfTensors,
+  ids: number[],
+  mutation?: Mutation,
+  { origin = 0, rows: wantedRows }: ReferencePart = {},
+): Reference {
   const is = (wrong: Mutation) => mutation === wrong;
   const { head_dim: headDim, num_attention_heads: heads, rms_norm_eps: epsilon } = config;
   const queriesPerKv = heads / config.num_key_value_heads;
@@ -187,7 +202,10 @@ export function reference(config: HfConfig, tensors: HfTensors, ids: number[], m
     const y = new Float64Array(x.length);
     for (const [i, frequency] of frequencies.entries()) {
       const [a, b] = is('interleaved-rope') ? [2 * i, 2 * i + 1] : [i, i + headDim / 2];
-      const [cos, sin] = [Math.cos(position * frequency), Math.sin(position * frequency)];
+      const angle = is('angles-in-32-bit')
+        ? Math.fround(Math.fround(position) * Math.fround(frequency))
+        : position * frequency;
+      const [cos, sin] = [Math.cos(angle), Math.sin(angle)];
       y[a] = x[a]! * cos - x[b]! * sin;
       y[b] = x[b]! * cos + x[a]! * sin;
     }
@@ -196,9 +214,10 @@ export function reference(config: HfConfig, tensors: HfTensors, ids: number[], m
 
   /** 2.3, 2.4: causal attention over `rows`, whose positions are 0, 1, 2, …; not yet added to the residual. */
   function attention(prefix: string, rows: Row[], window: number): Row[] {
+    const isLast = prefix === `model.layers.${config.num_hidden_layers - 1}.self_attn`;
     const rotates = window > 0 || noneSlides || is('rope-on-global');
     const span = window > 0 && is('window-off-by-one') ? window + 1 : window;
-    const turn = (x: Row, position: number) => (rotates ? rope(x, position) : x);
+    const turn = (x: Row, position: number) => (rotates ? rope(x, origin + position) : x);
     const head = (x: Row, j: number) => x.subarray(j * headDim, (j + 1) * headDim);
     const normedHeads = (name: string, x: Row, position: number) =>
       Array.from({ length: x.length / headDim }, (_, j) =>
@@ -209,7 +228,8 @@ export function reference(config: HfConfig, tensors: HfTensors, ids: number[], m
     const q = rows.map((n, t) => normedHeads('q_norm', linear(`${prefix}.q_proj.weight`, n), t));
     const k = rows.map((n, t) => normedHeads('k_norm', linear(`${prefix}.k_proj.weight`, n), t));
     const v = rows.map((n) => linear(`${prefix}.v_proj.weight`, n));
-    return rows.map((_, t) => {
+    return rows.map((row, t) => {
+      if (isLast && wantedRows !== undefined && !wantedRows.has(t)) return new Float64Array(row.length);
       const first = span > 0 ? Math.max(0, t - span + 1) : 0; // keys first … t, both included
       const mixed = new Float64Array(heads * headDim);
       for (let j = 0; j < heads; j++) {

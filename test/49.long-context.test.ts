@@ -1,0 +1,68 @@
+/** Positions are exact to the end of K-EXAONE's context, far past the 65,536 that 16 bits hold. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import test from 'tape';
+import { openModel, randomIds, rowDifference, show } from './support/compare.js';
+import { makeRandomModel, writeRandomModel } from './support/random-model.js';
+import { reference, ropeFrequencies } from './support/reference.js';
+
+const context = 262144;
+const windows = [4, 9, 6];
+/** Tokens that a row's logits depend on. */
+const seen = windows.reduce((sum, window) => sum + window - 1, 1);
+
+test('logits at positions up to 262,143 are those of float64', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'kexa-long-'));
+  t.teardown(() => rmSync(folder, { recursive: true }));
+  const random = makeRandomModel(
+    {
+      model_type: 'exaone_moe',
+      num_hidden_layers: windows.length,
+      vocab_size: 64,
+      hidden_size: 16,
+      intermediate_size: 16,
+      num_attention_heads: 2,
+      num_key_value_heads: 1,
+      head_dim: 16,
+      max_position_embeddings: context,
+      sliding_windows: windows,
+      mlp_layer_types: ['dense', 'dense', 'dense'],
+      num_nextn_predict_layers: 0,
+      rope_parameters: { rope_theta: 1e6, rope_type: 'default' },
+    },
+    5,
+  );
+  writeRandomModel(folder, random, { dtype: 'BF16', experts: 'separate', biasUnderGate: false, shards: 1 });
+  const { config, tensors } = random;
+  const model = await openModel(t, folder, { contextSize: context, prefillChunk: 512 });
+  const ids = randomIds(context, config.vocab_size, 1);
+  const { logits } = await model.forward(ids);
+  let worst = 0;
+  let least = Number.POSITIVE_INFINITY;
+  for (const edge of [100, 4096, 32768, 65535, 65536, 65537, 131071, 131072, 200000, 262142, 262143]) {
+    const part = ids.slice(edge - seen + 1, edge + 1);
+    const origin = edge - seen + 1;
+    const found = logits.subarray(edge * config.vocab_size, (edge + 1) * config.vocab_size);
+    const wanted = reference(config, tensors, part, undefined, { origin }).logits.at(-1)!;
+    const off = rowDifference(found, wanted, config.vocab_size);
+    worst = Math.max(worst, off);
+    t.ok(off < 5e-6, `position ${edge}: within ${show(off)}`);
+    if (edge < 200000) continue;
+    const wrong = reference(config, tensors, part, 'angles-in-32-bit', { origin }).logits.at(-1)!;
+    least = Math.min(least, rowDifference(wrong, wanted, config.vocab_size));
+  }
+  t.ok(least > 100 * worst, `angles in f32 would be off by ${show(least)} at least there`);
+});
+
+test('an f32 angle is off by up to 0.016 radians at the end of the context', (t) => {
+  const { config } = makeRandomModel({ model_type: 'exaone_moe', head_dim: 128 }, 1);
+  let worst = 0;
+  for (const frequency of ropeFrequencies(config))
+    for (let position = context - 2000; position < context; position++) {
+      const angle = Math.fround(Math.fround(position) * Math.fround(frequency));
+      worst = Math.max(worst, Math.abs(angle - position * frequency));
+    }
+  t.ok(worst > 0.01 && worst < 0.016, `${worst.toFixed(4)} radians`);
+  t.end();
+});

@@ -6,15 +6,7 @@ import { KexaError } from './errors.js';
 import { type ModelFolder, openModelFolder } from './files/model-folder.js';
 import type { Generation } from './generation.js';
 import { availableMemory, checkFits, checkPlanOptions, heldAs } from './memory-plan.js';
-import {
-  type NativeEngine,
-  type NativeEvent,
-  type NativeMeasurement,
-  type NativeMeasureParams,
-  type NativeRequest,
-  native,
-  readRequest,
-} from './native.js';
+import { type NativeEngine, type NativeMeasurement, type NativeMeasureParams, native, readRequest } from './native.js';
 import { booleanOption, checkNames, checkSignal, choiceOption, invalid, toIds } from './options.js';
 import { checkPath, Session } from './session.js';
 import { Tokenizer } from './text/tokenizer.js';
@@ -299,7 +291,7 @@ export class Model {
   ): Promise<NativeMeasurement[]> {
     this.#checkOpen();
     const found: NativeMeasurement[] = [];
-    await answer(this.#engine.measure(params), signal, (event) => {
+    await readAborting(this.#engine.measure(params), signal, (event) => {
       if (event.kind !== 'measured') return;
       found.push(event);
       onMeasured(event);

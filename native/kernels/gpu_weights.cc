@@ -41,7 +41,8 @@ uint64_t expert_buffer_limit(const AdapterFacts& facts) {
 
 uint64_t bytes_of_all(Matrices matrices) {
   uint64_t bytes = 0;
-  for (const Matrix* matrix : matrices) bytes += uint64_t(matrix->rows) * gpu_row_bytes(matrix->stored(), matrix->columns);
+  for (const Matrix* matrix : matrices)
+    bytes += uint64_t(matrix->rows) * gpu_row_bytes(matrix->stored(), matrix->columns);
   return bytes;
 }
 
@@ -225,7 +226,8 @@ void check_types(const ModelDescription& description, const Weights& weights) {
       check_alike(name + "gate and up", {&layer.dense.gate, &layer.dense.up});
       continue;
     }
-    if (description.moe->shared_experts) check_alike(name + "shared gate and up", {&layer.shared.gate, &layer.shared.up});
+    if (description.moe->shared_experts)
+      check_alike(name + "shared gate and up", {&layer.shared.gate, &layer.shared.up});
     const FfnWeights& first = layer.experts[0];
     for (const FfnWeights& expert : layer.experts) {
       check_alike(name + "experts' gate and up", {&first.gate, &first.up, &expert.gate, &expert.up});

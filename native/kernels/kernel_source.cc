@@ -96,7 +96,8 @@ Prelude& Prelude::declare_once(std::string_view text) {
 
 // Said in multiply_add(), a compiler has no choice of how to round: kernels for other numbers of rows give the same
 // bits.
-constexpr std::string_view kAddProduct = R"(fn add_product(sum: f32, w_low: vec4f, w_high: vec4f, a: vec4f, b: vec4f) -> f32 {
+constexpr std::string_view kAddProduct =
+    R"(fn add_product(sum: f32, w_low: vec4f, w_high: vec4f, a: vec4f, b: vec4f) -> f32 {
   let first = multiply_add(w_low.w, a.w, multiply_add(w_low.z, a.z, multiply_add(w_low.y, a.y, multiply_add(w_low.x, a.x, sum))));
   return multiply_add(w_high.w, b.w, multiply_add(w_high.z, b.z, multiply_add(w_high.y, b.y, multiply_add(w_high.x, b.x, first))));
 }
@@ -153,8 +154,9 @@ Prelude& Prelude::decoders(const std::string& prefix, Type type) {
   declare("fn " + prefix + R"(decode(chunk: vec4u, codes: u32) -> vec4f {
   let bytes = (vec4u(codes) >> vec4u(0u, 8u, 16u, 24u)) & vec4u(0xffu);
 )");
+  const std::string offset = std::to_string(layout.offset) + ".0";
   declare(layout.has_min ? "  return bitcast<f32>(chunk.z) * vec4f(bytes) - bitcast<f32>(chunk.w);\n}\n"
-                         : "  return bitcast<f32>(chunk.z) * (vec4f(bytes) - " + std::to_string(layout.offset) + ".0);\n}\n");
+                         : "  return bitcast<f32>(chunk.z) * (vec4f(bytes) - " + offset + ");\n}\n");
   declare(low + prefix + "decode(chunk, chunk.x); }\n").declare(high + prefix + "decode(chunk, chunk.y); }\n");
   for (const std::string& table : quantized_tables(type)) declare_once(table);
   return *this;

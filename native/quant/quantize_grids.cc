@@ -5,8 +5,8 @@
 #include "quant/codebooks.h"
 #include "quant/fit.h"
 
-// The magnitudes of eight (iq2) or four (iq3) weights are a point of a grid, times a scale that a run of weights shares.
-// The error of point g at scale s is |x|^2 - 2 s <x, g> + s^2 |g|^2: of the points of one length the one with the
+// The magnitudes of eight (iq2) or four (iq3) weights are a point of a grid, times a scale that a run of weights
+// shares. The error of point g at scale s is |x|^2 - 2 s <x, g> + s^2 |g|^2: of the points of one length the one with the
 // largest <x, g> is best at every scale. So each point is held against a vector once, and a trial of a scale looks at
 // one point of each length, which is an exact search of the grid.
 //

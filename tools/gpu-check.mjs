@@ -9,11 +9,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { findDawn } from '../dist/dawn.js';
-import { loadModel } from '../dist/index.js';
+import { benchmark, loadModel } from '../dist/index.js';
 import { native } from '../dist/native.js';
 import { readTensors, rowDifferences } from './goldens.mjs';
-import { measureKernels } from './gpu-kernels.mjs';
-import { makeRandomModelFolder } from './make-random-model.mjs';
+import { measureOps } from './gpu-ops.mjs';
+import { writeConfig } from './make-random-model.mjs';
 import { root } from './setup.mjs';
 
 const { values: options } = parseArgs({
@@ -60,7 +60,7 @@ for (const gpuChecks of [true, false]) {
 }
 await checkRowInvariance();
 await checkOps();
-await bench('tiny', join(root, 'models/tiny'));
+await bench('tiny', join(root, 'models/tiny'), false);
 const folder = mkdtempSync(join(tmpdir(), 'kexa-gpu-check-'));
 try {
   // K-EXAONE's own layers, but fewer of them and fewer experts: their times are those of the real model.
@@ -73,12 +73,13 @@ try {
         "4 layers of K-EXAONE's width, 32 experts",
         { hidden: 6144, layers: 4, experts: 32, width: 2048, heads: 64, 'kv-heads': 8, dense: 18432, vocab: 153600 },
       ];
-  makeRandomModelFolder(folder, { ...shape, 'top-k': 8 });
-  await bench(name, folder);
+  // Their weights are made up on the GPU.
+  writeConfig(folder, { ...shape, 'top-k': 8 });
+  await bench(name, folder, true);
   try {
-    await measureKernels(folder, adapters, { device: options.device, isQuick: options.quick, note, row });
+    await measureOps(folder, { device: options.device, isQuick: options.quick, note, row });
   } catch (error) {
-    row(`kernels of ${name}`, String(error), false);
+    row(`ops of ${name}`, String(error), false);
   }
 } finally {
   rmSync(folder, { recursive: true });
@@ -150,24 +151,24 @@ async function checkRowInvariance() {
   }
 }
 
-async function bench(name, folder) {
+async function bench(name, folder, synthetic) {
   try {
-    const started = performance.now();
-    const model = await loadModel(folder, { device: options.device, contextSize: 2048 });
-    const loadMs = performance.now() - started;
-    const ids = Array.from({ length: options.quick ? 32 : 512 }, (_, i) => (i * 7919) % model.config.vocabSize);
-    const maxTokens = options.quick ? 8 : 64;
-    await model.generate(ids.slice(0, 8), { temperature: 0, maxTokens: 4, ignoreEos: true });
-    const { timings } = await model.generate(ids, { temperature: 0, maxTokens, ignoreEos: true });
-    const bytes = model.config.activeParameters * 2;
-    const rate = (bytes * timings.decodeTokensPerSecond) / 1e9;
+    const [prompt, generated] = options.quick ? [32, 8] : [512, 64];
+    const tests = [
+      { prompt, generated: 0, depth: 0, mtp: false },
+      { prompt: 0, generated, depth: prompt, mtp: false },
+    ];
+    const repetitions = options.quick ? 1 : 3;
+    const results = await benchmark(folder, { device: options.device, synthetic, tests, repetitions });
+    note(`speed ${name}`, JSON.stringify(results));
+    const [prefill, decode] = results;
     row(
       `speed ${name}`,
-      `load ${loadMs.toFixed(0)} ms, pp${ids.length} ${timings.prefillTokensPerSecond.toFixed(1)} tok/s, ` +
-        `tg${maxTokens} ${timings.decodeTokensPerSecond.toFixed(1)} tok/s, ${rate.toFixed(1)} GB/s of weights`,
+      `load ${decode.load_ms.toFixed(0)} ms, ${prefill.test} ${prefill.avg_ts.toFixed(1)} tok/s, ` +
+        `${decode.test} ${decode.avg_ts.toFixed(1)} tok/s, ${decode.gb_per_s.toFixed(1)} GB/s; a token takes ` +
+        `${decode.dispatches_per_token} dispatches, ${decode.encode_ms_per_token.toFixed(2)} ms to encode and submit`,
       true,
     );
-    await model.close();
   } catch (error) {
     row(`speed ${name}`, String(error), false);
   }

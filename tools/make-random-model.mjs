@@ -23,11 +23,17 @@ const defaults = {
   context: 32768,
 };
 
-/** Writes config.json and model.safetensors into `folder`; returns the bytes of the weights. */
-export function makeRandomModelFolder(folder, shape = {}) {
+/** Writes the config.json of such a model into `folder`; returns its sizes. */
+export function writeConfig(folder, shape = {}) {
   const size = { ...defaults, ...shape };
   mkdirSync(folder, { recursive: true });
   writeFileSync(join(folder, 'config.json'), JSON.stringify(configOf(size), null, 2));
+  return size;
+}
+
+/** Writes config.json and model.safetensors into `folder`; returns the bytes of the weights. */
+export function makeRandomModelFolder(folder, shape = {}) {
+  const size = writeConfig(folder, shape);
   const tensors = tensorsOf(size);
   let at = 0;
   const header = {};

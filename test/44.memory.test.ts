@@ -5,7 +5,7 @@ import test from 'tape';
 import { readConfigOnly } from '../lib/files/model-folder.js';
 import { KexaError, loadModel } from '../lib/index.js';
 import { planMemory } from '../lib/memory-plan.js';
-import type { CacheType, MemoryReport } from '../lib/types.js';
+import type { CacheType } from '../lib/types.js';
 import { rowDifference, show } from './support/compare.js';
 import { modelFolder } from './support/goldens.js';
 import { fullSizeConfigFolder } from './support/models.js';
@@ -83,54 +83,6 @@ test('a loaded model reports its plan, and weights read in place are mapped', as
   t.ok(wide.memory.weights.mapped < wide.memory.weights.total / 100, 'only vectors are left in the file');
   t.ok(wide.memory.weights.total > 1.98 * model.memory.weights.total, 'f32 takes twice the room of bf16');
   await wide.close();
-});
-
-test('memory grows with the context, to what was planned', { skip: process.platform !== 'linux' }, async (t) => {
-  const folder = mkdtempSync(join(tmpdir(), 'kexa-memory-'));
-  t.teardown(() => rmSync(folder, { recursive: true }));
-  // A cache that is large beside everything else: 800 KiB a token.
-  const wide = {
-    num_hidden_layers: 1,
-    hidden_size: 8,
-    intermediate_size: 8,
-    vocab_size: 64,
-    num_nextn_predict_layers: 0,
-  };
-  const heads = { num_attention_heads: 100, num_key_value_heads: 100, head_dim: 1024 };
-  const layer = { layer_types: ['full_attention'], mlp_layer_types: ['dense'] };
-  const model = makeRandomModel({ model_type: 'exaone_moe', ...wide, ...heads, ...layer }, 1);
-  writeRandomModel(folder, model, { dtype: 'BF16', experts: 'separate', biasUnderGate: false, shards: 1 });
-  // In a process of its own, whose resident memory is its own.
-  const script = `
-    const { loadModel } = await import('./lib/index.ts');
-    const resident = [];
-    const note = () => { globalThis.gc(); resident.push(process.memoryUsage.rss()); };
-    const model = await loadModel(${JSON.stringify(folder)}, { contextSize: 512, prefillChunk: 32, threads: 2 });
-    const session = model.createSession();
-    const run = (tokens) => session.generate(Array.from({ length: tokens }, (_, i) => i % 64), { maxTokens: 1, mtp: false });
-    await run(1);
-    note();
-    for (const tokens of [256, 511]) { await run(tokens); note(); }
-    console.log(JSON.stringify({ resident, memory: model.memory }));
-    await model.close();`;
-  const { spawnSync } = await import('node:child_process');
-  const args = ['--expose-gc', '--import', 'tsx', '--input-type=module', '-e', script];
-  const { stdout, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' });
-  t.equal(stderr, '');
-  const { resident, memory } = JSON.parse(stdout) as { resident: [number, number, number]; memory: MemoryReport };
-  const planned = 512 * 2 * 100 * 1024 * 4;
-  t.equal(memory.cache.total, planned, `the cache is planned with ${planned} bytes`);
-  for (const [i, tokens] of [
-    [1, 255],
-    [2, 510],
-  ] as const) {
-    const grown = resident[i]! - resident[0]!;
-    const wanted = (planned * tokens) / 512;
-    t.ok(
-      Math.abs(grown / wanted - 1) < 0.02,
-      `${tokens} tokens more: ${grown} bytes more are resident, ${wanted} planned`,
-    );
-  }
 });
 
 test('a plan that does not fit is refused before anything is allocated, with what would fit', async (t) => {

@@ -234,11 +234,13 @@ export class Generation implements PromiseLike<GenerationResult>, AsyncIterable<
         firstTokenMs,
         prefillTokensPerSecond: perSecond(prefillTokens, prefillMs),
         decodeTokensPerSecond: perSecond(ids.length - 1, decodeMs),
+        encodeMs: this.#ended?.encodeMs ?? null,
       },
       speculation: { ...summarize(this.#drafts), timeSavedMs: this.#savedMs },
       seed: this.#params?.seed ?? 0,
     };
     if (this.#wantsLogprobs) result.logprobs = pieces.flatMap((piece) => piece.logprobs ?? []);
+    if (this.#ended?.profile) result.profile = this.#ended.profile;
     this.#end({ result });
   }
 

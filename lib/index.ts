@@ -1,5 +1,5 @@
 /** kexa: K-EXAONE and its sisters from Node.js. */
-export { type BenchOptions, type BenchResult, benchmark } from './bench/benchmark.js';
+export { type BenchOptions, benchmark } from './bench/benchmark.js';
 export type { OpName } from './bench/op-work.js';
 export {
   benchmarkOps,
@@ -8,7 +8,9 @@ export {
   type OpBenchResult,
   type OpVariant,
 } from './bench/ops.js';
-export type { BenchTest } from './bench/tests.js';
+export type { BenchResult } from './bench/result.js';
+export { readSuite, type SuiteEntry } from './bench/suite.js';
+export type { BenchSweep, BenchTest } from './bench/tests.js';
 export type { TokenTraffic } from './bench/traffic.js';
 export type { LayerDescription, ModelDescription, MoeDescription, RopeScaling } from './description.js';
 export { listDevices } from './devices.js';
@@ -29,6 +31,7 @@ export type {
   ForwardProfile,
   ForwardResult,
   GenerateOptions,
+  GenerationProfile,
   GenerationResult,
   GpuKernels,
   LoadOptions,
@@ -41,6 +44,7 @@ export type {
   RouteTrace,
   SamplingOptions,
   Speculation,
+  StepCounts,
   Timings,
   TokenLogprob,
   Tool,

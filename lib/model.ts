@@ -74,12 +74,12 @@ export async function loadSynthetic(
   options: LoadOptions = {},
 ): Promise<Model> {
   const { weights, ...others } = options;
-  return await load(others, (device) => openSynthetic(path, synthetic, weights, device), null);
+  return await load(others, () => openSynthetic(path, synthetic, weights), null);
 }
 
 async function load(
   options: LoadOptions,
-  open: (device: DeviceInfo['kind']) => Promise<ModelFolder>,
+  open: () => Promise<ModelFolder>,
   findTokenizer: typeof openTokenizer | null,
 ): Promise<Model> {
   const { onProgress, signal } = options;
@@ -88,7 +88,7 @@ async function load(
   checkSignal(signal);
   const isChecked = booleanOption('gpuChecks', options.gpuChecks, false);
   const { info: device, ...gpu } = await chooseDevice(options.device);
-  const { folder, config, ...opened } = await open(device.kind);
+  const { folder, config, ...opened } = await open();
   const checked = checkPlanOptions(options, config.maxPositions);
   const plainOps = device.kind === 'gpu' && checked.gpuKernels === 'auto' ? await tunedPlainOps(gpu) : [];
   const planOptions = { ...checked, ...gpu, isChecked, plainOps };

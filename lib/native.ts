@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { ModelDescription, TensorScales, TensorType } from './description.js';
 import { KexaError, type KexaErrorCode } from './errors.js';
-import type { ForwardProfile, GpuKernels, MemoryReport } from './types.js';
+import type { ForwardProfile, GenerationProfile, GpuKernels, MemoryReport } from './types.js';
 
 /** PlanOptions of native/plan/plan.h. */
 export interface NativePlanOptions {
@@ -92,6 +92,7 @@ export interface NativeGenerateParams {
   /** Tokens the MTP block guesses ahead a step; 0: none, -1: as many as pay. */
   drafts: number;
   endTokens: Uint32Array;
+  profile: boolean;
 }
 
 /** What a {@link NativeRequest} says; the events of native/engine/channel.h. */
@@ -128,6 +129,10 @@ export type NativeEvent =
       decodeMs: number;
       prefillTokens: number;
       savedMs: number | null;
+      /** Null where the device computes in the call itself. */
+      encodeMs: number | null;
+      /** Where one was asked for. */
+      profile: GenerationProfile | null;
     }
   /** What the session has cached now. */
   | { kind: 'kept'; tokens: number }

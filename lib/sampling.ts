@@ -21,6 +21,7 @@ const names: readonly (keyof GenerateOptions)[] = [
   'logprobs',
   'mtp',
   'ignoreEos',
+  'profile',
   'thinking',
   'tools',
   'raw',
@@ -79,6 +80,7 @@ export function checkGenerateOptions(
     biasValues: bias.values,
     drafts,
     maxTokens: integerOption('maxTokens', options.maxTokens, 1, 2 ** 31 - 1, Number.POSITIVE_INFINITY),
+    profile: booleanOption('profile', options.profile, false),
     endTokens: Uint32Array.from(booleanOption('ignoreEos', options.ignoreEos, false) ? [] : config.eosTokenIds),
   };
   const text = {

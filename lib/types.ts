@@ -175,6 +175,8 @@ export interface GenerateOptions extends SamplingOptions {
   mtp?: false | 'auto' | number;
   /** Go on after an end-of-turn token. For benchmarks. Default false. */
   ignoreEos?: boolean;
+  /** Also count what the steps did and keep the last logits, which slows them. For measuring. Default false. */
+  profile?: boolean;
   thinking?: boolean;
   tools?: readonly Tool[];
   /** Take a prompt string as it is, with no chat template, and give the answer as one text. Default false. */
@@ -228,6 +230,8 @@ export interface Timings {
   firstTokenMs: number;
   prefillTokensPerSecond: number;
   decodeTokensPerSecond: number;
+  /** Of `decodeMs`, what handing steps to the GPU took of the processor's time; null on the CPU device. */
+  encodeMs: number | null;
 }
 
 /** What speculative decoding did; all zero when nothing was drafted. */
@@ -266,6 +270,8 @@ export interface GenerationResult {
   usage: Usage;
   timings: Timings;
   speculation: Speculation;
+  /** With `profile`; not of an answer that was stopped. */
+  profile?: GenerationProfile;
   /** The seed that was used. */
   seed: number;
 }
@@ -295,6 +301,30 @@ export interface ForwardProfile {
   bufferBytes: number;
   /** By kernel, the slowest first. `nanoseconds` are those of all its dispatches; 0 where the GPU has no timestamps. */
   ops: { name: string; dispatches: number; nanoseconds: number }[];
+}
+
+/** What the steps of one kind did. */
+export interface StepCounts {
+  steps: number;
+  /** Tokens that went through the model, drafts that were not kept included. */
+  rows: number;
+  /** Experts that the MoE layers read: the distinct ones that each layer's router chose in each step, added up. */
+  experts: number;
+  /** Times the MTP block ran, and those of them that went on through the output head, for a draft. */
+  mtpPasses: number;
+  draftHeads: number;
+  /** What the GPU did; null on the CPU device. Reading the routes back adds passes and submits. */
+  gpu: ForwardProfile | null;
+}
+
+/** What generating an answer did, step by step. */
+export interface GenerationProfile {
+  /** Steps that computed the prompt. */
+  prefill: StepCounts;
+  /** Steps that went on from it. */
+  decode: StepCounts;
+  /** [vocab], that the last token was chosen from. */
+  logits: Float32Array;
 }
 
 /** The experts one MoE layer chose. */

@@ -1,6 +1,6 @@
 /** Which recipe of a model fits which machine, and about how fast it would be there: told before there is either. */
-import { tokenTraffic } from './bench/traffic.js';
-import type { ModelDescription, TensorEntry } from './description.js';
+import { partsOf, tokenTraffic } from './bench/traffic.js';
+import type { ModelDescription } from './description.js';
 import type { ModelShape } from './files/config.js';
 import { blockBytes } from './files/gguf-types.js';
 import { elementsOf, wantedTensors } from './files/wanted-tensors.js';
@@ -80,7 +80,12 @@ export function planVerdicts(
   return verdictRecipes.flatMap((recipe) => {
     const description = storedAs(shape, recipe);
     const position = Math.min(estimateAt, shape.maxPositions) - 1;
-    const traffic = tokenTraffic(description, position, 2, ({ bytes }: TensorEntry) => bytes).total;
+    const traffic = tokenTraffic(
+      description,
+      partsOf(description, ({ bytes }) => bytes),
+      position,
+      2,
+    ).total;
     const weights = { cpu: weightsOf(description, 'cpu'), gpu: weightsOf(description, 'gpu') };
     // What is left to plan takes no look at tensors, of which there are thousands.
     const bare = { ...description, tensors: [] };

@@ -49,6 +49,7 @@ struct GenerateParams {
   int logprobs = -1;  // -1: none wanted; else alternatives beside the chosen token
   int max_tokens = 0;
   int drafts = 0;               // tokens the MTP block guesses ahead a step, up to kMaxDrafts; 0: none; -1: as many as pay
+  bool wants_profile = false;   // counts what the steps do, which slows them
   std::vector<int> end_tokens;  // any of them ends the answer, and is its last token
 };
 

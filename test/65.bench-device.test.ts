@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import test, { type Test } from 'tape';
 import { opGroups, opWork } from '../lib/bench/op-work.js';
 import { openSynthetic } from '../lib/bench/synthetic.js';
-import { tokenTraffic } from '../lib/bench/traffic.js';
+import { partsOf, tokenTraffic } from '../lib/bench/traffic.js';
 import { tuneFrom } from '../lib/bench/tune.js';
 import { chooseDevice } from '../lib/devices.js';
 import { blockBytes, blockTypes } from '../lib/files/gguf-types.js';
@@ -141,7 +141,7 @@ test('made-up weights on a GPU: written there, the CPU’s values, and no more m
 
 test('a whole K-EXAONE-236B in q2 fits 80 GiB without its MTP block', async (t) => {
   const { planMemory } = await import('../lib/memory-plan.js');
-  const { description } = await openSynthetic(fullSizeConfigFolder(), {}, 'q2', 'gpu');
+  const { description } = await openSynthetic(fullSizeConfigFolder(), {}, 'q2');
   const { total } = planMemory(description, { device: 'gpu', contextSize: 4096 });
   t.ok(total < 80 * 2 ** 30, `${(total / 2 ** 30).toFixed(1)} GiB`);
 });
@@ -184,11 +184,16 @@ test('bench --config: names itself, and refuses what makes no sense', async (t) 
 });
 
 test('what ops must read and compute is the model’s own size', async (t) => {
-  const { description, config } = await openSynthetic(fullSizeConfigFolder(), { layers: 8 }, 'q4', 'cpu');
+  const { description, config } = await openSynthetic(fullSizeConfigFolder(), { layers: 8 }, 'q4');
   const groups = opGroups(description);
   const depth = 1000;
   const size = { rows: 1, depth, elementBytes: 4, cacheBytes: 2, expertsRead: config.moe!.topK };
-  const traffic = tokenTraffic(description, depth, 2, ({ bytes }) => bytes);
+  const traffic = tokenTraffic(
+    description,
+    partsOf(description, ({ bytes }) => bytes),
+    depth,
+    2,
+  );
   const works = groups.map((group) => ({ ...group, ...opWork(description, group, size) }));
   const sum = (ops: readonly string[], of: (work: (typeof works)[number]) => number) =>
     works.filter(({ op }) => ops.includes(op)).reduce((total, work) => total + work.perStep * of(work), 0);

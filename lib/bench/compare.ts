@@ -1,5 +1,5 @@
 /** Two recorded benchmarks next to each other. */
-import type { BenchResult } from './benchmark.js';
+import type { BenchResult } from './result.js';
 import { deviation, mean } from './statistics.js';
 
 /** One test of both recordings. */
@@ -69,7 +69,8 @@ function compare(before: BenchResult, after: BenchResult): BenchComparison {
   };
 }
 
-function ratioInterval(before: readonly number[], after: readonly number[]): [number, number] | null {
+/** Where the ratio of two rates lies with 95 % confidence; null with fewer than two runs on a side. */
+export function ratioInterval(before: readonly number[], after: readonly number[]): [number, number] | null {
   if (before.length < 2 || after.length < 2) return null;
   const [a, b] = [before, after].map((values) => values.map(Math.log)) as [number[], number[]];
   const [varianceA, varianceB] = [a, b].map((values) => deviation(values) ** 2 / values.length) as [number, number];

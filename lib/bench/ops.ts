@@ -210,7 +210,7 @@ async function layersOf(
 ): Promise<{ layers: number }> {
   if (synthetic !== true && synthetic.layers !== undefined) return { layers: synthetic.layers };
   const { openSynthetic } = await import('./synthetic.js');
-  const { config } = await openSynthetic(path, {}, weights, 'cpu');
+  const { config } = await openSynthetic(path, {}, weights);
   return { layers: Math.min(defaultLayers, config.layers.length) };
 }
 

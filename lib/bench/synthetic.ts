@@ -8,7 +8,7 @@ import { fileError, readJsonObject } from '../files/json-file.js';
 import { type ModelFolder, modelConfig } from '../files/model-folder.js';
 import { elementsOf, wantedTensors } from '../files/wanted-tensors.js';
 import { choiceOption, integerOption } from '../options.js';
-import { chooseType, type Recipe, recipes } from '../quantize/recipes.js';
+import { chooseType, type Recipe, type RecipeName, recipes } from '../quantize/recipes.js';
 import type { WeightType } from '../types.js';
 
 /** What of a config is loaded with made-up weights. */
@@ -19,12 +19,11 @@ export interface SyntheticOptions {
   mtp?: boolean;
 }
 
-const weightTypes: readonly WeightType[] = ['auto', 'bf16', 'f16', 'f32', 'q8', 'q4', 'q2'];
+const weightTypes: readonly WeightType[] = ['auto', 'bf16', 'f16', 'f32', 'q8', 'q4', 'q2k', 'q2'];
 
 /**
  * Reads a config: `path` is the JSON file, or the folder of a config.json. Matrices are stored as `weights` says (`auto`
- * is bf16), with a recipe's types as `kexa quantize` would; on a GPU shared experts take the routed ones' type,
- * which its kernels want alike.
+ * is bf16), with a recipe's types as `kexa quantize` would.
  *
  * @throws KexaError KEXA_NOT_FOUND, KEXA_BAD_FILE, KEXA_BAD_CONFIG, KEXA_UNSUPPORTED; KEXA_INVALID_ARGUMENT for more
  *   layers than there are.
@@ -33,7 +32,6 @@ export async function openSynthetic(
   path: string,
   { layers, mtp = false }: SyntheticOptions,
   weights: WeightType | undefined,
-  device: 'cpu' | 'gpu',
 ): Promise<ModelFolder> {
   const file = await configFile(path);
   const reading = readConfig(file, await readJsonObject(file));
@@ -45,15 +43,10 @@ export async function openSynthetic(
   const shape = { ...whole, layers: kept, mtp: block, moe: hasExperts ? whole.moe : null };
 
   const type = choiceOption('weights', weights, weightTypes);
-  const recipe: Recipe | null = type === 'q8' || type === 'q4' || type === 'q2' ? recipes[type] : null;
+  const recipe: Recipe | null = Object.hasOwn(recipes, type) ? recipes[type as RecipeName] : null;
   const tensors = Array.from(wantedTensors(shape), ({ name, part, shape: sizes }): TensorEntry => {
-    const isShared = device === 'gpu' && part !== 'mtp' && name.includes('.shared.');
     const stored =
-      recipe !== null
-        ? chooseType(recipe, isShared ? 'routed' : part, name, sizes).type
-        : type === 'f32' || type === 'f16'
-          ? type
-          : 'bf16';
+      recipe !== null ? chooseType(recipe, part, name, sizes).type : type === 'f32' || type === 'f16' ? type : 'bf16';
     return { name, file: 0, offset: 0, bytes: blockBytes(stored, elementsOf(sizes)), type: stored, shape: sizes };
   });
   return {

@@ -48,3 +48,30 @@ function counts(text: string): number[] {
   }
   return list;
 }
+
+/** A parser for a sweep's step: `512` is added, `*2` multiplies. */
+export function sweepStep(text: string): { operator: '+' | '*'; by: number } {
+  const [, operator = '+', digits] = /^([+*]?)(\d+)$/.exec(text) ?? [];
+  const by = Number(digits);
+  if (digits === undefined || by > most || by < (operator === '*' ? 2 : 1))
+    throw new InvalidArgumentError('It takes a count of tokens, or a factor: 512 or *2.');
+  return { operator: operator === '*' ? '*' : '+', by };
+}
+
+/** The contexts of a sweep, up to the last, which it ends with. */
+export function sweepContexts(first: number, last: number, { operator, by }: ReturnType<typeof sweepStep>): number[] {
+  const contexts: number[] = [];
+  for (let context = first; context < last; context = operator === '+' ? context + by : context * by) {
+    contexts.push(context);
+    if (contexts.length > 1000) throw new InvalidArgumentError('It takes at most 1000 contexts.');
+  }
+  return [...contexts, last];
+}
+
+/** A parser for numbers of sessions: `1,2,4`. */
+export function sessionList(text: string, before: number[] | undefined): number[] {
+  const list = text.split(',').map(Number);
+  if (list.some((count) => !(Number.isInteger(count) && count >= 1 && count <= 64)))
+    throw new InvalidArgumentError('It takes numbers of sessions from 1 to 64: 1,2,4.');
+  return [...(before ?? []), ...list];
+}

@@ -1,6 +1,6 @@
 /** The results of a benchmark as people and programs read them. */
-import type { BenchResult } from '../bench/benchmark.js';
-import { bytesText, countText } from './figures.js';
+import type { BenchResult } from '../bench/result.js';
+import { bytesText, countText, durationText } from './figures.js';
 
 export type BenchFormat = 'md' | 'csv' | 'json' | 'jsonl';
 export const benchFormats: readonly BenchFormat[] = ['md', 'csv', 'json', 'jsonl'];
@@ -12,37 +12,96 @@ export function benchText(results: readonly BenchResult[], format: BenchFormat):
   return format === 'csv' ? csv(results) : markdown(results);
 }
 
+interface Column {
+  title: string;
+  isRight: boolean;
+  /** Columns that no row has anything for are left out, but for those llama-bench has. */
+  isAlways: boolean;
+  cell(result: BenchResult): string;
+}
+
+const column = (title: string, cell: Column['cell'], parts: Partial<Column> = {}): Column => ({
+  title,
+  isRight: true,
+  isAlways: false,
+  cell,
+  ...parts,
+});
+
+const columns: readonly Column[] = [
+  column('model', (result) => result.model_filename, { isRight: false, isAlways: true }),
+  column('size', (result) => bytesText(result.model_size), { isRight: false, isAlways: true }),
+  column('params', (result) => countText(result.model_n_params), { isRight: false, isAlways: true }),
+  column('backend', (result) => result.backend, { isRight: false, isAlways: true }),
+  column('test', (result) => result.test, { isRight: false, isAlways: true }),
+  column('t/s', ({ avg_ts, stddev_ts }) => `${figure(avg_ts)} ± ${figure(stddev_ts)}`, { isAlways: true }),
+  column('t/s a session', ({ session_ts }) => maybe(session_ts)),
+  column('ms/token', ({ ms_per_token }) => maybe(ms_per_token), { isAlways: true }),
+  column('first token, ms', ({ first_token_ms }) => maybe(first_token_ms)),
+  column('GB/s', ({ gb_per_s }) => maybe(gb_per_s), { isAlways: true }),
+  column('of copy', ({ bandwidth_share }) => share(bandwidth_share)),
+  column('GFLOP/s', ({ gflop_per_s, compute_share }) => (compute_share === null ? '' : figure(gflop_per_s))),
+  column('of the device', ({ compute_share }) => share(compute_share)),
+  column('experts a step', ({ experts_per_step }) => maybe(experts_per_step)),
+  column('KV', ({ kind, kv_bytes }) => (kind === 'sweep' ? bytesText(kv_bytes) : '')),
+  column('drafts kept', draftsKept, { isRight: false }),
+  column('against none', speedup, { isRight: false }),
+  column('J/token', ({ joules_per_token }) => (joules_per_token === null ? '' : joules_per_token.toPrecision(3))),
+  column('dispatches', ({ dispatches_per_token }) => maybe(dispatches_per_token)),
+  column('encode, ms', ({ encode_ms_per_token }) => maybe(encode_ms_per_token)),
+];
+
 function markdown(results: readonly BenchResult[]): string {
-  const header = ['model', 'size', 'params', 'backend', 'test', 't/s', 'ms/token', 'GB/s', 'drafts kept'];
-  const rows = results.map((result) => [
-    result.model_filename,
-    bytesText(result.model_size),
-    countText(result.model_n_params),
-    result.backend,
-    result.test,
-    `${figure(result.avg_ts)} ± ${figure(result.stddev_ts)}`,
-    result.ms_per_token === null ? '' : figure(result.ms_per_token),
-    result.gb_per_s === null ? '' : figure(result.gb_per_s),
-    result.num_draft_tokens === 0
-      ? ''
-      : `${(result.draft_acceptance_rate * 100).toFixed(1)} %, ${result.mean_acceptance_length.toFixed(2)} tokens a step`,
-  ]);
-  const widths = header.map((title, i) => Math.max(title.length, ...rows.map((row) => row[i]!.length)));
-  const isRight = (i: number) => i === 5 || i === 6 || i === 7;
+  const shown = columns.filter(({ isAlways, cell }) => isAlways || results.some((result) => cell(result) !== ''));
+  const rows = results.map((result) => shown.map(({ cell }) => cell(result)));
+  const widths = shown.map(({ title }, i) => Math.max(title.length, ...rows.map((row) => row[i]!.length)));
   const line = (cells: readonly string[]) =>
-    `| ${cells.map((cell, i) => (isRight(i) ? cell.padStart(widths[i]!) : cell.padEnd(widths[i]!))).join(' | ')} |\n`;
-  const rule = widths.map((width, i) => (isRight(i) ? `${'-'.repeat(width - 1)}:` : '-'.repeat(width)));
-  return [line(header), line(rule), ...rows.map(line)].join('');
+    `| ${cells.map((cell, i) => (shown[i]!.isRight ? cell.padStart(widths[i]!) : cell.padEnd(widths[i]!))).join(' | ')} |\n`;
+  const rule = widths.map((width, i) => (shown[i]!.isRight ? `${'-'.repeat(width - 1)}:` : '-'.repeat(width)));
+  return [line(shown.map(({ title }) => title)), line(rule), ...rows.map(line), notes(results)].join('');
+}
+
+/** What holds for the whole table: the device's own rates, and loading. */
+function notes(results: readonly BenchResult[]): string {
+  const [first] = results;
+  if (first === undefined) return '';
+  const rates = [
+    first.copy_gb_per_s === null ? '' : `copies ${figure(first.copy_gb_per_s)} GB/s`,
+    first.f32_gflop_per_s === null ? '' : `multiplies and adds ${figure(first.f32_gflop_per_s)} GFLOP/s in f32`,
+    first.matrix_gflop_per_s === null ? '' : `${figure(first.matrix_gflop_per_s)} GFLOP/s by matrices of f16`,
+  ].filter((text) => text !== '');
+  const own = rates.length === 0 ? '' : `; the device itself, measured before: ${rates.join(', ')}`;
+  const energy = first.energy_source === null ? '' : `; energy by ${first.energy_source}`;
+  return `\nloaded in ${durationText(first.load_ms)}${own}${energy}\n`;
+}
+
+function draftsKept(result: BenchResult): string {
+  const { num_draft_tokens, draft_acceptance_rate, mean_acceptance_length, acceptance_by_position } = result;
+  if (num_draft_tokens === 0) return '';
+  const places = acceptance_by_position
+    .map(({ drafted, accepted }) => ((100 * accepted) / drafted).toFixed(0))
+    .join(' ');
+  return `${(draft_acceptance_rate * 100).toFixed(1)} % (${places}), ${mean_acceptance_length.toFixed(2)} tokens a step`;
+}
+
+function speedup({ speedup, speedup_interval: interval }: BenchResult): string {
+  if (speedup === null) return '';
+  return `x ${speedup.toFixed(2)}${interval === null ? '' : ` (${interval[0].toFixed(2)} to ${interval[1].toFixed(2)})`}`;
 }
 
 function csv(results: readonly BenchResult[]): string {
-  const flat = results.map(({ bytes_per_token: bytes, ...result }) => ({
+  const flat = results.map(({ bytes_per_token: needed, bytes_read_per_token: read, ...result }) => ({
     ...result,
-    attention_bytes_per_token: bytes?.attention,
-    experts_bytes_per_token: bytes?.experts,
-    head_bytes_per_token: bytes?.head,
-    kv_bytes_per_token: bytes?.kv,
-    bytes_per_token: bytes?.total,
+    attention_bytes_per_token: needed?.attention,
+    experts_bytes_per_token: needed?.experts,
+    head_bytes_per_token: needed?.head,
+    kv_bytes_per_token: needed?.kv,
+    other_bytes_per_token: needed?.other,
+    bytes_per_token: needed?.total,
+    bytes_read_per_token: read?.total,
+    logits_best: result.logits_best?.id,
+    acceptance_by_position: result.acceptance_by_position.map(({ drafted, accepted }) => `${accepted}/${drafted}`),
+    ops: result.ops?.map(({ name, ns }) => `${name}:${ns.toFixed(0)}`),
   }));
   const [first] = flat;
   if (first === undefined) return '';
@@ -52,6 +111,14 @@ function csv(results: readonly BenchResult[]): string {
   };
   const line = (values: readonly unknown[]) => `${values.map(cell).join(',')}\n`;
   return [line(Object.keys(first)), ...flat.map((result) => line(Object.values(result)))].join('');
+}
+
+function maybe(value: number | null): string {
+  return value === null ? '' : figure(value);
+}
+
+function share(value: number | null): string {
+  return value === null ? '' : `${(value * 100).toFixed(1)} %`;
 }
 
 function figure(value: number): string {

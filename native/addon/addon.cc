@@ -1,4 +1,4 @@
-// The addon: an Engine class, plan(), quantize() and adapters(), wrapping the core one to one.
+// The addon: an Engine class, plan(), quantize(), rates() and adapters(), wrapping the core one to one.
 #include <napi.h>
 
 #include "addon/adapters.h"

@@ -86,6 +86,17 @@ Napi::Value from_profile(Napi::Env env, const Profile& profile) {
   return object;
 }
 
+Napi::Value from_counts(Napi::Env env, const StepCounts& counts) {
+  auto object = Napi::Object::New(env);
+  object.Set("steps", double(counts.steps));
+  object.Set("rows", double(counts.rows));
+  object.Set("experts", double(counts.experts));
+  object.Set("mtpPasses", double(counts.mtp_passes));
+  object.Set("draftHeads", double(counts.draft_heads));
+  object.Set("gpu", counts.profile ? from_profile(env, *counts.profile) : env.Null());
+  return object;
+}
+
 struct EventToObject {
   Napi::Env env;
 
@@ -106,7 +117,7 @@ struct EventToObject {
     object.Set("total", prompt.total);
     return object;
   }
-  Napi::Value saved(const std::optional<int64_t>& nanoseconds) const {
+  Napi::Value milliseconds(const std::optional<int64_t>& nanoseconds) const {
     return nanoseconds ? Napi::Value(Napi::Number::New(env, double(*nanoseconds) / 1e6)) : env.Null();
   }
   Napi::Object operator()(const event::Tokens& tokens) const {
@@ -136,7 +147,7 @@ struct EventToObject {
       drafts[i * 2 + 1] = uint32_t(tokens.drafts[i].accepted);
     }
     object.Set("drafts", drafts);
-    object.Set("savedMs", saved(tokens.saved_ns));
+    object.Set("savedMs", milliseconds(tokens.saved_ns));
     return object;
   }
   Napi::Object operator()(const event::Forwarded& forwarded) const {
@@ -188,7 +199,17 @@ struct EventToObject {
     object.Set("prefillMs", double(ended.prefill_ns) / 1e6);
     object.Set("decodeMs", double(ended.decode_ns) / 1e6);
     object.Set("prefillTokens", ended.prefill_tokens);
-    object.Set("savedMs", saved(ended.saved_ns));
+    object.Set("savedMs", milliseconds(ended.saved_ns));
+    object.Set("encodeMs", milliseconds(ended.encode_ns));
+    if (!ended.counts) {
+      object.Set("profile", env.Null());
+      return object;
+    }
+    auto profile = Napi::Object::New(env);
+    profile.Set("prefill", from_counts(env, ended.counts->prefill));
+    profile.Set("decode", from_counts(env, ended.counts->decode));
+    profile.Set("logits", float_array(env, ended.counts->logits));
+    object.Set("profile", profile);
     return object;
   }
   Napi::Object operator()(const event::Kept& kept) const {
@@ -322,6 +343,7 @@ GenerateParams to_generate_params(const Napi::Object& from) {
   const auto bias_values = member(from, "biasValues").As<Napi::Float32Array>();
   for (size_t i = 0; i < bias_ids.size(); ++i) sampling.logit_bias.emplace_back(bias_ids[i], bias_values[i]);
   to.max_tokens = integer(from, "maxTokens");
+  to.wants_profile = boolean(from, "profile");
   to.drafts = integer(from, "drafts");
   to.end_tokens = to_ids(member(from, "endTokens"));
   return to;

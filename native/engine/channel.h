@@ -75,6 +75,13 @@ struct Ended {
   int64_t prefill_ns, decode_ns;
   int prefill_tokens;
   std::optional<int64_t> saved_ns;  // as in Tokens, the last step included
+  // Of decode_ns, what handing steps to the device took; none where the device computes in the call itself.
+  std::optional<int64_t> encode_ns;
+  struct Counts {
+    StepCounts prefill, decode;
+    std::vector<float> logits;  // [vocab], that the last token was chosen from
+  };
+  std::optional<Counts> counts;  // if a profile was wanted
 };
 // What a session has cached now.
 struct Kept {

@@ -17,6 +17,7 @@
 // or not. Drafts are chosen with the noise of their own position, which makes them agree the oftener.
 #include <algorithm>
 #include <chrono>
+#include <set>
 
 #include "engine/job.h"
 
@@ -39,6 +40,8 @@ bool GenerateJob::advance(const JobContext& context) {
   if (!has_started_ || is_fresh) start(context, slot);
   const bool begins = can_begin(context);
   if (begins) begin_step(context, slot);
+  // The first step that follows on is begun before the prompt's last is taken.
+  if (begins && flights_.back().is_following) encode_ns_ += nanoseconds_since(began);
   const bool runs_ahead = model.device->runs_ahead();
   std::optional<Flight> timed;
   while (!is_over_ && flights_.size() > (runs_ahead && can_begin(context) ? 1 : 0)) {
@@ -63,7 +66,14 @@ bool GenerateJob::advance(const JobContext& context) {
     model.prefixes.keep(slot);
   }
   if (is_over_)
-    channel().push(event::Ended{is_length_, prefill_ns_, decode_ns_, prefill_tokens_, saved_ns(model.drafting)});
+    channel().push(event::Ended{
+        .is_length = is_length_,
+        .prefill_ns = prefill_ns_,
+        .decode_ns = decode_ns_,
+        .prefill_tokens = prefill_tokens_,
+        .saved_ns = saved_ns(model.drafting),
+        .encode_ns = runs_ahead ? std::optional(encode_ns_) : std::nullopt,
+        .counts = params_.wants_profile ? std::optional(std::move(counts_)) : std::nullopt});
   return is_over_;
 }
 
@@ -135,7 +145,14 @@ int GenerateJob::drafts_wanted(const JobContext& context, int slot, int most, in
 void GenerateJob::begin_step(const JobContext& context, int slot) {
   LoadedModel& model = context.loaded();
   Device& device = *model.device;
-  const ForwardHooks hooks{.cancelled = &channel().cancelled(), .after_layer = {}, .after_route = {}};
+  ForwardHooks hooks{.cancelled = &channel().cancelled(), .after_layer = {}, .after_route = {}};
+  StepCounts& counts = is_following_ ? counts_.decode : counts_.prefill;
+  Profiling profiling(device, params_.wants_profile);
+  if (params_.wants_profile)
+    hooks.after_route = [&](int) {
+      const auto experts = device.route_experts();
+      counts.experts += int64_t(std::set<int>(experts.begin(), experts.end()).size());
+    };
   const int first = model.slots.length(slot);
   if (is_following_) {
     // Fewer than were made, if that is all that may still be said.
@@ -163,9 +180,11 @@ void GenerateJob::begin_step(const JobContext& context, int slot) {
     }
   }
   Flight& flight = flights_.back();
+  counts.steps += 1, counts.rows += flight.rows;
+  hooks.after_route = {};  // the MTP block's are counted apart
   if (flight.has_choice) {
     // The MTP block's logits, and the next step's, will stand where these do.
-    for (int i = 0; params_.logprobs >= 0 && i <= flight.drafts; ++i) append(flight.logits, device.logits(i));
+    for (int i = 0; wants_logits() && i <= flight.drafts; ++i) append(flight.logits, device.logits(i));
     device.choose();
   }
   int asked = params_.drafts;
@@ -178,6 +197,7 @@ void GenerateJob::begin_step(const JobContext& context, int slot) {
     flight.has_mtp = true;
     flight.next_drafts = flight.has_choice ? drafts_wanted(context, slot, most_tokens(), asked) : 0;
     run_mtp(context, flight.next_drafts, hooks);
+    counts.mtp_passes += std::max(1, flight.next_drafts), counts.draft_heads += flight.next_drafts;
     if (!flight.has_choice) model.slots.set_mtp_length(slot, model.slots.length(slot));
   }
   if (!flight.is_following && model.prefixes.is_on() &&
@@ -185,6 +205,7 @@ void GenerateJob::begin_step(const JobContext& context, int slot) {
     keep_prompt(model, slot, flight.next_drafts);
   next_drafts_ = flight.next_drafts;
   flight.ticket = device.end_step();
+  profiling.add_to(counts.profile);
 }
 
 // What has been run of the prompt, the MTP block's rows included, if it ran: settle() is to tell the slot of them later.
@@ -235,6 +256,10 @@ GenerateJob::Flight GenerateJob::settle(const JobContext& context, int slot) {
     is_length_ = !is_end && (int(ids_.size() - prompt_size_) >= params_.max_tokens ||
                              int(ids_.size()) >= context.plan.options.context_size);
     is_over_ = is_end || is_length_;
+    if (is_over_ && params_.wants_profile) {
+      const auto logits = std::span(flight.logits).subspan(i * vocab, vocab);
+      counts_.logits.assign(logits.begin(), logits.end());
+    }
   }
   if (flight.drafts)
     tokens.drafts.push_back({flight.drafts, std::min(int(tokens.choices.size()), int(chosen.size()) - 1)});

@@ -30,30 +30,6 @@ std::unique_ptr<Device> make_device(const ModelDescription& description, const W
 #endif
 }
 
-// Profiles the device while it lives: a job that is cut short must not leave it slow.
-class Profiling {
- public:
-  Profiling(Device& device, bool is_wanted) : device_(device), is_on_(is_wanted) {
-    if (is_on_) device_.start_profile();
-  }
-  ~Profiling() {
-    try {
-      if (is_on_) device_.take_profile();
-    } catch (const Error&) {
-      // The job has already failed, or the next one will.
-    }
-  }
-  void add_to(std::optional<Profile>& total) {
-    if (!std::exchange(is_on_, false)) return;
-    const std::optional<Profile> profile = device_.take_profile();
-    if (profile) (total ? *total : total.emplace()) += *profile;
-  }
-
- private:
-  Device& device_;
-  bool is_on_;
-};
-
 // The MTP block's part of the weights that a step of one row reads with it.
 double mtp_share(const ModelDescription& description) {
   if (!description.mtp) return 0;
@@ -71,6 +47,24 @@ double mtp_share(const ModelDescription& description) {
 }
 
 }  // namespace
+
+Profiling::Profiling(Device& device, bool is_wanted) : device_(device), is_on_(is_wanted) {
+  if (is_on_) device_.start_profile();
+}
+
+Profiling::~Profiling() {
+  try {
+    if (is_on_) device_.take_profile();
+  } catch (const Error&) {
+    // The job has already failed, or the next one will.
+  }
+}
+
+void Profiling::add_to(std::optional<Profile>& total) {
+  if (!std::exchange(is_on_, false)) return;
+  const std::optional<Profile> profile = device_.take_profile();
+  if (profile) (total ? *total : total.emplace()) += *profile;
+}
 
 LoadedModel::LoadedModel(const ModelDescription& description, const Plan& plan, int64_t warm_limit,
                          const LoadProgress& progress)

@@ -68,6 +68,19 @@ int run_chunk(const JobContext& context, int slot, std::span<const int> ids, Ste
               const std::function<void(int first, int end, std::vector<int>& logit_rows)>& choose_logit_rows,
               int most_rows = 0);
 
+// Profiles the device while it lives: a job that is cut short must not leave it slow.
+class Profiling {
+ public:
+  Profiling(Device& device, bool is_wanted);
+  ~Profiling();
+  // Ends it.
+  void add_to(std::optional<Profile>& total);
+
+ private:
+  Device& device_;
+  bool is_on_;
+};
+
 class LoadJob final : public Job {
  public:
   LoadJob(std::shared_ptr<Channel> channel, int64_t warm_limit) : Job(std::move(channel), 0), warm_limit_(warm_limit) {}
@@ -163,6 +176,7 @@ class GenerateJob final : public Job {
   void abandon_flights(LoadedModel& model);
 
   std::optional<int64_t> saved_ns(const DraftPolicy& drafting) const;
+  bool wants_logits() const { return params_.logprobs >= 0 || params_.wants_profile; }
   int most_tokens() const;
   int fewest_tokens() const;
   int drafts_wanted(const JobContext& context, int slot, int most, int asked) const;
@@ -182,6 +196,8 @@ class GenerateJob final : public Job {
   int64_t prefill_ns_ = 0, decode_ns_ = 0;
   int64_t drafting_ns_ = 0;  // of the timed steps in which the MTP block ran
   int drafting_tokens_ = 0;  // that they gave
+  int64_t encode_ns_ = 0;    // of the steps that follow on
+  event::Ended::Counts counts_;
 };
 
 }  // namespace kexa

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import type { Command } from 'commander';
-import type { BenchResult } from '../../bench/benchmark.js';
 import { type BenchComparison, compareBenchmarks } from '../../bench/compare.js';
+import type { BenchResult } from '../../bench/result.js';
 import { KexaError } from '../../errors.js';
 import { exitCodes, exitWith } from '../exit.js';
 import { add } from '../options.js';

@@ -1,6 +1,11 @@
+import { join } from 'node:path';
 import type { Command } from 'commander';
+import type { BenchOptions } from '../../bench/benchmark.js';
+import { memoryOverContext } from '../../bench/memory.js';
+import { readOps, writeReport } from '../../bench/report.js';
+import { readSuite, suiteNames } from '../../bench/suite.js';
 import { combineTests } from '../../bench/tests.js';
-import { countList, countPair, draftList } from '../bench-lists.js';
+import { countList, countPair, draftList, sessionList, sweepContexts, sweepStep } from '../bench-lists.js';
 import { type BenchFormat, benchFormats, benchText } from '../bench-output.js';
 import { exitCodes, exitWith, UsageError } from '../exit.js';
 import { readPrompt } from '../input.js';
@@ -21,11 +26,18 @@ interface BenchFlags extends LoadFlags {
   pg?: [number, number][];
   nDepth?: number[];
   mtp?: (false | 'auto' | number)[];
+  ctxStart?: number;
+  ctxMax?: number;
+  step?: ReturnType<typeof sweepStep>;
+  suite?: string[];
+  concurrency?: number[];
   repetitions?: number;
   warmup: boolean;
   file?: string;
   output?: BenchFormat;
   outputErr?: BenchFormat;
+  report?: string;
+  ops?: string;
 }
 
 const examples = `
@@ -34,12 +46,20 @@ Examples:
   kexa bench -m models/tiny -p 0 -n 64 --mtp off,auto,2 -r 10
   kexa bench -m models/tiny -p 128 -n 32 -d 0-2048+512 -o csv >context.csv
   kexa bench --config models/K-EXAONE-236B-A23B --layers 4 --weights q2
+  kexa bench -m models/tiny --ctx-start 256 --ctx-max 4000 --step '*2' --report out
+  kexa bench -m models/tiny --suite chat --suite code --mtp off,auto
+  kexa bench -m models/tiny -p 0 -n 64 --concurrency 1,2,4
 
 Tests and fields are named as llama-bench names them: pp512 reads a prompt of 512 tokens, tg128 generates 128 tokens,
 pg512,128 does both, "@ d4096" with 4096 tokens in the context before. Lists take commas, ranges (0-4096+1024, 1-64*2)
 and repeating. The tests take turns, one run each, so that other work on the machine meets all alike. Prompts are a
 text that comes with kexa, over and over, or that of --file. Choosing a token is part of generating it; tokenising,
 loading and filling the context before are not timed. Ctrl-C ends with what is complete.
+
+A sweep (--ctx-max) reads one text on and on: at each context only its newest part is read, and -n tokens are generated.
+A suite answers real prompts, with and without drafts; ${suiteNames.join(', ')} come with kexa. With --concurrency each test is
+done by that many sessions at once, timed by the clock together; they share one device, which takes turns.
+
 With --config the weights are made up on the device, and nothing is downloaded: times are a real model's, the text means
 nothing.`;
 
@@ -71,13 +91,42 @@ export function addBench(program: Command): void {
       .helpGroup(tests)
       .argParser(draftList),
   );
-  add(command, tests, '-r, --repetitions <n>', 'runs of each test (default: 5)', { parse: integer(1, 1000) });
+  add(command, tests, '--ctx-max <n>', 'a sweep of contexts up to n, in place of other tests', {
+    parse: integer(1, 2 ** 20),
+  });
+  add(command, tests, '--ctx-start <n>', "the sweep's first context (default: 512)", { parse: integer(1, 2 ** 20) });
+  command.addOption(
+    command
+      .createOption('--step <n>', 'from context to context: n more tokens, or *n times as many (default: *2)')
+      .helpGroup(tests)
+      .argParser(sweepStep),
+  );
+  command.addOption(
+    command
+      .createOption(
+        '--suite <name>',
+        `prompts of ${suiteNames.join(', ')} or a file, in place of other tests; may be given again`,
+      )
+      .helpGroup(tests)
+      .argParser((name: string, before: string[] | undefined) => [...(before ?? []), name]),
+  );
+  command.addOption(
+    command
+      .createOption('--concurrency <n>', 'sessions at once: 1 to 64, or several with commas')
+      .helpGroup(tests)
+      .argParser(sessionList),
+  );
+  add(command, tests, '-r, --repetitions <n>', 'runs of each test (default: 5; of a sweep 1)', {
+    parse: integer(1, 1000),
+  });
   add(command, tests, '--no-warmup', 'do not run each test once before');
   add(command, tests, '-f, --file <file>', 'text for prompts and contexts, repeated as often as need be');
   addSyntheticOptions(command, tests);
   const output = 'Output:';
   add(command, output, '-o, --output <format>', 'md, csv, json or jsonl (default: md)', { choices: benchFormats });
   add(command, output, '--output-err <format>', 'the same, on stderr as well', { choices: benchFormats });
+  add(command, output, '--report <folder>', 'also write a page with plots, index.html, and what it shows');
+  add(command, output, '--ops <file>', 'ops for the plots, as kexa bench ops -o json writes them');
   addLoadOptions(command);
   command.action(exitWith(bench));
   addBenchCompare(command);
@@ -86,35 +135,76 @@ export function addBench(program: Command): void {
 
 async function bench(flags: BenchFlags, command: Command): Promise<number> {
   const { path, synthetic } = benchedModel(flags, command);
-  const tests = combineTests({
-    // Asked for pairs alone, nobody wants the others.
-    prompts: flags.nPrompt ?? (flags.pg === undefined ? [512] : []),
-    generated: flags.nGen ?? (flags.pg === undefined ? [128] : []),
-    pairs: flags.pg ?? [],
-    depths: flags.nDepth ?? [0],
-    mtp: flags.mtp ?? [false],
-  });
-  if (tests.length === 0) throw new UsageError('no test: -p and -n are both 0');
+  const wanted = await wantedTests(flags);
+  if (flags.ops !== undefined && flags.report === undefined) throw new UsageError('--ops: for a --report only');
+  const ops = flags.ops === undefined ? [] : await readOps(flags.ops);
   if (flags.ctxSize !== undefined)
     throw new UsageError('-c, --ctx-size: the context is as long as the longest test needs; leave it out');
   const text = flags.file === undefined ? undefined : await readPrompt({ file: flags.file });
   const { benchmark } = await import('../../index.js');
   using interrupt = new Interrupt();
   using bar = new ProgressBar('benchmark');
+  const loadOptions = toLoadOptions(flags);
   const results = await benchmark(path, {
-    ...toLoadOptions(flags),
-    ...defined({ repetitions: flags.repetitions, text }),
-    tests,
+    ...loadOptions,
+    ...defined({ repetitions: flags.repetitions ?? (wanted.sweeps === undefined ? undefined : 1), text }),
+    ...wanted,
     ...(synthetic !== null && { synthetic }),
     warmUp: flags.warmup,
     signal: interrupt.signal,
     onRun: ({ done, total, test }) => bar.showPart(done / total, `${total} runs, ${test}`),
   }).catch((error: unknown) => {
+    // Stopped while the model was being loaded: nothing is complete, and what is written is whole all the same.
+    if (interrupt.exitCode !== null) return [];
     throw nameFlag(error);
   });
   bar[Symbol.dispose]();
+  if (flags.report !== undefined) {
+    const memory = await memoryOverContext(path, loadOptions);
+    await writeReport(flags.report, { results, ops, memory });
+    writeNote(`report: ${join(flags.report, 'index.html')}\n`);
+  }
   if (flags.outputErr !== undefined) writeNote(benchText(results, flags.outputErr));
   await writeAnswer(benchText(results, flags.output ?? 'md'));
   if (interrupt.exitCode !== null) writeNote('interrupted: these are the runs that were complete\n');
   return interrupt.exitCode ?? exitCodes.ok;
+}
+
+/** What the flags ask for: tests, a sweep, or suites. @throws UsageError where they ask for several */
+async function wantedTests(flags: BenchFlags): Promise<Pick<BenchOptions, 'tests' | 'sweeps' | 'prompts' | 'mtp'>> {
+  const { ctxMax, ctxStart, step, suite, concurrency, nPrompt, nGen, pg, nDepth, mtp } = flags;
+  const refuse = (what: string, others: Record<string, unknown>) => {
+    const given = Object.entries(others).find(([, value]) => value !== undefined);
+    if (given !== undefined) throw new UsageError(`${given[0]}: not together with ${what}`);
+  };
+  if (suite !== undefined) {
+    const numbers = { '--ctx-max': ctxMax, '--ctx-start': ctxStart, '--step': step, '-p': nPrompt, '-n': nGen };
+    refuse('--suite', { ...numbers, '--pg': pg, '-d': nDepth, '--concurrency': concurrency });
+    const prompts = (await Promise.all(suite.map(readSuite))).flat();
+    return { prompts, ...defined({ mtp }) };
+  }
+  if (ctxMax !== undefined) {
+    refuse('--ctx-max', { '-p': nPrompt, '--pg': pg, '-d': nDepth, '--concurrency': concurrency });
+    if (nGen !== undefined && nGen.length > 1) throw new UsageError('-n: with --ctx-max one number of tokens');
+    const first = Math.min(ctxStart ?? 512, ctxMax);
+    if (ctxStart !== undefined && ctxStart > ctxMax) throw new UsageError('--ctx-start: larger than --ctx-max');
+    const generated = nGen?.[0] ?? 32;
+    // What is too near the last to generate before it is left out.
+    const contexts = sweepContexts(first, ctxMax, step ?? { operator: '*', by: 2 }).filter(
+      (context) => context === ctxMax || context + generated < ctxMax,
+    );
+    return { sweeps: (mtp ?? [false as const]).map((drafts) => ({ contexts, generated, mtp: drafts })) };
+  }
+  refuse('tests other than a sweep (--ctx-max)', { '--ctx-start': ctxStart, '--step': step });
+  const tests = combineTests({
+    // Asked for pairs alone, nobody wants the others.
+    prompts: nPrompt ?? (pg === undefined ? [512] : []),
+    generated: nGen ?? (pg === undefined ? [128] : []),
+    pairs: pg ?? [],
+    depths: nDepth ?? [0],
+    mtp: mtp ?? [false],
+    ...defined({ sessions: concurrency }),
+  });
+  if (tests.length === 0) throw new UsageError('no test: -p and -n are both 0');
+  return { tests };
 }

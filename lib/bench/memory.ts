@@ -1,0 +1,52 @@
+/** What a model takes at growing contexts, by the plan. */
+import type { ModelDescription } from '../description.js';
+import { chooseDevice } from '../devices.js';
+import { openModelFolder } from '../files/model-folder.js';
+import { planMemory } from '../memory-plan.js';
+import type { LoadOptions } from '../types.js';
+
+/** One context, for one sequence; bytes. */
+export interface ContextMemory {
+  context: number;
+  weights: number;
+  scratch: number;
+  /** The KV cache as planned, rings for sliding layers. */
+  cache: number;
+  /** What it would be if every layer saw the whole context. */
+  globalCache: number;
+}
+
+/** Plans contexts from 1,024 tokens, doubling, to the model's limit. */
+export async function memoryOverContext(path: string, options: LoadOptions): Promise<ContextMemory[]> {
+  const { description } = await openModelFolder(path);
+  const { info } = await chooseDevice(options.device);
+  return planContexts(description, { ...options, device: info.kind });
+}
+
+/** The same of a description. */
+export function planContexts(
+  description: ModelDescription,
+  { device, weights, cacheType, prefillChunk, threads }: Omit<LoadOptions, 'device'> & { device?: 'cpu' | 'gpu' },
+): ContextMemory[] {
+  const options = Object.fromEntries(
+    Object.entries({ device, weights, cacheType, prefillChunk, threads }).filter(([, value]) => value !== undefined),
+  );
+  const everywhere = {
+    ...description,
+    layers: description.layers.map((layer) => ({ ...layer, window: 0 })),
+    mtp: description.mtp === null ? null : { ...description.mtp, window: 0 },
+  };
+  const contexts: number[] = [];
+  for (let context = 1024; context < description.maxPositions; context *= 2) contexts.push(context);
+  return [...contexts, description.maxPositions].map((context) => {
+    const plan = planMemory(description, { ...options, contextSize: context });
+    const other = planMemory(everywhere, { ...options, contextSize: context });
+    return {
+      context,
+      weights: plan.weights.total,
+      scratch: plan.scratch,
+      cache: plan.cache.total,
+      globalCache: other.cache.total,
+    };
+  });
+}

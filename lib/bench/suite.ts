@@ -1,0 +1,97 @@
+/** Suites of real prompts: files of JSON lines, some of which come with kexa. */
+import { readFile } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { KexaError } from '../errors.js';
+import { Tokenizer } from '../text/tokenizer.js';
+import type { Message } from '../types.js';
+import type { SuitePrompt } from './units.js';
+
+const suitesFolder = fileURLToPath(new URL('../../bench/suites/', import.meta.url));
+
+/** The suites that come with kexa. */
+export const suiteNames: readonly string[] = ['chat', 'code', 'document', 'korean'];
+
+/** One line of a suite. */
+export interface SuiteEntry {
+  suite: string;
+  name: string;
+  /** A user's message, or with `raw` a text to go on from; put through the chat template, as messages are. */
+  prompt: string | Message[];
+  raw: boolean;
+  /** Tokens of the answer. */
+  maxTokens: number;
+}
+
+/**
+ * The prompts of a suite: one that comes with kexa by its name, or a file of JSON lines, each
+ * `{ "name", "prompt" or "messages", "document"?, "raw"?, "maxTokens"? }`. A document is a text file beside the suite, put
+ * before the prompt.
+ *
+ * @throws KexaError KEXA_NOT_FOUND or KEXA_BAD_FILE
+ */
+export async function readSuite(nameOrPath: string): Promise<SuiteEntry[]> {
+  const path = suiteNames.includes(nameOrPath) ? join(suitesFolder, `${nameOrPath}.jsonl`) : nameOrPath;
+  const advice = `; suites that come with kexa: ${suiteNames.join(', ')}`;
+  const lines = (await readText(path, advice)).split('\n');
+  const suite = basename(path).replace(/\.jsonl$/, '');
+  const entries: SuiteEntry[] = [];
+  for (const [i, line] of lines.entries()) {
+    if (line.trim() === '') continue;
+    entries.push(await readEntry(path, i + 1, line, suite));
+  }
+  if (entries.length === 0) throw new KexaError('KEXA_BAD_FILE', `${path}: wanted a prompt a line, found none`);
+  return entries;
+}
+
+async function readEntry(path: string, number: number, line: string, suite: string): Promise<SuiteEntry> {
+  const bad = (what: string) => new KexaError('KEXA_BAD_FILE', `${path}: line ${number}: ${what}`);
+  let entry: Record<string, unknown>;
+  try {
+    entry = JSON.parse(line) as Record<string, unknown>;
+  } catch (cause) {
+    throw bad(`wanted JSON, found ${(cause as Error).message}`);
+  }
+  if (typeof entry !== 'object' || entry === null) throw bad('wanted an object');
+  const { name = String(number), prompt, messages, document, raw = false, maxTokens = 64, ...rest } = entry;
+  const unknown = Object.keys(rest)[0];
+  if (unknown !== undefined) throw bad(`${unknown}: not a field of a prompt`);
+  if (typeof name !== 'string') throw bad('name: wanted a text');
+  if (typeof raw !== 'boolean') throw bad('raw: wanted true or false');
+  if (!(typeof maxTokens === 'number' && Number.isInteger(maxTokens) && maxTokens >= 1))
+    throw bad('maxTokens: wanted a positive integer');
+  const common = { suite, name, raw, maxTokens };
+  if (messages !== undefined) {
+    if (prompt !== undefined || raw || !Array.isArray(messages) || messages.length === 0)
+      throw bad('messages: wanted a conversation, and neither prompt nor raw beside it');
+    return { ...common, prompt: messages as Message[] };
+  }
+  if (typeof prompt !== 'string' || prompt === '') throw bad('prompt: wanted a text');
+  if (document === undefined) return { ...common, prompt };
+  if (typeof document !== 'string') throw bad('document: wanted the name of a file');
+  return { ...common, prompt: `${await readText(join(dirname(path), document), '')}\n${prompt}` };
+}
+
+async function readText(path: string, advice: string): Promise<string> {
+  return await readFile(path, 'utf8').catch((cause: NodeJS.ErrnoException) => {
+    const isMissing = cause.code === 'ENOENT';
+    const what = isMissing ? `no such file${advice}` : cause.message;
+    throw new KexaError(isMissing ? 'KEXA_NOT_FOUND' : 'KEXA_BAD_FILE', `${path}: ${what}`, { cause });
+  });
+}
+
+/** Counts the prompts' tokens. @throws KexaError KEXA_NOT_FOUND for a model without a tokenizer, KEXA_BAD_TEMPLATE */
+export async function preparePrompts(folder: string, entries: readonly SuiteEntry[]): Promise<SuitePrompt[]> {
+  if (entries.length === 0) return [];
+  const tokenizer = await Tokenizer.open(folder);
+  try {
+    return entries.map((entry) => {
+      const { prompt, raw } = entry;
+      const messages = typeof prompt === 'string' ? [{ role: 'user' as const, content: prompt }] : prompt;
+      const text = raw ? (prompt as string) : tokenizer.applyChatTemplate(messages, {});
+      return { ...entry, promptTokens: tokenizer.encode(text).length };
+    });
+  } finally {
+    tokenizer.close();
+  }
+}

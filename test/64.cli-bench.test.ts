@@ -35,24 +35,41 @@ test('bench: names, fields and figures agree with one another', async (t) => {
       result.acceptance_histogram.reduce((sum, count, i) => sum + count * i, 0),
       result.num_accepted_draft_tokens,
     );
+    t.ok(result.copy_gb_per_s! > 0 && result.f32_gflop_per_s! > 0, 'the device itself was measured');
     if (prompt === 0) {
-      const { attention, experts, head, kv, total } = result.bytes_per_token!;
-      t.equal(attention + experts + head + kv, total, 'the parts are the whole');
+      const { attention, experts, head, kv, mtp, other, total } = result.bytes_per_token!;
+      t.equal(attention + experts + head + kv + mtp + other, total, 'the parts are the whole');
       const weights = model.config.activeParameters * 2;
       const off = Math.abs(attention + experts + head - weights) / weights;
       t.ok(off < 1e-3, `weights read are those active, but for norms: ${off.toFixed(4)} off`);
-      t.ok(Math.abs(result.gb_per_s! - (total * result.avg_ts) / 1e9) < 1e-9);
+      const read = result.bytes_read_per_token!;
+      t.ok(Math.abs(result.gb_per_s! - (read.total * result.avg_ts) / 1e9) < 1e-9);
+      t.ok(Math.abs(result.bandwidth_share! - result.gb_per_s! / result.copy_gb_per_s!) < 1e-9);
+      if (result.mtp === false) {
+        // One way counts what tensors hold, the other what routers chose step by step.
+        for (const part of ['attention', 'experts', 'head', 'kv', 'other', 'total'] as const)
+          t.ok(Math.abs(read[part] / result.bytes_per_token![part] - 1) < 0.01, `${result.test}: ${part} as counted`);
+        t.equal(result.experts_per_step, model.config.moe!.topK);
+        t.equal(result.rows_per_step, 1);
+      } else {
+        t.ok(result.experts_per_step! > model.config.moe!.topK && result.rows_per_step! > 1);
+        t.ok(read.mtp > 0 && read.attention < attention, 'rows of a step share what they read');
+        t.equal(result.speedup, result.avg_ts / results.find(({ test }) => test === result.test.slice(0, -6))!.avg_ts);
+      }
     }
   }
   const hashOf = (name: string) => results.find((result) => result.test === name)!.ids_hash;
   t.equal(hashOf('tg8'), hashOf('tg8 mtp 2'), 'drafts change no token');
   t.equal(hashOf('pg12,6 @ d40'), hashOf('pg12,6 @ d40 mtp 2'));
+  const logitsOf = (name: string) => results.find((result) => result.test === name)!.logits_hash;
+  t.equal(logitsOf('tg8'), logitsOf('tg8 mtp 2'), 'nor any logit');
+  t.notEqual(logitsOf('tg8'), logitsOf('tg8 @ d40'));
   await model.close();
 });
 
 test('bench: keys and values are as many as windows let a layer see', async (t) => {
-  const tests = [0, 100].map((depth) => ({ prompt: 0, generated: 2, depth, mtp: false as const }));
-  const [near, far] = await benchmark(tiny, { tests, repetitions: 1, warmUp: false });
+  const tests = [0, 100].map((depth) => ({ prompt: 0, generated: 1, depth, mtp: false as const }));
+  const [near, far] = await benchmark(tiny, { tests, repetitions: 1, warmUp: false, rates: false });
   const model = await loadModel(tiny);
   const bytes = (position: number) =>
     model.config.layers.reduce(
@@ -69,7 +86,7 @@ test('bench: bytes a token reads are those of the types that weights are held in
   const tests = [{ prompt: 0, generated: 1, depth: 0, mtp: false as const }];
   const bytes: number[] = [];
   for (const weights of ['f32', 'bf16', 'q8'] as const) {
-    const [result] = await benchmark(tiny, { tests, weights, repetitions: 1, warmUp: false });
+    const [result] = await benchmark(tiny, { tests, weights, repetitions: 1, warmUp: false, rates: false });
     bytes.push(result!.bytes_per_token!.total - result!.bytes_per_token!.kv);
   }
   t.equal(bytes[0]! / bytes[1]!, 2);
@@ -80,7 +97,10 @@ test('bench: bytes a token reads are those of the types that weights are held in
 test('bench: formats', async (t) => {
   const common = ['bench', '-m', tiny, '-p', '8', '-n', '4', '-r', '1', '--no-warmup'];
   const md = await kexa([...common, '--output-err', 'jsonl']);
-  t.match(md.stdout, /^\| model +\| size .*\n\| -+ \|.*\n\| .* \| pp8 +\|.*\n\| .* \| tg4 +\|.*\n$/);
+  t.match(
+    md.stdout,
+    /^\| model +\| size .*\n\| -+ \|.*\n\| .* \| pp8 +\|.*\n\| .* \| tg4 +\|.*\n\nloaded in .*: copies .* GB\/s.*\n$/,
+  );
   const lines = md.stderr.trim().split('\n');
   t.deepEqual(
     lines.map((line) => (JSON.parse(line) as BenchResult).test),
@@ -89,7 +109,7 @@ test('bench: formats', async (t) => {
   const csv = await kexa([...common, '-o', 'csv']);
   const [header, ...rows] = csv.stdout.trim().split('\n');
   t.equal(rows.length, 2);
-  t.ok(header!.startsWith('test,build_commit,model_filename,'));
+  t.ok(header!.startsWith('test,kind,suite,build_commit,model_filename,'));
   for (const row of rows) t.equal(row.split(',').length, header!.split(',').length);
 });
 
@@ -108,6 +128,17 @@ test('bench: wrong usage', async (t) => {
   await wrong(['-c', '100'], /leave it out/);
   await wrong(['-p', '600000'], /pp600000: wanted a context of 600001 tokens, found a model of at most 4096/, 1);
   await wrong(['-r', '0'], /integer from 1/);
+  await wrong(['--suite', 'chat', '-n', '4'], /-n: not together with --suite/);
+  await wrong(['--suite', 'none'], /none: no such file; suites that come with kexa: chat, /, 1);
+  await wrong(['--step', '64'], /--step: not together with tests other than a sweep/);
+  await wrong(['--ctx-max', '64', '--step', '*1'], /a factor: 512 or \*2/);
+  await wrong(['--concurrency', '0'], /sessions from 1 to 64/);
+  await wrong(
+    ['-p', '0', '-n', '1000', '--concurrency', '8'],
+    /tg1000 x8: wanted a context of 8192 tokens, found a model/,
+    1,
+  );
+  await wrong(['--ops', 'x.json'], /--ops: for a --report only/);
 });
 
 test('benchmark: an aborted run gives what is complete', async (t) => {
@@ -118,6 +149,7 @@ test('benchmark: an aborted run gives what is complete', async (t) => {
       { prompt: 0, generated: 2000, depth: 0, mtp: false },
     ],
     warmUp: false,
+    rates: false,
     signal: abort.signal,
     onRun: () => abort.abort(),
   });
@@ -147,8 +179,9 @@ test('bench compare: ratio, interval, what changed', async (t) => {
     ...more,
   });
   const old = [result('tg8', [10, 10.2, 9.8]), result('pp8', [100, 140, 60]), result('pp9', [1])];
+  const changed = { ids_hash: 'b', n_threads: 2, logits_hash: 'd', copy_gb_per_s: 5.5 };
+  Object.assign(old[1]!, { logits_hash: 'c', copy_gb_per_s: 8.25 });
   writeFileSync(before, old.map((one) => `${JSON.stringify(one)}\n`).join(''));
-  const changed = { ids_hash: 'b', n_threads: 2 };
   writeFileSync(
     after,
     JSON.stringify([result('pp8', [110, 150, 70], changed), result('tg8', [15, 15.3, 14.7]), result('tg9', [1])]),
@@ -163,12 +196,19 @@ test('bench compare: ratio, interval, what changed', async (t) => {
   t.ok(Math.abs(Math.log(tg.interval[1] / 1.5) - 0.0454) < 2e-3, String(tg.interval));
   t.ok(Math.abs(Math.log(tg.interval[0] / 1.5) + 0.0454) < 2e-3);
   t.deepEqual([tg.isClear, tg.sameTokens, tg.changed], [true, true, []]);
-  t.deepEqual([pp.isClear, pp.sameTokens], [false, false], 'noise is no difference');
-  t.deepEqual(pp.changed, [{ field: 'n_threads', after: 2 }]);
+  t.deepEqual([pp.isClear, pp.sameTokens, pp.sameLogits], [false, false, false], 'noise is no difference');
+  t.equal(tg.sameLogits, null, 'older recordings have none');
+  t.deepEqual(pp.changed, [
+    { field: 'n_threads', after: 2 },
+    { field: 'copy_gb_per_s', before: 8.25, after: 5.5 },
+  ]);
   const text = await kexa(['bench', 'compare', before, after]);
   t.match(text.stdout, /^test +before +after +ratio/);
   t.match(text.stdout, /\ntg8 +10\.0 +15\.0 +1\.500 .* yes +yes\n/);
-  t.match(text.stdout, /\nn_threads: undefined before, 2 after\nonly before: pp9\nonly after: tg9\n$/);
+  t.match(
+    text.stdout,
+    /\nn_threads: undefined before, 2 after\ncopy_gb_per_s: 8.25 before, 5.50 after\nonly before: pp9\nonly after: tg9\n$/,
+  );
 
   writeFileSync(before, '{"test": 1}');
   for (const [args, code, pattern] of [

@@ -32,6 +32,8 @@ export interface BenchOptions extends Omit<LoadOptions, 'contextSize'> {
   repetitions?: number;
   /** Whether each test is run once before, untimed; then what its steps do is counted too. Default true. */
   warmUp?: boolean;
+  /** Whether the rates of the device itself are measured before, which takes a second or less. Default true. */
+  rates?: boolean;
   /**
    * Text whose tokens fill prompts and contexts, again and again. Drafts are kept as often as the text allows, so it
    * should be like what the model is used for. Default: one that comes with kexa; for a model without a tokenizer,
@@ -67,7 +69,7 @@ const pageRows = 64;
  */
 export async function benchmark(path: string, options: BenchOptions): Promise<BenchResult[]> {
   const { tests = [], sweeps = [], prompts = [], mtp, repetitions = 5, warmUp = true, ...others } = options;
-  const { text = builtInText, onRun, signal, synthetic, ...loadOptions } = others;
+  const { text = builtInText, rates: wantsRates = true, onRun, signal, synthetic, ...loadOptions } = others;
   if (!(Number.isInteger(repetitions) && repetitions >= 1))
     throw new KexaError('KEXA_INVALID_ARGUMENT', `repetitions: wanted a positive integer, found ${repetitions}`);
   const isDrafting = [...tests.map((test) => test.mtp), ...sweeps.map((sweep) => sweep.mtp)].some(
@@ -89,7 +91,7 @@ export async function benchmark(path: string, options: BenchOptions): Promise<Be
   if (units.length === 0) throw new KexaError('KEXA_INVALID_ARGUMENT', 'tests: wanted at least one, found none');
   const contextSize = Math.max(...units.map((unit) => checkUnit(unit, description.maxPositions)));
 
-  const rates = await measureRates(loadOptions, description.maxPositions);
+  const rates = wantsRates ? await measureRates(loadOptions, description.maxPositions) : {};
   const began = performance.now();
   const modelOptions = { ...loadOptions, contextSize, ...(signal && { signal }) };
   await using model = await (made === null ? loadModel(path, modelOptions) : loadSynthetic(path, made, modelOptions));
@@ -181,7 +183,10 @@ function checkSweep(sweep: BenchSweep): BenchSweep {
 }
 
 /** @throws KexaError KEXA_NO_DEVICE, KEXA_OUT_OF_MEMORY */
-async function measureRates(options: Omit<LoadOptions, 'contextSize'>, maxPositions: number): Promise<DeviceRates> {
+async function measureRates(
+  options: Omit<LoadOptions, 'contextSize'>,
+  maxPositions: number,
+): Promise<Partial<DeviceRates>> {
   const { info: _, ...gpu } = await chooseDevice(options.device);
   return await native().rates({ ...checkPlanOptions(options, maxPositions), ...gpu, isChecked: false });
 }

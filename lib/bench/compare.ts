@@ -19,7 +19,12 @@ export interface BenchComparison {
   isClear: boolean;
   /** Whether both generated the same tokens; null where settings or lengths differ so that nobody can tell. */
   sameTokens: boolean | null;
-  /** Settings that are not the same. */
+  /**
+   * Whether the last token's logits are the same to the last bit: of two builds they may be, of two devices seldom. Null as
+   * for `sameTokens`, and where they were not kept.
+   */
+  sameLogits: boolean | null;
+  /** Settings that are not the same, and rates of the device itself that differ by more than 15 %. */
   changed: { field: string; before: unknown; after: unknown }[];
 }
 
@@ -31,9 +36,17 @@ const settings = [
   'backend',
   'n_threads',
   'n_batch',
+  'weights',
   'type_k',
   'type_v',
+  'n_sessions',
+  'text_hash',
 ] as const;
+
+/** The device's own rates, which show that a machine was busy, or is another. */
+const rates = ['copy_gb_per_s', 'f32_gflop_per_s', 'matrix_gflop_per_s'] as const;
+/** How far measuring them twice may be apart. */
+const sameRate = 1.15;
 
 /** The tests that both have, by name, in the order of the first; and the names that only one of them has. */
 export function compareBenchmarks(
@@ -63,10 +76,18 @@ function compare(before: BenchResult, after: BenchResult): BenchComparison {
     interval,
     isClear: interval !== null && (interval[0] > 1 || interval[1] < 1),
     sameTokens: sameModel ? before.ids_hash === after.ids_hash : null,
-    changed: settings
-      .filter((field) => before[field] !== after[field])
-      .map((field) => ({ field, before: before[field], after: after[field] })),
+    sameLogits: sameModel && before.logits_hash && after.logits_hash ? before.logits_hash === after.logits_hash : null,
+    changed: [
+      ...settings.filter((field) => before[field] !== after[field]),
+      ...rates.filter((field) => !areNear(before[field], after[field])),
+    ].map((field) => ({ field, before: before[field], after: after[field] })),
   };
+}
+
+/** Recordings of older builds lack what was not measured then: nothing to compare. */
+function areNear(before: number | null | undefined, after: number | null | undefined): boolean {
+  if (typeof before !== 'number' || typeof after !== 'number') return true;
+  return Math.max(before, after) <= sameRate * Math.min(before, after);
 }
 
 /** Where the ratio of two rates lies with 95 % confidence; null with fewer than two runs on a side. */

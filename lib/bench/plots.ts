@@ -112,20 +112,18 @@ function rateOverContext(results: readonly BenchResult[], part: 'prefill' | 'dec
     ({ kind, n_prompt, n_gen }) => (kind === 'sweep' || kind === 'test') && (isDecode ? n_prompt === 0 : n_gen === 0),
   );
   const contextOf = ({ n_depth, n_prompt }: BenchResult) => n_depth + n_prompt;
-  const series = [
-    ...bySetting(rows, ({ kind, mtp, n_prompt, n_gen }) => {
-      const size = kind === 'sweep' ? '' : isDecode ? `tg${n_gen}` : `pp${n_prompt}`;
-      return `${size}${mtp === false ? (size === '' ? 'no drafts' : '') : ` drafts ${mtp}`}`.trim();
-    }),
-  ].map(([name, group]) => ({
-    name,
-    points: group.map((row) => ratePoint(contextOf(row), row)).toSorted((a, b) => a.x - b.x),
-  }));
+  const nameOf = ({ kind, mtp, n_prompt, n_gen }: BenchResult) => {
+    const name = kind === 'sweep' ? 'sweep' : isDecode ? `tg${n_gen}` : `pp${n_prompt}`;
+    return mtp === false ? name : `${name}, drafts ${mtp}`;
+  };
+  const series = [...bySetting(rows, nameOf)]
+    .map(([name, group]) => ({
+      name,
+      points: group.map((row) => ratePoint(contextOf(row), row)).toSorted((a, b) => a.x - b.x),
+    }))
+    .filter(({ points }) => points.length > 1);
+  if (series.length === 0) return null;
   const contexts = [...new Set(series.flatMap(({ points }) => points.map(({ x }) => x)))].toSorted((a, b) => a - b);
-  if (contexts.length < 2 || contexts[0] === 0) {
-    const positive = contexts.filter((context) => context > 0);
-    if (positive.length < 2) return null;
-  }
   const isLog = contexts[0]! > 0 && contexts.at(-1)! / contexts[0]! > 8;
   return {
     id: `${part}-over-context`,
@@ -210,10 +208,10 @@ function rateOverSessions(results: readonly BenchResult[]): Chart | null {
 /** Bytes over context, of the KV cache in both ways and of all. */
 export function memoryChart(memory: readonly ContextMemory[]): Chart | null {
   if (memory.length < 2) return null;
-  const gib = (bytes: number) => bytes / 2 ** 30;
+  const isLarge = memory.at(-1)!.globalCache >= 2 ** 30;
   const series = (name: string, of: (one: ContextMemory) => number): Series => ({
     name,
-    points: memory.map((one) => ({ x: one.context, y: gib(of(one)) })),
+    points: memory.map((one) => ({ x: one.context, y: of(one) / 2 ** (isLarge ? 30 : 20) })),
   });
   return {
     id: 'memory-over-context',
@@ -221,7 +219,7 @@ export function memoryChart(memory: readonly ContextMemory[]): Chart | null {
     description:
       'Planned bytes for one sequence: the KV cache with its sliding layers, what it would be if every layer saw the whole context, and all memory with weights and working buffers.',
     x: { label: 'tokens in the context', isLog: true, ticks: memory.map(({ context }) => context), text: tokensText },
-    y: { label: 'GiB', isLog: true },
+    y: { label: isLarge ? 'GiB' : 'MiB', isLog: true },
     series: [
       series('KV cache, hybrid', ({ cache }) => cache),
       series('KV cache, all global', ({ globalCache }) => globalCache),
@@ -254,6 +252,6 @@ function timePerOp(results: readonly BenchResult[]): BarChart | null {
 }
 
 /** `4096` is `4k`. */
-function tokensText(tokens: number): string {
+export function tokensText(tokens: number): string {
   return tokens >= 1024 && tokens % 1024 === 0 ? `${tokens / 1024}k` : figureText(tokens);
 }

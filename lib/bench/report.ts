@@ -3,7 +3,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { KexaError } from '../errors.js';
 import type { ContextMemory } from './memory.js';
-import { type OpResult, type Plot, plotsOf } from './plots.js';
+import { type OpResult, type Plot, plotsOf, tokensText } from './plots.js';
 import type { BenchResult } from './result.js';
 import { barsSvg, chartSvg, escapeText, figureText } from './svg.js';
 
@@ -75,8 +75,8 @@ body{margin:0 auto;padding:1rem;max-width:76rem;background:var(--paper);color:va
 h1{font-size:1.5rem;margin:.5rem 0;overflow-wrap:anywhere}h2{font-size:1.1rem;margin:0 0 .25rem}
 p{margin:.25rem 0 .75rem;color:var(--soft);max-width:44rem}
 dl{display:grid;grid-template-columns:max-content 1fr;gap:.1rem 1rem;margin:1rem 0}dt{color:var(--soft)}dd{margin:0;overflow-wrap:anywhere}
-.charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,30rem),1fr));gap:2rem 1.5rem}
-figure{margin:0}figure svg{display:block;width:100%;height:auto;max-width:40rem}
+.charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,26rem),1fr));gap:2rem 1.5rem}
+figure{margin:0}figure svg{display:block;width:100%;height:auto;max-width:34rem}
 .wide{overflow-x:auto}
 table{border-collapse:collapse;font-size:.875rem;font-variant-numeric:tabular-nums}
 th,td{padding:.2rem .6rem;border-bottom:1px solid var(--grid);text-align:right;white-space:nowrap}
@@ -141,7 +141,7 @@ function facts(
   ];
   if (kv !== undefined)
     rows.splice(3, 0, [
-      `KV cache at ${figureText(kv.context)} tokens`,
+      `KV cache at ${tokensText(kv.context)} tokens`,
       `${gib(kv.cache)}; ${gib(kv.globalCache)} if every layer were global`,
     ]);
   if (others.length > 0) rows.push(['Left out', `${others.length} ops of another device, ${others[0]!.device}`]);

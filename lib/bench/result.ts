@@ -130,7 +130,8 @@ export interface RunFacts {
   model: Model;
   options: Omit<LoadOptions, 'contextSize'>;
   loadMs: number;
-  rates: DeviceRates;
+  /** Empty where they were not measured. */
+  rates: Partial<DeviceRates>;
   ids: readonly number[];
   energySource: string | null;
 }
@@ -211,11 +212,15 @@ export class ResultMaker {
     // A suite's rate is of its answer; sessions' tests of decoding alone take in a prompt of one token.
     const isDecode = prompt === 0 || kind === 'suite';
     const isPrefill = !isDecode && generated === 0;
-    const first = kind === 'suite' ? prompt : depth;
-    const last = depth + prompt + generated - 1;
+    // Decoding alone begins with a token too, which is no part of it; a sweep's context has it already.
+    const begun = kind === 'sweep' ? prompt : Math.max(1, prompt);
+    const first = isDecode ? depth + begun : depth;
+    const last = isDecode ? first + generated - 1 : depth + prompt + generated - 1;
     const steps = counted === null ? null : isDecode ? counted.decode : isPrefill ? counted.prefill : null;
-    const needed = isDecode ? this.#needed(first + (generated >> 1)) : null;
-    const read = this.#read(test, isDecode, { first, last }, steps, sessions) ?? (mtp === false ? needed : null);
+    const needed = isDecode ? this.#needed((first + last) / 2) : null;
+    // Sessions' steps are counted of the first alone.
+    const counts = kind === 'sessions' ? null : steps;
+    const read = this.#read(test, isDecode, { first, last }, counts) ?? (mtp === false ? needed : null);
     const operations = this.#operations({ first, last }, isDecode ? 1 : (generated + 1) / (prompt + generated));
     const energies = samples.filter(({ joules }) => joules !== null);
     const isTimedByClock = kind === 'sessions';
@@ -279,9 +284,8 @@ export class ResultMaker {
     isDecode: boolean,
     positions: { first: number; last: number },
     steps: StepCounts | null,
-    sessions: number,
   ): TokenTraffic | null {
-    if (steps === null || steps.steps === 0 || sessions > 1) return null;
+    if (steps === null || steps.steps === 0) return null;
     const tokens = isDecode ? generated : prompt;
     const heads = isDecode ? steps.steps : 1;
     return readTraffic(

@@ -48,9 +48,9 @@ export interface BarChart {
   bars: readonly { name: string; parts: readonly { name: string; value: number }[] }[];
 }
 
-const width = 480;
-const frame = { left: 58, right: 14, top: 12, bottom: 46 };
-const plotHeight = 250;
+const width = 400;
+const frame = { left: 54, right: 14, top: 12, bottom: 46 };
+const plotHeight = 220;
 /** Of a character, on average. */
 const letter = 6.2;
 
@@ -85,8 +85,12 @@ export function chartSvg(chart: Chart): string {
   );
   const marks = chart.series.map((series, i) => seriesSvg(series, i, x, y)).join('');
   const height = top + plotHeight + frame.bottom;
+  const keyOf = (i: number) => {
+    const { hasLine, hasMarks } = chart.series[i]!;
+    return `${hasLine === false ? '' : line(i, 'M0 0H20')}${hasMarks === false ? '' : mark(i, 10, 0)}`;
+  };
   const body = `${axesSvg(chart.x, x, chart.y, y, top)}${marks}${labelsSvg(chart.series, x, y, top)}${legend.svg(
-    (i) => `${line(i, `M0 0H20`)}${chart.series[i]!.hasMarks === false ? '' : mark(i, 10, 0)}`,
+    keyOf,
   )}`;
   return document(chart, height, body);
 }
@@ -142,12 +146,16 @@ function scaleOf(axis: Axis, values: readonly number[], [from, to]: readonly [nu
   let low = all.length > 0 ? Math.min(...all) : 0;
   let high = all.length > 0 ? Math.max(...all) : 1;
   if (axis.isLog) {
-    if (axis.ticks === undefined) [low, high] = [10 ** Math.floor(Math.log10(low)), 10 ** Math.ceil(Math.log10(high))];
+    const isNarrow = high < low * 300;
+    if (axis.ticks === undefined)
+      [low, high] = isNarrow
+        ? [stepBelow(low), niceStep(high)]
+        : [10 ** Math.floor(Math.log10(low)), 10 ** Math.ceil(Math.log10(high))];
     if (low === high) [low, high] = [low / 2, high * 2];
     const [a, b] = [Math.log(low), Math.log(high)];
     return {
       at: (value) => from + ((to - from) * (Math.log(Math.max(value, low)) - a)) / (b - a),
-      ticks: axis.ticks ?? decades(low, high),
+      ticks: axis.ticks ?? (isNarrow ? steps(low, high) : decades(low, high)),
     };
   }
   if (axis.hasZero !== false) low = Math.min(0, low);
@@ -163,6 +171,18 @@ function decades(low: number, high: number): number[] {
   const count = Math.round(Math.log10(high)) - first;
   const every = Math.ceil(count / 7);
   return Array.from({ length: Math.floor(count / every) + 1 }, (_, i) => 10 ** (first + i * every));
+}
+
+/** 1, 2, 5, 10, 20, ... */
+function steps(low: number, high: number): number[] {
+  const list = [low];
+  while (list.at(-1)! < high * 0.999) list.push(niceStep(list.at(-1)! * 1.5));
+  return list;
+}
+
+function stepBelow(value: number): number {
+  const power = 10 ** Math.floor(Math.log10(value));
+  return [5, 2, 1].map((factor) => factor * power).find((step) => step <= value * 1.001)!;
 }
 
 function niceStep(wanted: number): number {

@@ -36,7 +36,7 @@ async function compare(before: string, after: string, flags: { json?: boolean })
     await writeJson(result);
     return exitCodes.ok;
   }
-  const header = ['test', 'before', 'after', 'ratio', '95 %', 'clear', 'same tokens'];
+  const header = ['test', 'before', 'after', 'ratio', '95 %', 'clear', 'same tokens', 'same logits'];
   await writeAnswer(table([header, ...result.comparisons.map(row)], [1, 2, 3]));
   for (const [field, values] of changes(result.comparisons)) await writeAnswer(`${field}: ${values}\n`);
   if (result.onlyBefore.length > 0) await writeAnswer(`only before: ${result.onlyBefore.join(', ')}\n`);
@@ -44,18 +44,23 @@ async function compare(before: string, after: string, flags: { json?: boolean })
   return exitCodes.ok;
 }
 
-function row({ test, before, after, ratio, interval, isClear, sameTokens }: BenchComparison): string[] {
+function row({ test, before, after, ratio, interval, isClear, sameTokens, sameLogits }: BenchComparison): string[] {
   const spread = interval === null ? 'one run' : `${interval[0].toFixed(3)} to ${interval[1].toFixed(3)}`;
-  const same = sameTokens === null ? '' : sameTokens ? 'yes' : 'NO';
-  return [test, before.toFixed(1), after.toFixed(1), ratio.toFixed(3), spread, isClear ? 'yes' : 'no', same];
+  const same = (is: boolean | null, no: string) => (is === null ? '' : is ? 'yes' : no);
+  const hashes = [same(sameTokens, 'NO'), same(sameLogits, 'no')];
+  return [test, before.toFixed(1), after.toFixed(1), ratio.toFixed(3), spread, isClear ? 'yes' : 'no', ...hashes];
 }
 
 /** Each setting that differs, once for all tests. */
 function changes(comparisons: readonly BenchComparison[]): Map<string, string> {
   const fields = new Map<string, string>();
   for (const { changed } of comparisons)
-    for (const { field, before, after } of changed) fields.set(field, `${before} before, ${after} after`);
+    for (const { field, before, after } of changed) fields.set(field, `${shown(before)} before, ${shown(after)} after`);
   return fields;
+}
+
+function shown(value: unknown): string {
+  return typeof value === 'number' && !Number.isInteger(value) ? value.toPrecision(3) : String(value);
 }
 
 /** @throws KexaError KEXA_NOT_FOUND or KEXA_BAD_FILE */

@@ -64,13 +64,20 @@ function install(): Promise<string> {
 test('the tarball holds the built package and nothing else', async (t) => {
   const { files } = await pack();
   const allowed =
-    /^(dist\/.*\.(js|d\.ts|js\.map)|bin\/kexa\.js|build\/Release\/kexa\.node|package\.json|[A-Z]+(\.md)?)$/;
+    /^(dist\/.*\.(js|d\.ts|js\.map)|bench\/(schema\.json|suites\/\w+\.jsonl|texts\/\w+\.txt)|bin\/kexa\.js|build\/Release\/kexa\.node|package\.json|[A-Z]+(\.md)?)$/;
   t.deepEqual(
     files.filter((file) => !allowed.test(file)),
     [],
     'no tests, models, sources or tools',
   );
-  for (const file of ['dist/index.js', 'dist/index.d.ts', 'bin/kexa.js', 'build/Release/kexa.node', 'LICENSE'])
+  for (const file of [
+    'dist/index.js',
+    'dist/index.d.ts',
+    'bin/kexa.js',
+    'build/Release/kexa.node',
+    'LICENSE',
+    'bench/suites/chat.jsonl',
+  ])
     t.ok(files.includes(file), file);
   const leaking = files.filter(
     (file) => file.endsWith('.map') && readFileSync(join(root, file), 'utf8').includes(root),
@@ -112,7 +119,7 @@ test('import and require give the same package', async (t) => {
   );
   t.equal(
     await run(process.execPath, ['same.mjs'], project),
-    'true KexaError,benchmark,listDevices,loadModel\nkexa\nERR_PACKAGE_PATH_NOT_EXPORTED\n',
+    'true KexaError,benchmark,listDevices,loadModel,readSuite\nkexa\nERR_PACKAGE_PATH_NOT_EXPORTED\n',
     'and nothing but what is meant to be public',
   );
 });

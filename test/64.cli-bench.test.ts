@@ -120,25 +120,27 @@ test('bench: wrong usage', async (t) => {
     t.match(run.stderr, pattern);
     t.equal(run.stdout, '');
   };
-  await wrong(['-p', '0', '-n', '0'], /no test: -p and -n are both 0/);
-  await wrong(['-p', '5-1'], /It takes counts/);
-  await wrong(['-p', '1-9*1'], /It takes counts/);
-  await wrong(['--mtp', '9'], /off, auto or 1 to 8/);
-  await wrong(['--pg', '5'], /two counts/);
-  await wrong(['-c', '100'], /leave it out/);
-  await wrong(['-p', '600000'], /pp600000: wanted a context of 600001 tokens, found a model of at most 4096/, 1);
-  await wrong(['-r', '0'], /integer from 1/);
-  await wrong(['--suite', 'chat', '-n', '4'], /-n: not together with --suite/);
-  await wrong(['--suite', 'none'], /none: no such file; suites that come with kexa: chat, /, 1);
-  await wrong(['--step', '64'], /--step: not together with tests other than a sweep/);
-  await wrong(['--ctx-max', '64', '--step', '*1'], /a factor: 512 or \*2/);
-  await wrong(['--concurrency', '0'], /sessions from 1 to 64/);
-  await wrong(
-    ['-p', '0', '-n', '1000', '--concurrency', '8'],
-    /tg1000 x8: wanted a context of 8192 tokens, found a model/,
-    1,
-  );
-  await wrong(['--ops', 'x.json'], /--ops: for a --report only/);
+  await Promise.all([
+    wrong(['-p', '0', '-n', '0'], /no test: -p and -n are both 0/),
+    wrong(['-p', '5-1'], /It takes counts/),
+    wrong(['-p', '1-9*1'], /It takes counts/),
+    wrong(['--mtp', '9'], /off, auto or 1 to 8/),
+    wrong(['--pg', '5'], /two counts/),
+    wrong(['-c', '100'], /leave it out/),
+    wrong(['-p', '600000'], /pp600000: wanted a context of 600001 tokens, found a model of at most 4096/, 1),
+    wrong(['-r', '0'], /integer from 1/),
+    wrong(['--suite', 'chat', '-n', '4'], /-n: not together with --suite/),
+    wrong(['--suite', 'none'], /none: no such file; suites that come with kexa: chat, /, 1),
+    wrong(['--step', '64'], /--step: not together with tests other than a sweep/),
+    wrong(['--ctx-max', '64', '--step', '*1'], /a factor: 512 or \*2/),
+    wrong(['--concurrency', '0'], /sessions from 1 to 64/),
+    wrong(
+      ['-p', '0', '-n', '1000', '--concurrency', '8'],
+      /tg1000 x8: wanted a context of 8192 tokens, found a model/,
+      1,
+    ),
+    wrong(['--ops', 'x.json'], /--ops: for a --report only/),
+  ]);
 });
 
 test('benchmark: an aborted run gives what is complete', async (t) => {

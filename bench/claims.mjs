@@ -130,9 +130,9 @@ async function measured() {
   }
 }
 
-/** The bundled model's drafts over three suites. */
+/** The bundled model's drafts over two suites. */
 async function drafts() {
-  const suites = (await Promise.all(['chat', 'document', 'korean'].map(readSuite))).flat();
+  const suites = (await Promise.all(['chat', 'korean'].map(readSuite))).flat();
   const prompts = suites.map((prompt) => ({ ...prompt, maxTokens: 24 }));
   const settings = [false, 'auto', 1, 2];
   const results = await benchmark(join(root, 'models/tiny'), {
@@ -162,7 +162,7 @@ async function drafts() {
     };
   });
   print(
-    `Drafts of the bundled model over ${prompts.length} prompts (chat, document, korean), 24 tokens each, greedy; the ratio is of`,
+    `Drafts of the bundled model over ${prompts.length} prompts (chat, korean), 24 tokens each, greedy; the ratio is of`,
   );
   print('tokens a second to the same prompt without drafts.\n');
   table(
@@ -190,14 +190,14 @@ async function superwords() {
   const first = merges.filter((merge) => !pair(merge).join('').slice(1).includes('\u0120'));
   const stage = { ...json, model: { ...json.model, merges: first } };
   const [full, without] = [text, JSON.stringify(stage)].map((source) => Tokenizer.fromString(source));
-  const count = async (tokenizer, from) => (await tokenizer.encode(from, { addSpecialTokens: false })).getIds().length;
+  const count = async (tokenizer, from) =>
+    (await tokenizer.encode(from, null, { addSpecialTokens: false })).getIds().length;
   const korean = (await readSuite('korean')).flatMap(({ prompt }) =>
     typeof prompt === 'string' ? prompt : prompt.map(({ content }) => content),
   );
   const samples = {
     'bench/texts/help.txt': readFileSync(join(root, 'bench/texts/help.txt'), 'utf8'),
     'the korean suite': korean.join('\n'),
-    'this program': readFileSync(new URL(import.meta.url), 'utf8'),
   };
   const rows = [];
   for (const [name, sample] of Object.entries(samples)) {

@@ -2,6 +2,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'tape';
+import { countList, countPair, draftList, sessionList, sweepContexts, sweepStep } from '../lib/cli/bench-lists.js';
 import { type BenchResult, benchmark, KexaError, loadModel } from '../lib/index.js';
 import { kexa, temporaryFolder, tiny } from './support/cli.js';
 
@@ -122,18 +123,14 @@ test('bench: wrong usage', async (t) => {
   };
   await Promise.all([
     wrong(['-p', '0', '-n', '0'], /no test: -p and -n are both 0/),
-    wrong(['-p', '5-1'], /It takes counts/),
     wrong(['-p', '1-9*1'], /It takes counts/),
-    wrong(['--mtp', '9'], /off, auto or 1 to 8/),
-    wrong(['--pg', '5'], /two counts/),
     wrong(['-c', '100'], /leave it out/),
     wrong(['-p', '600000'], /pp600000: wanted a context of 600001 tokens, found a model of at most 4096/, 1),
     wrong(['-r', '0'], /integer from 1/),
     wrong(['--suite', 'chat', '-n', '4'], /-n: not together with --suite/),
     wrong(['--suite', 'none'], /none: no such file; suites that come with kexa: chat, /, 1),
     wrong(['--step', '64'], /--step: not together with tests other than a sweep/),
-    wrong(['--ctx-max', '64', '--step', '*1'], /a factor: 512 or \*2/),
-    wrong(['--concurrency', '0'], /sessions from 1 to 64/),
+    wrong(['--ctx-max', '64', '--ctx-start', '65'], /--ctx-start: larger than --ctx-max/),
     wrong(
       ['-p', '0', '-n', '1000', '--concurrency', '8'],
       /tg1000 x8: wanted a context of 8192 tokens, found a model/,
@@ -141,6 +138,22 @@ test('bench: wrong usage', async (t) => {
     ),
     wrong(['--ops', 'x.json'], /--ops: for a --report only/),
   ]);
+});
+
+test('bench: lists of counts, pairs, drafts, contexts and sessions', (t) => {
+  t.deepEqual(countList('5,8-12+2,1-9*2', [3]), [3, 5, 8, 10, 12, 1, 2, 4, 8]);
+  t.deepEqual(countPair('512,128', undefined), [[512, 128]]);
+  t.deepEqual(draftList('off,auto,8', undefined), [false, 'auto', 8]);
+  t.deepEqual(sessionList('1,64', [2]), [2, 1, 64]);
+  t.deepEqual(sweepContexts(512, 3000, sweepStep('*2')), [512, 1024, 2048, 3000]);
+  t.deepEqual(sweepContexts(100, 300, sweepStep('100')), [100, 200, 300]);
+  t.throws(() => countList('5-1', undefined), /It takes counts/);
+  t.throws(() => draftList('9', undefined), /off, auto or 1 to 8/);
+  t.throws(() => countPair('5', undefined), /two counts/);
+  t.throws(() => sessionList('0', undefined), /sessions from 1 to 64/);
+  for (const text of ['*1', '0', '', '+', '1.5']) t.throws(() => sweepStep(text), /a factor: 512 or \*2/, text);
+  t.throws(() => sweepContexts(1, 2000, sweepStep('1')), /at most 1000/);
+  t.end();
 });
 
 test('benchmark: an aborted run gives what is complete', async (t) => {

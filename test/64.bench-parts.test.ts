@@ -7,6 +7,8 @@ import { benchText } from '../lib/cli/bench-output.js';
 import { type BenchResult, benchmark, KexaError, loadModel, readSuite } from '../lib/index.js';
 import { ended, kexa, noTerminal, root, start, Terminal, temporaryFolder, tiny } from './support/cli.js';
 import { type Schema, violations } from './support/json-schema.js';
+import { modelFolder } from './support/models.js';
+import { useSoftwareGpu } from './support/software-gpu.js';
 
 const schema = JSON.parse(readFileSync(join(root, 'bench/schema.json'), 'utf8')) as Schema;
 const quick = { repetitions: 1, warmUp: false, rates: false } as const;
@@ -108,6 +110,24 @@ test('bench: sessions at once share the device', async (t) => {
     t.equal(result.kv_bytes, one!.kv_bytes * sessions);
   }
   t.deepEqual(violations(schema, [one, three]), []);
+});
+
+test('bench: what a GPU did for a token, and the logits that the CPU has', async (t) => {
+  useSoftwareGpu();
+  const edge = modelFolder('edge');
+  const tests = [{ prompt: 0, generated: 2, depth: 0, mtp: false as const }];
+  const [gpu] = await benchmark(edge, { device: 'swiftshader', tests, repetitions: 1 });
+  const [cpu] = await benchmark(edge, { tests, repetitions: 1, rates: false });
+  t.ok(gpu!.copy_gb_per_s! > 0 && gpu!.f32_gflop_per_s! > 0);
+  const sum = gpu!.ops!.reduce((total, { dispatches }) => total + dispatches, 0);
+  t.equal(sum, gpu!.dispatches_per_token, 'every kernel is named');
+  t.ok(gpu!.ops!.every(({ ns }) => ns > 0) && gpu!.encode_ms_per_token! > 0);
+  t.equal(gpu!.experts_per_step, cpu!.experts_per_step);
+  t.equal(gpu!.ids_hash, cpu!.ids_hash);
+  t.equal(gpu!.logits_best!.id, cpu!.logits_best!.id);
+  t.ok(Math.abs(gpu!.logits_best!.logit / cpu!.logits_best!.logit - 1) < 1e-5);
+  t.deepEqual([cpu!.ops, cpu!.dispatches_per_token, cpu!.encode_ms_per_token], [null, null, null]);
+  t.deepEqual(violations(schema, [gpu, cpu]), []);
 });
 
 test('bench: whatever is complete is a whole file', (t) => {

@@ -1,5 +1,6 @@
 /** Lists and ranges of counts, as llama-bench takes them. */
 import { InvalidArgumentError } from 'commander';
+import { UsageError } from './exit.js';
 
 const most = 2 ** 20;
 
@@ -63,7 +64,7 @@ export function sweepContexts(first: number, last: number, { operator, by }: Ret
   const contexts: number[] = [];
   for (let context = first; context < last; context = operator === '+' ? context + by : context * by) {
     contexts.push(context);
-    if (contexts.length > 1000) throw new InvalidArgumentError('It takes at most 1000 contexts.');
+    if (contexts.length > 1000) throw new UsageError('--step: wanted at most 1000 contexts, found more');
   }
   return [...contexts, last];
 }

@@ -90,7 +90,7 @@ function areNear(before: number | null | undefined, after: number | null | undef
   return Math.max(before, after) <= sameRate * Math.min(before, after);
 }
 
-/** Where the ratio of two rates lies with 95 % confidence; null with fewer than two runs on a side. */
+/** The 95 % interval of after / before; null with fewer than two runs on a side. */
 export function ratioInterval(before: readonly number[], after: readonly number[]): [number, number] | null {
   if (before.length < 2 || after.length < 2) return null;
   const [a, b] = [before, after].map((values) => values.map(Math.log)) as [number[], number[]];

@@ -1,7 +1,7 @@
 /** What a model takes at growing contexts, by the plan. */
 import type { ModelDescription } from '../description.js';
 import { chooseDevice } from '../devices.js';
-import type { ModelShape } from '../files/config.js';
+import type { StoredShape } from '../files/config.js';
 import { openModelFolder } from '../files/model-folder.js';
 import { planMemory } from '../memory-plan.js';
 import type { LoadOptions } from '../types.js';
@@ -26,7 +26,7 @@ export async function memoryOverContext(path: string, options: LoadOptions): Pro
 
 /** The same of a description, or of a config alone. */
 export function planContexts(
-  description: ModelDescription | ModelShape,
+  description: ModelDescription | StoredShape,
   { device, weights, cacheType, prefillChunk, threads }: Omit<LoadOptions, 'device'> & { device?: 'cpu' | 'gpu' },
 ): ContextMemory[] {
   const options = Object.fromEntries(

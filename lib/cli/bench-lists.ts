@@ -11,6 +11,14 @@ export function countList(text: string, before: number[] | undefined): number[] 
   return [...(before ?? []), ...text.split(',').flatMap(counts)];
 }
 
+/** A parser for numbers of threads: `2`, or `1,2`. */
+export function threadList(text: string): number[] {
+  return text.split(',').map((word) => {
+    if (/^\d+$/.test(word) && Number(word) >= 1 && Number(word) <= 1024) return Number(word);
+    throw new InvalidArgumentError('It takes an integer from 1 to 1024, or several with commas.');
+  });
+}
+
 /** A parser for pairs: `512,128`. */
 export function countPair(text: string, before: [number, number][] | undefined): [number, number][] {
   const [, prompt, generated] = /^(\d+),(\d+)$/.exec(text) ?? [];

@@ -52,8 +52,8 @@ export function addModelOptions(command: Command): void {
   });
 }
 
-/** Everything `loadModel` takes. */
-export function addLoadOptions(command: Command): void {
+/** Everything `loadModel` takes. `threads` reads the value of -t. */
+export function addLoadOptions(command: Command, threads: (text: string) => unknown = integer(1, 1024)): void {
   addModelOptions(command);
   add(command, modelGroup, '--device <name>', "auto, cpu, gpu, or part of a device's name (default: auto)", {
     env: 'KEXA_DEVICE',
@@ -68,7 +68,7 @@ export function addLoadOptions(command: Command): void {
   );
   add(command, modelGroup, '-t, --threads <n>', 'CPU threads (default: the cores there are)', {
     env: 'KEXA_THREADS',
-    parse: integer(1, 1024),
+    parse: threads,
   });
 }
 

@@ -9,7 +9,7 @@ export type RecipeName = 'q8' | 'q4' | 'q2k' | 'q2';
 /** What the matrices of a model are stored in. The router, norms and the correction bias are always f32. */
 export interface Recipe {
   /** The type wanted for a matrix of the core's name and part. */
-  typeOf: (part: TensorPart, name: string) => QuantizedType;
+  typeOf: (part: TensorPart, name: string) => QuantizedType | 'f16';
   /** `general.file_type`, which other tools show. */
   fileType: number;
 }
@@ -19,7 +19,7 @@ export interface Recipe {
  * `rest`, all else (embedding, head, attention, dense FFNs, shared experts and the MTP block): little, and read by
  * every token.
  */
-export function byRole(routed: QuantizedType, rest: QuantizedType, fileType: number): Recipe {
+export function byRole(routed: QuantizedType | 'f16', rest: QuantizedType | 'f16', fileType: number): Recipe {
   return { typeOf: (part) => (part === 'routed' ? routed : rest), fileType };
 }
 
@@ -29,6 +29,12 @@ export const recipes: Readonly<Record<RecipeName, Recipe>> = {
   q2k: byRole('q2_k', 'q8_0', 10),
   // The most that a card of 80 GB holds beside a cache of 262,144 tokens in 16 bits: the 236B then takes 77.8 GiB.
   q2: byRole('iq2_xxs', 'q8_0', 19),
+};
+
+/** Recipes of files alone: every matrix in one type, to compare engines by. */
+export const uniformRecipes: Readonly<Record<'f16' | 'q4_k', Recipe>> = {
+  f16: byRole('f16', 'f16', 1),
+  q4_k: byRole('q4_k', 'q4_k', 14),
 };
 
 /** What is taken instead where a row is no whole number of 256: the choice of llama.cpp's quantiser. */

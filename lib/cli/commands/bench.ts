@@ -1,11 +1,12 @@
 import { join } from 'node:path';
 import type { Command } from 'commander';
+import { type PeerName, peerNames } from '../../bench/against/peer.js';
 import type { BenchOptions } from '../../bench/benchmark.js';
 import { memoryOverContext } from '../../bench/memory.js';
 import { readOps, writeReport } from '../../bench/report.js';
 import { readSuite, suiteNames } from '../../bench/suite.js';
 import { combineTests } from '../../bench/tests.js';
-import { countList, countPair, draftList, sessionList, sweepContexts, sweepStep } from '../bench-lists.js';
+import { countList, countPair, draftList, sessionList, sweepContexts, sweepStep, threadList } from '../bench-lists.js';
 import { type BenchFormat, benchFormats, benchText } from '../bench-output.js';
 import { exitCodes, exitWith, UsageError } from '../exit.js';
 import { readPrompt } from '../input.js';
@@ -15,10 +16,13 @@ import { add, addLoadOptions, defined, type LoadFlags, nameFlag, toLoadOptions }
 import { writeAnswer, writeNote } from '../output.js';
 import { ProgressBar } from '../progress-bar.js';
 import { addSyntheticOptions, benchedModel } from '../synthetic-flags.js';
+import { benchAgainst } from './bench-against.js';
 import { addBenchCompare } from './bench-compare.js';
 import { addBenchOps } from './bench-ops.js';
 
-interface BenchFlags extends LoadFlags {
+export interface BenchFlags extends Omit<LoadFlags, 'threads'> {
+  threads?: number[];
+  against?: PeerName;
   config?: string;
   layers?: number;
   nPrompt?: number[];
@@ -49,6 +53,7 @@ Examples:
   kexa bench -m models/tiny --ctx-start 256 --ctx-max 4000 --step '*2' --report out
   kexa bench -m models/tiny --suite chat --suite code --mtp off,auto
   kexa bench -m models/tiny -p 0 -n 64 --concurrency 1,2,4
+  kexa bench -m model.gguf --against node-llama-cpp -t 1,2 -p 256 -n 64
 
 Tests and fields are named as llama-bench names them: pp512 reads a prompt of 512 tokens, tg128 generates 128 tokens,
 pg512,128 does both, "@ d4096" with 4096 tokens in the context before. Lists take commas, ranges (0-4096+1024, 1-64*2)
@@ -61,7 +66,10 @@ A suite answers real prompts, with and without drafts; ${suiteNames.join(', ')} 
 done by that many sessions at once, timed by the clock together; they share one device, which takes turns.
 
 With --config the weights are made up on the device, and nothing is downloaded: times are a real model's, the text means
-nothing.`;
+nothing.
+
+--against runs kexa and another engine in turns on one GGUF file, on the CPU, each in a process of its own, and tells
+the ratio of their rates, the time to the first token with and without the file in memory, and whether they agree.`;
 
 /** `kexa bench`: how fast a model is here. */
 export function addBench(program: Command): void {
@@ -122,12 +130,13 @@ export function addBench(program: Command): void {
   add(command, tests, '--no-warmup', 'do not run each test once before');
   add(command, tests, '-f, --file <file>', 'text for prompts and contexts, repeated as often as need be');
   addSyntheticOptions(command, tests);
+  add(command, tests, '--against <engine>', 'compare with another engine: node-llama-cpp', { choices: peerNames });
   const output = 'Output:';
   add(command, output, '-o, --output <format>', 'md, csv, json or jsonl (default: md)', { choices: benchFormats });
   add(command, output, '--output-err <format>', 'the same, on stderr as well', { choices: benchFormats });
   add(command, output, '--report <folder>', 'also write a page with plots, index.html, and what it shows');
   add(command, output, '--ops <file>', 'ops for the plots, as kexa bench ops -o json writes them');
-  addLoadOptions(command);
+  addLoadOptions(command, threadList);
   command.action(exitWith(bench));
   addBenchCompare(command);
   addBenchOps(command);
@@ -135,6 +144,9 @@ export function addBench(program: Command): void {
 
 async function bench(flags: BenchFlags, command: Command): Promise<number> {
   const { path, synthetic } = benchedModel(flags, command);
+  if (flags.against !== undefined) return await benchAgainst(path, flags.against, flags);
+  const { threads = [], ...loadFlags } = flags;
+  if (threads.length > 1) throw new UsageError('-t, --threads: several numbers of threads are for --against');
   const wanted = await wantedTests(flags);
   if (flags.ops !== undefined && flags.report === undefined) throw new UsageError('--ops: for a --report only');
   const ops = flags.ops === undefined ? [] : await readOps(flags.ops);
@@ -144,7 +156,7 @@ async function bench(flags: BenchFlags, command: Command): Promise<number> {
   const { benchmark } = await import('../../index.js');
   using interrupt = new Interrupt();
   using bar = new ProgressBar('benchmark');
-  const loadOptions = toLoadOptions(flags);
+  const loadOptions = toLoadOptions({ ...loadFlags, ...defined({ threads: threads[0] }) });
   const results = await benchmark(path, {
     ...loadOptions,
     ...defined({ repetitions: flags.repetitions ?? (wanted.sweeps === undefined ? undefined : 1), text }),

@@ -2,7 +2,7 @@ import { basename, resolve } from 'node:path';
 import type { Command } from 'commander';
 import type { OutputTensor } from '../../quantize/output-plan.js';
 import type { QuantizeReport } from '../../quantize/quantize-model.js';
-import type { RecipeName } from '../../quantize/recipes.js';
+import type { RecipeName, uniformRecipes } from '../../quantize/recipes.js';
 import { exitWith, Interruption } from '../exit.js';
 import { bytesText, groupedText } from '../figures.js';
 import { Interrupt } from '../interrupt.js';
@@ -12,7 +12,7 @@ import { table, writeAnswer, writeJson, writeNote } from '../output.js';
 import { ProgressBar } from '../progress-bar.js';
 
 interface QuantizeFlags {
-  recipe: RecipeName;
+  recipe: RecipeName | keyof typeof uniformRecipes;
   threads?: number;
   force?: boolean;
   json?: boolean;
@@ -24,6 +24,7 @@ Recipes:
   q4   routed experts in 4.5 bits (q4_k), all else in 8.5
   q2k  routed experts in 2.625 bits (q2_k), all else in 8.5
   q2   routed experts in 2.0625 bits (iq2_xxs), all else in 8.5
+  f16, q4_k  every matrix in this type, to compare engines by
 The router, norms and the correction bias stay f32. A matrix whose rows are no multiple of 256 takes a type with blocks
 of 32, else f16; the summary says so. A folder in FP8 will do, but what FP8 has lost stays lost.
 
@@ -44,8 +45,8 @@ export function addQuantize(program: Command): void {
     .argument('<in>', 'folder of the model')
     .argument('<out>', 'file to write, such as model-q4.gguf')
     .addHelpText('after', help);
-  add(command, 'Making:', '--recipe <name>', 'how small: q8, q4, q2k or q2', {
-    choices: ['q8', 'q4', 'q2k', 'q2'],
+  add(command, 'Making:', '--recipe <name>', 'how small: q8, q4, q2k, q2, f16 or q4_k', {
+    choices: ['q8', 'q4', 'q2k', 'q2', 'f16', 'q4_k'],
   });
   command.options.at(-1)!.makeOptionMandatory();
   add(command, 'Making:', '-t, --threads <n>', 'CPU threads (default: the cores there are)', {
@@ -59,12 +60,12 @@ export function addQuantize(program: Command): void {
 
 async function quantize(from: string, out: string, flags: QuantizeFlags): Promise<number> {
   const { quantizeModel } = await import('../../quantize/quantize-model.js');
-  const { recipes } = await import('../../quantize/recipes.js');
+  const { recipes, uniformRecipes } = await import('../../quantize/recipes.js');
   using interrupt = new Interrupt();
   const report = await shown(out, async (bar) => {
     const { threads, force } = flags;
     return await quantizeModel(from, out, {
-      recipe: recipes[flags.recipe],
+      recipe: { ...recipes, ...uniformRecipes }[flags.recipe],
       signal: interrupt.signal,
       onProgress: (done, total) => bar.showPart(done / total, bytesText(total)),
       ...defined({ threads, isForced: force }),

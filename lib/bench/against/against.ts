@@ -1,0 +1,211 @@
+/** kexa next to another engine: the same file, the same prompts, runs in turns, each engine in a process of its own. */
+import { KexaError } from '../../errors.js';
+import { openModelFolder } from '../../files/model-folder.js';
+import { ratioInterval } from '../compare.js';
+import { deviation, mean } from '../statistics.js';
+import { Contestant, type Reply } from './contestant.js';
+import { dropFromCache } from './page-cache.js';
+import type { Peer } from './peer.js';
+
+/** A pair for each: kexa's, then the peer's. */
+type Both<T> = { kexa: T; peer: T };
+
+export interface AgainstOptions {
+  peer: Peer;
+  /** Lengths of prompts, and of answers. */
+  prompts: readonly number[];
+  generated: readonly number[];
+  threads: readonly number[];
+  repetitions: number;
+  batchSize?: number;
+  signal?: AbortSignal;
+  onRun?: (progress: { done: number; total: number; test: string }) => void;
+}
+
+/** One test at one number of threads. */
+export interface AgainstTest {
+  /** `pp256` or `tg64`. */
+  test: string;
+  threads: number;
+  /** Tokens a second of each run, in the order they took turns. */
+  samples_ts: Both<number[]>;
+  avg_ts: Both<number>;
+  stddev_ts: Both<number>;
+  /** kexa's rate over the peer's: of the geometric means. */
+  ratio: number;
+  /** Where the ratio lies with 95 % confidence, if runs vary at random; null for a single run. */
+  interval: [number, number] | null;
+  /** Of the pairs of runs that followed each other, the least and the greatest ratio. */
+  spread: [number, number];
+}
+
+/** One start of an engine: a process, the model, the first token after a prompt of 16. */
+export interface AgainstStart {
+  engine: string;
+  threads: number;
+  /** Whether the file had left the page cache. */
+  isCold: boolean;
+  /** Milliseconds from starting the process to the first token. */
+  first_token_ms: number;
+  /** Most memory held until then, and until the last run; null where that start was only for its time. */
+  peak_bytes: number;
+  peak_bytes_after_runs: number | null;
+}
+
+/** Whether both choose the same tokens greedily. */
+export interface Agreement {
+  /** Tokens compared, and how many agree before the first that does not. */
+  compared: number;
+  same: number;
+  /** How far kexa's first other token led the next best, in log-probability; null where there is none. */
+  margin_at_difference: number | null;
+  /** The first token that led by less than {@link smallMargin}; null if none did. */
+  first_small_margin: number | null;
+  /** Whether no token differs before that one. */
+  agrees: boolean;
+}
+
+export interface AgainstReport {
+  peer: string;
+  peer_version: string;
+  model_filename: string;
+  tests: AgainstTest[];
+  starts: AgainstStart[];
+  /** Why no start was cold; null if some were. */
+  no_cold_start: string | null;
+  text: Agreement;
+}
+
+/**
+ * A lead, in log-probability, that rounding may overturn: llama.cpp rounds activations to 8 or 16 bits, which moves
+ * logits by some hundredths of the largest.
+ */
+export const smallMargin = 0.25;
+
+const firstPrompt = 16;
+const compared = 64;
+
+/**
+ * Runs the comparison. Rates are of whole calls by each process's clock: a prompt of p tokens until its first token is
+ * chosen; n tokens after a prompt of one.
+ *
+ * @throws KexaError of the model; KEXA_INTERNAL if an engine fails, with what it said
+ */
+export async function runAgainst(path: string, options: AgainstOptions): Promise<AgainstReport> {
+  const { peer, threads, repetitions, signal, onRun } = options;
+  const { description } = await openModelFolder(path);
+  if (!/\.gguf$/i.test(path))
+    throw new KexaError('KEXA_UNSUPPORTED', `${path}: wanted a GGUF file, which both engines read (kexa quantize)`);
+  const tests = [
+    ...options.prompts.map((prompt) => ({ test: `pp${prompt}`, prompt, generated: 1, tokens: prompt })),
+    ...options.generated.map((count) => ({ test: `tg${count}`, prompt: 1, generated: count, tokens: count })),
+  ];
+  const contextSize = Math.max(firstPrompt + compared, ...tests.map(({ prompt, generated }) => prompt + generated)) + 1;
+  const ids = (count: number) => Array.from({ length: count }, (_, i) => (i * 7919 + 11) % description.vocabSize);
+  const report: AgainstReport = {
+    peer: peer.name,
+    peer_version: peer.version,
+    model_filename: path,
+    tests: [],
+    starts: [],
+    no_cold_start: null,
+    text: { compared: 0, same: 0, margin_at_difference: null, first_small_margin: null, agrees: true },
+  };
+  const total = threads.length * tests.length * (repetitions + 1);
+  let done = 0;
+  const open = new Set<Contestant>();
+  const start = async (name: keyof Both<0>, count: number, isCold: boolean) => {
+    if (isCold) report.no_cold_start = await dropFromCache(path);
+    if (isCold && report.no_cold_start !== null) return null;
+    signal?.throwIfAborted();
+    const began = performance.now();
+    const contestant =
+      name === 'kexa'
+        ? new Contestant('kexa', './kexa-engine.js', [])
+        : new Contestant(peer.name, './llama-engine.js', [peer.entry]);
+    open.add(contestant);
+    const { batchSize } = options;
+    await contestant.ask({ kind: 'start', model: path, threads: count, contextSize, batchSize });
+    const reply = await contestant.ask({ kind: 'run', prompt: ids(firstPrompt), generated: 1 });
+    const entry: AgainstStart = {
+      engine: contestant.name,
+      threads: count,
+      isCold,
+      first_token_ms: performance.now() - began,
+      peak_bytes: reply.peakBytes,
+      peak_bytes_after_runs: null,
+    };
+    report.starts.push(entry);
+    return { contestant, entry };
+  };
+  try {
+    for (const count of threads) {
+      for (const name of ['kexa', 'peer'] as const) {
+        const cold = await start(name, count, true);
+        await cold?.contestant.close();
+      }
+      // The first warm start of an engine finds the file as the cold one left it, which is read whole by both.
+      const engines = { kexa: (await start('kexa', count, false))!, peer: (await start('peer', count, false))! };
+      const ask = async (name: keyof Both<0>, prompt: number, generated: number, wantsMargins = false) => {
+        signal?.throwIfAborted();
+        const { contestant, entry } = engines[name];
+        const reply = await contestant.ask({ kind: 'run', prompt: ids(prompt), generated, wantsMargins });
+        entry.peak_bytes_after_runs = reply.peakBytes;
+        return reply;
+      };
+      const times = tests.map((): Both<number[]> => ({ kexa: [], peer: [] }));
+      // The first round warms up and is not counted.
+      for (let round = -1; round < repetitions; round++) {
+        for (const [i, { test, prompt, generated }] of tests.entries()) {
+          const order = round % 2 === 0 ? (['kexa', 'peer'] as const) : (['peer', 'kexa'] as const);
+          for (const name of order) {
+            const { milliseconds } = await ask(name, prompt, generated);
+            if (round >= 0) times[i]![name].push(milliseconds);
+          }
+          onRun?.({ done: ++done, total, test: `${test}, ${count} ${count === 1 ? 'thread' : 'threads'}` });
+        }
+      }
+      for (const [i, { test, tokens }] of tests.entries()) report.tests.push(resultOf(test, count, tokens, times[i]!));
+      if (count === threads[0]) {
+        const mine = await ask('kexa', firstPrompt, compared, true);
+        report.text = agreement(mine, (await ask('peer', firstPrompt, compared)).ids);
+      }
+      for (const { contestant } of Object.values(engines)) await contestant.close();
+    }
+  } finally {
+    for (const contestant of open) await contestant.close();
+  }
+  return report;
+}
+
+/** What the times of a test's runs say. */
+export function resultOf(test: string, threads: number, tokens: number, times: Both<readonly number[]>): AgainstTest {
+  const rates = (of: readonly number[]) => of.map((milliseconds) => (tokens / milliseconds) * 1e3);
+  const [kexa, peer] = [rates(times.kexa), rates(times.peer)];
+  const logarithms = (of: readonly number[]) => mean(of.map(Math.log));
+  const pairs = kexa.map((rate, i) => rate / peer[i]!);
+  return {
+    test,
+    threads,
+    samples_ts: { kexa, peer },
+    avg_ts: { kexa: mean(kexa), peer: mean(peer) },
+    stddev_ts: { kexa: deviation(kexa), peer: deviation(peer) },
+    ratio: Math.exp(logarithms(kexa) - logarithms(peer)),
+    interval: ratioInterval(peer, kexa),
+    spread: [Math.min(...pairs), Math.max(...pairs)],
+  };
+}
+
+/** How long both answers are the same, and what kexa's margins say about where they part. */
+export function agreement({ ids, margins }: Pick<Reply, 'ids' | 'margins'>, peerIds: readonly number[]): Agreement {
+  const count = Math.min(ids.length, peerIds.length);
+  const different = ids.findIndex((id, i) => i < count && id !== peerIds[i]);
+  const small = margins.findIndex((margin) => margin < smallMargin);
+  return {
+    compared: count,
+    same: different < 0 ? count : different,
+    margin_at_difference: different < 0 ? null : (margins[different] ?? null),
+    first_small_margin: small < 0 ? null : small,
+    agrees: different < 0 || (small >= 0 && small <= different),
+  };
+}

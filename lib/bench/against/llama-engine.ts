@@ -1,0 +1,40 @@
+/** node-llama-cpp as a contestant: a process that {@link file://./contestant.ts} starts. Its URL is the first argument. */
+import { serve } from './contestant.js';
+
+/** As much of node-llama-cpp as is used. */
+interface Sequence {
+  clearHistory(): Promise<void>;
+  evaluate(tokens: number[], options: { temperature: number; yieldEogToken: boolean }): AsyncIterable<number>;
+}
+interface Library {
+  getLlama(options: { gpu: false; build: 'never'; logLevel: string; maxThreads: number }): Promise<{
+    loadModel(options: { modelPath: string; gpuLayers: 0 }): Promise<{
+      createContext(options: {
+        contextSize: number;
+        batchSize?: number;
+        threads: number;
+      }): Promise<{ getSequence(): Sequence }>;
+    }>;
+  }>;
+}
+
+let sequence: Sequence;
+
+serve({
+  async start({ model: modelPath, threads, contextSize, batchSize }) {
+    const { getLlama } = (await import(process.argv[2]!)) as Library;
+    const llama = await getLlama({ gpu: false, build: 'never', logLevel: 'error', maxThreads: threads });
+    const model = await llama.loadModel({ modelPath, gpuLayers: 0 });
+    const context = await model.createContext({ contextSize, threads, ...(batchSize && { batchSize }) });
+    sequence = context.getSequence();
+  },
+  async run({ prompt, generated }) {
+    await sequence.clearHistory();
+    const ids: number[] = [];
+    for await (const id of sequence.evaluate(prompt, { temperature: 0, yieldEogToken: true })) {
+      ids.push(id);
+      if (ids.length === generated) break;
+    }
+    return { ids };
+  },
+});

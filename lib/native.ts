@@ -236,6 +236,8 @@ interface NativeModule {
   quantize(request: NativeQuantize): Promise<void>;
   /** On a thread of its own. Rejects with an Error that has a `code`. */
   rates(options: NativePlanOptions): Promise<DeviceRates>;
+  /** The CPU device's instruction sets, the best one last. Throws an Error with a `code` if KEXA_CPU names another. */
+  instructionSets(): { used: string; available: string[] };
   /** Why there can be no GPU here, or an empty text. Quick, unlike asking Dawn. */
   vulkanProblem(): string;
   /** Whether Dawn is part of the addon, and no library is opened. */

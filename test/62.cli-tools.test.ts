@@ -143,6 +143,8 @@ test('doctor says what there is, in bounded time', async (t) => {
   const report = JSON.parse(run.stdout);
   t.equal(Object.keys(report).join(' '), 'ok kexa node os cpu memory native devices dawn tuning');
   t.ok(report.native.loads && existsSync(report.native.path), report.native.path);
+  const { used, available } = report.native.instructionSets;
+  t.equal(used, available.at(-1), 'the best instructions there are');
   t.equal(report.devices.at(-1).name, 'cpu');
   t.ok(Array.isArray(report.dawn.adapters));
   t.equal(report.dawn.version, '0.6.2');

@@ -6,6 +6,8 @@
 #include "addon/quantize.h"
 #include "addon/rates.h"
 #include "addon/request.h"
+#include "base/error.h"
+#include "base/instruction_set.h"
 
 namespace kexa {
 namespace {
@@ -88,6 +90,23 @@ Napi::Value plan(const Napi::CallbackInfo& info) {
                    make_plan(to_description(info[0].As<Napi::Object>()), to_plan_options(info[1].As<Napi::Object>())));
 }
 
+// { used, available }: the CPU device's instruction sets. Throws what chosen_instruction_set() throws.
+Napi::Value instruction_set_names(const Napi::CallbackInfo& info) {
+  auto object = Napi::Object::New(info.Env());
+  const std::vector<InstructionSet> sets = instruction_sets();
+  auto available = Napi::Array::New(info.Env(), sets.size());
+  for (uint32_t i = 0; i < sets.size(); ++i) available.Set(i, std::string(instruction_set_name(sets[i])));
+  object.Set("available", available);
+  try {
+    object.Set("used", std::string(instruction_set_name(chosen_instruction_set())));
+  } catch (const Error& error) {
+    Napi::Error thrown = Napi::Error::New(info.Env(), error.what());
+    thrown.Set("code", error.code);
+    throw thrown;
+  }
+  return object;
+}
+
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   // State is per environment: each worker thread has its own classes.
   auto* request = new Napi::FunctionReference(Napi::Persistent(Request::define(env)));
@@ -100,6 +119,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("hasLinkedDawn", false);
 #endif
   exports.Set("vulkanProblem", Napi::Function::New(env, vulkan_problem, "vulkanProblem"));
+  exports.Set("instructionSets", Napi::Function::New(env, instruction_set_names, "instructionSets"));
   exports.Set("quantize", Napi::Function::New(env, quantize_values, "quantize"));
   exports.Set("rates", Napi::Function::New(env, measure_rates, "rates"));
   exports.Set("adapters", Napi::Function::New(env, list_adapters, "adapters"));

@@ -68,6 +68,12 @@ class Quantize final : public Napi::AsyncWorker {
   }
 
   void Execute() override {
+    try {
+      panel_kernels();  // KEXA_CPU is refused here: tasks must not throw
+    } catch (const Error& error) {
+      code_ = error.code;
+      return SetError(error.what());
+    }
     const int64_t pieces = (elements_ + kPiece - 1) / kPiece;
     ThreadPool pool(int(std::min<int64_t>(threads_, std::max<int64_t>(pieces, 1))));
     std::mutex mutex;

@@ -1,5 +1,7 @@
 #include "base/thread_pool.h"
 
+#include "base/cores.h"
+
 namespace kexa {
 namespace {
 
@@ -27,7 +29,7 @@ void wait_until_not(const std::atomic<Value>& value, Value old) {
 
 }  // namespace
 
-ThreadPool::ThreadPool(int threads) {
+ThreadPool::ThreadPool(int threads, std::vector<int> cores) : cores_(std::move(cores)) {
   for (int i = 1; i < threads; ++i) workers_.emplace_back([this, i] { work(i); });
 }
 
@@ -54,6 +56,7 @@ void ThreadPool::drain(uint32_t round, int thread) {
 
 void ThreadPool::run(int tasks, const std::function<void(int, int)>& task) {
   if (tasks <= 0) return;
+  if (!cores_.empty() && !is_caller_placed_) stay_on(cores_[0]), is_caller_placed_ = true;
   if (workers_.empty() || tasks == 1) {
     for (int i = 0; i < tasks; ++i) task(i, 0);
     return;
@@ -73,6 +76,7 @@ void ThreadPool::run(int tasks, const std::function<void(int, int)>& task) {
 }
 
 void ThreadPool::work(int thread) {
+  if (!cores_.empty()) stay_on(cores_[thread]);
   uint32_t seen = 0;
   while (true) {
     wait_until_not(round_, seen);

@@ -14,8 +14,9 @@ namespace kexa {
 // depend on which thread runs a task.
 class ThreadPool {
  public:
-  // `threads` counts the caller; 1 starts none.
-  explicit ThreadPool(int threads);
+  // `threads` counts the caller; 1 starts none. With `cores`, one for each thread, every thread stays on its own from its
+  // first task on, the caller too, which must then always be the same thread.
+  explicit ThreadPool(int threads, std::vector<int> cores = {});
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
@@ -30,6 +31,8 @@ class ThreadPool {
   void work(int thread);
   void drain(uint32_t round, int thread);
 
+  std::vector<int> cores_;
+  bool is_caller_placed_ = false;
   std::vector<std::thread> workers_;
   std::atomic<uint32_t> round_{0};
   // The round in the upper half, the next task in the lower: taking a task fails once its round is over, so a thread

@@ -211,12 +211,40 @@ Napi::Value read_fp8_rows(const Napi::CallbackInfo& info) {
   return values;
 }
 
+// panel(set, type, weights, columns, x, rows): six weight rows with `rows` rows by an instruction set's own loops,
+// [rows, 6].
+Napi::Value multiply_panel_by(const Napi::CallbackInfo& info) {
+  const std::string set_name = info[0].ToString(), type_text = info[1].ToString();
+  const auto bytes = info[2].As<Napi::Uint8Array>();
+  const int columns = info[3].ToNumber(), rows = info[5].ToNumber();
+  const auto x = info[4].As<Napi::Float32Array>();
+  return or_throw(info.Env(), [&] {
+    const Type type = type_named(type_text).value();
+    for (InstructionSet set : instruction_sets()) {
+      if (instruction_set_name(set) != set_name) continue;
+      PanelSource source{.type = type, .columns = columns, .rows = {}, .scales = {}};
+      for (int o = 0; o < kPanelOutputs; ++o)
+        source.rows[o] = reinterpret_cast<const std::byte*>(bytes.Data()) + o * bytes_of(type, columns);
+      std::vector<const float*> from(rows);
+      for (int r = 0; r < rows; ++r) from[r] = x.Data() + size_t(r) * columns;
+      std::vector<float> out(kPanelOutputs * kPanelRows);
+      panel_kernels(set).multiply_panel(source, from.data(), rows, out.data());
+      auto y = Napi::Float32Array::New(info.Env(), size_t(rows) * kPanelOutputs);
+      for (int r = 0; r < rows; ++r)
+        for (int o = 0; o < kPanelOutputs; ++o) y[size_t(r) * kPanelOutputs + o] = out[o * kPanelRows + r];
+      return y;
+    }
+    throw Error("KEXA_INTERNAL", "this processor has no instruction set " + set_name);
+  });
+}
+
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("Probe", ProbeObject::define(env));
   exports.Set("StepProbe", StepProbeObject::define(env));
   exports.Set("dequantize", Napi::Function::New(env, dequantize_blocks));
   exports.Set("readFp8", Napi::Function::New(env, read_fp8_rows));
  exports.Set("syntheticRow", Napi::Function::New(env, synthetic_row));
+  exports.Set("panel", Napi::Function::New(env, multiply_panel_by));
   exports.Set("multiply", Napi::Function::New(env, multiply_rows));
   return exports;
 }

@@ -3,17 +3,29 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <cstdlib>
+#include <string_view>
 
+#include "base/cores.h"
 #include "model/rope.h"
 #include "quant/cache_blocks.h"
 #include "reference/matmul.h"
 
 namespace kexa {
 
+// Where each thread stays: on a core of its own, if there are as many threads as cores. With fewer, several processes
+// would all take the first ones; with more, there is nothing to choose.
+static std::vector<int> cores_for(int threads) {
+  const char* wanted = std::getenv("KEXA_PIN");
+  if (threads == 1 || (wanted && std::string_view(wanted) == "0")) return {};
+  std::vector<int> cores = physical_cores();
+  return int(cores.size()) == threads ? cores : std::vector<int>{};
+}
+
 CpuDevice::CpuDevice(const ModelDescription& description, const Weights& weights, const Plan& plan)
     : description_(description),
       weights_(weights),
-      pool_(plan.options.threads),
+      pool_(plan.options.threads, cores_for(plan.options.threads)),
       kv_(plan.kv),
       frequencies_(rope_frequencies(description)) {
   panel_kernels();  // KEXA_CPU is refused now, not in the middle of a step

@@ -19,7 +19,10 @@ interface DoctorReport {
   cpu: { model: string; cores: number; usableCores: number };
   /** Bytes. `limit` is the container's, null when there is none. */
   memory: { total: number; free: number; limit: number | null };
-  native: { path: string; loads: true } | { loads: false; error: string };
+  /** `used` and `available` are the CPU device's instruction sets; `problem` says what is wrong with KEXA_CPU. */
+  native:
+    | { path: string; loads: true; instructionSets: { used: string; available: string[] } | { problem: string } }
+    | { loads: false; error: string };
   devices: DeviceInfo[];
   dawn: { version: string; adapters: DawnAdapter[]; error: string | null };
   /** The file of `kexa bench ops --tune`, null where there is none to be; `devices` it has an entry of for this version. */
@@ -56,7 +59,7 @@ async function examine(): Promise<DoctorReport> {
   const total = totalmem();
   const limit = process.constrainedMemory();
   return {
-    ok: native.loads && devices.some(({ usable }) => usable),
+    ok: native.loads && 'used' in native.instructionSets && devices.some(({ usable }) => usable),
     kexa: versionOf('../../../package.json'),
     node: { version: process.version, path: process.execPath, napi: process.versions.napi ?? '' },
     os: { type: type(), release: release(), platform: process.platform, arch: process.arch },
@@ -87,11 +90,19 @@ async function askTuning(): Promise<DoctorReport['tuning']> {
 }
 
 async function askNative(): Promise<DoctorReport['native']> {
-  const { nativePath } = await import('../../native.js');
+  const { native, nativePath } = await import('../../native.js');
   try {
-    return { loads: true, path: nativePath() };
+    return { loads: true, path: nativePath(), instructionSets: instructionSets(native()) };
   } catch (error) {
     return { loads: false, error: (error as Error).message };
+  }
+}
+
+function instructionSets(addon: { instructionSets(): { used: string; available: string[] } }) {
+  try {
+    return addon.instructionSets();
+  } catch (error) {
+    return { problem: (error as Error).message };
   }
 }
 
@@ -139,6 +150,7 @@ function toText({ ok, kexa, node, os, cpu, memory, native, devices, dawn, tuning
     ['system', `${os.type} ${os.release}, ${os.arch}`],
     ['CPU', `${cpu.model || 'unknown'}, ${cpu.cores} cores, ${cpu.usableCores} usable`],
     ['memory', `${bytesText(memory.total)}, ${bytesText(memory.free)} free${limitText(memory.limit)}`],
+    ...(native.loads ? [['instructions', instructionText(native.instructionSets)]] : []),
     ['native addon', native.loads ? native.path : `does not load: ${native.error}`],
     ...devices.map(({ name, description, usable }) => [
       'device',
@@ -155,6 +167,10 @@ function tuningText({ path, devices, error }: DoctorReport['tuning']): string {
   if (path === null) return 'off';
   if (error !== null) return error;
   return devices.length === 0 ? `none (${path}, by kexa bench ops --tune)` : `${path}: ${devices.join('; ')}`;
+}
+
+function instructionText(sets: { used: string; available: string[] } | { problem: string }): string {
+  return 'problem' in sets ? sets.problem : `${sets.used}, of ${sets.available.join(', ')}`;
 }
 
 function limitText(limit: number | null): string {

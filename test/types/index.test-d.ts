@@ -176,6 +176,8 @@ const options: Required<GenerateOptions> = {
   thinking: false,
   tools: [tool],
   raw: false,
+  profile: true,
+  onPromptProgress: (done, total) => expectType<[number, number]>([done, total]),
   signal: AbortSignal.timeout(5),
 };
 expectType<Generation>(model.generate('text', options));

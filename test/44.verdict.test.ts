@@ -12,7 +12,8 @@ test('each recipe on each machine: layers are placed once, in order, and what fi
   t.equal(verdicts.length, machines.length * verdictRecipes.length);
   const fits = (name: string, recipe: string) =>
     verdicts.find(({ machine, recipe: other }) => machine.name === name && other === recipe)!.layers.length > 0;
-  t.notOk(fits('1 x 80 GB', 'q2'), '79 GiB of weights are too much for one card of 80 GB');
+  t.ok(fits('1 x 80 GB', 'q2') && !fits('1 x 80 GB', 'q4'), 'one card of 80 GB takes q2, not q4');
+  t.notOk(fits('1 x 24 GB', 'q2'), 'one of 24 GB takes nothing');
   t.ok(fits('2 x 80 GB', 'q4') && !fits('2 x 80 GB', 'q8'), 'two cards take q4, not q8');
   t.ok(fits('8 x 80 GB', 'bf16') && !fits('4 x 80 GB', 'bf16'), 'eight take bf16, four do not');
   t.ok(fits('CPU, 256 GB', 'q8') && !fits('CPU, 128 GB', 'q4'), 'main memory');

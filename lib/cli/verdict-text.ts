@@ -18,7 +18,7 @@ export function verdictText(verdicts: readonly Verdict[]): string {
   return `${table([heads, ...rows], [2, 3, 4, 5, 6])}
 context: the longest that fits, in tokens, by type of cache; ${percent(usableShare)} of the memory is planned with
 layers:  of each card, filled one after the other. A plan: this version runs on one card, and does not
-         divide a model between several. On a card q8, q4 and q2 run as files of kexa quantize
+         divide a model between several
 * an estimate, not a measurement: ${reachedShare} x bandwidth / bytes that a token reads (at position ${groupedText(estimateAt)}, f16 cache,
   no drafts); cards work one after the other. ${bandwidthText(verdicts)}
 `;

@@ -163,6 +163,8 @@ struct GridBlock {
   // Vectors that share their signs: two of iq3.
   static constexpr bool kIsPaired = Format::kSize == 4;
 
+  explicit GridBlock(const Grid<Format::kPoints, Format::kSize>& grid) : grid(grid) {}
+
   const Grid<Format::kPoints, Format::kSize>& grid;
   Lanes x[kTeams][Format::kSize];  // magnitudes, a vector in each lane
   uint8_t minus[kBlock / 8];        // of each eight, a bit where the weight is below zero
@@ -388,7 +390,7 @@ KEXA_INLINE void block_iq3_xxs(const GridBlock<Iq3Xxs>& block, std::byte* to) {
 template <typename Format, void (*put)(const GridBlock<Format>&, std::byte*)>
 KEXA_INLINE void each_block(Type type, const float* from, int64_t elements, std::byte* to) {
   for (int64_t i = 0; i < elements; i += kBlock, to += facts_of(type).block_bytes) {
-    GridBlock<Format> block{.grid = Format::grid()};
+    GridBlock<Format> block(Format::grid());
     block.begin(from + i);
     block.fit();
     put_f16(to, block.scale);

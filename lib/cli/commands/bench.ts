@@ -62,8 +62,9 @@ text that comes with kexa, over and over, or that of --file. Choosing a token is
 loading and filling the context before are not timed. Ctrl-C ends with what is complete.
 
 A sweep (--ctx-max) reads one text on and on: at each context only its newest part is read, and -n tokens are generated.
-A suite answers real prompts, with and without drafts; ${suiteNames.join(', ')} come with kexa. With --concurrency each test is
-done by that many sessions at once, timed by the clock together; they share one device, which takes turns.
+A suite answers real prompts, with and without drafts; ${suiteNames.join(', ')} come with kexa.
+With --concurrency each test is done by that many sessions at once, timed by the clock together; they share one device,
+which takes turns.
 
 With --config the weights are made up on the device, and nothing is downloaded: times are a real model's, the text means
 nothing.

@@ -6,7 +6,7 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { root, setUp } from './setup.mjs';
 
-const fileLimitMs = 600_000;
+const fileLimitMs = 1_200_000;
 const words = process.argv.slice(2);
 setUp({ forTests: true });
 

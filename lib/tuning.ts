@@ -61,7 +61,9 @@ export async function readTuning(path: string): Promise<Tuning> {
   try {
     text = await readFile(path, 'utf8');
   } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return {};
+    // ENOTDIR: nor is there a folder to hold one.
+    const { code } = cause as NodeJS.ErrnoException;
+    if (code === 'ENOENT' || code === 'ENOTDIR') return {};
     throw damaged(path, (cause as Error).message, cause);
   }
   let json: unknown;

@@ -107,7 +107,11 @@ class Uploader {
     upload_.end();
     return to;
   }
-  void finish() { upload_.finish(); }
+  void finish() {
+    upload_.finish();
+    // The total has what holds no weights as well.
+    progress_(total_bytes_, total_bytes_);
+  }
 
  private:
   Buffer buffer(const std::string& label, Matrices from) {
@@ -252,7 +256,7 @@ GpuWeights::GpuWeights(Gpu& gpu, const ModelDescription& description, const Weig
     to.ffn_norm = upload.vector(name + "ffn norm", from.ffn_norm, stride);
     std::vector<const Matrix*> run;
     for (const Matrix* matrix : {&from.q, &from.k, &from.v}) {
-      if (!run.empty() && run[0]->type != matrix->type) {
+      if (!run.empty() && run[0]->stored() != matrix->stored()) {
         to.qkv.push_back(upload.matrices(name + "qkv", run));
         run.clear();
       }

@@ -122,14 +122,14 @@ const mutations = [
   [
     'going back one token too far',
     slots,
-    'slot.written - ring > oldest_needed',
-    'slot.written - ring > oldest_needed + 1',
+    'sequence.written - ring > oldest_needed',
+    'sequence.written - ring > oldest_needed + 1',
   ],
   [
     'prefix not compared',
     slots,
-    'std::mismatch(ids.begin(), ids.begin() + limit, slot.ids.begin()).first - ids.begin()',
-    'limit',
+    'int(std::mismatch(ids.begin(), ids.begin() + limit, sequence.ids.begin()).first - ids.begin())',
+    'int(limit)',
   ],
   ['chunks not told before they are written', job, 'slots.begin_write(slot, end);', ''],
   [
@@ -151,7 +151,7 @@ const mutations = [
     `const int right = sequence.sampler.choose(logits(i), sequence.ids, sequence.prompt_size);
     const int token = i + 1 < int(step_.logit_rows.size()) ? step_.rows[step_.logit_rows[i + 1]].token : right;`,
   ],
-  ['MTP cache taken for as full as the model’s', slots, 'std::min(kept - 1, slot.mtp_length)', 'kept'],
+  ['MTP cache taken for as full as the model’s', slots, 'std::min(kept - 1, sequence.mtp_length)', 'kept'],
   ['room taken from whoever came first', engine, 'if (other->owner() && can_run(*other))', 'if (false)'],
   ['room kept for readers who have stopped', engine, 'if (other->owner() && can_run(*other))', 'if (other->owner())'],
 ];

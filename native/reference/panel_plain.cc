@@ -1,29 +1,17 @@
 // The inner loops written to be read: what every instruction set's are compared with. Weights become floats by
-// quant/dequantize.h, one row after another.
+// read_values(), one row after another.
 #include <algorithm>
 #include <cstring>
 #include <vector>
 
 #include "base/numbers.h"
-#include "quant/dequantize.h"
-#include "quant/fp8.h"
+#include "model/store_rows.h"
 #include "reference/panel.h"
 
 namespace kexa {
 namespace {
 
-void read_elements(const std::byte* from, Type type, int n, float* out) {
-  if (is_quantized(type)) return dequantize(type, from, n, out);
-  if (type == Type::kF32) {
-    std::memcpy(out, from, size_t(n) * sizeof(float));
-    return;
-  }
-  for (int i = 0; i < n; ++i) {
-    uint16_t bits;
-    std::memcpy(&bits, from + i * 2, 2);
-    out[i] = type == Type::kBf16 ? bf16_to_f32(bits) : f16_to_f32(bits);
-  }
-}
+void read_elements(const std::byte* from, Type type, int n, float* out) { read_values(from, type, n, out); }
 
 float dot(const float* a, const float* b, int n) {
   float sums[kLanes] = {};

@@ -22,7 +22,6 @@ static_assert(kPanelOutputs % kTileOutputs == 0);
 // Columns converted at a time, whole blocks of every type: six rows of weights and four of activations fit the
 // first-level cache together.
 constexpr int kColumns = 512;
-constexpr int kMostSteps = kColumns / kLanes;
 
 // Elements that stand alone, 16 at a time, as if in blocks of 16.
 struct F32Lanes {

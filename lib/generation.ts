@@ -7,6 +7,7 @@ import { Reply } from './reply.js';
 import { checkGenerateOptions } from './sampling.js';
 import { endsInsideThinking } from './text/reply-parser.js';
 import type {
+  ExpertTraffic,
   FinishReason,
   GenerateOptions,
   GenerationResult,
@@ -235,6 +236,7 @@ export class Generation implements PromiseLike<GenerationResult>, AsyncIterable<
         prefillTokensPerSecond: perSecond(prefillTokens, prefillMs),
         decodeTokensPerSecond: perSecond(ids.length - 1, decodeMs),
         encodeMs: this.#ended?.encodeMs ?? null,
+        experts: this.#ended?.experts ? withHitRate(this.#ended.experts) : null,
       },
       speculation: { ...summarize(this.#drafts), timeSavedMs: this.#savedMs },
       seed: this.#params?.seed ?? 0,
@@ -255,6 +257,11 @@ export class Generation implements PromiseLike<GenerationResult>, AsyncIterable<
     this.#stopListening();
     if (this.#isTaken) this.#parts.onEnd();
   }
+}
+
+function withHitRate(experts: Omit<ExpertTraffic, 'hitRate'>): ExpertTraffic {
+  const choices = experts.hits + experts.misses;
+  return { ...experts, hitRate: choices === 0 ? 1 : experts.hits / choices };
 }
 
 function summarize(steps: readonly { drafted: number; accepted: number }[]): Omit<Speculation, 'timeSavedMs'> {

@@ -2,6 +2,7 @@
 import { availableParallelism, freemem } from 'node:os';
 import type { ModelDescription, TensorEntry } from './description.js';
 import { KexaError } from './errors.js';
+import { type ExpertOptions, withExpertSlots } from './experts.js';
 import type { StoredShape } from './files/config.js';
 import { plannedStrategy, scalesOf } from './files/fp8.js';
 import { elementsOf, wantedTensors } from './files/wanted-tensors.js';
@@ -63,13 +64,17 @@ export function checkPlanOptions(
     gpuKernels: choiceOption('gpuKernels', options.gpuKernels, gpuKernels),
     gpuElements: choiceOption('gpuElements', options.gpuElements, ['f32', 'f16']),
     plainOps: [],
+    expertSlots: -1,
+    expertMisses: 'copy',
+    expertHeat: new Float32Array(),
   };
 }
 
 /** What {@link planMemory} plans with; every GPU is planned alike. */
-export type PlannedOptions = Pick<LoadOptions, 'contextSize' | 'prefillChunk' | 'threads' | 'cacheType' | 'weights'> & {
-  device?: 'cpu' | 'gpu';
-};
+export type PlannedOptions = Pick<LoadOptions, 'contextSize' | 'prefillChunk' | 'threads' | 'cacheType' | 'weights'> &
+  ExpertOptions & {
+    device?: 'cpu' | 'gpu';
+  };
 
 /**
  * The longest context, in tokens, whose plan takes at most `bytes`, with all else as in `options`; 0 if none does.
@@ -99,10 +104,9 @@ export function planMemory(
   { device = 'cpu', ...options }: PlannedOptions = {},
 ): MemoryReport {
   const planOptions = checkPlanOptions(options, description.maxPositions);
-  const plan = native().plan(heldAs(withTensors(description), options.weights), {
-    ...planOptions,
-    adapter: device === 'gpu' ? 'gpu' : '',
-  });
+  const held = heldAs(withTensors(description), options.weights);
+  const adapter = device === 'gpu' ? 'gpu' : '';
+  const plan = native().plan(held, withExpertSlots(held, { ...planOptions, adapter }, options));
   // Without files nothing can be read in place.
   return 'tensors' in description ? plan : { ...plan, weights: { ...plan.weights, mapped: 0 } };
 }

@@ -3,6 +3,7 @@ import { openSynthetic, type SyntheticOptions } from './bench/synthetic.js';
 import type { ModelDescription } from './description.js';
 import { chooseDevice } from './devices.js';
 import { KexaError } from './errors.js';
+import { checkHostExperts, readExpertProfile, withExpertSlots, writeExpertProfile } from './experts.js';
 import { type ModelFolder, openModelFolder } from './files/model-folder.js';
 import type { Generation } from './generation.js';
 import { availableMemory, checkFits, checkPlanOptions, heldAs } from './memory-plan.js';
@@ -36,6 +37,10 @@ const loadNames: readonly (keyof LoadOptions)[] = [
   'gpuChecks',
   'gpuKernels',
   'gpuElements',
+  'expertSlots',
+  'gpuMemory',
+  'expertMisses',
+  'expertProfile',
   'onProgress',
   'signal',
 ];
@@ -91,8 +96,16 @@ async function load(
   const { folder, config, ...opened } = await open();
   const checked = checkPlanOptions(options, config.maxPositions);
   const plainOps = device.kind === 'gpu' && checked.gpuKernels === 'auto' ? await tunedPlainOps(gpu) : [];
-  const planOptions = { ...checked, ...gpu, isChecked, plainOps };
   const description = heldAs(opened.description, options.weights);
+  const planned = withExpertSlots(description, { ...checked, ...gpu, isChecked, plainOps }, options);
+  const expertProfile = planned.expertSlots < 0 ? undefined : options.expertProfile;
+  const profile: unknown = options.expertProfile;
+  if (profile !== undefined && (typeof profile !== 'string' || profile === ''))
+    throw invalid('expertProfile', 'the path of a file', profile);
+  const planOptions =
+    expertProfile === undefined
+      ? planned
+      : { ...planned, expertHeat: await readExpertProfile(expertProfile, description) };
   const tokenizer = (await findTokenizer?.(folder, config.vocabSize)) ?? null;
   signal?.throwIfAborted();
 
@@ -100,6 +113,7 @@ async function load(
   const memory = plan(description, planOptions);
   // A GPU's own memory is asked for buffer by buffer, and says itself when there is no more.
   if (device.kind === 'cpu') checkFits(description, planOptions, memory);
+  else checkHostExperts(memory, availableMemory());
   const engine = new Engine(description, planOptions);
   const isMadeUp = description.files.length === 0;
   const request = engine.load(availableMemory() * 0.8);
@@ -116,7 +130,18 @@ async function load(
     throw error;
   }
   const { contextSize, prefillChunk } = planOptions;
-  return new Model({ engine, config, description, device, memory, tokenizer, folder, contextSize, prefillChunk });
+  return new Model({
+    engine,
+    config,
+    description,
+    device,
+    memory,
+    tokenizer,
+    folder,
+    contextSize,
+    prefillChunk,
+    expertProfile,
+  });
 }
 
 /** A model may be used with ids alone, so a folder without a tokenizer is no error until text is asked for. */
@@ -142,6 +167,8 @@ interface ModelParts {
   folder: string;
   contextSize: number;
   prefillChunk: number;
+  /** Where to keep how often each expert was chosen. */
+  expertProfile: string | undefined;
 }
 
 /**
@@ -161,6 +188,7 @@ export class Model {
   readonly #tokenizer: Tokenizer | null;
   readonly #folder: string;
   readonly #prefillChunk: number;
+  readonly #expertProfile: string | undefined;
   #closing: Promise<void> | undefined;
   #nextSession = 1;
 
@@ -175,6 +203,7 @@ export class Model {
     this.#tokenizer = parts.tokenizer;
     this.#folder = parts.folder;
     this.#prefillChunk = parts.prefillChunk;
+    this.#expertProfile = parts.expertProfile;
   }
 
   /** @throws KexaError KEXA_NOT_FOUND if the model's folder has no tokenizer.json. */
@@ -333,13 +362,29 @@ export class Model {
     return new Session(this, this.#engine, () => this.#nextSession++, true).generate(prompt, options);
   }
 
-  /** Stops whatever is going on, with KEXA_CLOSED, and frees everything. Calling it again is fine. */
+  /**
+   * Stops whatever is going on, with KEXA_CLOSED, and frees everything; writes the `expertProfile`. Calling it again is
+   * fine.
+   *
+   * @throws KexaError KEXA_WRITE_FAILED if the profile cannot be written; all else is done then
+   */
   close(): Promise<void> {
     this.#closing ??= (async () => {
       this.#tokenizer?.close();
+      const heat = this.#expertProfile === undefined ? null : await this.#expertHeat();
       await readRequest(this.#engine.close(), () => {});
+      if (heat !== null) await writeExpertProfile(this.#expertProfile!, this.#description, heat);
     })();
     return this.#closing;
+  }
+
+  /** Null if the device was lost: then it cannot tell. */
+  async #expertHeat(): Promise<Float32Array | null> {
+    let heat: Float32Array | null = null;
+    await readRequest(this.#engine.expertHeat(), (event) => {
+      if (event.kind === 'expertHeat') heat = event.heat;
+    });
+    return heat;
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -5,7 +5,14 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { ModelDescription, TensorScales, TensorType } from './description.js';
 import { KexaError, type KexaErrorCode } from './errors.js';
-import type { ForwardProfile, GenerationProfile, GpuKernels, MemoryReport } from './types.js';
+import type {
+  ExpertMisses,
+  ExpertTraffic,
+  ForwardProfile,
+  GenerationProfile,
+  GpuKernels,
+  MemoryReport,
+} from './types.js';
 
 /** PlanOptions of native/plan/plan.h. */
 export interface NativePlanOptions {
@@ -30,6 +37,11 @@ export interface NativePlanOptions {
   gpuElements: 'f32' | 'f16';
   /** Ops written without subgroups though the GPU has them: what tuning found faster. */
   plainOps: readonly string[];
+  /** Routed experts of each layer that a GPU holds; -1: all. */
+  expertSlots: number;
+  expertMisses: ExpertMisses;
+  /** [layers, experts]: how often each was chosen before; or empty. */
+  expertHeat: Float32Array;
 }
 
 /** MeasureParams of native/kexa.h. */
@@ -133,7 +145,11 @@ export type NativeEvent =
       encodeMs: number | null;
       /** Where one was asked for. */
       profile: GenerationProfile | null;
+      /** Where not all experts are on the device. */
+      experts: Omit<ExpertTraffic, 'hitRate'> | null;
     }
+  /** [layers, experts]; empty where all are on the device. */
+  | { kind: 'expertHeat'; heat: Float32Array }
   /** What the session has cached now. */
   | { kind: 'kept'; tokens: number }
   | { kind: 'done' }
@@ -172,6 +188,7 @@ export interface NativeEngine {
   save(session: number, path: string): NativeRequest;
   loadSession(session: number, path: string): NativeRequest;
   endSession(session: number): void;
+  expertHeat(): NativeRequest;
   /** For tests: loses the GPU, between two steps of what is going on. */
   forceDeviceLoss(): NativeRequest;
   close(): NativeRequest;

@@ -27,6 +27,14 @@ export interface Progress {
 /** How the GPU's kernels are written. */
 export type GpuKernels = 'auto' | 'plain' | 'subgroups' | 'matrices';
 
+/**
+ * What becomes of a chosen expert that is not on the GPU. `copy`: it is copied there, and the answer is to the last bit
+ * that of a model wholly on the GPU. `compute`: the processor computes it beside the GPU, whose experts stay those it
+ * was loaded with. `auto`: whichever took less time when the model was loaded, or a copy of an expert that has become one
+ * of the most wanted; what is computed where, and so an answer's last bits, then depends on what went before.
+ */
+export type ExpertMisses = 'copy' | 'compute' | 'auto';
+
 /** Options of `loadModel`. */
 export interface LoadOptions {
   /** `auto` (a real GPU when kexa can use one, else the CPU), `cpu`, `gpu`, or part of an adapter's name. */
@@ -54,6 +62,20 @@ export interface LoadOptions {
   gpuElements?: 'f32' | 'f16';
   /** CPU threads. Default: the cores this process may use. */
   threads?: number;
+  /**
+   * Routed experts of each layer that the GPU holds; the others stay in main memory, in their files if they are in the
+   * type wanted. Default: all, or as many as `gpuMemory` has room for.
+   */
+  expertSlots?: number;
+  /** Bytes of the GPU's memory that may be taken. Default: no limit but its own. */
+  gpuMemory?: number;
+  /** Default `copy` where a token's experts have slots side by side, else `compute`. */
+  expertMisses?: ExpertMisses;
+  /**
+   * A file that keeps how often each expert was chosen: the slots begin with the most wanted ones. Read if it is there,
+   * written by `close()`. Without effect where all experts are on the device.
+   */
+  expertProfile?: string;
   onProgress?: (progress: Progress) => void;
   signal?: AbortSignal;
 }
@@ -81,6 +103,12 @@ export interface MemoryReport {
   scratch: number;
   /** Most that kept prefixes take, beside the cache's pages: the option `prefixCacheBytes`. */
   prefixCache: number;
+  /**
+   * Where a GPU holds but some routed experts: how many of each layer's, in how many bytes of `weights`, and what all of
+   * them take in main memory, `mapped` of it the file itself, read in place. Null: the device holds all.
+   */
+  experts: { slots: number; slotBytes: number; host: number; mapped: number } | null;
+  /** Of the device; kept prefixes are in main memory. */
   total: number;
 }
 
@@ -220,6 +248,20 @@ export interface Usage {
   completionTokens: number;
 }
 
+/** What became of the experts that an answer's tokens chose, where the GPU does not hold all of them. */
+export interface ExpertTraffic {
+  /** Choices (a token's of one layer are as many as its top-k) whose expert was on the GPU, and the others. */
+  hits: number;
+  misses: number;
+  /** hits / (hits + misses); 1 if nothing was chosen. */
+  hitRate: number;
+  /** Of the misses, those that the processor computed. */
+  computed: number;
+  /** Experts copied to the GPU; one may serve many choices. */
+  copies: number;
+  copiedBytes: number;
+}
+
 /** Wall-clock times in milliseconds. */
 export interface Timings {
   /** Computing the prompt's uncached tokens. */
@@ -232,6 +274,8 @@ export interface Timings {
   decodeTokensPerSecond: number;
   /** Of `decodeMs`, what handing steps to the GPU took of the processor's time; null on the CPU device. */
   encodeMs: number | null;
+  /** Null where all experts are on the device, or the answer was stopped. */
+  experts: ExpertTraffic | null;
 }
 
 /** What speculative decoding did; all zero when nothing was drafted. */

@@ -95,6 +95,9 @@ class Engine {
   // Forgets the session's cache.
   void end_session(uint64_t session);
 
+  // How often each routed expert was chosen, for PlanOptions::expert_heat. Events: ExpertHeat.
+  std::shared_ptr<Channel> expert_heat();
+
   // For tests: loses the GPU, between two steps of what is going on. Events: Done.
   std::shared_ptr<Channel> force_device_loss();
 

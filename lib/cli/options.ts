@@ -1,7 +1,7 @@
 /** The flags that commands share, in groups, and how they become options of the library. */
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { KexaError } from '../errors.js';
-import type { CacheType, GenerateOptions, LoadOptions, WeightType } from '../types.js';
+import type { CacheType, ExpertMisses, GenerateOptions, LoadOptions, WeightType } from '../types.js';
 import { UsageError } from './exit.js';
 import { byteCount, integer, number, tokenCount, wordOr } from './numbers.js';
 
@@ -19,6 +19,10 @@ export interface LoadFlags extends ModelFlags {
   cacheType?: CacheType;
   weights?: WeightType;
   prefixCache?: number;
+  expertSlots?: number;
+  gpuMemory?: number;
+  expertMisses?: ExpertMisses;
+  expertProfile?: string;
 }
 
 /** Values of the flags that {@link addSamplingOptions} and {@link addAnswerOptions} add. */
@@ -66,6 +70,9 @@ export function addLoadOptions(command: Command, threads: (text: string) => unkn
     'memory for kept prompts, as in 4GiB, for others that begin alike (default: none)',
     { env: 'KEXA_PREFIX_CACHE', parse: byteCount },
   );
+  add(command, modelGroup, '--expert-profile <file>', 'keep there which experts were chosen, and begin with those', {
+    env: 'KEXA_EXPERT_PROFILE',
+  });
   add(command, modelGroup, '-t, --threads <n>', 'CPU threads (default: the cores there are)', {
     env: 'KEXA_THREADS',
     parse: threads,
@@ -92,6 +99,24 @@ export function addPlanOptions(command: Command): void {
   add(command, modelGroup, '--weights <type>', "how weights are held; auto keeps the file's type (default: auto)", {
     env: 'KEXA_WEIGHTS',
     choices: ['auto', 'bf16', 'f16', 'f32', 'q8', 'q4', 'q2k', 'q2'],
+  });
+  add(command, modelGroup, '--gpu-memory <size>', 'most to take of it, as in 22GiB; experts give way (default: all)', {
+    env: 'KEXA_GPU_MEMORY',
+    parse: byteCount,
+  });
+  add(
+    command,
+    modelGroup,
+    '--expert-slots <n>',
+    "each layer's experts on the GPU, the rest in main memory (default: all)",
+    {
+      env: 'KEXA_EXPERT_SLOTS',
+      parse: integer(0, 65536),
+    },
+  );
+  add(command, modelGroup, '--expert-misses <how>', 'what is done about one that is not there (default: copy)', {
+    env: 'KEXA_EXPERT_MISSES',
+    choices: ['copy', 'compute', 'auto'],
   });
 }
 
@@ -208,6 +233,10 @@ export function toLoadOptions(flags: LoadFlags): LoadOptions {
     cacheType: flags.cacheType,
     prefixCacheBytes: flags.prefixCache,
     weights: flags.weights,
+    expertSlots: flags.expertSlots,
+    gpuMemory: flags.gpuMemory,
+    expertMisses: flags.expertMisses,
+    expertProfile: flags.expertProfile,
   });
 }
 

@@ -1,5 +1,5 @@
-import type { GenerationResult } from '../types.js';
-import { durationText } from './figures.js';
+import type { ExpertTraffic, GenerationResult } from '../types.js';
+import { bytesText, durationText } from './figures.js';
 
 /** One line on what an answer took. */
 export function timingsText({ usage, timings, speculation, finishReason }: GenerationResult): string {
@@ -15,10 +15,19 @@ export function timingsText({ usage, timings, speculation, finishReason }: Gener
     `prompt ${promptTokens} tokens${cached} in ${durationText(timings.prefillMs)}, ${rateText(timings.prefillTokensPerSecond)}`,
     `answer ${completionTokens} tokens in ${durationText(timings.decodeMs)}, ${rateText(timings.decodeTokensPerSecond)}`,
     `first after ${durationText(timings.firstTokenMs)}`,
+    ...(timings.experts === null ? [] : [expertsText(timings.experts)]),
     ...(steps > 0 ? [`${drafts}${saved}`] : []),
     `ended by ${finishReason}`,
   ];
   return `${parts.join('; ')}\n`;
+}
+
+function expertsText({ hitRate, computed, copies, copiedBytes }: ExpertTraffic): string {
+  return (
+    `experts ${(100 * hitRate).toFixed(1)} % on the GPU` +
+    (copies > 0 ? `, ${copies} copied there (${bytesText(copiedBytes)})` : '') +
+    (computed > 0 ? `, ${computed} choices computed by the processor` : '')
+  );
 }
 
 function rateText(tokensPerSecond: number): string {

@@ -23,6 +23,7 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
          InstanceMethod<&EngineObject::save>("save"), InstanceMethod<&EngineObject::load_session>("loadSession"),
          InstanceMethod<&EngineObject::end_session>("endSession"),
          InstanceMethod<&EngineObject::measure>("measure"),
+         InstanceMethod<&EngineObject::expert_heat>("expertHeat"),
          InstanceMethod<&EngineObject::force_device_loss>("forceDeviceLoss"),
          InstanceMethod<&EngineObject::close>("close")});
   }
@@ -75,6 +76,9 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
   Napi::Value end_session(const Napi::CallbackInfo& info) {
     engine_->end_session(uint64_t(info[0].ToNumber().Int64Value()));
     return info.Env().Undefined();
+  }
+  Napi::Value expert_heat(const Napi::CallbackInfo& info) {
+    return Request::create(info.Env(), engine_->expert_heat());
   }
   Napi::Value force_device_loss(const Napi::CallbackInfo& info) {
     return Request::create(info.Env(), engine_->force_device_loss());

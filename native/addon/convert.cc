@@ -86,6 +86,16 @@ Napi::Value from_profile(Napi::Env env, const Profile& profile) {
   return object;
 }
 
+Napi::Value from_traffic(Napi::Env env, const ExpertTraffic& traffic) {
+  auto object = Napi::Object::New(env);
+  object.Set("hits", double(traffic.hits));
+  object.Set("misses", double(traffic.misses));
+  object.Set("computed", double(traffic.computed));
+  object.Set("copies", double(traffic.copies));
+  object.Set("copiedBytes", double(traffic.copied_bytes));
+  return object;
+}
+
 Napi::Value from_counts(Napi::Env env, const StepCounts& counts) {
   auto object = Napi::Object::New(env);
   object.Set("steps", double(counts.steps));
@@ -201,6 +211,7 @@ struct EventToObject {
     object.Set("prefillTokens", ended.prefill_tokens);
     object.Set("savedMs", milliseconds(ended.saved_ns));
     object.Set("encodeMs", milliseconds(ended.encode_ns));
+    object.Set("experts", ended.experts ? from_traffic(env, *ended.experts) : env.Null());
     if (!ended.counts) {
       object.Set("profile", env.Null());
       return object;
@@ -210,6 +221,11 @@ struct EventToObject {
     profile.Set("decode", from_counts(env, ended.counts->decode));
     profile.Set("logits", float_array(env, ended.counts->logits));
     object.Set("profile", profile);
+    return object;
+  }
+  Napi::Object operator()(const event::ExpertHeat& experts) const {
+    auto object = of_kind(env, "expertHeat");
+    object.Set("heat", float_array(env, experts.heat));
     return object;
   }
   Napi::Object operator()(const event::Kept& kept) const {
@@ -285,6 +301,15 @@ static std::vector<std::string> to_texts(const Napi::Value& from) {
   return texts;
 }
 
+static ExpertMisses to_expert_misses(const std::string& name) {
+  return name == "compute" ? ExpertMisses::kCompute : name == "auto" ? ExpertMisses::kAuto : ExpertMisses::kCopy;
+}
+
+static std::vector<float> to_floats(const Napi::Value& from) {
+  const auto array = from.As<Napi::Float32Array>();
+  return {array.Data(), array.Data() + array.ElementLength()};
+}
+
 PlanOptions to_plan_options(const Napi::Object& from) {
   const std::string weights = text(from, "weights");
   return {.context_size = integer(from, "contextSize"),
@@ -300,7 +325,10 @@ PlanOptions to_plan_options(const Napi::Object& from) {
           .is_checked = boolean(from, "isChecked"),
           .gpu_kernels = to_gpu_kernels(text(from, "gpuKernels")),
           .gpu_elements = to_type(text(from, "gpuElements")),
-          .plain_ops = to_texts(member(from, "plainOps"))};
+          .plain_ops = to_texts(member(from, "plainOps")),
+          .expert_slots = integer(from, "expertSlots"),
+          .expert_misses = to_expert_misses(text(from, "expertMisses")),
+          .expert_heat = to_floats(member(from, "expertHeat"))};
 }
 
 MeasureParams to_measure_params(const Napi::Object& from) {
@@ -370,6 +398,16 @@ Napi::Object from_plan(Napi::Env env, const Plan& plan) {
   object.Set("cache", cache);
   object.Set("scratch", double(memory.scratch_bytes));
   object.Set("prefixCache", double(memory.prefix_cache_bytes));
+  if (plan.options.has_expert_slots()) {
+    auto experts = Napi::Object::New(env);
+    experts.Set("slots", plan.options.expert_slots);
+    experts.Set("slotBytes", double(memory.expert_slot_bytes));
+    experts.Set("host", double(memory.host_expert_bytes));
+    experts.Set("mapped", double(memory.mapped_expert_bytes));
+    object.Set("experts", experts);
+  } else {
+    object.Set("experts", env.Null());
+  }
   object.Set("total", double(memory.total_bytes()));
   return object;
 }

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "decode/logprobs.h"
+#include "plan/host_experts.h"
 #include "plan/profile.h"
 
 namespace kexa {
@@ -82,6 +83,11 @@ struct Ended {
     std::vector<float> logits;  // [vocab], that the last token was chosen from
   };
   std::optional<Counts> counts;  // if a profile was wanted
+  std::optional<ExpertTraffic> experts;  // where not all of them are on the GPU
+};
+// How often each routed expert was chosen, [layers, experts]; empty where all are on the device.
+struct ExpertHeat {
+  std::vector<float> heat;
 };
 // What a session has cached now.
 struct Kept {
@@ -95,7 +101,7 @@ struct Stopped {};  // because it was asked to
 }  // namespace event
 
 using Event = std::variant<event::Progress, event::Started, event::Prompt, event::Tokens, event::Forwarded,
-                           event::Measured, event::Scored, event::Ended, event::Kept, event::Done, event::Failed,
+                           event::Measured, event::Scored, event::Ended, event::ExpertHeat, event::Kept, event::Done, event::Failed,
                            event::Stopped>;
 
 // A bounded queue from the engine thread to one reader, who may be slow, or gone.

@@ -216,6 +216,10 @@ std::shared_ptr<Channel> Engine::load_session(uint64_t session, std::string path
   });
 }
 
+std::shared_ptr<Channel> Engine::expert_heat() {
+  return post([](auto channel, uint64_t) { return std::make_unique<ExpertHeatJob>(std::move(channel)); });
+}
+
 std::shared_ptr<Channel> Engine::force_device_loss() {
   return post([](auto channel, uint64_t) { return std::make_unique<ForceLossJob>(std::move(channel)); });
 }

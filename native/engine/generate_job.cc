@@ -36,6 +36,7 @@ bool GenerateJob::advance(const JobContext& context) {
   const auto began = Clock::now();
   const bool is_prefill = ids_.size() == prompt_size_;
   LoadedModel& model = context.loaded();
+  const std::optional<ExpertTraffic> traffic_before = model.device->expert_traffic();
   const auto [slot, is_fresh] = model.slots.acquire(owner());
   if (!has_started_ || is_fresh) start(context, slot);
   const bool begins = can_begin(context);
@@ -59,6 +60,7 @@ bool GenerateJob::advance(const JobContext& context) {
       drafting_tokens_ += timed->chosen;
     }
   }
+  if (traffic_before) experts_ += *model.device->expert_traffic() - *traffic_before;
   if (is_over_ && is_drafting_ && params_.drafts < 0) model.drafting.end_answer();
   (is_prefill ? prefill_ns_ : decode_ns_) += nanoseconds_since(began);
   if (is_over_ && model.prefixes.is_on()) {
@@ -73,7 +75,8 @@ bool GenerateJob::advance(const JobContext& context) {
         .prefill_tokens = prefill_tokens_,
         .saved_ns = saved_ns(model.drafting),
         .encode_ns = runs_ahead ? std::optional(encode_ns_) : std::nullopt,
-        .counts = params_.wants_profile ? std::optional(std::move(counts_)) : std::nullopt});
+        .counts = params_.wants_profile ? std::optional(std::move(counts_)) : std::nullopt,
+        .experts = traffic_before ? std::optional(experts_) : std::nullopt});
   return is_over_;
 }
 

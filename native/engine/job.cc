@@ -7,6 +7,7 @@
 #include "kernels/gpu_device.h"
 #endif
 #include "reference/cpu_device.h"
+#include "reference/cpu_experts.h"
 
 namespace kexa {
 namespace {
@@ -17,17 +18,25 @@ std::unique_ptr<Device> make_device(const ModelDescription& description, const W
   if (options.adapter.empty()) return std::make_unique<CpuDevice>(description, weights, plan);
 #ifdef KEXA_GPU
   load_dawn(options.dawn_library);
+  std::unique_ptr<HostExperts> host;
+  if (options.has_expert_slots() && options.expert_misses != ExpertMisses::kCopy)
+    host = std::make_unique<CpuExperts>(description, weights, options.threads);
   return std::make_unique<GpuDevice>(description, weights, plan,
                                      std::make_unique<Gpu>(GpuOptions{.wanted = options.adapter,
                                                                       .is_checked = options.is_checked,
                                                                       .dawn_identity = options.dawn_identity,
                                                                       .blob_folder = options.blob_folder}),
-                                     progress);
+                                     std::move(host), progress);
 #else
   (void)progress;
   throw Error("KEXA_NO_DEVICE",
               "device: wanted '" + options.adapter + "', but this addon was built without Dawn's header: CPU only");
 #endif
+}
+
+StoringAnew who_stores_anew(const PlanOptions& options) {
+  if (options.adapter.empty()) return StoringAnew::kHere;
+  return options.has_expert_slots() ? StoringAnew::kExpertsHere : StoringAnew::kOnDevice;
 }
 
 // The MTP block's part of the weights that a step of one row reads with it.
@@ -69,7 +78,7 @@ void Profiling::add_to(std::optional<Profile>& total) {
 LoadedModel::LoadedModel(const ModelDescription& description, const Plan& plan, int64_t warm_limit,
                          const LoadProgress& progress)
     : weights(description, plan.options.weight_type,
-              plan.options.adapter.empty() ? StoringAnew::kHere : StoringAnew::kOnDevice, warm_limit, progress),
+              who_stores_anew(plan.options), warm_limit, progress),
       slots(description, plan),
       device(make_device(description, weights, plan, progress)),
       prefixes(description, plan, slots, *device),
@@ -186,6 +195,11 @@ bool ScoreJob::advance(const JobContext& context) {
   const bool is_last = end == int(ids_.size());
   if (is_last) channel().push(std::move(result_));
   return is_last;
+}
+
+bool ExpertHeatJob::advance(const JobContext& context) {
+  channel().push(event::ExpertHeat{context.loaded().device->expert_heat()});
+  return true;
 }
 
 bool ForceLossJob::advance(const JobContext& context) {

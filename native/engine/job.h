@@ -140,6 +140,12 @@ class MeasureJob final : public Job {
   Step step_;
 };
 
+class ExpertHeatJob final : public Job {
+ public:
+  explicit ExpertHeatJob(std::shared_ptr<Channel> channel) : Job(std::move(channel), 0) {}
+  bool advance(const JobContext& context) override;
+};
+
 class ForceLossJob final : public Job {
  public:
   explicit ForceLossJob(std::shared_ptr<Channel> channel) : Job(std::move(channel), 0) {}
@@ -198,6 +204,7 @@ class GenerateJob final : public Job {
   int drafting_tokens_ = 0;  // that they gave
   int64_t encode_ns_ = 0;    // of the steps that follow on
   event::Ended::Counts counts_;
+  ExpertTraffic experts_;
 };
 
 }  // namespace kexa

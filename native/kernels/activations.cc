@@ -31,6 +31,11 @@ Activations::Activations(const KernelSet& kernels, const ModelDescription& descr
   if (kernels.choice().matrices) row_scales = make("row scales");
   if (!description.moe) return;
   scored = make("router scores");
+  if (plan.options.has_expert_slots()) {
+    slots = make("expert slots");
+    handover = make("handover");
+    if (plan.options.expert_misses != ExpertMisses::kCopy) host_outputs = make("host experts' outputs");
+  }
   if (plan.options.prefill_chunk <= kSmallRows) return;
   choices = make("choices by expert");
   tiles = make("tiles of experts' rows");

@@ -28,6 +28,10 @@ struct Activations {
   Buffer expert_weights;  // [rows, top_k]
   Buffer logits;          // [rows, vocab]
   Buffer scored;          // [rows, experts + 1] u32: route's, zero between its dispatches
+  // Where routed experts have slots:
+  Buffer slots;         // [rows, top_k] u32: the slot of each choice, or what ExpertSlots writes for one without
+  Buffer host_outputs;  // [rows, hidden]: what the processor computed
+  Buffer handover;      // what it is given: experts, their weights, the residual
   // Those of steps of more than kSmallRows rows:
   Buffer row_scales;      // [rows]: multiply_matrices'
   Buffer choices;         // [rows * top_k] u32: the rows' choices of experts, sorted by expert

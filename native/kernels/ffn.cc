@@ -21,21 +21,25 @@ void split_routed(Prelude& prelude, const GpuExperts& experts, int first_binding
 
 }  // namespace
 
-Ffn::Ffn(KernelSet& kernels, const ModelDescription& description, const Plan&, int index, const GpuWeights& gpu_weights,
-         const Activations& activations) {
+Ffn::Ffn(KernelSet& kernels, const ModelDescription& description, const Plan& plan, int index,
+         const GpuWeights& gpu_weights, const Activations& activations) {
   const LayerDescription& layer = description.layer(index);
   const GpuLayer& weights = gpu_weights.layers[index];
   const int hidden = description.hidden, stride = padded(hidden);
   const bool is_post_norm = description.is_post_norm;
-  const int top_k = layer.is_moe ? description.moe->top_k : 0;
+  // Without a single slot no routed expert is computed here.
+  const bool has_routed = layer.is_moe && plan.options.expert_slots != 0;
+  const bool has_slots = has_routed && plan.options.has_expert_slots();
+  const int top_k = has_routed ? description.moe->top_k : 0;
   const int width = layer.is_moe ? layer.ffn_width : 0;
   const int shared_width = layer.is_moe ? description.moe->shared_experts * layer.ffn_width : layer.ffn_width;
   const int inner_stride = top_k * padded(width) + padded(shared_width);
   const Buffer& gain = is_post_norm ? gpu_weights.nothing : weights.ffn_norm;
   const auto bound = [&](const GpuMatrix& matrix) { return read(matrix.rows ? matrix.buffer : gpu_weights.nothing); };
   const auto bound_first = [&](const GpuExperts& experts) {
-    return read(layer.is_moe ? experts.parts[0] : gpu_weights.nothing);
+    return read(has_routed ? experts.parts[0] : gpu_weights.nothing);
   };
+  const Buffer& experts = has_slots ? activations.slots : activations.experts;
 
   const std::string op = layer.is_moe ? "experts" : "dense_ffn";
   const auto normed_of = [&](const std::string& op) {
@@ -43,8 +47,7 @@ Ffn::Ffn(KernelSet& kernels, const ModelDescription& description, const Plan&, i
     return normed.set("X_STRIDE", stride)
         .set("HAS_NORM", !is_post_norm)
         .set("NORM_SIZE", float(hidden))
-        .set("EPSILON", description.norm_epsilon)
-        .set("TOP_K", top_k);
+        .set("EPSILON", description.norm_epsilon);
   };
   const auto route_of = [&](const std::string& op) {
     const MoeDescription& moe = *description.moe;
@@ -53,6 +56,7 @@ Ffn::Ffn(KernelSet& kernels, const ModelDescription& description, const Plan&, i
         .reads("weight", weights.router.type, hidden)
         .set("COLUMN_CHUNKS", weights.router.column_chunks())
         .set("ROW_WORDS", weights.router.row_words())
+        .set("TOP_K", moe.top_k)
         .set("EXPERTS", moe.experts)
         .set("GROUPS", moe.groups)
         .set("KEPT_GROUPS", moe.kept_groups)
@@ -73,10 +77,12 @@ Ffn::Ffn(KernelSet& kernels, const ModelDescription& description, const Plan&, i
   const bool has_shared = weights.shared_input.rows > 0;
   // Where there is but one of the two, the other is never read.
   const auto types_of = [&](const GpuExperts& routed, const GpuMatrix& shared) {
-    return std::pair(layer.is_moe ? routed.type : shared.type, has_shared ? shared.type : routed.type);
+    return std::pair(has_routed ? routed.type : shared.type, has_shared ? shared.type : routed.type);
   };
   const auto [routed_in, shared_in] = types_of(weights.routed_input, weights.shared_input);
-  input.weights(routed_in, shared_in)
+  set_slots(input, has_slots)
+      .set("TOP_K", top_k)
+      .weights(routed_in, shared_in)
       .reads("routed", routed_in, hidden, weights.routed_input.part_count())
       .reads("shared_weight", shared_in, hidden)
       .set("COLUMN_CHUNKS", padded(hidden) / 8)
@@ -93,13 +99,13 @@ Ffn::Ffn(KernelSet& kernels, const ModelDescription& description, const Plan&, i
   input_ = kernels.make_rows_first(
       "swiglu_input", input,
       weights.routed_input.with_parts({bound_first(weights.routed_input), bound(weights.shared_input),
-                                       read(activations.residual), read(gain), read(activations.experts),
-                                       write(activations.inner)}),
+                                       read(activations.residual), read(gain), read(experts), write(activations.inner)}),
       top_k * ceil_div(width, kTileOutputs) + ceil_div(shared_width, kTileOutputs));
 
   Prelude output = kernels.prelude_of_sums(inner_stride / 8, op);
   const auto [routed_out, shared_out] = types_of(weights.routed_output, weights.shared_output);
-  output.weights(routed_out, shared_out)
+  set_slots(output, has_slots)
+      .weights(routed_out, shared_out)
       .reads("routed", routed_out, width, weights.routed_output.part_count())
       .reads("shared_weight", shared_out, shared_width)
       .set("ROUTED_ROW_WORDS", int(gpu_row_bytes(routed_out, width) / 16))
@@ -118,14 +124,14 @@ Ffn::Ffn(KernelSet& kernels, const ModelDescription& description, const Plan&, i
       kernels.make_rows_first("swiglu_output", output,
                               weights.routed_output.with_parts(
                                   {bound_first(weights.routed_output), bound(weights.shared_output),
-                                   read(activations.inner), read(activations.experts), read(activations.expert_weights),
+                                   read(activations.inner), read(experts), read(activations.expert_weights),
                                    write(is_post_norm ? activations.branch : activations.residual)}),
                               ceil_div(hidden, kTileOutputs));
   if (is_post_norm)
     norm_ = make_rms_norm(kernels, weights.ffn_norm, activations.branch, activations.residual, hidden,
                           description.norm_epsilon, stride, 0, true);
   if (kernels.max_rows() > kSmallRows)
-    many_ = FfnTiled(kernels, description, index, gpu_weights, activations,
+    many_ = FfnTiled(kernels, description, plan, index, gpu_weights, activations,
                      layer.is_moe ? route_of("route large") : Prelude());
 }
 
@@ -136,13 +142,16 @@ void Ffn::run_route(const KernelSet& kernels, int rows) const {
     kernels.run(route_, rows);
 }
 
-void Ffn::run(const KernelSet& kernels, int rows) const {
+void Ffn::run_wave(const KernelSet& kernels, int rows, bool is_last) const {
   if (rows > kSmallRows) {
-    many_.run(kernels, rows);
+    many_.run_wave(kernels, rows, is_last);
   } else {
     kernels.run(input_, rows);
     kernels.run(output_, rows);
   }
+}
+
+void Ffn::finish(const KernelSet& kernels, int rows) const {
   if (norm_) kernels.run(norm_, rows);
 }
 

@@ -17,16 +17,28 @@ void split_weight(Prelude& prelude, int parts, int experts_per_part, int first_b
 
 }  // namespace
 
-FfnTiled::FfnTiled(KernelSet& kernels, const ModelDescription& description, int index, const GpuWeights& gpu_weights,
-                   const Activations& activations, const Prelude& route) {
+Prelude& set_slots(Prelude& prelude, bool has_slots) {
+  const auto test = [&](const char* name, uint32_t value) {
+    prelude.declare("fn " + std::string(name) + "(expert: u32) -> bool { return " +
+                    (has_slots ? "expert == " + std::to_string(value) + "u" : "false") + "; }\n");
+  };
+  test("is_on_host", ExpertSlots::kOnHost);
+  test("is_in_other_wave", ExpertSlots::kOtherWave);
+  return prelude;
+}
+
+FfnTiled::FfnTiled(KernelSet& kernels, const ModelDescription& description, const Plan& plan, int index,
+                   const GpuWeights& gpu_weights, const Activations& activations, const Prelude& route) {
   const LayerDescription& layer = description.layer(index);
   const GpuLayer& weights = gpu_weights.layers[index];
   const Buffer& nothing = gpu_weights.nothing;
   const int hidden = description.hidden, stride = padded(hidden);
   const bool is_post_norm = description.is_post_norm;
   is_moe_ = layer.is_moe;
-  top_k_ = is_moe_ ? description.moe->top_k : 0;
-  experts_ = is_moe_ ? description.moe->experts : 0;
+  const bool has_slots = plan.options.has_expert_slots();
+  const int experts = is_moe_ ? description.moe->experts : 0;
+  experts_ = is_moe_ && has_slots ? plan.options.expert_slots : experts;
+  top_k_ = experts_ ? description.moe->top_k : 0;
   const int width = is_moe_ ? layer.ffn_width : 0;
   const int shared_width = is_moe_ ? description.moe->shared_experts * layer.ffn_width : layer.ffn_width;
   const int inner_stride = top_k_ * padded(width) + padded(shared_width);
@@ -78,7 +90,7 @@ FfnTiled::FfnTiled(KernelSet& kernels, const ModelDescription& description, int 
   if (!is_moe_) return;
 
   router_ = make_multiply_tiled(kernels, activations, weights.router, x,
-                                {.buffer = &activations.scored, .stride = experts_ + 1}, nothing);
+                                {.buffer = &activations.scored, .stride = experts + 1}, nothing);
   Prelude choose = route;
   choose.set("HAS_LOGITS", true);
   route_ = kernels.make_rows_first(
@@ -86,14 +98,16 @@ FfnTiled::FfnTiled(KernelSet& kernels, const ModelDescription& description, int 
       {read(nothing), read(weights.router_bias), read(nothing), read(nothing), write(activations.scored),
        write(activations.experts), write(activations.expert_weights)},
       1);
+  if (!experts_) return;
 
   // Tiles are sized by how many rows an expert may expect.
-  routed_tile_ = tile_rows(int(int64_t(kernels.max_rows()) * top_k_ / experts_));
+  routed_tile_ = tile_rows(int(int64_t(kernels.max_rows()) * top_k_ / experts));
+  const Buffer& chosen = has_slots ? activations.slots : activations.experts;
   Prelude group = kernels.prelude();
-  group.set("TOP_K", top_k_).set("TILE_ROWS", routed_tile_).set("THREADS", kGroupThreads);
+  group.set("TOP_K", top_k_).set("EXPERTS", experts_).set("TILE_ROWS", routed_tile_).set("THREADS", kGroupThreads);
   group_ = kernels.make(
       "group_rows", group,
-      {read(activations.step), read(activations.experts), write(activations.choices), write(activations.tiles)},
+      {read(activations.step), read(chosen), write(activations.choices), write(activations.tiles)},
       uint32_t(experts_));
   routed_input_ = make_input(true, width, routed_tile_);
   const TileRows inner{.buffer = &activations.inner,
@@ -102,7 +116,7 @@ FfnTiled::FfnTiled(KernelSet& kernels, const ModelDescription& description, int 
                        .columns = width,
                        .vectors = top_k_,
                        .vector_stride = padded(width)};
-  const int slice_size = expert_output_slice(hidden, kernels.max_rows(), top_k_);
+  const int slice_size = expert_output_slice(hidden, kernels.max_rows(), top_k_, has_slots);
   for (int first = 0; first < hidden; first += slice_size) {
     const int slice = std::min(slice_size, hidden - first);
     Prelude product =
@@ -115,6 +129,7 @@ FfnTiled::FfnTiled(KernelSet& kernels, const ModelDescription& description, int 
         .set("SLICE", slice)
         .set("Y_STRIDE", stride)
         .set("ADDS", has_shared || !is_post_norm);
+    set_slots(sum, has_slots);
     routed_output_.push_back(
         {.product = kernels.make_rows_first(
              "swiglu_output_tiled", product,
@@ -123,7 +138,7 @@ FfnTiled::FfnTiled(KernelSet& kernels, const ModelDescription& description, int 
                                                write(activations.expert_outputs)}),
              ceil_div(slice, kTileColumns)),
          .sum = kernels.make("swiglu_sum", sum,
-                             {read(activations.expert_outputs), read(activations.expert_weights), write(y)},
+                             {read(activations.expert_outputs), read(activations.expert_weights), read(chosen), write(y)},
                              ceil_div(slice, 64))});
   }
 }
@@ -134,22 +149,22 @@ void FfnTiled::run_route(const KernelSet& kernels, int rows) const {
   kernels.run(route_, rows);
 }
 
-void FfnTiled::run(const KernelSet& kernels, int rows) const {
+// What a wave has made of its experts' rows stays until the last one sums them up.
+void FfnTiled::run_wave(const KernelSet& kernels, int rows, bool is_last) const {
   if (norm_ && !is_moe_) kernels.run(norm_, rows);
-  if (is_moe_) {
-    const int tiles = rows * top_k_ / routed_tile_ + experts_;
+  const int tiles = experts_ ? rows * top_k_ / routed_tile_ + experts_ : 0;
+  if (tiles) {
     kernels.run(group_, 1);
     kernels.run(routed_input_, tiles);
-    if (shared_input_) kernels.run(shared_input_, rows);
-    if (shared_output_) kernels.run(shared_output_, rows);
-    for (const Slice& slice : routed_output_) {
-      kernels.run(slice.product, tiles);
-      kernels.run(slice.sum, rows);
-    }
-    return;
   }
-  kernels.run(shared_input_, rows);
-  kernels.run(shared_output_, rows);
+  if (is_last && shared_input_) {
+    kernels.run(shared_input_, rows);
+    kernels.run(shared_output_, rows);
+  }
+  for (const Slice& slice : routed_output_) {
+    kernels.run(slice.product, tiles);
+    if (is_last) kernels.run(slice.sum, rows);
+  }
 }
 
 }  // namespace kexa

@@ -5,17 +5,21 @@
 
 namespace kexa {
 
+// What kernels must know to read ExpertSlots::Wave::slots where other models have the experts' ids.
+Prelude& set_slots(Prelude& prelude, bool has_slots);
+
 class FfnTiled {
  public:
   FfnTiled() = default;
   // `route` holds the constants of route.wgsl but for HAS_LOGITS; unused in a dense layer.
-  FfnTiled(KernelSet& kernels, const ModelDescription& description, int layer, const GpuWeights& weights,
-           const Activations& activations, const Prelude& route);
+  FfnTiled(KernelSet& kernels, const ModelDescription& description, const Plan& plan, int layer,
+           const GpuWeights& weights, const Activations& activations, const Prelude& route);
 
   // Device::route.
   void run_route(const KernelSet& kernels, int rows) const;
-  // Device::experts, after run_route(), and Device::dense_ffn. Leaves the sum where swiglu_output does.
-  void run(const KernelSet& kernels, int rows) const;
+  // Device::experts, after run_route(), and Device::dense_ffn; or one wave of several. The last leaves the sum where
+  // swiglu_output does.
+  void run_wave(const KernelSet& kernels, int rows, bool is_last) const;
 
  private:
   struct Slice {
@@ -23,7 +27,7 @@ class FfnTiled {
   };
 
   bool is_moe_ = false;
-  int top_k_ = 0, experts_ = 0, routed_tile_ = 0;
+  int top_k_ = 0, experts_ = 0, routed_tile_ = 0;  // experts that have their place on the GPU
   Op norm_, router_, route_, group_;
   Op shared_input_, shared_output_, routed_input_;
   std::vector<Slice> routed_output_;

@@ -39,17 +39,25 @@ KernelChoice choose_kernels(const AdapterFacts& facts, const PlanOptions& option
           .plain_ops = options.plain_ops};
 }
 
+std::optional<ExpertSlots> slots_of(const ModelDescription& description, const PlanOptions& options) {
+  if (!options.has_expert_slots()) return std::nullopt;
+  const MoeDescription& moe = *description.moe;
+  return ExpertSlots(description.layer_count(), moe.experts, options.expert_slots, moe.top_k, options.expert_misses,
+                     options.expert_heat);
+}
+
 }  // namespace
 
 GpuDevice::GpuDevice(const ModelDescription& description, const Weights& weights, const Plan& plan,
-                     std::unique_ptr<Gpu> gpu, const LoadProgress& progress)
+                     std::unique_ptr<Gpu> gpu, std::unique_ptr<HostExperts> host, const LoadProgress& progress)
     : description_(description),
       max_rows_(plan.options.prefill_chunk),
       pages_per_slot_(plan.kv.pages),
       cache_row_bytes_(plan.kv.kv_heads * gpu_cache_head_bytes(plan.kv)),
       gpu_(std::move(gpu)),
       kernels_(*gpu_, choose_kernels(gpu_->facts(), plan.options, description, weights), max_rows_),
-      weights_(*gpu_, description, weights, plan.gpu.weight_bytes, progress),
+      first_slots_(slots_of(description, plan.options)),
+      weights_(*gpu_, description, weights, plan.gpu.weight_bytes, first_slots_ ? &*first_slots_ : nullptr, progress),
       activations_(kernels_, description, plan),
       choosing_(kernels_, description, plan, activations_) {
   const int hidden = description.hidden, stride = padded(hidden);
@@ -69,6 +77,9 @@ GpuDevice::GpuDevice(const ModelDescription& description, const Weights& weights
       layers_.back().output_norm =
           make_rms_norm(kernels_, layer.attention_norm, a.branch, a.residual, hidden, epsilon, stride, 0, true);
   }
+  if (first_slots_)
+    residency_ = std::make_unique<ExpertResidency>(kernels_, description, weights, weights_, a, plan,
+                                                   std::move(*first_slots_), std::move(host));
   embed_ = make_embed(a.residual, 0);
   final_norm_ =
       make_rms_norm(kernels_, weights_.norm, a.residual, a.hidden, hidden, epsilon, stride, 0, false, "final_norm");
@@ -145,7 +156,10 @@ void GpuDevice::attention_output(int layer) {
   residual_copy_.clear();
 }
 
-void GpuDevice::dense_ffn(int layer) { experts(layer); }
+void GpuDevice::dense_ffn(int layer) {
+  layers_[layer].ffn.run(kernels_, rows_);
+  residual_copy_.clear();
+}
 
 void GpuDevice::route(int layer) {
   layers_[layer].ffn.run_route(kernels_, rows_);
@@ -154,7 +168,10 @@ void GpuDevice::route(int layer) {
 }
 
 void GpuDevice::experts(int layer) {
-  layers_[layer].ffn.run(kernels_, rows_);
+  if (residency_)
+    residency_->run(kernels_, layers_[layer].ffn, layer, rows_);
+  else
+    layers_[layer].ffn.run(kernels_, rows_);
   residual_copy_.clear();
 }
 
@@ -248,6 +265,14 @@ std::span<const float> GpuDevice::logits(int logit_row) const {
   if (logits_copy_.empty())
     read_back(*gpu_, activations_.logits, size_t(logit_rows_) * description_.vocab, logits_copy_);
   return {&logits_copy_[size_t(logit_row) * description_.vocab], size_t(description_.vocab)};
+}
+
+std::optional<ExpertTraffic> GpuDevice::expert_traffic() const {
+  return residency_ ? std::optional(residency_->traffic()) : std::nullopt;
+}
+
+std::vector<float> GpuDevice::expert_heat() const {
+  return residency_ ? residency_->heat() : std::vector<float>{};
 }
 
 std::span<const int> GpuDevice::route_experts() const {

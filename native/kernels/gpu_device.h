@@ -6,6 +6,7 @@
 
 #include "kernels/attention.h"
 #include "kernels/choose.h"
+#include "kernels/expert_residency.h"
 #include "kernels/ffn.h"
 #include "plan/device.h"
 
@@ -14,8 +15,9 @@ namespace kexa {
 class GpuDevice final : public Device {
  public:
   // Uploads the weights and makes every pipeline and bind group. `description` and `weights` must outlive the device.
+  // `host` computes experts that are not on the GPU, where the plan has such.
   GpuDevice(const ModelDescription& description, const Weights& weights, const Plan& plan, std::unique_ptr<Gpu> gpu,
-            const LoadProgress& progress);
+            std::unique_ptr<HostExperts> host, const LoadProgress& progress);
 
   void begin(const Step& step, const KvSlots& slots) override;
   void embed() override;
@@ -45,6 +47,9 @@ class GpuDevice final : public Device {
   void force_loss() override { gpu_->force_loss(); }
   std::optional<Profile> take_profile() override { return gpu_->take_profile(); }
 
+  std::optional<ExpertTraffic> expert_traffic() const override;
+  std::vector<float> expert_heat() const override;
+
   std::span<const float> residual() const override;
   std::span<const float> hidden() const override;
   std::span<const float> logits(int logit_row) const override;
@@ -67,10 +72,12 @@ class GpuDevice final : public Device {
   int64_t cache_row_bytes_;
   std::unique_ptr<Gpu> gpu_;
   KernelSet kernels_;
+  std::optional<ExpertSlots> first_slots_;  // as they are loaded; then residency_ has them
   GpuWeights weights_;
   Activations activations_;
   Choosing choosing_;
   std::vector<Layer> layers_;
+  std::unique_ptr<ExpertResidency> residency_;  // where not all routed experts are on the GPU
   Op embed_, embed_next_, final_norm_, mtp_embedding_norm_, mtp_hidden_norm_, mtp_norm_;
   Matmul head_, mtp_fc_;
 

@@ -8,10 +8,9 @@
 
 #include "base/error.h"
 #include "gpu/upload.h"
-#include "kernels/fp8_layout.h"
+#include "kernels/gpu_rows.h"
 #include "kernels/kernel_source.h"
 #include "kernels/quantized_layout.h"
-#include "model/store_rows.h"
 #include "model/synthetic.h"
 
 namespace kexa {
@@ -90,7 +89,9 @@ class Uploader {
   // `from` holds equally many matrices of each expert.
   GpuExperts experts(const std::string& label, const std::vector<const Matrix*>& from, int experts) {
     const size_t of_one = from.size() / experts;
-    GpuExperts to{.parts = {}, .experts_per_part = 0, .type = from[0]->stored(), .columns = from[0]->columns};
+    GpuExperts to{.parts = {}, .experts_per_part = 0, .expert_rows = 0, .type = from[0]->stored(),
+                  .columns = from[0]->columns};
+    for (const Matrix* matrix : Matrices(from).first(of_one)) to.expert_rows += matrix->rows;
     to.experts_per_part = experts_per_part(gpu_.facts(), label, experts, bytes_of_all(Matrices(from).first(of_one)));
     const size_t of_part = to.experts_per_part * of_one;
     for (size_t first = 0; first < from.size(); first += of_part)
@@ -187,27 +188,12 @@ class Uploader {
 
   // Rows that are stored anew, or repacked, or both: a piece at a time, so that no matrix is held whole.
   void add_made(const Matrix& matrix, const std::string& label) {
-    const Type type = matrix.stored();
-    const size_t row_bytes = size_t(bytes_of(type, matrix.columns));
-    const size_t gpu_bytes = size_t(gpu_row_bytes(type, matrix.columns));
+    const size_t gpu_bytes = size_t(gpu_row_bytes(matrix.stored(), matrix.columns));
     const int piece_rows = int(std::clamp<int64_t>(kPieceBytes / int64_t(gpu_bytes), 1, matrix.rows));
     made_.resize(std::max(made_.size(), piece_rows * gpu_bytes));
     for (int first = 0; first < matrix.rows; first += piece_rows) {
       const int rows = std::min(piece_rows, matrix.rows - first);
-      each_row(pool_, first, rows, [&](int row) {
-        std::byte* to = made_.data() + size_t(row - first) * gpu_bytes;
-        if (type == Type::kF8E4m3) return pack_fp8_row(matrix, row, label, to);
-        std::vector<std::byte> blocks;
-        const std::byte* stored = matrix.row(row);
-        if (matrix.held) {
-          blocks.resize(row_bytes);
-          store_row(matrix, row, type, blocks.data());
-          stored = blocks.data();
-        }
-        if (is_quantized(type)) return repack_row(type, stored, matrix.columns, to);
-        std::memcpy(to, stored, row_bytes);
-        std::memset(to + row_bytes, 0, gpu_bytes - row_bytes);
-      });
+      make_gpu_rows(pool_, matrix, first, rows, label, made_.data());
       upload_.add(std::span(made_).first(size_t(rows) * gpu_bytes));
     }
   }
@@ -241,7 +227,7 @@ void check_types(const ModelDescription& description, const Weights& weights) {
 }
 
 GpuWeights::GpuWeights(Gpu& gpu, const ModelDescription& description, const Weights& weights, int64_t bytes,
-                       const LoadProgress& progress) {
+                       const ExpertSlots* slots, const LoadProgress& progress) {
   Uploader upload(gpu, bytes, progress);
   const size_t stride = padded(description.hidden);
   nothing = gpu.create_buffer("nothing", 16, true);
@@ -276,14 +262,17 @@ GpuWeights::GpuWeights(Gpu& gpu, const ModelDescription& description, const Weig
     if (!is_moe) continue;
     to.router = upload.matrix(name + "router", from.router);
     to.router_bias = upload.vector(name + "router bias", from.router_bias);
+    const int experts = slots ? slots->slots() : description.moe->experts;
+    if (experts == 0) continue;
     std::vector<const Matrix*> inputs, outputs;
-    for (const FfnWeights& expert : from.experts) {
+    for (int e = 0; e < experts; ++e) {
+      const FfnWeights& expert = from.experts[size_t(slots ? slots->in_slot(i, e) : e)];
       inputs.push_back(&expert.gate);
       inputs.push_back(&expert.up);
       outputs.push_back(&expert.down);
     }
-    to.routed_input = upload.experts(name + "experts' gate and up", inputs, description.moe->experts);
-    to.routed_output = upload.experts(name + "experts' down", outputs, description.moe->experts);
+    to.routed_input = upload.experts(name + "experts' gate and up", inputs, experts);
+    to.routed_output = upload.experts(name + "experts' down", outputs, experts);
   }
   if (description.mtp) {
     mtp_embedding_norm = upload.vector("mtp embedding norm", weights.mtp.embedding_norm, stride);

@@ -5,6 +5,7 @@
 
 #include "gpu/gpu.h"
 #include "model/weights.h"
+#include "plan/expert_slots.h"
 #include "plan/gpu_plan.h"
 
 namespace kexa {
@@ -24,10 +25,11 @@ struct GpuMatrix {
 // Most buffers a layer's experts take.
 constexpr int kMaxParts = 4;
 
-// One matrix of each of a layer's experts, in as many buffers as it takes for each to be bound whole.
+// One matrix of each of a layer's experts, or of those that stand in its slots, in as many buffers as it takes for each to be bound whole.
 struct GpuExperts {
   std::vector<Buffer> parts;  // the experts in order, experts_per_part in each but the last
   int experts_per_part = 0;
+  int expert_rows = 0;  // of one expert
   Type type = Type::kBf16;
   int columns = 0;
 
@@ -50,8 +52,8 @@ struct GpuLayer {
   GpuMatrix o;                      // [hidden, heads * head_dim]
   GpuMatrix router;                 // [experts, hidden]
   Buffer router_bias;               // [experts]
-  GpuExperts routed_input;          // [experts, gate rows then up rows; hidden]
-  GpuExperts routed_output;         // [experts, hidden; width]
+  GpuExperts routed_input;          // [experts or slots, gate rows then up rows; hidden]
+  GpuExperts routed_output;         // [experts or slots, hidden; width]
   GpuMatrix shared_input;           // [gate rows then up rows; hidden]: the shared expert, or the dense FFN
   GpuMatrix shared_output;          // [hidden; width]
 };
@@ -64,8 +66,9 @@ struct GpuWeights {
   // `progress` may throw to stop. Throws KEXA_UNSUPPORTED if a layer's experts take more buffers than can be bound or a
   // value does not fit its type, KEXA_BAD_FILE for a weight in FP8 that is not a number; KEXA_GPU_BUFFER_BYTES makes
   // buffers smaller than they need be, for tests.
+  // Of routed experts those are uploaded that stand in `slots`, all if it is null.
   GpuWeights(Gpu& gpu, const ModelDescription& description, const Weights& weights, int64_t bytes,
-             const LoadProgress& progress);
+             const ExpertSlots* slots, const LoadProgress& progress);
 
   std::vector<GpuLayer> layers;
   Buffer norm, mtp_embedding_norm, mtp_hidden_norm, mtp_norm;  // [stride of hidden]

@@ -3,7 +3,7 @@
 // its id: always room for all of them, and no workgroup needs to know how many tiles another expert has.
 // dispatch  EXPERTS
 // step      step state: the number of rows
-// experts   [rows, TOP_K]
+// experts   [rows, TOP_K]; slots, where experts have them, and what is above them for choices that are left out
 // choices   [rows * TOP_K] out
 // tiles     [rows * TOP_K / TILE_ROWS + EXPERTS] out: expert, first of `choices`, how many; 0 if there is nothing to do
 // matches   a stable sort
@@ -49,7 +49,9 @@ fn group_rows(at: Invocation) {
     }
   }
   let first_tile = first / TILE_ROWS + expert;
-  let end_tile = (first + total) / TILE_ROWS + expert + 1u;
+  var end_tile = (first + total) / TILE_ROWS + expert + 1u;
+  // Choices that are left out leave tiles over, which may still hold those of a wave before.
+  if (expert == EXPERTS - 1u) { end_tile = count / TILE_ROWS + EXPERTS; }
   for (var tile = first_tile + at.thread; tile < end_tile; tile += THREADS) {
     let done = (tile - first_tile) * TILE_ROWS;
     tiles[tile] = vec4u(expert, first + done, min(TILE_ROWS, max(total, done) - done), 0u);

@@ -4,7 +4,8 @@
 // routed    [EXPERTS, 2, WIDTH, COLUMN_CHUNKS] chunks: gate rows, then up rows; the first of the parts that load_routed reads
 // shared    [2, SHARED_WIDTH, COLUMN_CHUNKS] chunks
 // x         [rows, X_STRIDE], normalised with `gain` if HAS_NORM
-// experts   [rows, TOP_K]
+// experts   [rows, TOP_K]; where experts have slots each choice's slot, or what is_on_host() tells of one that is not
+//           computed here and is_in_other_wave() of all of a row whose experts have their turn at another time
 // inner     [rows, INNER_STRIDE] out: each chosen expert's WIDTH values from i * WIDTH_STRIDE on, then the shared one's
 // matches   reference: gate_and_up, to 1e-5; a row's result does not depend on the other rows
 @group(0) @binding(0) var<storage, read> routed: array<vec4<u32>>;
@@ -23,6 +24,9 @@ const EXPERT_TILES = (WIDTH + TILE_OUTPUTS - 1u) / TILE_OUTPUTS;
 @compute @workgroup_size(THREADS)
 fn swiglu_input(at: Invocation) {
   let row = at.group.x;
+  // None where there is nothing to do: returning would leave others waiting at a barrier.
+  var chunks = COLUMN_CHUNKS;
+  if (is_in_other_wave(experts[row * TOP_K])) { chunks = 0u; }
   let is_routed = at.group.y < TOP_K * EXPERT_TILES;
   var part = 0u;
   var first_row = 0u;
@@ -33,6 +37,7 @@ fn swiglu_input(at: Invocation) {
   if (is_routed) {
     let choice = at.group.y / max(EXPERT_TILES, 1u);
     let expert = experts[row * TOP_K + choice];
+    if (is_on_host(expert)) { chunks = 0u; }
     part = part_of(expert);
     first_row = place_in_part(expert) * 2u * WIDTH;
     width = WIDTH;
@@ -48,7 +53,7 @@ fn swiglu_input(at: Invocation) {
     weight_at[o * 2u + 1u] = (gate_row + width) * row_words;
   }
   var sums: array<f32, SUMS>;
-  for (var chunk = at.thread; chunk < COLUMN_CHUNKS; chunk += THREADS) {
+  for (var chunk = at.thread; chunk < chunks; chunk += THREADS) {
     // All loads of weights before the first use of one: as many are under way at once.
     var words: array<vec4u, LOADED_ROWS * CHUNK_WORDS>;
     if (is_routed) {
@@ -73,7 +78,7 @@ fn swiglu_input(at: Invocation) {
   }
   workgroup_sums(at, &sums);
   let output = first_output + at.thread;
-  if (at.thread < TILE_OUTPUTS && output < width) {
+  if (at.thread < TILE_OUTPUTS && output < width && chunks > 0u) {
     var scale = 1.0;
     if (HAS_NORM) { scale = inverseSqrt(totals[PRODUCTS] / NORM_SIZE + EPSILON); }
     inner[row * INNER_STRIDE + to + output] = E(swiglu(totals[at.thread * 2u] * scale, totals[at.thread * 2u + 1u] * scale));

@@ -3,7 +3,7 @@
 // routed    [EXPERTS, OUTPUTS, WIDTH_CHUNKS] chunks; the first of the parts that load_routed reads
 // shared    [OUTPUTS, SHARED_CHUNKS] chunks
 // inner     [rows, INNER_STRIDE] as swiglu_input writes it
-// experts, weights  [rows, TOP_K]
+// experts, weights  [rows, TOP_K]; of experts what swiglu_input says
 // y         [rows, Y_STRIDE] out, or in and out if ADDS
 // matches   reference: add_down, to 1e-5; a row's result does not depend on the other rows
 @group(0) @binding(0) var<storage, read> routed: array<vec4<u32>>;
@@ -19,12 +19,14 @@ const LOADED_ROWS = TILE_OUTPUTS;
 @compute @workgroup_size(THREADS)
 fn swiglu_output(at: Invocation) {
   let row = at.group.x;
+  var chunks = TOP_K * WIDTH_CHUNKS + SHARED_CHUNKS;
+  if (is_in_other_wave(experts[row * TOP_K])) { chunks = 0u; }
   let first_output = at.group.y * TILE_OUTPUTS;
   // Where each row of weights of the tile begins in its expert.
   var row_at: array<u32, LOADED_ROWS>;
   for (var o = 0u; o < TILE_OUTPUTS; o++) { row_at[o] = min(first_output + o, OUTPUTS - 1u) * ROUTED_ROW_WORDS; }
   var sums: array<f32, SUMS>;
-  for (var chunk = at.thread; chunk < TOP_K * WIDTH_CHUNKS + SHARED_CHUNKS; chunk += THREADS) {
+  for (var chunk = at.thread; chunk < chunks; chunk += THREADS) {
     // All loads of weights before the first use of one: as many are under way at once.
     var words: array<vec4u, LOADED_ROWS * CHUNK_WORDS>;
     let start = row * (INNER_STRIDE / 4u) + chunk * 2u;
@@ -34,6 +36,7 @@ fn swiglu_output(at: Invocation) {
     if (is_routed) {
       let choice = row * TOP_K + chunk / max(WIDTH_CHUNKS, 1u);
       let expert = experts[choice];
+      if (is_on_host(expert)) { continue; }
       let first = place_in_part(expert) * OUTPUTS * ROUTED_ROW_WORDS;
       load_routed(part_of(expert), &row_at, first, chunk % max(WIDTH_CHUNKS, 1u), &words);
       a *= weights[choice];
@@ -52,7 +55,7 @@ fn swiglu_output(at: Invocation) {
   }
   workgroup_sums(at, &sums);
   let output = first_output + at.thread;
-  if (at.thread < TILE_OUTPUTS && output < OUTPUTS) {
+  if (at.thread < TILE_OUTPUTS && output < OUTPUTS && chunks > 0u) {
     var value = totals[at.thread];
     let to = row * Y_STRIDE + output;
     if (ADDS) { value += y[to]; }

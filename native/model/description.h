@@ -32,6 +32,7 @@ struct TensorEntry {
   std::vector<int64_t> shape;  // row-major, [outputs, inputs]
   std::optional<ScaleEntry> scales;  // of an f8_e4m3 matrix
 
+  bool is_routed_expert() const { return name.find(".experts.") != std::string::npos; }
   // Of the scales, as floats; 0 where there are none.
   int64_t scale_bytes() const {
     return scales ? scales->grid_rows(shape[0]) * scales->grid_columns(shape[1]) * int64_t(sizeof(float)) : 0;

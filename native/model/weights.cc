@@ -91,9 +91,11 @@ struct Weights::Binder {
                  .seed = 0,
                  .held = {},
                  .name = entry->name};
+    const bool is_made_here =
+        storing == StoringAnew::kHere || (storing == StoringAnew::kExpertsHere && entry->is_routed_expert());
     if (!data) {
       bound.seed = synthetic_seed(name);
-      if (storing == StoringAnew::kHere) make(bound);
+      if (is_made_here) make(bound);
       report(entry->bytes);
       return bound;
     }
@@ -101,11 +103,11 @@ struct Weights::Binder {
     const bool is_stored_anew = wanted && *wanted != entry->type;
     std::vector<float> scales;
     if (entry->type == Type::kF8E4m3) bound.scales = read_scale_grid(*entry, scales);
-    if (is_stored_anew && storing == StoringAnew::kHere)
+    if (is_stored_anew && is_made_here)
       bound = store(bound, *wanted);
     else if (!scales.empty())
       weights.scales_.push_back(std::move(scales));
-    if (is_stored_anew && storing == StoringAnew::kOnDevice) bound.held = wanted;
+    if (is_stored_anew && !is_made_here) bound.held = wanted;
     report(entry->bytes);
     return bound;
   }
@@ -203,7 +205,7 @@ Weights::Weights(const ModelDescription& description, std::optional<Type> type, 
   const bool is_synthetic = description.is_synthetic(), is_made = is_stored_anew || is_synthetic;
   const bool is_warming = !is_made && file_bytes <= warm_limit;
   const bool is_making = is_made && storing == StoringAnew::kHere;
-  ThreadPool pool(is_making ? int(std::max(1u, std::thread::hardware_concurrency())) : 1);
+  ThreadPool pool(is_made && storing != StoringAnew::kOnDevice ? int(std::max(1u, std::thread::hardware_concurrency())) : 1);
   Binder binder{.description = description,
                 .weights = *this,
                 .type = type,

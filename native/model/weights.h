@@ -62,7 +62,8 @@ using LoadProgress = std::function<void(int64_t, int64_t)>;
 
 // Who stores matrices anew that are to be held in another type: Weights itself, in memory, or a device, as Matrix::held
 // tells it.
-enum class StoringAnew : uint8_t { kHere, kOnDevice };
+// kExpertsHere: routed experts by Weights, all others by the device.
+enum class StoringAnew : uint8_t { kHere, kOnDevice, kExpertsHere };
 
 class Weights {
  public:

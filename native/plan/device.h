@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "plan/host_experts.h"
 #include "plan/kv_slots.h"
 #include "plan/profile.h"
 #include "plan/sampling.h"
@@ -101,6 +102,11 @@ class Device {
   // What the device does between the two is counted and timed, which slows it. Nothing on a device that has no kernels.
   virtual void start_profile() {}
   virtual std::optional<Profile> take_profile() { return std::nullopt; }
+
+  // What became of the chosen experts so far, and how often each was chosen, [layers, experts], older choices counting
+  // less. Nothing on a device that holds all of them.
+  virtual std::optional<ExpertTraffic> expert_traffic() const { return std::nullopt; }
+  virtual std::vector<float> expert_heat() const { return {}; }
 
   // For tests: what the device is asked for from here on fails with KEXA_DEVICE_LOST, if it is one that can be lost.
   virtual void force_loss() {}

@@ -13,26 +13,39 @@ constexpr int64_t kExpertOutputBytes = 128 << 20;
 
 int64_t whole_buffer(int64_t bytes) { return std::max<int64_t>(16, (bytes + 15) / 16 * 16); }
 
+}  // namespace
+
+int64_t gpu_matrix_bytes(const TensorEntry& tensor, const PlanOptions& options) {
+  const int columns = int(tensor.shape.back());
+  const Type type = tensor.held.value_or(options.weight_type.value_or(tensor.type));
+  int64_t rows = 1;
+  for (size_t i = 0; i + 1 < tensor.shape.size(); ++i) rows *= tensor.shape[i];
+  return rows * gpu_row_bytes(type, columns);
+}
+
+namespace {
+
 // Matrices with padded rows; vectors as f32, those of a hidden state padded too.
 int64_t weight_bytes(const ModelDescription& description, const PlanOptions& options) {
   int64_t bytes = 16;  // one buffer for where a kernel reads no weights
+  int64_t routed_bytes = 0;
   for (const TensorEntry& tensor : description.tensors) {
     const int columns = int(tensor.shape.back());
     if (tensor.shape.size() == 1) {
       bytes += whole_buffer(int64_t(columns == description.hidden ? padded(columns) : columns) * 4);
       continue;
     }
-    const Type type = tensor.held.value_or(options.weight_type.value_or(tensor.type));
-    int64_t rows = 1;
-    for (size_t i = 0; i + 1 < tensor.shape.size(); ++i) rows *= tensor.shape[i];
-    bytes += rows * gpu_row_bytes(type, columns);
+    (tensor.is_routed_expert() ? routed_bytes : bytes) += gpu_matrix_bytes(tensor, options);
   }
-  return bytes;
+  // A layer's experts are all alike.
+  return bytes + (options.has_expert_slots() ? routed_bytes / description.moe->experts * options.expert_slots
+                                             : routed_bytes);
 }
 
 }  // namespace
 
-int expert_output_slice(int hidden, int rows, int top_k) {
+int expert_output_slice(int hidden, int rows, int top_k, bool has_slots) {
+  if (has_slots) return hidden;
   const int64_t columns = kExpertOutputBytes / (int64_t(rows) * top_k * int64_t(sizeof(float)));
   return int(std::clamp<int64_t>(columns / 64 * 64, std::min(64, hidden), hidden));
 }
@@ -85,10 +98,17 @@ GpuPlan plan_gpu(const ModelDescription& description, const PlanOptions& options
   if (description.moe) {
     const int experts = description.moe->experts;
     add("router scores", rows * (experts + 1));
+    if (options.has_expert_slots()) {
+      const bool has_host = options.expert_misses != ExpertMisses::kCopy;
+      add("expert slots", rows * top_k);
+      add("handover", rows * (top_k * (has_host ? 2 : 1) + (has_host ? stride : 0)));
+      if (has_host) add("host experts' outputs", rows * stride);
+    }
     if (rows > kSmallRows) {
       add("choices by expert", rows * top_k);
       add("tiles of experts' rows", (rows * top_k / kSmallestTile + experts) * 4);
-      add("experts' outputs", rows * top_k * expert_output_slice(description.hidden, int(rows), int(top_k)));
+      add("experts' outputs", rows * top_k * expert_output_slice(description.hidden, int(rows), int(top_k),
+                                                                  options.has_expert_slots()));
     }
   }
   add("sampling", int64_t(kSlots) * kSamplingWords);

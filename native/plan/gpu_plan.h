@@ -46,7 +46,9 @@ constexpr int kSequenceWords = 32, kSamplingWords = 16;
 // Outputs of the experts' down projections that a large step computes at once. All of them would take 800 MB with 4096
 // rows of K-EXAONE; slices of columns, unlike slices of rows, leave every expert all of its rows and read each weight
 // once.
-int expert_output_slice(int hidden, int rows, int top_k);
+// Where experts have slots it is all of them: experts that take their turns in the same slots would be copied again for
+// each slice.
+int expert_output_slice(int hidden, int rows, int top_k, bool has_slots);
 
 struct GpuBuffer {
   std::string label;
@@ -63,6 +65,9 @@ struct GpuPlan {
   // Throws KEXA_INTERNAL if none is called so: what is not planned must not be made.
   int64_t bytes_of(std::string_view label) const;
 };
+
+// Of a matrix on the GPU.
+int64_t gpu_matrix_bytes(const TensorEntry& tensor, const PlanOptions& options);
 
 std::string label_of_keys(int layer);
 std::string label_of_values(int layer);

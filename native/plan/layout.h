@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "model/description.h"
+#include "plan/host_experts.h"
 
 namespace kexa {
 
@@ -29,6 +30,12 @@ struct PlanOptions {
   // Ops of Device whose kernels go without the subgroups that there are, because tuning found them faster so; those of
   // steps of more than kSmallRows rows are called "... large".
   std::vector<std::string> plain_ops;
+  // Of a GPU's layers: routed experts that it holds of each. -1: all of them.
+  int expert_slots = -1;
+  ExpertMisses expert_misses = ExpertMisses::kCopy;
+  std::vector<float> expert_heat;  // as ExpertSlots takes it
+
+  bool has_expert_slots() const { return expert_slots >= 0; }
 };
 
 // Sequences whose cache is kept at the same time. A further one takes the place of the one unused for longest, which is

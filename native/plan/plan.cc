@@ -31,6 +31,29 @@ ScratchSizes scratch_sizes(const ModelDescription& description, const PlanOption
   };
 }
 
+bool is_stored_anew(const TensorEntry& tensor, const PlanOptions& options) {
+  const std::optional<Type> type = tensor.held ? tensor.held : options.weight_type;
+  return type && *type != tensor.type && tensor.shape.size() > 1;
+}
+
+// In memory, as the file has it or stored anew.
+int64_t stored_bytes(const TensorEntry& tensor, const PlanOptions& options) {
+  if (!is_stored_anew(tensor, options)) return tensor.bytes;
+  const int64_t elements = tensor.bytes / facts_of(tensor.type).block_bytes * facts_of(tensor.type).block_elements;
+  return bytes_of(tensor.held.value_or(options.weight_type.value_or(tensor.type)), elements);
+}
+
+void add_expert_bytes(const ModelDescription& description, const PlanOptions& options, MemoryPlan& memory) {
+  int64_t gpu_bytes = 0;
+  for (const TensorEntry& tensor : description.tensors) {
+    if (!tensor.is_routed_expert()) continue;
+    memory.host_expert_bytes += stored_bytes(tensor, options);
+    if (!is_stored_anew(tensor, options) && !description.is_synthetic()) memory.mapped_expert_bytes += tensor.bytes;
+    gpu_bytes += gpu_matrix_bytes(tensor, options);
+  }
+  memory.expert_slot_bytes = gpu_bytes / description.moe->experts * options.expert_slots;
+}
+
 }  // namespace
 
 Plan make_plan(const ModelDescription& description, const PlanOptions& options) {
@@ -68,14 +91,12 @@ Plan make_plan(const ModelDescription& description, const PlanOptions& options) 
     for (int i = 0; i < description.layer_count(); ++i)
       cache_share(i) += plan.gpu.bytes_of(label_of_keys(i)) + plan.gpu.bytes_of(label_of_values(i));
     for (const GpuBuffer& buffer : plan.gpu.work) memory.scratch_bytes += buffer.bytes;
+    if (options.has_expert_slots()) add_expert_bytes(description, options, memory);
     return plan;
   }
   for (const TensorEntry& tensor : description.tensors) {
-    const std::optional<Type> type = tensor.held ? tensor.held : options.weight_type;
-    const bool is_stored_anew = type && *type != tensor.type && tensor.shape.size() > 1;
-    const int64_t elements = tensor.bytes / facts_of(tensor.type).block_bytes * facts_of(tensor.type).block_elements;
-    memory.weight_bytes += is_stored_anew ? bytes_of(*type, elements) : tensor.bytes;
-    if (is_stored_anew) continue;
+    memory.weight_bytes += stored_bytes(tensor, options);
+    if (is_stored_anew(tensor, options)) continue;
     if (!description.is_synthetic()) memory.mapped_weight_bytes += tensor.bytes;
     memory.weight_bytes += tensor.scale_bytes();
   }

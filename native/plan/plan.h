@@ -11,6 +11,10 @@ struct MemoryPlan {
   int64_t cache_bytes_per_token = 0;  // global layers, the MTP layer included where it is one
   int64_t scratch_bytes = 0;
   int64_t prefix_cache_bytes = 0;  // of main memory, at most
+  // Routed experts of a GPU's model that has slots for some of them: all stay in main memory, read in place from their
+  // files or stored anew. Not in the totals, which are the device's.
+  int64_t host_expert_bytes = 0, mapped_expert_bytes = 0;
+  int64_t expert_slot_bytes = 0;  // of the device's weights
 
   int64_t cache_bytes() const { return global_cache_bytes + sliding_cache_bytes + mtp_cache_bytes; }
   int64_t total_bytes() const { return weight_bytes + cache_bytes() + scratch_bytes + prefix_cache_bytes; }

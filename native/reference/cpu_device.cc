@@ -9,6 +9,7 @@
 #include "base/cores.h"
 #include "model/rope.h"
 #include "quant/cache_blocks.h"
+#include "reference/ffn.h"
 #include "reference/matmul.h"
 
 namespace kexa {
@@ -87,8 +88,7 @@ void CpuDevice::embed() {
     read_row(weights_.embed, step_.rows[r].token, &residual_[size_t(r) * description_.hidden]);
 }
 
-// rms(x; g) = g * x / sqrt(mean(x^2) + epsilon)
-static void normalize(const float* from, const std::vector<float>& gain, float epsilon, float* to) {
+void normalize(const float* from, const std::vector<float>& gain, float epsilon, float* to) {
   const int n = int(gain.size());
   const float scale = 1.0f / std::sqrt(dot(from, from, n) / float(n) + epsilon);
   for (int i = 0; i < n; ++i) to[i] = from[i] * scale * gain[i];

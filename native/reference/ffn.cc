@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "reference/cpu_device.h"
+#include "reference/ffn.h"
 #include "reference/matmul.h"
 
 namespace kexa {
@@ -18,23 +19,14 @@ float swiglu(float gate, float up, float limit) {
   return gate / (1 + std::exp(-gate)) * up;
 }
 
-// Activation rows that share one set of FFN weights.
-struct Group {
-  const FfnWeights* weights;
-  std::vector<const float*> inputs;  // [hidden] each
-  std::vector<float*> inner;         // [width] each: where silu(gate) * up goes
-  std::vector<int> rows;             // of the step
-  std::vector<float> scales;         // on the group's output
-};
-
 // A run of outputs of one group, for one thread.
 struct Piece {
-  const Group* group;
+  const FfnGroup* group;
   int first, end;
 };
 
 void gate_and_up(const Piece& piece, float limit) {
-  const Group& group = *piece.group;
+  const FfnGroup& group = *piece.group;
   float gates[kPanelOutputs * kPanelRows], ups[kPanelOutputs * kPanelRows];
   for (int first = piece.first; first < piece.end; first += kPanelOutputs) {
     const int outputs = std::min(kPanelOutputs, piece.end - first);
@@ -49,7 +41,7 @@ void gate_and_up(const Piece& piece, float limit) {
   }
 }
 
-void add_down(const Group& group, int first, int end, float* branch, int hidden) {
+void add_down(const FfnGroup& group, int first, int end, float* branch, int stride) {
   float out[kPanelOutputs * kPanelRows];
   for (int at = first; at < end; at += kPanelOutputs) {
     const int outputs = std::min(kPanelOutputs, end - at);
@@ -58,16 +50,17 @@ void add_down(const Group& group, int first, int end, float* branch, int hidden)
       multiply_panel(group.weights->down, at, outputs, const_cast<const float* const*>(&group.inner[start]), rows, out);
       for (int r = 0; r < rows; ++r)
         for (int o = 0; o < outputs; ++o)
-          branch[size_t(group.rows[start + r]) * hidden + at + o] += group.scales[start + r] * out[o * kPanelRows + r];
+          branch[size_t(group.rows[start + r]) * stride + at + o] += group.scales[start + r] * out[o * kPanelRows + r];
     }
   }
 }
 
-// branch[row] = sum over the groups the row is in, in the order of `groups`: the same for a row whoever travels with
-// it.
-void run_groups(ThreadPool& pool, const std::vector<Group>& groups, float limit, float* branch, int rows, int hidden) {
+}  // namespace
+
+void run_groups(ThreadPool& pool, const std::vector<FfnGroup>& groups, float limit, float* branch, int rows, int hidden,
+                int stride) {
   std::vector<Piece> pieces;
-  for (const Group& group : groups) {
+  for (const FfnGroup& group : groups) {
     const int width = group.weights->gate.rows, per_task = outputs_per_task(2 * hidden);
     for (int first = 0; first < width; first += per_task)
       pieces.push_back({&group, first, std::min(width, first + per_task)});
@@ -75,30 +68,28 @@ void run_groups(ThreadPool& pool, const std::vector<Group>& groups, float limit,
   pool.run(int(pieces.size()), [&](int task, int) { gate_and_up(pieces[task], limit); });
 
   int inner_width = 0;  // of a row, over all groups: what an output costs
-  for (const Group& group : groups) inner_width += group.weights->down.columns;
+  for (const FfnGroup& group : groups) inner_width += group.weights->down.columns;
   const int per_task = outputs_per_task(inner_width);
   pool.run((hidden + per_task - 1) / per_task, [&](int task, int) {
     const int first = task * per_task, end = std::min(hidden, first + per_task);
     for (int r = 0; r < rows; ++r)
-      std::fill(branch + size_t(r) * hidden + first, branch + size_t(r) * hidden + end, 0.0f);
-    for (const Group& group : groups) add_down(group, first, end, branch, hidden);
+      std::fill(branch + size_t(r) * stride + first, branch + size_t(r) * stride + end, 0.0f);
+    for (const FfnGroup& group : groups) add_down(group, first, end, branch, stride);
   });
 }
-
-}  // namespace
 
 void CpuDevice::dense_ffn(int layer) {
   const LayerWeights& weights = weights_.layers[layer];
   const int hidden = description_.hidden, width = weights.dense.gate.rows;
   const float* input = branch_input(weights.ffn_norm);
-  Group all{.weights = &weights.dense, .inputs = {}, .inner = {}, .rows = {}, .scales = {}};
+  FfnGroup all{.weights = &weights.dense, .inputs = {}, .inner = {}, .rows = {}, .scales = {}};
   for (int r = 0; r < rows_; ++r) {
     all.inputs.push_back(input + size_t(r) * hidden);
     all.inner.push_back(&inner_[size_t(r) * width]);
     all.rows.push_back(r);
     all.scales.push_back(1);
   }
-  run_groups(pool_, {all}, description_.layer(layer).swiglu_limit, branch_.data(), rows_, hidden);
+  run_groups(pool_, {all}, description_.layer(layer).swiglu_limit, branch_.data(), rows_, hidden, hidden);
   add_branch(weights.ffn_norm);
 }
 
@@ -158,22 +149,22 @@ void CpuDevice::experts(int layer) {
   const float* input = description_.is_post_norm ? residual_.data() : normed_.data();
 
   // Rows are gathered by expert, so that each expert's weights are read once a step.
-  std::vector<Group> by_expert(moe.experts);
+  std::vector<FfnGroup> by_expert(moe.experts);
   for (int r = 0; r < rows_; ++r)
     for (int i = 0; i < moe.top_k; ++i) {
       const size_t at = size_t(r) * moe.top_k + i;
-      Group& group = by_expert[routed_[at]];
+      FfnGroup& group = by_expert[routed_[at]];
       group.weights = &weights.experts[routed_[at]];
       group.inputs.push_back(input + size_t(r) * hidden);
       group.inner.push_back(&inner_[r * row_width + size_t(i) * width]);
       group.rows.push_back(r);
       group.scales.push_back(routed_weights_[at]);
     }
-  std::vector<Group> groups;
-  for (Group& group : by_expert)
+  std::vector<FfnGroup> groups;
+  for (FfnGroup& group : by_expert)
     if (!group.rows.empty()) groups.push_back(std::move(group));
   if (shared_width) {
-    Group shared{.weights = &weights.shared, .inputs = {}, .inner = {}, .rows = {}, .scales = {}};
+    FfnGroup shared{.weights = &weights.shared, .inputs = {}, .inner = {}, .rows = {}, .scales = {}};
     for (int r = 0; r < rows_; ++r) {
       shared.inputs.push_back(input + size_t(r) * hidden);
       shared.inner.push_back(&inner_[r * row_width + size_t(moe.top_k) * width]);
@@ -182,7 +173,7 @@ void CpuDevice::experts(int layer) {
     }
     groups.push_back(std::move(shared));
   }
-  run_groups(pool_, groups, switches.swiglu_limit, branch_.data(), rows_, hidden);
+  run_groups(pool_, groups, switches.swiglu_limit, branch_.data(), rows_, hidden, hidden);
   add_branch(weights.ffn_norm);
 }
 

@@ -1,0 +1,145 @@
+/** Routed experts that stay in main memory: how many of each layer the GPU holds, and which. */
+import { readFile, rename, writeFile } from 'node:fs/promises';
+import type { ModelDescription } from './description.js';
+import { KexaError } from './errors.js';
+import { isJsonObject } from './files/json-file.js';
+import { type NativePlanOptions, native } from './native.js';
+import { choiceOption, integerOption, invalid } from './options.js';
+import type { ExpertMisses, LoadOptions, MemoryReport } from './types.js';
+
+export const expertMisses: readonly ExpertMisses[] = ['copy', 'compute', 'auto'];
+
+/** The options that decide it. */
+export type ExpertOptions = Pick<LoadOptions, 'expertSlots' | 'gpuMemory' | 'expertMisses'>;
+
+/**
+ * The plan's options with a number of slots for each layer's experts, if a limit is asked for: as many as
+ * `gpuMemory` has room for, or `expertSlots`.
+ *
+ * @throws KexaError KEXA_INVALID_ARGUMENT; KEXA_OUT_OF_MEMORY if `gpuMemory` has not room for the rest of the model.
+ */
+export function withExpertSlots(
+  description: ModelDescription,
+  planOptions: NativePlanOptions,
+  options: ExpertOptions,
+): NativePlanOptions {
+  const { moe } = description;
+  const wanted = choiceOption('expertMisses', options.expertMisses ?? 'copy', expertMisses);
+  const gpuMemory = integerOption('gpuMemory', options.gpuMemory, 1, Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER);
+  const named = (['expertSlots', 'gpuMemory', 'expertMisses'] as const).find((name) => options[name] !== undefined);
+  if (named === undefined) return planOptions;
+  if (planOptions.adapter === '') throw invalid(named, 'a GPU as device, whose memory it is about', options[named]);
+  const experts = moe?.experts ?? 0;
+  const least = moe?.sharedExperts === 0 ? 1 : 0;
+  const withSlots = (slots: number): NativePlanOptions => {
+    if (moe === null || slots >= experts) return planOptions;
+    const misses = options.expertMisses ?? (slots >= moe.topK ? 'copy' : 'compute');
+    return { ...planOptions, expertSlots: slots, expertMisses: misses };
+  };
+  const { plan } = native();
+  const bytesOf = (slots: number) => plan(description, withSlots(slots)).total;
+  if (options.expertSlots !== undefined) {
+    if (moe === null) throw invalid('expertSlots', 'a model with experts', options.expertSlots);
+    const slots = integerOption('expertSlots', options.expertSlots, least, experts, experts);
+    if (wanted === 'copy' && options.expertMisses !== undefined && slots < moe.topK)
+      throw invalid(
+        'expertSlots',
+        `at least ${moe.topK}, the experts that a token needs at once, with expertMisses 'copy'`,
+        slots,
+      );
+    if (bytesOf(slots) > gpuMemory) throw tooLittle(description, withSlots(slots), gpuMemory);
+    return withSlots(slots);
+  }
+  if (bytesOf(experts) <= gpuMemory) return planOptions;
+  const fewest = wanted === 'copy' && options.expertMisses !== undefined ? (moe?.topK ?? 0) : least;
+  if (moe === null || bytesOf(fewest) > gpuMemory) throw tooLittle(description, withSlots(fewest), gpuMemory);
+  let slots = fewest;
+  for (let step = 2 ** Math.floor(Math.log2(experts)); step >= 1; step /= 2)
+    if (slots + step < experts && bytesOf(slots + step) <= gpuMemory) slots += step;
+  return withSlots(slots);
+}
+
+function tooLittle(description: ModelDescription, options: NativePlanOptions, found: number): KexaError {
+  const { plan } = native();
+  const bytesOf = (contextSize: number) =>
+    plan(description, { ...options, contextSize, prefillChunk: Math.min(options.prefillChunk, contextSize) }).total;
+  let fits = 0;
+  for (let step = 2 ** Math.floor(Math.log2(options.contextSize)); step >= 1; step /= 2)
+    if (fits + step < options.contextSize && bytesOf(fits + step) <= found) fits += step;
+  const { expertSlots } = options;
+  const slots = expertSlots < 0 ? '' : ` with ${expertSlots} experts of each layer`;
+  return new KexaError(
+    'KEXA_OUT_OF_MEMORY',
+    `gpuMemory: wanted ${bytesOf(options.contextSize)} bytes${slots}, found ${found}; ` +
+      (fits > 0 ? `contextSize ${fits} would fit` : 'not even a context of one token would fit'),
+  );
+}
+
+/** Throws KEXA_OUT_OF_MEMORY if experts that are stored anew in main memory do not fit there. */
+export function checkHostExperts({ experts }: MemoryReport, found: number): void {
+  const wanted = experts === null ? 0 : experts.host - experts.mapped;
+  if (wanted <= found) return;
+  throw new KexaError(
+    'KEXA_OUT_OF_MEMORY',
+    `memory: wanted ${wanted} bytes for experts stored anew, found ${found} free; experts in their file's own type are read in place`,
+  );
+}
+
+/**
+ * How often each expert was chosen, [layers, experts], as a profile tells it; empty if there is no such file yet.
+ *
+ * @throws KexaError KEXA_BAD_FILE, also for a profile of a model of another shape
+ */
+export async function readExpertProfile(path: string, description: ModelDescription): Promise<Float32Array> {
+  let text: string;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return new Float32Array();
+    throw new KexaError('KEXA_BAD_FILE', `${path}: cannot be read (${(cause as Error).message})`, { cause });
+  }
+  const damaged = (reason: string) => new KexaError('KEXA_BAD_FILE', `${path}: not an expert profile (${reason})`);
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (cause) {
+    throw damaged((cause as Error).message);
+  }
+  if (!isJsonObject(json) || json.version !== 1 || !Array.isArray(json.heat))
+    throw damaged('wanted {"version": 1, "heat": [...]}');
+  const layers = layerCount(description);
+  const experts = description.moe?.experts ?? 0;
+  const rows: unknown[] = json.heat;
+  if (rows.length !== layers || rows.some((row) => !Array.isArray(row) || row.length !== experts)) {
+    const first = rows[0];
+    const found = `${rows.length} layers of ${Array.isArray(first) ? first.length : 0}`;
+    throw damaged(`wanted ${layers} layers of ${experts} experts, found ${found}: another model's`);
+  }
+  const heat = rows.flat();
+  if (!heat.every((value): value is number => typeof value === 'number' && value >= 0 && value <= 1e30))
+    throw damaged('wanted numbers from 0 on');
+  return Float32Array.from(heat);
+}
+
+/** Appears by renaming, so it is never half written. @throws KexaError KEXA_WRITE_FAILED */
+export async function writeExpertProfile(
+  path: string,
+  description: ModelDescription,
+  heat: Float32Array,
+): Promise<void> {
+  const experts = description.moe?.experts ?? 0;
+  const rows = Array.from({ length: layerCount(description) }, (_, layer) =>
+    Array.from(heat.subarray(layer * experts, (layer + 1) * experts), (value) => Number(value.toPrecision(6))),
+  );
+  const part = `${path}.${process.pid}`;
+  try {
+    await writeFile(part, `${JSON.stringify({ version: 1, heat: rows })}\n`);
+    await rename(part, path);
+  } catch (cause) {
+    throw new KexaError('KEXA_WRITE_FAILED', `${path}: cannot be written (${(cause as Error).message})`, { cause });
+  }
+}
+
+function layerCount({ layers, mtp }: ModelDescription): number {
+  return layers.length + (mtp === null ? 0 : 1);
+}

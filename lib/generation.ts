@@ -236,9 +236,9 @@ export class Generation implements PromiseLike<GenerationResult>, AsyncIterable<
         prefillTokensPerSecond: perSecond(prefillTokens, prefillMs),
         decodeTokensPerSecond: perSecond(ids.length - 1, decodeMs),
         encodeMs: this.#ended?.encodeMs ?? null,
-        experts: this.#ended?.experts ? withHitRate(this.#ended.experts) : null,
       },
       speculation: { ...summarize(this.#drafts), timeSavedMs: this.#savedMs },
+      experts: this.#ended?.experts ? withHitRate(this.#ended.experts) : null,
       seed: this.#params?.seed ?? 0,
     };
     if (this.#wantsLogprobs) result.logprobs = pieces.flatMap((piece) => piece.logprobs ?? []);

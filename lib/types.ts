@@ -274,8 +274,6 @@ export interface Timings {
   decodeTokensPerSecond: number;
   /** Of `decodeMs`, what handing steps to the GPU took of the processor's time; null on the CPU device. */
   encodeMs: number | null;
-  /** Null where all experts are on the device, or the answer was stopped. */
-  experts: ExpertTraffic | null;
 }
 
 /** What speculative decoding did; all zero when nothing was drafted. */
@@ -314,6 +312,8 @@ export interface GenerationResult {
   usage: Usage;
   timings: Timings;
   speculation: Speculation;
+  /** Null where all experts are on the device, or the answer was stopped. */
+  experts: ExpertTraffic | null;
   /** With `profile`; not of an answer that was stopped. */
   profile?: GenerationProfile;
   /** The seed that was used. */

@@ -7,7 +7,7 @@ import { blockBytes } from '../files/gguf-types.js';
 import { elementsOf } from '../files/wanted-tensors.js';
 import type { Model } from '../model.js';
 import type { DeviceRates } from '../native.js';
-import type { GenerationProfile, LoadOptions, Speculation, StepCounts } from '../types.js';
+import type { ExpertTraffic, GenerationProfile, LoadOptions, Speculation, StepCounts } from '../types.js';
 import { version } from '../version.js';
 import { ratioInterval } from './compare.js';
 import { deviation, mean } from './statistics.js';
@@ -111,6 +111,12 @@ export interface BenchResult {
   /** Kernels run for a token, and what handing them to the GPU took of the processor's time; null on the CPU device. */
   dispatches_per_token: number | null;
   encode_ms_per_token: number | null;
+  /**
+   * Where the GPU holds but some experts: of the choices of the runs that were timed the share whose expert was there, and
+   * what was copied for a token; else null.
+   */
+  expert_hit_rate: number | null;
+  expert_bytes_copied_per_token: number | null;
   /** By kernel: dispatches, and nanoseconds by the GPU's clock, for a token; null where the device has no kernels or no clock. */
   ops: { name: string; dispatches: number; ns: number }[] | null;
   /** SHA-256, first 16 digits, of the ids that were generated. Runs that agree computed the same. */
@@ -269,6 +275,7 @@ export class ResultMaker {
             energies.reduce((sum, { tokens }) => sum + tokens, 0),
       energy_source: energies.length === 0 ? null : energySource,
       ...gpuFields(steps, samples, isDecode, generated),
+      ...expertFields(samples),
       ids_hash: hash(samples[0]!.result.ids.join()),
       ...logitFields(counted?.logits),
       peak_rss_bytes: process.resourceUsage().maxRSS * 1024,
@@ -324,6 +331,24 @@ function logitFields(logits: Float32Array | undefined): Pick<BenchResult, 'logit
   for (let i = 1; i < logits.length; i++) if (logits[i]! > logits[id]!) id = i;
   const bytes = new Uint8Array(logits.buffer, logits.byteOffset, logits.byteLength);
   return { logits_hash: hash(bytes), logits_best: { id, logit: logits[id]! } };
+}
+
+function expertFields(
+  samples: readonly Sample[],
+): Pick<BenchResult, 'expert_hit_rate' | 'expert_bytes_copied_per_token'> {
+  const traffic = samples.flatMap(({ result }) => result.experts ?? []);
+  if (traffic.length === 0) return { expert_hit_rate: null, expert_bytes_copied_per_token: null };
+  const sum = (of: (one: ExpertTraffic) => number) => traffic.reduce((total, one) => total + of(one), 0);
+  const choices = sum(({ hits, misses }) => hits + misses);
+  const tokens = samples.reduce(
+    (total, { result: { usage } }) =>
+      total + usage.promptTokens - usage.cachedTokens + Math.max(0, usage.completionTokens - 1),
+    0,
+  );
+  return {
+    expert_hit_rate: choices === 0 ? null : sum(({ hits }) => hits) / choices,
+    expert_bytes_copied_per_token: tokens === 0 ? null : sum(({ copiedBytes }) => copiedBytes) / tokens,
+  };
 }
 
 /** By token: kernels of the counted run, the processor's time of those that were timed. */

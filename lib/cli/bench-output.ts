@@ -48,6 +48,7 @@ const columns: readonly Column[] = [
   column('against none', speedup, { isRight: false }),
   column('J/token', ({ joules_per_token }) => (joules_per_token === null ? '' : joules_per_token.toPrecision(3))),
   column('dispatches', ({ dispatches_per_token }) => maybe(dispatches_per_token)),
+  column('experts there', ({ expert_hit_rate }) => share(expert_hit_rate)),
   column('encode, ms', ({ encode_ms_per_token }) => maybe(encode_ms_per_token)),
 ];
 

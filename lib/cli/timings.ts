@@ -2,7 +2,7 @@ import type { ExpertTraffic, GenerationResult } from '../types.js';
 import { bytesText, durationText } from './figures.js';
 
 /** One line on what an answer took. */
-export function timingsText({ usage, timings, speculation, finishReason }: GenerationResult): string {
+export function timingsText({ usage, timings, speculation, experts, finishReason }: GenerationResult): string {
   const { promptTokens, cachedTokens, completionTokens } = usage;
   const cached = cachedTokens > 0 ? ` (${cachedTokens} cached)` : '';
   const { steps, drafted, accepted, meanAcceptedLength, byPosition, timeSavedMs } = speculation;
@@ -15,7 +15,7 @@ export function timingsText({ usage, timings, speculation, finishReason }: Gener
     `prompt ${promptTokens} tokens${cached} in ${durationText(timings.prefillMs)}, ${rateText(timings.prefillTokensPerSecond)}`,
     `answer ${completionTokens} tokens in ${durationText(timings.decodeMs)}, ${rateText(timings.decodeTokensPerSecond)}`,
     `first after ${durationText(timings.firstTokenMs)}`,
-    ...(timings.experts === null ? [] : [expertsText(timings.experts)]),
+    ...(experts === null ? [] : [expertsText(experts)]),
     ...(steps > 0 ? [`${drafts}${saved}`] : []),
     `ended by ${finishReason}`,
   ];

@@ -7,6 +7,7 @@
 #include "checks/device_probe.h"
 #include "checks/step_probe.h"
 #include "model/synthetic.h"
+#include "plan/expert_slots.h"
 #include "quant/dequantize.h"
 #include "reference/matmul.h"
 
@@ -45,6 +46,57 @@ Napi::Float32Array to_array(Napi::Env env, const std::vector<float>& values) {
   auto array = Napi::Float32Array::New(env, values.size());
   std::copy(values.begin(), values.end(), array.Data());
   return array;
+}
+
+// Decides for layer 0 and each of `steps` ({ experts, isWholeRow }): what ExpertSlots::place() says, and what is in the
+// slots afterwards.
+Napi::Value place_experts(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const auto from = info[0].As<Napi::Object>();
+  const auto integer = [&](const char* name) { return from.Get(name).ToNumber().Int32Value(); };
+  const std::string misses = from.Get("misses").ToString();
+  const auto heat = from.Get("heat").As<Napi::Float32Array>();
+  ExpertSlots slots(1, integer("experts"), integer("slots"), integer("topK"),
+                    misses == "compute" ? ExpertMisses::kCompute
+                    : misses == "auto"  ? ExpertMisses::kAuto
+                                        : ExpertMisses::kCopy,
+                    {heat.Data(), heat.ElementLength()});
+  const auto costs = from.Get("costs").As<Napi::Object>();
+  slots.set_costs({.copy = costs.Get("copy").ToNumber(),
+                   .compute = costs.Get("compute").ToNumber(),
+                   .compute_more = costs.Get("computeMore").ToNumber()});
+  const auto steps = from.Get("steps").As<Napi::Array>();
+  const auto list = [&](const auto& values) {
+    auto array = Napi::Array::New(env, values.size());
+    for (uint32_t i = 0; i < values.size(); ++i) array.Set(i, double(values[i]));
+    return array;
+  };
+  auto placed = Napi::Array::New(env, steps.Length());
+  for (uint32_t i = 0; i < steps.Length(); ++i) {
+    const auto wanted = steps.Get(i).As<Napi::Object>();
+    const ExpertSlots::Step step =
+        slots.place(0, to_ids(wanted.Get("experts")), wanted.Get("isWholeRow").ToBoolean());
+    auto waves = Napi::Array::New(env, step.waves.size());
+    for (uint32_t w = 0; w < step.waves.size(); ++w) {
+      auto loads = Napi::Array::New(env, step.waves[w].loads.size());
+      for (uint32_t k = 0; k < step.waves[w].loads.size(); ++k)
+        loads.Set(k, list(std::vector{step.waves[w].loads[k].slot, step.waves[w].loads[k].expert}));
+      auto wave = Napi::Object::New(env);
+      wave.Set("loads", loads);
+      wave.Set("slots", list(step.waves[w].slots));
+      waves.Set(w, wave);
+    }
+    std::vector<int> in_slot;
+    for (int slot = 0; slot < slots.slots(); ++slot) in_slot.push_back(slots.in_slot(0, slot));
+    auto to = Napi::Object::New(env);
+    to.Set("waves", waves);
+    to.Set("onHost", list(step.on_host));
+    to.Set("traffic", list(std::vector{step.traffic.hits, step.traffic.misses, step.traffic.computed,
+                                       step.traffic.copies}));
+    to.Set("inSlot", list(in_slot));
+    placed.Set(i, to);
+  }
+  return placed;
 }
 
 class ProbeObject : public Napi::ObjectWrap<ProbeObject> {
@@ -241,6 +293,7 @@ Napi::Value multiply_panel_by(const Napi::CallbackInfo& info) {
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("Probe", ProbeObject::define(env));
   exports.Set("StepProbe", StepProbeObject::define(env));
+  exports.Set("placeExperts", Napi::Function::New(env, place_experts));
   exports.Set("dequantize", Napi::Function::New(env, dequantize_blocks));
   exports.Set("readFp8", Napi::Function::New(env, read_fp8_rows));
  exports.Set("syntheticRow", Napi::Function::New(env, synthetic_row));

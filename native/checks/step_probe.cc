@@ -21,7 +21,7 @@ StepProbe::StepProbe(const ModelDescription& description, const PlanOptions& opt
     : description_(description),
       plan_(make_plan(description_, options)),
       weights_(description_, options.weight_type, StoringAnew::kOnDevice, 0, [](int64_t, int64_t) {}),
-      device_(description_, weights_, plan_, open_gpu(options, gpu_), [](int64_t, int64_t) {}),
+      device_(description_, weights_, plan_, open_gpu(options, gpu_), nullptr, [](int64_t, int64_t) {}),
       slots_(description_, plan_),
       slot_(slots_.acquire(1).slot) {
   std::vector<int> ids(prompt);

@@ -116,6 +116,9 @@ async function read(path: string, flags: InspectFlags): Promise<Inspection> {
     prefillChunk,
     cacheType,
     weights: weightType,
+    expertSlots,
+    gpuMemory,
+    expertMisses,
   } = toLoadOptions(defined({ ...flags, device: undefined }));
   const bare = await readConfigOnly(path);
   const model = (await hasWeights(bare.folder)) ? await openModelFolder(bare.folder) : null;
@@ -131,6 +134,9 @@ async function read(path: string, flags: InspectFlags): Promise<Inspection> {
       cacheType,
       weights: weightType,
       device: flags.device,
+      expertSlots,
+      gpuMemory,
+      expertMisses,
     });
     memory = planMemory(shape, options);
     const { deviceMemory } = flags;
@@ -285,7 +291,7 @@ function fp8Text({ groups }: NonNullable<ModelConfig['fp8']>): string {
 
 function memoryRows({ memory, contextSize, fit }: Inspection): string[][] {
   if (typeof memory === 'string') return [['memory', `no plan: ${memory.split('\n')[0]}`]];
-  const { total, weights, cache, scratch } = memory;
+  const { total, weights, cache, scratch, experts } = memory;
   const parts = [
     `weights ${bytesText(weights.total)}`,
     `cache ${bytesText(cache.total)}`,
@@ -293,8 +299,13 @@ function memoryRows({ memory, contextSize, fit }: Inspection): string[][] {
   ];
   return [
     ['memory', `${bytesText(total)} at a context of ${groupedText(contextSize)}: ${parts.join(', ')}`],
+    ...(experts ? [['', slotsText(experts)]] : []),
     ...(fit ? [['', fitText(fit, total)]] : []),
   ];
+}
+
+function slotsText({ slots, slotBytes, host }: NonNullable<MemoryReport['experts']>): string {
+  return `of each layer's routed experts ${slots} on the GPU (${bytesText(slotBytes)}), all in main memory (${bytesText(host)})`;
 }
 
 function fitText({ deviceMemory, longestContext }: NonNullable<Inspection['fit']>, total: number): string {
@@ -303,7 +314,7 @@ function fitText({ deviceMemory, longestContext }: NonNullable<Inspection['fit']
   return `${verdict}; the longest context that does is ${groupedText(longestContext)}`;
 }
 
-function memoryDetail({ weights, cache, scratch, total }: MemoryReport, contextSize: number): string {
+function memoryDetail({ weights, cache, scratch, experts, total }: MemoryReport, contextSize: number): string {
   const rows: [string, number, string][] = [
     [
       'weights',
@@ -315,6 +326,12 @@ function memoryDetail({ weights, cache, scratch, total }: MemoryReport, contextS
     ['cache, MTP layer', cache.mtp, ''],
     ['scratch', scratch, 'working buffers of one step'],
     ['total', total, ''],
+    ...(experts === null
+      ? []
+      : ([
+          ['weights, experts on the GPU', experts.slotBytes, `${experts.slots} of each layer; part of the above`],
+          ['experts in main memory', experts.host, `${bytesText(experts.mapped)} of it read in place, from the file`],
+        ] satisfies [string, number, string][])),
   ];
   const cells = rows.map(([name, bytes, note]) => [name, groupedText(bytes), bytesText(bytes), note]);
   const perToken = `${groupedText(cache.bytesPerToken)} bytes of cache for each token`;

@@ -4,7 +4,7 @@ import type { ModelDescription } from './description.js';
 import { KexaError } from './errors.js';
 import { isJsonObject } from './files/json-file.js';
 import { type NativePlanOptions, native } from './native.js';
-import { choiceOption, integerOption, invalid } from './options.js';
+import { choiceOption, integerOption, invalid, sizeText } from './options.js';
 import type { ExpertMisses, LoadOptions, MemoryReport } from './types.js';
 
 export const expertMisses: readonly ExpertMisses[] = ['copy', 'compute', 'auto'];
@@ -70,7 +70,7 @@ function tooLittle(description: ModelDescription, options: NativePlanOptions, fo
   const slots = expertSlots < 0 ? '' : ` with ${expertSlots} experts of each layer`;
   return new KexaError(
     'KEXA_OUT_OF_MEMORY',
-    `gpuMemory: wanted ${bytesOf(options.contextSize)} bytes${slots}, found ${found}; ` +
+    `gpuMemory: wanted ${sizeText(bytesOf(options.contextSize))}${slots}, found ${sizeText(found)}; ` +
       (fits > 0 ? `contextSize ${fits} would fit` : 'not even a context of one token would fit'),
   );
 }
@@ -81,7 +81,7 @@ export function checkHostExperts({ experts }: MemoryReport, found: number): void
   if (wanted <= found) return;
   throw new KexaError(
     'KEXA_OUT_OF_MEMORY',
-    `memory: wanted ${wanted} bytes for experts stored anew, found ${found} free; experts in their file's own type are read in place`,
+    `memory: wanted ${sizeText(wanted)} for experts stored anew, found ${sizeText(found)} free; experts in their file's own type are read in place`,
   );
 }
 

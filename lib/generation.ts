@@ -238,10 +238,10 @@ export class Generation implements PromiseLike<GenerationResult>, AsyncIterable<
         encodeMs: this.#ended?.encodeMs ?? null,
       },
       speculation: { ...summarize(this.#drafts), timeSavedMs: this.#savedMs },
-      experts: this.#ended?.experts ? withHitRate(this.#ended.experts) : null,
       seed: this.#params?.seed ?? 0,
     };
     if (this.#wantsLogprobs) result.logprobs = pieces.flatMap((piece) => piece.logprobs ?? []);
+    if (this.#ended?.experts) result.experts = withHitRate(this.#ended.experts);
     if (this.#ended?.profile) result.profile = this.#ended.profile;
     this.#end({ result });
   }

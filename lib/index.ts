@@ -26,6 +26,8 @@ export type {
   ChatTemplateOptions,
   DeviceInfo,
   Divergence,
+  ExpertMisses,
+  ExpertTraffic,
   FinishReason,
   ForwardOptions,
   ForwardProfile,

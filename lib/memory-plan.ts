@@ -7,7 +7,7 @@ import type { StoredShape } from './files/config.js';
 import { plannedStrategy, scalesOf } from './files/fp8.js';
 import { elementsOf, wantedTensors } from './files/wanted-tensors.js';
 import { type NativePlanOptions, native } from './native.js';
-import { choiceOption, integerOption } from './options.js';
+import { choiceOption, integerOption, sizeText } from './options.js';
 import { chooseType, type RecipeName, recipes } from './quantize/recipes.js';
 import type { CacheType, GpuKernels, LoadOptions, MemoryReport, WeightType } from './types.js';
 
@@ -169,11 +169,7 @@ export function checkFits(description: ModelDescription, options: NativePlanOpti
   const advice = fits > 0 ? `contextSize ${fits} would fit` : 'not even a context of one token would fit';
   throw new KexaError(
     'KEXA_OUT_OF_MEMORY',
-    `memory: wanted ${gib(wanted)} beside the mapped weights (KV cache ${gib(plan.cache.total)}, kept prefixes ${gib(plan.prefixCache)}, buffers ${gib(plan.scratch)}, ` +
-      `weights stored anew ${gib(plan.weights.total - plan.weights.mapped)}), found ${gib(found)} free; ${advice}`,
+    `memory: wanted ${sizeText(wanted)} beside the mapped weights (KV cache ${sizeText(plan.cache.total)}, kept prefixes ${sizeText(plan.prefixCache)}, buffers ${sizeText(plan.scratch)}, ` +
+      `weights stored anew ${sizeText(plan.weights.total - plan.weights.mapped)}), found ${sizeText(found)} free; ${advice}`,
   );
-}
-
-function gib(bytes: number): string {
-  return bytes < 2 ** 30 ? `${(bytes / 2 ** 20).toFixed(1)} MiB` : `${(bytes / 2 ** 30).toFixed(2)} GiB`;
 }

@@ -6,6 +6,11 @@ export function invalid(name: string, wanted: string, found: unknown): KexaError
   return new KexaError('KEXA_INVALID_ARGUMENT', `${name}: wanted ${wanted}, found ${show(found)}`);
 }
 
+/** Bytes, for messages. */
+export function sizeText(bytes: number): string {
+  return bytes < 2 ** 30 ? `${(bytes / 2 ** 20).toFixed(1)} MiB` : `${(bytes / 2 ** 30).toFixed(2)} GiB`;
+}
+
 function show(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(value);
   if (typeof value === 'object' && value !== null) return Array.isArray(value) ? 'an array' : 'an object';

@@ -312,8 +312,8 @@ export interface GenerationResult {
   usage: Usage;
   timings: Timings;
   speculation: Speculation;
-  /** Null where all experts are on the device, or the answer was stopped. */
-  experts: ExpertTraffic | null;
+  /** Where the GPU does not hold all experts; not of an answer that was stopped. */
+  experts?: ExpertTraffic;
   /** With `profile`; not of an answer that was stopped. */
   profile?: GenerationProfile;
   /** The seed that was used. */

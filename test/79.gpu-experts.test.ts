@@ -180,6 +180,56 @@ test('what is wanted most stays', (t) => {
   t.end();
 });
 
+/** Hits of all choices, [slots], when a text goes through the trained model token by token. */
+async function hitRates(misses: 'copy' | 'compute', slots: readonly number[], isWarm: boolean): Promise<number[]> {
+  await using model = await loadModel(modelFolder('tiny'), { device: 'cpu', contextSize: 512 });
+  const text = readFileSync(new URL('../bench/texts/help.txt', import.meta.url), 'utf8').slice(0, 1500);
+  const { routes } = await model.forward(model.tokenizer.encode(text), { trace: true });
+  const { experts, topK } = model.config.moe!;
+  return slots.map((count) => {
+    let [hits, all] = [0, 0];
+    for (const route of routes!) {
+      const rows = route.experts.length / topK;
+      const heat = new Float32Array(isWarm ? experts : 0);
+      // A profile knows the first half of the text; the second is counted.
+      const half = Math.floor(rows / 2);
+      if (isWarm) for (const expert of route.experts.subarray(0, half * topK)) heat[expert]!++;
+      const steps = Array.from({ length: rows - half }, (_, i) => ({
+        experts: route.experts.slice((half + i) * topK, (half + i + 1) * topK),
+        isWholeRow: true,
+      }));
+      for (const { traffic } of placeExperts({ experts, slots: count, topK, misses, heat, costs: noCosts, steps })) {
+        hits += traffic[0];
+        all += traffic[0] + traffic[1];
+      }
+    }
+    return hits / all;
+  });
+}
+
+test('hit rates on the trained model’s routes', async (t) => {
+  const slots = [4, 6, 8, 10, 12, 14, 15];
+  const copied = await hitRates('copy', slots, true);
+  const [fixed, cold] = [await hitRates('compute', slots, true), await hitRates('compute', slots, false)];
+  t.comment(`slots ${slots.join(' ')} of 16`);
+  const rates = { 'copied, from a profile': copied, 'fixed, from a profile': fixed, 'fixed, the first ones': cold };
+  for (const [name, found] of Object.entries(rates)) {
+    t.comment(`${name}: ${found.map((rate) => rate.toFixed(3)).join(' ')}`);
+    t.ok(
+      found.every((rate, i) => i === 0 || rate > found[i - 1]!),
+      `${name}: more slots, more hits`,
+    );
+  }
+  t.ok(
+    cold.every((rate, i) => Math.abs(rate - slots[i]! / 16) < 0.15),
+    'the first ones are about as good as any',
+  );
+  t.ok(
+    fixed.every((rate, i) => rate > cold[i]!),
+    'those of a profile better',
+  );
+});
+
 /** Small enough for a load on SwiftShader to be quick: 8 experts of which 2 are chosen, an MTP block. */
 async function smallModel(t: Test, changes: Partial<HfConfig> = {}): Promise<string> {
   const folder = join(await newFolder(t), 'model');
@@ -245,7 +295,7 @@ function difference(a: Float32Array, b: Float32Array): number {
 test('slots from all to none: the bits of a model wholly on the GPU where experts are copied', async (t) => {
   const folder = await smallModel(t);
   const whole = await outcomeOf(folder, {});
-  t.equal(whole.experts, null, 'all experts there: no traffic');
+  t.equal(whole.experts, undefined, 'all experts there: no traffic');
   t.equal(whole.memory.experts, null, 'and no slots');
   const all = await outcomeOf(folder, { expertSlots: 8 });
   t.ok(isSame(all.logits, whole.logits) && all.memory.experts === null, 'as many slots as experts are no slots');
@@ -266,8 +316,8 @@ test('slots from all to none: the bits of a model wholly on the GPU where expert
     t.equal(traffic.copiedBytes, traffic.copies * 3 * 24 * 40 * 2, 'bytes are those of the experts copied');
     t.equal(
       found.memory.experts!.slotBytes,
-      expertSlots * 2 * 3 * 24 * 40 * 2,
-      'the plan counts the slots of two layers',
+      expertSlots * 3 * 24 * 40 * 2,
+      'the plan counts the slots of the one layer that has experts',
     );
     t.equal(
       whole.memory.weights.total - found.memory.weights.total,
@@ -381,9 +431,10 @@ test('a limit of the GPU’s memory', async (t) => {
   t.ok(less.experts !== null && less.total < whole.total, `a byte less: ${less.experts?.slots} slots`);
   const more = planMemory(description, { device: 'gpu', contextSize: 64, expertSlots: less.experts!.slots + 1 });
   t.ok(more.experts === null || more.total >= whole.total, 'and not one more would fit');
+  const short = planMemory(description, { device: 'gpu', contextSize: 9, expertSlots: 0 }).total;
   t.throws(
-    () => planMemory(description, { device: 'gpu', contextSize: 64, gpuMemory: 100_000 }),
-    /^KexaError: gpuMemory: wanted \d+ bytes with 0 experts of each layer, found 100000; contextSize \d+ would fit/,
+    () => planMemory(description, { device: 'gpu', contextSize: 64, gpuMemory: short }),
+    /^KexaError: gpuMemory: wanted [\d.]+ MiB with 0 experts of each layer, found [\d.]+ MiB; contextSize (9|[1-5]\d) would fit/,
     'too little for the rest',
   );
   t.throws(

@@ -15,7 +15,7 @@ export function timingsText({ usage, timings, speculation, experts, finishReason
     `prompt ${promptTokens} tokens${cached} in ${durationText(timings.prefillMs)}, ${rateText(timings.prefillTokensPerSecond)}`,
     `answer ${completionTokens} tokens in ${durationText(timings.decodeMs)}, ${rateText(timings.decodeTokensPerSecond)}`,
     `first after ${durationText(timings.firstTokenMs)}`,
-    ...(experts === null ? [] : [expertsText(experts)]),
+    ...(experts === undefined ? [] : [expertsText(experts)]),
     ...(steps > 0 ? [`${drafts}${saved}`] : []),
     `ended by ${finishReason}`,
   ];

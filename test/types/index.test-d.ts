@@ -50,6 +50,10 @@ const load: Required<LoadOptions> = {
   gpuKernels: 'subgroups',
   gpuElements: 'f16',
   threads: 4,
+  expertSlots: 13,
+  gpuMemory: 22 * 2 ** 30,
+  expertMisses: 'copy',
+  expertProfile: 'experts.json',
   onProgress: (progress) => expectType<Progress>(progress),
   signal: AbortSignal.timeout(1000),
 };

@@ -22,6 +22,7 @@ export type { DeviceRates } from './native.js';
 export type { Session } from './session.js';
 export type { Tokenizer } from './text/tokenizer.js';
 export type {
+  ActivationType,
   CacheType,
   ChatTemplateOptions,
   DeviceInfo,

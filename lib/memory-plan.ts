@@ -9,7 +9,7 @@ import { elementsOf, wantedTensors } from './files/wanted-tensors.js';
 import { type NativePlanOptions, native } from './native.js';
 import { choiceOption, integerOption, sizeText } from './options.js';
 import { chooseType, type RecipeName, recipes } from './quantize/recipes.js';
-import type { CacheType, GpuKernels, LoadOptions, MemoryReport, WeightType } from './types.js';
+import type { ActivationType, CacheType, GpuKernels, LoadOptions, MemoryReport, WeightType } from './types.js';
 
 const cacheTypes: readonly CacheType[] = ['auto', 'f32', 'f16', 'bf16', 'q8', 'q4'];
 const nativeCacheTypes = {
@@ -22,6 +22,7 @@ const nativeCacheTypes = {
 } as const;
 const weightTypes: readonly WeightType[] = ['auto', 'bf16', 'f16', 'f32', 'q8', 'q4', 'q2k', 'q2'];
 const gpuKernels: readonly GpuKernels[] = ['auto', 'plain', 'subgroups', 'matrices'];
+const activationTypes: readonly ActivationType[] = ['f32', 'i16'];
 const defaultContextSize = 32768;
 
 /** Checks the options a plan depends on and fills in their defaults. @throws KexaError KEXA_INVALID_ARGUMENT */
@@ -33,6 +34,7 @@ export function checkPlanOptions(
     | 'threads'
     | 'cacheType'
     | 'weights'
+    | 'activations'
     | 'gpuKernels'
     | 'gpuElements'
     | 'prefixCacheBytes'
@@ -55,6 +57,7 @@ export function checkPlanOptions(
     threads: integerOption('threads', options.threads, 1, 1024, availableParallelism()),
     prefixCacheBytes: integerOption('prefixCacheBytes', options.prefixCacheBytes, 0, Number.MAX_SAFE_INTEGER, 0),
     cacheType: nativeCacheTypes[cacheType],
+    activations: choiceOption('activations', options.activations, activationTypes),
     weights: isRecipe(weights) ? 'auto' : weights,
     adapter: '',
     dawnLibrary: '',
@@ -70,11 +73,21 @@ export function checkPlanOptions(
   };
 }
 
+/** Only the CPU device rounds activations. @throws KexaError KEXA_UNSUPPORTED */
+export function refuseActivations(activations: ActivationType, device: string): void {
+  if (activations === 'f32') return;
+  throw new KexaError(
+    'KEXA_UNSUPPORTED',
+    `activations: wanted f32 on a GPU (others are the CPU device's), found ${activations} with device ${device}`,
+  );
+}
+
 /** What {@link planMemory} plans with; every GPU is planned alike. */
-export type PlannedOptions = Pick<LoadOptions, 'contextSize' | 'prefillChunk' | 'threads' | 'cacheType' | 'weights'> &
-  ExpertOptions & {
-    device?: 'cpu' | 'gpu';
-  };
+export type PlannedOptions = Pick<
+  LoadOptions,
+  'contextSize' | 'prefillChunk' | 'threads' | 'cacheType' | 'weights' | 'activations'
+> &
+  ExpertOptions & { device?: 'cpu' | 'gpu' };
 
 /**
  * The longest context, in tokens, whose plan takes at most `bytes`, with all else as in `options`; 0 if none does.
@@ -104,6 +117,7 @@ export function planMemory(
   { device = 'cpu', ...options }: PlannedOptions = {},
 ): MemoryReport {
   const planOptions = checkPlanOptions(options, description.maxPositions);
+  if (device === 'gpu') refuseActivations(planOptions.activations, device);
   const held = heldAs(withTensors(description), options.weights);
   const adapter = device === 'gpu' ? 'gpu' : '';
   const plan = native().plan(held, withExpertSlots(held, { ...planOptions, adapter }, options));

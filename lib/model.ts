@@ -6,13 +6,14 @@ import { KexaError } from './errors.js';
 import { checkHostExperts, readExpertProfile, withExpertSlots, writeExpertProfile } from './experts.js';
 import { type ModelFolder, openModelFolder } from './files/model-folder.js';
 import type { Generation } from './generation.js';
-import { availableMemory, checkFits, checkPlanOptions, heldAs } from './memory-plan.js';
+import { availableMemory, checkFits, checkPlanOptions, heldAs, refuseActivations } from './memory-plan.js';
 import { type NativeEngine, type NativeMeasurement, type NativeMeasureParams, native, readRequest } from './native.js';
 import { booleanOption, checkNames, checkSignal, choiceOption, invalid, toIds } from './options.js';
 import { checkPath, Session } from './session.js';
 import { Tokenizer } from './text/tokenizer.js';
 import { tunedPlainOps } from './tuning.js';
 import type {
+  ActivationType,
   DeviceInfo,
   ForwardOptions,
   ForwardResult,
@@ -33,6 +34,7 @@ const loadNames: readonly (keyof LoadOptions)[] = [
   'cacheType',
   'prefixCacheBytes',
   'prefillChunk',
+  'activations',
   'threads',
   'gpuChecks',
   'gpuKernels',
@@ -95,6 +97,7 @@ async function load(
   const { info: device, ...gpu } = await chooseDevice(options.device);
   const { folder, config, ...opened } = await open();
   const checked = checkPlanOptions(options, config.maxPositions);
+  if (device.kind === 'gpu') refuseActivations(checked.activations, device.name);
   const plainOps = device.kind === 'gpu' && checked.gpuKernels === 'auto' ? await tunedPlainOps(gpu) : [];
   const description = heldAs(opened.description, options.weights);
   const planned = withExpertSlots(description, { ...checked, ...gpu, isChecked, plainOps }, options);
@@ -129,19 +132,9 @@ async function load(
     await readRequest(engine.close(), () => {});
     throw error;
   }
-  const { contextSize, prefillChunk } = planOptions;
-  return new Model({
-    engine,
-    config,
-    description,
-    device,
-    memory,
-    tokenizer,
-    folder,
-    contextSize,
-    prefillChunk,
-    expertProfile,
-  });
+  const { contextSize, prefillChunk, activations } = planOptions;
+  const parts = { engine, config, description, device, memory, tokenizer, folder };
+  return new Model({ ...parts, contextSize, prefillChunk, activations, expertProfile });
 }
 
 /** A model may be used with ids alone, so a folder without a tokenizer is no error until text is asked for. */
@@ -169,6 +162,7 @@ interface ModelParts {
   prefillChunk: number;
   /** Where to keep how often each expert was chosen. */
   expertProfile: string | undefined;
+  activations: ActivationType;
 }
 
 /**
@@ -181,6 +175,8 @@ export class Model {
   readonly config: ModelConfig;
   readonly device: DeviceInfo;
   readonly memory: MemoryReport;
+  /** What block-quantised weights are multiplied by. */
+  readonly activations: ActivationType;
   /** Most tokens a sequence may hold. */
   readonly contextSize: number;
   readonly #engine: NativeEngine;
@@ -197,6 +193,7 @@ export class Model {
     this.config = parts.config;
     this.device = parts.device;
     this.memory = parts.memory;
+    this.activations = parts.activations;
     this.contextSize = parts.contextSize;
     this.#engine = parts.engine;
     this.#description = parts.description;

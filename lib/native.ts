@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import type { ModelDescription, TensorScales, TensorType } from './description.js';
 import { KexaError, type KexaErrorCode } from './errors.js';
 import type {
+  ActivationType,
   ExpertMisses,
   ExpertTraffic,
   ForwardProfile,
@@ -22,6 +23,8 @@ export interface NativePlanOptions {
   /** Of main memory, for rings of kept prefixes; 0: none are kept. */
   prefixCacheBytes: number;
   cacheType: 'f32' | 'f16' | 'bf16' | 'q8_0' | 'q4_1';
+  /** Of the CPU device. */
+  activations: ActivationType;
   weights: 'auto' | 'f32' | 'f16' | 'bf16';
   /** Part of a GPU adapter's name, 'gpu' for the best, or 'null' for Dawn's Null backend; empty: the CPU. */
   adapter: string;

@@ -14,6 +14,9 @@ export type CacheType = 'auto' | 'f32' | 'f16' | 'bf16' | 'q8' | 'q4';
  */
 export type WeightType = 'auto' | 'bf16' | 'f16' | 'f32' | 'q8' | 'q4' | 'q2k' | 'q2';
 
+/** What the CPU device multiplies block-quantised weights by. */
+export type ActivationType = 'f32' | 'i16';
+
 /** One report of a long operation. */
 export interface Progress {
   /** What is being done. */
@@ -60,6 +63,12 @@ export interface LoadOptions {
   gpuKernels?: GpuKernels;
   /** Type of the activations that pass between the GPU's kernels; sums, residual stream and logits are f32. Default f32. */
   gpuElements?: 'f32' | 'f16';
+  /**
+   * What the CPU device multiplies block-quantised weights by: `f32`, the activations as they are, or `i16`, each 256 of
+   * a row as integers of 16 bits with one scale, which is faster. docs/quality.md has what it costs. Other devices
+   * compute with f32 alone. Default `f32`.
+   */
+  activations?: ActivationType;
   /** CPU threads. Default: the cores this process may use. */
   threads?: number;
   /**

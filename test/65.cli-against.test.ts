@@ -62,7 +62,11 @@ test('against: a peer that is not installed is one error that names the command'
 test('against: wrong usage', async (t) => {
   for (const [args, code, pattern] of [
     [['--against', 'vllm'], 2, /Allowed choices are node-llama-cpp/],
-    [['--against', 'node-llama-cpp', '--pg', '5,5'], 2, /--against takes -p, -n, -r, -t, -b and -o, not pg/],
+    [
+      ['--against', 'node-llama-cpp', '--pg', '5,5'],
+      2,
+      /--against takes -p, -n, -r, -t, -b, --activations and -o, not pg/,
+    ],
     [['--against', 'node-llama-cpp', '-o', 'csv'], 2, /the output is md or json/],
     [['--against', 'node-llama-cpp', '-p', '0', '-n', '0'], 2, /no test/],
     [['-t', '1,2'], 2, /several numbers of threads are for --against/],

@@ -79,6 +79,8 @@ function compare(before: BenchResult, after: BenchResult): BenchComparison {
     sameLogits: sameModel && before.logits_hash && after.logits_hash ? before.logits_hash === after.logits_hash : null,
     changed: [
       ...settings.filter((field) => before[field] !== after[field]),
+      // Older recordings had no choice.
+      ...(['activations'] as const).filter((field) => (before[field] ?? 'f32') !== (after[field] ?? 'f32')),
       ...rates.filter((field) => !areNear(before[field], after[field])),
     ].map((field) => ({ field, before: before[field], after: after[field] })),
   };

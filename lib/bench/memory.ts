@@ -27,10 +27,19 @@ export async function memoryOverContext(path: string, options: LoadOptions): Pro
 /** The same of a description, or of a config alone. */
 export function planContexts(
   description: ModelDescription | StoredShape,
-  { device, weights, cacheType, prefillChunk, threads }: Omit<LoadOptions, 'device'> & { device?: 'cpu' | 'gpu' },
+  {
+    device,
+    weights,
+    cacheType,
+    prefillChunk,
+    threads,
+    activations,
+  }: Omit<LoadOptions, 'device'> & { device?: 'cpu' | 'gpu' },
 ): ContextMemory[] {
   const options = Object.fromEntries(
-    Object.entries({ device, weights, cacheType, prefillChunk, threads }).filter(([, value]) => value !== undefined),
+    Object.entries({ device, weights, cacheType, prefillChunk, threads, activations }).filter(
+      ([, value]) => value !== undefined,
+    ),
   );
   const everywhere = {
     ...description,

@@ -95,8 +95,8 @@ const contextSlack = 64;
  */
 export async function benchmarkOps(path: string, options: OpBenchOptions = {}): Promise<OpBenchReport> {
   const { synthetic, rows = defaultRows, depth = 512, ops, elements, variants, repetitions = 5 } = options;
-  const { leastMs = 20, onOp, signal, device, gpuChecks, threads, weights, cacheType } = options;
-  const load = pick({ device, gpuChecks, threads, weights, cacheType, signal });
+  const { leastMs = 20, onOp, signal, device, gpuChecks, threads, weights, cacheType, activations } = options;
+  const load = pick({ device, gpuChecks, threads, weights, cacheType, activations, signal });
   for (const count of rows)
     if (!(Number.isInteger(count) && count >= 1 && count <= 4096))
       throw new KexaError('KEXA_INVALID_ARGUMENT', `rows: wanted integers from 1 to 4096, found ${count}`);

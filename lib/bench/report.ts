@@ -129,7 +129,10 @@ function facts(
       `${first.model_filename}, ${figureText(first.model_n_params)} parameters, ${gib(first.model_size)} of weights`,
     ],
     ['Device', `${first.backend}${first.n_threads === null ? '' : `, ${first.n_threads} threads`}`],
-    ['Weights, cache, chunk', `${first.weights}, ${first.type_k}, ${first.n_batch} tokens`],
+    [
+      'Weights, activations, cache, chunk',
+      [first.weights, first.activations ?? 'f32', first.type_k, `${first.n_batch} tokens`].join(', '),
+    ],
     ['Copies', `${maybe(first.copy_gb_per_s, 'GB/s')}, read and written bytes`],
     ['Multiplies and adds', `${maybe(first.f32_gflop_per_s, 'GFLOP/s')} in f32`],
     ['Loaded in', `${figureText(first.load_ms)} ms`],

@@ -7,7 +7,14 @@ import { blockBytes } from '../files/gguf-types.js';
 import { elementsOf } from '../files/wanted-tensors.js';
 import type { Model } from '../model.js';
 import type { DeviceRates } from '../native.js';
-import type { ExpertTraffic, GenerationProfile, LoadOptions, Speculation, StepCounts } from '../types.js';
+import type {
+  ActivationType,
+  ExpertTraffic,
+  GenerationProfile,
+  LoadOptions,
+  Speculation,
+  StepCounts,
+} from '../types.js';
 import { version } from '../version.js';
 import { ratioInterval } from './compare.js';
 import { deviation, mean } from './statistics.js';
@@ -43,6 +50,8 @@ export interface BenchResult {
   weights: string;
   type_k: string;
   type_v: string;
+  /** What block-quantised weights are multiplied by. */
+  activations: ActivationType;
   n_prompt: number;
   n_gen: number;
   n_depth: number;
@@ -154,6 +163,7 @@ type SharedFields = Pick<
   | 'weights'
   | 'type_k'
   | 'type_v'
+  | 'activations'
   | 'load_ms'
   | 'copy_gb_per_s'
   | 'f32_gflop_per_s'
@@ -197,6 +207,7 @@ export class ResultMaker {
       weights,
       type_k: cacheType,
       type_v: cacheType,
+      activations: model.activations,
       load_ms: loadMs,
       copy_gb_per_s: giga(rates.copy),
       f32_gflop_per_s: giga(rates.f32),

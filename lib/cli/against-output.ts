@@ -31,7 +31,7 @@ export function againstText(report: AgainstReport): string {
     ]),
   );
   return [
-    `${report.model_filename}, kexa and ${peer} ${version}, on the CPU\n`,
+    `${report.model_filename}, kexa (activations ${report.activations}) and ${peer} ${version}, on the CPU\n`,
     rates,
     memory,
     ...(problem === null ? [] : [`No start was cold: ${problem}.\n`]),

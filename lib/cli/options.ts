@@ -1,7 +1,7 @@
 /** The flags that commands share, in groups, and how they become options of the library. */
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { KexaError } from '../errors.js';
-import type { CacheType, ExpertMisses, GenerateOptions, LoadOptions, WeightType } from '../types.js';
+import type { ActivationType, CacheType, ExpertMisses, GenerateOptions, LoadOptions, WeightType } from '../types.js';
 import { UsageError } from './exit.js';
 import { byteCount, integer, number, tokenCount, wordOr } from './numbers.js';
 
@@ -17,6 +17,7 @@ export interface LoadFlags extends ModelFlags {
   batchSize?: number;
   threads?: number;
   cacheType?: CacheType;
+  activations?: ActivationType;
   weights?: WeightType;
   prefixCache?: number;
   expertSlots?: number;
@@ -118,6 +119,13 @@ export function addPlanOptions(command: Command): void {
     env: 'KEXA_EXPERT_MISSES',
     choices: ['copy', 'compute', 'auto'],
   });
+  add(
+    command,
+    modelGroup,
+    '--activations <type>',
+    'what a CPU multiplies blocks of weights by: f32, or i16, which is faster (default: f32)',
+    { env: 'KEXA_ACTIVATIONS', choices: ['f32', 'i16'] },
+  );
 }
 
 /** How the next token is chosen. */
@@ -237,6 +245,7 @@ export function toLoadOptions(flags: LoadFlags): LoadOptions {
     gpuMemory: flags.gpuMemory,
     expertMisses: flags.expertMisses,
     expertProfile: flags.expertProfile,
+    activations: flags.activations,
   });
 }
 

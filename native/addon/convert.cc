@@ -316,6 +316,7 @@ PlanOptions to_plan_options(const Napi::Object& from) {
           .prefill_chunk = integer(from, "prefillChunk"),
           .threads = integer(from, "threads"),
           .cache_type = to_type(text(from, "cacheType")),
+          .is_rounding = text(from, "activations") == "i16",
           .prefix_cache_bytes = int64_t(number(from, "prefixCacheBytes")),
           .weight_type = weights == "auto" ? std::optional<Type>() : to_type(weights),
           .adapter = text(from, "adapter"),

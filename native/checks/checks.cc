@@ -231,7 +231,8 @@ ScaleGrid to_grid(const Napi::Value& from, int columns) {
           .skipped_rows = integer("skippedRows")};
 }
 
-// multiply(type, weights, outputs, columns, x, rows, scales): the CPU device's product on one thread, [rows, outputs].
+// multiply(type, weights, outputs, columns, x, rows, scales, activations): the CPU device's product on one thread,
+// [rows, outputs].
 Napi::Value multiply_rows(const Napi::CallbackInfo& info) {
   const std::string name = info[0].ToString();
   const auto bytes = info[1].As<Napi::Uint8Array>();
@@ -247,7 +248,13 @@ Napi::Value multiply_rows(const Napi::CallbackInfo& info) {
                         to_grid(info[6], columns)};
     auto y = Napi::Float32Array::New(info.Env(), size_t(rows) * outputs);
     ThreadPool pool(1);
-    multiply(pool, weight, x.Data(), columns, rows, y.Data(), outputs);
+    RoundedRows rounded;
+    const bool is_rounding = info[7].IsString() && std::string(info[7].ToString()) == "i16";
+    if (is_rounding) {
+      rounded.reserve(rows, columns);
+      rounded.make(pool, x.Data(), columns, rows, columns);
+    }
+    multiply(pool, weight, x.Data(), columns, rows, y.Data(), outputs, is_rounding ? &rounded : nullptr);
     return y;
   });
 }
@@ -263,15 +270,21 @@ Napi::Value read_fp8_rows(const Napi::CallbackInfo& info) {
   return values;
 }
 
-// panel(set, type, weights, columns, x, rows): six weight rows with `rows` rows by an instruction set's own loops,
-// [rows, 6].
+// panel(set, type, weights, columns, x, rows, activations): six weight rows with `rows` rows by an instruction set's own
+// loops, [rows, 6]; of 'i16' activations, rounded first. Null for a type that does not take them.
 Napi::Value multiply_panel_by(const Napi::CallbackInfo& info) {
   const std::string set_name = info[0].ToString(), type_text = info[1].ToString();
   const auto bytes = info[2].As<Napi::Uint8Array>();
   const int columns = info[3].ToNumber(), rows = info[5].ToNumber();
   const auto x = info[4].As<Napi::Float32Array>();
-  return or_throw(info.Env(), [&] {
+  return or_throw(info.Env(), [&]() -> Napi::Value {
     const Type type = type_named(type_text).value();
+    const bool is_rounding = info[6].IsString() && std::string(info[6].ToString()) == "i16";
+    if (is_rounding && !takes_rounded(type)) return info.Env().Null();
+    ThreadPool pool(1);
+    RoundedRows rounded;
+    rounded.reserve(rows, columns);
+    rounded.make(pool, x.Data(), columns, rows, columns);
     for (InstructionSet set : instruction_sets()) {
       if (instruction_set_name(set) != set_name) continue;
       PanelSource source{.type = type, .columns = columns, .rows = {}, .scales = {}};
@@ -280,11 +293,16 @@ Napi::Value multiply_panel_by(const Napi::CallbackInfo& info) {
       std::vector<const float*> from(rows);
       for (int r = 0; r < rows; ++r) from[r] = x.Data() + size_t(r) * columns;
       std::vector<float> out(kPanelOutputs * kPanelRows);
-      panel_kernels(set).multiply_panel(source, from.data(), rows, out.data());
+      std::vector<const RoundedBlock*> rounded_from(rows);
+      for (int r = 0; r < rows; ++r) rounded_from[r] = rounded.row(r);
+      if (is_rounding)
+        panel_kernels(set).multiply_rounded_panel(source, rounded_from.data(), rows, out.data());
+      else
+        panel_kernels(set).multiply_panel(source, from.data(), rows, out.data());
       auto y = Napi::Float32Array::New(info.Env(), size_t(rows) * kPanelOutputs);
       for (int r = 0; r < rows; ++r)
         for (int o = 0; o < kPanelOutputs; ++o) y[size_t(r) * kPanelOutputs + o] = out[o * kPanelRows + r];
-      return y;
+      return y.As<Napi::Value>();
     }
     throw Error("KEXA_INTERNAL", "this processor has no instruction set " + set_name);
   });

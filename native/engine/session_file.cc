@@ -22,7 +22,7 @@ struct Header {
   uint32_t version;
   uint32_t row_bytes;
   uint64_t model;
-  char device[8];      // "cpu" or "gpu": they store rows differently
+  char device[8];      // "cpu" or "gpu": they store rows differently. "cpu i16": they come of other activations
   char cache_type[8];  // as in TypeFacts
   int32_t length, mtp_length, mtp_written, restored_at;
 };
@@ -49,6 +49,10 @@ void put_text(char (&to)[N], std::string_view text) {
 template <size_t N>
 std::string text_of(const char (&from)[N]) {
   return {from, strnlen(from, N)};
+}
+
+const char* device_text(const PlanOptions& options) {
+  return options.is_rounding ? "cpu i16" : options.adapter.empty() ? "cpu" : "gpu";
 }
 
 // Calls visit(layer, from, to) for each block of the file's rows, for sequences of `length`.
@@ -79,7 +83,7 @@ void SessionFile::save(int slot, const std::string& path) {
   header.version = kVersion;
   header.row_bytes = uint32_t(device.cache_row_bytes());
   header.model = model;
-  put_text(header.device, plan.options.adapter.empty() ? "cpu" : "gpu");
+  put_text(header.device, device_text(plan.options));
   put_text(header.cache_type, type_name(plan.kv.type));
   header.length = length;
   header.mtp_length = std::min(sequence.mtp_length, length);
@@ -123,7 +127,7 @@ int SessionFile::load(uint64_t owner, const std::string& path) {
       throw Error("KEXA_SESSION_MISMATCH", path + ": " + what + ": wanted " + wanted + ", found " + found);
   };
   demand("version of the file", std::to_string(kVersion), std::to_string(header.version));
-  demand("device", plan.options.adapter.empty() ? "cpu" : "gpu", text_of(header.device));
+  demand("device", device_text(plan.options), text_of(header.device));
   demand("cacheType", std::string(type_name(plan.kv.type)), text_of(header.cache_type));
   demand("model (its shape, its weights and how they are held)", std::to_string(model), std::to_string(header.model));
   demand("bytes of a row", std::to_string(device.cache_row_bytes()), std::to_string(header.row_bytes));

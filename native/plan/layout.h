@@ -18,6 +18,7 @@ struct PlanOptions {
   int prefill_chunk = 0;  // most rows of a step
   int threads = 1;
   Type cache_type = Type::kF32;
+  bool is_rounding = false;  // the CPU's activations to 16 bits, where quant/rounded.h says
   int64_t prefix_cache_bytes = 0;   // of main memory, for rings of kept prefixes; 0: none are kept
   std::optional<Type> weight_type;  // nullopt: as in the file, read in place
   std::string adapter;              // part of a GPU adapter's name, "gpu" (the best) or "null"; empty: the CPU

@@ -2,17 +2,21 @@
 
 #include <algorithm>
 
+#include "quant/rounded.h"
+
 namespace kexa {
 namespace {
 
 ScratchSizes scratch_sizes(const ModelDescription& description, const PlanOptions& options, const KvLayout& kv) {
   const int64_t rows = options.prefill_chunk;
-  int64_t ffn_width = 0;  // floats of one row's inner activations
+  int64_t ffn_width = 0;   // floats of one row's inner activations
+  int64_t ffn_blocks = 0;  // of the same, rounded
   for (int i = 0; i < description.layer_count(); ++i) {
     const LayerDescription& layer = description.layer(i);
     ffn_width = std::max<int64_t>(
         ffn_width, layer.is_moe ? int64_t(layer.ffn_width) * (description.moe->top_k + description.moe->shared_experts)
                                 : layer.ffn_width);
+    ffn_blocks = std::max(ffn_blocks, rounded_inner_blocks(description, i));
   }
   const int64_t experts = description.moe ? description.moe->experts : 0,
                 top_k = description.moe ? description.moe->top_k : 0;
@@ -25,6 +29,9 @@ ScratchSizes scratch_sizes(const ModelDescription& description, const PlanOption
       .router = rows * experts,
       .routes = rows * top_k * 2,
       .logits = rows * description.vocab,
+      .rounded = options.is_rounding
+                     ? rows * (rounded_blocks(widest_input(description)) + ffn_blocks) * int64_t(sizeof(RoundedBlock) / 4)
+                     : 0,
       // scores, and of each of a KV head's query heads its query, output, maximum and sum; what becomes one key row
       .per_thread = int64_t(description.heads / description.kv_heads) * (kKeyBlock + 2 * kv.head_elements() + 2) +
                     kv.head_elements(),
@@ -55,6 +62,19 @@ void add_expert_bytes(const ModelDescription& description, const PlanOptions& op
 }
 
 }  // namespace
+
+int widest_input(const ModelDescription& description) {
+  return std::max(description.hidden * (description.mtp ? 2 : 1), description.q_width());
+}
+
+int64_t rounded_inner_blocks(const ModelDescription& description, int layer) {
+  const LayerDescription& switches = description.layer(layer);
+  const int width = switches.ffn_width;
+  if (!switches.is_moe) return rounded_blocks(width);
+  const MoeDescription& moe = *description.moe;
+  return int64_t{moe.top_k} * rounded_blocks(width) +
+         (moe.shared_experts ? rounded_blocks(moe.shared_experts * width) : 0);
+}
 
 Plan make_plan(const ModelDescription& description, const PlanOptions& options) {
   Plan plan{.options = options, .kv = {}, .scratch = {}, .gpu = {}, .memory = {}};

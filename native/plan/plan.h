@@ -22,9 +22,9 @@ struct MemoryPlan {
 
 // The floats of one step's working buffers, for `rows` rows. The CPU device allocates exactly these.
 struct ScratchSizes {
-  int64_t hidden, q, kv, attention, ffn, router, routes, logits, per_thread;
+  int64_t hidden, q, kv, attention, ffn, router, routes, logits, rounded, per_thread;
   int64_t total_floats(int threads) const {
-    return hidden + q + kv + attention + ffn + router + routes + logits + per_thread * threads;
+    return hidden + q + kv + attention + ffn + router + routes + logits + rounded + per_thread * threads;
   }
 };
 
@@ -38,6 +38,11 @@ struct Plan {
 
 // Keys whose scores are held at once; the softmax goes on from block to block.
 constexpr int kKeyBlock = 128;
+
+// Columns of the widest input of a product, the FFN's inner activations apart.
+int widest_input(const ModelDescription& description);
+// RoundedBlocks of one row's inner activations in a layer's FFN.
+int64_t rounded_inner_blocks(const ModelDescription& description, int layer);
 
 Plan make_plan(const ModelDescription& description, const PlanOptions& options);
 

@@ -81,14 +81,14 @@ struct Q4_1Lanes {
   }
 };
 
-// Adds the fifth bits, of which `high` has 16 in its lower half, to codes of 4 bits.
-KEXA_INLINE void to_floats_with_fifth_bits(F32x16& lanes, const U8x16& codes, uint32_t high, int offset) {
+// Codes of 4 bits with their fifth bits, of which `high` has 16 in its lower half.
+KEXA_INLINE U8x16 with_fifth_bits(const U8x16& codes, uint32_t high) {
   typedef uint16_t U16x8 __attribute__((vector_size(16)));
   constexpr U8x16 kBit = {1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128};
   const U8x16 both = (U8x16)(U16x8{} + uint16_t(high));
   const U8x16 bits = __builtin_shufflevector(both, both, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1);
   const U8x16 is_set = (U8x16)((bits & kBit) != 0);
-  to_signed_floats(lanes, (codes | (is_set & 16)) - uint8_t(offset));
+  return codes | (is_set & 16);
 }
 
 struct Q5_0Lanes {
@@ -98,7 +98,7 @@ struct Q5_0Lanes {
   KEXA_INLINE void load(F32x16& lanes, const uint8_t* block, int step) const {
     U8x16 codes;
     load_nibbles(codes, block + 6, step);
-    to_floats_with_fifth_bits(lanes, codes, four_bytes(block + 2) >> (step * kLanes), 16);
+    to_signed_floats(lanes, with_fifth_bits(codes, four_bytes(block + 2) >> (step * kLanes)) - 16);
     lanes *= d;
   }
 };
@@ -110,7 +110,7 @@ struct Q5_1Lanes {
   KEXA_INLINE void load(F32x16& lanes, const uint8_t* block, int step) const {
     U8x16 codes;
     load_nibbles(codes, block + 8, step);
-    to_floats_with_fifth_bits(lanes, codes, four_bytes(block + 4) >> (step * kLanes), 0);
+    to_signed_floats(lanes, with_fifth_bits(codes, four_bytes(block + 4) >> (step * kLanes)));
     lanes = lanes * d + m;
   }
 };
@@ -163,21 +163,27 @@ struct Q2KLanes {
 struct Q3KLanes {
   static constexpr int kElements = 256, kBytes = 110;
   float scale[16];
-  KEXA_INLINE void prepare(const uint8_t* block) {
+  static KEXA_INLINE U8x16 scales(const uint8_t* block) {
     const uint32_t a = four_bytes(block + 96), b = four_bytes(block + 100), high = four_bytes(block + 104);
     constexpr uint32_t kLow = 0x0f0f0f0f, kTwo = 0x03030303;
     const U8x16 packed =
         bytes_of_words((a & kLow) | (high & kTwo) << 4, (b & kLow) | (high >> 2 & kTwo) << 4,
                        (a >> 4 & kLow) | (high >> 4 & kTwo) << 4, (b >> 4 & kLow) | (high >> 6 & kTwo) << 4);
-    F32x16 scales;
-    to_signed_floats(scales, packed - 32);
-    store(scale, scales * half_at(block + 108));
+    return packed - 32;
+  }
+  static KEXA_INLINE U8x16 codes(const uint8_t* block, int step) {
+    U8x16 low, high;
+    load_bytes(low, block + 32 + step / 8 * 32 + step % 2 * 16);
+    load_bytes(high, block + step % 2 * 16);
+    return ((low >> (step % 8 / 2 * 2) & 3) | (high >> (step / 2) & 1) << 2) - 4;
+  }
+  KEXA_INLINE void prepare(const uint8_t* block) {
+    F32x16 factors;
+    to_signed_floats(factors, scales(block));
+    store(scale, factors * half_at(block + 108));
   }
   KEXA_INLINE void load(F32x16& lanes, const uint8_t* block, int step) const {
-    U8x16 codes, high;
-    load_bytes(codes, block + 32 + step / 8 * 32 + step % 2 * 16);
-    load_bytes(high, block + step % 2 * 16);
-    to_signed_floats(lanes, ((codes >> (step % 8 / 2 * 2) & 3) | (high >> (step / 2) & 1) << 2) - 4);
+    to_signed_floats(lanes, codes(block, step));
     lanes *= scale[step];
   }
 };
@@ -185,12 +191,14 @@ struct Q3KLanes {
 struct Q4KLanes {
   static constexpr int kElements = 256, kBytes = 144;
   float scale_min[16];  // 8 scales, then 8 minima
-  KEXA_INLINE void prepare(const uint8_t* block) {
+  static KEXA_INLINE U8x16 scales_and_minima(const uint8_t* block) {
     const uint32_t a = four_bytes(block + 4), b = four_bytes(block + 8), c = four_bytes(block + 12);
     constexpr uint32_t kLow = 0x0f0f0f0f, kSix = 0x3f3f3f3f, kTwo = 0x30303030;
+    return bytes_of_words(a & kSix, (c & kLow) | (a >> 2 & kTwo), b & kSix, (c >> 4 & kLow) | (b >> 2 & kTwo));
+  }
+  KEXA_INLINE void prepare(const uint8_t* block) {
     F32x16 factors;
-    to_floats(factors,
-              bytes_of_words(a & kSix, (c & kLow) | (a >> 2 & kTwo), b & kSix, (c >> 4 & kLow) | (b >> 2 & kTwo)));
+    to_floats(factors, scales_and_minima(block));
     const float d = half_at(block), dmin = half_at(block + 2);
     store(scale_min, factors * two_halves(d, dmin));
   }
@@ -204,11 +212,14 @@ struct Q4KLanes {
 
 struct Q5KLanes : Q4KLanes {
   static constexpr int kBytes = 176;
-  KEXA_INLINE void load(F32x16& lanes, const uint8_t* block, int step) const {
-    U8x16 codes, high;
-    load_nibbles(codes, block + 48 + step / 4 * 32 + step % 2 * 16, step / 2 % 2);
+  static KEXA_INLINE U8x16 codes(const uint8_t* block, int step) {
+    U8x16 low, high;
+    load_nibbles(low, block + 48 + step / 4 * 32 + step % 2 * 16, step / 2 % 2);
     load_bytes(high, block + 16 + step % 2 * 16);
-    to_floats(lanes, codes | (high >> (step / 2) & 1) << 4);
+    return low | (high >> (step / 2) & 1) << 4;
+  }
+  KEXA_INLINE void load(F32x16& lanes, const uint8_t* block, int step) const {
+    to_floats(lanes, codes(block, step));
     lanes = lanes * scale_min[step / 2] - scale_min[8 + step / 2];
   }
 };
@@ -223,12 +234,15 @@ struct Q6KLanes {
     to_signed_floats(scales, packed);
     store(scale, scales * half_at(block + 208));
   }
-  KEXA_INLINE void load(F32x16& lanes, const uint8_t* block, int step) const {
+  static KEXA_INLINE U8x16 codes(const uint8_t* block, int step) {
     const int half = step / 8, in_half = step % 8;
-    U8x16 codes, high;
-    load_nibbles(codes, block + half * 64 + in_half % 4 * 16, in_half / 4);
+    U8x16 low, high;
+    load_nibbles(low, block + half * 64 + in_half % 4 * 16, in_half / 4);
     load_bytes(high, block + 128 + half * 32 + in_half % 2 * 16);
-    to_signed_floats(lanes, (codes | (high >> (in_half / 2 * 2) & 3) << 4) - 32);
+    return (low | (high >> (in_half / 2 * 2) & 3) << 4) - 32;
+  }
+  KEXA_INLINE void load(F32x16& lanes, const uint8_t* block, int step) const {
+    to_signed_floats(lanes, codes(block, step));
     lanes *= scale[step];
   }
 };
@@ -236,11 +250,13 @@ struct Q6KLanes {
 struct Iq4XsLanes {
   static constexpr int kElements = 256, kBytes = 136;
   float scale[8];
+  static KEXA_INLINE int scale_of(const uint8_t* block, int group) {
+    const uint32_t high = four_bytes(block) >> 16, low = four_bytes(block + 4);
+    return int((low >> (group * 4) & 15) | (high >> (group * 2) & 3) << 4) - 32;
+  }
   KEXA_INLINE void prepare(const uint8_t* block) {
     const float d = half_at(block);
-    const uint32_t high = four_bytes(block) >> 16, low = four_bytes(block + 4);
-    for (int group = 0; group < 8; ++group)
-      scale[group] = d * float(int((low >> (group * 4) & 15) | (high >> (group * 2) & 3) << 4) - 32);
+    for (int group = 0; group < 8; ++group) scale[group] = d * float(scale_of(block, group));
   }
   KEXA_INLINE void load(F32x16& lanes, const uint8_t* block, int step) const {
     U8x16 codes;

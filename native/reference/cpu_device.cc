@@ -52,6 +52,14 @@ CpuDevice::CpuDevice(const ModelDescription& description, const Weights& weights
   inner_.resize(size_t(plan.scratch.ffn)), router_.resize(size_t(plan.scratch.router));
   routed_.resize(size_t(plan.scratch.routes / 2)), routed_weights_.resize(size_t(plan.scratch.routes / 2));
   logits_.resize(size_t(plan.scratch.logits));
+  is_rounding_ = plan.options.is_rounding;
+  if (is_rounding_) {
+    rounded_.reserve(int(rows), widest_input(description));
+    int64_t blocks = 0;
+    for (int i = 0; i < description.layer_count(); ++i)
+      blocks = std::max(blocks, rounded_inner_blocks(description, i));
+    rounded_inner_.resize(rows * size_t(blocks));
+  }
   sequences_.resize(kSlots);
 }
 
@@ -113,6 +121,14 @@ void CpuDevice::add_branch(const std::vector<float>& norm) {
   for (size_t i = 0; i < n; ++i) residual_[i] += branch_[i];
 }
 
+const RoundedRows* CpuDevice::rounded(const std::vector<const Matrix*>& weights, const float* x, int rows,
+                                      int columns) {
+  const auto takes = [](const Matrix* weight) { return takes_rounded(weight->type); };
+  if (!is_rounding_ || std::none_of(weights.begin(), weights.end(), takes)) return nullptr;
+  rounded_.make(pool_, x, columns, rows, columns);
+  return &rounded_;
+}
+
 // Half-split pairs: dimension i turns with dimension i + head_dim / 2.
 void CpuDevice::rotate(float* head, int row) const {
   const int half = int(frequencies_.size());
@@ -130,9 +146,10 @@ void CpuDevice::attention_input(int layer) {
   const int hidden = description_.hidden, head_dim = description_.head_dim;
   const int q_width = description_.q_width(), kv_width = description_.kv_width();
   const float* input = branch_input(weights.attention_norm);
-  multiply(pool_, weights.q, input, hidden, rows_, q_.data(), q_width);
-  multiply(pool_, weights.k, input, hidden, rows_, k_.data(), kv_width);
-  multiply(pool_, weights.v, input, hidden, rows_, v_.data(), kv_width);
+  const RoundedRows* in_16_bits = rounded({&weights.q, &weights.k, &weights.v}, input, rows_, hidden);
+  multiply(pool_, weights.q, input, hidden, rows_, q_.data(), q_width, in_16_bits);
+  multiply(pool_, weights.k, input, hidden, rows_, k_.data(), kv_width, in_16_bits);
+  multiply(pool_, weights.v, input, hidden, rows_, v_.data(), kv_width, in_16_bits);
 
   const bool has_rope = description_.layer(layer).has_rope;
   const auto finish_head = [&](float* head, const std::vector<float>& gain, int row) {
@@ -175,7 +192,9 @@ void CpuDevice::write_cache(int layer, int64_t row, int count, std::span<const s
 
 void CpuDevice::attention_output(int layer) {
   const LayerWeights& weights = weights_.layers[layer];
-  multiply(pool_, weights.o, attended_.data(), description_.q_width(), rows_, branch_.data(), description_.hidden);
+  const int q_width = description_.q_width();
+  multiply(pool_, weights.o, attended_.data(), q_width, rows_, branch_.data(), description_.hidden,
+           rounded({&weights.o}, attended_.data(), rows_, q_width));
   add_branch(weights.attention_norm);
 }
 
@@ -189,7 +208,8 @@ void CpuDevice::head() {
   // The rows whose logits are wanted, side by side: multiply() wants an even stride.
   for (int i = 0; i < count; ++i)
     std::copy_n(&hidden_[size_t(step_.logit_rows[i]) * hidden], hidden, &normed_[size_t(i) * hidden]);
-  multiply(pool_, weights_.head, normed_.data(), hidden, count, logits_.data(), description_.vocab);
+  multiply(pool_, weights_.head, normed_.data(), hidden, count, logits_.data(), description_.vocab,
+           rounded({&weights_.head}, normed_.data(), count, hidden));
 }
 
 void CpuDevice::draft_input() {
@@ -201,7 +221,8 @@ void CpuDevice::draft_input() {
     normalize(pair, weights_.mtp.embedding_norm, epsilon, pair);
     normalize(&hidden_[size_t(r) * hidden], weights_.mtp.hidden_norm, epsilon, pair + hidden);
   }
-  multiply(pool_, weights_.mtp.fc, pair_.data(), 2 * hidden, rows_, residual_.data(), hidden);
+  multiply(pool_, weights_.mtp.fc, pair_.data(), 2 * hidden, rows_, residual_.data(), hidden,
+           rounded({&weights_.mtp.fc}, pair_.data(), rows_, 2 * hidden));
 }
 
 void CpuDevice::begin_choosing(int slot, const SamplingParams& params, std::span<const int> ids, size_t prompt_size) {

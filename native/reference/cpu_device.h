@@ -7,6 +7,7 @@
 #include "base/thread_pool.h"
 #include "model/weights.h"
 #include "plan/device.h"
+#include "quant/rounded.h"
 #include "reference/sampler.h"
 
 namespace kexa {
@@ -77,6 +78,8 @@ class CpuDevice final : public Device {
   // What a sub-layer reads, and how its branch joins the residual: where pre-norm and post-norm models differ.
   const float* branch_input(const std::vector<float>& norm);
   void add_branch(const std::vector<float>& norm);
+  // The rows of a product's input, rounded; null if that was not asked for, or no weight of `weights` takes them.
+  const RoundedRows* rounded(const std::vector<const Matrix*>& weights, const float* x, int rows, int columns);
 
   const ModelDescription& description_;
   const Weights& weights_;
@@ -93,12 +96,15 @@ class CpuDevice final : public Device {
   int next_ticket_ = 0;
   const KvSlots* slots_ = nullptr;
   int rows_ = 0;
+  bool is_rounding_ = false;
   std::vector<float> cosines_, sines_;                      // [rows, head_dim / 2]
   std::vector<float> residual_, normed_, branch_, hidden_;  // [rows, hidden]
   std::vector<float> pair_;                                 // [rows, 2 * hidden], MTP's input
   std::vector<float> q_, attended_;                         // [rows, heads * head_dim]
   std::vector<float> k_, v_;                                // [rows, kv_heads * head_dim]
   std::vector<float> inner_;                                // FFN activations
+  RoundedRows rounded_;                                     // of the product that is running
+  std::vector<RoundedBlock> rounded_inner_;                 // FFN activations
   std::vector<float> router_;                               // [rows, experts]
   std::vector<int> routed_;                                 // [rows, top_k]
   std::vector<float> routed_weights_;                       // [rows, top_k]

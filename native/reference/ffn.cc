@@ -32,8 +32,9 @@ void gate_and_up(const Piece& piece, float limit) {
     const int outputs = std::min(kPanelOutputs, piece.end - first);
     for (int start = 0; start < int(group.inputs.size()); start += kPanelRows) {
       const int rows = std::min(kPanelRows, int(group.inputs.size()) - start);
-      multiply_panel(group.weights->gate, first, outputs, &group.inputs[start], rows, gates);
-      multiply_panel(group.weights->up, first, outputs, &group.inputs[start], rows, ups);
+      const RoundedBlock* const* rounded = group.rounded_inputs.empty() ? nullptr : &group.rounded_inputs[start];
+      multiply_panel(group.weights->gate, first, outputs, &group.inputs[start], rounded, rows, gates);
+      multiply_panel(group.weights->up, first, outputs, &group.inputs[start], rounded, rows, ups);
       for (int o = 0; o < outputs; ++o)
         for (int r = 0; r < rows; ++r)
           group.inner[start + r][first + o] = swiglu(gates[o * kPanelRows + r], ups[o * kPanelRows + r], limit);
@@ -47,7 +48,8 @@ void add_down(const FfnGroup& group, int first, int end, float* branch, int stri
     const int outputs = std::min(kPanelOutputs, end - at);
     for (int start = 0; start < int(group.rows.size()); start += kPanelRows) {
       const int rows = std::min(kPanelRows, int(group.rows.size()) - start);
-      multiply_panel(group.weights->down, at, outputs, const_cast<const float* const*>(&group.inner[start]), rows, out);
+      multiply_panel(group.weights->down, at, outputs, const_cast<const float* const*>(&group.inner[start]),
+                     group.rounded_inner.empty() ? nullptr : &group.rounded_inner[start], rows, out);
       for (int r = 0; r < rows; ++r)
         for (int o = 0; o < outputs; ++o)
           branch[size_t(group.rows[start + r]) * stride + at + o] += group.scales[start + r] * out[o * kPanelRows + r];
@@ -67,6 +69,15 @@ void run_groups(ThreadPool& pool, const std::vector<FfnGroup>& groups, float lim
   }
   pool.run(int(pieces.size()), [&](int task, int) { gate_and_up(pieces[task], limit); });
 
+  std::vector<std::pair<const FfnGroup*, int>> to_round;  // a group and its row
+  for (const FfnGroup& group : groups)
+    if (takes_rounded(group.weights->down.type))
+      for (int i = 0; i < int(group.rounded_inner.size()); ++i) to_round.push_back({&group, i});
+  pool.run(int(to_round.size()), [&](int task, int) {
+    const auto& [group, i] = to_round[task];
+    round_row(group->inner[i], group->weights->down.columns, group->rounded_inner[i]);
+  });
+
   int inner_width = 0;  // of a row, over all groups: what an output costs
   for (const FfnGroup& group : groups) inner_width += group.weights->down.columns;
   const int per_task = outputs_per_task(inner_width);
@@ -82,10 +93,13 @@ void CpuDevice::dense_ffn(int layer) {
   const LayerWeights& weights = weights_.layers[layer];
   const int hidden = description_.hidden, width = weights.dense.gate.rows;
   const float* input = branch_input(weights.ffn_norm);
-  FfnGroup all{.weights = &weights.dense, .inputs = {}, .inner = {}, .rows = {}, .scales = {}};
+  const RoundedRows* in_16_bits = rounded({&weights.dense.gate, &weights.dense.up}, input, rows_, hidden);
+  FfnGroup all{.weights = &weights.dense};
   for (int r = 0; r < rows_; ++r) {
     all.inputs.push_back(input + size_t(r) * hidden);
     all.inner.push_back(&inner_[size_t(r) * width]);
+    if (in_16_bits) all.rounded_inputs.push_back(in_16_bits->row(r));
+    if (is_rounding_) all.rounded_inner.push_back(&rounded_inner_[size_t(r) * rounded_blocks(width)]);
     all.rows.push_back(r);
     all.scales.push_back(1);
   }
@@ -148,6 +162,16 @@ void CpuDevice::experts(int layer) {
   // route() left the normed rows there; a post-norm model reads the residual itself.
   const float* input = description_.is_post_norm ? residual_.data() : normed_.data();
 
+  // The experts of a layer may be of different types.
+  std::vector<const Matrix*> readers;
+  if (is_rounding_) {
+    for (const FfnWeights& expert : weights.experts) readers.insert(readers.end(), {&expert.gate, &expert.up});
+    if (shared_width) readers.insert(readers.end(), {&weights.shared.gate, &weights.shared.up});
+  }
+  const RoundedRows* in_16_bits = rounded(readers, input, rows_, hidden);
+  const size_t blocks = rounded_blocks(width),
+               row_blocks = moe.top_k * blocks + (shared_width ? rounded_blocks(shared_width) : 0);
+
   // Rows are gathered by expert, so that each expert's weights are read once a step.
   std::vector<FfnGroup> by_expert(moe.experts);
   for (int r = 0; r < rows_; ++r)
@@ -157,6 +181,8 @@ void CpuDevice::experts(int layer) {
       group.weights = &weights.experts[routed_[at]];
       group.inputs.push_back(input + size_t(r) * hidden);
       group.inner.push_back(&inner_[r * row_width + size_t(i) * width]);
+      if (in_16_bits) group.rounded_inputs.push_back(in_16_bits->row(r));
+      if (is_rounding_) group.rounded_inner.push_back(&rounded_inner_[r * row_blocks + i * blocks]);
       group.rows.push_back(r);
       group.scales.push_back(routed_weights_[at]);
     }
@@ -164,10 +190,12 @@ void CpuDevice::experts(int layer) {
   for (FfnGroup& group : by_expert)
     if (!group.rows.empty()) groups.push_back(std::move(group));
   if (shared_width) {
-    FfnGroup shared{.weights = &weights.shared, .inputs = {}, .inner = {}, .rows = {}, .scales = {}};
+    FfnGroup shared{.weights = &weights.shared};
     for (int r = 0; r < rows_; ++r) {
       shared.inputs.push_back(input + size_t(r) * hidden);
       shared.inner.push_back(&inner_[r * row_width + size_t(moe.top_k) * width]);
+      if (in_16_bits) shared.rounded_inputs.push_back(in_16_bits->row(r));
+      if (is_rounding_) shared.rounded_inner.push_back(&rounded_inner_[r * row_blocks + moe.top_k * blocks]);
       shared.rows.push_back(r);
       shared.scales.push_back(1);
     }

@@ -6,7 +6,8 @@
 
 namespace kexa {
 
-void multiply_panel(const Matrix& weight, int first, int outputs, const float* const* x, int rows, float* out) {
+void multiply_panel(const Matrix& weight, int first, int outputs, const float* const* x,
+                    const RoundedBlock* const* rounded, int rows, float* out) {
   // A short panel repeats its first row: one code path, hence one order of sums.
   PanelSource source{.type = weight.type,
                      .columns = weight.columns,
@@ -18,7 +19,10 @@ void multiply_panel(const Matrix& weight, int first, int outputs, const float* c
     source.rows[o] = weight.row(row);
     if (weight.type == Type::kF8E4m3) source.scales[o] = weight.scales.row(row);
   }
-  panel_kernels().multiply_panel(source, x, rows, out);
+  if (rounded && takes_rounded(weight.type))
+    panel_kernels().multiply_rounded_panel(source, rounded, rows, out);
+  else
+    panel_kernels().multiply_panel(source, x, rows, out);
 }
 
 int outputs_per_task(int columns) {
@@ -27,18 +31,21 @@ int outputs_per_task(int columns) {
 }
 
 void multiply(ThreadPool& pool, const Matrix& weight, const float* x, int64_t x_stride, int rows, float* y,
-              int64_t y_stride) {
+              int64_t y_stride, const RoundedRows* rounded) {
   const int per_task = outputs_per_task(weight.columns);
   pool.run((weight.rows + per_task - 1) / per_task, [&](int task, int) {
     const int end = std::min(weight.rows, (task + 1) * per_task);
     float out[kPanelOutputs * kPanelRows];
     const float* row_of[kPanelRows];
+    const RoundedBlock* rounded_of[kPanelRows];
     for (int first = task * per_task; first < end; first += kPanelOutputs) {
       const int outputs = std::min(kPanelOutputs, end - first);
       for (int start = 0; start < rows; start += kPanelRows) {
         const int count = std::min(kPanelRows, rows - start);
         for (int r = 0; r < count; ++r) row_of[r] = x + (start + r) * x_stride;
-        multiply_panel(weight, first, outputs, row_of, count, out);
+        if (rounded)
+          for (int r = 0; r < count; ++r) rounded_of[r] = rounded->row(start + r);
+        multiply_panel(weight, first, outputs, row_of, rounded ? rounded_of : nullptr, count, out);
         for (int r = 0; r < count; ++r)
           for (int o = 0; o < outputs; ++o) y[(start + r) * y_stride + first + o] = out[o * kPanelRows + r];
       }

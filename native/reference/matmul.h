@@ -10,11 +10,13 @@ namespace kexa {
 // out[o * kPanelRows + r] = weight row (first + o) . x[r], for `outputs` <= kPanelOutputs and `rows` <= kPanelRows.
 // Each product is summed in f32 in an order that depends on the row's length alone, so it is the same to the last bit
 // whatever else the panel holds.
-void multiply_panel(const Matrix& weight, int first, int outputs, const float* const* x, int rows, float* out);
+// With `rounded`, the same rows, they are what weights of a type that takes_rounded() names are multiplied by.
+void multiply_panel(const Matrix& weight, int first, int outputs, const float* const* x,
+                    const RoundedBlock* const* rounded, int rows, float* out);
 
 // y[r][o] = weight row o . x[r]; strides in floats.
 void multiply(ThreadPool& pool, const Matrix& weight, const float* x, int64_t x_stride, int rows, float* y,
-              int64_t y_stride);
+              int64_t y_stride, const RoundedRows* rounded = nullptr);
 
 // Outputs a task should cover so that handing it out costs little beside it; a multiple of kPanelOutputs.
 int outputs_per_task(int columns);

@@ -4,6 +4,7 @@
 
 #include "base/instruction_set.h"
 #include "base/type.h"
+#include "quant/rounded.h"
 
 namespace kexa {
 
@@ -27,6 +28,10 @@ struct PanelSource {
 struct PanelKernels {
   // out[o * kPanelRows + r] = weight row o . x[r], for `rows` <= kPanelRows.
   void (*multiply_panel)(const PanelSource& weights, const float* const* x, int rows, float* out);
+
+  // The same by rounded rows, of the types that takes_rounded() names. Here a row's product depends on nothing else
+  // either: blocks are summed in whole numbers, and then in an order of their own.
+  void (*multiply_rounded_panel)(const PanelSource& weights, const RoundedBlock* const* x, int rows, float* out);
 
   // n stored elements as floats, of any type but f8_e4m3.
   void (*read_elements)(const std::byte* from, Type type, int n, float* out);

@@ -433,6 +433,12 @@ static void add_scaled(Type type, const std::byte* const* rows, const float* fac
   return add_scaled_of<Bf16Lanes>(rows, factors, count, n, out);
 }
 
-constexpr PanelKernels kKernels = {multiply_panel, read_elements, dot, add_scaled};
+}  // namespace kexa::KEXA_SET
+
+#include "reference/panel_integers.h"
+
+namespace kexa::KEXA_SET {
+
+constexpr PanelKernels kKernels = {multiply_panel, multiply_rounded_panel, read_elements, dot, add_scaled};
 
 }  // namespace kexa::KEXA_SET

@@ -49,6 +49,7 @@ const load: Required<LoadOptions> = {
   gpuChecks: true,
   gpuKernels: 'subgroups',
   gpuElements: 'f16',
+  activations: 'i16',
   threads: 4,
   expertSlots: 13,
   gpuMemory: 22 * 2 ** 30,

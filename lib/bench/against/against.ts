@@ -1,6 +1,7 @@
 /** kexa next to another engine: the same file, the same prompts, runs in turns, each engine in a process of its own. */
 import { KexaError } from '../../errors.js';
 import { openModelFolder } from '../../files/model-folder.js';
+import type { ActivationType } from '../../types.js';
 import { ratioInterval } from '../compare.js';
 import { deviation, mean } from '../statistics.js';
 import { Contestant, type Reply } from './contestant.js';
@@ -18,6 +19,8 @@ export interface AgainstOptions {
   threads: readonly number[];
   repetitions: number;
   batchSize?: number;
+  /** kexa's. Default `f32`. */
+  activations?: ActivationType;
   signal?: AbortSignal;
   onRun?: (progress: { done: number; total: number; test: string }) => void;
 }
@@ -69,6 +72,8 @@ export interface AgainstReport {
   peer: string;
   peer_version: string;
   model_filename: string;
+  /** What kexa multiplied block-quantised weights by. */
+  activations: ActivationType;
   tests: AgainstTest[];
   starts: AgainstStart[];
   /** Why no start was cold; null if some were. */
@@ -106,6 +111,7 @@ export async function runAgainst(path: string, options: AgainstOptions): Promise
     peer: peer.name,
     peer_version: peer.version,
     model_filename: path,
+    activations: options.activations ?? 'f32',
     tests: [],
     starts: [],
     no_cold_start: null,
@@ -125,7 +131,8 @@ export async function runAgainst(path: string, options: AgainstOptions): Promise
         : new Contestant(peer.name, './llama-engine.js', [peer.entry]);
     open.add(contestant);
     const { batchSize } = options;
-    await contestant.ask({ kind: 'start', model: path, threads: count, contextSize, batchSize });
+    const { activations } = report;
+    await contestant.ask({ kind: 'start', model: path, threads: count, contextSize, batchSize, activations });
     const reply = await contestant.ask({ kind: 'run', prompt: ids(firstPrompt), generated: 1 });
     const entry: AgainstStart = {
       engine: contestant.name,

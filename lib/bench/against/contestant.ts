@@ -3,6 +3,7 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { KexaError } from '../../errors.js';
+import type { ActivationType } from '../../types.js';
 
 export interface StartRequest {
   kind: 'start';
@@ -11,6 +12,8 @@ export interface StartRequest {
   contextSize: number;
   /** Tokens of a prompt computed together; undefined: the engine's default. */
   batchSize: number | undefined;
+  /** kexa's; the peer has one way. */
+  activations: ActivationType;
 }
 
 /** Computes a prompt from nothing and generates greedily after it, past the end of an answer. */

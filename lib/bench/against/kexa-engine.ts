@@ -5,9 +5,9 @@ import { serve } from './contestant.js';
 let model: Model;
 
 serve({
-  async start({ model: path, threads, contextSize, batchSize }) {
+  async start({ model: path, threads, contextSize, batchSize, activations }) {
     const prefillChunk = batchSize === undefined ? {} : { prefillChunk: batchSize };
-    model = await loadModel(path, { device: 'cpu', threads, contextSize, ...prefillChunk });
+    model = await loadModel(path, { device: 'cpu', threads, contextSize, activations, ...prefillChunk });
   },
   async run({ prompt, generated, wantsMargins = false }) {
     const options = { temperature: 0, maxTokens: generated, ignoreEos: true, mtp: false as const };

@@ -15,7 +15,8 @@ export async function benchAgainst(path: string, name: PeerName, flags: BenchFla
   const ofModel = ['config', 'file', 'ctxSize', 'cacheType', 'weights'] as const;
   const ofTests = ['pg', 'nDepth', 'mtp', 'ctxMax', 'ctxStart', 'step', 'suite', 'concurrency'] as const;
   for (const flag of [...ofModel, ...ofTests, 'outputErr', 'report', 'ops'] as const)
-    if (flags[flag] !== undefined) throw new UsageError(`--against takes -p, -n, -r, -t, -b and -o, not ${flag}`);
+    if (flags[flag] !== undefined)
+      throw new UsageError(`--against takes -p, -n, -r, -t, -b, --activations and -o, not ${flag}`);
   if (flags.device !== undefined && flags.device !== 'cpu') throw new UsageError('--against is for --device cpu');
   if (output !== 'md' && output !== 'json') throw new UsageError('--against: the output is md or json');
   const [prompts, generated] = [nPrompt, nGen].map((counts) => counts.filter((count) => count > 0)) as [
@@ -34,7 +35,7 @@ export async function benchAgainst(path: string, name: PeerName, flags: BenchFla
     repetitions,
     signal: interrupt.signal,
     onRun: ({ done, total, test }) => bar.showPart(done / total, `${total} rounds, ${test}`),
-    ...defined({ batchSize: flags.batchSize }),
+    ...defined({ batchSize: flags.batchSize, activations: flags.activations }),
   });
   bar[Symbol.dispose]();
   await writeAnswer(output === 'json' ? `${JSON.stringify(report, null, 2)}\n` : againstText(report));

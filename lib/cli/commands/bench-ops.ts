@@ -81,6 +81,10 @@ export function addBenchOps(bench: Command): void {
     env: 'KEXA_WEIGHTS',
     choices: ['auto', 'bf16', 'f16', 'f32', 'q8', 'q4', 'q2'],
   });
+  add(command, model, '--activations <type>', 'what a CPU multiplies blocks of weights by (default: f32)', {
+    env: 'KEXA_ACTIVATIONS',
+    choices: ['f32', 'i16'],
+  });
   add(command, model, '-t, --threads <n>', 'CPU threads (default: the cores there are)', {
     env: 'KEXA_THREADS',
     parse: integer(1, 1024),
@@ -110,10 +114,22 @@ async function benchOps(flags: OpsFlags, command: Command): Promise<number> {
   if (tuning !== null) await readTuning(tuning);
   using interrupt = new Interrupt();
   using bar = new ProgressBar('ops');
-  const { device, cacheType, weights, threads, rows, nDepth, ops, elements, variant, repetitions, time } = flags;
+  const { device, cacheType, weights, activations, threads, rows, nDepth, ops, elements, variant, repetitions, time } =
+    flags;
   const tuned = flags.tune ? { elements: ['f32'] as const, variants: ['plain', 'subgroups'] as const } : {};
   const report = await benchmarkOps(path, {
-    ...defined({ device, cacheType, weights, threads, rows, depth: nDepth, ops, repetitions, leastMs: time }),
+    ...defined({
+      device,
+      cacheType,
+      weights,
+      activations,
+      threads,
+      rows,
+      depth: nDepth,
+      ops,
+      repetitions,
+      leastMs: time,
+    }),
     ...(elements !== undefined && { elements: [elements] }),
     ...(variant !== undefined && { variants: [variant] }),
     ...tuned,

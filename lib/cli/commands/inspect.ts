@@ -119,6 +119,7 @@ async function read(path: string, flags: InspectFlags): Promise<Inspection> {
     expertSlots,
     gpuMemory,
     expertMisses,
+    activations,
   } = toLoadOptions(defined({ ...flags, device: undefined }));
   const bare = await readConfigOnly(path);
   const model = (await hasWeights(bare.folder)) ? await openModelFolder(bare.folder) : null;
@@ -133,6 +134,7 @@ async function read(path: string, flags: InspectFlags): Promise<Inspection> {
       prefillChunk,
       cacheType,
       weights: weightType,
+      activations,
       device: flags.device,
       expertSlots,
       gpuMemory,

@@ -36,6 +36,8 @@ const smallest = [
   ['q2_k', 'q2_k'],
   ['iq3_xxs', 'iq3_xxs'],
 ];
+/** The types that the CPU device multiplies by activations in 16 bits, if it is asked to. */
+const roundedTypes = ['q8_0', 'q6_k', 'q5_k', 'q5_0', 'q4_k', 'q4_0', 'iq4_nl', 'iq4_xs', 'q3_k'];
 /** Bits an element. */
 const cacheTypes = { f16: 16, bf16: 16, q8: 8.5, q4: 5 };
 const windowTokens = 512;
@@ -126,6 +128,21 @@ async function measure(name, recipe, text, from = tiny) {
   const row = await compareWith(file, name, bitsAWeight(tensors), text);
   rmSync(file);
   return row;
+}
+
+/** The model in one type, with activations in 16 bits against itself with activations in f32. */
+async function measureActivations(type, { windows, vocabSize }) {
+  const file = join(folder, 'activations.gguf');
+  await quantizeModel(tiny, file, { recipe: byRole(type, type, 1) });
+  const logits = {};
+  for (const activations of ['f32', 'i16']) {
+    const model = await loadModel(file, { device: 'cpu', activations });
+    logits[activations] = await logitsOf(model, windows);
+    await model.close();
+  }
+  rmSync(file);
+  const own = compare(logits.f32, logits.f32, windows, vocabSize);
+  return { name: type, own: own.perplexity, ...compare(logits.f32, logits.i16, windows, vocabSize) };
 }
 
 /** A folder for the tiny model in other weights: all of its files but those. */
@@ -221,9 +238,26 @@ function tableOf(rows, name, bits, ...others) {
   return [...heads, ...rows.map((row) => line(all.map(([, cell]) => cell(row))))].join('\n');
 }
 
+function activationsTable(rows) {
+  const line = (cells) => `| ${cells.join(' | ')} |`;
+  const cells = ({ name, divergence, agreement, own, perplexity }) => [
+    name,
+    divergence.toExponential(1),
+    `${(100 * agreement).toFixed(2)}%`,
+    own.toFixed(3),
+    perplexity.toFixed(3),
+  ];
+  const head = ['weights', 'KL, nats', 'top-1', 'perplexity, f32', 'i16'];
+  return [
+    line(head),
+    line(head.map((_, i) => (i === 0 ? '---' : '---:'))),
+    ...rows.map((row) => line(cells(row))),
+  ].join('\n');
+}
+
 const weightsTable = (rows, name) => tableOf(rows, name, 'bits a weight', columns.perplexity, columns.first);
 
-function page({ tokens, perplexity, byType, byRecipe, bySmallest, byCache }) {
+function page({ tokens, perplexity, byType, byRecipe, bySmallest, byActivations, byCache }) {
   return `# What quantised weights and caches cost
 
 Made by \`node tools/quality.mjs\`; do not edit. The bundled tiny model against itself with its matrices quantised by
@@ -259,6 +293,14 @@ has 79 GiB to give, holds iq2_xxs alone, and that is the recipe q2.
 
 ${tableOf(bySmallest, 'gate and up, down', 'bits', columns.fullSize)}
 
+## Activations
+
+\`activations: 'i16'\` on the CPU device: each 256 activations of a row become integers of 16 bits with one scale, and a
+block's products are summed exactly. Here a model in one type is held against itself with activations in f32, so this
+comes on top of what the type costs above. Types that are not in this table are multiplied by f32 all the same.
+
+${activationsTable(byActivations)}
+
 ## KV cache
 
 The model's own weights, and keys and values stored otherwise (\`cacheType\`) than in f32. q8 and q4 are blocks of 32
@@ -289,11 +331,13 @@ try {
   ];
   for (const type of types) byType.push(await measure(type, byRole(type, type, 1), text));
   byType.sort((a, b) => b.bits - a.bits);
+  const byActivations = [];
+  for (const type of roundedTypes) byActivations.push(await measureActivations(type, text));
   const byCache = [];
   for (const [cacheType, bits] of Object.entries(cacheTypes))
     byCache.push(await compareWith(tiny, cacheType, bits, text, { cacheType }));
   const tokens = windows.reduce((sum, ids) => sum + ids.length, 0);
-  const figures = { tokens, perplexity: own.perplexity, byRecipe, byType, bySmallest, byCache };
+  const figures = { tokens, perplexity: own.perplexity, byRecipe, byType, bySmallest, byActivations, byCache };
   if (process.argv.includes('--json')) console.log(JSON.stringify(figures));
   else writeFileSync(join(root, 'docs/quality.md'), page(figures));
 } finally {

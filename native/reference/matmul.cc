@@ -9,16 +9,15 @@ namespace kexa {
 void multiply_panel(const Matrix& weight, int first, int outputs, const float* const* x,
                     const RoundedBlock* const* rounded, int rows, float* out) {
   // A short panel repeats its first row: one code path, hence one order of sums.
-  PanelSource source{.type = weight.type,
-                     .columns = weight.columns,
-                     .rows = {},
-                     .scales = {},
-                     .block_columns = weight.scales.block_columns};
-  for (int o = 0; o < kPanelOutputs; ++o) {
-    const int row = first + (o < outputs ? o : 0);
-    source.rows[o] = weight.row(row);
-    if (weight.type == Type::kF8E4m3) source.scales[o] = weight.scales.row(row);
-  }
+  PanelSource source;
+  source.type = weight.type;
+  source.columns = weight.columns;
+  source.block_columns = weight.scales.block_columns;
+  const std::byte* const first_row = weight.row(first);
+  const int64_t row_bytes = bytes_of(weight.type, weight.columns);
+  for (int o = 0; o < kPanelOutputs; ++o) source.rows[o] = first_row + (o < outputs ? o * row_bytes : 0);
+  if (weight.type == Type::kF8E4m3)
+    for (int o = 0; o < kPanelOutputs; ++o) source.scales[o] = weight.scales.row(first + (o < outputs ? o : 0));
   if (rounded && takes_rounded(weight.type))
     panel_kernels().multiply_rounded_panel(source, rounded, rows, out);
   else

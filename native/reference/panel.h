@@ -16,9 +16,9 @@ constexpr int kPanelRows = 128;
 struct PanelSource {
   Type type = Type::kF32;
   int columns = 0;
-  const std::byte* rows[kPanelOutputs] = {};  // a short panel repeats its first one
+  const std::byte* rows[kPanelOutputs];  // a short panel repeats its first one
   // Of f8_e4m3: each row's, one for every block_columns columns. Blocks end at whole multiples of 16 or with the row.
-  const float* scales[kPanelOutputs] = {};
+  const float* scales[kPanelOutputs];
   int block_columns = 1;
 };
 

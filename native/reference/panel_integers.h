@@ -77,9 +77,10 @@ KEXA_INLINE void add_large_block(F32x8& sums, const uint8_t* block, const Rounde
   for (int line = 0; line < Integers::kBytes; line += 64) __builtin_prefetch(block + ahead + line);
   Integers integers;
   integers.prepare(block);
-  // Another name, so that GCC does not keep a block of activations for the next output: there are not the registers.
+  // As if both had changed: else GCC keeps the activations for the next output, for which there are not the registers,
+  // and fills registers with scales out of others, which takes instructions that memory does not.
   const RoundedBlock* from = &x;
-  asm("" : "+r"(from));
+  asm volatile("" : "+r"(from), "+m"(integers.scale));
 #pragma GCC unroll 2
   for (int first = 0; first < kRoundedColumns / kLanes; first += Integers::kUnit / kLanes) {
     I32x8 whole{};

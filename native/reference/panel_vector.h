@@ -343,6 +343,14 @@ static void multiply_panel(const PanelSource& weights, const float* const* x, in
       }
     }
   }
+  if (rows == 1) {
+    for (int o = 0; o < kPanelOutputs; o += 3) {
+      const float* three = sums + o * kLanes;
+      const F32x4 four = sums_of_four(three, three + kLanes, three + 2 * kLanes, three);
+      for (int i = 0; i < 3; ++i) out[(o + i) * kPanelRows] = four[i];
+    }
+    return;
+  }
   for (int o = 0; o < kPanelOutputs; ++o)
     for (int r = 0; r < rows; r += 4) {
       const auto of = [&](int i) KEXA_INLINE_CALL {

@@ -1,8 +1,10 @@
 #include "kernels/ffn.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "kernels/matmul.h"
+#include "kernels/weight_units.h"
 
 namespace kexa {
 namespace {
@@ -13,10 +15,9 @@ constexpr int kTileOutputs = 4;
 void split_routed(Prelude& prelude, const GpuExperts& experts, int first_binding) {
   prelude.split("routed", experts.part_count(), experts.experts_per_part, first_binding)
       .over_parts("routed", experts.part_count(),
-                  "load_routed(part: u32, row_at: ptr<function, array<u32, LOADED_ROWS>>, first: u32, chunk: u32,\n"
-                  "               words: ptr<function, array<vec4u, LOADED_ROWS * CHUNK_WORDS>>)",
-                  "for (var i = 0u; i < LOADED_ROWS * CHUNK_WORDS; i++) "
-                  "{ (*words)[i] = BUFFER_word((*row_at)[i / CHUNK_WORDS] + first, chunk, i % CHUNK_WORDS); }");
+                  "load_routed(part: u32, row_at: ptr<function, array<u32, LOADED_ROWS>>, first: u32, unit: u32,\n"
+                  "               units: ptr<function, array<routed_Unit, LOADED_ROWS>>)",
+                  "for (var i = 0u; i < LOADED_ROWS; i++) { (*units)[i] = BUFFER_unit((*row_at)[i] + first, unit); }");
 }
 
 }  // namespace
@@ -42,8 +43,8 @@ Ffn::Ffn(KernelSet& kernels, const ModelDescription& description, const Plan& pl
   const Buffer& experts = has_slots ? activations.slots : activations.experts;
 
   const std::string op = layer.is_moe ? "experts" : "dense_ffn";
-  const auto normed_of = [&](const std::string& op) {
-    Prelude normed = kernels.prelude_of_sums(stride / 8, op);
+  const auto normed_of = [&](const std::string& op, int units) {
+    Prelude normed = kernels.prelude_of_sums(units, op);
     return normed.set("X_STRIDE", stride)
         .set("HAS_NORM", !is_post_norm)
         .set("NORM_SIZE", float(hidden))
@@ -51,10 +52,9 @@ Ffn::Ffn(KernelSet& kernels, const ModelDescription& description, const Plan& pl
   };
   const auto route_of = [&](const std::string& op) {
     const MoeDescription& moe = *description.moe;
-    Prelude route = normed_of(op);
+    Prelude route = normed_of(op, weight_units(weights.router.type, hidden).count);
     return route.weights(weights.router.type)
         .reads("weight", weights.router.type, hidden)
-        .set("COLUMN_CHUNKS", weights.router.column_chunks())
         .set("ROW_WORDS", weights.router.row_words())
         .set("TOP_K", moe.top_k)
         .set("EXPERTS", moe.experts)
@@ -73,19 +73,19 @@ Ffn::Ffn(KernelSet& kernels, const ModelDescription& description, const Plan& pl
          write(activations.scored), write(activations.experts), write(activations.expert_weights)},
         ceil_div(description.moe->experts, kTileOutputs));
   }
-  Prelude input = normed_of(op);
   const bool has_shared = weights.shared_input.rows > 0;
   // Where there is but one of the two, the other is never read.
   const auto types_of = [&](const GpuExperts& routed, const GpuMatrix& shared) {
     return std::pair(has_routed ? routed.type : shared.type, has_shared ? shared.type : routed.type);
   };
   const auto [routed_in, shared_in] = types_of(weights.routed_input, weights.shared_input);
+  Prelude input =
+      normed_of(op, std::max(weight_units(routed_in, hidden).count, weight_units(shared_in, hidden).count));
   set_slots(input, has_slots)
       .set("TOP_K", top_k)
       .weights(routed_in, shared_in)
-      .reads("routed", routed_in, hidden, weights.routed_input.part_count())
-      .reads("shared_weight", shared_in, hidden)
-      .set("COLUMN_CHUNKS", padded(hidden) / 8)
+      .reads("routed", routed_in, hidden, weights.routed_input.part_count(), "routed_")
+      .reads("shared_weight", shared_in, hidden, 1, "shared_")
       .set("ROUTED_ROW_WORDS", int(gpu_row_bytes(routed_in, hidden) / 16))
       .set("SHARED_ROW_WORDS", int(gpu_row_bytes(shared_in, hidden) / 16))
       .set("INNER_STRIDE", inner_stride)
@@ -102,12 +102,13 @@ Ffn::Ffn(KernelSet& kernels, const ModelDescription& description, const Plan& pl
                                        read(activations.residual), read(gain), read(experts), write(activations.inner)}),
       top_k * ceil_div(width, kTileOutputs) + ceil_div(shared_width, kTileOutputs));
 
-  Prelude output = kernels.prelude_of_sums(inner_stride / 8, op);
   const auto [routed_out, shared_out] = types_of(weights.routed_output, weights.shared_output);
+  Prelude output = kernels.prelude_of_sums(
+      top_k * weight_units(routed_out, width).count + weight_units(shared_out, shared_width).count, op);
   set_slots(output, has_slots)
       .weights(routed_out, shared_out)
-      .reads("routed", routed_out, width, weights.routed_output.part_count())
-      .reads("shared_weight", shared_out, shared_width)
+      .reads("routed", routed_out, width, weights.routed_output.part_count(), "routed_")
+      .reads("shared_weight", shared_out, shared_width, 1, "shared_")
       .set("ROUTED_ROW_WORDS", int(gpu_row_bytes(routed_out, width) / 16))
       .set("SHARED_ROW_WORDS", int(gpu_row_bytes(shared_out, shared_width) / 16))
       .set("TOP_K", top_k)
@@ -116,7 +117,6 @@ Ffn::Ffn(KernelSet& kernels, const ModelDescription& description, const Plan& pl
       .set("Y_STRIDE", stride)
       .set("ADDS", !is_post_norm)
       .set("WIDTH_CHUNKS", padded(width) / 8)
-      .set("SHARED_CHUNKS", padded(shared_width) / 8)
       .set("TILE_OUTPUTS", kTileOutputs);
   split_routed(output, weights.routed_output, 6);
   // A post-norm model normalises what a branch adds; it goes through a buffer of its own.

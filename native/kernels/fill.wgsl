@@ -22,7 +22,11 @@ fn word_of(seed: u32, row: u32, i: u32) -> u32 {
     return select(bits, bits & 0xffffu, ELEMENTS == 2u && i * 2u + 1u == COLUMNS);
   }
   let words = BLOCKS * max(BLOCK_WORDS, 1u);
-  if (i < words) { return select(bits, (bits & HEAD_KEPT) | HEAD, i % max(BLOCK_WORDS, 1u) == 0u); }
+  if (i < words) {
+    let heads = BLOCKS * HEAD_AT;
+    let is_head = TAIL_BYTES == 0u && i >= heads && (i - heads) % max(BLOCK_WORDS - HEAD_AT, 1u) == 0u;
+    return select(bits, (bits & HEAD_KEPT) | HEAD, is_head);
+  }
   // The blocks' tails side by side, the last word perhaps in part.
   let left = i32(BLOCKS * TAIL_BYTES) - i32((i - words) * 4u);
   if (left <= 0) { return 0u; }

@@ -3,13 +3,14 @@
 
 #include <string>
 
-#include "kernels/kernel_source.h"
+#include "kernels/weight_units.h"
 #include "model/weights.h"
 
 namespace kexa {
 
-// One row of `matrix` to `to`, which has gpu_row_bytes() and is overwritten whole: the bytes as they are, zeros to
-// whole chunks of eight, then the row's scales in f32, one for every kScaleColumns columns, then zeros. Scales that
+// One row of `matrix` to `to`, which has gpu_row_bytes() and is overwritten whole: the bytes, zeros to whole chunks of
+// eight, all chunks in the order of weight_units(), then the row's scales in f32, one for every kScaleColumns columns,
+// then zeros. Scales that
 // serve more columns or rows are written again, so that a kernel needs nothing beside the row. Throws KEXA_BAD_FILE,
 // with `label`, for a weight that is not a number: what a GPU makes of those is its own affair.
 void pack_fp8_row(const Matrix& matrix, int row, const std::string& label, std::byte* to);
@@ -17,7 +18,6 @@ void pack_fp8_row(const Matrix& matrix, int row, const std::string& label, std::
 // e4m3(), the values of four bytes in WGSL. Times the scale, in f32, they are those of read_fp8().
 std::string_view fp8_decoder();
 
-// NAME_word() of Prelude::reads() for a buffer of such rows.
-Prelude& declare_fp8_words(Prelude& prelude, const std::string& buffer, int columns);
+UnitText fp8_unit_text(int columns);
 
 }  // namespace kexa

@@ -150,18 +150,20 @@ class Uploader {
         .set("COLUMNS", columns)
         .set("KEPT", word.kept)
         .set("GIVEN", word.given);
-    uint32_t block_words = 0, blocks = 0, head_kept = 0xffffffffu, head = 0, tail = 0, tail_bytes = 0;
+    uint32_t block_words = 0, blocks = 0, tail = 0, tail_bytes = 0;
+    uint32_t head_at = 0, head_kept = 0xffffffffu, head = 0;
     if (is_quantized(type)) {
       const QuantizedLayout& layout = quantized_layout(type);
       const SyntheticScale scale = synthetic_scale(type);
       block_words = uint32_t(layout.words), blocks = uint32_t(columns / facts_of(type).block_elements);
-      tail_bytes = uint32_t(layout.tail_bytes);
+      tail_bytes = uint32_t(layout.tail_bytes), head_at = uint32_t(layout.head);
       if (tail_bytes == 0) head = scale.bits, head_kept = scale.bytes == 4 ? 0 : 0xffffffffu << (8 * scale.bytes);
       for (uint32_t at = 0; tail_bytes && at < 4; at += tail_bytes) tail |= scale.bits << (8 * at);
     }
     prelude.set("ELEMENTS", is_quantized(type) ? 1u : uint32_t(4 / element_bytes(type)))
         .set("BLOCK_WORDS", block_words)
         .set("BLOCKS", blocks)
+        .set("HEAD_AT", head_at)
         .set("HEAD_KEPT", head_kept)
         .set("HEAD", head)
         .set("TAIL", tail)

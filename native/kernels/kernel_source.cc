@@ -7,6 +7,7 @@
 #include "kernel_texts.h"  // generated
 #include "kernels/fp8_layout.h"
 #include "kernels/quantized_layout.h"
+#include "kernels/weight_units.h"
 
 namespace kexa {
 
@@ -16,7 +17,7 @@ std::string_view kernel_source(std::string_view name) {
   throw Error("KEXA_INTERNAL", "no kernel is called " + std::string(name));
 }
 
-static std::string part_name(std::string_view name, int part) {
+std::string part_name(std::string_view name, int part) {
   std::string text(name);
   if (part) text.append("_").append(std::to_string(part));
   return text;
@@ -103,28 +104,12 @@ constexpr std::string_view kAddProduct =
 }
 )";
 
-static int chunk_words(Type type) { return type == Type::kF32 ? 2 : 1; }
-
 Prelude& Prelude::weights(Type type) {
   return declare(kAddProduct).set("CHUNK_WORDS", chunk_words(type)).decoders("", type);
 }
 
 Prelude& Prelude::weights(Type routed, Type shared) {
-  declare(kAddProduct).set("CHUNK_WORDS", std::max(chunk_words(routed), chunk_words(shared)));
-  decoders("routed_", routed);
-  if (shared == routed)
-    return declare("fn low_of(is_routed: bool, chunk: vec4u) -> vec4f { return routed_low(chunk); }\n"
-                   "fn high_of(is_routed: bool, chunk: vec4u) -> vec4f { return routed_high(chunk); }\n");
-  return decoders("shared_", shared)
-      .declare(R"(fn low_of(is_routed: bool, chunk: vec4u) -> vec4f {
-  if (is_routed) { return routed_low(chunk); }
-  return shared_low(chunk);
-}
-fn high_of(is_routed: bool, chunk: vec4u) -> vec4f {
-  if (is_routed) { return routed_high(chunk); }
-  return shared_high(chunk);
-}
-)");
+  return declare(kAddProduct).decoders("routed_", routed).decoders("shared_", shared);
 }
 
 // PREFIXlow() and PREFIXhigh().
@@ -159,40 +144,6 @@ Prelude& Prelude::decoders(const std::string& prefix, Type type) {
                          : "  return bitcast<f32>(chunk.z) * (vec4f(bytes) - " + offset + ");\n}\n");
   declare(low + prefix + "decode(chunk, chunk.x); }\n").declare(high + prefix + "decode(chunk, chunk.y); }\n");
   for (const std::string& table : quantized_tables(type)) declare_once(table);
-  return *this;
-}
-
-Prelude& Prelude::reads(std::string_view name, Type type, int columns, int parts) {
-  for (int part = 0; part < parts; ++part) {
-    const std::string buffer = part_name(name, part);
-    const std::string signature = "fn " + buffer + "_word(at: u32, chunk: u32, i: u32) -> vec4u {";
-    if (type == Type::kF8E4m3) {
-      declare_fp8_words(*this, buffer, columns);
-      continue;
-    }
-    if (!is_quantized(type)) {
-      declare(signature + " return " + buffer +
-              (chunk_words(type) == 2 ? "[at + chunk * 2u + i]; }\n" : "[at + chunk]; }\n"));
-      continue;
-    }
-    const QuantizedLayout& layout = quantized_layout(type);
-    const int elements = facts_of(type).block_elements;
-    const std::string chunks = std::to_string(elements / 8) + "u", words = std::to_string(layout.words) + "u";
-    const std::string tails = std::to_string(columns / elements * layout.words) + "u";
-    std::string load(layout.load);
-    for (size_t at = 0; (at = load.find("word(", at)) != std::string::npos; at += buffer.size())
-      load.replace(at, 5, buffer + "_at(");
-    declare("fn " + buffer + "_at(i: u32) -> u32 { return " + buffer + "[i / 4u][i % 4u]; }\n");
-    declare(signature + "\nlet block = chunk / " + chunks + ";\nlet c = chunk % " + chunks +
-            ";\nlet b = at * 4u + block * " + words + ";\n");
-    if (layout.tail_bytes) {
-      const std::string per_word = std::to_string(4 / layout.tail_bytes) + "u";
-      declare("let tail = " + buffer + "_at(at * 4u + " + tails + " + block / " + per_word + ") >> (block % " +
-              per_word + " * " + std::to_string(8 * layout.tail_bytes % 32) + "u);\n");
-    }
-    declare(load + "return vec4u(low, high, bitcast<u32>(scale), " + (layout.has_min ? "bitcast<u32>(min)" : "0u") +
-            ");\n}\n");
-  }
   return *this;
 }
 

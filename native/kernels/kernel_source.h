@@ -13,6 +13,9 @@ namespace kexa {
 // The text of NAME.wgsl, put into the program by CMake.
 std::string_view kernel_source(std::string_view name);
 
+// Of a buffer NAME in parts: NAME, NAME_1 and so on.
+std::string part_name(std::string_view name, int part);
+
 // What the host writes before a kernel's text: constants, and how weights and cache rows are stored.
 class Prelude {
  public:
@@ -23,13 +26,15 @@ class Prelude {
 
   // CHUNK_WORDS, low() and high(): the two halves of eight stored weights; add_product(), which sums their products.
   Prelude& weights(Type type);
-  // The same for a kernel that reads the routed experts and the shared one, which may be of different types: low_of()
-  // and high_of() are told which.
+  // The same for a kernel that reads the routed experts and the shared one, which may be of different types: low() and
+  // high() are routed_low(), shared_low() and so on.
   Prelude& weights(Type routed, Type shared);
-  // A buffer NAME of such rows, of `columns` weights, in `parts` parts as split() names them: for each part
-  // PART_word(), what of eight weights stands in the i-th of CHUNK_WORDS words. `at` is where the row begins, in 16
-  // bytes.
-  Prelude& reads(std::string_view name, Type type, int columns, int parts = 1);
+  // A buffer NAME of such rows, of `columns` weights, in `parts` parts as split() names them. NAME_UNITS, a thread's
+  // units of a row (weight_units.h), each of NAME_UNIT_CHUNKS chunks; NAME_chunk(), the place in the row of a unit's
+  // k-th. For each part PART_unit(), what is read of a unit, a NAME_Unit; NAME_values(), the two halves of its k-th
+  // chunk. For kernels that take a chunk at a time PART_word(): what of it stands in the i-th of CHUNK_WORDS words.
+  // `at` is where the row begins, in 16 bytes; `kind` stands before low() and high().
+  Prelude& reads(std::string_view name, Type type, int columns, int parts = 1, std::string_view kind = {});
   // cache_word(): the i-th word of a head as the cache holds it, of the values that the kernel's element() gives.
   Prelude& cache_word(const KvLayout& kv);
   // CacheWord, and for the buffers `keys` and `values` of them keys_chunk() and values_chunk(): the two halves of eight

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "kernels/weight_units.h"
+
 namespace kexa {
 namespace {
 
@@ -56,11 +58,10 @@ Op make_multiply_matrices(KernelSet& kernels, const Activations& activations, co
 
 Matmul::Matmul(KernelSet& kernels, const Activations& activations, const GpuMatrix& weight, const Vectors& x,
                const Vectors& y, const Options& options, const Buffer& nothing) {
-  Prelude prelude = kernels.prelude_of_sums(weight.column_chunks(), options.op);
+  Prelude prelude = kernels.prelude_of_sums(weight_units(weight.type, weight.columns).count, options.op);
   prelude.weights(weight.type)
       .set("OUTPUTS", weight.rows)
       .reads("weight", weight.type, weight.columns)
-      .set("COLUMN_CHUNKS", weight.column_chunks())
       .set("ROW_WORDS", weight.row_words())
       .set("X_STRIDE", x.stride)
       .set("Y_STRIDE", y.stride)

@@ -1,7 +1,7 @@
 // multiply: y = W x, y += W x, or either of the RMS-normalised x, for a tile of rows and outputs. Each weight is read once
 // for all rows of the tile; tiles of the same outputs stand next to each other, so that caches serve the further ones.
 // dispatch  ceil(rows / TILE_ROWS), ceil(OUTPUTS / TILE_OUTPUTS)
-// weight    [OUTPUTS, COLUMN_CHUNKS] chunks
+// weight    [OUTPUTS, WEIGHT_UNITS] units
 // x         [rows, X_STRIDE]
 // gain      [X_STRIDE], read if HAS_NORM: x * gain / sqrt(mean(x^2) + EPSILON)
 // step      step state: the number of rows, or with IS_GATHERED which rows of x
@@ -34,24 +34,26 @@ fn multiply(at: Invocation) {
     weight_at[o] = min(first_output + o, OUTPUTS - 1u) * ROW_WORDS;
   }
   var sums: array<f32, SUMS>;
-  for (var chunk = at.thread; chunk < COLUMN_CHUNKS; chunk += THREADS) {
+  for (var unit = at.thread; unit < WEIGHT_UNITS; unit += THREADS) {
     // All loads of weights before the first use of one: as many are under way at once.
-    var words: array<vec4u, TILE_OUTPUTS * CHUNK_WORDS>;
-    for (var o = 0u; o < TILE_OUTPUTS; o++) {
-      words[o * CHUNK_WORDS] = weight_word(weight_at[o], chunk, 0u);
-      if (CHUNK_WORDS == 2u) { words[o * CHUNK_WORDS + CHUNK_WORDS - 1u] = weight_word(weight_at[o], chunk, 1u); }
-    }
-    for (var r = 0u; r < TILE_ROWS; r++) {
-      var a = vec4f(x[x_at[r] + chunk * 2u]);
-      var b = vec4f(x[x_at[r] + chunk * 2u + 1u]);
-      if (HAS_NORM) {
-        sums[PRODUCTS + r] = add_product(sums[PRODUCTS + r], a, b, a, b);
-        a *= gain[chunk * 2u];
-        b *= gain[chunk * 2u + 1u];
-      }
-      for (var o = 0u; o < TILE_OUTPUTS; o++) {
-        let i = o * TILE_ROWS + r;
-        sums[i] = add_product(sums[i], low(words[o * CHUNK_WORDS]), high(words[o * CHUNK_WORDS + CHUNK_WORDS - 1u]), a, b);
+    var units: array<weight_Unit, TILE_OUTPUTS>;
+    for (var o = 0u; o < TILE_OUTPUTS; o++) { units[o] = weight_unit(weight_at[o], unit); }
+    for (var k = 0u; k < WEIGHT_UNIT_CHUNKS; k++) {
+      let chunk = weight_chunk(unit, k);
+      var w: array<array<vec4f, 2>, TILE_OUTPUTS>;
+      for (var o = 0u; o < TILE_OUTPUTS; o++) { w[o] = weight_values(units[o], unit, k); }
+      for (var r = 0u; r < TILE_ROWS; r++) {
+        var a = vec4f(x[x_at[r] + chunk * 2u]);
+        var b = vec4f(x[x_at[r] + chunk * 2u + 1u]);
+        if (HAS_NORM) {
+          sums[PRODUCTS + r] = add_product(sums[PRODUCTS + r], a, b, a, b);
+          a *= gain[chunk * 2u];
+          b *= gain[chunk * 2u + 1u];
+        }
+        for (var o = 0u; o < TILE_OUTPUTS; o++) {
+          let i = o * TILE_ROWS + r;
+          sums[i] = add_product(sums[i], w[o][0], w[o][1], a, b);
+        }
       }
     }
   }

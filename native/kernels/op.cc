@@ -46,10 +46,13 @@ Prelude KernelSet::prelude(std::string_view op) const {
   return prelude;
 }
 
-Prelude KernelSet::prelude_of_sums(int chunks, std::string_view op) const {
+Prelude KernelSet::prelude_of_sums(int units, std::string_view op) const {
   const bool has_subgroups = choice_.has_subgroups_in(op);
-  // A thread should have several chunks to read, and without subgroups every thread's sums take workgroup memory.
-  const uint32_t threads = chunks <= 32 ? 32 : chunks < 384 || !has_subgroups ? 64 : 128;
+  // A thread should have several units to read, and without subgroups every thread's sums take workgroup memory.
+  uint32_t threads = units <= 32 ? 32 : units < 384 || !has_subgroups ? 64 : 128;
+  // Fewer where more than an eighth of their turns would have nothing to read.
+  const auto turns = [&] { return ceil_div(units, threads) * threads; };
+  while (threads > 32 && turns() > uint32_t(units) * 9 / 8) threads /= 2;
   Prelude to = prelude(op);
   to.set("THREADS", threads).include(has_subgroups ? "workgroup_sums_subgroups" : "workgroup_sums");
   return to;

@@ -64,9 +64,9 @@ class KernelSet {
   // of Device it is part of, where that may be tuned.
   Prelude prelude(std::string_view op = {}) const;
 
-  // The same for a kernel that reads rows of `chunks` chunks with a whole workgroup and adds up with workgroup_sums():
-  // THREADS as well, which depends on `chunks` alone.
-  Prelude prelude_of_sums(int chunks, std::string_view op = {}) const;
+  // The same for a kernel that reads rows of `units` units (weight_units.h) with a whole workgroup and adds up with
+  // workgroup_sums(): THREADS as well, which depends on `units` alone.
+  Prelude prelude_of_sums(int units, std::string_view op = {}) const;
 
   // The op of NAME.wgsl under `prelude`. Throws KEXA_INTERNAL with Dawn's message.
   Op make(const std::string& name, const Prelude& prelude, const std::vector<Binding>& bindings, uint32_t workgroups,

@@ -1,247 +1,127 @@
 #include "kernels/quantized_layout.h"
 
+#include <algorithm>
 #include <cstdint>
-#include <cstring>
 
 #include "base/error.h"
-#include "plan/gpu_plan.h"
 #include "quant/codebooks.h"
 
 namespace kexa {
 namespace {
 
-// Codes of a block go to planes of bits, made so that eight come out with a shift and a mask: byte j of what is read
-// holds element j below and element j + 4 above.
+constexpr std::string_view kCodes = "codes: vec4u", kLoadCodes = "quad(unit)";
+constexpr std::string_view kWithFifth = "codes: vec4u, fifth: u32";
+constexpr std::string_view kLoadWithFifth = "quad(unit), word(blocks * 4u + unit)";
 
-// One word for every eight codes, of whose bits it takes the lowest 4.
-constexpr int kBits4 = 4;
-// One word for every 16 codes, 2 bits of each.
-constexpr int kBits2 = 2;
-// One word for every 32 codes, 1 bit of each.
-constexpr int kBits1 = 1;
-
-// Bits `shift` and up of each code; returns where the plane ends.
-uint32_t* put_plane(const uint8_t* codes, int count, int shift, int bits, uint32_t* words) {
-  const int chunks_per_word = 4 / bits;
-  std::memset(words, 0, size_t(count / 8 / chunks_per_word) * 4);
-  for (int i = 0; i < count; ++i) {
-    const int chunk = i / 8, in_byte = chunk % chunks_per_word * bits * 2 + i % 8 / 4 * bits;
-    const uint32_t code = codes[i] >> shift & ((1 << bits) - 1);
-    words[chunk / chunks_per_word] |= code << (i % 4 * 8 + in_byte);
-  }
-  return words + count / 8 / chunks_per_word;
-}
-
-uint32_t* put_bytes(const uint8_t* from, int count, uint32_t* words) {
-  std::memcpy(words, from, size_t(count));
-  return words + count / 4;
-}
-
-// The 32 codes of 4 bits of the types in blocks of 32.
-void take_codes(const uint8_t* from, uint8_t* codes) {
-  for (int i = 0; i < 16; ++i) codes[i] = from[i] & 15, codes[i + 16] = from[i] >> 4;
-}
-
-void take_fifth_bits(const uint8_t* from, uint8_t* codes) {
-  for (int i = 0; i < 32; ++i) codes[i] |= (from[i / 8] >> (i % 8) & 1) << 4;
-}
-
-// Codes of 2 bits, four groups of 32 to 32 bytes.
-void take_pairs(const uint8_t* from, uint8_t* codes) {
-  for (int i = 0; i < 256; ++i) codes[i] = from[i / 128 * 32 + i % 32] >> (i / 32 % 4 * 2) & 3;
-}
-
-// Codes of 4 bits, two groups of 32 to 32 bytes.
-void take_halves(const uint8_t* from, uint8_t* codes) {
-  for (int i = 0; i < 256; ++i) codes[i] = from[i / 64 * 32 + i % 32] >> (i / 32 % 2 * 4) & 15;
-}
-
-// One block into `words` and `tail`.
-void repack_block(Type type, const uint8_t* block, uint32_t* words, std::byte* tail) {
-  uint8_t codes[256];
-  const int tail_bytes = quantized_layout(type).tail_bytes;
-  switch (type) {
-    case Type::kQ8_0:
-      for (int i = 0; i < 32; ++i) codes[i] = block[2 + i] ^ 128;
-      put_bytes(codes, 32, words);
-      std::memcpy(tail, block, tail_bytes);
-      return;
-    case Type::kQ4_0:
-    case Type::kIq4Nl:
-    case Type::kQ4_1:
-    case Type::kMxfp4:
-      take_codes(block + tail_bytes, codes);
-      put_plane(codes, 32, 0, kBits4, words);
-      std::memcpy(tail, block, tail_bytes);
-      return;
-    case Type::kQ5_0:
-    case Type::kQ5_1:
-      take_codes(block + tail_bytes + 4, codes);
-      take_fifth_bits(block + tail_bytes, codes);
-      put_plane(codes, 32, 4, kBits1, put_plane(codes, 32, 0, kBits4, words));
-      std::memcpy(tail, block, tail_bytes);
-      return;
-    case Type::kQ4K:
-      take_halves(block + 16, codes);
-      put_plane(codes, 256, 0, kBits4, put_bytes(block, 16, words));
-      return;
-    case Type::kQ5K:
-      take_halves(block + 48, codes);
-      for (int i = 0; i < 256; ++i) codes[i] |= (block[16 + i % 32] >> (i / 32) & 1) << 4;
-      put_plane(codes, 256, 4, kBits1, put_plane(codes, 256, 0, kBits4, put_bytes(block, 16, words)));
-      return;
-    case Type::kQ6K:
-      for (int i = 0; i < 256; ++i) {
-        const int half = i / 128, in_half = i % 128;
-        codes[i] = (block[half * 64 + in_half % 64] >> (in_half / 64 * 4) & 15) |
-                   (block[128 + half * 32 + in_half % 32] >> (in_half / 32 * 2) & 3) << 4;
-      }
-      put_bytes(block + 192, 16, put_plane(codes, 256, 4, kBits2, put_plane(codes, 256, 0, kBits4, words)));
-      std::memcpy(tail, block + 208, 2);
-      return;
-    case Type::kQ2K:
-      take_pairs(block + 16, codes);
-      put_bytes(block, 16, put_plane(codes, 256, 0, kBits2, words));
-      std::memcpy(tail, block + 80, 4);
-      return;
-    case Type::kQ3K:
-      take_pairs(block + 32, codes);
-      for (int i = 0; i < 256; ++i) codes[i] |= (block[i % 32] >> (i / 32) & 1) << 2;
-      put_bytes(block + 96, 12, put_plane(codes, 256, 2, kBits1, put_plane(codes, 256, 0, kBits2, words)));
-      std::memcpy(tail, block + 108, 2);
-      return;
-    case Type::kIq4Xs:
-      for (int i = 0; i < 8; ++i) take_codes(block + 8 + i * 16, codes + i * 32);
-      put_plane(codes, 256, 0, kBits4, put_bytes(block, 8, words));
-      return;
-    case Type::kIq2Xxs:
-    case Type::kIq2Xs:
-    case Type::kIq3Xxs:
-      // Indices and signs stay as they are.
-      put_bytes(block + 2, facts_of(type).block_bytes - 2, words);
-      std::memcpy(tail, block, 2);
-      return;
-    default:
-      break;
-  }
-  throw Error("KEXA_INTERNAL", "no blocks hold " + std::string(type_name(type)));
-}
-
-constexpr std::string_view kBytesLoad = R"(let low = word(b + c * 2u);
-let high = word(b + c * 2u + 1u);
+constexpr std::string_view kBytes = R"(let low = own.codes[k * 2u];
+let high = own.codes[k * 2u + 1u];
 let scale = unpack2x16float(tail).x;
 )";
-constexpr std::string_view kBits4Load = R"(let codes = word(b + c);
+constexpr std::string_view kBits4 = R"(let codes = own.codes[k];
 let low = codes & 0x0f0f0f0fu;
 let high = (codes >> 4u) & 0x0f0f0f0fu;
 let scale = unpack2x16float(tail).x;
 )";
-constexpr std::string_view kBits4MinLoad = R"(let codes = word(b + c);
+constexpr std::string_view kBits4Min = R"(let codes = own.codes[k];
 let low = codes & 0x0f0f0f0fu;
 let high = (codes >> 4u) & 0x0f0f0f0fu;
 let factors = unpack2x16float(tail);
 let scale = factors.x;
 let min = -factors.y;
 )";
-constexpr std::string_view kBits5Load = R"(let codes = word(b + c);
-let fifth = word(b + 4u) >> (c * 2u);
+constexpr std::string_view kBits5 = R"(let codes = own.codes[k];
+let fifth = own.fifth >> (k * 2u);
 let low = (codes & 0x0f0f0f0fu) | ((fifth & 0x01010101u) << 4u);
 let high = ((codes >> 4u) & 0x0f0f0f0fu) | (((fifth >> 1u) & 0x01010101u) << 4u);
 let scale = unpack2x16float(tail).x;
 )";
-constexpr std::string_view kBits5MinLoad = R"(let codes = word(b + c);
-let fifth = word(b + 4u) >> (c * 2u);
+constexpr std::string_view kBits5Min = R"(let codes = own.codes[k];
+let fifth = own.fifth >> (k * 2u);
 let low = (codes & 0x0f0f0f0fu) | ((fifth & 0x01010101u) << 4u);
 let high = ((codes >> 4u) & 0x0f0f0f0fu) | (((fifth >> 1u) & 0x01010101u) << 4u);
 let factors = unpack2x16float(tail);
 let scale = factors.x;
 let min = -factors.y;
 )";
-constexpr std::string_view kIq4NlLoad = R"(let codes = word(b + c);
+constexpr std::string_view kIq4Nl = R"(let codes = own.codes[k];
 let low = iq4_values(codes & 0x0f0f0f0fu);
 let high = iq4_values((codes >> 4u) & 0x0f0f0f0fu);
 let scale = unpack2x16float(tail).x;
 )";
 // The two smallest scales are subnormal.
-constexpr std::string_view kMxfp4Load = R"(let codes = word(b + c);
+constexpr std::string_view kMxfp4 = R"(let codes = own.codes[k];
 let low = mxfp4_values(codes & 0x0f0f0f0fu);
 let high = mxfp4_values((codes >> 4u) & 0x0f0f0f0fu);
 let exponent = tail & 0xffu;
 let scale = bitcast<f32>(select((exponent - 1u) << 23u, 0x00200000u << exponent, exponent < 2u));
 )";
-// The twelve bytes of scales and minima begin at word 1: group g's are bytes g and g + 4, of 6 bits; those of the last
-// four groups are halves of byte g + 4 below the upper 2 bits of bytes g - 4 and g.
-constexpr std::string_view kQ4KLoad = R"(let codes = word(b + 4u + c);
+// The twelve bytes of scales and minima begin at the head's second word: group g's are bytes g and g + 4, of 6 bits;
+// those of the last four groups are halves of byte g + 4 below the upper 2 bits of bytes g - 4 and g.
+constexpr std::string_view kQ4K = R"(let codes = own.codes[k];
 let low = codes & 0x0f0f0f0fu;
 let high = (codes >> 4u) & 0x0f0f0f0fu;
-let packed = k_scale_and_min(vec3u(word(b + 1u), word(b + 2u), word(b + 3u)), c / 4u);
-let factors = unpack2x16float(word(b)) * packed;
+let factors = unpack2x16float(own.head.x) * k_scale_and_min(own.head.yzw, group % 2u * 4u + k);
 let scale = factors.x;
 let min = factors.y;
 )";
-constexpr std::string_view kQ5KLoad = R"(let codes = word(b + 4u + c);
-let fifth = word(b + 36u + c / 4u) >> (c % 4u * 2u);
+constexpr std::string_view kQ5K = R"(let codes = own.codes[k];
+let fifth = own.fifth >> (k * 2u);
 let low = (codes & 0x0f0f0f0fu) | ((fifth & 0x01010101u) << 4u);
 let high = ((codes >> 4u) & 0x0f0f0f0fu) | (((fifth >> 1u) & 0x01010101u) << 4u);
-let packed = k_scale_and_min(vec3u(word(b + 1u), word(b + 2u), word(b + 3u)), c / 4u);
-let factors = unpack2x16float(word(b)) * packed;
+let factors = unpack2x16float(own.head.x) * k_scale_and_min(own.head.yzw, group % 2u * 4u + k);
 let scale = factors.x;
 let min = factors.y;
 )";
-constexpr std::string_view kQ6KLoad = R"(let codes = word(b + c);
-let upper = word(b + 32u + c / 2u) >> (c % 2u * 4u);
+constexpr std::string_view kQ6K = R"(let codes = own.codes[k];
+let upper = own.upper[k / 2u] >> (k % 2u * 4u);
 let low = (codes & 0x0f0f0f0fu) | ((upper & 0x03030303u) << 4u);
 let high = ((codes >> 4u) & 0x0f0f0f0fu) | (((upper >> 2u) & 0x03030303u) << 4u);
-let packed = i32(word(b + 48u + c / 8u) << (24u - c / 2u % 4u * 8u)) >> 24u;
-let scale = unpack2x16float(tail).x * f32(packed);
+let scale = unpack2x16float(tail).x * f32(i32(own.scales << (24u - k * 8u)) >> 24u);
 )";
-constexpr std::string_view kQ2KLoad = R"(let codes = word(b + c / 2u) >> (c % 2u * 4u);
+constexpr std::string_view kQ2K = R"(let codes = own.codes[k / 2u] >> (k % 2u * 4u);
 let low = codes & 0x03030303u;
 let high = (codes >> 2u) & 0x03030303u;
-let packed = word(b + 16u + c / 8u) >> (c / 2u % 4u * 8u);
+let packed = own.scales[k / 4u] >> (k % 4u * 8u);
 let factors = unpack2x16float(tail) * vec2f(f32(packed & 15u), f32((packed >> 4u) & 15u));
 let scale = factors.x;
 let min = factors.y;
 )";
-constexpr std::string_view kQ3KLoad = R"(let codes = word(b + c / 2u) >> (c % 2u * 4u);
-let third = word(b + 16u + c / 4u) >> (c % 4u * 2u);
+constexpr std::string_view kQ3K = R"(let codes = own.codes[k / 2u] >> (k % 2u * 4u);
+let third = own.third[k / 4u] >> (k % 4u * 2u);
 let low = (codes & 0x03030303u) | ((third & 0x01010101u) << 2u);
 let high = ((codes >> 2u) & 0x03030303u) | (((third >> 1u) & 0x01010101u) << 2u);
-let group = c / 2u;
-let lower = word(b + 24u + group / 4u % 2u) >> (group % 4u * 8u + group / 8u * 4u);
-let upper = word(b + 26u) >> (group % 4u * 8u + group / 4u * 2u);
-let scale = unpack2x16float(tail).x * f32(i32((lower & 15u) | ((upper & 3u) << 4u)) - 32);
+let packed = ((own.lower >> (k * 4u)) & 15u) | (((own.upper >> (lane / 2u * 16u + k * 2u)) & 3u) << 4u);
+let scale = unpack2x16float(tail).x * f32(i32(packed) - 32);
 )";
-constexpr std::string_view kIq4XsLoad = R"(let codes = word(b + 2u + c);
+constexpr std::string_view kIq4Xs = R"(let codes = own.codes[k];
 let low = iq4_values(codes & 0x0f0f0f0fu);
 let high = iq4_values((codes >> 4u) & 0x0f0f0f0fu);
-let head = word(b);
-let group = c / 4u;
-let packed = ((word(b + 1u) >> (group * 4u)) & 15u) | (((head >> (16u + group * 2u)) & 3u) << 4u);
-let scale = unpack2x16float(head).x * f32(i32(packed) - 32);
+let part = group % 2u * 4u + k;
+let packed = ((own.head.y >> (part * 4u)) & 15u) | (((own.head.x >> (16u + part * 2u)) & 3u) << 4u);
+let scale = unpack2x16float(own.head.x).x * f32(i32(packed) - 32);
 )";
-constexpr std::string_view kIq2XxsLoad = R"(let index = (word(b + c / 4u * 2u) >> (c % 4u * 8u)) & 0xffu;
-let packed = word(b + c / 4u * 2u + 1u);
-let signs = grid_signs((packed >> (c % 4u * 7u)) & 127u);
-let entry = iq2_xxs_entry(index);
+// Word i of a block's eight words of signs is lane i % 4's: 28 bits for four of its chunks, below the scale of the 32
+// weights that are the lanes' i-th chunks.
+constexpr std::string_view kIq2Xxs = R"(let words = select(own.signs, own.more_signs, k >= 4u);
+let signs = grid_signs((words[lane] >> (k % 4u * 7u)) & 127u);
+let entry = iq2_xxs_entry((own.codes[k / 4u] >> (k % 4u * 8u)) & 0xffu);
 let low = iq2_values(entry, signs);
 let high = iq2_values(entry >> 8u, signs >> 4u);
-let scale = unpack2x16float(tail).x * (0.5 + f32(packed >> 28u)) * 0.25;
+let scale = unpack2x16float(tail).x * (0.5 + f32(words[k % 4u] >> 28u)) * 0.25;
 )";
-constexpr std::string_view kIq2XsLoad = R"(let index = (word(b + c / 2u) >> (c % 2u * 16u)) & 0xffffu;
+constexpr std::string_view kIq2Xs = R"(let index = (own.codes[k / 2u] >> (k % 2u * 16u)) & 0xffffu;
 let signs = grid_signs(index >> 9u);
 let entry = iq2_xs_entry(index & 511u);
 let low = iq2_values(entry, signs);
 let high = iq2_values(entry >> 8u, signs >> 4u);
-let packed = (word(b + 16u + c / 16u) >> (c / 2u % 8u * 4u)) & 15u;
-let scale = unpack2x16float(tail).x * (0.5 + f32(packed)) * 0.25;
+let scale = unpack2x16float(tail).x * (0.5 + f32((own.scales >> (k * 4u)) & 15u)) * 0.25;
 )";
-constexpr std::string_view kIq3XxsLoad = R"(let indices = word(b + c / 2u) >> (c % 2u * 16u);
-let packed = word(b + 16u + c / 4u);
-let signs = grid_signs((packed >> (c % 4u * 7u)) & 127u);
+constexpr std::string_view kIq3Xxs = R"(let words = select(own.signs, own.more_signs, k >= 4u);
+let signs = grid_signs((words[lane] >> (k % 4u * 7u)) & 127u);
+let indices = own.codes[k / 2u] >> (k % 2u * 16u);
 let low = iq3_values(iq3_xxs_entry(indices & 0xffu), signs);
 let high = iq3_values(iq3_xxs_entry((indices >> 8u) & 0xffu), signs >> 4u);
-let scale = unpack2x16float(tail).x * (0.5 + f32(packed >> 28u)) * 0.5;
+let scale = unpack2x16float(tail).x * (0.5 + f32(words[k % 4u] >> 28u)) * 0.5;
 )";
 
 constexpr std::string_view kScaleAndMin = R"(fn k_scale_and_min(packed: vec3u, group: u32) -> vec2f {
@@ -313,26 +193,68 @@ std::string grid(const std::string& name, const std::array<uint16_t, count>& ent
 
 const QuantizedLayout& quantized_layout(Type type) {
   static constexpr QuantizedLayout kLayouts[] = {
-      {8, 2, 128, false, kBytesLoad},    // q8_0
-      {4, 2, 8, false, kBits4Load},      // q4_0
-      {4, 4, 0, true, kBits4MinLoad},    // q4_1
-      {5, 2, 16, false, kBits5Load},     // q5_0
-      {5, 4, 0, true, kBits5MinLoad},    // q5_1
-      {20, 4, 0, true, kQ2KLoad},        // q2_k
-      {27, 2, 4, false, kQ3KLoad},       // q3_k
-      {36, 0, 0, true, kQ4KLoad},        // q4_k
-      {44, 0, 0, true, kQ5KLoad},        // q5_k
-      {52, 2, 32, false, kQ6KLoad},      // q6_k
-      {16, 2, 128, false, kIq2XxsLoad},  // iq2_xxs
-      {18, 2, 128, false, kIq2XsLoad},   // iq2_xs
-      {24, 2, 128, false, kIq3XxsLoad},  // iq3_xxs
-      {4, 2, 128, false, kIq4NlLoad},    // iq4_nl
-      {34, 0, 128, false, kIq4XsLoad},   // iq4_xs
-      {4, 1, 128, false, kMxfp4Load},    // mxfp4
+      {2, 8, 2, 0, 128, false, kCodes, kLoadCodes, kBytes},             // q8_0
+      {4, 4, 2, 0, 8, false, kCodes, kLoadCodes, kBits4},               // q4_0
+      {4, 4, 4, 0, 0, true, kCodes, kLoadCodes, kBits4Min},             // q4_1
+      {4, 5, 2, 0, 16, false, kWithFifth, kLoadWithFifth, kBits5},      // q5_0
+      {4, 5, 4, 0, 0, true, kWithFifth, kLoadWithFifth, kBits5Min},     // q5_1
+      {8, 20, 4, 0, 0, true, "codes: vec4u, scales: vec2u",             // q2_k
+       "quad(unit), pair(blocks * 8u + unit / 2u)", kQ2K},
+      {8, 27, 2, 0, 4, false, "codes: vec4u, third: vec2u, lower: u32, upper: u32",  // q3_k
+       "quad(unit), pair(blocks * 8u + unit), word(blocks * 24u + block * 3u + lane / 2u),\n"
+       "word(blocks * 24u + block * 3u + 2u)",
+       kQ3K},
+      {4, 36, 0, 32, 0, true, "codes: vec4u, head: vec4u",  // q4_k
+       "quad(unit), quad(blocks * 8u + block)", kQ4K},
+      {4, 44, 0, 40, 0, true, "codes: vec4u, fifth: u32, head: vec4u",  // q5_k
+       "quad(unit), word(blocks * 32u + unit), quad(blocks * 10u + block)", kQ5K},
+      {4, 52, 2, 0, 32, false, "codes: vec4u, upper: vec2u, scales: u32",  // q6_k
+       "quad(unit), pair(blocks * 16u + unit), word(blocks * 48u + unit / 2u)", kQ6K},
+      {8, 16, 2, 0, 128, false, "codes: vec2u, signs: vec4u, more_signs: vec4u",  // iq2_xxs
+       "pair(unit), quad(blocks * 2u + block * 2u), quad(blocks * 2u + block * 2u + 1u)", kIq2Xxs},
+      {8, 18, 2, 0, 128, false, "codes: vec4u, scales: u32",  // iq2_xs
+       "quad(unit), word(blocks * 16u + unit / 2u)", kIq2Xs},
+      {8, 24, 2, 0, 128, false, "codes: vec4u, signs: vec4u, more_signs: vec4u",  // iq3_xxs
+       "quad(unit), quad(blocks * 4u + block * 2u), quad(blocks * 4u + block * 2u + 1u)", kIq3Xxs},
+      {4, 4, 2, 0, 128, false, kCodes, kLoadCodes, kIq4Nl},     // iq4_nl
+      {4, 34, 0, 32, 128, false, "codes: vec4u, head: vec2u",  // iq4_xs
+       "quad(unit), pair(blocks * 16u + block)", kIq4Xs},
+      {4, 4, 1, 0, 128, false, kCodes, kLoadCodes, kMxfp4},  // mxfp4
   };
   static_assert(std::size(kLayouts) == kTypes.size() - size_t(Type::kQ8_0));
   if (!is_quantized(type)) throw Error("KEXA_INTERNAL", "no blocks hold " + std::string(type_name(type)));
   return kLayouts[size_t(type) - size_t(Type::kQ8_0)];
+}
+
+UnitText quantized_unit_text(Type type, int columns) {
+  const QuantizedLayout& layout = quantized_layout(type);
+  const WeightUnits units = weight_units(type, columns);
+  const int of_block = facts_of(type).block_elements / 8 / units.chunks;
+  UnitText text{.fields = std::string(layout.fields), .load = std::string(layout.load), .chunk = {}};
+  if (layout.tail_bytes) {
+    // Units side by side read the tails of all their blocks in one load.
+    const int tails = std::max(1, units.lanes / of_block), bytes = tails * layout.tail_bytes;
+    const int first = columns / facts_of(type).block_elements * layout.words * 4;
+    const std::string i = tails > 1 ? "group" : "block";
+    const auto number = [](int n) { return std::to_string(n) + "u"; };
+    if (bytes >= 4) {
+      text.fields += bytes == 16 ? ", tails: vec4u" : bytes == 8 ? ", tails: vec2u" : ", tails: u32";
+      text.load += std::string(bytes == 16 ? ", quad(" : bytes == 8 ? ", pair(" : ", word(") + number(first / bytes) +
+                   " + " + i + ")";
+    } else {
+      const std::string of_word = number(4 / bytes);
+      text.fields += ", tails: u32";
+      text.load += ", word(" + number(first / 4) + " + " + i + " / " + of_word + ") >> (" + i + " % " + of_word +
+                   " * " + number(bytes * 8) + ")";
+    }
+    // Of a group of four units chunk k is of block k, of two it is of block k / 2.
+    const std::string at = tails == 4 ? "k" : tails == 2 ? "k / 2u" : "0u", own = number(4 / layout.tail_bytes);
+    text.chunk = "let tail = own.tails" + std::string(bytes > 4 ? "[" + at + " / " + own + "]" : "") + " >> (" + at +
+                 " % " + own + " * " + number(8 * layout.tail_bytes % 32) + ");\n";
+  }
+  text.chunk += std::string(layout.chunk) + "return vec4u(low, high, bitcast<u32>(scale), " +
+                (layout.has_min ? "bitcast<u32>(min)" : "0u") + ");\n";
+  return text;
 }
 
 std::vector<std::string> quantized_tables(Type type) {
@@ -360,21 +282,6 @@ std::vector<std::string> quantized_tables(Type type) {
     default:
       return {};
   }
-}
-
-void repack_row(Type type, const std::byte* blocks, int columns, std::byte* to) {
-  const TypeFacts& facts = facts_of(type);
-  const QuantizedLayout& layout = quantized_layout(type);
-  const int count = columns / facts.block_elements;
-  std::byte* tails = to + size_t(count) * layout.words * 4;
-  for (int i = 0; i < count; ++i) {
-    uint32_t words[64];
-    repack_block(type, reinterpret_cast<const uint8_t*>(blocks) + size_t(i) * facts.block_bytes, words,
-                 tails + size_t(i) * layout.tail_bytes);
-    std::memcpy(to + size_t(i) * layout.words * 4, words, size_t(layout.words) * 4);
-  }
-  std::byte* end = tails + size_t(count) * layout.tail_bytes;
-  std::memset(end, 0, size_t(to + gpu_row_bytes(type, columns) - end));
 }
 
 }  // namespace kexa

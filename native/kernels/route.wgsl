@@ -1,7 +1,7 @@
 // route: norm, router, sigmoid, the choice of experts and their weights. The router's rows are spread over workgroups, as one
 // alone would read at the speed of one multiprocessor; the last one done with a row of the step chooses.
 // dispatch  rows, PARTS = ceil(EXPERTS / TILE_OUTPUTS); or rows, 1 if HAS_LOGITS
-// weight    [EXPERTS, COLUMN_CHUNKS] chunks
+// weight    [EXPERTS, WEIGHT_UNITS] units
 // bias      [EXPERTS], added for choosing only
 // x         [rows, X_STRIDE], normalised with `gain` if HAS_NORM
 // scored    [rows, EXPERTS + 1] scratch, then how many parts are done; all zero before and after.
@@ -34,21 +34,24 @@ fn sigmoid(logit: f32) -> f32 { return 1.0 / (1.0 + exp(-logit)); }
 fn score_part(at: Invocation, row: u32) {
   let first_expert = at.group.y * TILE_OUTPUTS;
   var sums: array<f32, SUMS>;
-  for (var chunk = at.thread; chunk < COLUMN_CHUNKS; chunk += THREADS) {
-    var words: array<vec4u, TILE_OUTPUTS * CHUNK_WORDS>;
-    for (var i = 0u; i < TILE_OUTPUTS * CHUNK_WORDS; i++) {
-      let expert = min(first_expert + i / CHUNK_WORDS, EXPERTS - 1u);
-      words[i] = weight_word(expert * ROW_WORDS, chunk, i % CHUNK_WORDS);
-    }
-    var a = x[row * (X_STRIDE / 4u) + chunk * 2u];
-    var b = x[row * (X_STRIDE / 4u) + chunk * 2u + 1u];
-    if (HAS_NORM) {
-      sums[TILE_OUTPUTS] = add_product(sums[TILE_OUTPUTS], a, b, a, b);
-      a *= gain[chunk * 2u];
-      b *= gain[chunk * 2u + 1u];
-    }
+  for (var unit = at.thread; unit < WEIGHT_UNITS; unit += THREADS) {
+    var units: array<weight_Unit, TILE_OUTPUTS>;
     for (var o = 0u; o < TILE_OUTPUTS; o++) {
-      sums[o] = add_product(sums[o], low(words[o * CHUNK_WORDS]), high(words[o * CHUNK_WORDS + CHUNK_WORDS - 1u]), a, b);
+      units[o] = weight_unit(min(first_expert + o, EXPERTS - 1u) * ROW_WORDS, unit);
+    }
+    for (var k = 0u; k < WEIGHT_UNIT_CHUNKS; k++) {
+      let chunk = weight_chunk(unit, k);
+      var a = x[row * (X_STRIDE / 4u) + chunk * 2u];
+      var b = x[row * (X_STRIDE / 4u) + chunk * 2u + 1u];
+      if (HAS_NORM) {
+        sums[TILE_OUTPUTS] = add_product(sums[TILE_OUTPUTS], a, b, a, b);
+        a *= gain[chunk * 2u];
+        b *= gain[chunk * 2u + 1u];
+      }
+      for (var o = 0u; o < TILE_OUTPUTS; o++) {
+        let w = weight_values(units[o], unit, k);
+        sums[o] = add_product(sums[o], w[0], w[1], a, b);
+      }
     }
   }
   workgroup_sums(at, &sums);

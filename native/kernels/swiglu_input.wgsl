@@ -1,8 +1,8 @@
 // swiglu_input: silu(gate x) * (up x) of a row's chosen experts and of the shared expert; a dense FFN is a shared expert
 // with no others beside it. The rows' tiles of the same shared outputs stand next to each other: caches serve all but one.
 // dispatch  rows, TOP_K * ceil(WIDTH / TILE_OUTPUTS) + ceil(SHARED_WIDTH / TILE_OUTPUTS): no tile is of two experts
-// routed    [EXPERTS, 2, WIDTH, COLUMN_CHUNKS] chunks: gate rows, then up rows; the first of the parts that load_routed reads
-// shared    [2, SHARED_WIDTH, COLUMN_CHUNKS] chunks
+// routed    [EXPERTS, 2, WIDTH, ROUTED_UNITS] units: gate rows, then up rows; the first of the parts that load_routed reads
+// shared    [2, SHARED_WIDTH, SHARED_WEIGHT_UNITS] units
 // x         [rows, X_STRIDE], normalised with `gain` if HAS_NORM
 // experts   [rows, TOP_K]; where experts have slots each choice's slot, or what is_on_host() tells of one that is not
 //           computed here and is_in_other_wave() of all of a row whose experts have their turn at another time
@@ -24,9 +24,8 @@ const EXPERT_TILES = (WIDTH + TILE_OUTPUTS - 1u) / TILE_OUTPUTS;
 @compute @workgroup_size(THREADS)
 fn swiglu_input(at: Invocation) {
   let row = at.group.x;
-  // None where there is nothing to do: returning would leave others waiting at a barrier.
-  var chunks = COLUMN_CHUNKS;
-  if (is_in_other_wave(experts[row * TOP_K])) { chunks = 0u; }
+  // Where there is nothing to do: returning would leave others waiting at a barrier.
+  var has_work = !is_in_other_wave(experts[row * TOP_K]);
   let is_routed = at.group.y < TOP_K * EXPERT_TILES;
   var part = 0u;
   var first_row = 0u;
@@ -37,7 +36,7 @@ fn swiglu_input(at: Invocation) {
   if (is_routed) {
     let choice = at.group.y / max(EXPERT_TILES, 1u);
     let expert = experts[row * TOP_K + choice];
-    if (is_on_host(expert)) { chunks = 0u; }
+    has_work = has_work && !is_on_host(expert);
     part = part_of(expert);
     first_row = place_in_part(expert) * 2u * WIDTH;
     width = WIDTH;
@@ -53,34 +52,46 @@ fn swiglu_input(at: Invocation) {
     weight_at[o * 2u + 1u] = (gate_row + width) * row_words;
   }
   var sums: array<f32, SUMS>;
-  for (var chunk = at.thread; chunk < chunks; chunk += THREADS) {
-    // All loads of weights before the first use of one: as many are under way at once.
-    var words: array<vec4u, LOADED_ROWS * CHUNK_WORDS>;
-    if (is_routed) {
-      load_routed(part, &weight_at, 0u, chunk, &words);
-    } else {
-      for (var i = 0u; i < LOADED_ROWS * CHUNK_WORDS; i++) {
-        words[i] = shared_weight_word(weight_at[i / CHUNK_WORDS], chunk, i % CHUNK_WORDS);
+  // All loads of weights before the first use of one: as many are under way at once.
+  if (is_routed) {
+    for (var unit = at.thread; has_work && unit < ROUTED_UNITS; unit += THREADS) {
+      var units: array<routed_Unit, LOADED_ROWS>;
+      load_routed(part, &weight_at, 0u, unit, &units);
+      for (var k = 0u; k < ROUTED_UNIT_CHUNKS; k++) {
+        let input = input_chunk(row, routed_chunk(unit, k), &sums);
+        for (var i = 0u; i < PRODUCTS; i++) {
+          let w = routed_values(units[i], unit, k);
+          sums[i] = add_product(sums[i], w[0], w[1], input[0], input[1]);
+        }
       }
     }
-    var a = x[row * (X_STRIDE / 4u) + chunk * 2u];
-    var b = x[row * (X_STRIDE / 4u) + chunk * 2u + 1u];
-    if (HAS_NORM) {
-      sums[PRODUCTS] = add_product(sums[PRODUCTS], a, b, a, b);
-      a *= gain[chunk * 2u];
-      b *= gain[chunk * 2u + 1u];
-    }
-    for (var i = 0u; i < PRODUCTS; i++) {
-      let w_low = low_of(is_routed, words[i * CHUNK_WORDS]);
-      let w_high = high_of(is_routed, words[i * CHUNK_WORDS + CHUNK_WORDS - 1u]);
-      sums[i] = add_product(sums[i], w_low, w_high, a, b);
+  } else {
+    for (var unit = at.thread; has_work && unit < SHARED_WEIGHT_UNITS; unit += THREADS) {
+      var units: array<shared_weight_Unit, LOADED_ROWS>;
+      for (var i = 0u; i < LOADED_ROWS; i++) { units[i] = shared_weight_unit(weight_at[i], unit); }
+      for (var k = 0u; k < SHARED_WEIGHT_UNIT_CHUNKS; k++) {
+        let input = input_chunk(row, shared_weight_chunk(unit, k), &sums);
+        for (var i = 0u; i < PRODUCTS; i++) {
+          let w = shared_weight_values(units[i], unit, k);
+          sums[i] = add_product(sums[i], w[0], w[1], input[0], input[1]);
+        }
+      }
     }
   }
   workgroup_sums(at, &sums);
   let output = first_output + at.thread;
-  if (at.thread < TILE_OUTPUTS && output < width && chunks > 0u) {
+  if (at.thread < TILE_OUTPUTS && output < width && has_work) {
     var scale = 1.0;
     if (HAS_NORM) { scale = inverseSqrt(totals[PRODUCTS] / NORM_SIZE + EPSILON); }
     inner[row * INNER_STRIDE + to + output] = E(swiglu(totals[at.thread * 2u] * scale, totals[at.thread * 2u + 1u] * scale));
   }
+}
+
+// Eight inputs, times their gains, and their squares to the row's sum.
+fn input_chunk(row: u32, chunk: u32, sums: ptr<function, array<f32, SUMS>>) -> array<vec4f, 2> {
+  let a = x[row * (X_STRIDE / 4u) + chunk * 2u];
+  let b = x[row * (X_STRIDE / 4u) + chunk * 2u + 1u];
+  if (!HAS_NORM) { return array(a, b); }
+  (*sums)[PRODUCTS] = add_product((*sums)[PRODUCTS], a, b, a, b);
+  return array(a * gain[chunk * 2u], b * gain[chunk * 2u + 1u]);
 }

@@ -128,14 +128,17 @@ export const quantizedShapes: readonly { types: readonly [QuantizedType, Quantiz
   { types: ['q6_k', 'iq3_xxs'], block: 256 },
 ];
 
-/** Three blocks of 32 to a row and five, or one of 256 and three: an odd number, at least in one of them. */
+/**
+ * Rows whose units are shared by four threads, by two and by one (blocks of 32: 128, 1216 and 96 weights), rows of one, three
+ * and nine blocks of 256, and rows of more units than a workgroup has threads, though not of twice as many.
+ */
 export function quantizedConfig(block: 32 | 256): Partial<HfConfig> {
   const few = block === 32;
   return {
     model_type: 'exaone_moe',
     vocab_size: 67,
-    hidden_size: few ? 160 : 768,
-    intermediate_size: few ? 96 : 256,
+    hidden_size: few ? 128 : 256,
+    intermediate_size: few ? 1216 : 2304,
     num_attention_heads: 4,
     num_key_value_heads: 2,
     head_dim: few ? 24 : 64,
@@ -144,7 +147,7 @@ export function quantizedConfig(block: 32 | 256): Partial<HfConfig> {
     layer_types: ['sliding_attention', 'full_attention'],
     sliding_window: 5,
     first_k_dense_replace: 1,
-    moe_intermediate_size: few ? 96 : 256,
+    moe_intermediate_size: few ? 96 : 768,
     num_experts: 5,
     num_experts_per_tok: 2,
     num_shared_experts: 1,

@@ -247,8 +247,8 @@ UnitText quantized_unit_text(Type type, int columns) {
       text.load += ", word(" + number(first / 4) + " + " + i + " / " + of_word + ") >> (" + i + " % " + of_word +
                    " * " + number(bytes * 8) + ")";
     }
-    // Of a group of four units chunk k is of block k, of two it is of block k / 2.
-    const std::string at = tails == 4 ? "k" : tails == 2 ? "k / 2u" : "0u", own = number(4 / layout.tail_bytes);
+    // A block of 32 is four chunks: four threads have its all at once, two in two turns.
+    const std::string at = tails == 1 ? "0u" : units.lanes == 4 ? "k" : "k / 2u", own = number(4 / layout.tail_bytes);
     text.chunk = "let tail = own.tails" + std::string(bytes > 4 ? "[" + at + " / " + own + "]" : "") + " >> (" + at +
                  " % " + own + " * " + number(8 * layout.tail_bytes % 32) + ");\n";
   }

@@ -18,8 +18,7 @@ WeightUnits weight_units(Type type, int columns) {
     return {.chunks = 2, .lanes = lanes_of(chunks / 2), .count = chunks / 2};
   if (!is_quantized(type)) return {.chunks = 1, .lanes = 1, .count = chunks};
   const int of_unit = quantized_layout(type).unit_chunks, units = chunks / of_unit;
-  // Two of q8_0 are a block.
-  return {.chunks = of_unit, .lanes = type == Type::kQ8_0 ? 2 : lanes_of(units), .count = units};
+  return {.chunks = of_unit, .lanes = lanes_of(units), .count = units};
 }
 
 // How a unit is read, and what of it is low()'s and high()'s.

@@ -24,7 +24,7 @@ const EXPERT_TILES = (WIDTH + TILE_OUTPUTS - 1u) / TILE_OUTPUTS;
 @compute @workgroup_size(THREADS)
 fn swiglu_input(at: Invocation) {
   let row = at.group.x;
-  // Where there is nothing to do: returning would leave others waiting at a barrier.
+  // False where there is nothing to do: returning would leave others waiting at a barrier.
   var has_work = !is_in_other_wave(experts[row * TOP_K]);
   let is_routed = at.group.y < TOP_K * EXPERT_TILES;
   var part = 0u;

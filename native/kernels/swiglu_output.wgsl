@@ -19,6 +19,7 @@ const LOADED_ROWS = TILE_OUTPUTS;
 @compute @workgroup_size(THREADS)
 fn swiglu_output(at: Invocation) {
   let row = at.group.x;
+  // Returning would leave others waiting at a barrier.
   let has_work = !is_in_other_wave(experts[row * TOP_K]);
   let first_output = at.group.y * TILE_OUTPUTS;
   // Where each row of weights of the tile begins in its expert.

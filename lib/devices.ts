@@ -21,7 +21,7 @@ export interface ChosenDevice {
 /** The devices of this machine that kexa knows of, the one `auto` takes first. */
 export async function listDevices(): Promise<DeviceInfo[]> {
   const { adapters } = await findAdapters();
-  const gpus = adapters.map(gpuDevice);
+  const gpus = adapters.map((adapter) => gpuDevice(adapter, adapters));
   return [...gpus.filter(isReal), cpuDevice(), ...gpus.filter((device) => !isReal(device))];
 }
 
@@ -34,10 +34,15 @@ function cpuDevice(): DeviceInfo {
   return { name: 'cpu', kind: 'cpu', description: `${model}, ${cpus().length} cores`, isSoftware: true, usable: true };
 }
 
-function gpuDevice(adapter: NativeAdapter): DeviceInfo {
-  const { device, vendor, backend, description, isSoftware } = adapter;
+function gpuDevice(adapter: NativeAdapter, all: readonly NativeAdapter[]): DeviceInfo {
+  const { device, vendor, backend, description, isSoftware, heaps } = adapter;
   const about = [vendor, description, backend].filter((part) => part !== '').join(', ');
-  return { name: device, kind: 'gpu', description: about, isSoftware, usable: true };
+  const alike = all.filter((other) => other.device === device);
+  const name = alike.length > 1 ? `${device}:${alike.indexOf(adapter)}` : device;
+  const memoryBytes = Math.max(0, ...heaps.filter((heap) => heap.isDeviceLocal).map(({ bytes }) => bytes));
+  // A software GPU's is the main memory, of which it names any part.
+  const memory = !isSoftware && memoryBytes > 0 ? { memoryBytes } : {};
+  return { name, kind: 'gpu', description: about, isSoftware, usable: true, ...memory };
 }
 
 /**
@@ -61,7 +66,43 @@ async function findAdapters(): Promise<{ adapters: NativeAdapter[]; library: Daw
 }
 
 /**
- * The device a `device` option means.
+ * The devices a `device` option means, in its order: one, or several that are to share a model.
+ *
+ * @throws KexaError KEXA_NO_DEVICE if it names one that is not there, KEXA_INVALID_ARGUMENT if two names mean one card.
+ */
+export async function chooseDevices(wanted: unknown): Promise<ChosenDevice[]> {
+  if (!Array.isArray(wanted)) return [await chooseDevice(wanted)];
+  if (wanted.length === 0) throw invalid('device', 'at least one device', 'an empty array');
+  const chosen: ChosenDevice[] = [];
+  for (const name of wanted as unknown[]) {
+    const device = await chooseDevice(name ?? null);
+    // What computes on the processor may be taken more than once, which is of use to tests.
+    const same = chosen.findIndex(({ adapter }) => !device.info.isSoftware && adapter === device.adapter);
+    if (same >= 0)
+      throw new KexaError(
+        'KEXA_INVALID_ARGUMENT',
+        `device: wanted different devices, found '${String(wanted[same])}' and '${String(name)}', which both mean ${device.info.name}; the second of its kind is called as in 'gpu:1'`,
+      );
+    chosen.push(device);
+  }
+  return chosen;
+}
+
+/** Several devices as one: as `model.device` tells of them. */
+export function sharedDevice(devices: readonly DeviceInfo[]): DeviceInfo {
+  const [first, ...others] = devices;
+  if (others.length === 0) return first!;
+  return {
+    name: devices.map(({ name }) => name).join(' + '),
+    kind: devices.some(({ kind }) => kind === 'gpu') ? 'gpu' : 'cpu',
+    description: devices.map(({ description }) => description).join(' + '),
+    isSoftware: devices.every(({ isSoftware }) => isSoftware),
+    usable: devices.every(({ usable }) => usable),
+  };
+}
+
+/**
+ * The device a `device` option of one means.
  *
  * @throws KexaError KEXA_NO_DEVICE if it names one that is not there.
  */
@@ -73,13 +114,26 @@ export async function chooseDevice(wanted: unknown = 'auto'): Promise<ChosenDevi
   if (name === 'cpu') return cpu;
   if (name === 'null') return onDawn(nullDevice(), 'null', 'null', await findDawn());
   const { adapters, library, problem } = await findAdapters();
-  const found = adapters.find((adapter) =>
-    name === 'auto' || name === 'gpu' ? !adapter.isSoftware : isNamed(adapter, name),
-  );
-  if (found !== undefined && library !== null) return onDawn(gpuDevice(found), found.device, tuningKey(found), library);
+  const found = pickAdapter(adapters, name);
+  if (found !== undefined && library !== null)
+    return onDawn(gpuDevice(found, adapters), nativeName(found, adapters), tuningKey(found), library);
   if (name === 'auto') return cpu;
-  const names = ['cpu', ...adapters.map(({ device }) => device)].join(', ');
+  const names = ['cpu', ...adapters.map((adapter) => gpuDevice(adapter, adapters).name)].join(', ');
   throw new KexaError('KEXA_NO_DEVICE', `device: wanted '${wanted}', found ${names}${problem && `; ${problem}`}`);
+}
+
+/** The adapter that a lower-case name means, `:N` behind it for the one after N others that it fits. */
+export function pickAdapter(adapters: readonly NativeAdapter[], wanted: string): NativeAdapter | undefined {
+  const fitting = (name: string) =>
+    adapters.filter((adapter) => (name === 'auto' || name === 'gpu' ? !adapter.isSoftware : isNamed(adapter, name)));
+  const [, name, index] = /^(.+):(\d+)$/.exec(wanted) ?? [];
+  return name === undefined ? fitting(wanted)[0] : fitting(name)[Number(index)];
+}
+
+/** What find_adapter() of native/gpu/adapter.h takes for this one. */
+function nativeName(adapter: NativeAdapter, adapters: readonly NativeAdapter[]): string {
+  const fitting = adapters.filter((other) => isNamed(other, adapter.device.toLowerCase()));
+  return `${adapter.device}:${fitting.indexOf(adapter)}`;
 }
 
 function onDawn(info: DeviceInfo, adapter: string, key: string, { path, identity }: DawnLibrary): ChosenDevice {

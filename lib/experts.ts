@@ -28,7 +28,11 @@ export function withExpertSlots(
   const gpuMemory = integerOption('gpuMemory', options.gpuMemory, 1, Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER);
   const named = (['expertSlots', 'gpuMemory', 'expertMisses'] as const).find((name) => options[name] !== undefined);
   if (named === undefined) return planOptions;
-  if (planOptions.adapter === '') throw invalid(named, 'a GPU as device, whose memory it is about', options[named]);
+  const { adapter, parts } = planOptions;
+  if (adapter === '' && parts.every((part) => part.adapter === ''))
+    throw invalid(named, 'a GPU as device, whose memory it is about', options[named]);
+  if (options.gpuMemory !== undefined && parts.length > 0)
+    throw invalid('gpuMemory', 'one device; with several say expertSlots', options.gpuMemory);
   const experts = moe?.experts ?? 0;
   const least = moe?.sharedExperts === 0 ? 1 : 0;
   const withSlots = (slots: number): NativePlanOptions => {

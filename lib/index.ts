@@ -26,6 +26,7 @@ export type {
   CacheType,
   ChatTemplateOptions,
   DeviceInfo,
+  DeviceMemory,
   Divergence,
   ExpertMisses,
   ExpertTraffic,

@@ -1,15 +1,24 @@
 /** What loading will take, before it is done. */
 import { availableParallelism, freemem } from 'node:os';
 import type { ModelDescription, TensorEntry } from './description.js';
-import { KexaError } from './errors.js';
+import { KexaError, type KexaErrorCode } from './errors.js';
 import { type ExpertOptions, withExpertSlots } from './experts.js';
 import type { StoredShape } from './files/config.js';
 import { plannedStrategy, scalesOf } from './files/fp8.js';
 import { elementsOf, wantedTensors } from './files/wanted-tensors.js';
-import { type NativePlanOptions, native } from './native.js';
+import { memoryReport, plannedParts } from './layer-split.js';
+import { type NativePlan, type NativePlanOptions, native } from './native.js';
 import { choiceOption, integerOption, sizeText } from './options.js';
 import { chooseType, type RecipeName, recipes } from './quantize/recipes.js';
-import type { ActivationType, CacheType, GpuKernels, LoadOptions, MemoryReport, WeightType } from './types.js';
+import type {
+  ActivationType,
+  CacheType,
+  DeviceInfo,
+  GpuKernels,
+  LoadOptions,
+  MemoryReport,
+  WeightType,
+} from './types.js';
 
 const cacheTypes: readonly CacheType[] = ['auto', 'f32', 'f16', 'bf16', 'q8', 'q4'];
 const nativeCacheTypes = {
@@ -70,6 +79,7 @@ export function checkPlanOptions(
     expertSlots: -1,
     expertMisses: 'copy',
     expertHeat: new Float32Array(),
+    parts: [],
   };
 }
 
@@ -82,15 +92,16 @@ export function refuseActivations(activations: ActivationType, device: string): 
   );
 }
 
-/** What {@link planMemory} plans with; every GPU is planned alike. */
+/** What {@link planMemory} plans with; every GPU is planned alike. Several devices share the model. */
 export type PlannedOptions = Pick<
   LoadOptions,
-  'contextSize' | 'prefillChunk' | 'threads' | 'cacheType' | 'weights' | 'activations'
+  'contextSize' | 'prefillChunk' | 'threads' | 'cacheType' | 'weights' | 'activations' | 'layerSplit'
 > &
-  ExpertOptions & { device?: 'cpu' | 'gpu' };
+  ExpertOptions & { device?: 'cpu' | 'gpu' | readonly ('cpu' | 'gpu')[] };
 
 /**
- * The longest context, in tokens, whose plan takes at most `bytes`, with all else as in `options`; 0 if none does.
+ * The longest context, in tokens, whose plan takes at most `bytes` on each device, with all else as in `options`; 0 if none
+ * does.
  *
  * @throws KexaError KEXA_INVALID_ARGUMENT
  */
@@ -99,11 +110,16 @@ export function longestContext(
   options: PlannedOptions,
   bytes: number,
 ): number {
-  const fits = (contextSize: number) => planMemory(description, { ...options, contextSize }).total <= bytes;
+  const fits = (contextSize: number) => fitsInto(planMemory(description, { ...options, contextSize }), bytes);
   let longest = 0;
   for (let step = 2 ** Math.floor(Math.log2(description.maxPositions)); step >= 1; step /= 2)
     if (longest + step <= description.maxPositions && fits(longest + step)) longest += step;
   return longest;
+}
+
+/** Whether each device has room, if it has `bytes`. */
+export function fitsInto({ total, devices }: MemoryReport, bytes: number): boolean {
+  return (devices ?? [{ total }]).every((device) => device.total <= bytes);
 }
 
 /**
@@ -114,15 +130,33 @@ export function longestContext(
  */
 export function planMemory(
   description: ModelDescription | StoredShape,
-  { device = 'cpu', ...options }: PlannedOptions = {},
+  { device = 'cpu', layerSplit, ...options }: PlannedOptions = {},
 ): MemoryReport {
   const planOptions = checkPlanOptions(options, description.maxPositions);
-  if (device === 'gpu') refuseActivations(planOptions.activations, device);
+  const kinds = typeof device === 'string' ? [device] : device;
+  if (kinds.includes('gpu')) refuseActivations(planOptions.activations, 'gpu');
+  const parts = plannedParts(kinds, layerSplit, description.layers.length);
+  const isShared = parts.length > 1;
   const held = heldAs(withTensors(description), options.weights);
-  const adapter = device === 'gpu' ? 'gpu' : '';
-  const plan = native().plan(held, withExpertSlots(held, { ...planOptions, adapter }, options));
+  const onThem = { ...planOptions, adapter: isShared ? '' : parts[0]!.adapter, parts: isShared ? parts : [] };
+  const plan = planned(held, withExpertSlots(held, onThem, options));
   // Without files nothing can be read in place.
-  return 'tensors' in description ? plan : { ...plan, weights: { ...plan.weights, mapped: 0 } };
+  if ('tensors' in description) return memoryReport(plan, kinds);
+  const unmapped = <Memory extends Pick<MemoryReport, 'weights'>>(memory: Memory) => ({
+    ...memory,
+    weights: { ...memory.weights, mapped: 0 },
+  });
+  return memoryReport({ ...unmapped(plan), parts: plan.parts.map(unmapped) }, kinds);
+}
+
+/** The core's plan. @throws KexaError KEXA_INVALID_ARGUMENT if devices cannot share the model so */
+export function planned(description: ModelDescription, options: NativePlanOptions): NativePlan {
+  try {
+    return native().plan(description, options);
+  } catch (cause) {
+    const { code, message } = cause as Error & { code?: KexaErrorCode };
+    throw code === undefined ? cause : new KexaError(code, message, { cause });
+  }
 }
 
 /** The description for a recipe as `weights`: each tensor with the type that it is to be held as. */
@@ -169,21 +203,63 @@ export function checkFits(description: ModelDescription, options: NativePlanOpti
   const wanted = plan.total - plan.weights.mapped;
   const found = availableMemory();
   if (wanted <= found) return;
-  const isFitting = (contextSize: number) => {
-    const smaller = native().plan(description, {
-      ...options,
-      contextSize,
-      prefillChunk: Math.min(options.prefillChunk, contextSize),
-    });
-    return smaller.total - smaller.weights.mapped <= found;
-  };
-  let fits = 0;
-  for (let step = 2 ** Math.floor(Math.log2(options.contextSize)); step >= 1; step /= 2)
-    if (fits + step < options.contextSize && isFitting(fits + step)) fits += step;
-  const advice = fits > 0 ? `contextSize ${fits} would fit` : 'not even a context of one token would fit';
+  const advice = adviceOn(description, options, ({ total, weights }) => total - weights.mapped <= found);
   throw new KexaError(
     'KEXA_OUT_OF_MEMORY',
     `memory: wanted ${sizeText(wanted)} beside the mapped weights (KV cache ${sizeText(plan.cache.total)}, kept prefixes ${sizeText(plan.prefixCache)}, buffers ${sizeText(plan.scratch)}, ` +
       `weights stored anew ${sizeText(plan.weights.total - plan.weights.mapped)}), found ${sizeText(found)} free; ${advice}`,
+  );
+}
+
+/** The longest context whose plan fits, in words. */
+function adviceOn(
+  description: ModelDescription,
+  options: NativePlanOptions,
+  isFitting: (plan: NativePlan) => boolean,
+): string {
+  let fits = 0;
+  for (let step = 2 ** Math.floor(Math.log2(options.contextSize)); step >= 1; step /= 2) {
+    const contextSize = fits + step;
+    if (contextSize >= options.contextSize) continue;
+    const prefillChunk = Math.min(options.prefillChunk, contextSize);
+    if (isFitting(native().plan(description, { ...options, contextSize, prefillChunk }))) fits = contextSize;
+  }
+  return fits > 0 ? `contextSize ${fits} would fit` : 'not even a context of one token would fit';
+}
+
+/**
+ * {@link checkFits} for devices that share a model: each GPU whose memory is known has room for its own part, and main
+ * memory for those of the CPU and of software GPUs together.
+ */
+export function checkSharedFits(
+  description: ModelDescription,
+  options: NativePlanOptions,
+  plan: NativePlan,
+  devices: readonly DeviceInfo[],
+): void {
+  const free = availableMemory();
+  /** The first place that is too small: what is to go there, and what there is. */
+  const lacking = ({ parts }: NativePlan) => {
+    const inHost = parts.filter((_, i) => devices[i]!.isSoftware);
+    const host = inHost.reduce((sum, { total, weights }) => sum + total - weights.mapped, 0);
+    const own = parts.map(({ total, firstLayer, layers }, i) => ({
+      what: `layers ${firstLayer} to ${firstLayer + layers - 1} on ${devices[i]!.name}`,
+      wanted: total,
+      found: devices[i]!.memoryBytes ?? Number.POSITIVE_INFINITY,
+    }));
+    const shared = { what: 'parts in main memory, beside the mapped weights', wanted: host, found: free };
+    return [...own, shared].find(({ wanted, found }) => wanted > found);
+  };
+  const first = lacking(plan);
+  if (first === undefined) return;
+  const fits = (other: NativePlan) => lacking(other) === undefined;
+  const even = { ...options, parts: options.parts.map((part) => ({ ...part, layers: 0 })) };
+  const others = native().plan(description, even);
+  const advice = fits(others)
+    ? `layerSplit [${others.parts.map(({ layers }) => layers).join(', ')}] would fit`
+    : adviceOn(description, options, fits);
+  throw new KexaError(
+    'KEXA_OUT_OF_MEMORY',
+    `memory: ${first.what}: wanted ${sizeText(first.wanted)}, found ${sizeText(first.found)}; ${advice}`,
   );
 }

@@ -1,13 +1,30 @@
 import { readAborting } from './abort.js';
 import { openSynthetic, type SyntheticOptions } from './bench/synthetic.js';
 import type { ModelDescription } from './description.js';
-import { chooseDevice } from './devices.js';
+import { type ChosenDevice, chooseDevices, sharedDevice } from './devices.js';
 import { KexaError } from './errors.js';
 import { checkHostExperts, readExpertProfile, withExpertSlots, writeExpertProfile } from './experts.js';
 import { type ModelFolder, openModelFolder } from './files/model-folder.js';
 import type { Generation } from './generation.js';
-import { availableMemory, checkFits, checkPlanOptions, heldAs, refuseActivations } from './memory-plan.js';
-import { type NativeEngine, type NativeMeasurement, type NativeMeasureParams, native, readRequest } from './native.js';
+import { layersOfDevices, memoryReport } from './layer-split.js';
+import {
+  availableMemory,
+  checkFits,
+  checkPlanOptions,
+  checkSharedFits,
+  heldAs,
+  planned,
+  refuseActivations,
+} from './memory-plan.js';
+import {
+  type NativeEngine,
+  type NativeMeasurement,
+  type NativeMeasureParams,
+  type NativePart,
+  type NativePlanOptions,
+  native,
+  readRequest,
+} from './native.js';
 import { booleanOption, checkNames, checkSignal, choiceOption, invalid, toIds } from './options.js';
 import { checkPath, Session } from './session.js';
 import { Tokenizer } from './text/tokenizer.js';
@@ -29,6 +46,7 @@ import { verifyAnswer } from './verify.js';
 
 const loadNames: readonly (keyof LoadOptions)[] = [
   'device',
+  'layerSplit',
   'contextSize',
   'weights',
   'cacheType',
@@ -94,29 +112,36 @@ async function load(
     throw invalid('onProgress', 'a function', onProgress);
   checkSignal(signal);
   const isChecked = booleanOption('gpuChecks', options.gpuChecks, false);
-  const { info: device, ...gpu } = await chooseDevice(options.device);
+  const devices = await chooseDevices(options.device);
   const { folder, config, ...opened } = await open();
   const checked = checkPlanOptions(options, config.maxPositions);
-  if (device.kind === 'gpu') refuseActivations(checked.activations, device.name);
-  const plainOps = device.kind === 'gpu' && checked.gpuKernels === 'auto' ? await tunedPlainOps(gpu) : [];
+  const infos = devices.map(({ info }) => info);
+  for (const { kind, name } of infos) if (kind === 'gpu') refuseActivations(checked.activations, name);
   const description = heldAs(opened.description, options.weights);
-  const planned = withExpertSlots(description, { ...checked, ...gpu, isChecked, plainOps }, options);
-  const expertProfile = planned.expertSlots < 0 ? undefined : options.expertProfile;
+  const onThem = { ...checked, ...(await onDevices(devices, options, checked, config)), isChecked };
+  const slotted = withExpertSlots(description, onThem, options);
+  const expertProfile = slotted.expertSlots < 0 ? undefined : options.expertProfile;
   const profile: unknown = options.expertProfile;
   if (profile !== undefined && (typeof profile !== 'string' || profile === ''))
     throw invalid('expertProfile', 'the path of a file', profile);
   const planOptions =
     expertProfile === undefined
-      ? planned
-      : { ...planned, expertHeat: await readExpertProfile(expertProfile, description) };
+      ? slotted
+      : { ...slotted, expertHeat: await readExpertProfile(expertProfile, description) };
   const tokenizer = (await findTokenizer?.(folder, config.vocabSize)) ?? null;
   signal?.throwIfAborted();
 
-  const { Engine, plan } = native();
-  const memory = plan(description, planOptions);
-  // A GPU's own memory is asked for buffer by buffer, and says itself when there is no more.
-  if (device.kind === 'cpu') checkFits(description, planOptions, memory);
-  else checkHostExperts(memory, availableMemory());
+  const { Engine } = native();
+  const plan = planned(description, planOptions);
+  const device = sharedDevice(infos);
+  // The memory of one GPU is asked for buffer by buffer, and says itself when there is no more.
+  if (infos.length > 1) checkSharedFits(description, planOptions, plan, infos);
+  else if (device.kind === 'cpu') checkFits(description, planOptions, plan);
+  checkHostExperts(plan, availableMemory());
+  const memory = memoryReport(
+    plan,
+    infos.map(({ name }) => name),
+  );
   const engine = new Engine(description, planOptions);
   const isMadeUp = description.files.length === 0;
   const request = engine.load(availableMemory() * 0.8);
@@ -133,8 +158,47 @@ async function load(
     throw error;
   }
   const { contextSize, prefillChunk, activations } = planOptions;
-  const parts = { engine, config, description, device, memory, tokenizer, folder };
-  return new Model({ ...parts, contextSize, prefillChunk, activations, expertProfile });
+  return new Model({
+    engine,
+    config,
+    description,
+    device,
+    devices: infos,
+    memory,
+    tokenizer,
+    folder,
+    contextSize,
+    prefillChunk,
+    activations,
+    expertProfile,
+  });
+}
+
+/** What of a plan's options the devices decide. */
+async function onDevices(
+  devices: readonly ChosenDevice[],
+  { layerSplit }: LoadOptions,
+  { gpuKernels }: NativePlanOptions,
+  { layers }: ModelConfig,
+): Promise<Partial<NativePlanOptions>> {
+  const tuned = async (device: ChosenDevice) =>
+    device.info.kind === 'gpu' && gpuKernels === 'auto' ? await tunedPlainOps(device) : [];
+  const own = layersOfDevices(layerSplit, devices.length, layers.length);
+  if (devices.length === 1) {
+    const { info: _, ...gpu } = devices[0]!;
+    return { ...gpu, plainOps: await tuned(devices[0]!) };
+  }
+  const parts: NativePart[] = [];
+  for (const [i, device] of devices.entries())
+    parts.push({
+      adapter: device.adapter,
+      plainOps: await tuned(device),
+      layers: own[i]!,
+      memoryBytes: device.info.memoryBytes ?? 0,
+    });
+  // All GPUs are Dawn's.
+  const { dawnLibrary, dawnIdentity, blobFolder } = devices.find(({ adapter }) => adapter !== '') ?? devices[0]!;
+  return { dawnLibrary, dawnIdentity, blobFolder, parts };
 }
 
 /** A model may be used with ids alone, so a folder without a tokenizer is no error until text is asked for. */
@@ -155,6 +219,7 @@ interface ModelParts {
   config: ModelConfig;
   description: ModelDescription;
   device: DeviceInfo;
+  devices: readonly DeviceInfo[];
   memory: MemoryReport;
   tokenizer: Tokenizer | null;
   folder: string;
@@ -173,7 +238,10 @@ interface ModelParts {
  */
 export class Model {
   readonly config: ModelConfig;
+  /** What it runs on. Several devices are told of as one, whose name names all. */
   readonly device: DeviceInfo;
+  /** The devices that share it, in the layers' order; or the one. */
+  readonly devices: readonly DeviceInfo[];
   readonly memory: MemoryReport;
   /** What block-quantised weights are multiplied by. */
   readonly activations: ActivationType;
@@ -192,6 +260,7 @@ export class Model {
   constructor(parts: ModelParts) {
     this.config = parts.config;
     this.device = parts.device;
+    this.devices = parts.devices;
     this.memory = parts.memory;
     this.activations = parts.activations;
     this.contextSize = parts.contextSize;

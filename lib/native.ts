@@ -45,7 +45,24 @@ export interface NativePlanOptions {
   expertMisses: ExpertMisses;
   /** [layers, experts]: how often each was chosen before; or empty. */
   expertHeat: Float32Array;
+  /** The devices that share the model, in the layers' order; none: one device, as `adapter` has it. */
+  parts: readonly NativePart[];
 }
+
+/** PartOptions of native/plan/layout.h. */
+export interface NativePart {
+  adapter: string;
+  plainOps: readonly string[];
+  /** How many layers it takes; 0 for all of them: as many as is best. */
+  layers: number;
+  /** That it has; 0: not known. */
+  memoryBytes: number;
+}
+
+/** Plan of native/plan/plan.h; what it is of each part, too. */
+export type NativePlan = Omit<MemoryReport, 'devices'> & {
+  parts: (Omit<MemoryReport, 'devices'> & { firstLayer: number; layers: number })[];
+};
 
 /** MeasureParams of native/kexa.h. */
 export interface NativeMeasureParams {
@@ -251,7 +268,8 @@ export interface NativeQuantize {
 
 interface NativeModule {
   Engine: new (description: ModelDescription, options: NativePlanOptions) => NativeEngine;
-  plan(description: ModelDescription, options: NativePlanOptions): MemoryReport;
+  /** Throws an Error with a `code` if devices cannot share the model so. */
+  plan(description: ModelDescription, options: NativePlanOptions): NativePlan;
   /** On threads of its own; both arrays must be left alone meanwhile. Rejects with an Error that has a `code`. */
   quantize(request: NativeQuantize): Promise<void>;
   /** On a thread of its own. Rejects with an Error that has a `code`. */

@@ -40,8 +40,18 @@ export type ExpertMisses = 'copy' | 'compute' | 'auto';
 
 /** Options of `loadModel`. */
 export interface LoadOptions {
-  /** `auto` (a real GPU when kexa can use one, else the CPU), `cpu`, `gpu`, or part of an adapter's name. */
-  device?: string;
+  /**
+   * `auto` (a real GPU when kexa can use one, else the CPU), `cpu`, `gpu`, or part of an adapter's name; `gpu:1` is the
+   * second of those that `gpu` fits, and so with a name. Several, as in `['gpu:0', 'gpu:1']`, share the model's layers, the
+   * first ones on the first; the answer is the same.
+   */
+  device?: string | readonly string[];
+  /**
+   * Of several devices: how many layers each takes, as these numbers are to one another (`[3, 1]`: three quarters and a
+   * quarter; numbers that add up to the layers are counts). Default: by bytes, as much of each device's memory, or where
+   * that is not known as many bytes on each.
+   */
+  layerSplit?: readonly number[];
   /** Most tokens a sequence may hold, prompt and answer together. Default: the model's limit, at most 32,768. */
   contextSize?: number;
   weights?: WeightType;
@@ -100,6 +110,8 @@ export interface DeviceInfo {
   isSoftware: boolean;
   /** Whether this version can run models on it. */
   usable: boolean;
+  /** Bytes of its own memory, where its driver tells; absent for the CPU and software GPUs. */
+  memoryBytes?: number;
 }
 
 /** What a loaded model holds, in bytes. Figures come from the plan, made before anything is allocated. */
@@ -119,6 +131,16 @@ export interface MemoryReport {
   experts: { slots: number; slotBytes: number; host: number; mapped: number } | null;
   /** Of the device; kept prefixes are in main memory. */
   total: number;
+  /** Of devices that share the model, in the layers' order: what each holds of all this. */
+  devices?: DeviceMemory[];
+}
+
+/** What one of several devices holds, in bytes; see {@link MemoryReport}. */
+export interface DeviceMemory extends Omit<MemoryReport, 'prefixCache' | 'devices' | 'experts'> {
+  /** As `DeviceInfo` has it. */
+  name: string;
+  /** The first and the last of its layers, from 0. The first device has the embedding too, the last one the head and the MTP layer. */
+  layers: [number, number];
 }
 
 /** A model's configuration as read and checked, in the field's terms. */

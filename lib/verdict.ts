@@ -70,8 +70,8 @@ export interface Verdict {
 }
 
 /**
- * Each recipe on each machine. Cards take whole layers, one after the other, and a card's working buffers each: a plan,
- * which this version cannot run on more than one card.
+ * Each recipe on each machine. Cards take whole layers, one after the other, and a card's working buffers each; several
+ * share the model when it is loaded with these counts as `layerSplit`.
  */
 export function planVerdicts(
   shape: ModelDescription | ModelShape,
@@ -87,10 +87,14 @@ export function planVerdicts(
       2,
     ).total;
     const weights = { cpu: weightsOf(description, 'cpu'), gpu: weightsOf(description, 'gpu') };
+    // Where the last card is not the first, its MTP block and a tied head want an embedding there, too.
+    const shared = weights.gpu.slice();
+    if (description.mtp !== null || description.tiedHead)
+      shared[shared.length - 1]! += description.tensors.find(({ name }) => name === 'embed')!.bytes;
     // What is left to plan takes no look at tensors, of which there are thousands.
     const bare = { ...description, tensors: [] };
     return machines.map((machine): Verdict => {
-      const byLayer = weights[machine.kind];
+      const byLayer = machine.cards > 1 ? shared : weights[machine.kind];
       const longest = (cacheType: CacheType) => longestContext(bare, byLayer, machine, { ...options, cacheType });
       const longestContexts = { f16: longest('f16'), q8: longest('q8'), q4: longest('q4') };
       const cacheType = verdictCaches.find((type) => longestContexts[type] > 0);
@@ -100,7 +104,7 @@ export function planVerdicts(
       return {
         machine,
         recipe,
-        weightBytes: byLayer.reduce((sum, bytes) => sum + bytes, 0),
+        weightBytes: weights[machine.kind].reduce((sum, bytes) => sum + bytes, 0),
         layers: placed ?? [],
         longestContext: longestContexts,
         tokensPerSecond: placed ? (reachedShare * machine.bandwidth) / traffic : null,

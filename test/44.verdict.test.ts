@@ -44,10 +44,30 @@ test('each recipe on each machine: layers are placed once, in order, and what fi
   t.ok(Math.abs(planned.total / room - 1) < 0.002, `${longestContext.f16} tokens: ${planned.total} bytes of ${room}`);
 });
 
+test('what is told of several cards is what the plan of devices that share the model says', async (t) => {
+  const { shape } = await readConfigOnly(fullSizeConfigFolder());
+  const { machine, layers, longestContext } = planVerdicts(shape, {}).find(
+    (verdict) => verdict.machine.name === '2 x 80 GB' && verdict.recipe === 'q4',
+  )!;
+  const options = { weights: 'q4', cacheType: 'f16', contextSize: longestContext.f16 } as const;
+  const layerSplit = layers.map((card) => card![1] - card![0] + 1);
+  const plan = planMemory(shape, { ...options, device: ['gpu', 'gpu'], layerSplit });
+  t.deepEqual(
+    plan.devices!.map((device) => device.layers),
+    layers,
+  );
+  const room = machine.bytes * usableShare;
+  // It counts a card's scratch as the whole model's.
+  for (const { name, total } of plan.devices!) t.ok(total <= room * 1.001, `${name}: ${total} bytes of ${room}`);
+  const even = planMemory(shape, { ...options, device: ['gpu', 'gpu'] });
+  const [first, last] = even.devices!.map(({ total }) => total);
+  t.ok(Math.abs(first! - last!) < 5e9, `divided by bytes: ${first} and ${last}`);
+});
+
 test('the table says what it rests on', async (t) => {
   const { stdout, code } = await kexa(['inspect', fullSizeConfigFolder(), '--verdict']);
   t.equal(code, 0);
-  for (const text of ['an estimate, not a measurement', 'this version runs on one card', 'CPU, 512 GB', '2000 GB/s'])
+  for (const text of ['an estimate, not a measurement', 'their counts are for --split', 'CPU, 512 GB', '2000 GB/s'])
     t.ok(stdout.includes(text), text);
   const json = await kexa(['inspect', fullSizeConfigFolder(), '--verdict', '--json']);
   t.equal(

@@ -463,3 +463,22 @@ async function rejects(t: Test, promise: Promise<unknown>, message: RegExp): Pro
     t.ok(error instanceof KexaError && message.test(error.message), String(error));
   }
 }
+
+test('slots on devices that share a model', async (t) => {
+  const folder = await smallModel(t, { mlp_layer_types: ['sparse', 'sparse'] });
+  const path = join(await newFolder(t), 'experts.json');
+  const whole = await outcomeOf(folder, {});
+  // On the CPU all experts are at home; the second layer's have three slots.
+  const shared = { device: ['cpu', 'swiftshader'], layerSplit: [1, 1], expertSlots: 3, expertProfile: path };
+  const found = await outcomeOf(folder, shared);
+  const worst = difference(found.logits, whole.logits);
+  t.ok(worst < 1e-4, `logits within 1e-4, ${worst.toExponential(1)}`);
+  t.deepEqual(found.ids, whole.ids, 'the same answer');
+  t.ok(found.experts!.misses > 0 && found.experts!.copies > 0, 'with experts copied');
+  const { heat } = JSON.parse(readFileSync(path, 'utf8')) as { heat: number[][] };
+  const sums = heat.map((row) => row.reduce((sum, value) => sum + value, 0));
+  t.ok(heat.length === 3 && sums[0] === 0 && sums[1]! > 0, 'the profile tells of the GPU’s layer');
+  await outcomeOf(folder, shared);
+  t.pass('and is read back');
+  await rejects(t, loadModel(folder, { ...shared, gpuMemory: 2 ** 30 }), /^gpuMemory: wanted one device; with several/);
+});

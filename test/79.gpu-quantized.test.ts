@@ -24,7 +24,8 @@ const onGpu = { device: 'swiftshader', contextSize: 64, prefillChunk: 8 };
 function ledger(): { tokens: number; perplexity: Map<string, number> } {
   const page = readFileSync(join(root, 'docs/quality.md'), 'utf8');
   const tokens = Number(/\*\*first (\d+)\*\*/.exec(page)![1]);
-  const rows = page.slice(page.indexOf('## Types')).matchAll(/^\| (\w+) \|.*\| ([\d.]+) \|$/gm);
+  const section = page.slice(page.indexOf('## Types')).split('\n## ')[0]!;
+  const rows = section.matchAll(/^\| (\w+) \|.*\| ([\d.]+) \|$/gm);
   return { tokens, perplexity: new Map(Array.from(rows, ([, type, figure]) => [type!, Number(figure)])) };
 }
 

@@ -1,5 +1,5 @@
 /** Measuring a model: how fast it reads prompts and generates, and what that takes. */
-import { chooseDevice } from '../devices.js';
+import { chooseDevices } from '../devices.js';
 import { KexaError } from '../errors.js';
 import { openModelFolder } from '../files/model-folder.js';
 import { checkPlanOptions } from '../memory-plan.js';
@@ -97,7 +97,8 @@ export async function benchmark(path: string, options: BenchOptions): Promise<Be
   await using model = await (made === null ? loadModel(path, modelOptions) : loadSynthetic(path, made, modelOptions));
   const loadMs = performance.now() - began;
   const ids = await tokensOf(model, text, Math.max(...units.map(({ context }) => context)));
-  const meter = openEnergyMeter(model.device);
+  // Of several GPUs one alone would be counted.
+  const meter = model.devices.length > 1 && !model.device.isSoftware ? null : openEnergyMeter(model.device);
   const layers = model.config.layers.length;
   const name = made === null ? path : `${path}, ${layers} ${layers === 1 ? 'layer' : 'layers'}, made-up weights`;
   const makerFacts = { name, model, options: loadOptions, loadMs, rates, ids };
@@ -187,7 +188,8 @@ async function measureRates(
   options: Omit<LoadOptions, 'contextSize'>,
   maxPositions: number,
 ): Promise<Partial<DeviceRates>> {
-  const { info: _, ...gpu } = await chooseDevice(options.device);
+  // Of devices that share a model the first: in decoding they work one after the other.
+  const { info: _, ...gpu } = (await chooseDevices(options.device))[0]!;
   return await native().rates({ ...checkPlanOptions(options, maxPositions), ...gpu, isChecked: false });
 }
 

@@ -1,9 +1,9 @@
 /** What a model takes at growing contexts, by the plan. */
 import type { ModelDescription } from '../description.js';
-import { chooseDevice } from '../devices.js';
+import { chooseDevices } from '../devices.js';
 import type { StoredShape } from '../files/config.js';
 import { openModelFolder } from '../files/model-folder.js';
-import { planMemory } from '../memory-plan.js';
+import { type PlannedOptions, planMemory } from '../memory-plan.js';
 import type { LoadOptions } from '../types.js';
 
 /** One context, for one sequence; bytes. */
@@ -20,24 +20,17 @@ export interface ContextMemory {
 /** Plans contexts from 1,024 tokens, doubling, to the model's limit. */
 export async function memoryOverContext(path: string, options: LoadOptions): Promise<ContextMemory[]> {
   const { description } = await openModelFolder(path);
-  const { info } = await chooseDevice(options.device);
-  return planContexts(description, { ...options, device: info.kind });
+  const kinds = (await chooseDevices(options.device)).map(({ info }) => info.kind);
+  return planContexts(description, { ...options, device: kinds });
 }
 
 /** The same of a description, or of a config alone. */
 export function planContexts(
   description: ModelDescription | StoredShape,
-  {
-    device,
-    weights,
-    cacheType,
-    prefillChunk,
-    threads,
-    activations,
-  }: Omit<LoadOptions, 'device'> & { device?: 'cpu' | 'gpu' },
+  { device, layerSplit, weights, cacheType, prefillChunk, threads, activations }: PlannedOptions,
 ): ContextMemory[] {
   const options = Object.fromEntries(
-    Object.entries({ device, weights, cacheType, prefillChunk, threads, activations }).filter(
+    Object.entries({ device, layerSplit, weights, cacheType, prefillChunk, threads, activations }).filter(
       ([, value]) => value !== undefined,
     ),
   );

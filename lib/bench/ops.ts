@@ -1,6 +1,6 @@
 /** Measuring a device's ops by themselves, each against what the device itself can do. */
 import { availableParallelism } from 'node:os';
-import { type ChosenDevice, chooseDevice } from '../devices.js';
+import { type ChosenDevice, chooseDevice, pickAdapter } from '../devices.js';
 import { KexaError, type KexaErrorCode } from '../errors.js';
 import { checkPlanOptions } from '../memory-plan.js';
 import { loadModel, loadSynthetic, type Model } from '../model.js';
@@ -169,7 +169,7 @@ async function waysOf(
   if (info.kind === 'gpu') {
     const isNull = chosen.adapter === 'null';
     const adapters = isNull ? [] : await native().adapters(chosen.dawnLibrary);
-    const adapter = adapters.find(({ device }) => device === chosen.adapter);
+    const adapter = pickAdapter(adapters, chosen.adapter.toLowerCase());
     offered = {
       elements: isNull || adapter?.hasF16 ? ['f32', 'f16'] : ['f32'],
       variants: [

@@ -13,6 +13,7 @@ export interface ModelFlags {
 /** Values of the flags that {@link addLoadOptions} adds. */
 export interface LoadFlags extends ModelFlags {
   device?: string;
+  split?: number[];
   ctxSize?: number;
   batchSize?: number;
   threads?: number;
@@ -60,9 +61,14 @@ export function addModelOptions(command: Command): void {
 /** Everything `loadModel` takes. `threads` reads the value of -t. */
 export function addLoadOptions(command: Command, threads: (text: string) => unknown = integer(1, 1024)): void {
   addModelOptions(command);
-  add(command, modelGroup, '--device <name>', "auto, cpu, gpu, or part of a device's name (default: auto)", {
-    env: 'KEXA_DEVICE',
-  });
+  add(
+    command,
+    modelGroup,
+    '--device <name>',
+    "auto, cpu, gpu, gpu:1 (the second), or part of a device's name; several, as in gpu:0,gpu:1, share the layers (default: auto)",
+    { env: 'KEXA_DEVICE' },
+  );
+  addSplitOption(command);
   addPlanOptions(command);
   add(
     command,
@@ -78,6 +84,31 @@ export function addLoadOptions(command: Command, threads: (text: string) => unkn
     env: 'KEXA_THREADS',
     parse: threads,
   });
+}
+
+/** `--split`. */
+export function addSplitOption(command: Command): void {
+  add(
+    command,
+    modelGroup,
+    '--split <list>',
+    'of several devices: how many layers each takes, in proportion, as in 3,1 (default: by memory)',
+    { env: 'KEXA_SPLIT', parse: proportions },
+  );
+}
+
+/** The names of `--device`: one, or several that share a model. */
+export function deviceNames(text: string): string | string[] {
+  return text.includes(',') ? text.split(',').map((name) => name.trim()) : text;
+}
+
+function proportions(text: string): number[] {
+  const parse = number({ least: 0, most: 1e6, isAbove: true });
+  try {
+    return text.split(',').map((share) => parse(share.trim()));
+  } catch {
+    throw new InvalidArgumentError('It takes positive numbers, one for each device, as in 3,1.');
+  }
 }
 
 /** What decides how much memory a model takes. */
@@ -234,7 +265,8 @@ export function requireModel({ model }: ModelFlags): string {
 /** What `loadModel` takes, from flags. */
 export function toLoadOptions(flags: LoadFlags): LoadOptions {
   return defined({
-    device: flags.device,
+    device: flags.device === undefined ? undefined : deviceNames(flags.device),
+    layerSplit: flags.split,
     contextSize: flags.ctxSize,
     prefillChunk: flags.batchSize,
     threads: flags.threads,
@@ -274,8 +306,11 @@ export function toGenerateOptions(flags: GenerateFlags): GenerateOptions {
  * tell to be out of range.
  */
 export function nameFlag(error: unknown): unknown {
-  if (!(error instanceof KexaError) || !error.message.startsWith('contextSize:')) return error;
-  return new UsageError(error.message.replace('contextSize:', "option '-c, --ctx-size <n>':"), { cause: error });
+  if (!(error instanceof KexaError)) return error;
+  const flags = { 'contextSize:': "option '-c, --ctx-size <n>':", 'layerSplit:': "option '--split <list>':" };
+  for (const [name, flag] of Object.entries(flags))
+    if (error.message.startsWith(name)) return new UsageError(error.message.replace(name, flag), { cause: error });
+  return error;
 }
 
 /** An object without the fields that are undefined: for the library, absent and undefined are not the same type. */

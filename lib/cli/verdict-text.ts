@@ -17,8 +17,8 @@ export function verdictText(verdicts: readonly Verdict[]): string {
     ]);
   return `${table([heads, ...rows], [2, 3, 4, 5, 6])}
 context: the longest that fits, in tokens, by type of cache; ${percent(usableShare)} of the memory is planned with
-layers:  of each card, filled one after the other. A plan: this version runs on one card, and does not
-         divide a model between several
+layers:  of each card, filled one after the other: their counts are for --split, with --device gpu:0,gpu:1 and so on;
+         without --split each card is filled alike
 * an estimate, not a measurement: ${reachedShare} x bandwidth / bytes that a token reads (at position ${groupedText(estimateAt)}, f16 cache,
   no drafts); cards work one after the other. ${bandwidthText(verdicts)}
 `;

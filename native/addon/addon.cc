@@ -89,9 +89,20 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
   std::unique_ptr<Engine> engine_;
 };
 
+[[noreturn]] void throw_to_js(Napi::Env env, const Error& error) {
+  Napi::Error thrown = Napi::Error::New(env, error.what());
+  thrown.Set("code", error.code);
+  throw thrown;
+}
+
+// Throws what make_plan() throws.
 Napi::Value plan(const Napi::CallbackInfo& info) {
-  return from_plan(info.Env(),
-                   make_plan(to_description(info[0].As<Napi::Object>()), to_plan_options(info[1].As<Napi::Object>())));
+  try {
+    return from_plan(info.Env(), make_plan(to_description(info[0].As<Napi::Object>()),
+                                           to_plan_options(info[1].As<Napi::Object>())));
+  } catch (const Error& error) {
+    throw_to_js(info.Env(), error);
+  }
 }
 
 // { used, available }: the CPU device's instruction sets. Throws what chosen_instruction_set() throws.
@@ -104,9 +115,7 @@ Napi::Value instruction_set_names(const Napi::CallbackInfo& info) {
   try {
     object.Set("used", std::string(instruction_set_name(chosen_instruction_set())));
   } catch (const Error& error) {
-    Napi::Error thrown = Napi::Error::New(info.Env(), error.what());
-    thrown.Set("code", error.code);
-    throw thrown;
+    throw_to_js(info.Env(), error);
   }
   return object;
 }

@@ -310,6 +310,19 @@ static std::vector<float> to_floats(const Napi::Value& from) {
   return {array.Data(), array.Data() + array.ElementLength()};
 }
 
+static std::vector<PartOptions> to_parts(const Napi::Value& from) {
+  std::vector<PartOptions> parts;
+  const auto array = from.As<Napi::Array>();
+  for (uint32_t i = 0; i < array.Length(); ++i) {
+    const auto part = array.Get(i).As<Napi::Object>();
+    parts.push_back({.adapter = text(part, "adapter"),
+                     .plain_ops = to_texts(member(part, "plainOps")),
+                     .layers = integer(part, "layers"),
+                     .memory_bytes = int64_t(number(part, "memoryBytes"))});
+  }
+  return parts;
+}
+
 PlanOptions to_plan_options(const Napi::Object& from) {
   const std::string weights = text(from, "weights");
   return {.context_size = integer(from, "contextSize"),
@@ -329,7 +342,8 @@ PlanOptions to_plan_options(const Napi::Object& from) {
           .plain_ops = to_texts(member(from, "plainOps")),
           .expert_slots = integer(from, "expertSlots"),
           .expert_misses = to_expert_misses(text(from, "expertMisses")),
-          .expert_heat = to_floats(member(from, "expertHeat"))};
+          .expert_heat = to_floats(member(from, "expertHeat")),
+          .parts = to_parts(member(from, "parts"))};
 }
 
 MeasureParams to_measure_params(const Napi::Object& from) {
@@ -383,8 +397,7 @@ std::vector<int> to_ids(const Napi::Value& from) {
   return {ids.Data(), ids.Data() + ids.ElementLength()};
 }
 
-Napi::Object from_plan(Napi::Env env, const Plan& plan) {
-  const MemoryPlan& memory = plan.memory;
+static Napi::Object from_memory(Napi::Env env, const MemoryPlan& memory) {
   auto weights = Napi::Object::New(env);
   weights.Set("total", double(memory.weight_bytes));
   weights.Set("mapped", double(memory.mapped_weight_bytes));
@@ -399,17 +412,29 @@ Napi::Object from_plan(Napi::Env env, const Plan& plan) {
   object.Set("cache", cache);
   object.Set("scratch", double(memory.scratch_bytes));
   object.Set("prefixCache", double(memory.prefix_cache_bytes));
-  if (plan.options.has_expert_slots()) {
-    auto experts = Napi::Object::New(env);
-    experts.Set("slots", plan.options.expert_slots);
-    experts.Set("slotBytes", double(memory.expert_slot_bytes));
-    experts.Set("host", double(memory.host_expert_bytes));
-    experts.Set("mapped", double(memory.mapped_expert_bytes));
-    object.Set("experts", experts);
-  } else {
-    object.Set("experts", env.Null());
-  }
   object.Set("total", double(memory.total_bytes()));
+  return object;
+}
+
+Napi::Object from_plan(Napi::Env env, const Plan& plan) {
+  auto object = from_memory(env, plan.memory);
+  auto parts = Napi::Array::New(env, plan.parts.size());
+  for (uint32_t i = 0; i < plan.parts.size(); ++i) {
+    const PartPlan& from = plan.parts[i];
+    auto part = from_memory(env, from.memory);
+    part.Set("firstLayer", from.first_layer);
+    part.Set("layers", from.layers);
+    parts.Set(i, part);
+  }
+  object.Set("parts", parts);
+  object.Set("experts", env.Null());
+  if (!plan.options.has_expert_slots()) return object;
+  auto experts = Napi::Object::New(env);
+  experts.Set("slots", plan.options.expert_slots);
+  experts.Set("slotBytes", double(plan.memory.expert_slot_bytes));
+  experts.Set("host", double(plan.memory.host_expert_bytes));
+  experts.Set("mapped", double(plan.memory.mapped_expert_bytes));
+  object.Set("experts", experts);
   return object;
 }
 

@@ -43,9 +43,9 @@ bool GenerateJob::advance(const JobContext& context) {
   if (begins) begin_step(context, slot);
   // The first step that follows on is begun before the prompt's last is taken.
   if (begins && flights_.back().is_following) encode_ns_ += nanoseconds_since(began);
-  const bool runs_ahead = model.device->runs_ahead();
+  const int steps_ahead = model.device->steps_ahead();
   std::optional<Flight> timed;
-  while (!is_over_ && flights_.size() > (runs_ahead && can_begin(context) ? 1 : 0)) {
+  while (!is_over_ && int(flights_.size()) > (can_begin(context) ? steps_ahead : 0)) {
     // In a steady run of steps one is begun and one is taken: that is what a step costs.
     const bool is_steady =
         begins && !timed && flights_.front().is_following && flights_.front().drafts == flights_.front().next_drafts;
@@ -74,7 +74,7 @@ bool GenerateJob::advance(const JobContext& context) {
         .decode_ns = decode_ns_,
         .prefill_tokens = prefill_tokens_,
         .saved_ns = saved_ns(model.drafting),
-        .encode_ns = runs_ahead ? std::optional(encode_ns_) : std::nullopt,
+        .encode_ns = steps_ahead ? std::optional(encode_ns_) : std::nullopt,
         .counts = params_.wants_profile ? std::optional(std::move(counts_)) : std::nullopt,
         .experts = traffic_before ? std::optional(experts_) : std::nullopt});
   return is_over_;
@@ -166,6 +166,7 @@ void GenerateJob::begin_step(const JobContext& context, int slot) {
     step_.rows.clear();
     step_.logit_rows.clear();
     step_.is_following = true;
+    step_.cancelled = hooks.cancelled;
     for (int i = 0; i < rows; ++i) step_.rows.push_back({.slot = slot, .position = most - 1 + i});
     forward(device, context.description, step_, model.slots, hooks);
   } else {

@@ -6,11 +6,20 @@
 #ifdef KEXA_GPU
 #include "kernels/gpu_device.h"
 #endif
+#include "engine/split_device.h"
 #include "reference/cpu_device.h"
 #include "reference/cpu_experts.h"
 
 namespace kexa {
 namespace {
+
+std::unique_ptr<Weights> make_weights(const ModelDescription& description, const PlanOptions& options,
+                                      int64_t warm_limit, const LoadProgress& progress) {
+  const StoringAnew storing = options.adapter.empty()      ? StoringAnew::kHere
+                              : options.has_expert_slots() ? StoringAnew::kExpertsHere
+                                                           : StoringAnew::kOnDevice;
+  return std::make_unique<Weights>(description, options.weight_type, storing, warm_limit, progress);
+}
 
 std::unique_ptr<Device> make_device(const ModelDescription& description, const Weights& weights, const Plan& plan,
                                     const LoadProgress& progress) {
@@ -34,9 +43,25 @@ std::unique_ptr<Device> make_device(const ModelDescription& description, const W
 #endif
 }
 
-StoringAnew who_stores_anew(const PlanOptions& options) {
-  if (options.adapter.empty()) return StoringAnew::kHere;
-  return options.has_expert_slots() ? StoringAnew::kExpertsHere : StoringAnew::kOnDevice;
+// One device after the other; progress is told in bytes of the plan.
+std::unique_ptr<Device> make_split_device(const ModelDescription& description, const Plan& plan, int64_t warm_limit,
+                                          const LoadProgress& progress) {
+  std::vector<SplitDevice::Member> members;
+  int64_t done_bytes = 0;
+  for (Part& from : make_parts(description, plan.options)) {
+    const int64_t own_bytes = from.plan.memory.weight_bytes;
+    const LoadProgress own_progress = [&](int64_t done, int64_t total) {
+      const double share = total > 0 ? double(done) / double(total) : 1;
+      progress(done_bytes + int64_t(share * double(own_bytes)), plan.memory.weight_bytes);
+    };
+    SplitDevice::Member member{.part = std::make_unique<Part>(std::move(from)), .weights = {}, .device = {}};
+    const Part& part = *member.part;
+    member.weights = make_weights(part.description, part.plan.options, warm_limit, own_progress);
+    member.device = make_device(part.description, *member.weights, part.plan, own_progress);
+    done_bytes += own_bytes;
+    members.push_back(std::move(member));
+  }
+  return std::make_unique<SplitDevice>(std::move(members));
 }
 
 // The MTP block's part of the weights that a step of one row reads with it.
@@ -77,10 +102,10 @@ void Profiling::add_to(std::optional<Profile>& total) {
 
 LoadedModel::LoadedModel(const ModelDescription& description, const Plan& plan, int64_t warm_limit,
                          const LoadProgress& progress)
-    : weights(description, plan.options.weight_type,
-              who_stores_anew(plan.options), warm_limit, progress),
+    : weights(plan.options.parts.empty() ? make_weights(description, plan.options, warm_limit, progress) : nullptr),
       slots(description, plan),
-      device(make_device(description, weights, plan, progress)),
+      device(weights ? make_device(description, *weights, plan, progress)
+                     : make_split_device(description, plan, warm_limit, progress)),
       prefixes(description, plan, slots, *device),
       drafting(mtp_share(description)) {
   slots.set_reclaim([this] { return prefixes.drop_oldest(); });
@@ -103,6 +128,7 @@ int run_chunk(const JobContext& context, int slot, std::span<const int> ids, Ste
   step.rows.clear();
   step.logit_rows.clear();
   step.is_following = false;
+  step.cancelled = hooks.cancelled;
   for (int position = first; position < end; ++position)
     step.rows.push_back({ids[position], slot, position, position + 1 < int(ids.size()) ? ids[position + 1] : 0});
   choose_logit_rows(first, end, step.logit_rows);

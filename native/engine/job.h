@@ -21,7 +21,7 @@ inline void append(std::vector<float>& to, std::span<const float> values) {
 struct LoadedModel {
   LoadedModel(const ModelDescription& description, const Plan& plan, int64_t warm_limit, const LoadProgress& progress);
 
-  Weights weights;
+  std::unique_ptr<Weights> weights;  // none where several devices have their own
   KvSlots slots;
   std::unique_ptr<Device> device;
   PrefixCache prefixes;

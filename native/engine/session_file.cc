@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -22,7 +23,8 @@ struct Header {
   uint32_t version;
   uint32_t row_bytes;
   uint64_t model;
-  char device[8];      // "cpu" or "gpu": they store rows differently. "cpu i16": they come of other activations
+  // "cpu", "gpu", or "mixed" of both kinds: they store rows differently. "cpu i16": they come of other activations
+  char device[8];
   char cache_type[8];  // as in TypeFacts
   int32_t length, mtp_length, mtp_written, restored_at;
 };
@@ -51,8 +53,15 @@ std::string text_of(const char (&from)[N]) {
   return {from, strnlen(from, N)};
 }
 
-const char* device_text(const PlanOptions& options) {
-  return options.is_rounding ? "cpu i16" : options.adapter.empty() ? "cpu" : "gpu";
+bool is_on_gpu(const PartOptions& part) { return !part.adapter.empty(); }
+
+// For Header::device.
+const char* kind_of_device(const PlanOptions& options) {
+  if (options.is_rounding) return "cpu i16";
+  const std::vector<PartOptions>& parts = options.parts;
+  if (parts.empty()) return options.adapter.empty() ? "cpu" : "gpu";
+  if (std::all_of(parts.begin(), parts.end(), is_on_gpu)) return "gpu";
+  return std::any_of(parts.begin(), parts.end(), is_on_gpu) ? "mixed" : "cpu";
 }
 
 // Calls visit(layer, from, to) for each block of the file's rows, for sequences of `length`.
@@ -83,7 +92,7 @@ void SessionFile::save(int slot, const std::string& path) {
   header.version = kVersion;
   header.row_bytes = uint32_t(device.cache_row_bytes());
   header.model = model;
-  put_text(header.device, device_text(plan.options));
+  put_text(header.device, kind_of_device(plan.options));
   put_text(header.cache_type, type_name(plan.kv.type));
   header.length = length;
   header.mtp_length = std::min(sequence.mtp_length, length);
@@ -127,7 +136,7 @@ int SessionFile::load(uint64_t owner, const std::string& path) {
       throw Error("KEXA_SESSION_MISMATCH", path + ": " + what + ": wanted " + wanted + ", found " + found);
   };
   demand("version of the file", std::to_string(kVersion), std::to_string(header.version));
-  demand("device", device_text(plan.options), text_of(header.device));
+  demand("device", kind_of_device(plan.options), text_of(header.device));
   demand("cacheType", std::string(type_name(plan.kv.type)), text_of(header.cache_type));
   demand("model (its shape, its weights and how they are held)", std::to_string(model), std::to_string(header.model));
   demand("bytes of a row", std::to_string(device.cache_row_bytes()), std::to_string(header.row_bytes));
@@ -171,7 +180,8 @@ int SessionFile::load(uint64_t owner, const std::string& path) {
   }
 }
 
-uint64_t model_fingerprint(const ModelDescription& description, const PlanOptions& options) {
+uint64_t model_fingerprint(const ModelDescription& description, const Plan& plan) {
+  const PlanOptions& options = plan.options;
   constexpr size_t kTensors = 64, kBytes = 256;
   Checksum sum;
   for (int number : {description.vocab, description.hidden, description.heads, description.kv_heads,
@@ -184,6 +194,12 @@ uint64_t model_fingerprint(const ModelDescription& description, const PlanOption
     sum.add_value(description.layer(layer).ffn_width);
     sum.add_value(description.layer(layer).swiglu_limit);
   }
+  // Which layers' rows are of which kind.
+  if (kind_of_device(options) == std::string_view("mixed"))
+    for (size_t i = 0; i < plan.parts.size(); ++i) {
+      sum.add_value(int(is_on_gpu(options.parts[i])));
+      sum.add_value(plan.parts[i].layers);
+    }
   sum.add_value(options.weight_type ? int(*options.weight_type) : -1);
   const size_t step = std::max<size_t>(1, description.tensors.size() / kTensors);
   for (size_t i = 0; i < description.tensors.size(); ++i) {

@@ -30,6 +30,6 @@ struct SessionFile {
 
 // Differs for models that differ in shape, in how their weights are held, or in the weights themselves, of which some
 // bytes of some tensors are looked at. Throws KEXA_BAD_FILE if a file cannot be read.
-uint64_t model_fingerprint(const ModelDescription& description, const PlanOptions& options);
+uint64_t model_fingerprint(const ModelDescription& description, const Plan& plan);
 
 }  // namespace kexa

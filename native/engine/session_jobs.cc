@@ -7,7 +7,7 @@ namespace {
 
 SessionFile session_file(const JobContext& context, const Channel& channel) {
   LoadedModel& model = context.loaded();
-  if (!model.fingerprint) model.fingerprint = model_fingerprint(context.description, context.plan.options);
+  if (!model.fingerprint) model.fingerprint = model_fingerprint(context.description, context.plan);
   return {.description = context.description,
           .plan = context.plan,
           .model = *model.fingerprint,

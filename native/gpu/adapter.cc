@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <charconv>
 #include <cstring>
 
 #include "base/error.h"
@@ -35,11 +36,16 @@ struct Wish {
   bool is_fallback = false;
 };
 
+WGPURequestAdapterOptions adapter_options(WGPUChainedStruct& toggles) {
+  WGPURequestAdapterOptions options = WGPU_REQUEST_ADAPTER_OPTIONS_INIT;
+  options.nextInChain = &toggles;
+  options.featureLevel = WGPUFeatureLevel_Core;
+  return options;
+}
+
 AdapterHandle request_adapter(WGPUInstance instance, const Wish& wish) {
   auto toggles = enabled_toggles(kAdapterToggles);
-  WGPURequestAdapterOptions options = WGPU_REQUEST_ADAPTER_OPTIONS_INIT;
-  options.nextInChain = &toggles.chain;
-  options.featureLevel = WGPUFeatureLevel_Core;
+  WGPURequestAdapterOptions options = adapter_options(toggles.chain);
   options.powerPreference = wish.power;
   options.forceFallbackAdapter = wish.is_fallback;
   options.backendType = wish.backend;
@@ -133,6 +139,7 @@ AdapterFacts read_facts(WGPUAdapter adapter) {
       .description = text(info.description),
       .backend = backend_name(info.backendType),
       .is_software = info.adapterType == WGPUAdapterType_CPU,
+      .is_integrated = info.adapterType == WGPUAdapterType_IntegratedGPU,
       .has_f16 = has(WGPUFeatureName_ShaderF16),
       .has_subgroups = has(WGPUFeatureName_Subgroups),
       .has_timestamps = has(WGPUFeatureName_TimestampQuery),
@@ -172,8 +179,24 @@ void need_vulkan() {
   if (const std::string problem = open_vulkan(); !problem.empty()) throw Error("KEXA_NO_DEVICE", problem);
 }
 
-// Dawn lists no adapters; it gives one for each wish, often the same.
-std::vector<FoundAdapter> find_adapters(WGPUInstance instance) {
+// In the system's order, which is the same each time.
+std::vector<FoundAdapter> enumerate(WGPUInstance instance, EnumerateAdapters enumerate_adapters) {
+  std::vector<FoundAdapter> found;
+  auto toggles = enabled_toggles(kAdapterToggles);
+  const WGPURequestAdapterOptions options = adapter_options(toggles.chain);
+  for (WGPUAdapter given : enumerate_adapters(&instance, &options)) {
+    AdapterHandle adapter(given);
+    if (!adapter) continue;
+    AdapterFacts facts = read_facts(adapter);
+    // Vulkan's are listed again as OpenGL's, where there is that.
+    if (facts.backend == "null" || facts.backend == "other") continue;
+    found.push_back({std::move(adapter), std::move(facts)});
+  }
+  return found;
+}
+
+// Without a list: an adapter for each wish, often the same.
+std::vector<FoundAdapter> ask_for_adapters(WGPUInstance instance) {
   std::vector<FoundAdapter> found;
   const Wish wishes[] = {
       {.power = WGPUPowerPreference_HighPerformance}, {.power = WGPUPowerPreference_LowPower}, {.is_fallback = true}};
@@ -188,9 +211,33 @@ std::vector<FoundAdapter> find_adapters(WGPUInstance instance) {
     };
     if (std::none_of(found.begin(), found.end(), is_same)) found.push_back({std::move(adapter), std::move(facts)});
   }
-  std::stable_sort(found.begin(), found.end(),
-                   [](const auto& a, const auto& b) { return a.facts.is_software < b.facts.is_software; });
   return found;
+}
+
+std::vector<FoundAdapter> find_adapters(WGPUInstance instance) {
+  const EnumerateAdapters enumerate_adapters = dawn_enumerate_adapters();
+  auto found = enumerate_adapters ? enumerate(instance, enumerate_adapters) : ask_for_adapters(instance);
+  const auto rank = [](const FoundAdapter& adapter) {
+    return 2 * int(adapter.facts.is_software) + int(adapter.facts.is_integrated);
+  };
+  std::stable_sort(found.begin(), found.end(), [&](const auto& a, const auto& b) { return rank(a) < rank(b); });
+  return found;
+}
+
+// "name:2" is the third of those called so.
+struct Wanted {
+  std::string name;
+  int index = 0;
+};
+
+Wanted parse_wanted(const std::string& text) {
+  const size_t colon = text.rfind(':');
+  int index = 0;
+  if (colon == std::string::npos || colon + 1 == text.size()) return {text};
+  const char *first = text.data() + colon + 1, *end = text.data() + text.size();
+  const auto [stopped, fault] = std::from_chars(first, end, index);
+  if (fault != std::errc() || stopped != end || index < 0) return {text};
+  return {text.substr(0, colon), index};
 }
 
 bool is_wanted(const AdapterFacts& facts, const std::string& wanted) {
@@ -224,8 +271,10 @@ FoundAdapter find_adapter(WGPUInstance instance, const std::string& wanted) {
   }
   need_vulkan();
   auto found = find_adapters(instance);
-  const auto chosen = std::find_if(found.begin(), found.end(),
-                                   [&](const FoundAdapter& adapter) { return is_wanted(adapter.facts, wanted); });
+  Wanted one = parse_wanted(wanted);
+  const auto chosen = std::find_if(found.begin(), found.end(), [&](const FoundAdapter& adapter) {
+    return is_wanted(adapter.facts, one.name) && one.index-- == 0;
+  });
   if (chosen != found.end()) return std::move(*chosen);
   std::string names;
   for (const FoundAdapter& adapter : found) names += (names.empty() ? "" : ", ") + adapter.facts.device;

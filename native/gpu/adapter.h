@@ -22,7 +22,8 @@ struct MemoryHeap {
 // What one adapter says of itself.
 struct AdapterFacts {
   std::string vendor, architecture, device, description, backend;
-  bool is_software = false;  // a CPU pretending
+  bool is_software = false;    // a CPU pretending
+  bool is_integrated = false;  // shares the main memory
   bool has_f16 = false, has_subgroups = false, has_timestamps = false, has_subgroup_matrices = false;
   bool has_timestamps_inside_passes = false;
   uint32_t subgroup_min = 0, subgroup_max = 0;
@@ -40,9 +41,9 @@ struct FoundAdapter {
   AdapterFacts facts;
 };
 
-// `wanted` is part of an adapter's name or description in any case, "gpu" for the best one that is no software, or
-// "null" for Dawn's Null backend, which checks everything and computes nothing. Throws KEXA_NO_DEVICE, with the names
-// of those found.
+// `wanted` is part of an adapter's name or description in any case, or "gpu" for the best one that is no software,
+// either with ":N" behind it for the one after N others that it fits; or "null" for Dawn's Null backend, which checks
+// everything and computes nothing. Throws KEXA_NO_DEVICE, with the names of those found.
 FoundAdapter find_adapter(WGPUInstance instance, const std::string& wanted);
 
 // The adapters Dawn offers on this machine, best first; the Null backend is none of them. load_dawn() first.

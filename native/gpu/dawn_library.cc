@@ -12,6 +12,7 @@ namespace kexa {
 namespace {
 
 DawnProcs procs;
+EnumerateAdapters enumerate_adapters = nullptr;
 std::string loaded_path;
 std::mutex loading;
 
@@ -55,9 +56,10 @@ void load_dawn(const std::string& path) {
   if (!::dlsym(library, "wgpuCreateInstance")) {
     using GetProcs = const void* (*)();
     using SetProcs = void (*)(const void*);
-    reinterpret_cast<SetProcs>(find("dawnProcSetProcs"))(
-        reinterpret_cast<GetProcs>(find("_ZN4dawn6native8GetProcsEv"))());
+    reinterpret_cast<SetProcs>(find(kDawnSetProcs))(
+        reinterpret_cast<GetProcs>(find(kDawnGetProcs))());
   }
+  enumerate_adapters = reinterpret_cast<EnumerateAdapters>(symbols.find(kDawnEnumerateAdapters));
 #define KEXA_DAWN_FIND(name) procs.name = reinterpret_cast<WGPUProc##name>(find("wgpu" #name));
   KEXA_DAWN_PROCS(KEXA_DAWN_FIND)
 #undef KEXA_DAWN_FIND
@@ -66,5 +68,7 @@ void load_dawn(const std::string& path) {
 }
 
 const DawnProcs& dawn() { return procs; }
+
+EnumerateAdapters dawn_enumerate_adapters() { return enumerate_adapters; }
 
 }  // namespace kexa

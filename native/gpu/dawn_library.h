@@ -4,6 +4,7 @@
 #include <webgpu/webgpu.h>
 
 #include <string>
+#include <vector>
 
 namespace kexa {
 
@@ -41,6 +42,12 @@ void load_dawn(const std::string& path);
 // on, and says so on stderr again and again. Returns what is wrong, or nothing. Where Vulkan is not what Dawn uses:
 // nothing.
 std::string open_vulkan();
+
+// dawn::native::Instance::EnumerateAdapters, which gives every adapter and a reference to each, or null in a library
+// that has no such symbol: the C API only gives the adapter that fits a wish best. In Dawn's C++ an Instance is a
+// pointer to what WGPUInstance points to, and an Adapter one to what WGPUAdapter does.
+using EnumerateAdapters = std::vector<WGPUAdapter> (*)(const WGPUInstance*, const WGPURequestAdapterOptions*);
+EnumerateAdapters dawn_enumerate_adapters();
 
 // The loaded library's functions. load_dawn() must have returned.
 const DawnProcs& dawn();

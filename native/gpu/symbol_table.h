@@ -7,6 +7,12 @@
 
 namespace kexa {
 
+// Of Dawn's C++, what kexa calls where it is there.
+constexpr const char* kDawnSetProcs = "dawnProcSetProcs";
+constexpr const char* kDawnGetProcs = "_ZN4dawn6native8GetProcsEv";
+constexpr const char* kDawnEnumerateAdapters =
+    "_ZNK4dawn6native8Instance17EnumerateAdaptersEPK25WGPURequestAdapterOptions";
+
 class SymbolTable {
  public:
   // `library` is `path`, opened. Reads the file's own symbol table, where there is one, for what dlsym does not give.

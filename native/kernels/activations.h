@@ -8,6 +8,7 @@
 namespace kexa {
 
 // Rows are padded to whole chunks of eight: kernels read whole chunks, and what they read of the padding is zero.
+// `hidden` and `logits` are those of the model's end, and made where that is (ModelDescription::has_end).
 // Those named E hold elements of the kernels' element type, the others f32.
 struct Activations {
   Activations(const KernelSet& kernels, const ModelDescription& description, const Plan& plan);

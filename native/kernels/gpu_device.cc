@@ -58,8 +58,7 @@ GpuDevice::GpuDevice(const ModelDescription& description, const Weights& weights
       kernels_(*gpu_, choose_kernels(gpu_->facts(), plan.options, description, weights), max_rows_),
       first_slots_(slots_of(description, plan.options)),
       weights_(*gpu_, description, weights, plan.gpu.weight_bytes, first_slots_ ? &*first_slots_ : nullptr, progress),
-      activations_(kernels_, description, plan),
-      choosing_(kernels_, description, plan, activations_) {
+      activations_(kernels_, description, plan) {
   const int hidden = description.hidden, stride = padded(hidden);
   const float epsilon = description.norm_epsilon;
   const Activations& a = activations_;
@@ -80,7 +79,9 @@ GpuDevice::GpuDevice(const ModelDescription& description, const Weights& weights
   if (first_slots_)
     residency_ = std::make_unique<ExpertResidency>(kernels_, description, weights, weights_, a, plan,
                                                    std::move(*first_slots_), std::move(host));
-  embed_ = make_embed(a.residual, 0);
+  if (description.has_start) embed_ = make_embed(a.residual, 0);
+  if (!description.has_end) return;
+  choosing_.emplace(kernels_, description, plan, a);
   final_norm_ =
       make_rms_norm(kernels_, weights_.norm, a.residual, a.hidden, hidden, epsilon, stride, 0, false, "final_norm");
   head_ = Matmul(kernels_, a, description.has_tied_head ? weights_.embed : weights_.head, {&a.hidden, stride},
@@ -141,7 +142,7 @@ void GpuDevice::begin(const Step& step, const KvSlots& slots) {
     if (!pages.empty())
       gpu_->write(activations_.pages, uint64_t(slot) * pages_per_slot_ * sizeof(uint32_t), std::as_bytes(pages));
   }
-  if (step.is_following) choosing_.run_follow(kernels_);
+  if (step.is_following) choosing_->run_follow(kernels_);
 }
 
 void GpuDevice::embed() { kernels_.run(embed_, rows_); }
@@ -196,26 +197,26 @@ void GpuDevice::draft_input() {
 void GpuDevice::begin_choosing(int slot, const SamplingParams& params, std::span<const int> ids, size_t prompt_size) {
   // What was encoded and not submitted still reads the old settings.
   gpu_->submit();
-  choosing_.begin(kernels_, slot, params, ids, prompt_size);
+  choosing_->begin(kernels_, slot, params, ids, prompt_size);
 }
 
 void GpuDevice::choose() {
-  choosing_.run_choose(kernels_);
+  choosing_->run_choose(kernels_);
   chosen_slot_ = slot_;
   logit_rows_ = 1;
 }
 
-void GpuDevice::choose_draft() { choosing_.run_draft(kernels_); }
+void GpuDevice::choose_draft() { choosing_->run_draft(kernels_); }
 
 void GpuDevice::begin_draft() {
-  choosing_.run_next_draft(kernels_);
+  choosing_->run_next_draft(kernels_);
   rows_ = 1;
   ++longest_;
 }
 
 int GpuDevice::end_step() {
   const int slot = std::max(0, chosen_slot_);
-  return gpu_->read_later(choosing_.records(), Choosing::record_offset(slot),
+  return gpu_->read_later(choosing_->records(), Choosing::record_offset(slot),
                           chosen_slot_ < 0 ? 0 : sizeof(Choosing::Record));
 }
 
@@ -224,6 +225,25 @@ std::vector<int> GpuDevice::take(int ticket) {
   const auto bytes = std::as_writable_bytes(std::span(&record, 1));
   if (gpu_->take(ticket, bytes) == 0) return {};
   return Choosing::tokens_of(record);
+}
+
+void GpuDevice::set_residual(std::span<const float> rows) {
+  // What is encoded and not submitted reads what is there now.
+  gpu_->submit();
+  const size_t width = size_t(description_.hidden), stride = size_t(padded(description_.hidden));
+  residual_copy_.assign(size_t(rows_) * stride, 0);
+  for (size_t r = 0; r < size_t(rows_); ++r) std::copy_n(&rows[r * width], width, &residual_copy_[r * stride]);
+  gpu_->write(activations_.residual, 0, std::as_bytes(std::span(residual_copy_)));
+  residual_copy_.clear();
+}
+
+std::vector<Row> GpuDevice::rows() const {
+  std::vector<int> words(size_t(rows_) * kStepRowWords);
+  gpu_->read(activations_.step, std::as_writable_bytes(std::span(words)), kStepRows * sizeof(uint32_t));
+  std::vector<Row> rows;
+  for (size_t at = 0; at < words.size(); at += kStepRowWords)
+    rows.push_back({.token = words[at], .slot = words[at + 1], .position = words[at + 2], .next = words[at + 3]});
+  return rows;
 }
 
 void GpuDevice::read_cache(int layer, int64_t row, int count, std::span<std::byte> bytes) {

@@ -34,10 +34,12 @@ class GpuDevice final : public Device {
   void choose() override;
   void choose_draft() override;
   void begin_draft() override;
+  void set_residual(std::span<const float> rows) override;
+  std::vector<Row> rows() const override;
   int end_step() override;
   std::vector<int> take(int ticket) override;
   void drop(int ticket) override { gpu_->drop(ticket); }
-  bool runs_ahead() const override { return true; }
+  int steps_ahead() const override { return 1; }
 
   int64_t cache_row_bytes() const override { return cache_row_bytes_; }
   void read_cache(int layer, int64_t row, int count, std::span<std::byte> bytes) override;
@@ -75,7 +77,7 @@ class GpuDevice final : public Device {
   std::optional<ExpertSlots> first_slots_;  // as they are loaded; then residency_ has them
   GpuWeights weights_;
   Activations activations_;
-  Choosing choosing_;
+  std::optional<Choosing> choosing_;  // where the model ends
   std::vector<Layer> layers_;
   std::unique_ptr<ExpertResidency> residency_;  // where not all routed experts are on the GPU
   Op embed_, embed_next_, final_norm_, mtp_embedding_norm_, mtp_hidden_norm_, mtp_norm_;

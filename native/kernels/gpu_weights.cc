@@ -213,7 +213,7 @@ class Uploader {
 void check_types(const ModelDescription& description, const Weights& weights) {
   for (int i = 0; i < description.layer_count(); ++i) {
     const LayerWeights& layer = weights.layers[i];
-    const std::string name = "layer " + std::to_string(i) + " ";
+    const std::string name = "layer " + std::to_string(description.first_layer + i) + " ";
     if (!description.layer(i).is_moe) {
       check_alike(name + "gate and up", {&layer.dense.gate, &layer.dense.up});
       continue;
@@ -233,12 +233,14 @@ GpuWeights::GpuWeights(Gpu& gpu, const ModelDescription& description, const Weig
   Uploader upload(gpu, bytes, progress);
   const size_t stride = padded(description.hidden);
   nothing = gpu.create_buffer("nothing", 16, true);
-  embed = upload.matrix("embed", weights.embed);
-  if (!description.has_tied_head) head = upload.matrix("head", weights.head);
-  norm = upload.vector("norm", weights.norm, stride);
+  if (description.needs_embed()) embed = upload.matrix("embed", weights.embed);
+  if (description.has_end) {
+    if (!description.has_tied_head) head = upload.matrix("head", weights.head);
+    norm = upload.vector("norm", weights.norm, stride);
+  }
   for (int i = 0; i < description.layer_count(); ++i) {
     const LayerWeights& from = weights.layers[i];
-    const std::string name = "layer " + std::to_string(i) + " ";
+    const std::string name = "layer " + std::to_string(description.first_layer + i) + " ";
     GpuLayer& to = layers.emplace_back();
     to.attention_norm = upload.vector(name + "attention norm", from.attention_norm, stride);
     to.ffn_norm = upload.vector(name + "ffn norm", from.ffn_norm, stride);

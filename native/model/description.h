@@ -60,6 +60,7 @@ struct RopeScaling {
   double original_max_positions = 0;
 };
 
+// Devices that share a model each know a part of it: a description whose `layers`, `mtp` and `tensors` are its own.
 struct ModelDescription {
   int vocab = 0, hidden = 0, heads = 0, kv_heads = 0, head_dim = 0;
   float norm_epsilon = 0;
@@ -73,7 +74,12 @@ struct ModelDescription {
   int max_positions = 0;
   std::vector<std::string> files;  // none: the weights are made up, for measuring
   std::vector<TensorEntry> tensors;
+  int first_layer = 0;     // layers[0]'s index in the whole model; tensors are named by it
+  bool has_start = true;   // embeds tokens
+  bool has_end = true;     // has the final norm, the head, and the MTP block if there is one
 
+  // The MTP block embeds too, and a tied head is the embedding.
+  bool needs_embed() const { return has_start || mtp || has_tied_head; }
   bool is_synthetic() const { return files.empty(); }
   int q_width() const { return heads * head_dim; }
   int kv_width() const { return kv_heads * head_dim; }

@@ -217,11 +217,14 @@ Weights::Weights(const ModelDescription& description, std::optional<Type> type, 
   binder.total_bytes = tensor_bytes;
   for (const TensorEntry& entry : description.tensors) binder.entries.emplace(entry.name, &entry);
 
-  embed = binder.matrix("embed", description.vocab, description.hidden);
-  head = description.has_tied_head ? embed : binder.matrix("head", description.vocab, description.hidden);
-  norm = binder.vector("norm", description.hidden);
+  if (description.needs_embed()) embed = binder.matrix("embed", description.vocab, description.hidden);
+  if (description.has_end) {
+    head = description.has_tied_head ? embed : binder.matrix("head", description.vocab, description.hidden);
+    norm = binder.vector("norm", description.hidden);
+  }
   for (size_t i = 0; i < description.layers.size(); ++i)
-    layers.push_back(binder.layer("layers." + std::to_string(i) + ".", description.layers[i]));
+    layers.push_back(
+        binder.layer("layers." + std::to_string(description.first_layer + int(i)) + ".", description.layers[i]));
   if (description.mtp) {
     mtp.embedding_norm = binder.vector("mtp.embedding_norm", description.hidden);
     mtp.hidden_norm = binder.vector("mtp.hidden_norm", description.hidden);

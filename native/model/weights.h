@@ -78,6 +78,7 @@ class Weights {
 
   std::vector<LayerWeights> layers;  // layer_count() of them
   MtpWeights mtp;
+  // Those that the description's part of the model has no use for are empty.
   Matrix embed;             // [vocab, hidden]
   std::vector<float> norm;  // [hidden]
   Matrix head;              // [vocab, hidden]

@@ -1,6 +1,7 @@
 // What a device must be able to compute: the ops of the forward pass, in the order forward.cc calls them.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <optional>
 #include <span>
@@ -27,6 +28,7 @@ struct Step {
   // The rows go on from what was chosen last in their slot: row 0 is that token, row i the i-th draft after it, and
   // every row is a logit row. Only the device knows tokens and positions; `position` is the largest it can be.
   bool is_following = false;
+  const std::atomic<bool>* cancelled = nullptr;  // if set, whoever waits for the step need not: Cancelled is thrown
 };
 
 // One forward, two devices: the CPU device (native/reference) implements each op plainly and is the oracle of every
@@ -96,8 +98,14 @@ class Device {
   virtual std::vector<int> take(int ticket) = 0;
   virtual void drop(int ticket) = 0;
 
-  // Whether steps run while the caller does other things, so that it pays to begin the next one before taking this one.
-  virtual bool runs_ahead() const { return false; }
+  // Steps that it pays to begin before the oldest is taken, because they run while the caller does other things. Asked
+  // after a step was begun, and for that one.
+  virtual int steps_ahead() const { return 0; }
+
+  // For devices that share a model. The residual is handed over in place of embed(): [rows, hidden].
+  virtual void set_residual(std::span<const float> rows) = 0;
+  // The step's rows; those of a following step as they have become. Waits.
+  virtual std::vector<Row> rows() const = 0;
 
   // What the device does between the two is counted and timed, which slows it. Nothing on a device that has no kernels.
   virtual void start_profile() {}

@@ -73,7 +73,7 @@ GpuPlan plan_gpu(const ModelDescription& description, const PlanOptions& options
   add("rope", rope_table_floats(description, options.context_size));
   add("residual", rows * stride);
   add("branch", rows * stride);
-  add("hidden", rows * stride);
+  if (description.has_end) add("hidden", rows * stride);
   if (description.mtp) {
     add("mtp pair", rows * padded(2 * description.hidden));
     add("next embedding", rows * stride);
@@ -93,7 +93,7 @@ GpuPlan plan_gpu(const ModelDescription& description, const PlanOptions& options
   const int64_t top_k = description.moe ? description.moe->top_k : 1;
   add("experts", rows * top_k);
   add("expert weights", rows * top_k);
-  add("logits", rows * description.vocab);
+  if (description.has_end) add("logits", rows * description.vocab);
   if (options.gpu_kernels == GpuKernels::kMatrices) add("row scales", rows);
   if (description.moe) {
     const int experts = description.moe->experts;
@@ -111,11 +111,13 @@ GpuPlan plan_gpu(const ModelDescription& description, const PlanOptions& options
                                                                   options.has_expert_slots()));
     }
   }
-  add("sampling", int64_t(kSlots) * kSamplingWords);
-  add("logit bias", int64_t(kSlots) * description.vocab);
-  add("sequences", int64_t(kSlots) * kSequenceWords);
-  add("token counts", int64_t(kSlots) * description.vocab * 2);
-  add("token history", int64_t(kSlots) * options.context_size);
+  if (description.has_end) {
+    add("sampling", int64_t(kSlots) * kSamplingWords);
+    add("logit bias", int64_t(kSlots) * description.vocab);
+    add("sequences", int64_t(kSlots) * kSequenceWords);
+    add("token counts", int64_t(kSlots) * description.vocab * 2);
+    add("token history", int64_t(kSlots) * options.context_size);
+  }
 
   for (int i = 0; i < description.layer_count(); ++i) {
     const int ring = kv.ring_rows[i];

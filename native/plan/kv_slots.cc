@@ -11,6 +11,12 @@ KvSlots::KvSlots(const ModelDescription& description, const Plan& plan)
   for (int page = kv_.pages - 1; page >= 0; --page) free_pages_.push_back(page);
 }
 
+std::shared_ptr<const KvSlots> KvSlots::row_tables() const {
+  const std::shared_ptr<KvSlots> tables(new KvSlots(description_, kv_));
+  for (int slot = 0; slot < kSlots; ++slot) tables->slots_[slot].pages = slots_[slot].pages;
+  return tables;
+}
+
 void KvSlots::clear(Slot& slot) {
   let_go(slot.pages);
   slot = {};

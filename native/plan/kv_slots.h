@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -114,6 +115,10 @@ class KvSlots {
   int length(int slot) const { return int(slots_[slot].ids.size()); }
   std::span<const int> pages(int slot) const { return slots_[slot].pages; }
 
+  // A copy that knows row() and pages() and no more, for a device that works while the slots go on. What the slots refer
+  // to must outlive it.
+  std::shared_ptr<const KvSlots> row_tables() const;
+
   // The row of `position` in the layer's storage: a page's row in a global layer, a ring's in a sliding one.
   int64_t row(int layer, int slot, int position) const {
     const int ring = kv_.ring_rows[layer];
@@ -122,6 +127,9 @@ class KvSlots {
   }
 
  private:
+  KvSlots(const ModelDescription& description, const KvLayout& kv)
+      : description_(description), kv_(kv), context_size_(0), slots_(kSlots) {}
+
   struct Slot : CachedSequence {
     uint64_t owner = 0;  // 0: nobody
     uint64_t last_used = 0;

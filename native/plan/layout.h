@@ -13,6 +13,14 @@ namespace kexa {
 // How the GPU's kernels are written: kAuto takes the best the adapter offers, the others insist.
 enum class GpuKernels : uint8_t { kAuto, kPlain, kSubgroups, kMatrices };
 
+// One of the devices that share a model.
+struct PartOptions {
+  std::string adapter;                 // as PlanOptions::adapter
+  std::vector<std::string> plain_ops;  // as PlanOptions::plain_ops
+  int layers = 0;                      // how many it takes; 0 for all of them: as many as is best
+  int64_t memory_bytes = 0;            // that it has; 0: not known
+};
+
 struct PlanOptions {
   int context_size = 0;   // tokens of one sequence; also the rows all sequences share in the global layers' pages
   int prefill_chunk = 0;  // most rows of a step
@@ -37,6 +45,7 @@ struct PlanOptions {
   std::vector<float> expert_heat;  // as ExpertSlots takes it
 
   bool has_expert_slots() const { return expert_slots >= 0; }
+  std::vector<PartOptions> parts;  // in the layers' order; none: one device, as `adapter` has it
 };
 
 // Sequences whose cache is kept at the same time. A further one takes the place of the one unused for longest, which is

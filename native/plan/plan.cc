@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "plan/split.h"
 #include "quant/rounded.h"
 
 namespace kexa {
@@ -28,7 +29,7 @@ ScratchSizes scratch_sizes(const ModelDescription& description, const PlanOption
       .ffn = rows * ffn_width,
       .router = rows * experts,
       .routes = rows * top_k * 2,
-      .logits = rows * description.vocab,
+      .logits = description.has_end ? rows * description.vocab : 0,
       .rounded = options.is_rounding
                      ? rows * (rounded_blocks(widest_input(description)) + ffn_blocks) * int64_t(sizeof(RoundedBlock) / 4)
                      : 0,
@@ -77,7 +78,7 @@ int64_t rounded_inner_blocks(const ModelDescription& description, int layer) {
 }
 
 Plan make_plan(const ModelDescription& description, const PlanOptions& options) {
-  Plan plan{.options = options, .kv = {}, .scratch = {}, .gpu = {}, .memory = {}};
+  Plan plan{.options = options, .kv = {}, .scratch = {}, .gpu = {}, .memory = {}, .parts = {}};
   KvLayout& kv = plan.kv;
   MemoryPlan& memory = plan.memory;
 
@@ -97,6 +98,7 @@ Plan make_plan(const ModelDescription& description, const PlanOptions& options) 
   for (int i = 0; i < description.layer_count(); ++i) {
     const int window = description.layer(i).window;
     kv.ring_rows.push_back(window ? window + slack : 0);
+    if (!options.parts.empty()) continue;
     const int64_t pair_bytes =
         2 * (options.adapter.empty() ? kv.row_bytes() : kv.kv_heads * gpu_cache_head_bytes(kv));
     const int64_t bytes = pair_bytes * (window ? int64_t(kSlots) * kv.ring_rows.back() : int64_t(kv.pages) * kPageRows);
@@ -104,6 +106,15 @@ Plan make_plan(const ModelDescription& description, const PlanOptions& options) 
     cache_share(i) += bytes;
   }
 
+  if (!options.parts.empty()) {
+    for (const Part& part : make_parts(description, options)) {
+      const ModelDescription& own = part.description;
+      plan.parts.push_back(
+          {.first_layer = own.first_layer, .layers = int(own.layers.size()), .memory = part.plan.memory});
+      memory += part.plan.memory;
+    }
+    return plan;
+  }
   if (!options.adapter.empty()) {
     plan.gpu = plan_gpu(description, options, kv);
     memory.weight_bytes = plan.gpu.weight_bytes;

@@ -16,6 +16,15 @@ struct MemoryPlan {
   int64_t host_expert_bytes = 0, mapped_expert_bytes = 0;
   int64_t expert_slot_bytes = 0;  // of the device's weights
 
+  MemoryPlan& operator+=(const MemoryPlan& other) {
+    weight_bytes += other.weight_bytes, mapped_weight_bytes += other.mapped_weight_bytes;
+    global_cache_bytes += other.global_cache_bytes, sliding_cache_bytes += other.sliding_cache_bytes;
+    mtp_cache_bytes += other.mtp_cache_bytes, cache_bytes_per_token += other.cache_bytes_per_token;
+    scratch_bytes += other.scratch_bytes, prefix_cache_bytes += other.prefix_cache_bytes;
+    host_expert_bytes += other.host_expert_bytes, mapped_expert_bytes += other.mapped_expert_bytes;
+    expert_slot_bytes += other.expert_slot_bytes;
+    return *this;
+  }
   int64_t cache_bytes() const { return global_cache_bytes + sliding_cache_bytes + mtp_cache_bytes; }
   int64_t total_bytes() const { return weight_bytes + cache_bytes() + scratch_bytes + prefix_cache_bytes; }
 };
@@ -28,12 +37,19 @@ struct ScratchSizes {
   }
 };
 
+// What one of several devices holds.
+struct PartPlan {
+  int first_layer = 0, layers = 0;  // of the model's own; the MTP block's is the last device's
+  MemoryPlan memory;
+};
+
 struct Plan {
   PlanOptions options;
   KvLayout kv;
   ScratchSizes scratch;
   GpuPlan gpu;  // empty on the CPU
   MemoryPlan memory;
+  std::vector<PartPlan> parts;  // of several devices, which have no scratch and no GPU plan in common
 };
 
 // Keys whose scores are held at once; the softmax goes on from block to block.

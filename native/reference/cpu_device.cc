@@ -161,7 +161,7 @@ void CpuDevice::attention_input(int layer) {
       finish_head(&q_[size_t(r) * q_width + h * head_dim], weights.q_norm, r);
     for (int h = 0; h < description_.kv_heads; ++h)
       finish_head(&k_[size_t(r) * kv_width + h * head_dim], weights.k_norm, r);
-    const int64_t at = slots_->row(layer, step_.rows[r].slot, step_.rows[r].position) * kv_.row_bytes();
+    const int64_t at = slots_->row(description_.first_layer + layer, step_.rows[r].slot, step_.rows[r].position) * kv_.row_bytes();
     write_cache_row(&k_[size_t(r) * kv_width], cache_[layer].keys.data() + at, attending_[thread]);
     write_cache_row(&v_[size_t(r) * kv_width], cache_[layer].values.data() + at, attending_[thread]);
   });
@@ -224,6 +224,8 @@ void CpuDevice::draft_input() {
   multiply(pool_, weights_.mtp.fc, pair_.data(), 2 * hidden, rows_, residual_.data(), hidden,
            rounded({&weights_.mtp.fc}, pair_.data(), rows_, 2 * hidden));
 }
+
+void CpuDevice::set_residual(std::span<const float> rows) { std::copy(rows.begin(), rows.end(), residual_.begin()); }
 
 void CpuDevice::begin_choosing(int slot, const SamplingParams& params, std::span<const int> ids, size_t prompt_size) {
   sequences_[slot] = Sequence{Sampler(params, description_.vocab), {ids.begin(), ids.end()}, prompt_size, {}};

@@ -32,6 +32,8 @@ class CpuDevice final : public Device {
   void choose() override;
   void choose_draft() override;
   void begin_draft() override;
+  void set_residual(std::span<const float> rows) override;
+  std::vector<Row> rows() const override { return step_.rows; }
   int end_step() override;
   std::vector<int> take(int ticket) override;
   void drop(int ticket) override { take(ticket); }

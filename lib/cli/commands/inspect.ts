@@ -1,10 +1,10 @@
 import { readdir } from 'node:fs/promises';
 import { basename } from 'node:path';
-import type { Command } from 'commander';
+import { type Command, InvalidArgumentError } from 'commander';
 import type { TensorEntry } from '../../description.js';
 import { KexaError } from '../../errors.js';
 import { storedScales } from '../../files/fp8.js';
-import type { MemoryReport, ModelConfig } from '../../types.js';
+import type { DeviceMemory, MemoryReport, ModelConfig } from '../../types.js';
 import type { Verdict } from '../../verdict.js';
 import { exitWith, UsageError } from '../exit.js';
 import { bytesText, countText, groupedText } from '../figures.js';
@@ -13,6 +13,7 @@ import {
   add,
   addModelOptions,
   addPlanOptions,
+  addSplitOption,
   defined,
   type LoadFlags,
   nameFlag,
@@ -27,7 +28,7 @@ interface InspectFlags extends Omit<LoadFlags, 'device'> {
   tensors?: boolean;
   memory?: boolean;
   verdict?: boolean;
-  device?: 'cpu' | 'gpu';
+  device?: ('cpu' | 'gpu')[];
   deviceMemory?: number;
   json?: boolean;
 }
@@ -49,8 +50,8 @@ interface Inspection {
   /** Or why there is none. */
   memory: MemoryReport | string;
   contextSize: number;
-  /** With --device-memory: its bytes, and the longest context that fits; 0 where none does. */
-  fit: { deviceMemory: number; longestContext: number } | null;
+  /** With --device-memory: its bytes, whether the plan fits, and the longest context that does; 0 where none does. */
+  fit: { deviceMemory: number; fits: boolean; longestContext: number } | null;
   /** With --verdict. */
   verdicts: Verdict[] | null;
 }
@@ -79,14 +80,21 @@ export function addInspect(program: Command): void {
   add(command, output, '--tensors', 'list every tensor');
   add(command, output, '--memory', 'show the memory plan in detail');
   add(command, output, '--verdict', 'show which recipe fits which machine, with which context, and about how fast');
-  add(command, output, '--device <kind>', 'what the plan is for: cpu or gpu (default: cpu)', {
-    choices: ['cpu', 'gpu'],
-  });
+  add(
+    command,
+    output,
+    '--device <kind>',
+    'what the plan is for: cpu or gpu, or several, as in gpu,gpu (default: cpu)',
+    {
+      parse: deviceKinds,
+    },
+  );
+  addSplitOption(command);
   add(
     command,
     output,
     '--device-memory <size>',
-    'memory of the device, as in 80GiB: whether the plan fits, and the longest context that would',
+    'memory of each device, as in 80GiB: whether the plan fits, and the longest context that would',
     {
       parse: byteCount,
     },
@@ -95,6 +103,15 @@ export function addInspect(program: Command): void {
   addModelOptions(command);
   addPlanOptions(command);
   command.action(exitWith(inspect));
+}
+
+/** `gpu:1` is planned like `gpu`. */
+function deviceKinds(text: string): ('cpu' | 'gpu')[] {
+  return text.split(',').map((name) => {
+    const [, kind] = /^\s*(cpu|gpu)(?::\d+)?\s*$/.exec(name) ?? [];
+    if (kind === undefined) throw new InvalidArgumentError('It takes cpu or gpu, or several, as in gpu,gpu.');
+    return kind as 'cpu' | 'gpu';
+  });
 }
 
 async function inspect(dir: string | undefined, flags: InspectFlags, command: Command): Promise<number> {
@@ -109,7 +126,7 @@ async function inspect(dir: string | undefined, flags: InspectFlags, command: Co
 
 async function read(path: string, flags: InspectFlags): Promise<Inspection> {
   const { openModelFolder, readConfigOnly } = await import('../../files/model-folder.js');
-  const { longestContext, planMemory } = await import('../../memory-plan.js');
+  const { fitsInto, longestContext, planMemory } = await import('../../memory-plan.js');
   const { planVerdicts } = await import('../../verdict.js');
   const {
     contextSize: wanted,
@@ -120,6 +137,7 @@ async function read(path: string, flags: InspectFlags): Promise<Inspection> {
     gpuMemory,
     expertMisses,
     activations,
+    layerSplit,
   } = toLoadOptions(defined({ ...flags, device: undefined }));
   const bare = await readConfigOnly(path);
   const model = (await hasWeights(bare.folder)) ? await openModelFolder(bare.folder) : null;
@@ -139,11 +157,16 @@ async function read(path: string, flags: InspectFlags): Promise<Inspection> {
       expertSlots,
       gpuMemory,
       expertMisses,
+      layerSplit,
     });
     memory = planMemory(shape, options);
     const { deviceMemory } = flags;
     if (deviceMemory !== undefined)
-      fit = { deviceMemory, longestContext: longestContext(shape, options, deviceMemory) };
+      fit = {
+        deviceMemory,
+        fits: fitsInto(memory, deviceMemory),
+        longestContext: longestContext(shape, options, deviceMemory),
+      };
     if (flags.verdict) verdicts = planVerdicts(shape, defined({ prefillChunk }));
   } catch (error) {
     // The plan is the core's; all else can be told without it.
@@ -293,7 +316,7 @@ function fp8Text({ groups }: NonNullable<ModelConfig['fp8']>): string {
 
 function memoryRows({ memory, contextSize, fit }: Inspection): string[][] {
   if (typeof memory === 'string') return [['memory', `no plan: ${memory.split('\n')[0]}`]];
-  const { total, weights, cache, scratch, experts } = memory;
+  const { total, weights, cache, scratch, experts, devices = [] } = memory;
   const parts = [
     `weights ${bytesText(weights.total)}`,
     `cache ${bytesText(cache.total)}`,
@@ -302,7 +325,8 @@ function memoryRows({ memory, contextSize, fit }: Inspection): string[][] {
   return [
     ['memory', `${bytesText(total)} at a context of ${groupedText(contextSize)}: ${parts.join(', ')}`],
     ...(experts ? [['', slotsText(experts)]] : []),
-    ...(fit ? [['', fitText(fit, total)]] : []),
+    ...devices.map((device) => ['', deviceText(device)]),
+    ...(fit ? [['', fitText(fit, devices.length)]] : []),
   ];
 }
 
@@ -310,13 +334,18 @@ function slotsText({ slots, slotBytes, host }: NonNullable<MemoryReport['experts
   return `of each layer's routed experts ${slots} on the GPU (${bytesText(slotBytes)}), all in main memory (${bytesText(host)})`;
 }
 
-function fitText({ deviceMemory, longestContext }: NonNullable<Inspection['fit']>, total: number): string {
-  const verdict = `${total <= deviceMemory ? 'fits' : 'does not fit'} into ${bytesText(deviceMemory)}`;
+function deviceText({ name, layers: [first, last], total, weights, cache, scratch }: DeviceMemory): string {
+  const parts = `weights ${bytesText(weights.total)}, cache ${bytesText(cache.total)}, scratch ${bytesText(scratch)}`;
+  return `${name}, layers ${first} to ${last}: ${bytesText(total)}: ${parts}`;
+}
+
+function fitText({ deviceMemory, fits, longestContext }: NonNullable<Inspection['fit']>, count: number): string {
+  const verdict = `${fits ? 'fits' : 'does not fit'} into ${bytesText(deviceMemory)}${count > 1 ? ' each' : ''}`;
   if (longestContext === 0) return `${verdict}: not even a context of one token does`;
   return `${verdict}; the longest context that does is ${groupedText(longestContext)}`;
 }
 
-function memoryDetail({ weights, cache, scratch, experts, total }: MemoryReport, contextSize: number): string {
+function memoryDetail({ weights, cache, scratch, experts, total, devices }: MemoryReport, contextSize: number): string {
   const rows: [string, number, string][] = [
     [
       'weights',
@@ -337,7 +366,19 @@ function memoryDetail({ weights, cache, scratch, experts, total }: MemoryReport,
   ];
   const cells = rows.map(([name, bytes, note]) => [name, groupedText(bytes), bytesText(bytes), note]);
   const perToken = `${groupedText(cache.bytesPerToken)} bytes of cache for each token`;
-  return `memory in bytes, for one sequence of ${groupedText(contextSize)} tokens; ${perToken}\n${table(cells, [1, 2])}`;
+  return `memory in bytes, for one sequence of ${groupedText(contextSize)} tokens; ${perToken}\n${table(cells, [1, 2])}${devices ? deviceTable(devices) : ''}`;
+}
+
+/** What lies where, in bytes. */
+function deviceTable(devices: readonly DeviceMemory[]): string {
+  const rows = devices.map(({ name, layers: [first, last], weights, cache, scratch, total }, i) => [
+    name,
+    `${first} to ${last}`,
+    ...[weights.total, cache.total, scratch, total].map(groupedText),
+    bytesText(total),
+    [i === 0 && 'the embedding', i === devices.length - 1 && 'the head, the MTP layer'].filter(Boolean).join(', '),
+  ]);
+  return `\nby device\n${table([['device', 'layers', 'weights', 'cache', 'scratch', 'total', '', 'and'], ...rows], [2, 3, 4, 5, 6])}`;
 }
 
 function tensorTable({ tensors, files }: Weights): string {

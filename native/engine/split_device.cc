@@ -1,0 +1,375 @@
+#include "engine/split_device.h"
+
+#include <chrono>
+#include <cstring>
+#include <exception>
+
+#include "base/error.h"
+
+namespace kexa {
+namespace {
+
+// How soon a caller who waits notices that nobody wants the step any more.
+constexpr std::chrono::milliseconds kGlance{20};
+
+// Something that is over some day.
+class Ending {
+ public:
+  void end() {
+    {
+      std::lock_guard lock(mutex_);
+      is_over_ = true;
+    }
+    rung_.notify_all();
+  }
+  template <typename Glance>
+  void wait(const Glance& glance) {
+    std::unique_lock lock(mutex_);
+    while (!rung_.wait_for(lock, kGlance, [&] { return is_over_; })) glance();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable rung_;
+  bool is_over_ = false;
+};
+
+}  // namespace
+
+// A step on its way through the parts. Whoever is asked for a part of it looks first whether it still makes sense.
+struct SplitDevice::RunningStep {
+  explicit RunningStep(const std::atomic<bool>* cancelled) : cancelled(cancelled) {}
+
+  const std::atomic<bool>* cancelled;  // looked at only while its owner waits
+  std::atomic<bool> is_void = false;   // failed, or not wanted
+  bool has_ended = false;              // end_step() was called
+
+  void fail(std::exception_ptr what) {
+    std::lock_guard lock(mutex);
+    if (!failure) failure = std::move(what);
+    is_void = true;
+  }
+  void attempt(const Op& op, Device& device) {
+    if (is_void) return;
+    try {
+      op(device);
+    } catch (...) {
+      fail(std::current_exception());
+    }
+  }
+  // Throws what the step has failed with, and Cancelled.
+  void wait(Ending& awaited) {
+    awaited.wait([&] {
+      if (cancelled && cancelled->load(std::memory_order_relaxed)) is_void = true;
+    });
+    std::lock_guard lock(mutex);
+    if (failure) std::rethrow_exception(failure);
+    if (is_void) throw Cancelled{};
+  }
+
+ private:
+  std::mutex mutex;
+  std::exception_ptr failure;
+};
+
+// What end_step() gave a ticket for. Of ops that are timed by themselves a step has several.
+struct SplitDevice::End {
+  std::shared_ptr<RunningStep> step;
+  Ending ending;            // of all that was asked of the step before
+  std::vector<int> tokens;  // that it chose, then
+};
+
+SplitDevice::SplitDevice(std::vector<Member> members) {
+  for (Member& member : members) {
+    cache_row_bytes_ = std::max(cache_row_bytes_, member.device->cache_row_bytes());
+    parts_.push_back(std::make_unique<SplitPart>());
+    parts_.back()->member = std::move(member);
+  }
+}
+
+SplitDevice::~SplitDevice() {
+  if (step_) step_->is_void = true;
+  for (const auto& [ticket, end] : ends_) end->step->is_void = true;
+}
+
+int SplitDevice::part_of(int layer) const {
+  int part = 0;
+  while (layer >= parts_[part]->end_layer()) ++part;
+  return part;
+}
+
+void SplitDevice::ask(int part, Op op) const {
+  SplitPart& own = *parts_[part];
+  own.thread.post([step = step_, &own, op = std::move(op)] { step->attempt(op, *own.member.device); });
+}
+
+void SplitDevice::ask_and_wait(int part, const Op& op) const {
+  SplitPart& own = *parts_[part];
+  Ending answered;
+  own.thread.post([&] {
+    step_->attempt(op, *own.member.device);
+    answered.end();
+  });
+  step_->wait(answered);
+}
+
+void SplitDevice::run(int part, const Op& op) const {
+  SplitPart& own = *parts_[part];
+  Ending answered;
+  std::exception_ptr failure;
+  own.thread.post([&] {
+    try {
+      op(*own.member.device);
+    } catch (...) {
+      failure = std::current_exception();
+    }
+    answered.end();
+  });
+  answered.wait([] {});
+  if (failure) std::rethrow_exception(failure);
+}
+
+void SplitDevice::ask_layer(int layer, void (Device::*op)(int)) {
+  const int part = part_of(layer);
+  bring(part);
+  ask(part, [op, local = layer - parts_[part]->first_layer()](Device& device) { (device.*op)(local); });
+}
+
+void SplitDevice::bring(int part) {
+  if (part == residual_at_) return;
+  struct Handover {
+    std::vector<float> residual;
+    Ending reading;
+  };
+  const auto handover = std::make_shared<Handover>();
+  SplitPart& from = *parts_[std::exchange(residual_at_, part)];
+  from.thread.post([step = step_, &from, handover] {
+    step->attempt(
+        [&](Device& device) {
+          const auto residual = device.residual();
+          handover->residual.assign(residual.begin(), residual.end());
+        },
+        *from.member.device);
+    // Whatever has happened: the other must not wait for ever.
+    handover->reading.end();
+  });
+  ask(part, [step = step_, handover](Device& device) {
+    handover->reading.wait([] {});
+    if (!step->is_void) device.set_residual(handover->residual);
+  });
+}
+
+void SplitDevice::begin_on(int part, Step step, std::shared_ptr<const KvSlots> tables) {
+  SplitPart& own = *parts_[part];
+  ask(part, [&own, step = std::move(step), tables = std::move(tables)](Device& device) {
+    own.tables = tables;
+    device.begin(step, *tables);
+  });
+}
+
+void SplitDevice::begin(const Step& step, const KvSlots& slots) {
+  // An earlier step may have been cut short.
+  if (step_ && !step_->has_ended) step_->is_void = true;
+  step_ = std::make_shared<RunningStep>(step.cancelled);
+  has_chosen_ = false;
+  residual_at_ = 0;
+  // The slots go on while the devices work.
+  const std::shared_ptr<const KvSlots> tables = slots.row_tables();
+  begin_on(last(), step, tables);
+  Step known = step;
+  known.is_following = false;
+  if (step.is_following) known.rows = rows();
+  for (int part = 0; part < last(); ++part) begin_on(part, known, tables);
+}
+
+void SplitDevice::embed() {
+  residual_at_ = 0;
+  ask(0, [](Device& device) { device.embed(); });
+}
+
+void SplitDevice::attention_input(int layer) { ask_layer(layer, &Device::attention_input); }
+void SplitDevice::attention(int layer) { ask_layer(layer, &Device::attention); }
+void SplitDevice::attention_output(int layer) { ask_layer(layer, &Device::attention_output); }
+void SplitDevice::dense_ffn(int layer) { ask_layer(layer, &Device::dense_ffn); }
+void SplitDevice::route(int layer) {
+  routed_at_ = part_of(layer);
+  ask_layer(layer, &Device::route);
+}
+void SplitDevice::experts(int layer) { ask_layer(layer, &Device::experts); }
+
+void SplitDevice::final_norm(bool is_mtp) {
+  bring(last());
+  ask(last(), [is_mtp](Device& device) { device.final_norm(is_mtp); });
+}
+
+void SplitDevice::head() {
+  ask(last(), [](Device& device) { device.head(); });
+}
+
+void SplitDevice::draft_input() {
+  residual_at_ = last();
+  ask(last(), [](Device& device) { device.draft_input(); });
+}
+
+void SplitDevice::begin_choosing(int slot, const SamplingParams& params, std::span<const int> ids, size_t prompt_size) {
+  run(last(), [&](Device& device) { device.begin_choosing(slot, params, ids, prompt_size); });
+}
+
+void SplitDevice::choose() {
+  has_chosen_ = true;
+  ask(last(), [](Device& device) { device.choose(); });
+}
+
+void SplitDevice::choose_draft() {
+  ask(last(), [](Device& device) { device.choose_draft(); });
+}
+
+void SplitDevice::begin_draft() {
+  ask(last(), [](Device& device) { device.begin_draft(); });
+}
+
+int SplitDevice::end_step() {
+  // Ops that are timed by themselves may have left it elsewhere: what they were asked of is waited for, too.
+  bring(last());
+  SplitPart& own = *parts_[last()];
+  step_->has_ended = true;
+  const auto end = std::make_shared<End>();
+  end->step = step_;
+  own.thread.post([end, &own] {
+    // Taken at once: what is asked for next of this device would otherwise have to be done first.
+    end->step->attempt([&](Device& device) { end->tokens = device.take(device.end_step()); }, *own.member.device);
+    end->ending.end();
+  });
+  ends_[next_ticket_] = end;
+  return next_ticket_++;
+}
+
+std::vector<int> SplitDevice::take(int ticket) {
+  const std::shared_ptr<End> end = ends_.extract(ticket).mapped();
+  end->step->wait(end->ending);
+  return std::move(end->tokens);
+}
+
+void SplitDevice::drop(int ticket) {
+  // None if take() has thrown.
+  if (const auto end = ends_.extract(ticket)) end.mapped()->step->is_void = true;
+}
+
+void SplitDevice::set_residual(std::span<const float> rows) {
+  residual_at_ = 0;
+  ask_and_wait(0, [&](Device& device) { device.set_residual(rows); });
+}
+
+std::vector<Row> SplitDevice::rows() const {
+  std::vector<Row> rows;
+  ask_and_wait(last(), [&](Device& device) { rows = device.rows(); });
+  return rows;
+}
+
+void SplitDevice::start_profile() {
+  for (int part = 0; part <= last(); ++part) run(part, [](Device& device) { device.start_profile(); });
+}
+
+std::optional<Profile> SplitDevice::take_profile() {
+  std::optional<Profile> sum;
+  int64_t buffer_bytes = 0;
+  for (int part = 0; part <= last(); ++part)
+    run(part, [&](Device& device) {
+      const std::optional<Profile> own = device.take_profile();
+      if (!own) return;
+      buffer_bytes += own->buffer_bytes;
+      (sum ? *sum : sum.emplace()) += *own;
+    });
+  if (sum) sum->buffer_bytes = buffer_bytes;
+  return sum;
+}
+
+std::optional<ExpertTraffic> SplitDevice::expert_traffic() const {
+  std::optional<ExpertTraffic> sum;
+  for (int part = 0; part <= last(); ++part) {
+    // Asking waits for all that the part is doing.
+    if (!parts_[part]->member.part->plan.options.has_expert_slots()) continue;
+    run(part, [&](Device& device) {
+      if (const auto own = device.expert_traffic()) (sum ? *sum : sum.emplace()) += *own;
+    });
+  }
+  return sum;
+}
+
+std::vector<float> SplitDevice::expert_heat() const {
+  std::vector<float> all;
+  bool has_any = false;
+  for (int part = 0; part <= last(); ++part) {
+    const ModelDescription& own = parts_[part]->member.part->description;
+    std::vector<float> heat;
+    run(part, [&](Device& device) { heat = device.expert_heat(); });
+    has_any |= !heat.empty();
+    heat.resize(own.moe ? size_t(own.layer_count()) * own.moe->experts : 0);
+    all.insert(all.end(), heat.begin(), heat.end());
+  }
+  return has_any ? all : std::vector<float>{};
+}
+
+void SplitDevice::force_loss() {
+  for (int part = last(); part >= 0; --part) {
+    if (parts_[part]->member.part->plan.options.adapter.empty()) continue;
+    return run(part, [](Device& device) { device.force_loss(); });
+  }
+}
+
+void SplitDevice::read_cache(int layer, int64_t row, int count, std::span<std::byte> bytes) {
+  const int part = part_of(layer), local = layer - parts_[part]->first_layer();
+  run(part, [&](Device& device) {
+    const size_t own = size_t(device.cache_row_bytes()), wide = size_t(cache_row_bytes_), rows = 2 * size_t(count);
+    if (own == wide) return device.read_cache(local, row, count, bytes);
+    std::vector<std::byte> tight(rows * own);
+    device.read_cache(local, row, count, tight);
+    for (size_t i = 0; i < rows; ++i) {
+      std::memcpy(&bytes[i * wide], &tight[i * own], own);
+      std::memset(&bytes[i * wide + own], 0, wide - own);
+    }
+  });
+}
+
+void SplitDevice::write_cache(int layer, int64_t row, int count, std::span<const std::byte> bytes) {
+  const int part = part_of(layer), local = layer - parts_[part]->first_layer();
+  run(part, [&](Device& device) {
+    const size_t own = size_t(device.cache_row_bytes()), wide = size_t(cache_row_bytes_), rows = 2 * size_t(count);
+    if (own == wide) return device.write_cache(local, row, count, bytes);
+    std::vector<std::byte> tight(rows * own);
+    for (size_t i = 0; i < rows; ++i) std::memcpy(&tight[i * own], &bytes[i * wide], own);
+    device.write_cache(local, row, count, tight);
+  });
+}
+
+std::span<const float> SplitDevice::residual() const {
+  std::span<const float> found;
+  ask_and_wait(residual_at_, [&](Device& device) { found = device.residual(); });
+  return found;
+}
+
+std::span<const float> SplitDevice::hidden() const {
+  std::span<const float> found;
+  ask_and_wait(last(), [&](Device& device) { found = device.hidden(); });
+  return found;
+}
+
+std::span<const float> SplitDevice::logits(int logit_row) const {
+  std::span<const float> found;
+  ask_and_wait(last(), [&](Device& device) { found = device.logits(logit_row); });
+  return found;
+}
+
+std::span<const int> SplitDevice::route_experts() const {
+  std::span<const int> found;
+  ask_and_wait(routed_at_, [&](Device& device) { found = device.route_experts(); });
+  return found;
+}
+
+std::span<const float> SplitDevice::route_weights() const {
+  std::span<const float> found;
+  ask_and_wait(routed_at_, [&](Device& device) { found = device.route_weights(); });
+  return found;
+}
+
+}  // namespace kexa

@@ -5,7 +5,7 @@ import { KexaError } from './errors.js';
 import { isJsonObject } from './files/json-file.js';
 import { type NativePlanOptions, native } from './native.js';
 import { choiceOption, integerOption, invalid, sizeText } from './options.js';
-import type { ExpertMisses, LoadOptions, MemoryReport } from './types.js';
+import type { DeviceInfo, ExpertMisses, LoadOptions, MemoryReport } from './types.js';
 
 export const expertMisses: readonly ExpertMisses[] = ['copy', 'compute', 'auto'];
 
@@ -63,7 +63,38 @@ export function withExpertSlots(
   return withSlots(slots);
 }
 
-function tooLittle(description: ModelDescription, options: NativePlanOptions, found: number): KexaError {
+/**
+ * Throws KEXA_OUT_OF_MEMORY if a plan for one GPU is larger than its memory, as far as that is known, with how many
+ * experts of each layer, or else what context, would fit. A software GPU's memory is the system's, which says itself.
+ */
+export function checkGpuFits(
+  description: ModelDescription,
+  options: NativePlanOptions,
+  { total }: Pick<MemoryReport, 'total'>,
+  { name, memoryBytes, isSoftware }: Pick<DeviceInfo, 'name' | 'memoryBytes' | 'isSoftware'>,
+): void {
+  if (isSoftware || memoryBytes === undefined || total <= memoryBytes) return;
+  if (options.expertSlots >= 0 || description.moe === null)
+    throw tooLittle(description, options, memoryBytes, `memory of ${name}`);
+  let slots = 0;
+  try {
+    slots = withExpertSlots(description, options, { gpuMemory: memoryBytes }).expertSlots;
+  } catch {
+    throw tooLittle(description, options, memoryBytes, `memory of ${name}`);
+  }
+  throw new KexaError(
+    'KEXA_OUT_OF_MEMORY',
+    `memory of ${name}: wanted ${sizeText(total)}, found ${sizeText(memoryBytes)}; expertSlots ${slots} would fit, with the ` +
+      'other experts of each layer in main memory',
+  );
+}
+
+function tooLittle(
+  description: ModelDescription,
+  options: NativePlanOptions,
+  found: number,
+  name = 'gpuMemory',
+): KexaError {
   const { plan } = native();
   const bytesOf = (contextSize: number) =>
     plan(description, { ...options, contextSize, prefillChunk: Math.min(options.prefillChunk, contextSize) }).total;
@@ -74,7 +105,7 @@ function tooLittle(description: ModelDescription, options: NativePlanOptions, fo
   const slots = expertSlots < 0 ? '' : ` with ${expertSlots} experts of each layer`;
   return new KexaError(
     'KEXA_OUT_OF_MEMORY',
-    `gpuMemory: wanted ${sizeText(bytesOf(options.contextSize))}${slots}, found ${sizeText(found)}; ` +
+    `${name}: wanted ${sizeText(bytesOf(options.contextSize))}${slots}, found ${sizeText(found)}; ` +
       (fits > 0 ? `contextSize ${fits} would fit` : 'not even a context of one token would fit'),
   );
 }

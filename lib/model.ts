@@ -3,7 +3,7 @@ import { openSynthetic, type SyntheticOptions } from './bench/synthetic.js';
 import type { ModelDescription } from './description.js';
 import { type ChosenDevice, chooseDevices, sharedDevice } from './devices.js';
 import { KexaError } from './errors.js';
-import { checkHostExperts, readExpertProfile, withExpertSlots, writeExpertProfile } from './experts.js';
+import { checkGpuFits, checkHostExperts, readExpertProfile, withExpertSlots, writeExpertProfile } from './experts.js';
 import { type ModelFolder, openModelFolder } from './files/model-folder.js';
 import type { Generation } from './generation.js';
 import { layersOfDevices, memoryReport } from './layer-split.js';
@@ -134,9 +134,9 @@ async function load(
   const { Engine } = native();
   const plan = planned(description, planOptions);
   const device = sharedDevice(infos);
-  // The memory of one GPU is asked for buffer by buffer, and says itself when there is no more.
   if (infos.length > 1) checkSharedFits(description, planOptions, plan, infos);
   else if (device.kind === 'cpu') checkFits(description, planOptions, plan);
+  else checkGpuFits(description, planOptions, plan, device);
   checkHostExperts(plan, availableMemory());
   const memory = memoryReport(
     plan,

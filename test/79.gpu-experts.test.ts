@@ -5,8 +5,9 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import test, { type Test } from 'tape';
+import { checkGpuFits } from '../lib/experts.js';
 import { KexaError, type LoadOptions, loadModel, type Model } from '../lib/index.js';
-import { planMemory } from '../lib/memory-plan.js';
+import { checkPlanOptions, planMemory, planned } from '../lib/memory-plan.js';
 import { isSame, randomIds } from './support/compare.js';
 import { modelFolder } from './support/goldens.js';
 import { makeRandomModel, writeRandomModel } from './support/random-model.js';
@@ -453,6 +454,24 @@ test('a limit of the GPU’s memory', async (t) => {
     'the CPU',
   );
   t.throws(() => planMemory(description, { device: 'gpu', expertSlots: 9 }), /an integer from 0 to 8/, 'too many');
+});
+
+test('a GPU that is smaller than the plan is refused, with what would fit', async (t) => {
+  const { openModelFolder } = await import('../lib/files/model-folder.js');
+  const { description } = await openModelFolder(await smallModel(t));
+  const options = { ...checkPlanOptions({ contextSize: 64 }, 64), adapter: 'gpu' };
+  const plan = planned(description, options);
+  const on =
+    (memoryBytes: number, isSoftware = false) =>
+    () =>
+      checkGpuFits(description, options, plan, { name: 'a card', memoryBytes, isSoftware });
+  t.doesNotThrow(on(plan.total), 'just enough');
+  t.doesNotThrow(on(1, true), 'a software GPU has the system’s memory');
+  t.throws(
+    on(plan.total - 1),
+    /^KexaError: memory of a card: wanted [\d.]+ MiB, found [\d.]+ MiB; expertSlots [1-7] would/,
+  );
+  t.throws(on(1000), /^KexaError: memory of a card: wanted .*; not even a context of one token would fit$/);
 });
 
 async function rejects(t: Test, promise: Promise<unknown>, message: RegExp): Promise<void> {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 
+#include "base/error.h"
 #include "kernels/gpu_rows.h"
 
 namespace kexa {
@@ -109,6 +110,9 @@ void ExpertResidency::run(const KernelSet& kernels, const Ffn& ffn, int layer, i
   handover_.resize(host_ ? choices * 2 + values : choices);
   gpu_.read(handover, std::as_writable_bytes(std::span(handover_)));
   const std::span<const int> experts(reinterpret_cast<const int*>(handover_.data()), choices);
+  for (int expert : experts)
+    if (expert < 0 || expert >= description_.moe->experts)
+      throw Error("KEXA_INTERNAL", "the router chose expert " + std::to_string(expert));
   const float* floats = reinterpret_cast<const float*>(handover_.data());
 
   const bool is_small = rows <= kSmallRows;

@@ -51,6 +51,7 @@ const load: Required<LoadOptions> = {
   gpuElements: 'f16',
   activations: 'i16',
   threads: 4,
+  layerSplit: [3, 1],
   expertSlots: 13,
   gpuMemory: 22 * 2 ** 30,
   expertMisses: 'copy',

@@ -1,10 +1,10 @@
 /** Routed experts that stay in main memory: how many of each layer the GPU holds, and which. */
-import { readFile, rename, writeFile } from 'node:fs/promises';
 import type { ModelDescription } from './description.js';
 import { KexaError } from './errors.js';
-import { isJsonObject } from './files/json-file.js';
-import { type NativePlanOptions, native } from './native.js';
+import { type JsonObject, readOptionalJsonObject, writeJsonFile } from './files/json-file.js';
+import type { NativePlanOptions } from './native.js';
 import { choiceOption, integerOption, invalid, sizeText } from './options.js';
+import { contextAdvice, largestFitting, planned } from './planned.js';
 import type { DeviceInfo, ExpertMisses, LoadOptions, MemoryReport } from './types.js';
 
 export const expertMisses: readonly ExpertMisses[] = ['copy', 'compute', 'auto'];
@@ -24,7 +24,8 @@ export function withExpertSlots(
   options: ExpertOptions,
 ): NativePlanOptions {
   const { moe } = description;
-  const wanted = choiceOption('expertMisses', options.expertMisses ?? 'copy', expertMisses);
+  choiceOption('expertMisses', options.expertMisses, expertMisses);
+  const copies = options.expertMisses === 'copy';
   const gpuMemory = integerOption('gpuMemory', options.gpuMemory, 1, Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER);
   const named = (['expertSlots', 'gpuMemory', 'expertMisses'] as const).find((name) => options[name] !== undefined);
   if (named === undefined) return planOptions;
@@ -40,12 +41,11 @@ export function withExpertSlots(
     const misses = options.expertMisses ?? (slots >= moe.topK ? 'copy' : 'compute');
     return { ...planOptions, expertSlots: slots, expertMisses: misses };
   };
-  const { plan } = native();
-  const bytesOf = (slots: number) => plan(description, withSlots(slots)).total;
+  const bytesOf = (slots: number) => planned(description, withSlots(slots)).total;
   if (options.expertSlots !== undefined) {
     if (moe === null) throw invalid('expertSlots', 'a model with experts', options.expertSlots);
     const slots = integerOption('expertSlots', options.expertSlots, least, experts, experts);
-    if (wanted === 'copy' && options.expertMisses !== undefined && slots < moe.topK)
+    if (copies && slots < moe.topK)
       throw invalid(
         'expertSlots',
         `at least ${moe.topK}, the experts that a token needs at once, with expertMisses 'copy'`,
@@ -55,12 +55,10 @@ export function withExpertSlots(
     return withSlots(slots);
   }
   if (bytesOf(experts) <= gpuMemory) return planOptions;
-  const fewest = wanted === 'copy' && options.expertMisses !== undefined ? (moe?.topK ?? 0) : least;
+  const fewest = copies ? (moe?.topK ?? 0) : least;
   if (moe === null || bytesOf(fewest) > gpuMemory) throw tooLittle(description, withSlots(fewest), gpuMemory);
-  let slots = fewest;
-  for (let step = 2 ** Math.floor(Math.log2(experts)); step >= 1; step /= 2)
-    if (slots + step < experts && bytesOf(slots + step) <= gpuMemory) slots += step;
-  return withSlots(slots);
+  const more = largestFitting(experts - 1 - fewest, (count) => bytesOf(fewest + count) <= gpuMemory);
+  return withSlots(fewest + more);
 }
 
 /**
@@ -95,18 +93,12 @@ function tooLittle(
   found: number,
   name = 'gpuMemory',
 ): KexaError {
-  const { plan } = native();
-  const bytesOf = (contextSize: number) =>
-    plan(description, { ...options, contextSize, prefillChunk: Math.min(options.prefillChunk, contextSize) }).total;
-  let fits = 0;
-  for (let step = 2 ** Math.floor(Math.log2(options.contextSize)); step >= 1; step /= 2)
-    if (fits + step < options.contextSize && bytesOf(fits + step) <= found) fits += step;
   const { expertSlots } = options;
   const slots = expertSlots < 0 ? '' : ` with ${expertSlots} experts of each layer`;
   return new KexaError(
     'KEXA_OUT_OF_MEMORY',
-    `${name}: wanted ${sizeText(bytesOf(options.contextSize))}${slots}, found ${sizeText(found)}; ` +
-      (fits > 0 ? `contextSize ${fits} would fit` : 'not even a context of one token would fit'),
+    `${name}: wanted ${sizeText(planned(description, options).total)}${slots}, found ${sizeText(found)}; ` +
+      contextAdvice(description, options, ({ total }) => total <= found),
   );
 }
 
@@ -126,22 +118,16 @@ export function checkHostExperts({ experts }: MemoryReport, found: number): void
  * @throws KexaError KEXA_BAD_FILE, also for a profile of a model of another shape
  */
 export async function readExpertProfile(path: string, description: ModelDescription): Promise<Float32Array> {
-  let text: string;
+  const damaged = (reason: string, cause?: unknown) =>
+    new KexaError('KEXA_BAD_FILE', `${path}: not an expert profile (${reason})`, { cause });
+  let json: JsonObject | null;
   try {
-    text = await readFile(path, 'utf8');
+    json = await readOptionalJsonObject(path);
   } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return new Float32Array();
-    throw new KexaError('KEXA_BAD_FILE', `${path}: cannot be read (${(cause as Error).message})`, { cause });
+    throw damaged((cause as Error).message, cause);
   }
-  const damaged = (reason: string) => new KexaError('KEXA_BAD_FILE', `${path}: not an expert profile (${reason})`);
-  let json: unknown;
-  try {
-    json = JSON.parse(text);
-  } catch (cause) {
-    throw damaged((cause as Error).message);
-  }
-  if (!isJsonObject(json) || json.version !== 1 || !Array.isArray(json.heat))
-    throw damaged('wanted {"version": 1, "heat": [...]}');
+  if (json === null) return new Float32Array();
+  if (json.version !== 1 || !Array.isArray(json.heat)) throw damaged('wanted {"version": 1, "heat": [...]}');
   const layers = layerCount(description);
   const experts = description.moe?.experts ?? 0;
   const rows: unknown[] = json.heat;
@@ -156,7 +142,7 @@ export async function readExpertProfile(path: string, description: ModelDescript
   return Float32Array.from(heat);
 }
 
-/** Appears by renaming, so it is never half written. @throws KexaError KEXA_WRITE_FAILED */
+/** @throws KexaError KEXA_WRITE_FAILED */
 export async function writeExpertProfile(
   path: string,
   description: ModelDescription,
@@ -166,13 +152,7 @@ export async function writeExpertProfile(
   const rows = Array.from({ length: layerCount(description) }, (_, layer) =>
     Array.from(heat.subarray(layer * experts, (layer + 1) * experts), (value) => Number(value.toPrecision(6))),
   );
-  const part = `${path}.${process.pid}`;
-  try {
-    await writeFile(part, `${JSON.stringify({ version: 1, heat: rows })}\n`);
-    await rename(part, path);
-  } catch (cause) {
-    throw new KexaError('KEXA_WRITE_FAILED', `${path}: cannot be written (${(cause as Error).message})`, { cause });
-  }
+  await writeJsonFile(path, { version: 1, heat: rows });
 }
 
 function layerCount({ layers, mtp }: ModelDescription): number {

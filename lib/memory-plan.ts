@@ -1,7 +1,7 @@
 /** What loading will take, before it is done. */
 import { availableParallelism, freemem } from 'node:os';
 import type { ModelDescription, TensorEntry } from './description.js';
-import { KexaError, type KexaErrorCode } from './errors.js';
+import { KexaError } from './errors.js';
 import { type ExpertOptions, withExpertSlots } from './experts.js';
 import type { StoredShape } from './files/config.js';
 import { plannedStrategy, scalesOf } from './files/fp8.js';
@@ -9,6 +9,7 @@ import { elementsOf, wantedTensors } from './files/wanted-tensors.js';
 import { memoryReport, plannedParts } from './layer-split.js';
 import { type NativePlan, type NativePlanOptions, native } from './native.js';
 import { choiceOption, integerOption, sizeText } from './options.js';
+import { contextAdvice, largestFitting, planned } from './planned.js';
 import { chooseType, type RecipeName, recipes } from './quantize/recipes.js';
 import type {
   ActivationType,
@@ -111,10 +112,7 @@ export function longestContext(
   bytes: number,
 ): number {
   const fits = (contextSize: number) => fitsInto(planMemory(description, { ...options, contextSize }), bytes);
-  let longest = 0;
-  for (let step = 2 ** Math.floor(Math.log2(description.maxPositions)); step >= 1; step /= 2)
-    if (longest + step <= description.maxPositions && fits(longest + step)) longest += step;
-  return longest;
+  return largestFitting(description.maxPositions, fits);
 }
 
 /** Whether each device has room, if it has `bytes`. */
@@ -147,16 +145,6 @@ export function planMemory(
     weights: { ...memory.weights, mapped: 0 },
   });
   return memoryReport({ ...unmapped(plan), parts: plan.parts.map(unmapped) }, kinds);
-}
-
-/** The core's plan. @throws KexaError KEXA_INVALID_ARGUMENT if devices cannot share the model so */
-export function planned(description: ModelDescription, options: NativePlanOptions): NativePlan {
-  try {
-    return native().plan(description, options);
-  } catch (cause) {
-    const { code, message } = cause as Error & { code?: KexaErrorCode };
-    throw code === undefined ? cause : new KexaError(code, message, { cause });
-  }
 }
 
 /** The description for a recipe as `weights`: each tensor with the type that it is to be held as. */
@@ -203,28 +191,12 @@ export function checkFits(description: ModelDescription, options: NativePlanOpti
   const wanted = plan.total - plan.weights.mapped;
   const found = availableMemory();
   if (wanted <= found) return;
-  const advice = adviceOn(description, options, ({ total, weights }) => total - weights.mapped <= found);
+  const advice = contextAdvice(description, options, ({ total, weights }) => total - weights.mapped <= found);
   throw new KexaError(
     'KEXA_OUT_OF_MEMORY',
     `memory: wanted ${sizeText(wanted)} beside the mapped weights (KV cache ${sizeText(plan.cache.total)}, kept prefixes ${sizeText(plan.prefixCache)}, buffers ${sizeText(plan.scratch)}, ` +
       `weights stored anew ${sizeText(plan.weights.total - plan.weights.mapped)}), found ${sizeText(found)} free; ${advice}`,
   );
-}
-
-/** The longest context whose plan fits, in words. */
-function adviceOn(
-  description: ModelDescription,
-  options: NativePlanOptions,
-  isFitting: (plan: NativePlan) => boolean,
-): string {
-  let fits = 0;
-  for (let step = 2 ** Math.floor(Math.log2(options.contextSize)); step >= 1; step /= 2) {
-    const contextSize = fits + step;
-    if (contextSize >= options.contextSize) continue;
-    const prefillChunk = Math.min(options.prefillChunk, contextSize);
-    if (isFitting(native().plan(description, { ...options, contextSize, prefillChunk }))) fits = contextSize;
-  }
-  return fits > 0 ? `contextSize ${fits} would fit` : 'not even a context of one token would fit';
 }
 
 /**
@@ -257,7 +229,7 @@ export function checkSharedFits(
   const others = native().plan(description, even);
   const advice = fits(others)
     ? `layerSplit [${others.parts.map(({ layers }) => layers).join(', ')}] would fit`
-    : adviceOn(description, options, fits);
+    : contextAdvice(description, options, fits);
   throw new KexaError(
     'KEXA_OUT_OF_MEMORY',
     `memory: ${first.what}: wanted ${sizeText(first.wanted)}, found ${sizeText(first.found)}; ${advice}`,

@@ -13,7 +13,6 @@ import {
   checkPlanOptions,
   checkSharedFits,
   heldAs,
-  planned,
   refuseActivations,
 } from './memory-plan.js';
 import {
@@ -26,6 +25,7 @@ import {
   readRequest,
 } from './native.js';
 import { booleanOption, checkNames, checkSignal, choiceOption, invalid, toIds } from './options.js';
+import { planned } from './planned.js';
 import { checkPath, Session } from './session.js';
 import { Tokenizer } from './text/tokenizer.js';
 import { tunedPlainOps } from './tuning.js';

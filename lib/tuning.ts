@@ -1,9 +1,9 @@
 /** Which way to write its kernels is fastest on a device, op by op: measured once, kept in a file, read at load. */
-import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { blobFolder } from './dawn.js';
 import { KexaError } from './errors.js';
-import { isJsonObject } from './files/json-file.js';
+import { isJsonObject, writeJsonFile } from './files/json-file.js';
 import { version } from './version.js';
 
 /**
@@ -96,21 +96,13 @@ function damaged(path: string, reason: string, cause?: unknown): KexaError {
 }
 
 /**
- * Puts what was found for a device into the file, beside what it has of others. A file appears by renaming, so it is never
- * half written.
+ * Puts what was found for a device into the file, beside what it has of others.
  *
  * @throws KexaError KEXA_BAD_FILE for a file that cannot be read, KEXA_WRITE_FAILED
  */
 export async function writeTuning(path: string, key: string, tuning: DeviceTuning): Promise<void> {
   const devices = { ...(await readTuning(path)), [key]: tuning };
-  const part = `${path}.${process.pid}`;
-  try {
-    await mkdir(dirname(path), { recursive: true });
-    await writeFile(part, `${JSON.stringify({ version: 1, devices }, null, 2)}\n`);
-    await rename(part, path);
-  } catch (cause) {
-    throw new KexaError('KEXA_WRITE_FAILED', `${path}: cannot be written (${(cause as Error).message})`, { cause });
-  }
+  await writeJsonFile(path, { version: 1, devices }, 2);
 }
 
 /**

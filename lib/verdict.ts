@@ -6,6 +6,7 @@ import { blockBytes } from './files/gguf-types.js';
 import { elementsOf, wantedTensors } from './files/wanted-tensors.js';
 import { checkPlanOptions } from './memory-plan.js';
 import { native } from './native.js';
+import { largestFitting } from './planned.js';
 import { chooseType, type RecipeName, recipes } from './quantize/recipes.js';
 import type { CacheType, LoadOptions, MemoryReport } from './types.js';
 
@@ -146,10 +147,7 @@ function weightsOf(description: ModelDescription, kind: Machine['kind']): number
 function longestContext(description: ModelDescription, weights: number[], machine: Machine, options: VerdictOptions) {
   const fits = (contextSize: number) =>
     placeLayers(description, weights, machine, { ...options, contextSize }) !== null;
-  let longest = 0;
-  for (let step = 2 ** Math.floor(Math.log2(description.maxPositions)); step >= 1; step /= 2)
-    if (longest + step <= description.maxPositions && fits(longest + step)) longest += step;
-  return longest;
+  return largestFitting(description.maxPositions, fits);
 }
 
 /** Each card's layers, filled one card after the other, or null if they do not fit. */

@@ -27,12 +27,30 @@ export async function memoryOverContext(path: string, options: LoadOptions): Pro
 /** The same of a description, or of a config alone. */
 export function planContexts(
   description: ModelDescription | StoredShape,
-  { device, layerSplit, weights, cacheType, prefillChunk, threads, activations }: PlannedOptions,
+  {
+    device,
+    layerSplit,
+    weights,
+    cacheType,
+    prefillChunk,
+    threads,
+    activations,
+    expertSlots,
+    expertMisses,
+  }: PlannedOptions,
 ): ContextMemory[] {
   const options = Object.fromEntries(
-    Object.entries({ device, layerSplit, weights, cacheType, prefillChunk, threads, activations }).filter(
-      ([, value]) => value !== undefined,
-    ),
+    Object.entries({
+      device,
+      layerSplit,
+      weights,
+      cacheType,
+      prefillChunk,
+      threads,
+      activations,
+      expertSlots,
+      expertMisses,
+    }).filter(([, value]) => value !== undefined),
   );
   const everywhere = {
     ...description,

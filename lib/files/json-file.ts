@@ -1,5 +1,6 @@
-/** Reading JSON from disk, with errors that name the file. */
-import { readFile, stat } from 'node:fs/promises';
+/** Reading JSON from disk and writing it there, with errors that name the file. */
+import { mkdir, readFile, rename, stat, writeFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { KexaError } from '../errors.js';
 
 export type JsonObject = Readonly<Record<string, unknown>>;
@@ -42,6 +43,22 @@ export async function readOptionalJsonObject(path: string): Promise<JsonObject |
   } catch (error) {
     if (error instanceof KexaError && error.code === 'KEXA_NOT_FOUND') return null;
     throw error;
+  }
+}
+
+/**
+ * Writes a value as JSON, in a folder that is made if need be. The file appears by renaming, so it is never half written.
+ *
+ * @throws KexaError KEXA_WRITE_FAILED
+ */
+export async function writeJsonFile(path: string, value: unknown, indent = 0): Promise<void> {
+  const part = `${path}.${process.pid}`;
+  try {
+    await mkdir(dirname(path), { recursive: true });
+    await writeFile(part, `${JSON.stringify(value, null, indent)}\n`);
+    await rename(part, path);
+  } catch (cause) {
+    throw new KexaError('KEXA_WRITE_FAILED', `${path}: cannot be written (${messageOf(cause)})`, { cause });
   }
 }
 

@@ -89,20 +89,12 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
   std::unique_ptr<Engine> engine_;
 };
 
-[[noreturn]] void throw_to_js(Napi::Env env, const Error& error) {
-  Napi::Error thrown = Napi::Error::New(env, error.what());
-  thrown.Set("code", error.code);
-  throw thrown;
-}
-
 // Throws what make_plan() throws.
 Napi::Value plan(const Napi::CallbackInfo& info) {
-  try {
+  return or_throw(info.Env(), [&] {
     return from_plan(info.Env(), make_plan(to_description(info[0].As<Napi::Object>()),
                                            to_plan_options(info[1].As<Napi::Object>())));
-  } catch (const Error& error) {
-    throw_to_js(info.Env(), error);
-  }
+  });
 }
 
 // { used, available }: the CPU device's instruction sets. Throws what chosen_instruction_set() throws.
@@ -112,11 +104,7 @@ Napi::Value instruction_set_names(const Napi::CallbackInfo& info) {
   auto available = Napi::Array::New(info.Env(), sets.size());
   for (uint32_t i = 0; i < sets.size(); ++i) available.Set(i, std::string(instruction_set_name(sets[i])));
   object.Set("available", available);
-  try {
-    object.Set("used", std::string(instruction_set_name(chosen_instruction_set())));
-  } catch (const Error& error) {
-    throw_to_js(info.Env(), error);
-  }
+  object.Set("used", or_throw(info.Env(), [] { return std::string(instruction_set_name(chosen_instruction_set())); }));
   return object;
 }
 

@@ -301,7 +301,7 @@ static std::vector<std::string> to_texts(const Napi::Value& from) {
   return texts;
 }
 
-static ExpertMisses to_expert_misses(const std::string& name) {
+ExpertMisses to_expert_misses(const std::string& name) {
   return name == "compute" ? ExpertMisses::kCompute : name == "auto" ? ExpertMisses::kAuto : ExpertMisses::kCopy;
 }
 

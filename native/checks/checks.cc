@@ -14,18 +14,6 @@
 namespace kexa {
 namespace {
 
-// Runs `work`; what kexa throws becomes a JavaScript Error of the same code and message.
-template <typename Work>
-auto or_throw(Napi::Env env, const Work& work) {
-  try {
-    return work();
-  } catch (const Error& error) {
-    Napi::Error thrown = Napi::Error::New(env, error.what());
-    thrown.Set("code", error.code);
-    throw thrown;
-  }
-}
-
 OpRequest to_request(const Napi::Object& from) {
   const auto integer = [&](const char* name) { return from.Get(name).ToNumber().Int32Value(); };
   OpRequest to{.op = from.Get("op").ToString(),
@@ -54,13 +42,9 @@ Napi::Value place_experts(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   const auto from = info[0].As<Napi::Object>();
   const auto integer = [&](const char* name) { return from.Get(name).ToNumber().Int32Value(); };
-  const std::string misses = from.Get("misses").ToString();
   const auto heat = from.Get("heat").As<Napi::Float32Array>();
   ExpertSlots slots(1, integer("experts"), integer("slots"), integer("topK"),
-                    misses == "compute" ? ExpertMisses::kCompute
-                    : misses == "auto"  ? ExpertMisses::kAuto
-                                        : ExpertMisses::kCopy,
-                    {heat.Data(), heat.ElementLength()});
+                    to_expert_misses(from.Get("misses").ToString()), {heat.Data(), heat.ElementLength()});
   const auto costs = from.Get("costs").As<Napi::Object>();
   slots.set_costs({.copy = costs.Get("copy").ToNumber(),
                    .compute = costs.Get("compute").ToNumber(),

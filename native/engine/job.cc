@@ -28,7 +28,7 @@ std::unique_ptr<Device> make_device(const ModelDescription& description, const W
 #ifdef KEXA_GPU
   load_dawn(options.dawn_library);
   std::unique_ptr<HostExperts> host;
-  if (options.has_expert_slots() && options.expert_misses != ExpertMisses::kCopy)
+  if (options.has_host_experts())
     host = std::make_unique<CpuExperts>(description, weights, options.threads);
   return std::make_unique<GpuDevice>(description, weights, plan,
                                      std::make_unique<Gpu>(GpuOptions{.wanted = options.adapter,

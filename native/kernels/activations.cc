@@ -33,8 +33,10 @@ Activations::Activations(const KernelSet& kernels, const ModelDescription& descr
   scored = make("router scores");
   if (plan.options.has_expert_slots()) {
     slots = make("expert slots");
-    handover = make("handover");
-    if (plan.options.expert_misses != ExpertMisses::kCopy) host_outputs = make("host experts' outputs");
+    if (plan.options.has_host_experts()) {
+      handover = make("handover");
+      host_outputs = make("host experts' outputs");
+    }
   }
   if (plan.options.prefill_chunk <= kSmallRows) return;
   choices = make("choices by expert");

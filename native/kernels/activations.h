@@ -31,8 +31,8 @@ struct Activations {
   Buffer scored;          // [rows, experts + 1] u32: route's, zero between its dispatches
   // Where routed experts have slots:
   Buffer slots;         // [rows, top_k] u32: the slot of each choice, or what ExpertSlots writes for one without
-  Buffer host_outputs;  // [rows, hidden]: what the processor computed
-  Buffer handover;      // what it is given: experts, their weights, the residual
+  Buffer handover;      // what the processor is given to compute: experts, their weights, the residual
+  Buffer host_outputs;  // [rows, hidden]: what it computed
   // Those of steps of more than kSmallRows rows:
   Buffer row_scales;      // [rows]: multiply_matrices'
   Buffer choices;         // [rows * top_k] u32: the rows' choices of experts, sorted by expert

@@ -29,7 +29,7 @@ double best_nanoseconds(const Run& run) {
 
 ExpertResidency::ExpertResidency(KernelSet& kernels, const ModelDescription& description, const Weights& weights,
                                  const GpuWeights& gpu_weights, const Activations& activations, const Plan& plan,
-                                 ExpertSlots slots, std::unique_ptr<HostExperts> host)
+                                 ExpertSlots& slots, std::unique_ptr<HostExperts> host)
     : gpu_(kernels.gpu()),
       description_(description),
       weights_(weights),
@@ -37,7 +37,7 @@ ExpertResidency::ExpertResidency(KernelSet& kernels, const ModelDescription& des
       activations_(activations),
       stride_(padded(description.hidden)),
       top_k_(description.moe->top_k),
-      slots_(std::move(slots)),
+      slots_(slots),
       host_(std::move(host)),
       pool_(plan.options.threads) {
   if (!host_) return;
@@ -47,11 +47,10 @@ ExpertResidency::ExpertResidency(KernelSet& kernels, const ModelDescription& des
                       {read(activations.host_outputs),
                        write(description.is_post_norm ? activations.branch : activations.residual)},
                       ceil_div(stride_ / 4, 64));
-  for (int layer = 0; layer < description.layer_count(); ++layer) {
-    if (!description.layer(layer).is_moe) continue;
-    if (plan.options.expert_misses == ExpertMisses::kAuto && slots_.slots() > 0) measure_costs(layer);
-    break;
-  }
+  if (plan.options.expert_misses != ExpertMisses::kAuto || slots_.slots() == 0) return;
+  int layer = 0;
+  while (layer < description.layer_count() && !description.layer(layer).is_moe) ++layer;
+  if (layer < description.layer_count()) measure_costs(layer);
 }
 
 void ExpertResidency::measure_costs(int layer) {
@@ -99,16 +98,17 @@ void ExpertResidency::load(int layer, const ExpertSlots::Load& load) {
 }
 
 void ExpertResidency::run(const KernelSet& kernels, const Ffn& ffn, int layer, int rows) {
-  // What the route chose, and what the processor needs to compute it, in one readback.
   const size_t choices = size_t(rows) * top_k_, values = host_ ? size_t(rows) * stride_ : 0;
-  const Buffer& handover = activations_.handover;
-  gpu_.copy(activations_.experts, 0, handover, 0, choices * 4);
-  if (host_) {
-    gpu_.copy(activations_.expert_weights, 0, handover, choices * 4, choices * 4);
-    gpu_.copy(activations_.residual, 0, handover, choices * 8, values * 4);
-  }
   handover_.resize(host_ ? choices * 2 + values : choices);
-  gpu_.read(handover, std::as_writable_bytes(std::span(handover_)));
+  const Buffer* read = &activations_.experts;
+  if (host_) {
+    // What the processor needs beside the choices, in the same readback.
+    read = &activations_.handover;
+    gpu_.copy(activations_.experts, 0, *read, 0, choices * 4);
+    gpu_.copy(activations_.expert_weights, 0, *read, choices * 4, choices * 4);
+    gpu_.copy(activations_.residual, 0, *read, choices * 8, values * 4);
+  }
+  gpu_.read(*read, std::as_writable_bytes(std::span(handover_)));
   const std::span<const int> experts(reinterpret_cast<const int*>(handover_.data()), choices);
   for (int expert : experts)
     if (expert < 0 || expert >= description_.moe->experts)

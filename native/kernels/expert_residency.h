@@ -15,14 +15,13 @@ class ExpertResidency {
   // `host` computes what is not copied; null: everything is copied. All but `host` must outlive it. With
   // ExpertMisses::kAuto both are timed.
   ExpertResidency(KernelSet& kernels, const ModelDescription& description, const Weights& weights,
-                  const GpuWeights& gpu_weights, const Activations& activations, const Plan& plan, ExpertSlots slots,
+                  const GpuWeights& gpu_weights, const Activations& activations, const Plan& plan, ExpertSlots& slots,
                   std::unique_ptr<HostExperts> host);
 
   // Device::experts, after Device::route. Waits for the route.
   void run(const KernelSet& kernels, const Ffn& ffn, int layer, int rows);
 
   const ExpertTraffic& traffic() const { return traffic_; }
-  std::vector<float> heat() const { return slots_.heat(); }
 
  private:
   void load(int layer, const ExpertSlots::Load& load);
@@ -36,7 +35,7 @@ class ExpertResidency {
   const GpuWeights& gpu_weights_;
   const Activations& activations_;
   int stride_, top_k_;
-  ExpertSlots slots_;
+  ExpertSlots& slots_;
   std::unique_ptr<HostExperts> host_;
   ThreadPool pool_;
   Op add_;

@@ -56,8 +56,8 @@ GpuDevice::GpuDevice(const ModelDescription& description, const Weights& weights
       cache_row_bytes_(plan.kv.kv_heads * gpu_cache_head_bytes(plan.kv)),
       gpu_(std::move(gpu)),
       kernels_(*gpu_, choose_kernels(gpu_->facts(), plan.options, description, weights), max_rows_),
-      first_slots_(slots_of(description, plan.options)),
-      weights_(*gpu_, description, weights, plan.gpu.weight_bytes, first_slots_ ? &*first_slots_ : nullptr, progress),
+      expert_slots_(slots_of(description, plan.options)),
+      weights_(*gpu_, description, weights, plan.gpu.weight_bytes, expert_slots_ ? &*expert_slots_ : nullptr, progress),
       activations_(kernels_, description, plan) {
   const int hidden = description.hidden, stride = padded(hidden);
   const float epsilon = description.norm_epsilon;
@@ -76,9 +76,9 @@ GpuDevice::GpuDevice(const ModelDescription& description, const Weights& weights
       layers_.back().output_norm =
           make_rms_norm(kernels_, layer.attention_norm, a.branch, a.residual, hidden, epsilon, stride, 0, true);
   }
-  if (first_slots_)
-    residency_ = std::make_unique<ExpertResidency>(kernels_, description, weights, weights_, a, plan,
-                                                   std::move(*first_slots_), std::move(host));
+  if (expert_slots_)
+    residency_ = std::make_unique<ExpertResidency>(kernels_, description, weights, weights_, a, plan, *expert_slots_,
+                                                   std::move(host));
   if (description.has_start) embed_ = make_embed(a.residual, 0);
   if (!description.has_end) return;
   choosing_.emplace(kernels_, description, plan, a);
@@ -292,7 +292,7 @@ std::optional<ExpertTraffic> GpuDevice::expert_traffic() const {
 }
 
 std::vector<float> GpuDevice::expert_heat() const {
-  return residency_ ? residency_->heat() : std::vector<float>{};
+  return expert_slots_ ? expert_slots_->heat() : std::vector<float>{};
 }
 
 std::span<const int> GpuDevice::route_experts() const {

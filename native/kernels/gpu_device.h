@@ -74,12 +74,12 @@ class GpuDevice final : public Device {
   int64_t cache_row_bytes_;
   std::unique_ptr<Gpu> gpu_;
   KernelSet kernels_;
-  std::optional<ExpertSlots> first_slots_;  // as they are loaded; then residency_ has them
+  std::optional<ExpertSlots> expert_slots_;  // where not all routed experts are on the GPU
   GpuWeights weights_;
   Activations activations_;
   std::optional<Choosing> choosing_;  // where the model ends
   std::vector<Layer> layers_;
-  std::unique_ptr<ExpertResidency> residency_;  // where not all routed experts are on the GPU
+  std::unique_ptr<ExpertResidency> residency_;  // of expert_slots_
   Op embed_, embed_next_, final_norm_, mtp_embedding_norm_, mtp_hidden_norm_, mtp_norm_;
   Matmul head_, mtp_fc_;
 

@@ -99,10 +99,11 @@ GpuPlan plan_gpu(const ModelDescription& description, const PlanOptions& options
     const int experts = description.moe->experts;
     add("router scores", rows * (experts + 1));
     if (options.has_expert_slots()) {
-      const bool has_host = options.expert_misses != ExpertMisses::kCopy;
       add("expert slots", rows * top_k);
-      add("handover", rows * (top_k * (has_host ? 2 : 1) + (has_host ? stride : 0)));
-      if (has_host) add("host experts' outputs", rows * stride);
+      if (options.has_host_experts()) {
+        add("handover", rows * (top_k * 2 + stride));
+        add("host experts' outputs", rows * stride);
+      }
     }
     if (rows > kSmallRows) {
       add("choices by expert", rows * top_k);

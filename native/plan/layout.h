@@ -45,6 +45,8 @@ struct PlanOptions {
   std::vector<float> expert_heat;  // as ExpertSlots takes it
 
   bool has_expert_slots() const { return expert_slots >= 0; }
+  // Whether the processor computes some of them.
+  bool has_host_experts() const { return has_expert_slots() && expert_misses != ExpertMisses::kCopy; }
   std::vector<PartOptions> parts;  // in the layers' order; none: one device, as `adapter` has it
 };
 

@@ -27,19 +27,12 @@ void CpuExperts::run(int index, std::span<const float> residual, int stride, std
     input_stride = hidden;
   }
   inner_.resize(rows * top_k * width);
-  std::vector<FfnGroup> by_expert(from.experts.size());
-  for (size_t at = 0; at < experts.size(); ++at) {
-    if (experts[at] < 0) continue;
-    FfnGroup& group = by_expert[size_t(experts[at])];
-    group.weights = &from.experts[size_t(experts[at])];
+  const std::vector<FfnGroup> groups = groups_by_expert(from.experts, experts, [&](FfnGroup& group, size_t at) {
     group.inputs.push_back(input + at / top_k * input_stride);
     group.inner.push_back(&inner_[at * width]);
     group.rows.push_back(int(at / top_k));
     group.scales.push_back(weights[at]);
-  }
-  std::vector<FfnGroup> groups;
-  for (FfnGroup& group : by_expert)
-    if (!group.rows.empty()) groups.push_back(std::move(group));
+  });
   run_groups(pool_, groups, layer.swiglu_limit, out.data(), int(rows), int(hidden), stride);
 }
 

@@ -173,22 +173,15 @@ void CpuDevice::experts(int layer) {
                row_blocks = moe.top_k * blocks + (shared_width ? rounded_blocks(shared_width) : 0);
 
   // Rows are gathered by expert, so that each expert's weights are read once a step.
-  std::vector<FfnGroup> by_expert(moe.experts);
-  for (int r = 0; r < rows_; ++r)
-    for (int i = 0; i < moe.top_k; ++i) {
-      const size_t at = size_t(r) * moe.top_k + i;
-      FfnGroup& group = by_expert[routed_[at]];
-      group.weights = &weights.experts[routed_[at]];
-      group.inputs.push_back(input + size_t(r) * hidden);
-      group.inner.push_back(&inner_[r * row_width + size_t(i) * width]);
-      if (in_16_bits) group.rounded_inputs.push_back(in_16_bits->row(r));
-      if (is_rounding_) group.rounded_inner.push_back(&rounded_inner_[r * row_blocks + i * blocks]);
-      group.rows.push_back(r);
-      group.scales.push_back(routed_weights_[at]);
-    }
-  std::vector<FfnGroup> groups;
-  for (FfnGroup& group : by_expert)
-    if (!group.rows.empty()) groups.push_back(std::move(group));
+  std::vector<FfnGroup> groups = groups_by_expert(weights.experts, route_experts(), [&](FfnGroup& group, size_t at) {
+    const int r = int(at) / moe.top_k, i = int(at) % moe.top_k;
+    group.inputs.push_back(input + size_t(r) * hidden);
+    group.inner.push_back(&inner_[r * row_width + size_t(i) * width]);
+    if (in_16_bits) group.rounded_inputs.push_back(in_16_bits->row(r));
+    if (is_rounding_) group.rounded_inner.push_back(&rounded_inner_[r * row_blocks + i * blocks]);
+    group.rows.push_back(r);
+    group.scales.push_back(routed_weights_[at]);
+  });
   if (shared_width) {
     FfnGroup shared{.weights = &weights.shared};
     for (int r = 0; r < rows_; ++r) {

@@ -201,6 +201,32 @@ test('a session is written to a file and read by another model of the same, to t
   );
 });
 
+test('a session from a file goes back as far as the one that was saved, to the bit', async (t) => {
+  const folder = newFolder(t);
+  const path = smallModel(t);
+  const [ids, reach] = [randomIds(150, 200, 1), 40];
+  const model = await open(t, path, { prefillChunk: reach + 1, prefixCacheBytes: 0 });
+  // Its rings are shorter: of what the file holds they keep the end.
+  const small = await open(t, path, { prefillChunk: 11, prefixCacheBytes: 0 });
+  const [file, again] = [join(folder, 'session'), join(folder, 'again')];
+  const session = model.createSession();
+  await ask(session, ids, { maxTokens: 1 });
+  await session.save(file);
+  await (await model.loadSession(file)).save(again);
+  t.deepEqual(readFileSync(again), readFileSync(file), 'what is loaded and saved is the same file');
+  for (const back of [1, 3, 10, 11, 25, reach, reach + 1, 60]) {
+    const wanted = await ask(await session.fork(), ids.slice(0, 150 - back));
+    for (const from of [file, again]) {
+      const found = await ask(await model.loadSession(from), ids.slice(0, 150 - back));
+      t.deepEqual(found, wanted, `${back} tokens back: ${wanted.cached} cached, the same answer`);
+    }
+    t.equal(wanted.cached, back <= reach ? 149 - back : 0, 'as far as a chunk of a prompt was long, less one');
+    const short = await ask(await small.loadSession(file), ids.slice(0, 150 - back));
+    t.deepEqual(short.said, wanted.said, `with shorter rings: ${short.cached} cached, the same answer`);
+    t.equal(short.cached > 0, back <= 10);
+  }
+});
+
 test('a file that is damaged, of another model or of other settings is refused', async (t) => {
   const folder = newFolder(t);
   const file = join(folder, 'session');

@@ -15,7 +15,7 @@
 namespace kexa {
 namespace {
 
-constexpr uint32_t kVersion = 1;
+constexpr uint32_t kVersion = 2;
 constexpr char kMagic[8] = {'k', 'e', 'x', 'a', 'K', 'V', '\r', '\n'};
 
 struct Header {
@@ -64,11 +64,12 @@ const char* kind_of_device(const PlanOptions& options) {
   return std::any_of(parts.begin(), parts.end(), is_on_gpu) ? "mixed" : "cpu";
 }
 
-// Calls visit(layer, from, to) for each block of the file's rows, for sequences of `length`.
+// Calls visit(layer, from, to) for each block of the file's rows, for sequences of `length` whose rings are as
+// KvSlots::ring_reach() says.
 template <typename Visit>
-void each_block(const ModelDescription& description, const KvSlots& slots, int length, const Visit& visit) {
+void each_block(const ModelDescription& description, const KvSlots& slots, int length, int reach, const Visit& visit) {
   for (int layer = 0; layer < description.layer_count(); ++layer)
-    for (int from = description.layer(layer).window ? slots.ring_start(layer, length) : 0; from < length;
+    for (int from = description.layer(layer).window ? slots.ring_start(layer, reach) : 0; from < length;
          from += kPageRows)
       visit(layer, from, std::min(length, from + kPageRows));
 }
@@ -97,11 +98,11 @@ void SessionFile::save(int slot, const std::string& path) {
   header.length = length;
   header.mtp_length = std::min(sequence.mtp_length, length);
   header.mtp_written = std::min(sequence.mtp_written, length);
-  header.restored_at = slots.kept_at(slot);
+  header.restored_at = slots.ring_reach(slot);
   write(std::as_bytes(std::span(&header, 1)));
   write(std::as_bytes(std::span(sequence.ids)));
   std::vector<std::byte> block;
-  each_block(description, slots, length, [&](int layer, int from, int to) {
+  each_block(description, slots, length, header.restored_at, [&](int layer, int from, int to) {
     if (cancelled.load(std::memory_order_relaxed)) throw Cancelled{};
     block.resize(size_t(2 * (to - from)) * header.row_bytes);
     read_positions(device, slots, layer, slot, from, to, block);
@@ -142,8 +143,8 @@ int SessionFile::load(uint64_t owner, const std::string& path) {
   demand("bytes of a row", std::to_string(device.cache_row_bytes()), std::to_string(header.row_bytes));
   const int length = header.length;
   int64_t wanted_bytes = int64_t(sizeof header + sizeof(uint64_t)) + int64_t(length) * int64_t(sizeof(int));
-  if (length > 0)
-    each_block(description, slots, length, [&](int, int from, int to) {
+  if (length > 0 && header.restored_at >= 0)
+    each_block(description, slots, length, header.restored_at, [&](int, int from, int to) {
       wanted_bytes += 2 * int64_t(to - from) * header.row_bytes;
     });
   if (length < 1 || length > description.max_positions || wanted_bytes != found_bytes)
@@ -157,7 +158,7 @@ int SessionFile::load(uint64_t owner, const std::string& path) {
     read(std::as_writable_bytes(std::span(sequence.ids)));
     slots.reserve(slot, length);
     std::vector<std::byte> block;
-    each_block(description, slots, length, [&](int layer, int from, int to) {
+    each_block(description, slots, length, header.restored_at, [&](int layer, int from, int to) {
       if (cancelled.load(std::memory_order_relaxed)) throw Cancelled{};
       block.resize(size_t(2 * (to - from)) * header.row_bytes);
       read(block);

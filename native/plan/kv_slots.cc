@@ -112,13 +112,13 @@ int KvSlots::rewind(int index, int length) {
   return kept;
 }
 
-int KvSlots::kept_at(int index) const {
+int KvSlots::ring_reach(int index) const {
   const Slot& slot = slots_[index];
   // A ring's row of position p is gone once p + ring has been written, where a ring is longer than its window by `slack`.
   int slack = 0;
   for (int layer = 0; layer < int(kv_.ring_rows.size()); ++layer)
     if (kv_.ring_rows[layer]) slack = kv_.ring_rows[layer] - description_.layer(layer).window;
-  return std::max({int(slot.ids.size()), slot.restored_at, slot.written - slack + 1});
+  return std::max({0, slot.restored_at, slot.written - slack + 1});
 }
 
 CachedSequence KvSlots::share(int index) {
@@ -128,7 +128,7 @@ CachedSequence KvSlots::share(int index) {
   hold(shared.pages);
   shared.mtp_length = std::min(shared.mtp_length, length);
   shared.mtp_written = std::min(shared.mtp_written, length);
-  shared.restored_at = kept_at(index);
+  shared.restored_at = std::max(length, ring_reach(index));
   shared.written = length;
   return shared;
 }

@@ -85,8 +85,9 @@ class KvSlots {
   // The slot's sequence as it is.
   const CachedSequence& sequence(int slot) const { return slots_[slot]; }
 
-  // restored_at of what is kept of the slot's rings from ring_start() to its length.
-  int kept_at(int slot) const;
+  // What restored_at would say of the slot's rings: they hold all positions from ring_start(layer, ring_reach()) to its
+  // length.
+  int ring_reach(int slot) const;
 
   // The first position that what is kept of a sequence of `length` has of a ring: the next window, and two rows more, by
   // which it can be gone back.

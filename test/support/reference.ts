@@ -98,7 +98,11 @@ export interface Reference {
   layers: Row[][];
   /** After the final norm. */
   hidden: Row[];
+  /** After the MTP block's: row t stands for hidden row t + 1. */
+  mtpHidden: Row[];
   routes: Routes[];
+  /** The experts that a layer would choose for another residual row than its own. */
+  expertsFor(layer: number, row: Row): number[];
 }
 
 /** The keys each layer's query sees, itself included; 0 is all of them (1.1, reader rules). */
@@ -331,7 +335,7 @@ export function reference(
   const hidden = h.map((row) => rms(row, 'model.norm.weight'));
 
   // 3.2: the MTP block, fed the model's hidden rows and each next token.
-  let mtpLogits: Row[] = [];
+  let mtpHidden: Row[] = [];
   if (tensors.has('mtp.fc.weight')) {
     const sliding = config.mtp_layer_types?.[0] === 'sliding_attention';
     const window = sliding ? (config.mtp_sliding_windows?.[0] ?? config.sliding_window)! : 0;
@@ -341,7 +345,9 @@ export function reference(
       return linear('mtp.fc.weight', is('mtp-hidden-first') ? concat(state, token) : concat(token, state));
     });
     const out = decoderLayer('mtp.layers.0', u, window, (n) => swiglu('mtp.layers.0.mlp', n, 0));
-    mtpLogits = out.map((row) => head(rms(row, 'mtp.norm.weight')));
+    mtpHidden = out.map((row) => rms(row, 'mtp.norm.weight'));
   }
-  return { logits: hidden.map(head), mtpLogits, layers, hidden, routes };
+  const expertsFor = (layer: number, row: Row) =>
+    route(`model.layers.${layer}.mlp`, rms(row, `model.layers.${layer}.post_attention_layernorm.weight`)).experts;
+  return { logits: hidden.map(head), mtpLogits: mtpHidden.map(head), layers, hidden, mtpHidden, routes, expertsFor };
 }

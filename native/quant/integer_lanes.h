@@ -106,12 +106,19 @@ KEXA_INLINE void multiply(I16x16& lanes, uint32_t twice) {
 #pragma GCC unroll 2
   for (int i = 0; i < kIntegerParts; ++i) lanes.part[i] *= (I16Part)by;
 }
-KEXA_INLINE void put_upper(int32_t* to, const U8x16& codes) {
+// sums += a * by, in whole numbers
+KEXA_INLINE void add_multiple(I32x8& sums, const I32x8& a, int32_t by) {
+#pragma GCC unroll 2
+  for (int i = 0; i < kIntegerParts; ++i) sums.part[i] += a.part[i] * (SumPart{} + by);
+}
+// The lower or upper eight bytes as integers.
+KEXA_INLINE void put_half(int32_t* to, const U8x16& codes, bool is_upper) {
 #if defined(__AVX2__)
-  const __m256i wide = _mm256_cvtepu8_epi32(_mm_unpackhi_epi64((__m128i)codes, (__m128i)codes));
+  const __m128i eight = is_upper ? _mm_unpackhi_epi64((__m128i)codes, (__m128i)codes) : (__m128i)codes;
+  const __m256i wide = _mm256_cvtepu8_epi32(eight);
   std::memcpy(to, &wide, sizeof wide);
 #elif defined(__aarch64__)
-  const uint16x8_t wide = vmovl_high_u8((uint8x16_t)codes);
+  const uint16x8_t wide = is_upper ? vmovl_high_u8((uint8x16_t)codes) : vmovl_u8(vget_low_u8((uint8x16_t)codes));
   const uint32x4_t low = vmovl_u16(vget_low_u16(wide)), high = vmovl_high_u16(wide);
   std::memcpy(to, &low, sizeof low), std::memcpy(to + 4, &high, sizeof high);
 #endif
@@ -169,7 +176,8 @@ struct Iq4NlIntegers : SmallIntegerLanes {
   }
 };
 
-// Blocks of 256. The bound of a unit is that of 32 bits: a sum's lane takes an eighth of its products.
+// Blocks of 256. The bound of a unit is that of 32 bits: a sum's lane takes an eighth of its products. Where 32 elements
+// have one scale, the sum of 32 products can be multiplied by it as well as the elements: it is the same whole number.
 struct Q3KIntegers {
   static constexpr int kBytes = Q3KLanes::kBytes, kUnit = 256;
   static constexpr bool kHasMinima = false;
@@ -185,28 +193,26 @@ struct Q3KIntegers {
 struct Q4KIntegers {
   static constexpr int kBytes = Q4KLanes::kBytes, kUnit = 256;
   static constexpr bool kHasMinima = true;
-  uint32_t scale[8];
+  int32_t scale[8];
   int32_t minima[8];
   float d, dmin;
   KEXA_INLINE void prepare(const uint8_t* block) {
     const U8x16 packed = Q4KLanes::scales_and_minima(block);
-    put_twice(scale, packed, 8);
-    put_upper(minima, packed);
+    put_half(scale, packed, false), put_half(minima, packed, true);
     d = half_at(block), dmin = half_at(block + 2);
   }
-  KEXA_INLINE void load(I16x16& lanes, const uint8_t* block, int step) const {
+  static KEXA_INLINE void load_codes(I16x16& lanes, const uint8_t* block, int step) {
     U8x16 codes;
     load_bytes(codes, block + 16 + step / 4 * 32 + step % 2 * 16);
     widen(lanes, codes);
 #pragma GCC unroll 2
     for (I16Part& part : lanes.part) part = step / 2 % 2 ? part >> 4 : part & 15;
-    multiply(lanes, scale[step / 2]);
   }
 };
 struct Q5KIntegers : Q4KIntegers {
   static constexpr int kBytes = Q5KLanes::kBytes;
-  KEXA_INLINE void load(I16x16& lanes, const uint8_t* block, int step) const {
-    widen(lanes, Q5KLanes::codes(block, step)), multiply(lanes, scale[step / 2]);
+  static KEXA_INLINE void load_codes(I16x16& lanes, const uint8_t* block, int step) {
+    widen(lanes, Q5KLanes::codes(block, step));
   }
 };
 struct Q6KIntegers {
@@ -226,18 +232,34 @@ struct Q6KIntegers {
 struct Iq4XsIntegers {
   static constexpr int kBytes = Iq4XsLanes::kBytes, kUnit = 128;
   static constexpr bool kHasMinima = false;
-  uint32_t scale[8];
+  int32_t scale[8];
   float d;
   KEXA_INLINE void prepare(const uint8_t* block) {
-    for (int group = 0; group < 8; ++group) scale[group] = uint32_t(uint16_t(Iq4XsLanes::scale_of(block, group))) * 0x10001;
+    for (int group = 0; group < 8; ++group) scale[group] = Iq4XsLanes::scale_of(block, group);
     d = half_at(block);
   }
-  KEXA_INLINE void load(I16x16& lanes, const uint8_t* block, int step) const {
+  static KEXA_INLINE void load_codes(I16x16& lanes, const uint8_t* block, int step) {
     U8x16 codes;
     load_nibbles(codes, block + 8 + step / 2 * 16, step % 2);
     look_up(codes, kIq4Values);
-    widen_signed(lanes, codes), multiply(lanes, scale[step / 2]);
+    widen_signed(lanes, codes);
   }
 };
+
+// Of those that have a scale for each 32.
+template <typename Integers>
+constexpr bool kScalesSums = requires(I16x16& lanes) { Integers::load_codes(lanes, nullptr, 0); };
+
+// Elements with the scales of their groups.
+template <typename Integers>
+KEXA_INLINE void load_scaled(I16x16& lanes, const Integers& integers, const uint8_t* block, int step) {
+  if constexpr (kScalesSums<Integers>) {
+    Integers::load_codes(lanes, block, step);
+#pragma GCC unroll 2
+    for (I16Part& part : lanes.part) part *= I16Part{} + int16_t(integers.scale[step / 2]);
+  } else {
+    integers.load(lanes, block, step);
+  }
+}
 
 }  // namespace kexa::KEXA_SET

@@ -29,15 +29,17 @@ void gate_and_up(const Piece& piece, float limit) {
   const FfnGroup& group = *piece.group;
   float gates[kPanelOutputs * kPanelRows], ups[kPanelOutputs * kPanelRows];
   for (int first = piece.first; first < piece.end; first += kPanelOutputs) {
-    const int outputs = std::min(kPanelOutputs, piece.end - first);
+    const PanelOutputs outputs = panel_outputs(group.weights->gate.rows, first);
     for (int start = 0; start < int(group.inputs.size()); start += kPanelRows) {
       const int rows = std::min(kPanelRows, int(group.inputs.size()) - start);
       const RoundedBlock* const* rounded = group.rounded_inputs.empty() ? nullptr : &group.rounded_inputs[start];
-      multiply_panel(group.weights->gate, first, outputs, &group.inputs[start], rounded, rows, gates);
-      multiply_panel(group.weights->up, first, outputs, &group.inputs[start], rounded, rows, ups);
-      for (int o = 0; o < outputs; ++o)
+      multiply_panel(group.weights->gate, outputs, &group.inputs[start], rounded, rows, gates);
+      multiply_panel(group.weights->up, outputs, &group.inputs[start], rounded, rows, ups);
+      for (int o = 0; o < kPanelOutputs; ++o) {
+        if (outputs.row[o] < 0) continue;
         for (int r = 0; r < rows; ++r)
-          group.inner[start + r][first + o] = swiglu(gates[o * kPanelRows + r], ups[o * kPanelRows + r], limit);
+          group.inner[start + r][outputs.row[o]] = swiglu(gates[o * kPanelRows + r], ups[o * kPanelRows + r], limit);
+      }
     }
   }
 }
@@ -45,14 +47,16 @@ void gate_and_up(const Piece& piece, float limit) {
 void add_down(const FfnGroup& group, int first, int end, float* branch, int stride) {
   float out[kPanelOutputs * kPanelRows];
   for (int at = first; at < end; at += kPanelOutputs) {
-    const int outputs = std::min(kPanelOutputs, end - at);
+    const PanelOutputs outputs = panel_outputs(group.weights->down.rows, at);
     for (int start = 0; start < int(group.rows.size()); start += kPanelRows) {
       const int rows = std::min(kPanelRows, int(group.rows.size()) - start);
-      multiply_panel(group.weights->down, at, outputs, const_cast<const float* const*>(&group.inner[start]),
+      multiply_panel(group.weights->down, outputs, const_cast<const float* const*>(&group.inner[start]),
                      group.rounded_inner.empty() ? nullptr : &group.rounded_inner[start], rows, out);
       for (int r = 0; r < rows; ++r)
-        for (int o = 0; o < outputs; ++o)
-          branch[size_t(group.rows[start + r]) * stride + at + o] += group.scales[start + r] * out[o * kPanelRows + r];
+        for (int o = 0; o < kPanelOutputs; ++o)
+          if (outputs.row[o] >= 0)
+            branch[size_t(group.rows[start + r]) * stride + outputs.row[o]] +=
+                group.scales[start + r] * out[o * kPanelRows + r];
     }
   }
 }
@@ -83,8 +87,9 @@ void run_groups(ThreadPool& pool, const std::vector<FfnGroup>& groups, float lim
   const int per_task = outputs_per_task(inner_width);
   pool.run((hidden + per_task - 1) / per_task, [&](int task, int) {
     const int first = task * per_task, end = std::min(hidden, first + per_task);
-    for (int r = 0; r < rows; ++r)
-      std::fill(branch + size_t(r) * stride + first, branch + size_t(r) * stride + end, 0.0f);
+    for (int at = first; at < end; at += kPanelOutputs)
+      for (int output : panel_outputs(hidden, at).row)
+        for (int r = 0; r < rows && output >= 0; ++r) branch[size_t(r) * stride + output] = 0;
     for (const FfnGroup& group : groups) add_down(group, first, end, branch, stride);
   });
 }

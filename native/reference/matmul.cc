@@ -6,18 +6,28 @@
 
 namespace kexa {
 
-void multiply_panel(const Matrix& weight, int first, int outputs, const float* const* x,
+PanelOutputs panel_outputs(int outputs, int first) {
+  PanelOutputs panel;
+  const int third = (outputs + kPanelOutputs - 1) / kPanelOutputs * 2;
+  for (int o = 0; o < kPanelOutputs; ++o) {
+    const int row = o % 3 * third + first / 3 + o / 3;
+    panel.row[o] = row < outputs ? row : -1;
+  }
+  return panel;
+}
+
+void multiply_panel(const Matrix& weight, const PanelOutputs& outputs, const float* const* x,
                     const RoundedBlock* const* rounded, int rows, float* out) {
   // A short panel repeats its first row: one code path, hence one order of sums.
   PanelSource source;
   source.type = weight.type;
   source.columns = weight.columns;
   source.block_columns = weight.scales.block_columns;
-  const std::byte* const first_row = weight.row(first);
-  const int64_t row_bytes = bytes_of(weight.type, weight.columns);
-  for (int o = 0; o < kPanelOutputs; ++o) source.rows[o] = first_row + (o < outputs ? o * row_bytes : 0);
-  if (weight.type == Type::kF8E4m3)
-    for (int o = 0; o < kPanelOutputs; ++o) source.scales[o] = weight.scales.row(first + (o < outputs ? o : 0));
+  for (int o = 0; o < kPanelOutputs; ++o) {
+    const int row = outputs.row[outputs.row[o] < 0 ? 0 : o];
+    source.rows[o] = weight.row(row);
+    if (weight.type == Type::kF8E4m3) source.scales[o] = weight.scales.row(row);
+  }
   if (rounded && takes_rounded(weight.type))
     panel_kernels().multiply_rounded_panel(source, rounded, rows, out);
   else
@@ -38,15 +48,16 @@ void multiply(ThreadPool& pool, const Matrix& weight, const float* x, int64_t x_
     const float* row_of[kPanelRows];
     const RoundedBlock* rounded_of[kPanelRows];
     for (int first = task * per_task; first < end; first += kPanelOutputs) {
-      const int outputs = std::min(kPanelOutputs, end - first);
+      const PanelOutputs outputs = panel_outputs(weight.rows, first);
       for (int start = 0; start < rows; start += kPanelRows) {
         const int count = std::min(kPanelRows, rows - start);
         for (int r = 0; r < count; ++r) row_of[r] = x + (start + r) * x_stride;
         if (rounded)
           for (int r = 0; r < count; ++r) rounded_of[r] = rounded->row(start + r);
-        multiply_panel(weight, first, outputs, row_of, rounded ? rounded_of : nullptr, count, out);
+        multiply_panel(weight, outputs, row_of, rounded ? rounded_of : nullptr, count, out);
         for (int r = 0; r < count; ++r)
-          for (int o = 0; o < outputs; ++o) y[(start + r) * y_stride + first + o] = out[o * kPanelRows + r];
+          for (int o = 0; o < kPanelOutputs; ++o)
+            if (outputs.row[o] >= 0) y[(start + r) * y_stride + outputs.row[o]] = out[o * kPanelRows + r];
       }
     }
   });

@@ -7,11 +7,20 @@
 
 namespace kexa {
 
-// out[o * kPanelRows + r] = weight row (first + o) . x[r], for `outputs` <= kPanelOutputs and `rows` <= kPanelRows.
+// The weight rows that a panel multiplies; -1: none, which the first never is.
+struct PanelOutputs {
+  int row[kPanelOutputs];
+};
+// All outputs of a matrix are dealt to panels, kPanelOutputs to each; this is the share of the one that begins at `first`,
+// a multiple of that below `outputs`. A panel takes rows from three places a third of the matrix apart, two from each: a
+// row of x then reads three streams in different pages, which the processor fetches sooner than rows that follow each other.
+PanelOutputs panel_outputs(int outputs, int first);
+
+// out[o * kPanelRows + r] = weight row outputs.row[o] . x[r], for `rows` <= kPanelRows.
 // Each product is summed in f32 in an order that depends on the row's length alone, so it is the same to the last bit
 // whatever else the panel holds.
 // With `rounded`, the same rows, they are what weights of a type that takes_rounded() names are multiplied by.
-void multiply_panel(const Matrix& weight, int first, int outputs, const float* const* x,
+void multiply_panel(const Matrix& weight, const PanelOutputs& outputs, const float* const* x,
                     const RoundedBlock* const* rounded, int rows, float* out);
 
 // y[r][o] = weight row o . x[r]; strides in floats.

@@ -58,10 +58,9 @@ KEXA_INLINE void small_scales(const uint8_t* blocks, int count, float by, float*
 
 constexpr int kTogether = 3;
 
-// What lies `ahead` of the weights is what comes next.
 template <typename Integers>
-KEXA_INLINE void add_small_block(F32x8& sums, const uint8_t* block, const int16_t* x, float scale, size_t ahead) {
-  __builtin_prefetch(block + ahead);
+KEXA_INLINE void add_small_block(F32x8& sums, const uint8_t* block, const int16_t* x, float scale) {
+  __builtin_prefetch(block + kAhead);
   I32x8 whole{};
   I16x16 w, a;
 #pragma GCC unroll 2
@@ -72,9 +71,9 @@ KEXA_INLINE void add_small_block(F32x8& sums, const uint8_t* block, const int16_
   add_scaled(sums, whole, scale);
 }
 template <typename Integers>
-KEXA_INLINE void add_large_block(F32x8& sums, const uint8_t* block, const RoundedBlock& x, size_t ahead) {
+KEXA_INLINE void add_large_block(F32x8& sums, const uint8_t* block, const RoundedBlock& x) {
 #pragma GCC unroll 4
-  for (int line = 0; line < Integers::kBytes; line += 64) __builtin_prefetch(block + ahead + line);
+  for (int line = 0; line < Integers::kBytes; line += 64) __builtin_prefetch(block + kAhead + line);
   Integers integers;
   integers.prepare(block);
   // As if both had changed: else GCC keeps the activations for the next output, for which there are not the registers,
@@ -85,10 +84,20 @@ KEXA_INLINE void add_large_block(F32x8& sums, const uint8_t* block, const Rounde
   for (int first = 0; first < kRoundedColumns / kLanes; first += Integers::kUnit / kLanes) {
     I32x8 whole{};
     I16x16 w, a;
+    if constexpr (kScalesSums<Integers>) {
+#pragma GCC unroll 8
+      for (int step = first; step < first + Integers::kUnit / kLanes; step += 2) {
+        I32x8 group{};
+        Integers::load_codes(w, block, step), load_parts(a, from->values + step * kLanes), add_pairs(group, w, a);
+        Integers::load_codes(w, block, step + 1), load_parts(a, from->values + (step + 1) * kLanes), add_pairs(group, w, a);
+        add_multiple(whole, group, integers.scale[step / 2]);
+      }
+    } else {
 #pragma GCC unroll 16
-    for (int step = first; step < first + Integers::kUnit / kLanes; ++step) {
-      integers.load(w, block, step), load_parts(a, from->values + step * kLanes);
-      add_pairs(whole, w, a);
+      for (int step = first; step < first + Integers::kUnit / kLanes; ++step) {
+        integers.load(w, block, step), load_parts(a, from->values + step * kLanes);
+        add_pairs(whole, w, a);
+      }
     }
     add_scaled(sums, whole, integers.d * x.scale);
   }
@@ -107,8 +116,6 @@ template <typename Integers>
   for (int first = 0; first < kPanelOutputs; first += kTogether) {
     const uint8_t *b0 = rows[first], *b1 = rows[first + 1], *b2 = rows[first + 2];
     F32x8 s0{}, s1{}, s2{};
-    // The three rows after these, which the processor does not expect so soon.
-    const size_t ahead = size_t(columns) * kBlockBytes / kRoundedColumns * kTogether;
     for (int k = 0; k < columns; k += kRoundedColumns) {
       const RoundedBlock& block = x[k / kRoundedColumns];
       if constexpr (Integers::kUnit == 32) {
@@ -120,14 +127,14 @@ template <typename Integers>
         for (int i = 0; i < count; ++i) {
           const int16_t* values = block.values + i * 32;
           const int at = i * Integers::kBytes;
-          add_small_block<Integers>(s0, b0 + at, values, scales[0][i], ahead);
-          add_small_block<Integers>(s1, b1 + at, values, scales[1][i], ahead);
-          add_small_block<Integers>(s2, b2 + at, values, scales[2][i], ahead);
+          add_small_block<Integers>(s0, b0 + at, values, scales[0][i]);
+          add_small_block<Integers>(s1, b1 + at, values, scales[1][i]);
+          add_small_block<Integers>(s2, b2 + at, values, scales[2][i]);
         }
       } else {
-        add_large_block<Integers>(s0, b0, block, ahead);
-        add_large_block<Integers>(s1, b1, block, ahead);
-        add_large_block<Integers>(s2, b2, block, ahead);
+        add_large_block<Integers>(s0, b0, block);
+        add_large_block<Integers>(s1, b1, block);
+        add_large_block<Integers>(s2, b2, block);
       }
       b0 += kBlockBytes, b1 += kBlockBytes, b2 += kBlockBytes;
     }
@@ -160,7 +167,7 @@ template <typename Integers>
       integers.prepare(block);
 #pragma GCC unroll 16
       for (int step = 0; step < kRoundedColumns / kLanes; ++step)
-        integers.load(w, block, step), store_parts(to + step * kLanes, w);
+        load_scaled(w, integers, block, step), store_parts(to + step * kLanes, w);
       panel.scales[o][0] = integers.d;
       if constexpr (Integers::kHasMinima) {
         std::memcpy(panel.minima[o], integers.minima, sizeof integers.minima);

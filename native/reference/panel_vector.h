@@ -19,6 +19,9 @@ constexpr int kTileOutputs = 6;
 #endif
 static_assert(kPanelOutputs % kTileOutputs == 0);
 
+// How many bytes before their use weights are asked for.
+constexpr int kAhead = 512;
+
 // Columns converted at a time, whole blocks of every type: six rows of weights and four of activations fit the
 // first-level cache together.
 constexpr int kColumns = 512;
@@ -247,14 +250,12 @@ template <typename Lanes>
     const uint8_t *b0 = rows[first], *b1 = rows[first + 1], *b2 = rows[first + 2];
     F32x16 s0{}, s1{}, s2{}, a, w0, w1, w2;
     Lanes l0, l1, l2;
-    // The three rows after these, which the processor does not expect so soon.
-    const size_t ahead = size_t(columns) / Lanes::kElements * Lanes::kBytes * kTogether;
     int k = 0;
     for (; k + Lanes::kElements <= columns; k += Lanes::kElements) {
 #pragma GCC unroll 4
       for (int line = 0; line < Lanes::kBytes; line += 64)
-        __builtin_prefetch(b0 + ahead + line), __builtin_prefetch(b1 + ahead + line),
-            __builtin_prefetch(b2 + ahead + line);
+        __builtin_prefetch(b0 + kAhead + line), __builtin_prefetch(b1 + kAhead + line),
+            __builtin_prefetch(b2 + kAhead + line);
       l0.prepare(b0), l1.prepare(b1), l2.prepare(b2);
 #pragma GCC unroll 16
       for (int step = 0; step < Lanes::kElements / kLanes; ++step) {

@@ -34,6 +34,7 @@ const weightTypes: readonly WeightType[] = ['auto', 'bf16', 'f16', 'f32', 'q8', 
 const gpuKernels: readonly GpuKernels[] = ['auto', 'plain', 'subgroups', 'matrices'];
 const activationTypes: readonly ActivationType[] = ['f32', 'i16'];
 const defaultContextSize = 32768;
+const cacheStartRows = 8192;
 
 /** Checks the options a plan depends on and fills in their defaults. @throws KexaError KEXA_INVALID_ARGUMENT */
 export function checkPlanOptions(
@@ -81,6 +82,7 @@ export function checkPlanOptions(
     expertMisses: 'copy',
     expertHeat: new Float32Array(),
     parts: [],
+    cacheStartRows,
   };
 }
 

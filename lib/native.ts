@@ -47,6 +47,8 @@ export interface NativePlanOptions {
   expertHeat: Float32Array;
   /** The devices that share the model, in the layers' order; none: one device, as `adapter` has it. */
   parts: readonly NativePart[];
+  /** Most rows that a GPU's global layers are given at load; the rest as they are used. */
+  cacheStartRows: number;
 }
 
 /** PartOptions of native/plan/layout.h. */
@@ -211,6 +213,8 @@ export interface NativeEngine {
   expertHeat(): NativeRequest;
   /** For tests: loses the GPU, between two steps of what is going on. */
   forceDeviceLoss(): NativeRequest;
+  /** For tests: from here on the GPU has room for so many bytes of buffers in all. */
+  forceDeviceRoom(bytes: number): NativeRequest;
   close(): NativeRequest;
 }
 

@@ -122,6 +122,12 @@ export interface MemoryReport {
   cache: { total: number; global: number; sliding: number; mtp: number; bytesPerToken: number };
   /** Working buffers of one step. */
   scratch: number;
+  /**
+   * A GPU's cache grows with the contexts in it: what of `cache` is there `atLoad`, and of `scratch` the largest buffer
+   * that is `outgrown`, which stays while its rows are copied; 0: short contexts are whole from the start. Null on the CPU,
+   * where the cache is main memory that is taken when it is first written.
+   */
+  growth: { atLoad: number; outgrown: number } | null;
   /** Most that kept prefixes take, beside the cache's pages: the option `prefixCacheBytes`. */
   prefixCache: number;
   /**

@@ -100,6 +100,8 @@ class Engine {
 
   // For tests: loses the GPU, between two steps of what is going on. Events: Done.
   std::shared_ptr<Channel> force_device_loss();
+  // For tests: from here on the GPU (of several the last) has room for so many bytes of buffers in all. Events: Done.
+  std::shared_ptr<Channel> force_device_room(int64_t bytes);
 
   // Fails what is going on with KEXA_CLOSED and frees everything. Events: Done. What is asked for later fails too.
   std::shared_ptr<Channel> close();

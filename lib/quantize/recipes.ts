@@ -27,7 +27,7 @@ export const recipes: Readonly<Record<RecipeName, Recipe>> = {
   q8: byRole('q8_0', 'q8_0', 7),
   q4: byRole('q4_k', 'q8_0', 15),
   q2k: byRole('q2_k', 'q8_0', 10),
-  // The most that a card of 80 GB holds beside a cache of 262,144 tokens in 16 bits: the 236B then takes 77.8 GiB.
+  // The most that a card of 80 GB holds beside a cache of 262,144 tokens in 16 bits: the 236B then takes 78.0 GiB.
   q2: byRole('iq2_xxs', 'q8_0', 19),
 };
 

@@ -25,6 +25,7 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
          InstanceMethod<&EngineObject::measure>("measure"),
          InstanceMethod<&EngineObject::expert_heat>("expertHeat"),
          InstanceMethod<&EngineObject::force_device_loss>("forceDeviceLoss"),
+         InstanceMethod<&EngineObject::force_device_room>("forceDeviceRoom"),
          InstanceMethod<&EngineObject::close>("close")});
   }
 
@@ -82,6 +83,9 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
   }
   Napi::Value force_device_loss(const Napi::CallbackInfo& info) {
     return Request::create(info.Env(), engine_->force_device_loss());
+  }
+  Napi::Value force_device_room(const Napi::CallbackInfo& info) {
+    return Request::create(info.Env(), engine_->force_device_room(info[0].ToNumber().Int64Value()));
   }
   Napi::Value close(const Napi::CallbackInfo& info) { return Request::create(info.Env(), engine_->close()); }
 

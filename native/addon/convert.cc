@@ -343,7 +343,8 @@ PlanOptions to_plan_options(const Napi::Object& from) {
           .expert_slots = integer(from, "expertSlots"),
           .expert_misses = to_expert_misses(text(from, "expertMisses")),
           .expert_heat = to_floats(member(from, "expertHeat")),
-          .parts = to_parts(member(from, "parts"))};
+          .parts = to_parts(member(from, "parts")),
+          .cache_start_rows = integer(from, "cacheStartRows")};
 }
 
 MeasureParams to_measure_params(const Napi::Object& from) {
@@ -412,6 +413,13 @@ static Napi::Object from_memory(Napi::Env env, const MemoryPlan& memory) {
   object.Set("cache", cache);
   object.Set("scratch", double(memory.scratch_bytes));
   object.Set("prefixCache", double(memory.prefix_cache_bytes));
+  object.Set("growth", env.Null());
+  if (memory.cache_at_load_bytes) {
+    auto growth = Napi::Object::New(env);
+    growth.Set("atLoad", double(memory.cache_at_load_bytes));
+    growth.Set("outgrown", double(memory.growth_bytes));
+    object.Set("growth", growth);
+  }
   object.Set("total", double(memory.total_bytes()));
   return object;
 }

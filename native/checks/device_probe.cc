@@ -42,7 +42,9 @@ DeviceProbe::DeviceProbe(const ModelDescription& description, const PlanOptions&
       plan_(make_plan(description_, options)),
       weights_(description_, options.weight_type, StoringAnew::kHere, 0, [](int64_t, int64_t) {}),
       cpu_(description_, weights_, plan_),
-      gpu_(description_, weights_, plan_, open_gpu(options), nullptr, [](int64_t, int64_t) {}) {}
+      gpu_(description_, weights_, plan_, open_gpu(options), nullptr, [](int64_t, int64_t) {}) {
+  gpu_.hold_pages(plan_.kv.pages);
+}
 
 // One request while it is run.
 struct DeviceProbe::Run {

@@ -24,6 +24,7 @@ StepProbe::StepProbe(const ModelDescription& description, const PlanOptions& opt
       device_(description_, weights_, plan_, open_gpu(options, gpu_), nullptr, [](int64_t, int64_t) {}),
       slots_(description_, plan_),
       slot_(slots_.acquire(1).slot) {
+  slots_.set_make_pages([this](int pages) { return device_.hold_pages(pages); });
   std::vector<int> ids(prompt);
   for (int i = 0; i < prompt; ++i) ids[i] = int(int64_t(i) * 7919 % description_.vocab);
   device_.begin_choosing(slot_, {.temperature = 0, .logit_bias = {}}, ids, ids.size());

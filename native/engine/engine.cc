@@ -221,7 +221,15 @@ std::shared_ptr<Channel> Engine::expert_heat() {
 }
 
 std::shared_ptr<Channel> Engine::force_device_loss() {
-  return post([](auto channel, uint64_t) { return std::make_unique<ForceLossJob>(std::move(channel)); });
+  return post([](auto channel, uint64_t) {
+    return std::make_unique<ForceJob>(std::move(channel), [](Device& device) { device.force_loss(); });
+  });
+}
+
+std::shared_ptr<Channel> Engine::force_device_room(int64_t bytes) {
+  return post([bytes](auto channel, uint64_t) {
+    return std::make_unique<ForceJob>(std::move(channel), [bytes](Device& device) { device.force_room(bytes); });
+  });
 }
 
 void Engine::end_session(uint64_t session) {

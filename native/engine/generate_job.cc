@@ -145,6 +145,11 @@ int GenerateJob::drafts_wanted(const JobContext& context, int slot, int most, in
   return wanted;
 }
 
+// A device is told a step's pages when the step begins, those of the drafts that it makes itself among them.
+void GenerateJob::reserve_drafts(const JobContext& context, int slot, int most) {
+  if (is_drafting_) drafts_wanted(context, slot, most, params_.drafts < 0 ? kMaxDrafts : params_.drafts);
+}
+
 void GenerateJob::begin_step(const JobContext& context, int slot) {
   LoadedModel& model = context.loaded();
   Device& device = *model.device;
@@ -163,6 +168,7 @@ void GenerateJob::begin_step(const JobContext& context, int slot) {
     const int most = most_tokens(), drafts = std::min(next_drafts_, left - 1), rows = 1 + drafts;
     model.slots.reserve(slot, most + drafts);
     flights_.push_back({.rows = rows, .is_following = true, .drafts = drafts, .logits = {}});
+    reserve_drafts(context, slot, most_tokens());
     step_.rows.clear();
     step_.logit_rows.clear();
     step_.is_following = true;
@@ -170,11 +176,14 @@ void GenerateJob::begin_step(const JobContext& context, int slot) {
     for (int i = 0; i < rows; ++i) step_.rows.push_back({.slot = slot, .position = most - 1 + i});
     forward(device, context.description, step_, model.slots, hooks);
   } else {
+    const int chunk = context.plan.options.prefill_chunk;
     // Steps end where a prompt is worth keeping.
     const int most_rows = model.prefixes.is_on() ? PrefixCache::next_boundary(first) - first : 0;
     const auto choose_logit_rows = [&](int, int end, std::vector<int>& logit_rows) {
       if (end == int(ids_.size())) logit_rows.push_back(end - 1 - first);
     };
+    if (first + (most_rows ? std::min(most_rows, chunk) : chunk) >= int(ids_.size()))
+      reserve_drafts(context, slot, int(ids_.size()) + 1);
     const int rows = run_chunk(context, slot, ids_, step_, hooks, choose_logit_rows, most_rows);
     is_following_ = model.slots.length(slot) == int(ids_.size());
     flights_.push_back({.rows = rows, .has_choice = is_following_, .logits = {}});

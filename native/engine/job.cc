@@ -108,6 +108,7 @@ LoadedModel::LoadedModel(const ModelDescription& description, const Plan& plan, 
                      : make_split_device(description, plan, warm_limit, progress)),
       prefixes(description, plan, slots, *device),
       drafting(mtp_share(description)) {
+  slots.set_make_pages([this](int pages) { return device->hold_pages(pages); });
   slots.set_reclaim([this] { return prefixes.drop_oldest(); });
   slots.set_copy_page([this, &description](int from, int to) {
     std::vector<std::byte> page(size_t(2 * kPageRows * device->cache_row_bytes()));
@@ -228,8 +229,8 @@ bool ExpertHeatJob::advance(const JobContext& context) {
   return true;
 }
 
-bool ForceLossJob::advance(const JobContext& context) {
-  context.loaded().device->force_loss();
+bool ForceJob::advance(const JobContext& context) {
+  force_(*context.loaded().device);
   channel().push(event::Done{});
   return true;
 }

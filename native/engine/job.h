@@ -146,10 +146,15 @@ class ExpertHeatJob final : public Job {
   bool advance(const JobContext& context) override;
 };
 
-class ForceLossJob final : public Job {
+// For tests: makes the device fail at something.
+class ForceJob final : public Job {
  public:
-  explicit ForceLossJob(std::shared_ptr<Channel> channel) : Job(std::move(channel), 0) {}
+  ForceJob(std::shared_ptr<Channel> channel, std::function<void(Device&)> force)
+      : Job(std::move(channel), 0), force_(std::move(force)) {}
   bool advance(const JobContext& context) override;
+
+ private:
+  std::function<void(Device&)> force_;
 };
 
 class GenerateJob final : public Job {
@@ -186,6 +191,7 @@ class GenerateJob final : public Job {
   int most_tokens() const;
   int fewest_tokens() const;
   int drafts_wanted(const JobContext& context, int slot, int most, int asked) const;
+  void reserve_drafts(const JobContext& context, int slot, int most);
   bool can_begin(const JobContext& context) const;
 
   std::vector<int> ids_;  // prompt and answer, as far as it was taken

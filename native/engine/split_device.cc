@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstring>
 #include <exception>
+#include <limits>
 
 #include "base/error.h"
 
@@ -315,6 +316,22 @@ void SplitDevice::force_loss() {
     if (parts_[part]->member.part->plan.options.adapter.empty()) continue;
     return run(part, [](Device& device) { device.force_loss(); });
   }
+}
+
+// Of the last GPU too.
+void SplitDevice::force_room(int64_t bytes) {
+  for (int part = last(); part >= 0; --part) {
+    if (parts_[part]->member.part->plan.options.adapter.empty()) continue;
+    return run(part, [&](Device& device) { device.force_room(bytes); });
+  }
+}
+
+// Parts that have grown before another fails have more than the others from then on.
+int SplitDevice::hold_pages(int pages) {
+  int fewest = std::numeric_limits<int>::max();
+  for (int part = 0; part <= last(); ++part)
+    run(part, [&](Device& device) { fewest = std::min(fewest, device.hold_pages(pages)); });
+  return fewest;
 }
 
 void SplitDevice::read_cache(int layer, int64_t row, int count, std::span<std::byte> bytes) {

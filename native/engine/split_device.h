@@ -56,7 +56,9 @@ class SplitDevice final : public Device {
   void start_profile() override;
   std::optional<Profile> take_profile() override;
   void force_loss() override;
+  void force_room(int64_t bytes) override;
 
+  int hold_pages(int pages) override;
   int64_t cache_row_bytes() const override { return cache_row_bytes_; }
   void read_cache(int layer, int64_t row, int count, std::span<std::byte> bytes) override;
   void write_cache(int layer, int64_t row, int count, std::span<const std::byte> bytes) override;

@@ -134,16 +134,27 @@ std::string Gpu::pop_error_scope() {
   return message;
 }
 
+static uint64_t whole_buffer(uint64_t bytes) { return std::max<uint64_t>(16, (bytes + 15) / 16 * 16); }
+
+void Gpu::check_size(const std::string& label, uint64_t bytes) const {
+  const uint64_t wanted = whole_buffer(bytes), most = std::min(facts_.max_buffer_bytes, facts_.max_binding_bytes);
+  if (wanted > most)
+    throw Error("KEXA_OUT_OF_MEMORY", label + ": wanted a buffer of " + std::to_string(wanted) + " bytes, " +
+                                          facts_.device + " gives at most " + std::to_string(most));
+}
+
 Buffer Gpu::create_buffer(const std::string& label, uint64_t bytes, bool is_zeroed) {
+  check_size(label, bytes);
   WGPUBufferDescriptor descriptor = WGPU_BUFFER_DESCRIPTOR_INIT;
   descriptor.label = view(label);
   descriptor.usage = WGPUBufferUsage_Storage | WGPUBufferUsage_CopySrc | WGPUBufferUsage_CopyDst;
-  descriptor.size = std::max<uint64_t>(16, (bytes + 15) / 16 * 16);
+  descriptor.size = whole_buffer(bytes);
   descriptor.mappedAtCreation = is_zeroed;
-  if (descriptor.size > facts_.max_buffer_bytes || descriptor.size > facts_.max_binding_bytes)
-    throw Error("KEXA_OUT_OF_MEMORY", label + ": wanted a buffer of " + std::to_string(descriptor.size) + " bytes, " +
-                                          facts_.device + " gives at most " +
-                                          std::to_string(std::min(facts_.max_buffer_bytes, facts_.max_binding_bytes)));
+  const auto fail = [&](const std::string& why) {
+    throw Error("KEXA_OUT_OF_MEMORY", label + ": " + facts_.device + " has no room for " +
+                                          std::to_string(descriptor.size) + " bytes" + why);
+  };
+  if (buffer_bytes_ + int64_t(descriptor.size) > room_) fail("");
   dawn().DevicePushErrorScope(device_, WGPUErrorFilter_OutOfMemory);
   BufferHandle handle(dawn().DeviceCreateBuffer(device_, &descriptor));
   if (handle && is_zeroed) {
@@ -151,9 +162,7 @@ Buffer Gpu::create_buffer(const std::string& label, uint64_t bytes, bool is_zero
     dawn().BufferUnmap(handle);
   }
   const std::string failure = pop_error_scope();
-  if (!handle || !failure.empty())
-    throw Error("KEXA_OUT_OF_MEMORY", label + ": " + facts_.device + " has no room for " +
-                                          std::to_string(descriptor.size) + " bytes: " + failure);
+  if (!handle || !failure.empty()) fail(": " + failure);
   buffer_bytes_ += int64_t(descriptor.size);
   return {std::move(handle), descriptor.size};
 }

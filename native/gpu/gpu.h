@@ -1,6 +1,7 @@
 // A GPU through Dawn: device, buffers, pipelines, and errors as exceptions.
 #pragma once
 
+#include <limits>
 #include <memory>
 #include <optional>
 #include <span>
@@ -56,6 +57,8 @@ class Gpu {
 
   // Throws KEXA_OUT_OF_MEMORY naming the buffer. Contents are undefined unless `is_zeroed`.
   Buffer create_buffer(const std::string& label, uint64_t bytes, bool is_zeroed = false);
+  // Throws KEXA_OUT_OF_MEMORY naming the buffer if the GPU binds none so large.
+  void check_size(const std::string& label, uint64_t bytes) const;
   // Of a buffer that was only needed for a while.
   void destroy(Buffer buffer) { buffer_bytes_ -= int64_t(buffer.bytes); }
   // For Upload: memory that both sides see, mapped for writing. Copies out of it are for submits while it is not
@@ -82,6 +85,8 @@ class Gpu {
   // Between the dispatches before and those after it. Offsets and bytes are multiples of four.
   void copy(const Buffer& source, uint64_t source_offset, const Buffer& to, uint64_t to_offset, uint64_t bytes);
   void submit();
+  // Submits what is encoded and waits for all that was submitted. `any`: a buffer that was made.
+  void finish(const Buffer& any) { take(read_later(any, 0, 0), {}); }
   // Submits what is encoded and copies a buffer out of it, from `offset`, a multiple of four, on; waits.
   void read(const Buffer& buffer, std::span<std::byte> out, uint64_t offset = 0);
 
@@ -100,6 +105,8 @@ class Gpu {
 
   // Loses the device as a driver's crash does, for tests.
   void force_loss();
+  // From here on create_buffer() fails where all buffers together would take more, for tests.
+  void force_room(int64_t bytes) { room_ = bytes; }
 
   // Throws what went wrong meanwhile.
   void check();
@@ -141,7 +148,7 @@ class Gpu {
   void wait_for(Readback& readback);
   std::vector<std::unique_ptr<Readback>> readbacks_;  // by ticket
 
-  int64_t buffer_bytes_ = 0;
+  int64_t buffer_bytes_ = 0, room_ = std::numeric_limits<int64_t>::max();
   Profile profile_;  // counts always; ops while is_profiled_
   bool is_profiled_ = false;
   std::optional<Timestamps> timestamps_;  // while a profile is made

@@ -27,7 +27,10 @@ int team_limit(const AdapterFacts& facts, int dims, int rows) {
 
 Attention::Attention(KernelSet& kernels, const ModelDescription& description, const Plan& plan, int index,
                      const GpuWeights& gpu_weights, const Activations& activations)
-    : window_(description.layer(index).window) {
+    : index_(index),
+      window_(description.layer(index).window),
+      head_norms_(&gpu_weights.layers[index].head_norms),
+      activations_(&activations) {
   const LayerDescription& layer = description.layer(index);
   const GpuLayer& weights = gpu_weights.layers[index];
   const KvLayout& kv = plan.kv;
@@ -37,8 +40,12 @@ Attention::Attention(KernelSet& kernels, const ModelDescription& description, co
   const int stride = padded(description.hidden), attended_stride = padded(description.q_width());
   const int qkv_stride = padded(description.q_width() + 2 * description.kv_width());
   const int ring = kv.ring_rows[index];
-  keys_ = kernels.gpu().create_buffer(label_of_keys(index), plan.gpu.bytes_of(label_of_keys(index)));
-  values_ = kernels.gpu().create_buffer(label_of_values(index), plan.gpu.bytes_of(label_of_values(index)));
+  for (const auto& [buffer, label] : {std::pair{&keys_, label_of_keys(index)}, {&values_, label_of_values(index)}}) {
+    const int64_t whole = plan.gpu.bytes_of(label);
+    kernels.gpu().check_size(label, uint64_t(whole));
+    *buffer = kernels.gpu().create_buffer(
+        label, ring ? uint64_t(whole) : uint64_t(gpu_cache_bytes(kv, int64_t(kv.grown_pages(0)) * kPageRows)));
+  }
 
   int first_output = 0;
   for (const GpuMatrix& matrix : weights.qkv) {
@@ -72,10 +79,7 @@ Attention::Attention(KernelSet& kernels, const ModelDescription& description, co
       .set("HAS_ROPE", layer.has_rope)
       .set("ROPE_LOW", kRopeLow)
       .set("EPSILON", description.norm_epsilon);
-  heads_ = kernels.make("attention_input", input,
-                        {read(weights.head_norms), read(activations.rope), read(activations.step),
-                         read(activations.pages), write(activations.qkv), write(keys_), write(values_)},
-                        uint32_t(heads + 2 * kv_heads));
+  heads_ = kernels.make("attention_input", input, input_bindings(), uint32_t(heads + 2 * kv_heads));
 
   // `team_rows` rows to a team, up to `teams` teams to a workgroup for up to `rows` rows.
   const auto make = [&](int parts, int team_rows, int teams, int rows) {
@@ -105,10 +109,8 @@ Attention::Attention(KernelSet& kernels, const ModelDescription& description, co
                            facts.subgroup_max <= uint32_t(kAttentionBlock);
     prelude.include(has_lanes ? "attention_subgroups" : "attention_plain");
     Size size{.parts = parts, .attend = {}, .reduce = {}};
-    size.attend = kernels.make("attention", prelude,
-                               {read(activations.qkv), read(keys_), read(values_), read(activations.step),
-                                read(activations.pages), write(is_direct ? activations.attended : activations.partial)},
-                               uint32_t(kv_heads * head_groups), row_teams * team_rows);
+    size.attend = kernels.make("attention", prelude, attend_bindings(is_direct), uint32_t(kv_heads * head_groups),
+                               row_teams * team_rows);
     if (is_direct) return size;
     prelude = kernels.prelude();
     prelude.set("HEADS", heads)
@@ -128,6 +130,38 @@ Attention::Attention(KernelSet& kernels, const ModelDescription& description, co
   one_ = make(parts, 1, kFewTeams, 1);
   if (chunk > 1) few_ = make(parts, 1, kFewTeams, kSmallRows);
   if (chunk > kSmallRows) many_ = make(1, kManyRows, kManyTeams, chunk);
+}
+
+std::vector<Binding> Attention::input_bindings() const {
+  const Activations& a = *activations_;
+  return {read(*head_norms_), read(a.rope), read(a.step), read(a.pages), write(a.qkv), write(keys_), write(values_)};
+}
+
+std::vector<Binding> Attention::attend_bindings(bool is_direct) const {
+  const Activations& a = *activations_;
+  return {read(a.qkv),  read(keys_),   read(values_),
+          read(a.step), read(a.pages), write(is_direct ? a.attended : a.partial)};
+}
+
+void Attention::bind(Gpu& gpu) {
+  heads_.group = gpu.bind(*heads_.kernel, input_bindings());
+  for (Size* size : {&one_, &few_, &many_})
+    if (size->attend) size->attend.group = gpu.bind(*size->attend.kernel, attend_bindings(!size->reduce));
+}
+
+void Attention::grow(Gpu& gpu, int64_t bytes) {
+  if (window_) return;
+  for (const auto& [buffer, label] : {std::pair{&keys_, label_of_keys(index_)}, {&values_, label_of_values(index_)}}) {
+    if (int64_t(buffer->bytes) >= bytes) continue;
+    Buffer larger = gpu.create_buffer(label, uint64_t(bytes));
+    // After what is encoded, and was meant for the old one.
+    gpu.copy(*buffer, 0, larger, 0, buffer->bytes);
+    std::swap(*buffer, larger);
+    bind(gpu);
+    // Waited for, so that never more than one that was outgrown is still there.
+    gpu.finish(*buffer);
+    gpu.destroy(std::move(larger));
+  }
 }
 
 void Attention::run_input(const KernelSet& kernels, int rows) const {

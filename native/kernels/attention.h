@@ -15,6 +15,10 @@ class Attention {
   // Device::attention. `longest` is at least the keys that any row of the step may see, were there no window.
   void run(const KernelSet& kernels, int rows, int longest) const;
 
+  // Makes keys and values of a global layer that are smaller than `bytes` as large, one after the other, and keeps what
+  // they hold. Waits. Throws KEXA_OUT_OF_MEMORY; what has not grown then is as it was.
+  void grow(Gpu& gpu, int64_t bytes);
+
   const Buffer& keys() const { return keys_; }
   const Buffer& values() const { return values_; }
 
@@ -26,7 +30,13 @@ class Attention {
     Op attend, reduce;
   };
 
-  int window_;
+  std::vector<Binding> input_bindings() const;
+  std::vector<Binding> attend_bindings(bool is_direct) const;
+  void bind(Gpu& gpu);
+
+  int index_, window_;
+  const Buffer* head_norms_;
+  const Activations* activations_;
   Buffer keys_, values_;
   std::vector<Matmul> qkv_;
   Op heads_;

@@ -52,7 +52,8 @@ GpuDevice::GpuDevice(const ModelDescription& description, const Weights& weights
                      std::unique_ptr<Gpu> gpu, std::unique_ptr<HostExperts> host, const LoadProgress& progress)
     : description_(description),
       max_rows_(plan.options.prefill_chunk),
-      pages_per_slot_(plan.kv.pages),
+      kv_(plan.kv),
+      held_pages_(plan.kv.grown_pages(0)),
       cache_row_bytes_(plan.kv.kv_heads * gpu_cache_head_bytes(plan.kv)),
       gpu_(std::move(gpu)),
       kernels_(*gpu_, choose_kernels(gpu_->facts(), plan.options, description, weights), max_rows_),
@@ -140,7 +141,7 @@ void GpuDevice::begin(const Step& step, const KvSlots& slots) {
     if (std::equal(pages.begin(), pages.end(), uploaded_pages_[slot].begin(), uploaded_pages_[slot].end())) continue;
     uploaded_pages_[slot].assign(pages.begin(), pages.end());
     if (!pages.empty())
-      gpu_->write(activations_.pages, uint64_t(slot) * pages_per_slot_ * sizeof(uint32_t), std::as_bytes(pages));
+      gpu_->write(activations_.pages, uint64_t(slot) * kv_.pages * sizeof(uint32_t), std::as_bytes(pages));
   }
   if (step.is_following) choosing_->run_follow(kernels_);
 }
@@ -244,6 +245,19 @@ std::vector<Row> GpuDevice::rows() const {
   for (size_t at = 0; at < words.size(); at += kStepRowWords)
     rows.push_back({.token = words[at], .slot = words[at + 1], .position = words[at + 2], .next = words[at + 3]});
   return rows;
+}
+
+int GpuDevice::hold_pages(int pages) {
+  if (pages <= held_pages_) return held_pages_;
+  const int grown = kv_.grown_pages(pages);
+  gpu_->check();
+  try {
+    for (Layer& layer : layers_) layer.attention.grow(*gpu_, gpu_cache_bytes(kv_, int64_t(grown) * kPageRows));
+  } catch (const Error& error) {
+    throw Error(error.code, "the KV cache cannot grow from " + std::to_string(held_pages_ * kPageRows) + " to " +
+                                std::to_string(grown * kPageRows) + " tokens: " + error.what());
+  }
+  return held_pages_ = grown;
 }
 
 void GpuDevice::read_cache(int layer, int64_t row, int count, std::span<std::byte> bytes) {

@@ -41,12 +41,14 @@ class GpuDevice final : public Device {
   void drop(int ticket) override { gpu_->drop(ticket); }
   int steps_ahead() const override { return 1; }
 
+  int hold_pages(int pages) override;
   int64_t cache_row_bytes() const override { return cache_row_bytes_; }
   void read_cache(int layer, int64_t row, int count, std::span<std::byte> bytes) override;
   void write_cache(int layer, int64_t row, int count, std::span<const std::byte> bytes) override;
 
   void start_profile() override { gpu_->start_profile(); }
   void force_loss() override { gpu_->force_loss(); }
+  void force_room(int64_t bytes) override { gpu_->force_room(bytes); }
   std::optional<Profile> take_profile() override { return gpu_->take_profile(); }
 
   std::optional<ExpertTraffic> expert_traffic() const override;
@@ -70,7 +72,9 @@ class GpuDevice final : public Device {
   Op make_embed(const Buffer& to, int token_field);
 
   const ModelDescription& description_;
-  int max_rows_, pages_per_slot_;
+  int max_rows_;
+  KvLayout kv_;
+  int held_pages_;  // of kv_.pages, in every global layer
   int64_t cache_row_bytes_;
   std::unique_ptr<Gpu> gpu_;
   KernelSet kernels_;

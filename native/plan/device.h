@@ -118,6 +118,12 @@ class Device {
 
   // For tests: what the device is asked for from here on fails with KEXA_DEVICE_LOST, if it is one that can be lost.
   virtual void force_loss() {}
+  // For tests: a GPU makes no buffer from here on that would take it past so many bytes.
+  virtual void force_room(int64_t) {}
+
+  // Makes room for at least `pages` pages in the global layers' cache, and keeps what is there. To be called before a
+  // page is used. Returns how many pages there are then. Throws KEXA_OUT_OF_MEMORY, and then has what it had.
+  virtual int hold_pages(int pages) = 0;
 
   // The KV cache's bytes, keys first and then values, of `count` rows of a layer that stand together (KvSlots::row()):
   // `bytes` has 2 * count * cache_row_bytes(). What bytes mean is the device's own business. Waits for what is running.

@@ -15,6 +15,10 @@ int64_t whole_buffer(int64_t bytes) { return std::max<int64_t>(16, (bytes + 15) 
 
 }  // namespace
 
+int64_t gpu_cache_bytes(const KvLayout& kv, int64_t rows) {
+  return whole_buffer(rows * kv.kv_heads * gpu_cache_head_bytes(kv));
+}
+
 int64_t gpu_matrix_bytes(const TensorEntry& tensor, const PlanOptions& options) {
   const int columns = int(tensor.shape.back());
   const Type type = tensor.held.value_or(options.weight_type.value_or(tensor.type));
@@ -120,13 +124,17 @@ GpuPlan plan_gpu(const ModelDescription& description, const PlanOptions& options
     add("token history", int64_t(kSlots) * options.context_size);
   }
 
+  bool has_global = false;
   for (int i = 0; i < description.layer_count(); ++i) {
     const int ring = kv.ring_rows[i];
     const int64_t cache_rows = ring ? int64_t(kSlots) * ring : int64_t(kv.pages) * kPageRows;
-    const int64_t bytes = whole_buffer(cache_rows * kv.kv_heads * gpu_cache_head_bytes(kv));
+    const int64_t bytes = gpu_cache_bytes(kv, cache_rows);
     plan.cache.push_back({label_of_keys(i), bytes});
     plan.cache.push_back({label_of_values(i), bytes});
+    has_global |= !ring;
   }
+  if (has_global && kv.grown_pages(0) < kv.pages)
+    plan.work.push_back({kOutgrownLabel, gpu_cache_bytes(kv, int64_t((kv.pages + 1) / 2) * kPageRows)});
   return plan;
 }
 

@@ -34,6 +34,9 @@ constexpr int64_t gpu_cache_head_bytes(const KvLayout& kv) {
   return padded(kv.head_dim) * element_bytes(kv.type);
 }
 
+// Bytes of the keys, and of the values, of `rows` rows of a layer's cache.
+int64_t gpu_cache_bytes(const KvLayout& kv, int64_t rows);
+
 // The step state, in words, as every kernel sees it.
 constexpr int kStepRowCount = 0, kStepLogitCount = 1;
 constexpr int kStepRows = 4;  // from here on four words a row: token, slot, position, next token
@@ -59,7 +62,8 @@ struct GpuBuffer {
 // more.
 struct GpuPlan {
   std::vector<GpuBuffer> work;
-  std::vector<GpuBuffer> cache;  // keys and values of each layer: label_of_keys(), label_of_values()
+  // Keys and values of each layer: label_of_keys(), label_of_values(). Those of global layers begin smaller, and grow.
+  std::vector<GpuBuffer> cache;
   int64_t weight_bytes = 0;
 
   // Throws KEXA_INTERNAL if none is called so: what is not planned must not be made.
@@ -69,6 +73,8 @@ struct GpuPlan {
 // Of a matrix on the GPU.
 int64_t gpu_matrix_bytes(const TensorEntry& tensor, const PlanOptions& options);
 
+// Of `work`, where the cache grows: a buffer that has been outgrown, until its rows are copied. Never made by itself.
+inline constexpr const char* kOutgrownLabel = "outgrown cache";
 std::string label_of_keys(int layer);
 std::string label_of_values(int layer);
 

@@ -177,6 +177,7 @@ int KvSlots::take_page(const Slot& slot) {
     clear(*taken);
   }
   const int page = free_pages_.back();
+  if (make_pages_ && page >= made_pages_) made_pages_ = make_pages_(page + 1);
   free_pages_.pop_back();
   holders_[page] = 1;
   return page;

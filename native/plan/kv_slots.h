@@ -37,6 +37,10 @@ class KvSlots {
 
   // How a page's rows are copied, in every global layer. To be set before pages are shared.
   void set_copy_page(std::function<void(int from, int to)> copy_page) { copy_page_ = std::move(copy_page); }
+  // How a device makes room for at least that many pages; returns how many it then has. What it throws reserve() throws.
+  // Pages of low numbers are taken first, and those used before that are free, so that what a device holds follows the
+  // most pages that were ever in use at a time. Without it all pages are there.
+  void set_make_pages(std::function<int(int pages)> make_pages) { make_pages_ = std::move(make_pages); }
   // What is asked to let go of pages before a slot loses its own. Returns whether it has let go of anything.
   void set_reclaim(std::function<bool()> reclaim) { reclaim_ = std::move(reclaim); }
 
@@ -103,7 +107,8 @@ class KvSlots {
   }
 
   // Makes room for positions [length, end). Pages are taken from other slots if none is free.
-  // Throws KEXA_CONTEXT_FULL if `end` is past the context, NoRoom if only protected slots have pages to take.
+  // Throws KEXA_CONTEXT_FULL if `end` is past the context, NoRoom if only protected slots have pages to take, and what
+  // making pages on the device throws; the slot then has those that there were.
   void reserve(int slot, int end);
 
   // To be called before a step writes positions up to `end`, and after it has.
@@ -152,6 +157,8 @@ class KvSlots {
   std::vector<int> holders_;  // [pages]
   std::function<void(int, int)> copy_page_;
   std::function<bool()> reclaim_;
+  std::function<int(int)> make_pages_;
+  int made_pages_ = 0;
   std::vector<uint64_t> protected_;
   uint64_t clock_ = 0;
 };

@@ -48,6 +48,7 @@ struct PlanOptions {
   // Whether the processor computes some of them.
   bool has_host_experts() const { return has_expert_slots() && expert_misses != ExpertMisses::kCopy; }
   std::vector<PartOptions> parts;  // in the layers' order; none: one device, as `adapter` has it
+  int cache_start_rows = 0;        // most rows that a GPU's global layers are given at load; the rest as it is used
 };
 
 // Sequences whose cache is kept at the same time. A further one takes the place of the one unused for longest, which is
@@ -61,6 +62,7 @@ struct KvLayout {
   Type type = Type::kF32;
   int kv_heads = 0, head_dim = 0;
   int pages = 0;     // of kPageRows rows, shared by all slots; a page number means the same page in every global layer
+  int start_pages = 0;  // of them, at most: what a GPU is given at load
   // For each layer, MTP's last. 0: a global layer, kept in pages. Else the rows of one slot's ring, which is
   // window + max(prefill_chunk, kMaxDrafts + 1) - 1: a step writes its rows before its first row has read, so the ring
   // must still hold the window of the first row once the last one is in; and rows of rejected drafts must not have
@@ -75,6 +77,13 @@ struct KvLayout {
   }
   int64_t head_bytes() const { return bytes_of(type, head_elements()); }
   int64_t row_bytes() const { return kv_heads * head_bytes(); }
+  // What a GPU has once it has `wanted` pages or more: all of them halved, rounding up, as often as that will do. So it
+  // grows by doubling, and half of all is the most that is ever copied.
+  constexpr int grown_pages(int wanted) const {
+    int found = pages;
+    while (found > start_pages && (found + 1) / 2 >= wanted) found = (found + 1) / 2;
+    return found;
+  }
 };
 
 }  // namespace kexa

@@ -94,6 +94,7 @@ Plan make_plan(const ModelDescription& description, const PlanOptions& options) 
   kv.head_dim = description.head_dim;
   plan.scratch = scratch_sizes(description, options, kv);
   kv.pages = (options.context_size + kPageRows - 1) / kPageRows;
+  kv.start_pages = std::max(1, options.cache_start_rows / kPageRows);
   const int slack = std::max(options.prefill_chunk, kMaxDrafts + 1) - 1;
   for (int i = 0; i < description.layer_count(); ++i) {
     const int window = description.layer(i).window;
@@ -121,7 +122,13 @@ Plan make_plan(const ModelDescription& description, const PlanOptions& options) 
     memory.global_cache_bytes = memory.sliding_cache_bytes = memory.mtp_cache_bytes = 0;
     for (int i = 0; i < description.layer_count(); ++i)
       cache_share(i) += plan.gpu.bytes_of(label_of_keys(i)) + plan.gpu.bytes_of(label_of_values(i));
-    for (const GpuBuffer& buffer : plan.gpu.work) memory.scratch_bytes += buffer.bytes;
+    for (const GpuBuffer& buffer : plan.gpu.work) {
+      memory.scratch_bytes += buffer.bytes;
+      if (buffer.label == kOutgrownLabel) memory.growth_bytes = buffer.bytes;
+    }
+    for (int i = 0; i < description.layer_count(); ++i)
+      memory.cache_at_load_bytes += 2 * gpu_cache_bytes(kv, kv.ring_rows[i] ? int64_t(kSlots) * kv.ring_rows[i]
+                                                                            : int64_t(kv.grown_pages(0)) * kPageRows);
     if (options.has_expert_slots()) add_expert_bytes(description, options, memory);
     return plan;
   }

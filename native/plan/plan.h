@@ -10,6 +10,8 @@ struct MemoryPlan {
   int64_t global_cache_bytes = 0, sliding_cache_bytes = 0, mtp_cache_bytes = 0;
   int64_t cache_bytes_per_token = 0;  // global layers, the MTP layer included where it is one
   int64_t scratch_bytes = 0;
+  // Of a GPU's cache, which grows: what is there at load, and of the scratch what growing takes for a while.
+  int64_t cache_at_load_bytes = 0, growth_bytes = 0;
   int64_t prefix_cache_bytes = 0;  // of main memory, at most
   // Routed experts of a GPU's model that has slots for some of them: all stay in main memory, read in place from their
   // files or stored anew. Not in the totals, which are the device's.
@@ -23,6 +25,7 @@ struct MemoryPlan {
     scratch_bytes += other.scratch_bytes, prefix_cache_bytes += other.prefix_cache_bytes;
     host_expert_bytes += other.host_expert_bytes, mapped_expert_bytes += other.mapped_expert_bytes;
     expert_slot_bytes += other.expert_slot_bytes;
+    cache_at_load_bytes += other.cache_at_load_bytes, growth_bytes += other.growth_bytes;
     return *this;
   }
   int64_t cache_bytes() const { return global_cache_bytes + sliding_cache_bytes + mtp_cache_bytes; }

@@ -38,6 +38,7 @@ class CpuDevice final : public Device {
   std::vector<int> take(int ticket) override;
   void drop(int ticket) override { take(ticket); }
 
+  int hold_pages(int) override { return kv_.pages; }  // touched only where they are used
   int64_t cache_row_bytes() const override { return kv_.row_bytes(); }
   void read_cache(int layer, int64_t row, int count, std::span<std::byte> bytes) override;
   void write_cache(int layer, int64_t row, int count, std::span<const std::byte> bytes) override;

@@ -345,17 +345,22 @@ function fitText({ deviceMemory, fits, longestContext }: NonNullable<Inspection[
   return `${verdict}; the longest context that does is ${groupedText(longestContext)}`;
 }
 
-function memoryDetail({ weights, cache, scratch, experts, total, devices }: MemoryReport, contextSize: number): string {
+function memoryDetail(memory: MemoryReport, contextSize: number): string {
+  const { weights, cache, scratch, growth, experts, total, devices } = memory;
   const rows: [string, number, string][] = [
     [
       'weights',
       weights.total,
       weights.mapped > 0 ? `${bytesText(weights.mapped)} of it read in place, from the file` : '',
     ],
-    ['cache, global layers', cache.global, 'pages, as a sequence grows'],
+    ['cache, global layers', cache.global, pagesText(memory)],
     ['cache, sliding layers', cache.sliding, 'rings of window + batch - 1 rows'],
     ['cache, MTP layer', cache.mtp, ''],
-    ['scratch', scratch, 'working buffers of one step'],
+    [
+      'scratch',
+      scratch,
+      `working buffers of one step${growth?.outgrown ? `, ${bytesText(growth.outgrown)} to copy what grows` : ''}`,
+    ],
     ['total', total, ''],
     ...(experts === null
       ? []
@@ -367,6 +372,12 @@ function memoryDetail({ weights, cache, scratch, experts, total, devices }: Memo
   const cells = rows.map(([name, bytes, note]) => [name, groupedText(bytes), bytesText(bytes), note]);
   const perToken = `${groupedText(cache.bytesPerToken)} bytes of cache for each token`;
   return `memory in bytes, for one sequence of ${groupedText(contextSize)} tokens; ${perToken}\n${table(cells, [1, 2])}${devices ? deviceTable(devices) : ''}`;
+}
+
+function pagesText({ growth, cache }: MemoryReport): string {
+  if (!growth) return 'pages, as a sequence grows';
+  if (!growth.outgrown) return 'pages, all from the start';
+  return `pages; of all cache ${bytesText(growth.atLoad)} from the start, ${bytesText(cache.total)} as sequences grow`;
 }
 
 /** What lies where, in bytes. */

@@ -6,12 +6,14 @@ import type { LoadOptions } from '../lib/types.js';
 import { rowDifference } from './support/compare.js';
 import {
   cacheCases,
+  inputCases,
   type OpCase,
   opCases,
   opShapes,
   probeOptions,
   quantizedConfig,
   quantizedShapes,
+  twoTypeShapes,
   weightCases,
 } from './support/op-cases.js';
 import { OpProbe, type OpResult, routeMargins } from './support/op-probe.js';
@@ -81,12 +83,26 @@ test('ops that read weights, FP8 scaled by blocks, rows and matrices', async (t)
   }
 });
 
-test('matrices that one kernel reads must be of one type', async (t) => {
+for (const [name, { config, dtype, types }] of Object.entries(twoTypeShapes))
+  test(`gate and up of two types: ${name}`, async (t) => {
+    const typeOf = ({ name }: TensorEntry) => {
+      const role = /^layers\.\d+\.(?:(shared|experts)\.(?:\d+\.)?)?(gate|up)$/.exec(name);
+      return role === null ? undefined : types[(role[1] ?? 'dense') as keyof typeof types][role[2] as 'gate' | 'up'];
+    };
+    const probe = await OpProbe.open(config, dtype, onGpu, typeOf);
+    checkAll(t, probe, inputCases(probe.description));
+    probe.close();
+    const options: LoadOptions = { ...onGpu, device: 'null', gpuKernels: 'matrices', gpuElements: 'f16' };
+    const compiled = await OpProbe.open(config, dtype, options, typeOf);
+    t.ok(compiled, 'compile with matrices in f16');
+    compiled.close();
+  });
+
+test('experts of a layer must be of one type each for gate, up and down', async (t) => {
   for (const [odd, label] of [
-    ['layers.0.up', 'layer 0 gate and up'],
-    ['layers.1.experts.3.gate', "layer 1 experts' gate and up"],
+    ['layers.1.experts.3.gate', "layer 1 experts' gate"],
+    ['layers.1.experts.3.up', "layer 1 experts' up"],
     ['layers.1.experts.3.down', "layer 1 experts' down"],
-    ['layers.1.shared.up', 'layer 1 shared gate and up'],
   ] as const)
     try {
       const typeOf = ({ name, shape }: TensorEntry) =>

@@ -75,10 +75,10 @@ void ExpertResidency::measure_costs(int layer) {
   traffic_ = {};
 }
 
-int64_t ExpertResidency::load_matrix(const Matrix& from, const GpuExperts& to, int slot, int64_t first_row) {
-  const int64_t row_bytes = gpu_row_bytes(to.type, to.columns), bytes = from.rows * row_bytes;
+int64_t ExpertResidency::load_matrix(const Matrix& from, const GpuExperts& to, int slot, int64_t at) {
+  const int64_t bytes = from.rows * gpu_row_bytes(from.stored(), from.columns);
   const Buffer& part = to.parts[size_t(slot / to.experts_per_part)];
-  const int64_t at = slot % to.experts_per_part * to.expert_rows * row_bytes + first_row * row_bytes;
+  at += slot % to.experts_per_part * to.expert_bytes;
   if (is_stored_as_on_gpu(from)) {
     gpu_.write(part, uint64_t(at), {from.row(0), size_t(bytes)});
   } else {
@@ -92,9 +92,9 @@ int64_t ExpertResidency::load_matrix(const Matrix& from, const GpuExperts& to, i
 void ExpertResidency::load(int layer, const ExpertSlots::Load& load) {
   const FfnWeights& from = weights_.layers[layer].experts[size_t(load.expert)];
   const GpuLayer& to = gpu_weights_.layers[layer];
-  traffic_.copied_bytes += load_matrix(from.gate, to.routed_input, load.slot, 0) +
-                           load_matrix(from.up, to.routed_input, load.slot, from.gate.rows) +
-                           load_matrix(from.down, to.routed_output, load.slot, 0);
+  const int64_t gate_bytes = load_matrix(from.gate, to.routed_input, load.slot);
+  traffic_.copied_bytes += gate_bytes + load_matrix(from.up, to.routed_input, load.slot, gate_bytes) +
+                           load_matrix(from.down, to.routed_output, load.slot);
 }
 
 void ExpertResidency::run(const KernelSet& kernels, const Ffn& ffn, int layer, int rows) {

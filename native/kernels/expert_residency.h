@@ -25,8 +25,8 @@ class ExpertResidency {
 
  private:
   void load(int layer, const ExpertSlots::Load& load);
-  // Into the slot's matrix of `to`, `first_row` rows after its first.
-  int64_t load_matrix(const Matrix& from, const GpuExperts& to, int slot, int64_t first_row);
+  // Into the slot of `to`, `at` bytes after its first. Returns how many bytes it takes there.
+  int64_t load_matrix(const Matrix& from, const GpuExperts& to, int slot, int64_t at = 0);
   void measure_costs(int layer);
 
   Gpu& gpu_;

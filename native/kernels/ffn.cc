@@ -11,14 +11,39 @@ namespace {
 
 constexpr int kTileOutputs = 4;
 
-// All of a tile's loads on one side of a branch: as many are under way at once as without one.
-void split_routed(Prelude& prelude, const GpuExperts& experts, int first_binding) {
-  prelude.split("routed", experts.part_count(), experts.experts_per_part, first_binding)
-      .over_parts("routed", experts.part_count(),
-                  "load_routed(part: u32, row_at: ptr<function, array<u32, LOADED_ROWS>>, first: u32, unit: u32,\n"
-                  "               units: ptr<function, array<routed_Unit, LOADED_ROWS>>)",
-                  "for (var i = 0u; i < LOADED_ROWS; i++) { (*units)[i] = BUFFER_unit((*row_at)[i] + first, unit); }");
+// How swiglu_input reads a buffer of gate and up, in parts: sum_SIDE(), in one run of what is of one type, in two of what
+// is not.
+void sum_inputs(Prelude& prelude, const std::string& side, const std::string& buffer, const InputTypes& types,
+                int columns, int parts) {
+  // Of a tile's rows those from `first` on that are `step` apart. All their loads stand on one side of a branch: as
+  // many are under way at once as without one.
+  const auto sum_run = [&](const std::string& name, Type type, int first, int step) {
+    const std::string upper = in_capitals(name), array = "array<" + name + "_Unit, " + upper + "_ROWS>";
+    prelude.weights(name + "_", type)
+        .reads(name, type, columns, parts, name + "_", buffer)
+        .set(upper + "_FIRST", first)
+        .set(upper + "_STEP", step)
+        .set(upper + "_ROWS", kTileOutputs * 2 / step)
+        .over_parts(name, parts,
+                    "load_" + name + "(part: u32, at: ptr<function, array<u32, PRODUCTS>>, unit: u32,\n" +
+                        "units: ptr<function, " + array + ">)",
+                    "for (var i = 0u; i < " + upper + "_ROWS; i++) { (*units)[i] = BUFFER_unit((*at)[" + upper +
+                        "_FIRST + i * " + upper + "_STEP], unit); }")
+        .include("swiglu_input_sums", name);
+  };
+  if (types.are_alike()) return sum_run(side, types.gate, 0, 1);
+  sum_run(side + "_gate", types.gate, 0, 2);
+  sum_run(side + "_up", types.up, 1, 2);
+  constexpr std::string_view both = R"(fn sum_@SIDE(thread: u32, row: u32, part: u32,
+         weight_at: ptr<function, array<u32, PRODUCTS>>, sums: ptr<function, array<f32, SUMS>>) {
+  sum_@SIDE_gate(thread, row, part, weight_at, sums);
+  sum_@SIDE_up(thread, row, part, weight_at, sums);
 }
+)";
+  prelude.declare(replaced(both, {{"@SIDE", side}}));
+}
+
+int row_words(Type type, int columns) { return int(gpu_row_bytes(type, columns) / 16); }
 
 }  // namespace
 
@@ -36,7 +61,7 @@ Ffn::Ffn(KernelSet& kernels, const ModelDescription& description, const Plan& pl
   const int shared_width = layer.is_moe ? description.moe->shared_experts * layer.ffn_width : layer.ffn_width;
   const int inner_stride = top_k * padded(width) + padded(shared_width);
   const Buffer& gain = is_post_norm ? gpu_weights.nothing : weights.ffn_norm;
-  const auto bound = [&](const GpuMatrix& matrix) { return read(matrix.rows ? matrix.buffer : gpu_weights.nothing); };
+  const auto bound = [&](const Buffer& buffer) { return read(buffer.bytes ? buffer : gpu_weights.nothing); };
   const auto bound_first = [&](const GpuExperts& experts) {
     return read(has_routed ? experts.parts[0] : gpu_weights.nothing);
   };
@@ -73,57 +98,65 @@ Ffn::Ffn(KernelSet& kernels, const ModelDescription& description, const Plan& pl
          write(activations.scored), write(activations.experts), write(activations.expert_weights)},
         ceil_div(description.moe->experts, kTileOutputs));
   }
-  const bool has_shared = weights.shared_input.rows > 0;
+  const bool has_shared = weights.shared_input.bytes > 0;
   // Where there is but one of the two, the other is never read.
-  const auto types_of = [&](const GpuExperts& routed, const GpuMatrix& shared) {
-    return std::pair(has_routed ? routed.type : shared.type, has_shared ? shared.type : routed.type);
-  };
-  const auto [routed_in, shared_in] = types_of(weights.routed_input, weights.shared_input);
-  Prelude input =
-      normed_of(op, std::max(weight_units(routed_in, hidden).count, weight_units(shared_in, hidden).count));
+  const InputTypes& routed_in = has_routed ? weights.routed_types : weights.shared_types;
+  const InputTypes& shared_in = has_shared ? weights.shared_types : weights.routed_types;
+  int most_units = 0;
+  for (Type type : {routed_in.gate, routed_in.up, shared_in.gate, shared_in.up})
+    most_units = std::max(most_units, weight_units(type, hidden).count);
+  Prelude input = normed_of(op, most_units);
   set_slots(input, has_slots)
       .set("TOP_K", top_k)
-      .weights(routed_in, shared_in)
-      .reads("routed", routed_in, hidden, weights.routed_input.part_count(), "routed_")
-      .reads("shared_weight", shared_in, hidden, 1, "shared_")
-      .set("ROUTED_ROW_WORDS", int(gpu_row_bytes(routed_in, hidden) / 16))
-      .set("SHARED_ROW_WORDS", int(gpu_row_bytes(shared_in, hidden) / 16))
+      .set("ROUTED_GATE_ROW_WORDS", row_words(routed_in.gate, hidden))
+      .set("ROUTED_UP_ROW_WORDS", row_words(routed_in.up, hidden))
+      .set("SHARED_GATE_ROW_WORDS", row_words(shared_in.gate, hidden))
+      .set("SHARED_UP_ROW_WORDS", row_words(shared_in.up, hidden))
       .set("INNER_STRIDE", inner_stride)
       .set("WIDTH", width)
       .set("WIDTH_STRIDE", padded(width))
       .set("SHARED_WIDTH", shared_width)
       .set("SWIGLU_LIMIT", layer.swiglu_limit)
       .set("TILE_OUTPUTS", kTileOutputs)
-      .include("swiglu");
-  split_routed(input, weights.routed_input, 6);
+      .include("swiglu")
+      .split("routed", weights.routed_input.part_count(), weights.routed_input.experts_per_part, 6);
+  sum_inputs(input, "routed", "routed", routed_in, hidden, weights.routed_input.part_count());
+  sum_inputs(input, "shared", "shared_weight", shared_in, hidden, 1);
   input_ = kernels.make_rows_first(
       "swiglu_input", input,
       weights.routed_input.with_parts({bound_first(weights.routed_input), bound(weights.shared_input),
                                        read(activations.residual), read(gain), read(experts), write(activations.inner)}),
       top_k * ceil_div(width, kTileOutputs) + ceil_div(shared_width, kTileOutputs));
 
-  const auto [routed_out, shared_out] = types_of(weights.routed_output, weights.shared_output);
+  const int output_parts = weights.routed_output.part_count();
+  const Type routed_out = has_routed ? weights.routed_output_type : weights.shared_output.type;
+  const Type shared_out = has_shared ? weights.shared_output.type : routed_out;
   Prelude output = kernels.prelude_of_sums(
       top_k * weight_units(routed_out, width).count + weight_units(shared_out, shared_width).count, op);
   set_slots(output, has_slots)
-      .weights(routed_out, shared_out)
-      .reads("routed", routed_out, width, weights.routed_output.part_count(), "routed_")
-      .reads("shared_weight", shared_out, shared_width, 1, "shared_")
-      .set("ROUTED_ROW_WORDS", int(gpu_row_bytes(routed_out, width) / 16))
-      .set("SHARED_ROW_WORDS", int(gpu_row_bytes(shared_out, shared_width) / 16))
+      .weights("routed_", routed_out)
+      .weights("shared_weight_", shared_out)
+      .reads("routed", routed_out, width, output_parts, "routed_")
+      .reads("shared_weight", shared_out, shared_width, 1, "shared_weight_")
+      .set("ROUTED_ROW_WORDS", row_words(routed_out, width))
+      .set("SHARED_ROW_WORDS", row_words(shared_out, shared_width))
       .set("TOP_K", top_k)
       .set("INNER_STRIDE", inner_stride)
       .set("OUTPUTS", hidden)
       .set("Y_STRIDE", stride)
       .set("ADDS", !is_post_norm)
       .set("WIDTH_CHUNKS", padded(width) / 8)
-      .set("TILE_OUTPUTS", kTileOutputs);
-  split_routed(output, weights.routed_output, 6);
+      .set("TILE_OUTPUTS", kTileOutputs)
+      .split("routed", output_parts, weights.routed_output.experts_per_part, 6)
+      .over_parts("routed", output_parts,
+                  "load_routed(part: u32, row_at: ptr<function, array<u32, LOADED_ROWS>>, first: u32, unit: u32,\n"
+                  "               units: ptr<function, array<routed_Unit, LOADED_ROWS>>)",
+                  "for (var i = 0u; i < LOADED_ROWS; i++) { (*units)[i] = BUFFER_unit((*row_at)[i] + first, unit); }");
   // A post-norm model normalises what a branch adds; it goes through a buffer of its own.
   output_ =
       kernels.make_rows_first("swiglu_output", output,
                               weights.routed_output.with_parts(
-                                  {bound_first(weights.routed_output), bound(weights.shared_output),
+                                  {bound_first(weights.routed_output), bound(weights.shared_output.buffer),
                                    read(activations.inner), read(experts), read(activations.expert_weights),
                                    write(is_post_norm ? activations.branch : activations.residual)}),
                               ceil_div(hidden, kTileOutputs));

@@ -9,12 +9,6 @@ namespace {
 
 constexpr uint32_t kGroupThreads = 128;
 
-void split_weight(Prelude& prelude, int parts, int experts_per_part, int first_binding) {
-  prelude.split("weight", parts, experts_per_part, first_binding)
-      .over_parts("weight", parts, "load_weight(at: u32, chunk: u32, i: u32) -> vec4u",
-                  "return BUFFER_word(at, chunk, i);");
-}
-
 }  // namespace
 
 Prelude& set_slots(Prelude& prelude, bool has_slots) {
@@ -55,18 +49,22 @@ FfnTiled::FfnTiled(KernelSet& kernels, const ModelDescription& description, cons
 
   const auto make_input = [&](bool is_routed, int outputs, int tile) {
     const GpuExperts& routed = weights.routed_input;
-    Prelude prelude = tile_prelude(kernels, is_routed ? routed.type : weights.shared_input.type, x, tile,
-                                   is_routed ? routed.part_count() : 1);
+    const InputTypes& types = is_routed ? weights.routed_types : weights.shared_types;
+    const int parts = is_routed ? routed.part_count() : 1;
+    Prelude prelude = tile_prelude(kernels, x, tile);
+    read_tile(prelude, types, hidden, parts);
     prelude.set("IS_ROUTED", is_routed)
+        .set("GATE_ROW_WORDS", int(gpu_row_bytes(types.gate, hidden) / 16))
+        .set("UP_ROW_WORDS", int(gpu_row_bytes(types.up, hidden) / 16))
         .set("WIDTH", outputs)
         .set("CHOICES", is_routed ? top_k_ : 1)
         .set("WIDTH_STRIDE", padded(width))
         .set("INNER_STRIDE", inner_stride)
         .set("INNER_OFFSET", is_routed ? 0 : top_k_ * padded(width))
         .set("SWIGLU_LIMIT", layer.swiglu_limit)
-        .include("swiglu");
-    split_weight(prelude, is_routed ? routed.part_count() : 1, routed.experts_per_part, 7);
-    const std::vector<Binding> bindings = {read(is_routed ? routed.parts[0] : weights.shared_input.buffer),
+        .include("swiglu")
+        .split("weight", parts, routed.experts_per_part, 7);
+    const std::vector<Binding> bindings = {read(is_routed ? routed.parts[0] : weights.shared_input),
                                            read(*x.buffer),
                                            read(nothing),
                                            read(activations.step),
@@ -76,7 +74,7 @@ FfnTiled::FfnTiled(KernelSet& kernels, const ModelDescription& description, cons
     return kernels.make_rows_first("swiglu_input_tiled", prelude, is_routed ? routed.with_parts(bindings) : bindings,
                                    ceil_div(outputs, kTileColumns / 2), is_routed ? 1 : tile);
   };
-  const bool has_shared = weights.shared_input.rows > 0;
+  const bool has_shared = weights.shared_input.bytes > 0;
   if (has_shared) {
     shared_input_ = make_input(false, shared_width, shared_tile);
     const TileRows inner{.buffer = &activations.inner,
@@ -119,10 +117,13 @@ FfnTiled::FfnTiled(KernelSet& kernels, const ModelDescription& description, cons
   const int slice_size = expert_output_slice(hidden, kernels.max_rows(), top_k_, has_slots);
   for (int first = 0; first < hidden; first += slice_size) {
     const int slice = std::min(slice_size, hidden - first);
-    Prelude product =
-        tile_prelude(kernels, weights.routed_output.type, inner, routed_tile_, weights.routed_output.part_count());
-    product.set("OUTPUTS", hidden).set("FIRST_OUTPUT", first).set("SLICE", slice);
-    split_weight(product, weights.routed_output.part_count(), weights.routed_output.experts_per_part, 6);
+    const int parts = weights.routed_output.part_count();
+    Prelude product = tile_prelude(kernels, inner, routed_tile_);
+    read_tile(product, weights.routed_output_type, width, parts);
+    product.set("OUTPUTS", hidden)
+        .set("FIRST_OUTPUT", first)
+        .set("SLICE", slice)
+        .split("weight", parts, weights.routed_output.experts_per_part, 6);
     Prelude sum = kernels.prelude();
     sum.set("TOP_K", top_k_)
         .set("FIRST_OUTPUT", first)

@@ -1,9 +1,9 @@
 // fill: made-up weights in the layout of their type, for measuring.
 // dispatch  as many workgroups of 256 as there are words of 16 bytes, along x and y
-// matrices  [MATRICES, 2]: where each matrix begins (in rows of the buffer, ascending), and its seed
-// weight    [rows, ROW_WORDS] words of 16 bytes, out
+// matrices  [MATRICES]: of each matrix how many rows those before it have, its seed, and where it begins in `weight`
+// weight    words of 16 bytes, out: of each matrix [rows, ROW_WORDS]
 // matches   model/synthetic.h: make_synthetic_row, to the bit where the type has no blocks; of blocks only the scales
-@group(0) @binding(0) var<storage, read> matrices: array<vec2u>;
+@group(0) @binding(0) var<storage, read> matrices: array<vec4u>;
 @group(0) @binding(1) var<storage, read_write> weight: array<vec4<u32>>;
 
 fn random_word(seed: u32, row: u32, i: u32) -> u32 {
@@ -38,16 +38,17 @@ fn fill(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
         @builtin(local_invocation_index) thread: u32) {
   let at = (group.y * groups.x + group.x) * 256u + thread;
   if (at >= WORDS) { return; }
-  let buffer_row = at / ROW_WORDS;
+  let any_row = at / ROW_WORDS;
   var first = 0u;
   var past = MATRICES;
   while (past - first > 1u) {
     let middle = (first + past) / 2u;
-    if (matrices[middle].x <= buffer_row) { first = middle; } else { past = middle; }
+    if (matrices[middle].x <= any_row) { first = middle; } else { past = middle; }
   }
-  let row = buffer_row - matrices[first].x;
-  let i = at % ROW_WORDS * 4u;
+  let row = any_row - matrices[first].x;
+  let word = at % ROW_WORDS;
+  let i = word * 4u;
   let seed = matrices[first].y;
-  weight[at] = vec4u(word_of(seed, row, i), word_of(seed, row, i + 1u), word_of(seed, row, i + 2u),
-                     word_of(seed, row, i + 3u));
+  weight[matrices[first].z + row * ROW_WORDS + word] = vec4u(word_of(seed, row, i), word_of(seed, row, i + 1u),
+                                                             word_of(seed, row, i + 2u), word_of(seed, row, i + 3u));
 }

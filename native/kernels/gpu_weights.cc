@@ -45,13 +45,11 @@ uint64_t bytes_of_all(Matrices matrices) {
   return bytes;
 }
 
-void check_alike(const std::string& label, std::initializer_list<const Matrix*> matrices) {
-  const Matrix& first = **matrices.begin();
-  for (const Matrix* matrix : matrices)
-    if (matrix->stored() != first.stored())
-      throw Error("KEXA_UNSUPPORTED", label + ": matrices that are read together are stored as " +
-                                          std::string(type_name(first.stored())) + " and " +
-                                          std::string(type_name(matrix->stored())) + "; load with weights: 'bf16'");
+void check_alike(const std::string& label, const Matrix& first, const Matrix& other) {
+  if (other.stored() == first.stored()) return;
+  throw Error("KEXA_UNSUPPORTED", label + ": a layer's experts are stored as " +
+                                      std::string(type_name(first.stored())) + " and " +
+                                      std::string(type_name(other.stored())) + "; load with weights: 'bf16'");
 }
 
 // In as few buffers as will do, and these as even as whole experts can be.
@@ -89,13 +87,28 @@ class Uploader {
   // `from` holds equally many matrices of each expert.
   GpuExperts experts(const std::string& label, const std::vector<const Matrix*>& from, int experts) {
     const size_t of_one = from.size() / experts;
-    GpuExperts to{.parts = {}, .experts_per_part = 0, .expert_rows = 0, .type = from[0]->stored(),
-                  .columns = from[0]->columns};
-    for (const Matrix* matrix : Matrices(from).first(of_one)) to.expert_rows += matrix->rows;
-    to.experts_per_part = experts_per_part(gpu_.facts(), label, experts, bytes_of_all(Matrices(from).first(of_one)));
+    GpuExperts to;
+    to.expert_bytes = int64_t(bytes_of_all(Matrices(from).first(of_one)));
+    to.experts_per_part = experts_per_part(gpu_.facts(), label, experts, uint64_t(to.expert_bytes));
     const size_t of_part = to.experts_per_part * of_one;
     for (size_t first = 0; first < from.size(); first += of_part)
       to.parts.push_back(buffer(label, Matrices(from).subspan(first, std::min(of_part, from.size() - first))));
+    return to;
+  }
+
+  Buffer buffer(const std::string& label, Matrices from) {
+    Buffer to = gpu_.create_buffer(label, bytes_of_all(from));
+    if (!from[0]->data) {
+      fill(to, from);
+      return to;
+    }
+    upload_.begin(to);
+    for (const Matrix* matrix : from)
+      if (matrix->held || is_quantized(matrix->type) || matrix->type == Type::kF8E4m3)
+        add_made(*matrix, label);
+      else
+        add_plain(*matrix);
+    upload_.end();
     return to;
   }
 
@@ -115,36 +128,31 @@ class Uploader {
   }
 
  private:
-  Buffer buffer(const std::string& label, Matrices from) {
-    Buffer to = gpu_.create_buffer(label, bytes_of_all(from));
-    if (!from[0]->data) {
-      fill(to, from);
-      return to;
-    }
-    upload_.begin(to);
+  // Matrices that are made up: on the GPU itself, straight into their buffer, those of one type at a time.
+  void fill(const Buffer& to, Matrices from) {
+    std::vector<Type> types;
     for (const Matrix* matrix : from)
-      if (matrix->held || is_quantized(matrix->type) || matrix->type == Type::kF8E4m3)
-        add_made(*matrix, label);
-      else
-        add_plain(*matrix);
-    upload_.end();
-    return to;
+      if (std::find(types.begin(), types.end(), matrix->type) == types.end()) types.push_back(matrix->type);
+    for (Type type : types) fill(to, from, type);
+    filled_bytes_ += int64_t(to.bytes);
+    progress_(std::min(filled_bytes_, total_bytes_), total_bytes_);
   }
 
-  // Matrices that are made up: on the GPU itself, straight into their buffer.
-  void fill(const Buffer& to, Matrices from) {
-    const Type type = from[0]->type;
+  void fill(const Buffer& to, Matrices from, Type type) {
     const int columns = from[0]->columns;
     std::vector<uint32_t> starts;
-    uint32_t rows = 0;
+    uint32_t rows = 0, first_word = 0;
     for (const Matrix* matrix : from) {
-      starts.insert(starts.end(), {rows, matrix->seed});
-      rows += uint32_t(matrix->rows);
+      if (matrix->type == type) {
+        starts.insert(starts.end(), {rows, matrix->seed, first_word, 0});
+        rows += uint32_t(matrix->rows);
+      }
+      first_word += uint32_t(bytes_of_all(Matrices(&matrix, 1)) / 16);
     }
     const uint32_t row_words = uint32_t(gpu_row_bytes(type, columns) / 16), words = rows * row_words;
     const SyntheticWord word = synthetic_word(type);
     Prelude prelude;
-    prelude.set("MATRICES", uint32_t(from.size()))
+    prelude.set("MATRICES", uint32_t(starts.size() / 4))
         .set("WORDS", words)
         .set("ROW_WORDS", row_words)
         .set("COLUMNS", columns)
@@ -177,8 +185,6 @@ class Uploader {
     gpu_.dispatch(kernel, gpu_.bind(kernel, bindings), along_x, (workgroups + along_x - 1) / along_x);
     gpu_.submit();
     gpu_.destroy(std::move(table));
-    filled_bytes_ += int64_t(to.bytes);
-    progress_(std::min(filled_bytes_, total_bytes_), total_bytes_);
   }
 
   // As the file has it, but for the padding.
@@ -214,16 +220,10 @@ void check_types(const ModelDescription& description, const Weights& weights) {
   for (int i = 0; i < description.layer_count(); ++i) {
     const LayerWeights& layer = weights.layers[i];
     const std::string name = "layer " + std::to_string(description.first_layer + i) + " ";
-    if (!description.layer(i).is_moe) {
-      check_alike(name + "gate and up", {&layer.dense.gate, &layer.dense.up});
-      continue;
-    }
-    if (description.moe->shared_experts)
-      check_alike(name + "shared gate and up", {&layer.shared.gate, &layer.shared.up});
-    const FfnWeights& first = layer.experts[0];
     for (const FfnWeights& expert : layer.experts) {
-      check_alike(name + "experts' gate and up", {&first.gate, &first.up, &expert.gate, &expert.up});
-      check_alike(name + "experts' down", {&first.down, &expert.down});
+      check_alike(name + "experts' gate", layer.experts[0].gate, expert.gate);
+      check_alike(name + "experts' up", layer.experts[0].up, expert.up);
+      check_alike(name + "experts' down", layer.experts[0].down, expert.down);
     }
   }
 }
@@ -260,7 +260,9 @@ GpuWeights::GpuWeights(Gpu& gpu, const ModelDescription& description, const Weig
     const bool is_moe = description.layer(i).is_moe;
     const FfnWeights& shared = is_moe ? from.shared : from.dense;
     if (!is_moe || description.moe->shared_experts) {
-      to.shared_input = upload.matrices(name + "gate and up", {&shared.gate, &shared.up});
+      const Matrix* const input[] = {&shared.gate, &shared.up};
+      to.shared_input = upload.buffer(name + "gate and up", input);
+      to.shared_types = {shared.gate.stored(), shared.up.stored()};
       to.shared_output = upload.matrix(name + "down", shared.down);
     }
     if (!is_moe) continue;
@@ -276,7 +278,9 @@ GpuWeights::GpuWeights(Gpu& gpu, const ModelDescription& description, const Weig
       outputs.push_back(&expert.down);
     }
     to.routed_input = upload.experts(name + "experts' gate and up", inputs, experts);
+    to.routed_types = {inputs[0]->stored(), inputs[1]->stored()};
     to.routed_output = upload.experts(name + "experts' down", outputs, experts);
+    to.routed_output_type = outputs[0]->stored();
   }
   if (description.mtp) {
     mtp_embedding_norm = upload.vector("mtp embedding norm", weights.mtp.embedding_norm, stride);

@@ -22,20 +22,23 @@ struct GpuMatrix {
   int row_words() const { return int(gpu_row_bytes(type, columns) / 16); }
 };
 
+// How gate and up are stored, which stand in one buffer: all of gate's rows, then up's.
+struct InputTypes {
+  Type gate = Type::kBf16, up = Type::kBf16;
+
+  bool are_alike() const { return gate == up; }
+};
+
 // Most buffers a layer's experts take.
 constexpr int kMaxParts = 4;
 
-// One matrix of each of a layer's experts, or of those that stand in its slots, in as many buffers as it takes for each to be bound whole.
+// Matrices of each of a layer's experts, or of those that stand in its slots, in as many buffers as it takes for each
+// to be bound whole.
 struct GpuExperts {
   std::vector<Buffer> parts;  // the experts in order, experts_per_part in each but the last
   int experts_per_part = 0;
-  int expert_rows = 0;  // of one expert
-  Type type = Type::kBf16;
-  int columns = 0;
+  int64_t expert_bytes = 0;   // from an expert to the next
 
-  int column_chunks() const { return (columns + 7) / 8; }
-  // From a row to the next, in words of 16 bytes.
-  int row_words() const { return int(gpu_row_bytes(type, columns) / 16); }
   // What a kernel is told to split by; 1 where there are no experts.
   int part_count() const { return std::max(1, int(parts.size())); }
   // A kernel's bindings, the first part among them, with the further parts at the end.
@@ -53,12 +56,16 @@ struct GpuLayer {
   GpuMatrix router;                 // [experts, hidden]
   Buffer router_bias;               // [experts]
   GpuExperts routed_input;          // [experts or slots, gate rows then up rows; hidden]
+  InputTypes routed_types;
   GpuExperts routed_output;         // [experts or slots, hidden; width]
-  GpuMatrix shared_input;           // [gate rows then up rows; hidden]: the shared expert, or the dense FFN
+  Type routed_output_type = Type::kBf16;
+  Buffer shared_input;              // [gate rows then up rows; hidden]: the shared expert, or the dense FFN
+  InputTypes shared_types;
   GpuMatrix shared_output;          // [hidden; width]
 };
 
-// Throws KEXA_UNSUPPORTED if matrices that one kernel reads are stored in different types.
+// Throws KEXA_UNSUPPORTED if a layer's experts are stored in different types: all their gates must be in one, all ups
+// and all downs.
 void check_types(const ModelDescription& description, const Weights& weights);
 
 struct GpuWeights {

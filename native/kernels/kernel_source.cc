@@ -23,6 +23,20 @@ std::string part_name(std::string_view name, int part) {
   return text;
 }
 
+std::string in_capitals(std::string_view name) {
+  std::string upper(name);
+  for (char& c : upper) c = c < 'a' ? c : char(c - 'a' + 'A');
+  return upper;
+}
+
+std::string replaced(std::string_view text, std::initializer_list<std::pair<std::string_view, std::string>> by) {
+  std::string to(text);
+  for (const auto& [name, value] : by)
+    for (size_t at = 0; (at = to.find(name, at)) != std::string::npos; at += value.size())
+      to.replace(at, name.size(), value);
+  return to;
+}
+
 Prelude& Prelude::add(std::string_view name, const std::string& value) {
   text_ += "const " + std::string(name) + " = " + value + ";\n";
   return *this;
@@ -67,11 +81,7 @@ Prelude& Prelude::split(std::string_view name, int parts, int experts_per_part, 
 
 Prelude& Prelude::over_parts(std::string_view name, int parts, std::string_view signature, std::string_view body) {
   const auto branch = [&](int part) {
-    constexpr std::string_view placeholder = "BUFFER";
-    std::string text(body);
-    for (size_t at; (at = text.find(placeholder)) != std::string::npos;)
-      text.replace(at, placeholder.size(), part_name(name, part));
-    return "{ " + text + " }\n";
+    return "{ " + replaced(body, {{"BUFFER", part_name(name, part)}}) + " }\n";
   };
   text_ += "fn " + std::string(signature) + " {\n";
   if (parts > 1) {
@@ -85,6 +95,10 @@ Prelude& Prelude::over_parts(std::string_view name, int parts, std::string_view 
 }
 
 Prelude& Prelude::include(std::string_view name) { return declare(kernel_source(name)); }
+
+Prelude& Prelude::include(std::string_view name, std::string_view as) {
+  return declare(replaced(kernel_source(name), {{"@NAME", std::string(as)}, {"@UPPER", in_capitals(as)}}));
+}
 
 Prelude& Prelude::declare(std::string_view text) {
   text_ += text;
@@ -104,18 +118,12 @@ constexpr std::string_view kAddProduct =
 }
 )";
 
-Prelude& Prelude::weights(Type type) {
-  return declare(kAddProduct).set("CHUNK_WORDS", chunk_words(type)).decoders("", type);
-}
+Prelude& Prelude::weights(Type type) { return set("CHUNK_WORDS", chunk_words(type)).weights("", type); }
 
-Prelude& Prelude::weights(Type routed, Type shared) {
-  return declare(kAddProduct).decoders("routed_", routed).decoders("shared_", shared);
-}
-
-// PREFIXlow() and PREFIXhigh().
-Prelude& Prelude::decoders(const std::string& prefix, Type type) {
-  const std::string low = "fn " + prefix + "low(chunk: vec4u) -> vec4f { return ";
-  const std::string high = "fn " + prefix + "high(chunk: vec4u) -> vec4f { return ";
+Prelude& Prelude::weights(const std::string& kind, Type type) {
+  declare_once(kAddProduct);
+  const std::string low = "fn " + kind + "low(chunk: vec4u) -> vec4f { return ";
+  const std::string high = "fn " + kind + "high(chunk: vec4u) -> vec4f { return ";
   switch (type) {
     case Type::kBf16:
       declare_once(
@@ -136,13 +144,13 @@ Prelude& Prelude::decoders(const std::string& prefix, Type type) {
   }
   // What quantized_layout() says of eight weights: bytes in x and y, scale, minimum.
   const QuantizedLayout& layout = quantized_layout(type);
-  declare("fn " + prefix + R"(decode(chunk: vec4u, codes: u32) -> vec4f {
+  declare("fn " + kind + R"(decode(chunk: vec4u, codes: u32) -> vec4f {
   let bytes = (vec4u(codes) >> vec4u(0u, 8u, 16u, 24u)) & vec4u(0xffu);
 )");
   const std::string offset = std::to_string(layout.offset) + ".0";
   declare(layout.has_min ? "  return bitcast<f32>(chunk.z) * vec4f(bytes) - bitcast<f32>(chunk.w);\n}\n"
                          : "  return bitcast<f32>(chunk.z) * (vec4f(bytes) - " + offset + ");\n}\n");
-  declare(low + prefix + "decode(chunk, chunk.x); }\n").declare(high + prefix + "decode(chunk, chunk.y); }\n");
+  declare(low + kind + "decode(chunk, chunk.x); }\n").declare(high + kind + "decode(chunk, chunk.y); }\n");
   for (const std::string& table : quantized_tables(type)) declare_once(table);
   return *this;
 }

@@ -1,9 +1,11 @@
 // The WGSL files of this folder, and the constants a kernel is compiled with.
 #pragma once
 
+#include <initializer_list>
 #include <string>
 #include <string_view>
 #include <type_traits>
+#include <utility>
 
 #include "base/numbers.h"
 #include "plan/layout.h"
@@ -16,6 +18,12 @@ std::string_view kernel_source(std::string_view name);
 // Of a buffer NAME in parts: NAME, NAME_1 and so on.
 std::string part_name(std::string_view name, int part);
 
+// A name as constants spell it.
+std::string in_capitals(std::string_view name);
+
+// `text` with other words in places of some.
+std::string replaced(std::string_view text, std::initializer_list<std::pair<std::string_view, std::string>> by);
+
 // What the host writes before a kernel's text: constants, and how weights and cache rows are stored.
 class Prelude {
  public:
@@ -26,15 +34,17 @@ class Prelude {
 
   // CHUNK_WORDS, low() and high(): the two halves of eight stored weights; add_product(), which sums their products.
   Prelude& weights(Type type);
-  // The same for a kernel that reads the routed experts and the shared one, which may be of different types: low() and
-  // high() are routed_low(), shared_low() and so on.
-  Prelude& weights(Type routed, Type shared);
+  // The same for a kernel that reads several types: low() and high() are KINDlow() and KINDhigh(), and CHUNK_WORDS is
+  // left to it.
+  Prelude& weights(const std::string& kind, Type type);
   // A buffer NAME of such rows, of `columns` weights, in `parts` parts as split() names them. NAME_UNITS, a thread's
   // units of a row (weight_units.h), each of NAME_UNIT_CHUNKS chunks; NAME_chunk(), the place in the row of a unit's
   // k-th. For each part PART_unit(), what is read of a unit, a NAME_Unit; NAME_values(), the two halves of its k-th
   // chunk. For kernels that take a chunk at a time PART_word(): what of it stands in the i-th of CHUNK_WORDS words.
-  // `at` is where the row begins, in 16 bytes; `kind` stands before low() and high().
-  Prelude& reads(std::string_view name, Type type, int columns, int parts = 1, std::string_view kind = {});
+  // `at` is where the row begins, in 16 bytes; `kind` stands before low() and high(). `buffer`: what it is bound as, if
+  // not as NAME, because rows of several types lie in it.
+  Prelude& reads(std::string_view name, Type type, int columns, int parts = 1, std::string_view kind = {},
+                 std::string_view buffer = {});
   // cache_word(): the i-th word of a head as the cache holds it, of the values that the kernel's element() gives.
   Prelude& cache_word(const KvLayout& kv);
   // CacheWord, and for the buffers `keys` and `values` of them keys_chunk() and values_chunk(): the two halves of eight
@@ -50,6 +60,8 @@ class Prelude {
 
   // The text of NAME.wgsl: functions that kernels share. Its constants are set before.
   Prelude& include(std::string_view name);
+  // The same for what a kernel has several of: `as` in place of @NAME, and in capitals in place of @UPPER.
+  Prelude& include(std::string_view name, std::string_view as);
 
   // Any other declaration, with its line's end.
   Prelude& declare(std::string_view text);
@@ -65,7 +77,6 @@ class Prelude {
   std::string text() const { return enables_ + text_; }
 
  private:
-  Prelude& decoders(const std::string& prefix, Type type);
   Prelude& declare_once(std::string_view text);
   Prelude& add(std::string_view name, const std::string& value);
   std::string enables_, text_;  // WGSL wants extensions named before all else

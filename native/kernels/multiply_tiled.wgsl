@@ -23,9 +23,7 @@ fn multiply_tiled(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation
   tile_product(thread);
 }
 
-fn load_weight(at: u32, chunk: u32, i: u32) -> vec4u { return weight_word(at, chunk, i); }
-
-fn weight_row(column: u32) -> u32 { return min(first_output + column, OUTPUTS - 1u); }
+fn weight_at(column: u32) -> u32 { return min(first_output + column, OUTPUTS - 1u) * ROW_WORDS; }
 
 fn x_vector(row: u32) -> u32 {
   let own = min(first_row + row, rows - 1u);

@@ -1,8 +1,8 @@
 // swiglu_input: silu(gate x) * (up x) of a row's chosen experts and of the shared expert; a dense FFN is a shared expert
 // with no others beside it. The rows' tiles of the same shared outputs stand next to each other: caches serve all but one.
 // dispatch  rows, TOP_K * ceil(WIDTH / TILE_OUTPUTS) + ceil(SHARED_WIDTH / TILE_OUTPUTS): no tile is of two experts
-// routed    [EXPERTS, 2, WIDTH, ROUTED_UNITS] units: gate rows, then up rows; the first of the parts that load_routed reads
-// shared    [2, SHARED_WIDTH, SHARED_WEIGHT_UNITS] units
+// routed    [EXPERTS, 2, WIDTH, units of a row]: gate rows, then up rows, perhaps of another type; the first of the parts
+// shared    [2, SHARED_WIDTH, units of a row], likewise
 // x         [rows, X_STRIDE], normalised with `gain` if HAS_NORM
 // experts   [rows, TOP_K]; where experts have slots each choice's slot, or what is_on_host() tells of one that is not
 //           computed here and is_in_other_wave() of all of a row whose experts have their turn at another time
@@ -18,7 +18,6 @@
 // Each output's gate and up, then the row's sum of squares.
 const PRODUCTS = TILE_OUTPUTS * 2u;
 const SUMS = PRODUCTS + 1u;
-const LOADED_ROWS = PRODUCTS;
 const EXPERT_TILES = (WIDTH + TILE_OUTPUTS - 1u) / TILE_OUTPUTS;
 
 @compute @workgroup_size(THREADS)
@@ -28,54 +27,37 @@ fn swiglu_input(at: Invocation) {
   var has_work = !is_in_other_wave(experts[row * TOP_K]);
   let is_routed = at.group.y < TOP_K * EXPERT_TILES;
   var part = 0u;
-  var first_row = 0u;
+  var first_at = 0u;
   var width = SHARED_WIDTH;
   var first_output = (at.group.y - TOP_K * EXPERT_TILES) * TILE_OUTPUTS;
   var to = TOP_K * WIDTH_STRIDE;
-  var row_words = SHARED_ROW_WORDS;
+  var gate_row_words = SHARED_GATE_ROW_WORDS;
+  var up_row_words = SHARED_UP_ROW_WORDS;
   if (is_routed) {
     let choice = at.group.y / max(EXPERT_TILES, 1u);
     let expert = experts[row * TOP_K + choice];
     has_work = has_work && !is_on_host(expert);
     part = part_of(expert);
-    first_row = place_in_part(expert) * 2u * WIDTH;
+    first_at = place_in_part(expert) * (ROUTED_GATE_ROW_WORDS + ROUTED_UP_ROW_WORDS) * WIDTH;
     width = WIDTH;
-    row_words = ROUTED_ROW_WORDS;
+    gate_row_words = ROUTED_GATE_ROW_WORDS;
+    up_row_words = ROUTED_UP_ROW_WORDS;
     first_output = at.group.y % max(EXPERT_TILES, 1u) * TILE_OUTPUTS;
     to = choice * WIDTH_STRIDE;
   }
   // Where each row of weights of the tile begins in its buffer.
-  var weight_at: array<u32, LOADED_ROWS>;
+  var weight_at: array<u32, PRODUCTS>;
   for (var o = 0u; o < TILE_OUTPUTS; o++) {
-    let gate_row = first_row + min(first_output + o, width - 1u);
-    weight_at[o * 2u] = gate_row * row_words;
-    weight_at[o * 2u + 1u] = (gate_row + width) * row_words;
+    let output = min(first_output + o, width - 1u);
+    weight_at[o * 2u] = first_at + output * gate_row_words;
+    weight_at[o * 2u + 1u] = first_at + width * gate_row_words + output * up_row_words;
   }
   var sums: array<f32, SUMS>;
-  // All loads of weights before the first use of one: as many are under way at once.
-  if (is_routed) {
-    for (var unit = at.thread; has_work && unit < ROUTED_UNITS; unit += THREADS) {
-      var units: array<routed_Unit, LOADED_ROWS>;
-      load_routed(part, &weight_at, 0u, unit, &units);
-      for (var k = 0u; k < ROUTED_UNIT_CHUNKS; k++) {
-        let input = input_chunk(row, routed_chunk(unit, k), &sums);
-        for (var i = 0u; i < PRODUCTS; i++) {
-          let w = routed_values(units[i], unit, k);
-          sums[i] = add_product(sums[i], w[0], w[1], input[0], input[1]);
-        }
-      }
-    }
-  } else {
-    for (var unit = at.thread; has_work && unit < SHARED_WEIGHT_UNITS; unit += THREADS) {
-      var units: array<shared_weight_Unit, LOADED_ROWS>;
-      for (var i = 0u; i < LOADED_ROWS; i++) { units[i] = shared_weight_unit(weight_at[i], unit); }
-      for (var k = 0u; k < SHARED_WEIGHT_UNIT_CHUNKS; k++) {
-        let input = input_chunk(row, shared_weight_chunk(unit, k), &sums);
-        for (var i = 0u; i < PRODUCTS; i++) {
-          let w = shared_weight_values(units[i], unit, k);
-          sums[i] = add_product(sums[i], w[0], w[1], input[0], input[1]);
-        }
-      }
+  if (has_work) {
+    if (is_routed) {
+      sum_routed(at.thread, row, part, &weight_at, &sums);
+    } else {
+      sum_shared(at.thread, row, part, &weight_at, &sums);
     }
   }
   workgroup_sums(at, &sums);
@@ -87,11 +69,11 @@ fn swiglu_input(at: Invocation) {
   }
 }
 
-// Eight inputs, times their gains, and their squares to the row's sum.
-fn input_chunk(row: u32, chunk: u32, sums: ptr<function, array<f32, SUMS>>) -> array<vec4f, 2> {
+// Eight inputs, times their gains; and, if they have not been yet, their squares to the row's sum.
+fn input_chunk(row: u32, chunk: u32, adds_squares: bool, sums: ptr<function, array<f32, SUMS>>) -> array<vec4f, 2> {
   let a = x[row * (X_STRIDE / 4u) + chunk * 2u];
   let b = x[row * (X_STRIDE / 4u) + chunk * 2u + 1u];
   if (!HAS_NORM) { return array(a, b); }
-  (*sums)[PRODUCTS] = add_product((*sums)[PRODUCTS], a, b, a, b);
+  if (adds_squares) { (*sums)[PRODUCTS] = add_product((*sums)[PRODUCTS], a, b, a, b); }
   return array(a * gain[chunk * 2u], b * gain[chunk * 2u + 1u]);
 }

@@ -1,8 +1,8 @@
 // swiglu_input_tiled: silu(gate x) * (up x) for steps of more rows than swiglu_input is meant for: of all rows that chose an
 // expert, or (unless IS_ROUTED) of all rows and the shared expert. A tile's columns are two gates, their two ups, and so on.
 // dispatch  tiles of group_rows, ceil(WIDTH / 32); or ceil(rows / TILE_ROWS), ceil(WIDTH / 32)
-// weight    [EXPERTS or 1, 2, WIDTH, COLUMN_CHUNKS] chunks: gate rows, then up rows; the first of the parts that
-//           load_weight reads
+// weight    [EXPERTS or 1, 2, WIDTH, COLUMN_CHUNKS] chunks: gate rows of GATE_ROW_WORDS, then up rows of UP_ROW_WORDS, which
+//           may be of another type; the first of the parts, of which `part` is read
 // x         [rows, X_STRIDE], normalised before
 // step      step state: the number of rows
 // tiles, choices  as group_rows writes them, read if IS_ROUTED
@@ -39,9 +39,13 @@ fn swiglu_input_tiled(@builtin(workgroup_id) group: vec3u, @builtin(local_invoca
   tile_product(thread);
 }
 
-fn weight_row(column: u32) -> u32 {
+fn is_up(column: u32) -> bool { return column / 2u % 2u == 1u; }
+
+fn weight_at(column: u32) -> u32 {
   let output = min(first_output + column / 4u * 2u + column % 2u, WIDTH - 1u);
-  return (place * 2u + column / 2u % 2u) * WIDTH + output;
+  let gates_at = place * (GATE_ROW_WORDS + UP_ROW_WORDS) * WIDTH;
+  if (is_up(column)) { return gates_at + WIDTH * GATE_ROW_WORDS + output * UP_ROW_WORDS; }
+  return gates_at + output * GATE_ROW_WORDS;
 }
 
 fn choice_of(row: u32) -> u32 {

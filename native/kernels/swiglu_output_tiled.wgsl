@@ -1,7 +1,7 @@
 // swiglu_output_tiled: the down projections of all rows that chose an expert, a slice of the outputs at a time;
 // swiglu_sum weights and sums them row by row.
 // dispatch  tiles of group_rows, ceil(SLICE / TILE_COLUMNS)
-// weight    [EXPERTS, OUTPUTS, COLUMN_CHUNKS] chunks; the first of the parts that load_weight reads
+// weight    [EXPERTS, OUTPUTS, COLUMN_CHUNKS] chunks; the first of the parts, of which `part` is read
 // x         inner [rows, X_STRIDE] as swiglu_input_tiled writes it, a row's choices X_VECTOR_STRIDE apart
 // tiles, choices  as group_rows writes them
 // y         [rows, TOP_K, SLICE] out: outputs from FIRST_OUTPUT on
@@ -27,8 +27,8 @@ fn swiglu_output_tiled(@builtin(workgroup_id) group: vec3u, @builtin(local_invoc
   tile_product(thread);
 }
 
-fn weight_row(column: u32) -> u32 {
-  return place_in_part(tile.x) * OUTPUTS + FIRST_OUTPUT + min(first_output + column, SLICE - 1u);
+fn weight_at(column: u32) -> u32 {
+  return (place_in_part(tile.x) * OUTPUTS + FIRST_OUTPUT + min(first_output + column, SLICE - 1u)) * ROW_WORDS;
 }
 
 fn x_vector(row: u32) -> u32 { return choices[tile.y + min(row, tile.z - 1u)]; }

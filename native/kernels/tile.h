@@ -18,8 +18,13 @@ struct TileRows {
   int offset = 0;                      // of the first
 };
 
-// The constants and the text that tile.wgsl needs before a kernel that ends in _tiled.
-Prelude tile_prelude(const KernelSet& kernels, Type weight_type, const TileRows& x, int tile_rows, int parts = 1);
+// The constants and the text that tile.wgsl needs before a kernel that ends in _tiled: all but what read_tile() adds.
+Prelude tile_prelude(const KernelSet& kernels, const TileRows& x, int tile_rows);
+
+// How a tile's weights are read: rows of `columns` weights of one type, in `parts` parts; and their ROW_WORDS.
+void read_tile(Prelude& prelude, Type type, int columns, int parts = 1);
+// Where they may be of two types: of four columns side by side the first two are gates, the others ups.
+void read_tile(Prelude& prelude, const InputTypes& types, int columns, int parts);
 
 // multiply_tiled. `y_is_element`: y holds E, else f32.
 struct TiledOutput {

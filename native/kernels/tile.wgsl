@@ -1,9 +1,11 @@
 // tile_product: a tile of rows times a tile of weight rows, TILE_ROWS x 64, in registers. Text for the kernels that end in
 // _tiled, run by 128 threads. A kernel
 //   binds  `x` (rows, X4), and
-//   says   TILE_ROWS (32 or 64), COLUMN_CHUNKS, ROW_WORDS, X_STRIDE, and X_VECTORS vectors a row of x, X_VECTOR_STRIDE apart from X_OFFSET on
-//   fn load_weight(at, chunk, i) -> vec4u  weight_word() of the row that begins at `at`
-//   fn weight_row(column) -> u32     the row of weights that stands in a column of the tile; must be one
+//   says   TILE_ROWS (32 or 64), COLUMN_CHUNKS, CHUNK_WORDS, X_STRIDE, and X_VECTORS vectors a row of x, X_VECTOR_STRIDE
+//          apart from X_OFFSET on
+//   fn weight_at(column) -> u32      where the row of weights begins, in 16 bytes, that stands in a column; must be one
+//   fn load_weight(place, at, chunk, i) -> vec4u  weight_word() of a row that begins at `at`, in column `place` of four
+//   fn weight_low(place, word), weight_high(place, word) -> vec4f  the halves of such a chunk, of its first, its last word
 //   fn x_vector(row) -> u32          the vector of x that stands in a row of the tile; must be within it
 //   fn store(row, column, vec4f)     takes the sums of four columns; may be past an edge, where nothing is to be stored
 // Operands are f32 in workgroup memory whatever E is: bf16 weights lose nothing, and no value is too large.
@@ -36,8 +38,8 @@ fn fetch(task: ptr<function, StagingTask>, first_chunk: u32, words: ptr<function
   if ((*task).is_weight) {
     for (var i = 0u; i < 4u; i++) {
       let origin = (*task).origins[i];
-      (*words)[i * 2u] = load_weight(origin, chunk, 0u);
-      if (CHUNK_WORDS == 2u) { (*words)[i * 2u + 1u] = load_weight(origin, chunk, 1u); }
+      (*words)[i * 2u] = load_weight(i, origin, chunk, 0u);
+      if (CHUNK_WORDS == 2u) { (*words)[i * 2u + 1u] = load_weight(i, origin, chunk, 1u); }
     }
   } else if ((*task).is_x) {
     for (var i = 0u; i < 4u; i++) {
@@ -49,12 +51,12 @@ fn fetch(task: ptr<function, StagingTask>, first_chunk: u32, words: ptr<function
 }
 
 fn low_of(task: ptr<function, StagingTask>, words: ptr<function, array<vec4u, 8>>, i: u32) -> vec4f {
-  if ((*task).is_weight) { return low((*words)[i * 2u]); }
+  if ((*task).is_weight) { return weight_low(i, (*words)[i * 2u]); }
   return bitcast<vec4f>((*words)[i * 2u]);
 }
 
 fn high_of(task: ptr<function, StagingTask>, words: ptr<function, array<vec4u, 8>>, i: u32) -> vec4f {
-  if ((*task).is_weight) { return high((*words)[i * 2u + CHUNK_WORDS - 1u]); }
+  if ((*task).is_weight) { return weight_high(i, (*words)[i * 2u + CHUNK_WORDS - 1u]); }
   return bitcast<vec4f>((*words)[i * 2u + 1u]);
 }
 
@@ -89,7 +91,7 @@ fn tile_product(thread: u32) {
   if (task.is_weight) {
     task.group = thread % W_GROUPS;
     task.chunk = thread / W_GROUPS;
-    for (var i = 0u; i < 4u; i++) { task.origins[i] = weight_row(task.group * 4u + i) * ROW_WORDS; }
+    for (var i = 0u; i < 4u; i++) { task.origins[i] = weight_at(task.group * 4u + i); }
   } else if (task.is_x) {
     task.group = (thread - W_TASKS) % X_GROUPS;
     task.chunk = (thread - W_TASKS) / X_GROUPS;

@@ -1,8 +1,5 @@
 #include "kernels/weight_units.h"
 
-#include <initializer_list>
-#include <utility>
-
 #include "kernels/fp8_layout.h"
 #include "kernels/kernel_source.h"
 #include "kernels/quantized_layout.h"
@@ -41,43 +38,32 @@ fn @NAME_values(own: @NAME_Unit, unit: u32, k: u32) -> array<vec4f, 2> {
 }
 )";
 constexpr std::string_view kUnitOfPart =
-    R"(fn @BUFFER_4(at: u32, i: u32) -> u32 { return @BUFFER[at + i / 4u][i % 4u]; }
-fn @BUFFER_8(at: u32, i: u32) -> vec2u {
+    R"(fn @PART_4(at: u32, i: u32) -> u32 { return @BUFFER[at + i / 4u][i % 4u]; }
+fn @PART_8(at: u32, i: u32) -> vec2u {
   let two = @BUFFER[at + i / 2u];
   return select(two.xy, two.zw, i % 2u == 1u);
 }
-fn @BUFFER_16(at: u32, i: u32) -> vec4u { return @BUFFER[at + i]; }
-fn @BUFFER_unit(at: u32, unit: u32) -> @NAME_Unit {
+fn @PART_16(at: u32, i: u32) -> vec4u { return @BUFFER[at + i]; }
+fn @PART_unit(at: u32, unit: u32) -> @NAME_Unit {
 @PLACESreturn @NAME_Unit(@LOAD);
 }
-fn @BUFFER_word(at: u32, chunk: u32, i: u32) -> vec4u {
+fn @PART_word(at: u32, chunk: u32, i: u32) -> vec4u {
   let unit = chunk / (@LANES * @CHUNKS) * @LANES + chunk % @LANES;
-  return @NAME_word_of(@BUFFER_unit(at, unit), unit, chunk / @LANES % @CHUNKS, i);
+  return @NAME_word_of(@PART_unit(at, unit), unit, chunk / @LANES % @CHUNKS, i);
 }
 )";
 
-using Replacements = std::initializer_list<std::pair<std::string_view, std::string>>;
-
-static std::string replaced(std::string_view text, Replacements by) {
-  std::string to(text);
-  for (const auto& [name, value] : by)
-    for (size_t at = 0; (at = to.find(name, at)) != std::string::npos; at += value.size())
-      to.replace(at, name.size(), value);
-  return to;
-}
-
-Prelude& Prelude::reads(std::string_view name, Type type, int columns, int parts, std::string_view kind) {
+Prelude& Prelude::reads(std::string_view name, Type type, int columns, int parts, std::string_view kind,
+                        std::string_view buffer) {
   const WeightUnits units = weight_units(type, columns);
   const UnitText text = unit_text(type, columns);
   const auto number = [](int n) { return std::to_string(n) + "u"; };
   const std::string base(name), lanes = number(units.lanes), chunks = number(units.chunks);
-  std::string upper = base;
-  for (char& c : upper) c = c == '_' ? c : char(c - 'a' + 'A');
   std::string places = "let lane = unit % " + lanes + ";\nlet group = unit / " + lanes + ";\n";
   if (const int elements = facts_of(type).block_elements; elements > 1)
     places += "const blocks = " + number(columns / elements) + ";\nlet block = unit / " +
               number(elements / 8 / units.chunks) + ";\n";
-  declare(replaced(kUnits, {{"@UPPER", upper},
+  declare(replaced(kUnits, {{"@UPPER", in_capitals(name)},
                             {"@UNITS", number(units.count)},
                             {"@CHUNKS", chunks},
                             {"@CHUNK", text.chunk},
@@ -88,10 +74,11 @@ Prelude& Prelude::reads(std::string_view name, Type type, int columns, int parts
                             {"@SECOND", chunk_words(type) == 2 ? "@NAME_word_of(own, unit, k, 1u)" : "first"},
                             {"@NAME", base}}));
   for (int part = 0; part < parts; ++part) {
-    const std::string buffer = part_name(name, part);
-    const std::string load = replaced(
-        text.load, {{"word(", buffer + "_4(at, "}, {"pair(", buffer + "_8(at, "}, {"quad(", buffer + "_16(at, "}});
-    declare(replaced(kUnitOfPart, {{"@BUFFER", buffer},
+    const std::string own = part_name(name, part);
+    const std::string load =
+        replaced(text.load, {{"word(", own + "_4(at, "}, {"pair(", own + "_8(at, "}, {"quad(", own + "_16(at, "}});
+    declare(replaced(kUnitOfPart, {{"@PART", own},
+                                   {"@BUFFER", part_name(buffer.empty() ? name : buffer, part)},
                                    {"@LOAD", load},
                                    {"@CHUNKS", chunks},
                                    {"@LANES", lanes},

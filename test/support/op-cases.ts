@@ -3,6 +3,7 @@ import type { LayerDescription, ModelDescription, QuantizedType } from '../../li
 import type { LoadOptions } from '../../lib/types.js';
 import { randomNumbers } from './compare.js';
 import type { OpRequest, StepRow } from './op-probe.js';
+import type { RandomType } from './quantized-model.js';
 import type { Dtype } from './random-model.js';
 import type { HfConfig } from './reference.js';
 
@@ -152,6 +153,69 @@ export function quantizedConfig(block: 32 | 256): Partial<HfConfig> {
     num_experts_per_tok: 2,
     num_shared_experts: 1,
   };
+}
+
+interface TwoTypes {
+  gate?: RandomType;
+  up?: RandomType;
+}
+
+/** A small model whose gates are of other types than their ups; those left out are of `dtype`, as is all else. */
+export interface TwoTypeShape {
+  config: Partial<HfConfig>;
+  dtype: Dtype;
+  types: { dense: TwoTypes; shared: TwoTypes; experts: TwoTypes };
+}
+
+function twoTypeConfig(hidden: number): Partial<HfConfig> {
+  return {
+    model_type: 'exaone_moe',
+    vocab_size: 60,
+    hidden_size: hidden,
+    intermediate_size: 101,
+    num_attention_heads: 2,
+    num_key_value_heads: 1,
+    head_dim: 8,
+    max_position_embeddings: context,
+    num_hidden_layers: 2,
+    layer_types: ['sliding_attention', 'full_attention'],
+    sliding_window: 5,
+    first_k_dense_replace: 1,
+    moe_intermediate_size: 37,
+    num_experts: 5,
+    num_experts_per_tok: 2,
+    num_shared_experts: 1,
+    num_nextn_predict_layers: 0,
+  };
+}
+
+/** Units of one size and of different ones, of rows that divide nothing where the types have no blocks. */
+export const twoTypeShapes: Readonly<Record<string, TwoTypeShape>> = {
+  'blocks of 256': {
+    config: twoTypeConfig(256),
+    dtype: 'F32',
+    types: {
+      dense: { gate: 'q4_k', up: 'q6_k' },
+      shared: { gate: 'q3_k', up: 'q3_k' },
+      experts: { gate: 'iq2_xxs', up: 'q5_k' },
+    },
+  },
+  'blocks of 32, bf16 and FP8': {
+    config: twoTypeConfig(96),
+    dtype: 'BF16',
+    types: { dense: { gate: 'q8_0' }, shared: { gate: 'fp8 by blocks', up: 'q4_0' }, experts: { up: 'q5_1' } },
+  },
+  'f32 and FP8, rows of 139': {
+    config: { ...twoTypeConfig(139), swiglu_limits: [0.5, 0.75] },
+    dtype: 'F32',
+    types: { dense: { gate: 'fp8 by rows' }, shared: {}, experts: { up: 'fp8 by blocks' } },
+  },
+};
+
+/** What reads gate and up, in small steps and in several tiles. */
+export function* inputCases(description: ModelDescription): Generator<OpCase> {
+  for (const opCase of opCases(description, [1, 5, 40]))
+    if (['dense_ffn', 'experts'].includes(opCase.request.op)) yield opCase;
 }
 
 /** The ops that read weights. */

@@ -63,9 +63,9 @@ interface NativeProbe {
 export class OpProbe {
   readonly description: ModelDescription;
   readonly #probe: NativeProbe;
-  readonly #folder: string;
+  readonly #folder: string | null;
 
-  private constructor(description: ModelDescription, probe: NativeProbe, folder: string) {
+  private constructor(description: ModelDescription, probe: NativeProbe, folder: string | null) {
     this.description = description;
     this.#probe = probe;
     this.#folder = folder;
@@ -82,6 +82,15 @@ export class OpProbe {
     const model = makeRandomModel(config, 5, dtype);
     writeRandomModel(folder, model, { dtype, experts: 'separate', biasUnderGate: false, shards: 1 });
     const description = quantizeAtRandom(folder, (await openModelFolder(folder)).description, typeOf);
+    return await OpProbe.ofDescription(description, options, folder);
+  }
+
+  /** Of a model that is there. Closing it removes `folder`, if one is named. */
+  static async ofDescription(
+    description: ModelDescription,
+    options: LoadOptions,
+    folder: string | null = null,
+  ): Promise<OpProbe> {
     const { adapter, dawnLibrary } = await chooseDevice(options.device);
     const isChecked = options.gpuChecks ?? false;
     const plan = {
@@ -116,7 +125,7 @@ export class OpProbe {
 
   close(): void {
     this.#probe.close();
-    rmSync(this.#folder, { recursive: true });
+    if (this.#folder !== null) rmSync(this.#folder, { recursive: true });
   }
 }
 

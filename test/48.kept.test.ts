@@ -90,7 +90,7 @@ test('rewind keeps as many tokens as it says, and gives pages back', async (t) =
   const far = await ask(session, ids.slice(0, 120));
   t.deepEqual([far.cached, far.said], [0, (await ask(fresh, ids.slice(0, 120))).said], 'and right all the same');
   await refuses(t, 'KEXA_INVALID_ARGUMENT', ['tokens'], () => session.rewind(-1));
-  const running = session.generate(ids, { ...greedy, maxTokens: 5 });
+  const running = session.generate(ids, { ...greedy, maxTokens: 250 });
   await running[Symbol.asyncIterator]().next();
   for (const work of [() => session.rewind(1), () => session.fork(), () => session.save('x')])
     await refuses(t, 'KEXA_BUSY', ['generating already'], work);

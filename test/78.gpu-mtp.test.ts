@@ -1,4 +1,4 @@
-/** Drafts change no answer on the GPU: 200 prompts of four models, with 1, 2, 3, 5, 8 or `auto` drafts a step against none. */
+/** Drafts change no answer on the GPU: 100 prompts of four models, with 1, 2, 3, 5, 8 or `auto` drafts a step against none. */
 import test from 'tape';
 import type { GenerateOptions, Session } from '../lib/index.js';
 import { openModel, randomIds, randomNumbers } from './support/compare.js';
@@ -22,10 +22,10 @@ const mostTokens = 11;
  * twice as long, since two sessions share the cache's pages of 64 tokens.
  */
 const shapes = {
-  edge: { count: 109, first: 1, longest: 64 },
-  two: { count: 37, first: 50, longest: 128 },
-  tiny: { count: 36, first: 1, longest: 64 },
-  wide: { count: 12, first: 120, longest: 192 },
+  edge: { count: 60, first: 1, longest: 64 },
+  two: { count: 14, first: 50, longest: 128 },
+  tiny: { count: 20, first: 1, longest: 64 },
+  wide: { count: 6, first: 132, longest: 192 },
 };
 /** Prompts this far from the end of the context, where it is short, and the drafts a step. */
 const atTheEnd = [
@@ -112,8 +112,8 @@ for (const name of ['edge', 'two', 'tiny', 'wide'] as const)
     await plainly.close();
     await drafting.close();
 
-    // One session: its cache is as long as the context.
-    if (contextSize > 128) return;
+    // One session: its cache is as long as the context. The cheapest model alone: test 75 has the trained one do so.
+    if (name !== 'edge') return;
     const session = model.createSession();
     const whole = randomIds(contextSize, vocabSize, 1);
     for (const { left, mtp } of atTheEnd) {

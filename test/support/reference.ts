@@ -243,7 +243,7 @@ export function reference(
           const dot = q[t]![j]!.reduce((sum, value, i) => sum + value * k[s]![kv]![i]!, 0);
           scores.push(dot / Math.sqrt(headDim));
         }
-        const top = Math.max(...scores);
+        const top = scores.reduce((most, score) => Math.max(most, score)); // a long context has too many arguments
         const total = scores.reduce((sum, score) => sum + Math.exp(score - top), 0);
         for (const [offset, score] of scores.entries()) {
           const value = head(v[first + offset]!, kv);

@@ -15,6 +15,8 @@ std::string_view instruction_set_name(InstructionSet set) {
       return "avx2";
     case InstructionSet::kAvx512:
       return "avx512";
+    case InstructionSet::kAvx512Vnni:
+      return "avx512vnni";
     case InstructionSet::kNeon:
       return "neon";
   }
@@ -28,9 +30,11 @@ std::vector<InstructionSet> instruction_sets() {
   const bool has_v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
                       __builtin_cpu_supports("f16c") && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
   if (has_v3) sets.push_back(InstructionSet::kAvx2);
-  if (has_v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-      __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
-    sets.push_back(InstructionSet::kAvx512);
+  const bool has_v4 = has_v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                      __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+                      __builtin_cpu_supports("avx512vl");
+  if (has_v4) sets.push_back(InstructionSet::kAvx512);
+  if (has_v4 && __builtin_cpu_supports("avx512vnni")) sets.push_back(InstructionSet::kAvx512Vnni);
 #elif defined(__aarch64__)
   sets.push_back(InstructionSet::kNeon);
 #endif

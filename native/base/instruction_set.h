@@ -7,9 +7,9 @@
 
 namespace kexa {
 
-enum class InstructionSet : uint8_t { kPlain, kAvx2, kAvx512, kNeon };
+enum class InstructionSet : uint8_t { kPlain, kAvx2, kAvx512, kAvx512Vnni, kNeon };
 
-// plain, avx2, avx512 or neon.
+// plain, avx2, avx512, avx512vnni or neon.
 std::string_view instruction_set_name(InstructionSet set);
 
 // Those that are compiled in and that this processor has, the best one last.

@@ -45,7 +45,9 @@ KEXA_INLINE void store_parts(Element* to, const Vector& lanes) {
 
 // sums[j] += a[2 j] * b[2 j] + a[2 j + 1] * b[2 j + 1]
 KEXA_INLINE void add_pairs(I32x8& sums, const I16x16& a, const I16x16& b) {
-#if defined(__AVX2__)
+#if defined(__AVX512VNNI__)
+  sums.part[0] = (SumPart)_mm256_dpwssd_epi32((__m256i)sums.part[0], (__m256i)a.part[0], (__m256i)b.part[0]);
+#elif defined(__AVX2__)
   sums.part[0] += (SumPart)_mm256_madd_epi16((__m256i)a.part[0], (__m256i)b.part[0]);
 #elif defined(__aarch64__)
 #pragma GCC unroll 2

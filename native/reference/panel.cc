@@ -9,6 +9,8 @@ const PanelKernels& panel_kernels(InstructionSet set) {
       return kAvx2Kernels;
     case InstructionSet::kAvx512:
       return kAvx512Kernels;
+    case InstructionSet::kAvx512Vnni:
+      return kAvx512VnniKernels;
 #elif defined(__aarch64__)
     case InstructionSet::kNeon:
       return kNeonKernels;

@@ -50,7 +50,7 @@ const PanelKernels& panel_kernels();
 
 extern const PanelKernels kPlainKernels;
 #if defined(__x86_64__)
-extern const PanelKernels kAvx2Kernels, kAvx512Kernels;
+extern const PanelKernels kAvx2Kernels, kAvx512Kernels, kAvx512VnniKernels;
 #elif defined(__aarch64__)
 extern const PanelKernels kNeonKernels;
 #endif

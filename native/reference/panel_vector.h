@@ -22,9 +22,9 @@ static_assert(kPanelOutputs % kTileOutputs == 0);
 // How many bytes before their use weights are asked for.
 constexpr int kAhead = 512;
 
-// Columns converted at a time, whole blocks of every type: six rows of weights and four of activations fit the
-// first-level cache together.
-constexpr int kColumns = 512;
+// Columns converted at a time, whole blocks of every type: what a tile reads of them, three rows of weights (six with
+// AVX-512) and four of activations, fits the first-level cache.
+constexpr int kColumns = 1024;
 
 // Elements that stand alone, 16 at a time, as if in blocks of 16.
 struct F32Lanes {
@@ -184,9 +184,8 @@ static void convert_fp8_panel(const PanelSource& weights, int start, int n, floa
 
 // sums[r][o] of kRows rows by kTileOutputs outputs, over `steps` times 16 columns. sums are [row][kPanelOutputs][16];
 // `part_stride` is that of the panel. The first time over there are no sums yet.
-template <int kRows>
-KEXA_INLINE void multiply_tile(const float* const* x, const float* panel, int part_stride, int steps, bool is_first,
-                               float* sums) {
+template <int kRows, bool kIsFirst>
+KEXA_INLINE void multiply_tile(const float* const* x, const float* panel, int part_stride, int steps, float* sums) {
 #pragma GCC unroll 4
   for (int part = 0; part < kParts; ++part) {
     Part s[kRows][kTileOutputs];
@@ -195,7 +194,7 @@ KEXA_INLINE void multiply_tile(const float* const* x, const float* panel, int pa
 #pragma GCC unroll 6
       for (int o = 0; o < kTileOutputs; ++o) {
         s[r][o] = Part{};
-        if (!is_first) load_part(s[r][o], sums + (r * kPanelOutputs + o) * kLanes + part * kWidth);
+        if (!kIsFirst) load_part(s[r][o], sums + (r * kPanelOutputs + o) * kLanes + part * kWidth);
       }
     const float* weights = panel + part * part_stride;
     for (int k = 0; k < steps; ++k, weights += kTileOutputs * kWidth) {
@@ -235,10 +234,12 @@ template <int kRows>
   for (int tile = 0; tile < kPanelOutputs / kTileOutputs; ++tile) {
     const float* weights = panel + tile * kParts * part_stride;
     float* tile_sums = sums + tile * kTileOutputs * kLanes;
-    multiply_tile<kRows>(x, weights, part_stride, whole, start == 0, tile_sums);
+    if (start == 0)
+      multiply_tile<kRows, true>(x, weights, part_stride, whole, tile_sums);
+    else
+      multiply_tile<kRows, false>(x, weights, part_stride, whole, tile_sums);
     if (whole < steps)
-      multiply_tile<kRows>(end, weights + whole * kTileOutputs * kWidth, part_stride, 1, start == 0 && whole == 0,
-                           tile_sums);
+      multiply_tile<kRows, false>(end, weights + whole * kTileOutputs * kWidth, part_stride, 1, tile_sums);
   }
 }
 

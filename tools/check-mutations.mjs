@@ -107,8 +107,8 @@ const mutations = [
   [
     'logits in 16 bits',
     device,
-    'count, logits_.data(), description_.vocab);',
-    'count, logits_.data(), description_.vocab);\n  for (float& logit : logits_) logit = bf16_to_f32(f32_to_bf16(logit));',
+    'rounded({&weights_.head}, normed_.data(), count, hidden));',
+    'rounded({&weights_.head}, normed_.data(), count, hidden));\n  for (float& logit : logits_) logit = bf16_to_f32(f32_to_bf16(logit));',
   ],
   ['rings without slack for a chunk', plan, 'std::max(options.prefill_chunk, kMaxDrafts + 1) - 1', '0'],
   ['rings one row short', plan, 'kMaxDrafts + 1) - 1', 'kMaxDrafts + 1) - 2'],

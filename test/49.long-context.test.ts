@@ -55,6 +55,52 @@ test('logits at positions up to 262,143 are those of float64', async (t) => {
   t.ok(least > 100 * worst, `angles in f32 would be off by ${show(least)} at least there`);
 });
 
+test('attention over 16,384 keys is as near to float64 as over few', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'kexa-long-'));
+  t.teardown(() => rmSync(folder, { recursive: true }));
+  const tokens = 16384;
+  const random = makeRandomModel(
+    {
+      model_type: 'exaone_moe',
+      num_hidden_layers: 2,
+      vocab_size: 64,
+      hidden_size: 16,
+      intermediate_size: 16,
+      num_attention_heads: 1,
+      num_key_value_heads: 1,
+      head_dim: 16,
+      max_position_embeddings: tokens,
+      sliding_windows: [8, 0],
+      mlp_layer_types: ['dense', 'dense'],
+      num_nextn_predict_layers: 0,
+      rope_parameters: { rope_theta: 1e6, rope_type: 'default' },
+    },
+    5,
+  );
+  writeRandomModel(folder, random, { dtype: 'BF16', experts: 'separate', biasUnderGate: false, shards: 1 });
+  const { config, tensors } = random;
+  const model = await openModel(t, folder, { contextSize: tokens, prefillChunk: 512 });
+  const ids = randomIds(tokens, config.vocab_size, 1);
+  const { logits } = await model.forward(ids);
+  const rows = new Set(Array.from({ length: 256 }, (_, i) => i * 64 + (i % 64)));
+  const wanted = reference(config, tensors, ids, undefined, { rows }).logits;
+  /** The median of how far rows from `first` on are off. */
+  const typical = (first: number, end: number) => {
+    const offs = [...rows]
+      .filter((row) => row >= first && row < end)
+      .map((row) =>
+        rowDifference(
+          logits.subarray(row * config.vocab_size, (row + 1) * config.vocab_size),
+          wanted[row]!,
+          config.vocab_size,
+        ),
+      );
+    return offs.sort((a, b) => a - b)[offs.length >> 1]!;
+  };
+  const [few, many] = [typical(0, tokens / 4), typical(tokens / 2, tokens)];
+  t.ok(many < 1e-6 && many < 1.5 * few, `half of all rows within ${show(many)}, of the first quarter ${show(few)}`);
+});
+
 test('an f32 angle is off by up to 0.016 radians at the end of the context', (t) => {
   const { config } = makeRandomModel({ model_type: 'exaone_moe', head_dim: 128 }, 1);
   let worst = 0;

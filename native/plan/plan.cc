@@ -33,9 +33,10 @@ ScratchSizes scratch_sizes(const ModelDescription& description, const PlanOption
       .rounded = options.is_rounding
                      ? rows * (rounded_blocks(widest_input(description)) + ffn_blocks) * int64_t(sizeof(RoundedBlock) / 4)
                      : 0,
-      // scores, and of each of a KV head's query heads its query, output, maximum and sum; what becomes one key row
-      .per_thread = int64_t(description.heads / description.kv_heads) * (kKeyBlock + 2 * kv.head_elements() + 2) +
-                    kv.head_elements(),
+      // scores, and of each of a KV head's query heads its query, output, sum (both in f64) and maximum; what a block adds,
+      // and what becomes one key row
+      .per_thread = int64_t(description.heads / description.kv_heads) * (kKeyBlock + 3 * kv.head_elements() + 3) +
+                    2 * kv.head_elements(),
   };
 }
 

@@ -38,9 +38,10 @@ CpuDevice::CpuDevice(const ModelDescription& description, const Weights& weights
   const int group = description.heads / description.kv_heads, head_dim = description.head_dim;
   for (int i = 0; i < pool_.threads(); ++i)
     attending_.push_back({.scores = std::vector<float>(size_t(group) * kKeyBlock),
-                          .output = std::vector<float>(size_t(group) * kv_.head_elements()),
+                          .output = std::vector<double>(size_t(group) * kv_.head_elements()),
+                          .sum = std::vector<double>(group),
                           .maximum = std::vector<float>(group),
-                          .sum = std::vector<float>(group),
+                          .block = std::vector<float>(kv_.head_elements()),
                           .queries = std::vector<float>(size_t(group) * kv_.head_elements()),
                           .row = std::vector<float>(kv_.head_elements())});
   cosines_.resize(rows * head_dim / 2), sines_.resize(rows * head_dim / 2);

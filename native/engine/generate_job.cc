@@ -176,14 +176,13 @@ void GenerateJob::begin_step(const JobContext& context, int slot) {
     for (int i = 0; i < rows; ++i) step_.rows.push_back({.slot = slot, .position = most - 1 + i});
     forward(device, context.description, step_, model.slots, hooks);
   } else {
-    const int chunk = context.plan.options.prefill_chunk;
     // Steps end where a prompt is worth keeping.
     const int most_rows = model.prefixes.is_on() ? PrefixCache::next_boundary(first) - first : 0;
     const auto choose_logit_rows = [&](int, int end, std::vector<int>& logit_rows) {
-      if (end == int(ids_.size())) logit_rows.push_back(end - 1 - first);
+      if (end < int(ids_.size())) return;
+      logit_rows.push_back(end - 1 - first);
+      reserve_drafts(context, slot, end + 1);
     };
-    if (first + (most_rows ? std::min(most_rows, chunk) : chunk) >= int(ids_.size()))
-      reserve_drafts(context, slot, int(ids_.size()) + 1);
     const int rows = run_chunk(context, slot, ids_, step_, hooks, choose_logit_rows, most_rows);
     is_following_ = model.slots.length(slot) == int(ids_.size());
     flights_.push_back({.rows = rows, .has_choice = is_following_, .logits = {}});

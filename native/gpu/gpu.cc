@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "plan/gpu_plan.h"
 
 namespace kexa {
 namespace {
@@ -134,10 +135,9 @@ std::string Gpu::pop_error_scope() {
   return message;
 }
 
-static uint64_t whole_buffer(uint64_t bytes) { return std::max<uint64_t>(16, (bytes + 15) / 16 * 16); }
-
 void Gpu::check_size(const std::string& label, uint64_t bytes) const {
-  const uint64_t wanted = whole_buffer(bytes), most = std::min(facts_.max_buffer_bytes, facts_.max_binding_bytes);
+  const uint64_t wanted = uint64_t(whole_buffer(int64_t(bytes)));
+  const uint64_t most = std::min(facts_.max_buffer_bytes, facts_.max_binding_bytes);
   if (wanted > most)
     throw Error("KEXA_OUT_OF_MEMORY", label + ": wanted a buffer of " + std::to_string(wanted) + " bytes, " +
                                           facts_.device + " gives at most " + std::to_string(most));
@@ -148,7 +148,7 @@ Buffer Gpu::create_buffer(const std::string& label, uint64_t bytes, bool is_zero
   WGPUBufferDescriptor descriptor = WGPU_BUFFER_DESCRIPTOR_INIT;
   descriptor.label = view(label);
   descriptor.usage = WGPUBufferUsage_Storage | WGPUBufferUsage_CopySrc | WGPUBufferUsage_CopyDst;
-  descriptor.size = whole_buffer(bytes);
+  descriptor.size = uint64_t(whole_buffer(int64_t(bytes)));
   descriptor.mappedAtCreation = is_zeroed;
   const auto fail = [&](const std::string& why) {
     throw Error("KEXA_OUT_OF_MEMORY", label + ": " + facts_.device + " has no room for " +

@@ -43,8 +43,6 @@ void sum_inputs(Prelude& prelude, const std::string& side, const std::string& bu
   prelude.declare(replaced(both, {{"@SIDE", side}}));
 }
 
-int row_words(Type type, int columns) { return int(gpu_row_bytes(type, columns) / 16); }
-
 }  // namespace
 
 Ffn::Ffn(KernelSet& kernels, const ModelDescription& description, const Plan& plan, int index,
@@ -108,10 +106,10 @@ Ffn::Ffn(KernelSet& kernels, const ModelDescription& description, const Plan& pl
   Prelude input = normed_of(op, most_units);
   set_slots(input, has_slots)
       .set("TOP_K", top_k)
-      .set("ROUTED_GATE_ROW_WORDS", row_words(routed_in.gate, hidden))
-      .set("ROUTED_UP_ROW_WORDS", row_words(routed_in.up, hidden))
-      .set("SHARED_GATE_ROW_WORDS", row_words(shared_in.gate, hidden))
-      .set("SHARED_UP_ROW_WORDS", row_words(shared_in.up, hidden))
+      .set("ROUTED_GATE_ROW_WORDS", gpu_row_words(routed_in.gate, hidden))
+      .set("ROUTED_UP_ROW_WORDS", gpu_row_words(routed_in.up, hidden))
+      .set("SHARED_GATE_ROW_WORDS", gpu_row_words(shared_in.gate, hidden))
+      .set("SHARED_UP_ROW_WORDS", gpu_row_words(shared_in.up, hidden))
       .set("INNER_STRIDE", inner_stride)
       .set("WIDTH", width)
       .set("WIDTH_STRIDE", padded(width))
@@ -138,8 +136,8 @@ Ffn::Ffn(KernelSet& kernels, const ModelDescription& description, const Plan& pl
       .weights("shared_weight_", shared_out)
       .reads("routed", routed_out, width, output_parts, "routed_")
       .reads("shared_weight", shared_out, shared_width, 1, "shared_weight_")
-      .set("ROUTED_ROW_WORDS", row_words(routed_out, width))
-      .set("SHARED_ROW_WORDS", row_words(shared_out, shared_width))
+      .set("ROUTED_ROW_WORDS", gpu_row_words(routed_out, width))
+      .set("SHARED_ROW_WORDS", gpu_row_words(shared_out, shared_width))
       .set("TOP_K", top_k)
       .set("INNER_STRIDE", inner_stride)
       .set("OUTPUTS", hidden)

@@ -54,8 +54,8 @@ FfnTiled::FfnTiled(KernelSet& kernels, const ModelDescription& description, cons
     Prelude prelude = tile_prelude(kernels, x, tile);
     read_tile(prelude, types, hidden, parts);
     prelude.set("IS_ROUTED", is_routed)
-        .set("GATE_ROW_WORDS", int(gpu_row_bytes(types.gate, hidden) / 16))
-        .set("UP_ROW_WORDS", int(gpu_row_bytes(types.up, hidden) / 16))
+        .set("GATE_ROW_WORDS", gpu_row_words(types.gate, hidden))
+        .set("UP_ROW_WORDS", gpu_row_words(types.up, hidden))
         .set("WIDTH", outputs)
         .set("CHOICES", is_routed ? top_k_ : 1)
         .set("WIDTH_STRIDE", padded(width))

@@ -149,7 +149,7 @@ class Uploader {
       }
       first_word += uint32_t(bytes_of_all(Matrices(&matrix, 1)) / 16);
     }
-    const uint32_t row_words = uint32_t(gpu_row_bytes(type, columns) / 16), words = rows * row_words;
+    const uint32_t row_words = uint32_t(gpu_row_words(type, columns)), words = rows * row_words;
     const SyntheticWord word = synthetic_word(type);
     Prelude prelude;
     prelude.set("MATRICES", uint32_t(starts.size() / 4))

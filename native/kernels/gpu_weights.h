@@ -19,7 +19,7 @@ struct GpuMatrix {
 
   int column_chunks() const { return (columns + 7) / 8; }
   // From a row to the next, in words of 16 bytes.
-  int row_words() const { return int(gpu_row_bytes(type, columns) / 16); }
+  int row_words() const { return gpu_row_words(type, columns); }
 };
 
 // How gate and up are stored, which stand in one buffer: all of gate's rows, then up's.

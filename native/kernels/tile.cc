@@ -8,7 +8,7 @@
 namespace kexa {
 
 void read_tile(Prelude& prelude, Type type, int columns, int parts) {
-  prelude.weights(type).reads("weight", type, columns, parts).set("ROW_WORDS", int(gpu_row_bytes(type, columns) / 16));
+  prelude.weights(type).reads("weight", type, columns, parts).set("ROW_WORDS", gpu_row_words(type, columns));
   prelude
       .over_parts("weight", parts, "load_weight(place: u32, at: u32, chunk: u32, i: u32) -> vec4u",
                   "return BUFFER_word(at, chunk, i);")

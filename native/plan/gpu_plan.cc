@@ -11,7 +11,6 @@ namespace {
 
 constexpr int64_t kExpertOutputBytes = 128 << 20;
 
-int64_t whole_buffer(int64_t bytes) { return std::max<int64_t>(16, (bytes + 15) / 16 * 16); }
 
 }  // namespace
 

@@ -3,8 +3,9 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'tape';
+import { writeLongModel } from './support/attention-model.js';
 import { openModel, randomIds, rowDifference, show } from './support/compare.js';
-import { makeRandomModel, writeRandomModel } from './support/random-model.js';
+import { makeRandomModel } from './support/random-model.js';
 import { reference, ropeFrequencies } from './support/reference.js';
 
 const context = 262144;
@@ -15,26 +16,7 @@ const seen = windows.reduce((sum, window) => sum + window - 1, 1);
 test('logits at positions up to 262,143 are those of float64', async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'kexa-long-'));
   t.teardown(() => rmSync(folder, { recursive: true }));
-  const random = makeRandomModel(
-    {
-      model_type: 'exaone_moe',
-      num_hidden_layers: windows.length,
-      vocab_size: 64,
-      hidden_size: 16,
-      intermediate_size: 16,
-      num_attention_heads: 2,
-      num_key_value_heads: 1,
-      head_dim: 16,
-      max_position_embeddings: context,
-      sliding_windows: windows,
-      mlp_layer_types: ['dense', 'dense', 'dense'],
-      num_nextn_predict_layers: 0,
-      rope_parameters: { rope_theta: 1e6, rope_type: 'default' },
-    },
-    5,
-  );
-  writeRandomModel(folder, random, { dtype: 'BF16', experts: 'separate', biasUnderGate: false, shards: 1 });
-  const { config, tensors } = random;
+  const { config, tensors } = writeLongModel(folder, windows, 2);
   const model = await openModel(t, folder, { contextSize: context, prefillChunk: 512 });
   const ids = randomIds(context, config.vocab_size, 1);
   const { logits } = await model.forward(ids);
@@ -59,26 +41,7 @@ test('attention over 16,384 keys is as near to float64 as over few', async (t) =
   const folder = mkdtempSync(join(tmpdir(), 'kexa-long-'));
   t.teardown(() => rmSync(folder, { recursive: true }));
   const tokens = 16384;
-  const random = makeRandomModel(
-    {
-      model_type: 'exaone_moe',
-      num_hidden_layers: 2,
-      vocab_size: 64,
-      hidden_size: 16,
-      intermediate_size: 16,
-      num_attention_heads: 1,
-      num_key_value_heads: 1,
-      head_dim: 16,
-      max_position_embeddings: tokens,
-      sliding_windows: [8, 0],
-      mlp_layer_types: ['dense', 'dense'],
-      num_nextn_predict_layers: 0,
-      rope_parameters: { rope_theta: 1e6, rope_type: 'default' },
-    },
-    5,
-  );
-  writeRandomModel(folder, random, { dtype: 'BF16', experts: 'separate', biasUnderGate: false, shards: 1 });
-  const { config, tensors } = random;
+  const { config, tensors } = writeLongModel(folder, [8, 0], 1);
   const model = await openModel(t, folder, { contextSize: tokens, prefillChunk: 512 });
   const ids = randomIds(tokens, config.vocab_size, 1);
   const { logits } = await model.forward(ids);

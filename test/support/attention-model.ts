@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Test } from 'tape';
+import type { HfModel } from './goldens.js';
 import { makeRandomModel, writeRandomModel } from './random-model.js';
 import type { HfConfig } from './reference.js';
 
@@ -29,4 +30,31 @@ export function twoLayers(t: Test, changes: Partial<HfConfig>, window: number): 
     shards: 1,
   });
   return folder;
+}
+
+/**
+ * Written to `folder`: as narrow a model as 262,144 tokens take, a layer for each window (0: global), `heads` query heads on
+ * one.
+ */
+export function writeLongModel(folder: string, windows: readonly number[], heads: number): HfModel {
+  const random = makeRandomModel(
+    {
+      model_type: 'exaone_moe',
+      num_hidden_layers: windows.length,
+      vocab_size: 64,
+      hidden_size: 16,
+      intermediate_size: 16,
+      num_attention_heads: heads,
+      num_key_value_heads: 1,
+      head_dim: 16,
+      max_position_embeddings: 262144,
+      sliding_windows: [...windows],
+      mlp_layer_types: windows.map(() => 'dense'),
+      num_nextn_predict_layers: 0,
+      rope_parameters: { rope_theta: 1e6, rope_type: 'default' },
+    },
+    5,
+  );
+  writeRandomModel(folder, random, { dtype: 'BF16', experts: 'separate', biasUnderGate: false, shards: 1 });
+  return random;
 }

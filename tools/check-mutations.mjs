@@ -115,7 +115,7 @@ const mutations = [
   [
     'softmax not rescaled from block to block',
     attention,
-    'std::exp(maximum[h] - block_maximum)',
+    'std::exp(double(maximum[h]) - block_maximum)',
     '(start == first_key ? 0.0f : 1.0f)',
   ],
   ['going back past what rings hold', slots, '!can_go_back_to(slot, kept)', 'false'],

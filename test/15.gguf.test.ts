@@ -1,13 +1,17 @@
 /** GGUF files: what llama.cpp's quantiser and ours write is read as it is meant, and damaged files are refused. */
+import { execFileSync } from 'node:child_process';
 import { cpSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
 import test, { type Test } from 'tape';
-import { readGgufFile } from '../lib/files/gguf.js';
+import { type GgufFile, readGgufFile } from '../lib/files/gguf.js';
+import { type GgufNumbers, GgufStrings } from '../lib/files/gguf-values.js';
 import { openModelFolder } from '../lib/files/model-folder.js';
 import { type KexaErrorCode, loadModel } from '../lib/index.js';
 import { alignment, ggufHeader, type Metadata, type TensorInfo } from '../lib/quantize/gguf-header.js';
 import { kexa, temporaryFolder, tiny } from './support/cli.js';
 import { isSame, longPrompt, rowDifference, show } from './support/compare.js';
+import { list, listBytes, putTogether, type Typed, text } from './support/gguf-edit.js';
 import { refuses } from './support/small-model.js';
 
 const folder = new URL('models/gguf', import.meta.url).pathname;
@@ -202,6 +206,133 @@ test('a damaged file is refused, and says where', async (t) => {
   await wrong('KEXA_BAD_FILE', ['general.alignment', '48'], ({ metadata }) =>
     metadata.set('general.alignment', { type: 'u32', value: 48 }),
   );
+});
+
+/** A file with one key, whose value is what `value` says. */
+function fileOfKey(t: Test, value: Typed, more = Buffer.alloc(0)): string {
+  const path = join(temporaryFolder(t), 'key.gguf');
+  writeFileSync(path, Buffer.concat([putTogether({ keys: new Map([['a.b', value]]), tensors: [] }), more]));
+  return path;
+}
+
+/** The longest that the event loop is held by `work`, in milliseconds: the least of some tries, as others may be busy. */
+async function longestHold(work: () => Promise<unknown>): Promise<number> {
+  let least = Number.POSITIVE_INFINITY;
+  for (let tries = 0; tries < 5 && least > 20; tries++) {
+    const delay = monitorEventLoopDelay({ resolution: 1 });
+    delay.enable();
+    await new Promise((done) => setTimeout(done, 20));
+    delay.reset();
+    await work();
+    await new Promise((done) => setTimeout(done, 5));
+    delay.disable();
+    least = Math.min(least, delay.max / 1e6);
+  }
+  return least;
+}
+
+test('lists are read at the size of a real vocabulary, and stay bytes', async (t) => {
+  const count = 153_600;
+  const words = Array.from({ length: count }, (_, i) => `t${i}${i % 7 === 0 ? '표' : ''}`);
+  const keys = new Map<string, Typed>([
+    ['general.architecture', text('exaone-moe')],
+    ['tokenizer.ggml.tokens', list(8, words)],
+    [
+      'tokenizer.ggml.merges',
+      list(
+        8,
+        words.map((word) => `${word} ${word}`),
+      ),
+    ],
+    [
+      'tokenizer.ggml.token_type',
+      list(
+        5,
+        words.map((_, i) => -i),
+      ),
+    ],
+    ['flags', list(7, [true, false])],
+    ['decimals', list(6, [0.1, 1e-5])],
+    ['none', list(8, [])],
+    ['long', list(8, ['x'.repeat(300_000), '', '마지막'])],
+    ['nested', listBytes(9, 1, Buffer.concat([Buffer.from([0, 0, 0, 0]), Buffer.alloc(8)]))],
+  ]);
+  const path = join(temporaryFolder(t), 'vocabulary.gguf');
+  writeFileSync(path, putTogether({ keys, tensors: [] }));
+  let found: GgufFile | undefined;
+  const held = await longestHold(async () => {
+    found = await readGgufFile(path);
+  });
+  const { metadata } = found!;
+  const tokens = metadata.get('tokenizer.ggml.tokens') as GgufStrings;
+  t.ok(tokens instanceof GgufStrings && tokens.length === count);
+  t.deepEqual([...tokens], words);
+  t.equal(tokens.at(7), 't7표');
+  t.equal(Buffer.from(tokens.bytes(7)).toString(), 't7표');
+  t.equal(tokens.offsets.length, count + 1);
+  t.equal(tokens.packed.length, tokens.offsets[count], 'packed without gaps');
+  const types = metadata.get('tokenizer.ggml.token_type') as GgufNumbers;
+  t.deepEqual([types.type, types.length, types.at(count - 1)], ['i32', count, 1 - count]);
+  t.deepEqual([...(metadata.get('flags') as GgufNumbers)], [true, false]);
+  t.deepEqual([...(metadata.get('decimals') as GgufNumbers)], [0.1, 1e-5]);
+  t.deepEqual([...(metadata.get('none') as GgufStrings)], []);
+  t.deepEqual(
+    [...(metadata.get('long') as GgufStrings)].map(({ length }) => length),
+    [300_000, 0, 3],
+  );
+  t.equal(JSON.stringify(metadata.get('nested')), '"a list of 1 lists"');
+  t.ok(held < 50, `the event loop was held for ${held.toFixed(1)} ms at most`);
+});
+
+test('counts and lengths are checked against the file before anything is kept for them', async (t) => {
+  const refused = async (value: Typed, ...words: string[]) =>
+    await refuses(t, 'KEXA_BAD_FILE', ['a.b', ...words], () => readGgufFile(fileOfKey(t, value)));
+  const none = Buffer.alloc(0);
+  for (const of of [0, 5, 7, 8, 9, 12]) await refused(listBytes(of, 2 ** 40, none), 'do not fit');
+  await refused(listBytes(13, 1, Buffer.alloc(64)), 'no such type of value: 13');
+  await refused({ type: 77, bytes: Buffer.alloc(64) }, 'no such type of value: 77');
+  const huge = Buffer.alloc(64, 0xff);
+  await refused({ type: 8, bytes: huge }, 'out of range');
+  await refused(listBytes(8, 1, huge), 'out of range');
+  huge.writeBigUInt64LE(2n ** 52n);
+  await refused({ type: 8, bytes: huge }, 'do not fit');
+  await refused(listBytes(8, 2, huge), 'do not fit');
+  await refused({ type: 7, bytes: Buffer.alloc(64, 2) }, 'boolean');
+  // A list of one list, again and again.
+  const deep = Buffer.concat(Array.from({ length: 9 }, () => Buffer.from([9, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0])));
+  await refused({ type: 9, bytes: deep }, 'nested more than 4 deep');
+  await refused(
+    listBytes(9, 3, Buffer.concat([Buffer.alloc(4), Buffer.alloc(8, 1), Buffer.alloc(64)])),
+    'out of range',
+  );
+
+  const megabytes = 60;
+  const flood = fileOfKey(t, listBytes(0, megabytes * 2 ** 20, Buffer.alloc(megabytes * 2 ** 20)));
+  const before = process.memoryUsage();
+  let list: GgufNumbers | undefined;
+  const held = await longestHold(async () => {
+    list = (await readGgufFile(flood)).metadata.get('a.b') as GgufNumbers;
+  });
+  const after = process.memoryUsage();
+  t.equal(list!.length, megabytes * 2 ** 20);
+  t.ok(after.heapUsed - before.heapUsed < 20 * 2 ** 20, 'no object for an entry');
+  t.ok(held < 50, `the event loop was held for ${held.toFixed(1)} ms at most`);
+  const nested = fileOfKey(t, listBytes(9, 1_000_000, Buffer.alloc(12_000_000)));
+  const passed = await longestHold(() => readGgufFile(nested));
+  t.ok(passed < 50, `with a million lists for ${passed.toFixed(1)} ms`);
+});
+
+test('what is no regular file is refused and not waited for', async (t) => {
+  const dir = temporaryFolder(t);
+  if (process.platform === 'win32') return;
+  const pipe = join(dir, 'pipe.gguf');
+  execFileSync('mkfifo', [pipe]);
+  await refuses(t, 'KEXA_BAD_FILE', ['pipe.gguf', 'not a regular file'], () => readGgufFile(pipe));
+  await refuses(t, 'KEXA_BAD_FILE', ['/dev/zero', 'not a regular file'], () => readGgufFile('/dev/zero'));
+  await refuses(t, 'KEXA_BAD_FILE', ['a folder'], () => readGgufFile(dir));
+  const empty = join(dir, 'empty.gguf');
+  writeFileSync(empty, '');
+  await refuses(t, 'KEXA_BAD_FILE', ['empty.gguf', 'not a GGUF file'], () => readGgufFile(empty));
 });
 
 test('metadata that would change the maths is refused by name', async (t) => {

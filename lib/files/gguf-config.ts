@@ -1,10 +1,13 @@
 /** GGUF's metadata as the config.json that says the same, so that both are checked by one reader. */
 import { ConfigFields, isBoolean, isIntegerIn } from './config-fields.js';
-import type { GgufFile, GgufValue } from './gguf.js';
+import type { GgufFile } from './gguf.js';
+import { GgufNumbers, GgufStrings, type GgufValue } from './gguf-values.js';
 import { type JsonObject, shown } from './json-file.js';
 
 const modelTypes: Readonly<Record<string, string>> = { 'exaone-moe': 'exaone_moe', exaone4: 'exaone4' };
 const largest = 2 ** 31 - 1;
+/** Entries of a list that says something of every block. */
+const longestList = 4096;
 
 const knownKeys = new Set(
   [
@@ -24,7 +27,7 @@ const knownKeys = new Set(
  *   that this version does not compute.
  */
 export function configOfGguf(file: GgufFile, hasHead: boolean): JsonObject {
-  const all = new ConfigFields(file.path, Object.fromEntries(file.metadata));
+  const all = new ConfigFields(file.path, jsonOf(file.metadata));
   const arch = all.text('general.architecture');
   const modelType = Object.hasOwn(modelTypes, arch) ? modelTypes[arch]! : null;
   if (modelType === null) {
@@ -47,7 +50,9 @@ export function configOfGguf(file: GgufFile, hasHead: boolean): JsonObject {
     model_type: modelType,
     hidden_act: 'silu',
     vocab_size:
-      fields.has('vocab_size') || !Array.isArray(tokens) ? fields.integer('vocab_size', 1, largest) : tokens.length,
+      fields.has('vocab_size') || !(tokens instanceof GgufStrings)
+        ? fields.integer('vocab_size', 1, largest)
+        : tokens.length,
     hidden_size: fields.integer('embedding_length', 1, largest),
     intermediate_size: uniform(fields, 'feed_forward_length', blocks),
     num_hidden_layers: layers,
@@ -68,9 +73,18 @@ export function configOfGguf(file: GgufFile, hasHead: boolean): JsonObject {
 }
 
 function keysUnder(file: GgufFile, arch: string): JsonObject {
-  const keys: Record<string, GgufValue> = {};
-  for (const [key, value] of file.metadata) if (key.startsWith(`${arch}.`)) keys[key.slice(arch.length + 1)] = value;
-  return keys;
+  const keys = [...file.metadata].filter(([key]) => key.startsWith(`${arch}.`));
+  return jsonOf(keys.map(([key, value]) => [key.slice(arch.length + 1), value]));
+}
+
+/** Short lists as JSON has them. Longer ones, which no block has, say in messages how long they are. */
+function jsonOf(entries: Iterable<readonly [string, GgufValue]>): JsonObject {
+  return Object.fromEntries(
+    Array.from(entries, ([key, value]) => {
+      const isList = value instanceof GgufNumbers || value instanceof GgufStrings;
+      return [key, isList && value.length <= longestList ? [...value] : value];
+    }),
+  );
 }
 
 /** A number that newer writers give for every block: the same in all that have one, 0 in those that have none. */

@@ -1,6 +1,7 @@
 /** A GGUF file's tokenizer: its metadata as the tokenizer.json that says the same, and the chat template. */
 import { KexaError } from '../errors.js';
-import { type GgufValue, readGgufFile } from '../files/gguf.js';
+import { readGgufFile } from '../files/gguf.js';
+import { GgufNumbers, GgufStrings, type GgufValue } from '../files/gguf-values.js';
 
 /** `tokenizer.ggml.token_type`. */
 export const tokenTypes = { normal: 1, unknown: 2, control: 3, userDefined: 4, unused: 5, byte: 6 } as const;
@@ -53,7 +54,8 @@ export async function readGgufTokenizer(path: string): Promise<GgufTokenizer | n
     throw unsupported(path, 'pre', Object.keys(splits).join(' or '), pre);
 
   const tokens = texts(path, 'tokens', get('tokens'));
-  const types = get('token_type') ?? tokens.map(() => tokenTypes.normal);
+  const listed = get('token_type') ?? tokens.map(() => tokenTypes.normal);
+  const types = listed instanceof GgufNumbers ? [...listed] : listed;
   if (!Array.isArray(types) || types.length !== tokens.length)
     throw bad(path, 'token_type', `wanted one number a token, ${tokens.length} in all`);
   const vocab = new Map<string, number>();
@@ -99,7 +101,7 @@ export async function readGgufTokenizer(path: string): Promise<GgufTokenizer | n
 }
 
 function texts(path: string, name: string, value: GgufValue | undefined): string[] {
-  if (Array.isArray(value) && value.every((text) => typeof text === 'string')) return value;
+  if (value instanceof GgufStrings) return [...value];
   throw bad(path, name, `wanted a list of texts, found ${value === undefined ? 'nothing' : typeof value}`);
 }
 

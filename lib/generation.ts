@@ -264,10 +264,18 @@ function withHitRate(experts: Omit<ExpertTraffic, 'hitRate'>): ExpertTraffic {
   return { ...experts, hitRate: choices === 0 ? 1 : experts.hits / choices };
 }
 
-function summarize(steps: readonly { drafted: number; accepted: number }[]): Omit<Speculation, 'timeSavedMs'> {
-  const drafted = steps.reduce((sum, step) => sum + step.drafted, 0);
-  const accepted = steps.reduce((sum, step) => sum + step.accepted, 0);
-  const histogram = new Array<number>(steps.length ? Math.max(...steps.map((step) => step.accepted)) + 1 : 0).fill(0);
+/** What the steps of an answer, as many as its context has tokens, say together of its drafts. */
+export function summarize(steps: readonly { drafted: number; accepted: number }[]): Omit<Speculation, 'timeSavedMs'> {
+  const most = { drafted: 0, accepted: -1 };
+  let drafted = 0;
+  let accepted = 0;
+  for (const step of steps) {
+    drafted += step.drafted;
+    accepted += step.accepted;
+    most.drafted = Math.max(most.drafted, step.drafted);
+    most.accepted = Math.max(most.accepted, step.accepted);
+  }
+  const histogram = new Array<number>(most.accepted + 1).fill(0);
   for (const step of steps) histogram[step.accepted]!++;
   return {
     steps: steps.length,
@@ -276,7 +284,7 @@ function summarize(steps: readonly { drafted: number; accepted: number }[]): Omi
     acceptanceRate: drafted ? accepted / drafted : 0,
     meanAcceptedLength: steps.length ? 1 + accepted / steps.length : 0,
     histogram,
-    byPosition: Array.from({ length: Math.max(0, ...steps.map((step) => step.drafted)) }, (_, position) => ({
+    byPosition: Array.from({ length: most.drafted }, (_, position) => ({
       drafted: steps.filter((step) => step.drafted > position).length,
       accepted: steps.filter((step) => step.accepted > position).length,
     })),

@@ -143,8 +143,8 @@ interface Scale {
 function scaleOf(axis: Axis, values: readonly number[], [from, to]: readonly [number, number]): Scale {
   const known = values.filter((value) => Number.isFinite(value) && (!axis.isLog || value > 0));
   const all = [...known, ...(axis.ticks ?? [])];
-  let low = all.length > 0 ? Math.min(...all) : 0;
-  let high = all.length > 0 ? Math.max(...all) : 1;
+  let low = all.reduce((least, value) => Math.min(least, value), all[0] ?? 0);
+  let high = all.reduce((most, value) => Math.max(most, value), all[0] ?? 1);
   if (axis.isLog) {
     const isNarrow = high < low * 300;
     if (axis.ticks === undefined)

@@ -143,7 +143,7 @@ export function sweepUnit(sweep: BenchSweep): Unit {
         );
         take(index++, sampleOf(result, { prompt: true, generated: 0 }, null));
         if (generated > 0) take(index++, sampleOf(result, { prompt: false, generated }, joules));
-        ids.push(...result.ids.slice(0, generated));
+        ids = [...ids, ...result.ids.slice(0, generated)];
       }
     },
   };

@@ -36,65 +36,99 @@ export function aligned(offset: number): number {
 
 /** The header, padded to where the data begins. */
 export function ggufHeader(metadata: Metadata, tensors: readonly TensorInfo[]): Buffer {
-  const parts = [Buffer.from('GGUF'), u32(version), u64(tensors.length), u64(metadata.size)];
-  for (const [key, value] of metadata) parts.push(text(key), ...valueBytes(value));
+  const header = new HeaderBytes();
+  header.bytes(Buffer.from('GGUF'));
+  header.u32(version);
+  header.u64(tensors.length);
+  header.u64(metadata.size);
+  for (const [key, value] of metadata) {
+    header.text(key);
+    putValue(header, value);
+  }
   for (const { name, shape, typeId, offset } of tensors) {
-    parts.push(text(name), u32(shape.length), ...shape.toReversed().map(u64), u32(typeId), u64(offset));
+    header.text(name);
+    header.u32(shape.length);
+    for (const size of shape.toReversed()) header.u64(size);
+    header.u32(typeId);
+    header.u64(offset);
   }
-  const header = Buffer.concat(parts);
-  return Buffer.concat([header, Buffer.alloc(aligned(header.length) - header.length)]);
+  return header.padded();
 }
 
-function valueBytes(entry: MetadataValue): Buffer[] {
-  switch (entry.type) {
-    case 'u32':
-      return [u32(typeIds.u32), u32(entry.value)];
-    case 'i32':
-      return [u32(typeIds.i32), i32(entry.value)];
-    case 'f32':
-      return [u32(typeIds.f32), f32(entry.value)];
-    case 'bool':
-      return [u32(typeIds.bool), Buffer.from([Number(entry.value)])];
-    case 'string':
-      return [u32(typeIds.string), text(entry.value)];
-    case 'i32[]':
-      return array(typeIds.i32, entry.value.map(i32));
-    case 'bool[]':
-      return array(typeIds.bool, [Buffer.from(entry.value.map(Number))], entry.value.length);
-    case 'string[]':
-      return array(typeIds.string, entry.value.map(text));
+function putValue(header: HeaderBytes, entry: MetadataValue): void {
+  const type = entry.type.replace('[]', '') as keyof typeof put;
+  const putOne = put[type] as (header: HeaderBytes, value: unknown) => void;
+  if (Array.isArray(entry.value)) {
+    header.u32(typeIds.array);
+    header.u32(typeIds[type]);
+    header.u64(entry.value.length);
+    for (const value of entry.value) putOne(header, value);
+  } else {
+    header.u32(typeIds[type]);
+    putOne(header, entry.value);
   }
 }
 
-function array(typeId: number, values: readonly Buffer[], length = values.length): Buffer[] {
-  return [u32(typeIds.array), u32(typeId), u64(length), ...values];
-}
+const put = {
+  u32: (header: HeaderBytes, value: number) => header.u32(value),
+  i32: (header: HeaderBytes, value: number) => header.i32(value),
+  f32: (header: HeaderBytes, value: number) => header.f32(value),
+  bool: (header: HeaderBytes, value: boolean) => header.bytes(Uint8Array.of(Number(value))),
+  string: (header: HeaderBytes, value: string) => header.text(value),
+};
 
-function u32(value: number): Buffer {
-  const bytes = Buffer.alloc(4);
-  bytes.writeUInt32LE(value);
-  return bytes;
-}
+/** Bytes that grow at their end. A vocabulary has 150,000 texts: too many for a buffer of its own each. */
+class HeaderBytes {
+  #bytes = Buffer.alloc(2 ** 16);
+  #end = 0;
 
-function i32(value: number): Buffer {
-  const bytes = Buffer.alloc(4);
-  bytes.writeInt32LE(value);
-  return bytes;
-}
+  bytes(value: Uint8Array): void {
+    const at = this.#take(value.length);
+    this.#bytes.set(value, at);
+  }
 
-function u64(value: number): Buffer {
-  const bytes = Buffer.alloc(8);
-  bytes.writeBigUInt64LE(BigInt(value));
-  return bytes;
-}
+  u32(value: number): void {
+    const at = this.#take(4);
+    this.#bytes.writeUInt32LE(value, at);
+  }
 
-function f32(value: number): Buffer {
-  const bytes = Buffer.alloc(4);
-  bytes.writeFloatLE(value);
-  return bytes;
-}
+  i32(value: number): void {
+    const at = this.#take(4);
+    this.#bytes.writeInt32LE(value, at);
+  }
 
-function text(value: string): Buffer {
-  const bytes = Buffer.from(value, 'utf8');
-  return Buffer.concat([u64(bytes.length), bytes]);
+  u64(value: number): void {
+    const at = this.#take(8);
+    this.#bytes.writeBigUInt64LE(BigInt(value), at);
+  }
+
+  f32(value: number): void {
+    const at = this.#take(4);
+    this.#bytes.writeFloatLE(value, at);
+  }
+
+  /** Its length in UTF-8, and the text. */
+  text(value: string): void {
+    const length = Buffer.byteLength(value);
+    this.u64(length);
+    const at = this.#take(length);
+    this.#bytes.write(value, at, 'utf8');
+  }
+
+  padded(): Buffer {
+    this.#take(aligned(this.#end) - this.#end);
+    return this.#bytes.subarray(0, this.#end);
+  }
+
+  /** Room for so many bytes more, which are 0. Returns where they begin. */
+  #take(bytes: number): number {
+    const start = this.#end;
+    this.#end += bytes;
+    if (this.#end > this.#bytes.length) {
+      const larger = Buffer.alloc(2 * this.#end);
+      larger.set(this.#bytes);
+      this.#bytes = larger;
+    }
+    return start;
+  }
 }

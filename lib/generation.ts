@@ -213,7 +213,7 @@ export class Generation implements PromiseLike<GenerationResult>, AsyncIterable<
     const { piece: rest, isStopped } = this.#reply?.flush(reason !== 'stop') ?? {};
     // Whitespace that a call might follow is held back, so a stop text in it is found only now.
     const ending = reason === 'length' && isStopped ? 'stop' : reason;
-    if (rest !== undefined && (rest.text || rest.reasoning || rest.toolCalls.length > 0)) this.#pieces.push(rest);
+    if (rest !== undefined && hasContent(rest)) this.#pieces.push(rest);
     const pieces = this.#pieces;
     const ids = pieces.flatMap((piece) => piece.ids);
     const toolCalls = pieces.flatMap((piece) => piece.toolCalls);
@@ -226,6 +226,7 @@ export class Generation implements PromiseLike<GenerationResult>, AsyncIterable<
       text: pieces.map((piece) => piece.text).join(''),
       reasoning: pieces.map((piece) => piece.reasoning).join(''),
       toolCalls,
+      failedToolCalls: pieces.flatMap((piece) => piece.failedToolCalls),
       ids,
       finishReason: ending === 'stop' && toolCalls.length > 0 ? 'tool_calls' : ending,
       usage: { promptTokens: this.#promptTokens, cachedTokens: this.#cachedTokens, completionTokens: ids.length },
@@ -257,6 +258,10 @@ export class Generation implements PromiseLike<GenerationResult>, AsyncIterable<
     this.#stopListening();
     if (this.#isTaken) this.#parts.onEnd();
   }
+}
+
+function hasContent({ text, reasoning, toolCalls, failedToolCalls }: Piece): boolean {
+  return text !== '' || reasoning !== '' || toolCalls.length > 0 || failedToolCalls.length > 0;
 }
 
 function withHitRate(experts: Omit<ExpertTraffic, 'hitRate'>): ExpertTraffic {

@@ -30,6 +30,7 @@ export type {
   Divergence,
   ExpertMisses,
   ExpertTraffic,
+  FailedToolCall,
   FinishReason,
   ForwardOptions,
   ForwardProfile,

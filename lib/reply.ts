@@ -1,4 +1,5 @@
-import { ReplyParser, type ReplyPiece, replyMarkers } from './text/reply-parser.js';
+import { replyMarkers } from './text/reply-markers.js';
+import { emptyPiece, ReplyParser, type ReplyPiece } from './text/reply-parser.js';
 import { StopMatcher } from './text/stop-matcher.js';
 import { StreamDecoder } from './text/stream-decoder.js';
 import type { Tokenizer } from './text/tokenizer.js';
@@ -37,7 +38,7 @@ export class Reply {
 
   /** Takes tokens, up to the one that completes a stop text. */
   push(tokens: ArrayLike<number>): { piece: Piece; isStopped: boolean } {
-    const piece: Piece = { text: '', reasoning: '', toolCalls: [], ids: [] };
+    const piece: Piece = { ...emptyPiece(), ids: [] };
     for (let i = 0; i < tokens.length && !this.#isStopped; i++) {
       const id = tokens[i]!;
       piece.ids.push(id);
@@ -49,7 +50,7 @@ export class Reply {
 
   /** What was held back. Nothing comes after it; `isBrokenOff` if more would have, had it not been cut short. */
   flush(isBrokenOff: boolean): { piece: Piece; isStopped: boolean } {
-    const piece: Piece = { text: '', reasoning: '', toolCalls: [], ids: [] };
+    const piece: Piece = { ...emptyPiece(), ids: [] };
     if (this.#isStopped) return { piece, isStopped: true };
     // Half a character is no text when the rest of it might have come.
     if (this.#decoder !== null && !isBrokenOff) this.#add(piece, this.#decoder.flush());
@@ -60,7 +61,7 @@ export class Reply {
 
   #add(piece: Piece, text: string): void {
     if (text === '') return;
-    this.#addParsed(piece, this.#parser ? this.#parser.push(text) : { text, reasoning: '', toolCalls: [] });
+    this.#addParsed(piece, this.#parser ? this.#parser.push(text) : { ...emptyPiece(), text });
   }
 
   #addParsed(piece: Piece, parsed: ReplyPiece): void {
@@ -68,6 +69,7 @@ export class Reply {
     piece.text += text;
     piece.reasoning += parsed.reasoning;
     piece.toolCalls.push(...parsed.toolCalls);
+    piece.failedToolCalls.push(...parsed.failedToolCalls);
     this.#isStopped = stopped;
   }
 }

@@ -194,12 +194,34 @@ export interface Tool {
   function: { name: string; description?: string; parameters?: unknown };
 }
 
-/** A call the model made. `arguments` is the parsed JSON; `rawArguments` what the model wrote. */
+/** A call the model made. */
 export interface ToolCall {
   id: string;
   name: string;
+  /**
+   * The parsed JSON, as `JSON.parse` gives it: numbers are doubles. `{}` where the model gave none, or `null`.
+   */
   arguments: unknown;
+  /** What the model wrote, to the character; empty where it gave none. */
   rawArguments: string;
+  /**
+   * There, and true, where the model wrote it wrongly, but without doubt about what is meant: a closing tag or bracket is
+   * missing, there is one too many, a string has a raw line end, a comma stands before a bracket, and the like.
+   */
+  repaired?: boolean;
+  /**
+   * Numbers of `arguments` that a double cannot hold, so that they are others than the model wrote: integers above 2^53
+   * that were rounded, numbers past 1.8e308. As JSON Pointers, `/id` or `/ids/0`; `rawArguments` has them exactly.
+   */
+  inexactNumbers?: string[];
+}
+
+/** Text that began as a call and cannot be read as one. It is a part of `text`, too: nothing is lost. */
+export interface FailedToolCall {
+  /** What the model wrote, its tags with it. */
+  rawText: string;
+  /** Why it is none, in a few words for people. */
+  reason: string;
 }
 
 /** One turn of a conversation. */
@@ -273,6 +295,8 @@ export interface Piece {
   reasoning: string;
   /** Calls completed in this piece. */
   toolCalls: ToolCall[];
+  /** What began as a call, ended in this piece, and cannot be read. */
+  failedToolCalls: FailedToolCall[];
   /** The tokens taken since the last piece. */
   ids: number[];
   logprobs?: TokenLogprob[];
@@ -342,6 +366,8 @@ export interface GenerationResult {
   text: string;
   reasoning: string;
   toolCalls: ToolCall[];
+  /** Text that began as a call and cannot be read as one; it is a part of `text`. */
+  failedToolCalls: FailedToolCall[];
   /** Every generated token, the end-of-turn token included. */
   ids: number[];
   logprobs?: TokenLogprob[];

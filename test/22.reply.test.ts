@@ -2,31 +2,15 @@
 import fc from 'fast-check';
 import test from 'tape';
 import { KexaError } from '../lib/errors.js';
-import {
-  endsInsideThinking,
-  ReplyParser,
-  type ReplyParserOptions,
-  type ReplyPiece,
-  replyMarkers,
-} from '../lib/text/reply-parser.js';
+import { replyMarkers } from '../lib/text/reply-markers.js';
+import { endsInsideThinking, ReplyParser, type ReplyPiece } from '../lib/text/reply-parser.js';
 import { StopMatcher } from '../lib/text/stop-matcher.js';
 import { StreamDecoder } from '../lib/text/stream-decoder.js';
 import { Tokenizer } from '../lib/text/tokenizer.js';
-import type { Tool } from '../lib/types.js';
 import { modelFolder } from './support/goldens.js';
+import { cut, cuts, parse } from './support/reply.js';
 
-function parse(pieces: string | string[], options: Partial<ReplyParserOptions> = {}): ReplyPiece {
-  const parser = new ReplyParser({ startsInReasoning: false, tools: true, ...options });
-  const parts = [pieces].flat().map((piece) => parser.push(piece));
-  parts.push(parser.flush());
-  return {
-    text: parts.map((part) => part.text).join(''),
-    reasoning: parts.map((part) => part.reasoning).join(''),
-    toolCalls: parts.flatMap((part) => part.toolCalls),
-  };
-}
-
-const answer = (text: string, reasoning = ''): ReplyPiece => ({ text, reasoning, toolCalls: [] });
+const answer = (text: string, reasoning = ''): ReplyPiece => ({ text, reasoning, toolCalls: [], failedToolCalls: [] });
 const thinking = { startsInReasoning: true };
 
 test('an answer that starts in the thinking switches at the end marker', (t) => {
@@ -91,45 +75,6 @@ test('the prompt tells whether the answer starts inside the thinking', async (t)
   t.notOk(endsInsideThinking(tokenizer.applyChatTemplate(messages, { thinking: false })));
 });
 
-test('calls written as JSON are read', (t) => {
-  t.deepEqual(parse('<tool_call>{"name": "weather", "arguments": {"city": "서울", "days": 2}}</tool_call>'), {
-    text: '',
-    reasoning: '',
-    toolCalls: [
-      {
-        id: 'call_0',
-        name: 'weather',
-        arguments: { city: '서울', days: 2 },
-        rawArguments: '{"city": "서울", "days": 2}',
-      },
-    ],
-  });
-  const { text, toolCalls } = parse(
-    '찾아볼게요.\n\n<tool_call>\n{"arguments":{"a":[1,{"b":"}, \\"arguments\\": ["}]} ,"name":"f"}\n</tool_call>\n<tool_call>{"name":"g"}</tool_call>\n',
-  );
-  t.equal(text, '찾아볼게요.', 'whitespace around calls goes');
-  t.deepEqual(toolCalls, [
-    {
-      id: 'call_0',
-      name: 'f',
-      arguments: { a: [1, { b: '}, "arguments": [' }] },
-      rawArguments: '{"a":[1,{"b":"}, \\"arguments\\": ["}]}',
-    },
-    { id: 'call_1', name: 'g', arguments: {}, rawArguments: '' },
-  ]);
-  t.deepEqual(
-    parse('<tool_call>{"name": "f", "arguments": "{\\"a\\": 1}"}</tool_call>').toolCalls,
-    [{ id: 'call_0', name: 'f', arguments: { a: 1 }, rawArguments: '{"a": 1}' }],
-    'arguments as JSON text',
-  );
-  t.deepEqual(
-    parse('<tool_call>{"arguments": 1, "name": "f", "arguments": [2, 3] }</tool_call>').toolCalls,
-    [{ id: 'call_0', name: 'f', arguments: [2, 3], rawArguments: '[2, 3]' }],
-    'the last of two members counts',
-  );
-  t.end();
-});
-
 test('calls follow the thinking', (t) => {
   const { text, reasoning, toolCalls } = parse(
     '필요하다.\n</think>\n\n<tool_call>{"name": "f", "arguments": {}}</tool_call>',
@@ -152,86 +97,6 @@ test('text after a call does not run into the text before it', (t) => {
   t.end();
 });
 
-const search: Tool = {
-  type: 'function',
-  function: {
-    name: 'search',
-    parameters: {
-      type: 'object',
-      properties: {
-        query: { type: 'string' },
-        limit: { type: 'integer' },
-        exact: { type: 'boolean' },
-        score: { type: 'number' },
-        tags: { type: 'array' },
-        since: { type: ['string', 'null'] },
-      },
-    },
-  },
-};
-
-test('calls written as XML are read, with the types the tool declares', (t) => {
-  const body =
-    '<parameter=query>\n42\n</parameter>\n<parameter=limit>\n7\n</parameter>\n<parameter=exact>True</parameter>\n' +
-    '<parameter=score>2</parameter>\n<parameter=tags>\n["a", "나"]\n</parameter>\n<parameter=since>2026</parameter>';
-  const { text, toolCalls } = parse(`찾는다.\n<tool_call>\n<function=search>\n${body}\n</function>\n</tool_call>`, {
-    tools: [search],
-  });
-  t.equal(text, '찾는다.');
-  t.deepEqual(toolCalls, [
-    {
-      id: 'call_0',
-      name: 'search',
-      arguments: { query: '42', limit: 7, exact: true, score: 2, tags: ['a', '나'], since: '2026' },
-      rawArguments: body,
-    },
-  ]);
-  const args = (source: string, tools: ReplyParserOptions['tools'] = true) =>
-    parse(`<tool_call><function=search>${source}</function></tool_call>`, { tools }).toolCalls[0]?.arguments;
-  t.deepEqual(args('<parameter=since>null</parameter>', [search]), { since: null });
-  t.deepEqual(args('<parameter=limit>many</parameter>', [search]), { limit: 'many' }, 'what is no JSON stays text');
-  t.deepEqual(
-    args('<parameter=query>\n\n a < b\n <b>\n\n</parameter>', [search]),
-    { query: '\n a < b\n <b>\n' },
-    'one newline at either end goes',
-  );
-  t.deepEqual(
-    args('<parameter=a>42</parameter><parameter=b>x y</parameter>'),
-    { a: 42, b: 'x y' },
-    'without a declaration JSON is read',
-  );
-  t.deepEqual(args(''), {});
-  t.end();
-});
-
-test('what is no call stays text, and nothing is lost', (t) => {
-  for (const text of [
-    '<tool_call>{"name": "f", "arguments": {</tool_call>',
-    '<tool_call>{"arguments": {}}</tool_call>',
-    '<tool_call>{"name": 5}</tool_call>',
-    '<tool_call>[]</tool_call>',
-    '<tool_call></tool_call>',
-    '<tool_call>null</tool_call>',
-    '<tool_call><function=f><parameter=a>1</function></tool_call>',
-    '<tool_call><function=f>x<parameter=a>1</parameter></function></tool_call>',
-    '<tool_call><function=f></tool_call>',
-    '<tool_call><function=></function></tool_call>',
-    'a \n<tool_call>{bad}</tool_call>\n b\n',
-    'a\n<tool_call>{"name": "f", "arguments": {}}',
-    'a\n<tool_call>{"name": "f"}</tool_ca',
-    'a <tool_ca',
-  ])
-    t.deepEqual(parse(text), answer(text), JSON.stringify(text));
-  const after = parse('<tool_call>{bad}</tool_call> <tool_call>{"name": "f"}</tool_call>');
-  t.equal(after.text, '<tool_call>{bad}</tool_call>');
-  t.deepEqual(
-    after.toolCalls.map((call) => call.id),
-    ['call_0'],
-    'and the next call is read',
-  );
-  t.end();
-});
-
 test('calls are text when no tools were given', (t) => {
   const text = 'a\n<tool_call>{"name": "f", "arguments": {}}</tool_call>\n';
   t.deepEqual(parse(text, { tools: false }), answer(text));
@@ -245,13 +110,6 @@ const fragments = [
   ...['<', '</', '<tool', 'think>', '>', '<tool_call>{"name": "g"}</tool_call>'],
 ];
 const reply = fc.array(fc.constantFrom(...fragments), { maxLength: 14 }).map((parts) => parts.join(''));
-const cuts = fc.array(fc.nat(), { maxLength: 12 });
-
-function cut(text: string, places: number[]): string[] {
-  const sorted = places.map((place) => place % (text.length + 1)).sort((a, b) => a - b);
-  return [...sorted, text.length].map((end, i) => text.slice(sorted[i - 1] ?? 0, end));
-}
-
 test('it does not matter how a reply is cut up', (t) => {
   let calls = 0;
   const property = fc.property(reply, cuts, fc.boolean(), fc.boolean(), (text, places, startsInReasoning, tools) => {
@@ -292,7 +150,9 @@ test('the time of parsing is linear over a million pieces', (t) => {
     ['whitespace from the start', '', '\n'],
     ['whitespace', 'a', ' '],
     ['text', 'a', ' word'],
-    ['a call without end', '<tool_call>', '{"a'],
+    ['no call', '<tool_call>', '{"a'],
+    ['a call without end', '<tool_call>{"name": "f", "arguments": {"text": "', '<wo'],
+    ['a value without end', '<tool_call><function=f><parameter=a>', '</p'],
   ];
   for (const [title, start, piece] of cases) {
     time(20_000, start, piece);
@@ -314,8 +174,7 @@ test('tokens of a reply reach the parser as text, markers included', async (t) =
   const decoder = new StreamDecoder(tokenizer, { skipSpecialTokens: true, keep: replyMarkers });
   const pieces = [...ids.map((id) => decoder.push([id])), decoder.flush()];
   t.deepEqual(parse(pieces, thinking), {
-    text: '답.',
-    reasoning: '생각.',
+    ...answer('답.', '생각.'),
     toolCalls: [{ id: 'call_0', name: 'f', arguments: {}, rawArguments: '{}' }],
   });
 });

@@ -16,7 +16,7 @@ async function open(t: Test, path = modelFolder('tiny'), contextSize = 1024): Pr
   return model;
 }
 
-async function readAll(generation: AsyncIterable<Piece>): Promise<Omit<Piece, 'logprobs'>> {
+async function readAll(generation: AsyncIterable<Piece>): Promise<Omit<Piece, 'logprobs' | 'failedToolCalls'>> {
   const pieces: Piece[] = [];
   for await (const piece of generation) pieces.push(piece);
   return {

@@ -1,17 +1,15 @@
-import type { Tool, ToolCall } from '../types.js';
+import type { FailedToolCall, Tool, ToolCall } from '../types.js';
+import { CallScanner, type ScannedCall } from './call-scanner.js';
+import { callClose, callOpen, thinkClose, thinkOpen } from './reply-markers.js';
 import { partialSuffix } from './stop-matcher.js';
-import { parseToolCall } from './tool-call.js';
-
-/** The special tokens that {@link ReplyParser} must see as text. */
-export const replyMarkers: readonly string[] = ['<think>', '</think>', '<tool_call>', '</tool_call>'];
-
-const [thinkOpen, thinkClose, callOpen, callClose] = replyMarkers as [string, string, string, string];
+import { type Call, readCalls } from './tool-call.js';
 
 /** What a part of an answer's text turned out to be. */
 export interface ReplyPiece {
   text: string;
   reasoning: string;
   toolCalls: ToolCall[];
+  failedToolCalls: FailedToolCall[];
 }
 
 /** Options of {@link ReplyParser}. */
@@ -27,13 +25,28 @@ export function endsInsideThinking(renderedPrompt: string): boolean {
   return renderedPrompt.trimEnd().endsWith(thinkOpen);
 }
 
+/** A piece that has nothing in it. */
+export function emptyPiece(): ReplyPiece {
+  return { text: '', reasoning: '', toolCalls: [], failedToolCalls: [] };
+}
+
+/** Calls that stand in the thinking, the text held back for them, and whether one of them is being read. */
+interface Thought {
+  source: string;
+  calls: Call[];
+  isInCall: boolean;
+}
+
 /**
  * Takes an answer's text apart into thinking, text and tool calls, as it comes.
  *
  *   lead       Nothing but whitespace yet. `<think>` goes to reasoning, anything else to answer.
  *   reasoning  Until `</think>`. One newline at either end belongs to the markers.
+ *   thought    A call in the thinking. It counts if the answer ends after it, with the thinking still open. If
+ *              anything else comes, it was a thought like the rest.
  *   answer     Newlines after `</think>` belong to the marker. `<tool_call>` goes to call.
- *   call       Until `</tool_call>`, then back to answer. What cannot be read as a call is text.
+ *   call       Until the call is over, then back to answer. If no call can follow the marker, it was a word of the text.
+ *   failed     Text that began as a call and is none, until its closing tag or the next call.
  *
  * Whitespace around calls is dropped. What might be the start of a marker, or whitespace before a call, is held back
  * until that is decided; so it does not matter how the text is cut up.
@@ -41,16 +54,24 @@ export function endsInsideThinking(renderedPrompt: string): boolean {
 export class ReplyParser {
   readonly #readsCalls: boolean;
   readonly #tools: readonly Tool[];
-  #state: 'lead' | 'reasoning' | 'answer' | 'call';
+  #state: 'lead' | 'reasoning' | 'thought' | 'answer' | 'call' | 'failed';
   /** Text not read yet: at the end of a push, only what may be the start of a marker. */
   #pending = '';
+  #isEnded = false;
   /** Whether newlines at the start of `#pending` belong to the marker before it. */
   #afterMarker: boolean;
   /** Whitespace of the answer that a call may follow. */
   #space = '';
   #hasText = false;
+  #hasReasoning = false;
   #afterCall = false;
-  #call: string[] = [];
+  #scanner = new CallScanner();
+  /** The text before the scanner's: the tag, or nothing where one tag holds several calls. */
+  #callStart = '';
+  #thought: Thought = { source: '', calls: [], isInCall: false };
+  /** What parts thinking from more thinking. */
+  #separator = '';
+  #failed: { parts: string[]; reason: string } = { parts: [], reason: '' };
   #calls = 0;
 
   constructor({ startsInReasoning, tools }: ReplyParserOptions) {
@@ -62,38 +83,45 @@ export class ReplyParser {
 
   /** What became certain with this text. */
   push(text: string): ReplyPiece {
-    const piece: ReplyPiece = { text: '', reasoning: '', toolCalls: [] };
+    const piece = emptyPiece();
     this.#pending += text;
     while (this.#step(piece));
     return piece;
   }
 
-  /** The rest, when no more text comes. A call that did not end is text. */
+  /** The rest, when no more text comes. A call whose closing tag is missing is one if it is whole otherwise. */
   flush(): ReplyPiece {
-    const piece: ReplyPiece = { text: '', reasoning: '', toolCalls: [] };
-    const rest = this.#pending;
-    this.#pending = '';
-    if (this.#state === 'reasoning') {
-      if (rest !== '\n') piece.reasoning = rest;
-      return piece;
-    }
-    this.#emit(this.#state === 'call' ? callOpen + this.#call.join('') + rest : rest, piece);
+    this.#isEnded = true;
+    const piece = this.push('');
     if (!this.#afterCall) piece.text += this.#space;
     this.#space = '';
-    this.#call = [];
-    this.#state = 'answer';
     return piece;
   }
 
   /** Reads on as far as one marker; false when more text is needed. */
   #step(piece: ReplyPiece): boolean {
-    if (this.#state === 'lead') return this.#readLead();
-    if (this.#state === 'reasoning') return this.#readReasoning(piece);
-    if (this.#state === 'answer') return this.#readAnswer(piece);
-    return this.#readCall(piece);
+    switch (this.#state) {
+      case 'lead':
+        return this.#readLead();
+      case 'reasoning':
+        return this.#readReasoning(piece);
+      case 'thought':
+        return this.#readThought(piece);
+      case 'answer':
+        return this.#readAnswer(piece);
+      case 'call':
+        return this.#readCall(piece);
+      case 'failed':
+        return this.#readFailed(piece);
+    }
   }
 
   #readLead(): boolean {
+    if (this.#afterMarker) {
+      this.#pending = this.#pending.replace(/^\n+/, '');
+      if (this.#pending === '') return false;
+      this.#afterMarker = false;
+    }
     const body = this.#pending.trimStart();
     this.#space += this.#pending.slice(0, this.#pending.length - body.length);
     this.#pending = body;
@@ -101,26 +129,86 @@ export class ReplyParser {
       this.#space = '';
       this.#pending = body.slice(thinkOpen.length);
       this.#afterMarker = true;
+      this.#separator = this.#hasReasoning ? '\n' : '';
       this.#state = 'reasoning';
       return true;
     }
-    if (thinkOpen.startsWith(body)) return false;
+    if (!this.#isEnded && thinkOpen.startsWith(body)) return false;
     this.#state = 'answer';
     return true;
   }
 
   #readReasoning(piece: ReplyPiece): boolean {
-    if (this.#afterMarker && this.#pending !== '') {
+    if (this.#afterMarker) {
+      // A model that is put into the thinking may open it again.
+      const body = this.#pending.trimStart();
+      if (!this.#hasReasoning && body.startsWith(thinkOpen)) {
+        this.#pending = body.slice(thinkOpen.length);
+        return true;
+      }
+      if (!this.#isEnded && thinkOpen.startsWith(body)) return false;
       if (this.#pending.startsWith('\n')) this.#pending = this.#pending.slice(1);
       this.#afterMarker = false;
     }
-    const text = this.#takeUntil(thinkClose, [thinkClose, `\n${thinkClose}`]);
-    piece.reasoning += text.ended && text.before.endsWith('\n') ? text.before.slice(0, -1) : text.before;
-    if (text.ended) {
+    const markers = this.#readsCalls ? [thinkClose, callOpen] : [thinkClose];
+    const { before, marker } = this.#takeUntil(markers, [...markers, ...markers.map((each) => `\n${each}`)]);
+    const isParted = (marker !== undefined || this.#isEnded) && before.endsWith('\n');
+    this.#emitReasoning(isParted ? before.slice(0, -1) : before, piece);
+    if (marker === undefined) return false;
+    if (marker === thinkClose) {
       this.#afterMarker = true;
-      this.#state = 'answer';
+      // Nothing was said yet: more thinking may follow.
+      this.#state = this.#hasText ? 'answer' : 'lead';
+      return true;
     }
-    return text.ended;
+    this.#thought = { source: isParted ? '\n' : '', calls: [], isInCall: true };
+    this.#beginCall(callOpen, 'thought');
+    return true;
+  }
+
+  #readThought(piece: ReplyPiece): boolean {
+    const thought = this.#thought;
+    if (!thought.isInCall) return this.#readAfterThought(piece);
+    const scanned = this.#scan();
+    if (scanned === undefined) return false;
+    const text = this.#scanner.text;
+    const calls = scanned.kind === 'call' ? readCalls(scanned, this.#tools) : '';
+    if (scanned.kind !== 'call' || typeof calls === 'string') {
+      this.#pending = text;
+      return this.#releaseThought(this.#callStart, piece);
+    }
+    thought.source += this.#callStart + text.slice(0, scanned.end);
+    thought.calls.push(...calls);
+    thought.isInCall = scanned.continues;
+    this.#pending = text.slice(scanned.end);
+    if (scanned.continues) this.#beginCall('', 'thought');
+    return true;
+  }
+
+  /** After a call in the thinking: whatever follows decides what it was. */
+  #readAfterThought(piece: ReplyPiece): boolean {
+    const thought = this.#thought;
+    const body = this.#pending.trimStart();
+    if (body.startsWith(callOpen)) {
+      thought.source += this.#pending.slice(0, this.#pending.length - body.length);
+      thought.isInCall = true;
+      this.#pending = body.slice(callOpen.length);
+      this.#beginCall(callOpen, 'thought');
+      return true;
+    }
+    if (!this.#isEnded && callOpen.startsWith(body)) return false;
+    if (body !== '') return this.#releaseThought('', piece);
+    for (const call of thought.calls) this.#give(call, piece);
+    this.#pending = '';
+    this.#state = 'answer';
+    return true;
+  }
+
+  /** What looked like a call in the thinking is thinking, up to and with `marker`; what is pending is to be read. */
+  #releaseThought(marker: string, piece: ReplyPiece): boolean {
+    this.#emitReasoning(this.#thought.source + marker, piece);
+    this.#state = 'reasoning';
+    return true;
   }
 
   #readAnswer(piece: ReplyPiece): boolean {
@@ -131,41 +219,92 @@ export class ReplyParser {
     }
     if (!this.#readsCalls) {
       piece.text += this.#space + this.#pending;
+      if (this.#pending !== '') this.#hasText = true;
       this.#space = this.#pending = '';
       return false;
     }
-    const text = this.#takeUntil(callOpen, [callOpen]);
-    this.#emit(text.before, piece);
-    if (text.ended) this.#state = 'call';
-    return text.ended;
+    const { before, marker } = this.#takeUntil([callOpen], [callOpen]);
+    this.#emit(before, piece);
+    if (marker !== undefined) this.#beginCall(callOpen, 'call');
+    return marker !== undefined;
+  }
+
+  #beginCall(start: string, state: 'call' | 'thought'): void {
+    this.#scanner = new CallScanner();
+    this.#callStart = start;
+    this.#state = state;
+  }
+
+  #scan(): ScannedCall | undefined {
+    const scanned = this.#scanner.push(this.#pending);
+    this.#pending = '';
+    return scanned ?? (this.#isEnded ? this.#scanner.end() : undefined);
   }
 
   #readCall(piece: ReplyPiece): boolean {
-    const text = this.#takeUntil(callClose, [callClose]);
-    this.#call.push(text.before);
-    if (!text.ended) return false;
-    const body = this.#call.join('');
-    this.#call = [];
+    const scanned = this.#scan();
+    if (scanned === undefined) return false;
+    const text = this.#scanner.text;
+    const start = this.#callStart;
     this.#state = 'answer';
-    const call = parseToolCall(body, `call_${this.#calls}`, this.#tools);
-    if (call) {
-      this.#calls++;
-      this.#space = '';
-      this.#afterCall = true;
-      piece.toolCalls.push(call);
-    } else {
-      this.#emit(callOpen + body + callClose, piece);
+    if (scanned.kind === 'call') {
+      this.#pending = text.slice(scanned.end);
+      const calls = readCalls(scanned, this.#tools);
+      if (typeof calls === 'string') {
+        const rawText = start + text.slice(0, scanned.end);
+        this.#emit(rawText, piece);
+        piece.failedToolCalls.push({ rawText: rawText.trim(), reason: calls });
+      } else {
+        for (const call of calls) this.#give(call, piece);
+      }
+      if (scanned.continues) this.#beginCall('', 'call');
+      return true;
     }
+    this.#pending = text;
+    this.#emit(start, piece);
+    if (scanned.kind === 'prose') return true;
+    this.#failed = { parts: [start], reason: 'it breaks off, or is neither JSON nor <function=NAME>' };
+    this.#state = 'failed';
     return true;
   }
 
-  /** Takes pending text up to a marker, and the marker; or all but what may be the start of one of `held`. */
-  #takeUntil(marker: string, held: readonly string[]): { before: string; ended: boolean } {
+  #readFailed(piece: ReplyPiece): boolean {
+    const { before, marker } = this.#takeUntil([callClose, callOpen], [callClose, callOpen]);
+    const own = before + (marker === callClose ? marker : '');
+    this.#emit(own, piece);
+    this.#failed.parts.push(own);
+    if (marker === undefined && !this.#isEnded) return false;
+    piece.failedToolCalls.push({ rawText: this.#failed.parts.join('').trim(), reason: this.#failed.reason });
+    this.#state = 'answer';
+    if (marker === callOpen) this.#beginCall(callOpen, 'call');
+    return marker !== undefined;
+  }
+
+  #give(call: Call, piece: ReplyPiece): void {
+    piece.toolCalls.push({ id: `call_${this.#calls++}`, ...call });
+    this.#space = '';
+    this.#afterCall = true;
+  }
+
+  /** Takes pending text up to the first of the markers, and that; or all but what may be the start of one of `held`. */
+  #takeUntil(markers: readonly string[], held: readonly string[]): { before: string; marker: string | undefined } {
     const pending = this.#pending;
-    const at = pending.indexOf(marker);
-    const end = at < 0 ? pending.length - partialSuffix(pending, held) : at;
-    this.#pending = pending.slice(at < 0 ? end : at + marker.length);
-    return { before: pending.slice(0, end), ended: at >= 0 };
+    let at = -1;
+    let marker: string | undefined;
+    for (const candidate of markers) {
+      const found = pending.indexOf(candidate);
+      if (found >= 0 && (at < 0 || found < at)) [at, marker] = [found, candidate];
+    }
+    const end = marker ? at : pending.length - (this.#isEnded ? 0 : partialSuffix(pending, held));
+    this.#pending = pending.slice(end + (marker?.length ?? 0));
+    return { before: pending.slice(0, end), marker };
+  }
+
+  #emitReasoning(text: string, piece: ReplyPiece): void {
+    if (text === '') return;
+    piece.reasoning += this.#separator + text;
+    this.#separator = '';
+    this.#hasReasoning = true;
   }
 
   /** Gives text of the answer, but holds whitespace at its end back. */

@@ -1,80 +1,110 @@
 import type { Tool, ToolCall } from '../types.js';
+import type { ScannedCall } from './call-scanner.js';
+import { isHeldByDouble, type JsonReading, readJson } from './lenient-json.js';
+
+/** A call that has no id yet. */
+export type Call = Omit<ToolCall, 'id'>;
+
+/** The names under which models write a call's arguments, the first that is there being the one. */
+const argumentKeys = ['arguments', 'parameters', 'args', 'input'] as const;
+/** What else may stand beside them. */
+const otherKeys: ReadonlySet<string> = new Set(['name', 'function', 'id', 'type', ...argumentKeys]);
 
 /**
- * Reads what stands between `<tool_call>` and `</tool_call>`, in either form:
+ * Reads what stands between `<tool_call>` and `</tool_call>`, in any of these forms:
  *
- * - K-EXAONE, Hermes: `{"name": …, "arguments": {…}}`
+ * - K-EXAONE, EXAONE 4.0, Hermes: `{"name": …, "arguments": {…}}`, or `parameters`, `args` or `input` in its place
+ * - OpenAI: `{"function": {"name": …, "arguments": "{…}"}}`; `{"function": NAME, "arguments": {…}}`
+ * - an array of those
  * - K-EXAONE 2.0, Qwen3-Coder: `<function=NAME><parameter=KEY>value</parameter>…</function>`
  *
- * Gives undefined if it is neither. `tools` tells the types of the second form's values.
+ * Gives the calls, or a sentence that says why there are none. `tools` tells the types of the last form's values.
  */
-export function parseToolCall(body: string, id: string, tools: readonly Tool[] = []): ToolCall | undefined {
-  const source = body.trim();
-  const call = source.startsWith('<') ? parseXml(source, tools) : parseJson(source);
-  return call && { id, ...call };
+export function readCalls(scanned: Extract<ScannedCall, { kind: 'call' }>, tools: readonly Tool[]): Call[] | string {
+  const { body, repaired, isOpen } = scanned;
+  if ('name' in body) return body.name === '' ? 'the function has no name' : [xmlCall(body, repaired, tools)];
+  const json = readJson(body.json);
+  if (json === undefined) return 'wanted JSON, found a text that cannot be read as any';
+  const sources = Array.isArray(json.value) ? json.elements : [body.json];
+  const calls: Call[] = [];
+  for (const source of sources) {
+    const call = jsonCall(source, isOpen);
+    if (typeof call === 'string') return call;
+    calls.push(repaired || json.repaired ? { ...call, repaired: true } : call);
+  }
+  return calls.length === 0 ? 'wanted a call, found an empty array' : calls;
 }
 
-type Call = Omit<ToolCall, 'id'>;
+function jsonCall(source: string, isOpen: boolean): Call | string {
+  const json = readJson(source);
+  if (json === undefined || !isObject(json.value)) return 'wanted an object with "name" and "arguments"';
+  const { value: members } = json;
+  if (typeof members.name !== 'string' && isObject(members.function)) {
+    const call = jsonCall(json.members.get('function')!, isOpen);
+    return typeof call === 'string' || !json.repaired ? call : { ...call, repaired: true };
+  }
+  const name = typeof members.name === 'string' ? members.name : members.function;
+  if (typeof name !== 'string' || name === '') return 'the call has no name';
+  const key = argumentKeys.find((candidate) => Object.hasOwn(members, candidate));
+  if (key === undefined) {
+    const other = Object.keys(members).find((member) => !otherKeys.has(member));
+    if (other !== undefined) return `the call has no "arguments", but has ${JSON.stringify(other)}`;
+    return isOpen ? 'the call ends before its arguments' : { name, arguments: {}, rawArguments: '' };
+  }
+  const given = readArguments(json.members.get(key)!);
+  return {
+    name,
+    arguments: given.value ?? {},
+    rawArguments: given.source,
+    ...((json.repaired || given.repaired) && { repaired: true }),
+    ...(given.inexactNumbers.length > 0 && { inexactNumbers: given.inexactNumbers }),
+  };
+}
 
-function parseJson(source: string): Call | undefined {
-  const call = tryJson(source);
-  if (!isObject(call) || typeof call.name !== 'string' || call.name === '') return undefined;
-  const { name } = call;
-  const value = call.arguments;
-  if (value === undefined) return { name, arguments: {}, rawArguments: '' };
+function readArguments(
+  source: string,
+): Pick<JsonReading, 'value' | 'repaired' | 'inexactNumbers'> & { source: string } {
+  const reading = readJson(source)!;
   // Some models write the arguments as a string holding JSON, as the OpenAI API does.
-  const inner = typeof value === 'string' ? tryJson(value) : undefined;
-  return isObject(inner)
-    ? { name, arguments: inner, rawArguments: value as string }
-    : { name, arguments: value, rawArguments: memberSource(source, 'arguments') };
+  const inner = typeof reading.value === 'string' ? readJson(reading.value) : undefined;
+  return isObject(inner?.value) ? { ...inner!, source: reading.value as string } : { ...reading, source };
 }
 
-/** The text of a member of a JSON object, which must be valid; of its last occurrence, as JSON.parse has it. */
-function memberSource(source: string, key: string): string {
-  let found = '';
-  let depth = 0;
-  let current = '';
-  let start = 0;
-  let previous = '';
-  for (const { 0: token, index } of source.matchAll(/"(?:[^"\\]|\\.)*"|[{}[\],:]/g)) {
-    if (token === ':' && depth === 1) {
-      current = JSON.parse(previous) as string;
-      start = index + 1;
-    }
-    if (depth === 1 && (token === ',' || token === '}') && current === key) found = source.slice(start, index).trim();
-    if (token === '{' || token === '[') depth++;
-    if (token === '}' || token === ']') depth--;
-    previous = token;
-  }
-  return found;
+function xmlCall(
+  { name, parameters, source }: { name: string; parameters: [key: string, value: string][]; source: string },
+  repaired: boolean,
+  tools: readonly Tool[],
+): Call {
+  const values = parameters.map(([key, value]): [string, XmlValue] => [
+    key,
+    xmlValue(value.replace(/^\n|\n$/g, ''), declaredTypes(tools, name, key)),
+  ]);
+  const inexactNumbers = values.flatMap(([key, { inexactNumbers: inner }]) => inner.map((path) => `/${key}${path}`));
+  return {
+    name,
+    arguments: Object.fromEntries(values.map(([key, { value }]) => [key, value])),
+    rawArguments: source,
+    ...(repaired && { repaired: true }),
+    ...(inexactNumbers.length > 0 && { inexactNumbers }),
+  };
 }
 
-function parseXml(source: string, tools: readonly Tool[]): Call | undefined {
-  const call = /^<function=([^>\n]+)>(.*)<\/function>$/s.exec(source);
-  const name = call?.[1]?.trim();
-  if (!call || !name) return undefined;
-  const rawArguments = call[2]!.trim();
-  const values: [string, unknown][] = [];
-  let end = 0;
-  for (const match of rawArguments.matchAll(/<parameter=([^>\n]+)>(.*?)<\/parameter>/gs)) {
-    if (rawArguments.slice(end, match.index).trim() !== '') return undefined;
-    const key = match[1]!.trim();
-    values.push([key, xmlValue(match[2]!.replace(/^\n|\n$/g, ''), declaredTypes(tools, name, key))]);
-    end = match.index + match[0].length;
-  }
-  if (rawArguments.slice(end).trim() !== '') return undefined;
-  return { name, arguments: Object.fromEntries(values), rawArguments };
-}
+type XmlValue = Pick<JsonReading, 'value' | 'inexactNumbers'>;
 
 /** Values of this form are bare text: what the tool declares decides; without it, what reads as JSON is JSON. */
-function xmlValue(text: string, types: readonly unknown[]): unknown {
-  if (types.length > 0 && types.every((type) => type === 'string')) return text;
+function xmlValue(text: string, types: readonly unknown[]): XmlValue {
+  const asText = { value: text, inexactNumbers: [] };
+  if (types.length > 0 && types.every((type) => type === 'string')) return asText;
   // Models trained on Python write its names for these.
   const python: Record<string, unknown> = { True: true, False: false, None: null };
   const name = text.trim();
-  const value = Object.hasOwn(python, name) ? python[name] : tryJson(text);
-  if (value === undefined) return text;
-  return types.length === 0 || types.includes(jsonType(value)) || !types.includes('string') ? value : text;
+  const reading = readJson(text);
+  const json = reading?.repaired === false ? reading : undefined;
+  const found = Object.hasOwn(python, name) ? { value: python[name], inexactNumbers: [] } : json;
+  if (found === undefined) return asText;
+  // An id of twenty digits that nobody has declared a number is safer as it was written.
+  if (types.length === 0 && typeof found.value === 'number' && !isHeldByDouble(name)) return asText;
+  return types.length === 0 || types.includes(jsonType(found.value)) || !types.includes('string') ? found : asText;
 }
 
 function declaredTypes(tools: readonly Tool[], name: string, key: string): unknown[] {
@@ -90,14 +120,6 @@ function jsonType(value: unknown): string {
   if (value === null) return 'null';
   if (Array.isArray(value)) return 'array';
   return Number.isInteger(value) ? 'integer' : typeof value;
-}
-
-function tryJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

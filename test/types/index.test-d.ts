@@ -3,6 +3,7 @@ import { expectAssignable, expectError, expectNotAssignable, expectType } from '
 import {
   type DeviceInfo,
   type Divergence,
+  type FailedToolCall,
   type FinishReason,
   type ForwardProfile,
   type ForwardResult,
@@ -213,6 +214,7 @@ for await (const piece of generation) {
   expectType<string>(piece.reasoning);
   expectType<number[]>(piece.ids);
   expectType<ToolCall[]>(piece.toolCalls);
+  expectType<FailedToolCall[]>(piece.failedToolCalls);
   expectType<TokenLogprob[] | undefined>(piece.logprobs);
 }
 const result = await generation;

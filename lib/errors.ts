@@ -6,7 +6,7 @@ export type KexaErrorCode =
   | 'KEXA_NOT_FOUND'
   /** A file is there but damaged: cut short, not JSON, offsets outside it. */
   | 'KEXA_BAD_FILE'
-  /** A file cannot be written: no room, no permission. */
+  /** A file cannot be written: no room, no permission, or no regular file stands at its place. */
   | 'KEXA_WRITE_FAILED'
   /** A config field is missing, contradictory or out of range. */
   | 'KEXA_BAD_CONFIG'

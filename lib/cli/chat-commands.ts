@@ -19,7 +19,7 @@ interface ChatCommand {
   /** As /help shows it; empty: none. */
   argument: string;
   help: string;
-  run(state: ChatState, argument: string): AfterCommand;
+  run(state: ChatState, argument: string): AfterCommand | Promise<AfterCommand>;
 }
 
 const commands: readonly ChatCommand[] = [
@@ -111,9 +111,9 @@ const commands: readonly ChatCommand[] = [
     name: 'save',
     argument: 'FILE',
     help: 'write the conversation to a file, as JSON',
-    run({ conversation }, file) {
+    async run({ conversation }, file) {
       if (file === '') return say('Say /save FILE.');
-      conversation.save(file);
+      await conversation.save(file);
       return say(`Saved to ${file}.`);
     },
   },
@@ -143,7 +143,7 @@ export function isChatCommand(line: string): boolean {
 }
 
 /** Runs a line that is a command. @throws KexaError for a file that cannot be written or read */
-export function runChatCommand(line: string, state: ChatState): AfterCommand {
+export async function runChatCommand(line: string, state: ChatState): Promise<AfterCommand> {
   const [, word = '', argument = ''] = /^\/(\S*)\s*(.*)$/s.exec(line) ?? [];
   const name = aliases[word] ?? word;
   const command = commands.find((candidate) => candidate.name === name);

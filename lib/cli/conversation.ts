@@ -1,5 +1,6 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { KexaError } from '../errors.js';
+import { writeFileAtomic } from '../files/atomic-file.js';
 import type { Message } from '../types.js';
 
 /** What was said so far: a system message, if there is one, and turns of the user and the assistant. */
@@ -41,13 +42,9 @@ export class Conversation {
     return question!.content;
   }
 
-  /** Writes the messages as JSON. */
-  save(file: string): void {
-    try {
-      writeFileSync(file, `${JSON.stringify(this.messages, null, 2)}\n`);
-    } catch (cause) {
-      throw new KexaError('KEXA_BAD_FILE', `${file}: ${(cause as Error).message}`, { cause });
-    }
+  /** Writes the messages as JSON. A file that was there is kept until they are written. @throws KexaError KEXA_WRITE_FAILED */
+  async save(file: string): Promise<void> {
+    await writeFileAtomic(file, `${JSON.stringify(this.messages, null, 2)}\n`);
   }
 
   /** Replaces all by what `save` wrote. Nothing changes if the file is no such thing. */

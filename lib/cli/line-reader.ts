@@ -1,5 +1,6 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { createInterface, type Interface } from 'node:readline';
+import { writeFileAtomic } from '../files/atomic-file.js';
 import { writeNote } from './output.js';
 
 /** A line, the end of the input, or Ctrl-C at the prompt (on a line with text or an empty one). */
@@ -32,7 +33,7 @@ export class LineReader {
     this.#lines.on('line', (text) => this.#give({ kind: 'line', text }));
     this.#lines.on('close', () => this.#give({ kind: 'end' }));
     this.#lines.on('SIGINT', () => this.#onInterrupt());
-    if (historyFile !== undefined) this.#lines.on('history', (lines) => saveHistory(historyFile, lines));
+    if (historyFile !== undefined) this.#lines.on('history', historySaver(historyFile));
   }
 
   /** The next line. The prompt is shown to people only. After the end, every read gives the end. */
@@ -102,10 +103,13 @@ function readHistory(file: string): string[] {
   }
 }
 
-function saveHistory(file: string, lines: readonly string[]): void {
-  try {
-    writeFileSync(file, `${lines.toReversed().join('\n')}\n`, { mode: 0o600 });
-  } catch (error) {
-    writeNote(`kexa: KEXA_HISTORY: ${(error as Error).message}\n`);
-  }
+/** Writes the lines into the file. Each writing waits for the one before it, so that the last lines stay. */
+function historySaver(file: string): (lines: readonly string[]) => void {
+  let saved = Promise.resolve();
+  return (lines) => {
+    const text = `${lines.toReversed().join('\n')}\n`;
+    saved = saved
+      .then(() => writeFileAtomic(file, text, { mode: 0o600 }))
+      .catch((error: Error) => writeNote(`kexa: KEXA_HISTORY: ${error.message}\n`));
+  };
 }

@@ -1,7 +1,7 @@
 /** Reading JSON from disk and writing it there, with errors that name the file. */
-import { mkdir, readFile, rename, stat, writeFile } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { readFile, stat } from 'node:fs/promises';
 import { KexaError } from '../errors.js';
+import { writeFileAtomic } from './atomic-file.js';
 
 export type JsonObject = Readonly<Record<string, unknown>>;
 
@@ -47,19 +47,12 @@ export async function readOptionalJsonObject(path: string): Promise<JsonObject |
 }
 
 /**
- * Writes a value as JSON, in a folder that is made if need be. The file appears by renaming, so it is never half written.
+ * Writes a value as JSON, in a folder that is made if need be; as {@link writeFileAtomic} does.
  *
  * @throws KexaError KEXA_WRITE_FAILED
  */
 export async function writeJsonFile(path: string, value: unknown, indent = 0): Promise<void> {
-  const part = `${path}.${process.pid}`;
-  try {
-    await mkdir(dirname(path), { recursive: true });
-    await writeFile(part, `${JSON.stringify(value, null, indent)}\n`);
-    await rename(part, path);
-  } catch (cause) {
-    throw new KexaError('KEXA_WRITE_FAILED', `${path}: cannot be written (${messageOf(cause)})`, { cause });
-  }
+  await writeFileAtomic(path, `${JSON.stringify(value, null, indent)}\n`, { makesFolder: true });
 }
 
 /** Parses UTF-8 JSON; `where` names it in errors. */

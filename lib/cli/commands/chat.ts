@@ -90,7 +90,7 @@ async function converse(reader: LineReader, model: Model, state: ChatState, opti
   const session = model.createSession();
   for (let turn = await readTurn(reader); turn !== null; turn = await readTurn(reader)) {
     try {
-      const question = isChatCommand(turn) ? runCommand(turn, state) : turn.replace(/^\/\//, '/');
+      const question = isChatCommand(turn) ? await runCommand(turn, state) : turn.replace(/^\/\//, '/');
       if (question === null) return exitCodes.ok;
       if (question === undefined) continue;
       const exitCode = await answer(reader, model, session, question, state, options);
@@ -106,8 +106,8 @@ async function converse(reader: LineReader, model: Model, state: ChatState, opti
 }
 
 /** What to ask after a command: nothing is undefined, and null is to leave. */
-function runCommand(line: string, state: ChatState): string | null | undefined {
-  const after = runChatCommand(line, state);
+async function runCommand(line: string, state: ChatState): Promise<string | null | undefined> {
+  const after = await runChatCommand(line, state);
   if (after === 'leave') return null;
   return after === 'go on' ? undefined : after.ask;
 }

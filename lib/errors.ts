@@ -1,3 +1,5 @@
+import { printable } from './printable.js';
+
 /** Every code a {@link KexaError} can carry. Codes are stable across releases; messages are not. */
 export type KexaErrorCode =
   /** An option or argument has the wrong type or range. */
@@ -38,7 +40,8 @@ export type KexaErrorCode =
   | 'KEXA_INTERNAL';
 
 /**
- * The one error kexa throws on purpose. Its message says what was wanted, what was found and where.
+ * The one error kexa throws on purpose. Its message says what was wanted, what was found and where; control characters
+ * of names and values out of files are escaped in it.
  *
  * An aborted call is not a `KexaError`: it rejects with its signal's `reason`.
  *
@@ -51,7 +54,7 @@ export class KexaError extends Error {
   readonly code: KexaErrorCode;
 
   constructor(code: KexaErrorCode, message: string, options?: ErrorOptions) {
-    super(message, options);
+    super(printable(message), options);
     this.code = code;
   }
 }

@@ -59,3 +59,4 @@ export type {
   VerifyReport,
   WeightType,
 } from './types.js';
+export type { KexaWarning, KexaWarningCode } from './warnings.js';

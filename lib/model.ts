@@ -43,6 +43,7 @@ import type {
   VerifyReport,
 } from './types.js';
 import { verifyAnswer } from './verify.js';
+import { warningChannel } from './warnings.js';
 
 const loadNames: readonly (keyof LoadOptions)[] = [
   'device',
@@ -62,6 +63,7 @@ const loadNames: readonly (keyof LoadOptions)[] = [
   'expertMisses',
   'expertProfile',
   'onProgress',
+  'onWarning',
   'signal',
 ];
 
@@ -111,6 +113,7 @@ async function load(
   if (onProgress !== undefined && typeof onProgress !== 'function')
     throw invalid('onProgress', 'a function', onProgress);
   checkSignal(signal);
+  warningChannel(options.onWarning);
   const isChecked = booleanOption('gpuChecks', options.gpuChecks, false);
   const devices = await chooseDevices(options.device);
   const { folder, config, ...opened } = await open();

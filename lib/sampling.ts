@@ -30,6 +30,8 @@ const names: readonly (keyof GenerateOptions)[] = [
 ];
 
 const largestAlternatives = 20;
+/** Without effect where the temperature is 0. */
+const ofChanceOnly: ReadonlySet<string> = new Set(['topK', 'topP', 'minP'] satisfies (keyof SamplingOptions)[]);
 /** kMaxDrafts of native/plan/plan.h: what the rings have room for. */
 export const mostDrafts = 8;
 
@@ -41,10 +43,11 @@ export interface TextOptions {
 }
 
 /**
- * Checks generation options and fills in defaults: the caller's, else generation_config.json's, else the documented
+ * Checks generation options and fills in defaults: the caller's, else those of the model's files, else the documented
  * ones. `maxTokens` is still Infinity when none was given.
  *
- * @throws KexaError KEXA_INVALID_ARGUMENT naming the option; KEXA_UNSUPPORTED for what this version does not do.
+ * @throws KexaError KEXA_INVALID_ARGUMENT naming the option; KEXA_BAD_CONFIG for a default of the model's files that is out of
+ *   range and not overridden; KEXA_UNSUPPORTED for what this version does not do.
  */
 export function checkGenerateOptions(
   options: GenerateOptions,
@@ -60,9 +63,14 @@ export function checkGenerateOptions(
     throw invalid('onPromptProgress', 'a function', options.onPromptProgress);
   const drafts = checkMtp(options.mtp, config);
 
-  const { generationDefaults } = config;
-  const given = (name: keyof SamplingOptions) =>
-    options[name] === undefined ? generationDefaults[name] : options[name];
+  const { generationDefaults, generationFaults } = config;
+  const isGreedy = (options.temperature ?? generationDefaults.temperature) === 0;
+  const given = (name: keyof SamplingOptions) => {
+    if (options[name] !== undefined) return options[name];
+    const fault = generationFaults[name];
+    if (fault === undefined || (isGreedy && ofChanceOnly.has(name))) return generationDefaults[name];
+    throw new KexaError('KEXA_BAD_CONFIG', `${fault}\n  give ${name} to go on without it`);
+  };
   const bias = checkLogitBias(options.logitBias, config.vocabSize);
   const logprobs = checkLogprobs(options.logprobs);
   const params: NativeGenerateParams = {

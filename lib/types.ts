@@ -1,6 +1,7 @@
 /** The shapes that callers pass in and get back. Behaviour is documented on the classes that use them. */
 import type { ModelDescription } from './description.js';
 import type { Fp8Scheme } from './files/fp8.js';
+import type { KexaWarning } from './warnings.js';
 
 /**
  * How the KV cache is stored. `auto` is the device's best exact choice: f32 on the CPU device. `q8` and `q4` are blocks
@@ -96,6 +97,11 @@ export interface LoadOptions {
    */
   expertProfile?: string;
   onProgress?: (progress: Progress) => void;
+  /**
+   * Told what a caller should know although nothing failed, such as weights without the drafting block. Default: Node's
+   * `process.emitWarning`, with the code.
+   */
+  onWarning?: (warning: KexaWarning) => void;
   signal?: AbortSignal;
 }
 
@@ -164,11 +170,13 @@ export interface ModelConfig extends Readonly<Omit<ModelDescription, 'files' | '
   readonly padTokenId: number | null;
   /** How config.json says that matrices are stored in FP8; null: they are not. */
   readonly fp8: Fp8Scheme | null;
-  /** Sampling defaults of generation_config.json. */
+  /** Sampling defaults of generation_config.json, or of the GGUF file. */
   readonly generationDefaults: Readonly<SamplingOptions>;
+  /** Why a default there could not be taken: sampling is refused while that option is not given. */
+  readonly generationFaults: Readonly<Partial<Record<keyof SamplingOptions, string>>>;
 }
 
-/** How the next token is chosen. Every field's default is generation_config.json's, else the one given here. */
+/** How the next token is chosen. Every field's default is that of the model's files, else the one given here. */
 export interface SamplingOptions {
   /** 0 is greedy: the highest logit, the lowest id among equals. Default 1. */
   temperature?: number;

@@ -35,7 +35,7 @@ test('all four model folders open', async (t) => {
 
 test('generation_config.json gives the sampling defaults', async (t) => {
   const generation = (json: Config | null) => readGenerationConfig('generation_config.json', json, 10);
-  t.deepEqual(generation(null), { sampling: {}, eosTokenIds: [] });
+  t.deepEqual(generation(null), { sampling: {}, faults: {}, eosTokenIds: [] });
   t.deepEqual(
     generation({
       ...{ do_sample: true, temperature: 0.6, top_k: 20, top_p: 0.9, min_p: 0.05, repetition_penalty: 1.1 },
@@ -46,26 +46,54 @@ test('generation_config.json gives the sampling defaults', async (t) => {
         ...{ temperature: 0.6, topK: 20, topP: 0.9, minP: 0.05, repeatPenalty: 1.1 },
         ...{ presencePenalty: 1.5, frequencyPenalty: -1 },
       },
+      faults: {},
       eosTokenIds: [2, 3],
     },
   );
   t.deepEqual(generation({ do_sample: false, temperature: 1 }).sampling, { temperature: 0 });
-  const bad = (name: string, value: unknown) =>
-    refuses(t, 'KEXA_BAD_CONFIG', [name, JSON.stringify(value), 'generation_config.json'], () =>
-      generation({ [name]: value }),
-    );
-  await bad('temperature', -1);
-  await bad('temperature', '1');
-  await bad('top_k', 1.5);
-  await bad('top_k', -1);
-  await bad('top_p', 0);
-  await bad('top_p', 1.1);
-  await bad('min_p', 2);
-  await bad('repetition_penalty', 0);
-  await bad('presence_penalty', 3);
-  await bad('frequency_penalty', -3);
-  await bad('do_sample', 'no');
-  await bad('eos_token_id', [11]);
+  t.deepEqual(generation({ top_k: -1, top_p: 0 }).sampling, { topK: 0, topP: 1 }, 'off, as other engines have it');
+  t.deepEqual(generation({ top_k: 0, top_p: 1, min_p: 0 }).sampling, { topK: 0, topP: 1, minP: 0 });
+  const bad = (name: string, value: unknown) => {
+    const { sampling, faults } = generation({ [name]: value });
+    const [fault, ...more] = Object.values(faults);
+    t.ok(fault?.includes(`${name}: wanted`) && fault.includes(JSON.stringify(value)), fault);
+    t.ok(fault?.includes('in generation_config.json') && more.length === 0);
+    t.deepEqual(sampling, {}, 'and it is no default');
+  };
+  bad('temperature', -1);
+  bad('temperature', '1');
+  bad('top_k', 1.5);
+  bad('top_p', -0.5);
+  bad('top_p', 1.1);
+  bad('min_p', 2);
+  bad('repetition_penalty', 0);
+  bad('presence_penalty', 3);
+  bad('frequency_penalty', -3);
+  bad('do_sample', 'no');
+  await refuses(t, 'KEXA_BAD_CONFIG', ['eos_token_id', '[11]', 'generation_config.json'], () =>
+    generation({ eos_token_id: [11] }),
+  );
+});
+
+test('ids that say "none" are none', async (t) => {
+  for (const none of [-1, 2 ** 32 - 1, 2 ** 64, null]) {
+    const folder = await newFolder(t);
+    const config = moeConfig({
+      bos_token_id: none,
+      pad_token_id: none,
+      eos_token_id: [2, none].filter((id) => id !== null),
+    });
+    await writeFile(join(folder, 'config.json'), JSON.stringify(config));
+    const read = (await readConfigOnly(folder)).config;
+    t.deepEqual([read.bosTokenId, read.padTokenId, read.eosTokenIds], [null, null, [2]], String(none));
+  }
+  const folder = await newFolder(t);
+  await writeFile(join(folder, 'config.json'), JSON.stringify(moeConfig({ pad_token_id: 10 })));
+  t.equal((await readConfigOnly(folder)).config.padTokenId, null, 'a padding token that has no row is not used');
+  await writeFile(join(folder, 'config.json'), JSON.stringify(moeConfig({ pad_token_id: '0' })));
+  await refuses(t, 'KEXA_BAD_CONFIG', ['pad_token_id', '"0"'], () => readConfigOnly(folder));
+  await writeFile(join(folder, 'config.json'), JSON.stringify(moeConfig({ eos_token_id: 10 })));
+  await refuses(t, 'KEXA_BAD_CONFIG', ['eos_token_id', '10'], () => readConfigOnly(folder));
 });
 
 test('the ids that end an answer are those of both configs', async (t) => {

@@ -211,3 +211,19 @@ test('what is not given is as in generation_config.json', async (t) => {
   }
   t.notDeepEqual(await idsOf(model, { seed: 1 }), await idsOf(plain, { seed: 1 }), 'they make a difference');
 });
+
+test('a default that is out of range refuses sampling only, and only where it is left open', async (t) => {
+  const folder = await newFolder(t);
+  const source = modelFolder('edge');
+  for (const file of readdirSync(source)) symlinkSync(join(source, file), join(folder, file));
+  writeFileSync(join(folder, 'generation_config.json'), JSON.stringify({ top_p: 2, repetition_penalty: 1.1 }));
+  const model = await open(t, folder);
+  t.deepEqual(model.config.generationDefaults, { repeatPenalty: 1.1 });
+  t.equal((await model.score([1, 2, 3])).length, 2, 'scoring asks for none');
+  await refuses(t, 'KEXA_BAD_CONFIG', ['top_p', '2', 'generation_config.json', 'give topP'], () => idsOf(model, {}));
+  t.ok((await idsOf(model, { topP: 0.9 })).length > 0, 'given, it goes before');
+  t.ok((await idsOf(model, { temperature: 0 })).length > 0, 'a greedy choice has no use for it');
+  writeFileSync(join(folder, 'generation_config.json'), JSON.stringify({ repetition_penalty: 0 }));
+  const penalised = await open(t, folder);
+  await refuses(t, 'KEXA_BAD_CONFIG', ['repetition_penalty'], () => idsOf(penalised, { temperature: 0 }));
+});

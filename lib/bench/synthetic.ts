@@ -53,7 +53,7 @@ export async function openSynthetic(
     folder: file,
     // Without files: the core then makes the weights up.
     description: { ...shape, files: [], tensors },
-    config: modelConfig(reading, shape, { sampling: {}, eosTokenIds: [] }),
+    config: modelConfig(reading, shape, { sampling: {}, faults: {}, eosTokenIds: [] }),
   };
 }
 

@@ -1,17 +1,27 @@
 import { basename, resolve } from 'node:path';
 import type { Model } from '../model.js';
+import { printableLine } from '../printable.js';
 import type { Interrupt } from './interrupt.js';
 import { type LoadFlags, nameFlag, toLoadOptions } from './options.js';
+import { writeWarning } from './output.js';
 import { ProgressBar } from './progress-bar.js';
 
 /** Loads a model under a progress bar. When interrupted, rejects with the Interruption. */
 export async function loadModelShown(folder: string, flags: LoadFlags, interrupt: Interrupt): Promise<Model> {
   // Only now, so that --help and wrong usage need no native addon, and are quick.
   const { loadModel } = await import('../index.js');
-  using bar = new ProgressBar(`loading ${basename(resolve(folder))}`);
+  using bar = new ProgressBar(`loading ${printableLine(basename(resolve(folder)))}`);
   const { signal } = interrupt;
   try {
-    return await loadModel(folder, { ...toLoadOptions(flags), signal, onProgress: (progress) => bar.show(progress) });
+    return await loadModel(folder, {
+      ...toLoadOptions(flags),
+      signal,
+      onProgress: (progress) => bar.show(progress),
+      onWarning: (warning) => {
+        bar.clear();
+        writeWarning(warning);
+      },
+    });
   } catch (error) {
     throw nameFlag(error);
   }

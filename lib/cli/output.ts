@@ -1,5 +1,7 @@
 /** Standard output and error. stdout holds the answer and nothing else. */
 import { once } from 'node:events';
+import { printable, printableLine } from '../printable.js';
+import type { KexaWarning } from '../warnings.js';
 import { exitCodes } from './exit.js';
 
 /** Makes a reader who leaves early (`| head`) the end of the program, and no error; a full disk is one. */
@@ -23,9 +25,14 @@ export async function writeJson(value: unknown): Promise<void> {
   await writeAnswer(`${JSON.stringify(value)}\n`);
 }
 
-/** Writes to stderr: whatever is not the answer. */
+/** Writes to stderr: whatever is not the answer. Control characters out of files are escaped. */
 export function writeNote(text: string): void {
-  process.stderr.write(text);
+  process.stderr.write(printable(text));
+}
+
+/** Writes a warning to stderr. */
+export function writeWarning({ message }: KexaWarning): void {
+  writeNote(`kexa: warning: ${message}\n`);
 }
 
 /** Writes dimmed text to stderr; plain where stderr is no terminal, or `NO_COLOR` is set. */
@@ -38,8 +45,12 @@ export function isColored(stream: { isTTY?: boolean }): boolean {
   return stream.isTTY === true && !process.env.NO_COLOR && process.env.TERM !== 'dumb';
 }
 
-/** Rows of cells as aligned columns. Columns in `right` are aligned to the right; the last is never padded. */
-export function table(rows: readonly (readonly string[])[], right: readonly number[] = []): string {
+/**
+ * Rows of cells as aligned columns, with control characters out of files escaped. Columns in `right` are aligned to the
+ * right; the last is never padded.
+ */
+export function table(cells: readonly (readonly string[])[], right: readonly number[] = []): string {
+  const rows = cells.map((row) => row.map(printableLine));
   const widths: number[] = [];
   for (const row of rows) for (const [i, cell] of row.entries()) widths[i] = Math.max(widths[i] ?? 0, cell.length);
   const line = (row: readonly string[]) =>

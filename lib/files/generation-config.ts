@@ -1,54 +1,74 @@
-/** generation_config.json: how the model's makers sample from it. */
+/** How a model's makers sample from it: generation_config.json, and the keys of GGUF files that say the same. */
 import type { SamplingOptions } from '../types.js';
-import { ConfigFields, isFiniteNumber, isIntegerIn } from './config-fields.js';
+import { ConfigFields } from './config-fields.js';
+import type { GgufValue } from './gguf-values.js';
 import { type JsonObject, shown } from './json-file.js';
+import { type SamplingKey, samplingKeys } from './sampling-keys.js';
 import { readEosTokenIds } from './token-ids.js';
+
+/** Why a default cannot be taken, by the option that it is for. */
+export type SamplingFaults = Partial<Record<keyof SamplingOptions, string>>;
 
 export interface GenerationDefaults {
   sampling: SamplingOptions;
+  /** Values out of range. They refuse sampling with this option left open, and nothing else. */
+  faults: SamplingFaults;
   eosTokenIds: number[];
 }
-
-interface Range {
-  says: string;
-  holds: (value: unknown) => boolean;
-}
-
-/** transformers' names, ours, and what may be in them. */
-const samplingFields: readonly [string, keyof SamplingOptions, Range][] = [
-  ['temperature', 'temperature', { says: 'a number from 0 to 100', holds: within(0, 100) }],
-  ['top_k', 'topK', { says: 'an integer from 0', holds: (value) => isIntegerIn(value, 0, 2 ** 31 - 1) }],
-  ['top_p', 'topP', { says: 'a number above 0, at most 1', holds: (value) => value !== 0 && within(0, 1)(value) }],
-  ['min_p', 'minP', { says: 'a number from 0 to 1', holds: within(0, 1) }],
-  [
-    'repetition_penalty',
-    'repeatPenalty',
-    { says: 'a number above 0, at most 100', holds: (value) => value !== 0 && within(0, 100)(value) },
-  ],
-  ['presence_penalty', 'presencePenalty', { says: 'a number from -2 to 2', holds: within(-2, 2) }],
-  ['frequency_penalty', 'frequencyPenalty', { says: 'a number from -2 to 2', holds: within(-2, 2) }],
-];
 
 /**
  * Reads a parsed generation_config.json, null when the model has none; `file` names it in errors. Fields that only
  * steer transformers' own search (`num_beams`, `max_length` and so on) are not looked at.
  *
- * @throws KexaError KEXA_BAD_CONFIG for a value of the wrong type or out of range.
+ * @throws KexaError KEXA_BAD_CONFIG for an end token that is no id of the vocabulary.
  */
 export function readGenerationConfig(file: string, json: JsonObject | null, vocabSize: number): GenerationDefaults {
   const fields = new ConfigFields(file, json ?? {});
-  const sampling: SamplingOptions = {};
-  for (const [theirs, ours, range] of samplingFields) {
-    if (!fields.has(theirs)) continue;
-    const value = fields.raw(theirs);
-    if (!range.holds(value)) throw fields.bad(`${theirs}: wanted ${range.says}, found ${shown(value)}`);
-    sampling[ours] = value as number;
-  }
+  const found = readSampling(file, (key) => (key.json === null ? undefined : fields.raw(key.json)), 'json');
+  const doSample = fields.raw('do_sample') ?? true;
   // Not sampling is greedy search, whatever temperature stands beside it.
-  if (fields.has('do_sample') && !fields.boolean('do_sample')) sampling.temperature = 0;
-  return { sampling, eosTokenIds: readEosTokenIds(fields, vocabSize) };
+  if (doSample === false) {
+    found.sampling.temperature = 0;
+    delete found.faults.temperature;
+  } else if (doSample !== true) {
+    delete found.sampling.temperature;
+    found.faults.temperature = `do_sample: wanted true or false, found ${shown(doSample)}\n  in ${file}`;
+  }
+  return { ...found, eosTokenIds: readEosTokenIds(fields, vocabSize) };
 }
 
-function within(least: number, most: number): (value: unknown) => boolean {
-  return (value) => isFiniteNumber(value) && value >= least && value <= most;
+/**
+ * The defaults in a GGUF file, with those of a generation_config.json beside it for whatever it does not say: its own
+ * keys came with the weights, while the folder may hold other models, too.
+ */
+export function readGgufDefaults(
+  file: string,
+  metadata: ReadonlyMap<string, GgufValue>,
+  beside: GenerationDefaults,
+): GenerationDefaults {
+  const own = readSampling(file, (key) => metadata.get(key.gguf), 'gguf');
+  const said = new Set<string>([...Object.keys(own.sampling), ...Object.keys(own.faults)]);
+  const rest = (values: object) => Object.fromEntries(Object.entries(values).filter(([option]) => !said.has(option)));
+  return {
+    sampling: { ...rest(beside.sampling), ...own.sampling },
+    faults: { ...rest(beside.faults), ...own.faults },
+    eosTokenIds: beside.eosTokenIds,
+  };
+}
+
+function readSampling(
+  file: string,
+  find: (key: SamplingKey) => unknown,
+  names: 'json' | 'gguf',
+): { sampling: SamplingOptions; faults: SamplingFaults } {
+  const sampling: SamplingOptions = {};
+  const faults: SamplingFaults = {};
+  for (const key of samplingKeys) {
+    const value = find(key);
+    if (value === undefined || value === null) continue;
+    const read = key.read(value);
+    if (read !== null) sampling[key.option] = read;
+    else faults[key.option] = `${key[names]}: wanted ${key.says}, found ${shown(value)}\n  in ${file}`;
+  }
+  return { sampling, faults };
 }

@@ -5,7 +5,7 @@ import type { ModelDescription, TensorEntry } from '../description.js';
 import { KexaError } from '../errors.js';
 import type { ModelConfig } from '../types.js';
 import { type ConfigReading, readConfig, type StoredShape } from './config.js';
-import { type GenerationDefaults, readGenerationConfig } from './generation-config.js';
+import { type GenerationDefaults, readGenerationConfig, readGgufDefaults } from './generation-config.js';
 import { type GgufModel, ggufCheckpoint, readGgufModel } from './gguf-checkpoint.js';
 import { configOfGguf } from './gguf-config.js';
 import { fileError, kindOf, readJsonObject, readOptionalJsonObject } from './json-file.js';
@@ -61,15 +61,13 @@ export async function openModelFolder(path: string): Promise<ModelFolder> {
 export async function readConfigOnly(path: string): Promise<ConfigOnly> {
   const gguf = await findGguf(path);
   if (gguf !== null) {
-    const { folder, reading } = await readGguf(gguf);
-    return { folder, shape: reading.shape, config: modelConfig(reading, reading.shape, noDefaults) };
+    const { folder, reading, defaults } = await readGguf(gguf);
+    return { folder, shape: reading.shape, config: modelConfig(reading, reading.shape, defaults) };
   }
   const folder = await findFolder(path, true);
   const { reading, defaults } = await readConfigs(folder);
   return { folder, shape: reading.shape, config: modelConfig(reading, reading.shape, defaults) };
 }
-
-const noDefaults: GenerationDefaults = { sampling: {}, eosTokenIds: [] };
 
 /** The GGUF file that `path` is, or the one model in the folder that it is; null when it is neither. */
 async function findGguf(path: unknown): Promise<string | null> {
@@ -87,21 +85,30 @@ async function findGguf(path: unknown): Promise<string | null> {
   return models[0] === undefined ? null : join(absolute, models[0]);
 }
 
-async function readGguf(path: string): Promise<{ folder: string; model: GgufModel; reading: ConfigReading }> {
+interface GgufReading {
+  folder: string;
+  model: GgufModel;
+  reading: ConfigReading;
+  defaults: GenerationDefaults;
+}
+
+async function readGguf(path: string): Promise<GgufReading> {
   const model = await readGgufModel(path);
   const hasHead = model.files.some(({ tensors }) => tensors.some(({ name }) => name === 'output.weight'));
   const reading = readConfig(model.main.path, configOfGguf(model.main, hasHead));
-  return { folder: model.main.path, model, reading };
+  const folder = model.main.path;
+  const beside = await readGenerationDefaults(dirname(folder), reading.shape.vocabSize);
+  return { folder, model, reading, defaults: readGgufDefaults(folder, model.main.metadata, beside) };
 }
 
 async function openGguf(path: string): Promise<ModelFolder> {
-  const { folder, model, reading } = await readGguf(path);
+  const { folder, model, reading, defaults } = await readGguf(path);
   const checkpoint = ggufCheckpoint(model, reading.shape);
   const tensors = bindWeights(reading.shape, checkpoint);
   return {
     folder,
     description: describe(reading.shape, checkpoint, tensors),
-    config: modelConfig(reading, reading.shape, noDefaults),
+    config: modelConfig(reading, reading.shape, defaults),
   };
 }
 
@@ -128,10 +135,13 @@ async function findFolder(path: unknown, takesConfigFile: boolean): Promise<stri
 
 async function readConfigs(folder: string): Promise<{ reading: ConfigReading; defaults: GenerationDefaults }> {
   const configPath = join(folder, 'config.json');
-  const generationPath = join(folder, 'generation_config.json');
   const reading = readConfig(configPath, await readJsonObject(configPath));
-  const generation = await readOptionalJsonObject(generationPath);
-  return { reading, defaults: readGenerationConfig(generationPath, generation, reading.shape.vocabSize) };
+  return { reading, defaults: await readGenerationDefaults(folder, reading.shape.vocabSize) };
+}
+
+async function readGenerationDefaults(folder: string, vocabSize: number): Promise<GenerationDefaults> {
+  const path = join(folder, 'generation_config.json');
+  return readGenerationConfig(path, await readOptionalJsonObject(path), vocabSize);
 }
 
 /** The configuration of a model of `shape`. */
@@ -148,5 +158,6 @@ export function modelConfig(reading: ConfigReading, shape: StoredShape, defaults
     eosTokenIds: [...new Set([...reading.eosTokenIds, ...defaults.eosTokenIds])],
     padTokenId: reading.padTokenId,
     generationDefaults: defaults.sampling,
+    generationFaults: defaults.faults,
   };
 }

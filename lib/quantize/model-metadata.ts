@@ -2,6 +2,7 @@
 import type { LayerDescription } from '../description.js';
 import { KexaError } from '../errors.js';
 import type { ModelShape } from '../files/config.js';
+import { samplingKeys } from '../files/sampling-keys.js';
 import type { ModelConfig } from '../types.js';
 import type { MetadataValue } from './gguf-header.js';
 
@@ -95,13 +96,10 @@ function moeMetadata({ moe, layers }: ModelShape, arch: string): Entries {
 
 /** How its makers sample from the model. */
 function samplingMetadata({ generationDefaults }: ModelConfig): Entries {
-  const { temperature, topK, topP, minP } = generationDefaults;
-  const entries: Entries = [];
-  if (topK !== undefined) entries.push(['general.sampling.top_k', { type: 'i32', value: topK }]);
-  if (topP !== undefined) entries.push(['general.sampling.top_p', f32(topP)]);
-  if (minP !== undefined) entries.push(['general.sampling.min_p', f32(minP)]);
-  if (temperature !== undefined) entries.push(['general.sampling.temp', f32(temperature)]);
-  return entries;
+  return samplingKeys.flatMap(({ option, gguf, ggufType }) => {
+    const value = generationDefaults[option];
+    return value === undefined ? [] : [[gguf, { type: ggufType, value }] satisfies Entries[number]];
+  });
 }
 
 function slidingWindow(layers: readonly LayerDescription[]): number {

@@ -4,6 +4,7 @@ import { type Command, InvalidArgumentError } from 'commander';
 import type { TensorEntry } from '../../description.js';
 import { KexaError } from '../../errors.js';
 import { storedScales } from '../../files/fp8.js';
+import { printableLine } from '../../printable.js';
 import type { DeviceMemory, MemoryReport, ModelConfig } from '../../types.js';
 import type { Verdict } from '../../verdict.js';
 import { exitWith, UsageError } from '../exit.js';
@@ -216,7 +217,7 @@ function toJson({ folder, config, weights, memory, contextSize, fit, verdicts }:
 function toText(model: Inspection, flags: InspectFlags): string {
   const { config, weights, folder } = model;
   const parts = [
-    `${folder}\n`,
+    `${printableLine(folder)}\n`,
     table([...configRows(config), ...weightRows(weights, config), ...memoryRows(model)].map((row) => ['', ...row])),
   ];
   if (flags.memory && typeof model.memory !== 'string')

@@ -3,11 +3,10 @@ import type { ModelDescription } from './description.js';
 import { KexaError } from './errors.js';
 import { type JsonObject, readOptionalJsonObject, writeJsonFile } from './files/json-file.js';
 import type { NativePlanOptions } from './native.js';
+import { expertMisses } from './option-values.js';
 import { choiceOption, integerOption, invalid, sizeText } from './options.js';
 import { contextAdvice, largestFitting, planned } from './planned.js';
-import type { DeviceInfo, ExpertMisses, LoadOptions, MemoryReport } from './types.js';
-
-export const expertMisses: readonly ExpertMisses[] = ['copy', 'compute', 'auto'];
+import type { DeviceInfo, LoadOptions, MemoryReport } from './types.js';
 
 /** The options that decide it. */
 export type ExpertOptions = Pick<LoadOptions, 'expertSlots' | 'gpuMemory' | 'expertMisses'>;

@@ -8,31 +8,20 @@ import { plannedStrategy, scalesOf } from './files/fp8.js';
 import { elementsOf, wantedTensors } from './files/wanted-tensors.js';
 import { memoryReport, plannedParts } from './layer-split.js';
 import { type NativePlan, type NativePlanOptions, native } from './native.js';
+import {
+  activationTypes,
+  cacheTypes,
+  gpuElements,
+  gpuKernels,
+  isRecipe,
+  storedCacheTypes,
+  weightTypes,
+} from './option-values.js';
 import { choiceOption, integerOption, sizeText } from './options.js';
 import { contextAdvice, largestFitting, planned } from './planned.js';
-import { chooseType, type RecipeName, recipes } from './quantize/recipes.js';
-import type {
-  ActivationType,
-  CacheType,
-  DeviceInfo,
-  GpuKernels,
-  LoadOptions,
-  MemoryReport,
-  WeightType,
-} from './types.js';
+import { chooseType, recipes } from './quantize/recipes.js';
+import type { ActivationType, DeviceInfo, LoadOptions, MemoryReport, WeightType } from './types.js';
 
-const cacheTypes: readonly CacheType[] = ['auto', 'f32', 'f16', 'bf16', 'q8', 'q4'];
-const nativeCacheTypes = {
-  auto: 'f32',
-  f32: 'f32',
-  f16: 'f16',
-  bf16: 'bf16',
-  q8: 'q8_0',
-  q4: 'q4_1',
-} as const;
-const weightTypes: readonly WeightType[] = ['auto', 'bf16', 'f16', 'f32', 'q8', 'q4', 'q2k', 'q2'];
-const gpuKernels: readonly GpuKernels[] = ['auto', 'plain', 'subgroups', 'matrices'];
-const activationTypes: readonly ActivationType[] = ['f32', 'i16'];
 const defaultContextSize = 32768;
 const cacheStartRows = 8192;
 
@@ -67,7 +56,7 @@ export function checkPlanOptions(
     prefillChunk: Math.min(contextSize, integerOption('prefillChunk', options.prefillChunk, 1, 4096, 128)),
     threads: integerOption('threads', options.threads, 1, 1024, availableParallelism()),
     prefixCacheBytes: integerOption('prefixCacheBytes', options.prefixCacheBytes, 0, Number.MAX_SAFE_INTEGER, 0),
-    cacheType: nativeCacheTypes[cacheType],
+    cacheType: storedCacheTypes[cacheType],
     activations: choiceOption('activations', options.activations, activationTypes),
     weights: isRecipe(weights) ? 'auto' : weights,
     adapter: '',
@@ -76,7 +65,7 @@ export function checkPlanOptions(
     blobFolder: '',
     isChecked: false,
     gpuKernels: choiceOption('gpuKernels', options.gpuKernels, gpuKernels),
-    gpuElements: choiceOption('gpuElements', options.gpuElements, ['f32', 'f16']),
+    gpuElements: choiceOption('gpuElements', options.gpuElements, gpuElements),
     plainOps: [],
     expertSlots: -1,
     expertMisses: 'copy',
@@ -159,10 +148,6 @@ export function heldAs(description: ModelDescription, weights: WeightType | unde
     return type === 'f32' ? tensor : { ...tensor, held: type };
   });
   return { ...description, tensors };
-}
-
-function isRecipe(weights: WeightType | undefined): weights is RecipeName {
-  return weights !== undefined && Object.hasOwn(recipes, weights);
 }
 
 function withTensors(description: ModelDescription | StoredShape): ModelDescription {

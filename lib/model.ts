@@ -45,7 +45,8 @@ import type {
 import { verifyAnswer } from './verify.js';
 import { warningChannel } from './warnings.js';
 
-const loadNames: readonly (keyof LoadOptions)[] = [
+/** Every option of {@link loadModel}. */
+export const loadNames: readonly (keyof LoadOptions)[] = [
   'device',
   'layerSplit',
   'contextSize',

@@ -61,9 +61,13 @@ export function checkNames(what: string, options: object, known: readonly string
 
 /** Throws unless `signal` is undefined or an AbortSignal; throws its reason if it is aborted already. */
 export function checkSignal(signal: unknown): void {
-  if (signal === undefined) return;
-  if (!(signal instanceof AbortSignal)) throw invalid('signal', 'an AbortSignal', signal);
-  signal.throwIfAborted();
+  checkSignalType(signal);
+  signal?.throwIfAborted();
+}
+
+/** Throws unless `signal` is undefined or an AbortSignal, aborted or not. */
+export function checkSignalType(signal: unknown): asserts signal is AbortSignal | undefined {
+  if (signal !== undefined && !(signal instanceof AbortSignal)) throw invalid('signal', 'an AbortSignal', signal);
 }
 
 /** Token ids as the core takes them. `what` names them in messages. */

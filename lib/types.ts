@@ -1,6 +1,7 @@
 /** The shapes that callers pass in and get back. Behaviour is documented on the classes that use them. */
 import type { ModelDescription } from './description.js';
 import type { Fp8Scheme } from './files/fp8.js';
+import type { RecipeName } from './quantize/recipes.js';
 import type { KexaWarning } from './warnings.js';
 
 /**
@@ -13,7 +14,7 @@ export type CacheType = 'auto' | 'f32' | 'f16' | 'bf16' | 'q8' | 'q4';
  * How weights are held. `auto` keeps the file's type and, on the CPU device, reads it in place. `q8`, `q4`, `q2k` and
  * `q2` are the recipes of `kexa quantize`, made when the model is loaded: on the CPU in memory, for a GPU on the way there.
  */
-export type WeightType = 'auto' | 'bf16' | 'f16' | 'f32' | 'q8' | 'q4' | 'q2k' | 'q2';
+export type WeightType = 'auto' | 'bf16' | 'f16' | 'f32' | RecipeName;
 
 /** What the CPU device multiplies block-quantised weights by. */
 export type ActivationType = 'f32' | 'i16';

@@ -1,10 +1,10 @@
 /** `kexa bench --report`: a page that needs nothing else, and its charts. */
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type Test } from 'tape';
-import { writeReport } from '../lib/bench/report.js';
+import { readOps, writeReport } from '../lib/bench/report.js';
 import { barsSvg, chartSvg } from '../lib/bench/svg.js';
-import { type BenchResult, benchmark } from '../lib/index.js';
+import { type BenchResult, benchmark, type OpBenchResult } from '../lib/index.js';
 import { kexa, temporaryFolder, tiny } from './support/cli.js';
 
 /** Checks that every tag that is opened is closed, in order; returns the names in their order. */
@@ -72,7 +72,53 @@ test('report: one page, and each chart as a file', async (t) => {
     t.match(wrong.stderr, pattern);
   };
   await bad('{}', /wanted an array of ops/);
-  await bad('[{"op":"head"}]', /entry 1: wanted an op of kexa bench ops/);
+  await bad('[{"op":"head"}]', /entry 1, head: wanted an op of kexa bench ops: device is no text/);
+  await bad(JSON.stringify([op, { ...op, ms: -1 }]), /entry 2, head: .*: ms is no number from 0 on/);
+  await bad('[null]', /entry 1: .*: op is no text/);
+});
+
+test('report: what kexa bench ops writes is read again, what is left over of a step included', async (t) => {
+  const file = join(temporaryFolder(t), 'ops.json');
+  const args = ['-m', tiny, '--device', 'cpu', '-t', '1', '--rows', '1,2', '-r', '1', '--time', '0', '-d', '8'];
+  const { stdout, code } = await kexa(['bench', 'ops', ...args, '-o', 'json']);
+  t.equal(code, 0);
+  const written = JSON.parse(stdout) as OpBenchResult[];
+  // Whether ops by themselves took longer than the step is up to the machine.
+  const overlapping = written.map((one) => (one.op === 'unaccounted' ? { ...one, ms: -0.01 } : one));
+  for (const results of [written, overlapping]) {
+    writeFileSync(file, `${JSON.stringify(results, null, 2)}\n`);
+    t.deepEqual(await readOps(file), results);
+  }
+});
+
+test('report: a folder that cannot be written is told before anything is measured, and results are never lost', async (t) => {
+  const folder = temporaryFolder(t);
+  const file = join(folder, 'file');
+  writeFileSync(file, 'kept');
+  const args = ['bench', '-m', tiny, '-p', '8', '-n', '4', '-r', '1', '-t', '1', '-o', 'json'];
+  for (const [report, pattern] of [
+    [file, /file: the report cannot be written: EEXIST/],
+    [join(file, 'below'), /the report cannot be written: ENOTDIR/],
+    ['', /the report cannot be written: wanted the name of a folder/],
+  ] as const) {
+    // A model that is not there would be the first thing to fail of a measurement.
+    const run = await kexa([...args, '-m', join(folder, 'none'), '--report', report]);
+    t.equal(run.code, 1);
+    t.match(run.stderr, pattern);
+    t.equal(run.stdout, '');
+  }
+  t.equal(readFileSync(file, 'utf8'), 'kept');
+  // What stands in its way shows only when the report is written.
+  mkdirSync(join(folder, 'out/index.html'), { recursive: true });
+  const run = await kexa([...args, '--report', join(folder, 'out')]);
+  t.equal(run.code, 1);
+  t.match(run.stderr, /out: the report cannot be written: EISDIR/);
+  t.equal((JSON.parse(run.stdout) as BenchResult[]).length, 2, 'the results are there');
+  t.deepEqual(
+    readdirSync(join(folder, 'out')).filter((name) => name.startsWith('.')),
+    [],
+    'no trial file is left',
+  );
 });
 
 test('report: kernels, texts that look like markup, and nothing at all', async (t) => {

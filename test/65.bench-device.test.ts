@@ -9,11 +9,20 @@ import { partsOf, tokenTraffic } from '../lib/bench/traffic.js';
 import { tuneFrom } from '../lib/bench/tune.js';
 import { chooseDevice } from '../lib/devices.js';
 import { blockBytes, blockTypes } from '../lib/files/gguf-types.js';
+import { openModelFolder } from '../lib/files/model-folder.js';
 import { elementsOf } from '../lib/files/wanted-tensors.js';
-import { benchmark, benchmarkOps, KexaError, type OpBenchResult } from '../lib/index.js';
-import { checkPlanOptions } from '../lib/memory-plan.js';
+import {
+  benchmark,
+  benchmarkOps,
+  KexaError,
+  loadModel,
+  type OpBenchOptions,
+  type OpBenchResult,
+} from '../lib/index.js';
+import { checkPlanOptions, heldAs, planMemory } from '../lib/memory-plan.js';
 import { loadSynthetic, type Model } from '../lib/model.js';
 import { native } from '../lib/native.js';
+import { cacheElementBytes, cacheTypes, heldBytes, weightTypes } from '../lib/option-values.js';
 import { readTuning, tunedPlainOps, tuningPath, writeTuning } from '../lib/tuning.js';
 import { kexa, temporaryFolder, tiny } from './support/cli.js';
 import { rowDifference } from './support/compare.js';
@@ -174,7 +183,7 @@ test('bench --config: names itself, and refuses what makes no sense', async (t) 
   for (const [args, code, pattern] of [
     [['--config', config, '-m', tiny], 2, /name one model/],
     [['-m', tiny, '--layers', '2'], 2, /--layers: only with --config/],
-    [['--config', config, '--layers', '5'], 1, /layers: wanted an integer from 1 to 4, found 5/],
+    [['--config', config, '--layers', '5'], 2, /'--layers <n>': wanted an integer from 1 to 4, found 5/],
     [['--config', `${config}.none`], 1, /no such file/],
   ] as const) {
     const wrong = await kexa(['bench', ...args, '-p', '1', '-n', '1']);
@@ -187,7 +196,14 @@ test('what ops must read and compute is the model’s own size', async (t) => {
   const { description, config } = await openSynthetic(fullSizeConfigFolder(), { layers: 8 }, 'q4');
   const groups = opGroups(description);
   const depth = 1000;
-  const size = { rows: 1, depth, elementBytes: 4, cacheBytes: 2, expertsRead: config.moe!.topK };
+  const size = {
+    rows: 1,
+    depth,
+    weights: 'auto' as const,
+    elementBytes: 4,
+    cacheBytes: 2,
+    expertsRead: config.moe!.topK,
+  };
   const traffic = tokenTraffic(
     description,
     partsOf(description, ({ bytes }) => bytes),
@@ -305,16 +321,65 @@ test('bench ops: formats, and wrong usage', async (t) => {
   t.equal(rows.length, 1);
   t.ok(header!.startsWith('op,shape,rows,elements,variant,ms,msDeviation,'));
   for (const [args, code, pattern] of [
-    [['--rows', '5000'], 1, /rows: wanted integers from 1 to 4096, found 5000/],
+    [['--rows', '5000'], 2, /'--rows <n>': wanted an integer from 1 to 4096, found 5000\nSee kexa bench ops --help/],
+    [['-d', '4096'], 2, /'-d, --n-depth <n>': 4096 tokens before and a step of 1 rows need too long a context/],
     [['--ops', 'tail'], 2, /It takes embed,/],
-    [['--variant', 'plain'], 1, /variants: cpu offers cpu; found plain/],
-    [['--tune'], 1, /variants: cpu offers cpu; found plain/],
+    [['--variant', 'plain'], 2, /'--variant <name>': wanted what cpu has, cpu; found plain/],
+    [['--tune'], 2, /--tune: wanted a GPU, .* found the device cpu/],
     [['--tune', '--variant', 'plain'], 2, /leave out/],
   ] as const) {
     const wrong = await kexa([...common, ...args]);
     t.equal(wrong.code, code, wrong.stderr);
     t.match(wrong.stderr, pattern);
     t.equal(wrong.stdout, '');
+  }
+});
+
+test('every type of weights and cache is measured, in the bytes that it takes', async (t) => {
+  const config = oddConfig(t);
+  const { description } = await openSynthetic(config, {}, 'auto');
+  const { headDim, kvHeads, layers } = description;
+  const isGlobal = layers.filter(({ window }) => window === 0).length;
+  for (const cacheType of cacheTypes) {
+    const { bytesPerToken } = planMemory(description, { cacheType, contextSize: 64 }).cache;
+    const bytes = isGlobal * 2 * kvHeads * headDim * cacheElementBytes(cacheType, headDim);
+    t.ok(Math.abs(bytes / bytesPerToken - 1) < 1e-12, `cache ${cacheType}: ${bytes} bytes a token, as planned`);
+  }
+  const common = { ops: ['attention', 'head'], rows: [1], depth: 40, repetitions: 1, leastMs: 0, threads: 1 } as const;
+  const bytesOf = async (types: Pick<OpBenchOptions, 'weights' | 'cacheType'>, op: string) => {
+    const { results } = await benchmarkOps(tiny, { ...common, ...types, device: 'cpu' });
+    return results.filter((result) => result.op === op).map(({ bytes }) => bytes);
+  };
+  const wide = await bytesOf({ cacheType: 'f32' }, 'attention');
+  const model = await loadModel(tiny, { device: 'cpu' });
+  const { heads, headDim: width } = model.config;
+  await model.close();
+  const queries = 2 * heads * width * 4;
+  for (const [cacheType, share] of [
+    ['f16', 1 / 2],
+    ['q8', 34 / 128],
+    ['q4', 20 / 128],
+  ] as const)
+    for (const [i, bytes] of (await bytesOf({ cacheType }, 'attention')).entries())
+      t.equal(bytes, queries + (wide[i]! - queries) * share, `attention over ${cacheType}`);
+  const [stored] = await bytesOf({}, 'head');
+  const [doubled] = await bytesOf({ weights: 'f32' }, 'head');
+  t.equal(doubled! - stored!, 4096 * 256 * 2, 'the head in f32 takes two bytes more a weight than in bf16');
+  const run = await kexa([
+    ...['bench', 'ops', '-m', tiny, '--device', 'cpu', '-t', '1', '--rows', '1', '-r', '1', '--time', '0', '-d', '8'],
+    ...['--weights', 'q2k', '--cache-type', 'q4', '--ops', 'experts', '-o', 'json'],
+  ]);
+  t.equal(run.code, 0, run.stderr);
+  const help = (await kexa(['bench', 'ops', '--help'])).stdout.replaceAll(/\s+/g, ' ');
+  for (const types of [weightTypes, cacheTypes])
+    t.ok(help.includes(types.map((type) => `"${type}"`).join(', ')), types.join(' '));
+});
+
+test('what models hold is counted as it is planned, for every type of weights', async (t) => {
+  const { description } = await openModelFolder(tiny);
+  for (const weights of weightTypes) {
+    const counted = heldAs(description, weights).tensors.reduce((sum, tensor) => sum + heldBytes(tensor, weights), 0);
+    t.equal(counted, planMemory(description, { weights }).weights.total, weights);
   }
 });
 

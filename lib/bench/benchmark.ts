@@ -3,13 +3,23 @@ import { chooseDevices } from '../devices.js';
 import { KexaError } from '../errors.js';
 import { openModelFolder } from '../files/model-folder.js';
 import { checkPlanOptions } from '../memory-plan.js';
-import { loadModel, loadSynthetic, type Model } from '../model.js';
+import { loadModel, loadNames, loadSynthetic, type Model } from '../model.js';
 import { type DeviceRates, native } from '../native.js';
+import { booleanOption, checkNames, checkSignalType, integerOption, invalid } from '../options.js';
 import type { GenerationProfile, LoadOptions } from '../types.js';
+import {
+  checkDrafts,
+  checkPrompt,
+  checkSweep,
+  checkSynthetic,
+  checkTest,
+  functionOption,
+  listOption,
+} from './checks.js';
 import { type EnergyMeter, openEnergyMeter } from './energy.js';
 import { type BenchResult, compareWithPlain, ResultMaker } from './result.js';
 import { preparePrompts, type SuiteEntry } from './suite.js';
-import { openSynthetic } from './synthetic.js';
+import { openSynthetic, type SyntheticOptions } from './synthetic.js';
 import type { BenchSweep, BenchTest } from './tests.js';
 import { type Bench, promptUnit, type Sample, sweepUnit, testUnit, type Unit } from './units.js';
 
@@ -44,6 +54,20 @@ export interface BenchOptions extends Omit<LoadOptions, 'contextSize'> {
   onRun?: (progress: { done: number; total: number; test: string }) => void;
 }
 
+const benchNames: readonly string[] = [
+  'tests',
+  'synthetic',
+  'sweeps',
+  'prompts',
+  'mtp',
+  'repetitions',
+  'warmUp',
+  'rates',
+  'text',
+  'onRun',
+] satisfies (keyof BenchOptions)[];
+const mostRepetitions = 1e6;
+
 const builtInText =
   'To move a table, click the handle at its corner and drag it to its new place. To copy it, hold down the Ctrl key while you ' +
   'drag. A table that is wider than the page can be turned: choose Layout, then Text Direction. If a row is split between two ' +
@@ -61,59 +85,105 @@ const pageRows = 64;
  * Prefill (`pp`) is timed from the first prompt row computed to the last, decoding (`tg`) from the first token chosen to
  * the last; a test of both (`pg`) from the first row to the last token. Greedy choice is part of a step; tokenising,
  * filling the context to `depth` and loading are not timed. Tests with `sessions` are timed by the clock, from asking to the
- * last session's last token. When the signal is aborted, what is complete is returned, with fewer samples.
+ * last session's last token. When the signal is aborted, what is complete is returned, with fewer samples; that is an empty
+ * array where nothing is complete yet.
  *
  * Before all, the rates of the device itself are measured, and in the warm-up of each test what its steps do is counted.
  *
- * @throws KexaError as {@link loadModel}; KEXA_INVALID_ARGUMENT for a test that fits no context of the model.
+ * @throws KexaError as {@link loadModel}; KEXA_INVALID_ARGUMENT for an option of another shape, with its name, as in
+ *   `tests[0].prompt`; for no test at all, and for one that fits no context of the model.
+ *
+ * @example
+ * const tests = [{ prompt: 512, generated: 0, depth: 0, mtp: false as const }];
+ * const [result] = await benchmark('models/tiny', { tests, repetitions: 3 });
+ * console.log(result!.test, result!.avg_ts); // pp512, tokens a second
  */
-export async function benchmark(path: string, options: BenchOptions): Promise<BenchResult[]> {
-  const { tests = [], sweeps = [], prompts = [], mtp, repetitions = 5, warmUp = true, ...others } = options;
-  const { text = builtInText, rates: wantsRates = true, onRun, signal, synthetic, ...loadOptions } = others;
-  if (!(Number.isInteger(repetitions) && repetitions >= 1))
-    throw new KexaError('KEXA_INVALID_ARGUMENT', `repetitions: wanted a positive integer, found ${repetitions}`);
-  const isDrafting = [...tests.map((test) => test.mtp), ...sweeps.map((sweep) => sweep.mtp)].some(
-    (drafts) => drafts !== false,
-  );
-  const made = synthetic ? { ...(synthetic === true ? {} : synthetic), mtp: isDrafting } : null;
-  if (made !== null && prompts.length > 0)
+export async function benchmark(path: string, options: BenchOptions = {}): Promise<BenchResult[]> {
+  checkNames('benchmark', options, [...benchNames, ...loadNames.filter((name) => name !== 'contextSize')]);
+  const { tests, sweeps, prompts, mtp, synthetic, repetitions, warmUp, rates, text, onRun, ...loadOptions } = options;
+  const { signal } = loadOptions;
+  checkSignalType(signal);
+  const checked = {
+    tests: listOption('tests', tests, checkTest),
+    sweeps: listOption('sweeps', sweeps, checkSweep),
+    prompts: listOption('prompts', prompts, checkPrompt),
+    repetitions: integerOption('repetitions', repetitions, 1, mostRepetitions, 5),
+    warmUp: booleanOption('warmUp', warmUp, true),
+    onRun: functionOption('onRun', onRun),
+  };
+  const wantsRates = booleanOption('rates', rates, true);
+  if (text !== undefined && typeof text !== 'string') throw invalid('text', 'a text', text);
+  const settings = mtp === undefined ? undefined : listOption('mtp', mtp, checkDrafts);
+  const isDrafting = [...checked.tests, ...checked.sweeps].some((test) => test.mtp !== false);
+  const wanted = checkSynthetic(synthetic);
+  const made = wanted && { ...wanted, mtp: isDrafting };
+  if (made !== null && checked.prompts.length > 0)
     throw new KexaError('KEXA_INVALID_ARGUMENT', 'prompts: made-up weights have no tokenizer; leave them out');
+  if (checked.tests.length + checked.sweeps.length + checked.prompts.length === 0)
+    throw new KexaError('KEXA_INVALID_ARGUMENT', 'tests: wanted a test, a sweep or a prompt, found none');
   const { description, folder } =
     made === null ? await openModelFolder(path) : await openSynthetic(path, made, loadOptions.weights);
-  const drafts = mtp ?? (description.mtp === null ? [false as const] : [false as const, 'auto' as const]);
+  const drafts = settings ?? (description.mtp === null ? [false as const] : [false as const, 'auto' as const]);
   const units = [
-    ...tests.map(testUnit),
-    ...sweeps.map((sweep) => sweepUnit(checkSweep(sweep))),
-    ...(await preparePrompts(folder, prompts)).flatMap((prompt) =>
+    ...checked.tests.map(testUnit),
+    ...checked.sweeps.map(sweepUnit),
+    ...(await preparePrompts(folder, checked.prompts)).flatMap((prompt) =>
       drafts.map((setting) => promptUnit(prompt, setting)),
     ),
   ];
-  if (units.length === 0) throw new KexaError('KEXA_INVALID_ARGUMENT', 'tests: wanted at least one, found none');
   const contextSize = Math.max(...units.map((unit) => checkUnit(unit, description.maxPositions)));
 
-  const rates = wantsRates ? await measureRates(loadOptions, description.maxPositions) : {};
-  const began = performance.now();
-  const modelOptions = { ...loadOptions, contextSize, ...(signal && { signal }) };
-  await using model = await (made === null ? loadModel(path, modelOptions) : loadSynthetic(path, made, modelOptions));
-  const loadMs = performance.now() - began;
-  const ids = await tokensOf(model, text, Math.max(...units.map(({ context }) => context)));
+  const begun = await begin(path, { made, wantsRates, loadOptions: { ...loadOptions, contextSize } });
+  if (begun === null) return [];
+  await using model = begun.model;
+  const ids = await tokensOf(model, text ?? builtInText, Math.max(...units.map(({ context }) => context)));
   // Of several GPUs one alone would be counted.
   const meter = model.devices.length > 1 && !model.device.isSoftware ? null : openEnergyMeter(model.device);
   const layers = model.config.layers.length;
   const name = made === null ? path : `${path}, ${layers} ${layers === 1 ? 'layer' : 'layers'}, made-up weights`;
-  const makerFacts = { name, model, options: loadOptions, loadMs, rates, ids };
-  const maker = new ResultMaker({ ...makerFacts, energySource: meter?.source ?? null });
-  const found = await runAll(units, { model, ids, meter, signal, repetitions, warmUp, onRun });
+  const { rates: found, loadMs } = begun;
+  const maker = new ResultMaker({
+    name,
+    model,
+    options: loadOptions,
+    loadMs,
+    rates: found,
+    ids,
+    energySource: meter?.source ?? null,
+  });
+  const ran = await runAll(units, { ...checked, model, ids, meter, signal });
   meter?.close();
 
   const results = units.flatMap((unit, u) =>
     unit.tests.flatMap((test, i) => {
-      const { samples, counted } = found[u]![i]!;
+      const { samples, counted } = ran[u]![i]!;
       return samples.length === 0 ? [] : [maker.make(test, samples, counted)];
     }),
   );
   compareWithPlain(results);
   return results;
+}
+
+/** The device's rates and the model; null if the signal is aborted before that is there. */
+async function begin(
+  path: string,
+  {
+    made,
+    wantsRates,
+    loadOptions,
+  }: { made: SyntheticOptions | null; wantsRates: boolean; loadOptions: LoadOptions & { contextSize: number } },
+): Promise<{ model: Model; rates: Partial<DeviceRates>; loadMs: number } | null> {
+  const { signal } = loadOptions;
+  try {
+    signal?.throwIfAborted();
+    const rates = wantsRates ? await measureRates(loadOptions) : {};
+    const began = performance.now();
+    const model = await (made === null ? loadModel(path, loadOptions) : loadSynthetic(path, made, loadOptions));
+    return { model, rates, loadMs: performance.now() - began };
+  } catch (error) {
+    if (signal?.aborted !== true) throw error;
+    return null;
+  }
 }
 
 /** What was found of a test. */
@@ -169,28 +239,11 @@ function checkUnit({ tests, context, sessions }: Unit, most: number): number {
   );
 }
 
-function checkSweep(sweep: BenchSweep): BenchSweep {
-  const { contexts, generated } = sweep;
-  if (contexts.length === 0) throw new KexaError('KEXA_INVALID_ARGUMENT', 'sweep: wanted contexts, found none');
-  for (const [i, context] of contexts.entries()) {
-    const least = i === 0 ? 1 : contexts[i - 1]! + generated + 1;
-    if (context >= least) continue;
-    throw new KexaError(
-      'KEXA_INVALID_ARGUMENT',
-      `sweep: wanted a context of at least ${least} tokens, ${i === 0 ? 'the first' : `after ${contexts[i - 1]} and ${generated} generated`}, found ${context}`,
-    );
-  }
-  return sweep;
-}
-
 /** @throws KexaError KEXA_NO_DEVICE, KEXA_OUT_OF_MEMORY */
-async function measureRates(
-  options: Omit<LoadOptions, 'contextSize'>,
-  maxPositions: number,
-): Promise<Partial<DeviceRates>> {
+async function measureRates(options: LoadOptions & { contextSize: number }): Promise<Partial<DeviceRates>> {
   // Of devices that share a model the first: in decoding they work one after the other.
   const { info: _, ...gpu } = (await chooseDevices(options.device))[0]!;
-  return await native().rates({ ...checkPlanOptions(options, maxPositions), ...gpu, isChecked: false });
+  return await native().rates({ ...checkPlanOptions(options, options.contextSize), ...gpu, isChecked: false });
 }
 
 /** As many tokens as the longest context, from the text over and over. */

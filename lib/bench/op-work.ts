@@ -1,7 +1,7 @@
 /** What each op of a step has to do at the least: bytes moved once, and operations. What its time is held against. */
 import type { ModelDescription, TensorEntry } from '../description.js';
-import { blockBytes } from '../files/gguf-types.js';
-import { elementsOf } from '../files/wanted-tensors.js';
+import { heldBytes } from '../option-values.js';
+import type { WeightType } from '../types.js';
 
 /** Ops of the device, in the order a step calls them. */
 export const opNames = [
@@ -44,6 +44,8 @@ export interface StepSize {
   rows: number;
   /** Tokens in the context before. */
   depth: number;
+  /** As the model was loaded with. */
+  weights: WeightType;
   /** Bytes of an activation between ops, and of an element of the KV cache. */
   elementBytes: number;
   cacheBytes: number;
@@ -117,17 +119,14 @@ function workOf(
   tensors: ReadonlyMap<string, TensorEntry>,
   op: OpName,
   layer: number,
-  { rows, depth, elementBytes, cacheBytes, expertsRead }: StepSize,
+  { rows, depth, weights, elementBytes, cacheBytes, expertsRead }: StepSize,
 ): OpWork {
   const { hiddenSize: hidden, heads, kvHeads, headDim, vocabSize, moe } = description;
   const queries = heads * headDim;
   const keyWidth = 2 * kvHeads * headDim;
   const { window, ffnWidth } = description.layers[layer]!;
   const logitRows = rows <= smallRows ? rows : 1;
-  const stored = (name: string) => {
-    const { bytes, held, shape } = tensors.get(name)!;
-    return held === undefined ? bytes : blockBytes(held, elementsOf(shape));
-  };
+  const stored = (name: string) => heldBytes(tensors.get(name)!, weights);
   const ofLayer = (...names: string[]) => names.reduce((sum, name) => sum + stored(`layers.${layer}.${name}`), 0);
   /** A product of `count` rows, plus the bytes of rows that are f32 and those that pass between ops. */
   const product = (weightBytes: number, weights: number, count: number, f32: number, elements: number): OpWork => ({

@@ -5,16 +5,32 @@ import { KexaError, type KexaErrorCode } from '../errors.js';
 import { checkPlanOptions } from '../memory-plan.js';
 import { loadModel, loadSynthetic, type Model } from '../model.js';
 import { type DeviceRates, type NativeMeasurement, native } from '../native.js';
-import type { GpuKernels, LoadOptions } from '../types.js';
-import { type OpGroup, type OpName, opGroups, opNames, opWork } from './op-work.js';
+import { cacheElementBytes, cacheTypes, gpuElements, gpuKernels, weightTypes } from '../option-values.js';
+import { checkNames, checkSignalType, choiceOption, integerOption, invalid, numberOption } from '../options.js';
+import type { CacheType, GpuKernels, LoadOptions, WeightType } from '../types.js';
+import { checkSynthetic, functionOption, listOption } from './checks.js';
+import { type OpGroup, type OpName, opGroups, opNames, opWork, smallRows } from './op-work.js';
 import { deviation, median } from './statistics.js';
 
 /** How the GPU's kernels are written, or that they are the CPU device's functions. */
 export type OpVariant = Exclude<GpuKernels, 'auto'> | 'cpu';
+const opVariants: readonly OpVariant[] = [...gpuKernels.filter((kernels) => kernels !== 'auto'), 'cpu'];
+
+const loadNames = ['device', 'gpuChecks', 'threads', 'weights', 'cacheType', 'activations', 'signal'] as const;
+const benchNames = [
+  'synthetic',
+  'rows',
+  'depth',
+  'ops',
+  'elements',
+  'variants',
+  'repetitions',
+  'leastMs',
+  'onOp',
+] as const satisfies readonly (keyof OpBenchOptions)[];
 
 /** Options of {@link benchmarkOps}. */
-export interface OpBenchOptions
-  extends Omit<LoadOptions, 'contextSize' | 'prefillChunk' | 'gpuKernels' | 'gpuElements' | 'onProgress'> {
+export interface OpBenchOptions extends Pick<LoadOptions, (typeof loadNames)[number]> {
   /** As in `BenchOptions`. With `true` the first four layers are taken, or as many as there are. */
   synthetic?: boolean | { layers?: number };
   /** Rows of the steps. Default 1, 2, 4, 8, 16, 512. */
@@ -94,16 +110,32 @@ const contextSlack = 64;
  * @throws KexaError as `loadModel`; KEXA_INVALID_ARGUMENT for rows or variants that the device has not.
  */
 export async function benchmarkOps(path: string, options: OpBenchOptions = {}): Promise<OpBenchReport> {
-  const { synthetic, rows = defaultRows, depth = 512, ops, elements, variants, repetitions = 5 } = options;
-  const { leastMs = 20, onOp, signal, device, gpuChecks, threads, weights, cacheType, activations } = options;
+  checkNames('benchmarkOps', options, [...benchNames, ...loadNames]);
+  const { device, gpuChecks, threads, weights, cacheType, activations, signal } = options;
+  checkSignalType(signal);
   const load = pick({ device, gpuChecks, threads, weights, cacheType, activations, signal });
-  for (const count of rows)
-    if (!(Number.isInteger(count) && count >= 1 && count <= 4096))
-      throw new KexaError('KEXA_INVALID_ARGUMENT', `rows: wanted integers from 1 to 4096, found ${count}`);
+  const types = {
+    threads,
+    weights: choiceOption('weights', weights, weightTypes),
+    cacheType: choiceOption('cacheType', cacheType, cacheTypes),
+  };
+  const rows = options.rows === undefined ? defaultRows : listOption('rows', options.rows, checkRows);
   if (rows.length === 0) throw new KexaError('KEXA_INVALID_ARGUMENT', 'rows: wanted at least one count, found none');
-  const unknown = ops?.find((op) => !opNames.includes(op));
-  if (unknown !== undefined)
-    throw new KexaError('KEXA_INVALID_ARGUMENT', `ops: wanted some of ${opNames.join(', ')}; found ${unknown}`);
+  const depth = integerOption('depth', options.depth, 0, 2 ** 31 - 1, 512);
+  const choices = <Choice extends string>(name: keyof OpBenchOptions, among: readonly Choice[]) =>
+    options[name] === undefined
+      ? undefined
+      : listOption(name, options[name], (entry, value) => {
+          if (value === undefined) throw invalid(entry, among.map((choice) => `'${choice}'`).join(' or '), value);
+          return choiceOption(entry, value, among);
+        });
+  const ops = choices('ops', opNames);
+  const elements = choices('elements', gpuElements);
+  const variants = choices('variants', opVariants);
+  const repetitions = integerOption('repetitions', options.repetitions, 1, 1e6, 5);
+  const leastMs = numberOption('leastMs', options.leastMs, 0, 1e6, 20);
+  const onOp = functionOption('onOp', options.onOp);
+  const synthetic = checkSynthetic(options.synthetic);
   const { info, ...chosen } = await chooseDevice(device);
   const rates = await ratesOf(chosen, load);
   const ways = await waysOf({ info, ...chosen }, rates, elements, variants);
@@ -112,7 +144,7 @@ export async function benchmarkOps(path: string, options: OpBenchOptions = {}): 
   let done = 0;
   try {
     for (const way of ways) {
-      if (way.variant === 'matrices' && most <= 16) continue;
+      if (way.variant === 'matrices' && most <= smallRows) continue;
       const modelOptions: LoadOptions = {
         ...load,
         contextSize: depth + most + contextSlack,
@@ -120,9 +152,12 @@ export async function benchmarkOps(path: string, options: OpBenchOptions = {}): 
         gpuElements: way.elements,
         ...(way.variant !== 'cpu' && { gpuKernels: way.variant }),
       };
-      await using model = await (synthetic === undefined || synthetic === false
+      await using model = await (synthetic === null
         ? loadModel(path, modelOptions)
-        : loadSynthetic(path, await layersOf(path, synthetic, weights), modelOptions));
+        : loadSynthetic(path, await layersOf(path, synthetic, weights), modelOptions)
+      ).catch((error: unknown) => {
+        throw nameContext(error, depth, most);
+      });
       const groups = opGroups(model.description).filter(({ op }) => ops === undefined || ops.includes(op));
       const hasStep = ops === undefined;
       const total = (groups.length + (hasStep ? 1 : 0)) * rows.length * ways.length;
@@ -141,7 +176,7 @@ export async function benchmarkOps(path: string, options: OpBenchOptions = {}): 
           onOp?.({ done: ++done, total, op: names[(done - 1) % names.length]! });
         });
         const measured = groups.map((group, i) =>
-          resultOf(group, found[i]!, { model, rates, way, rows: count, depth, threads, cacheType }),
+          resultOf(group, found[i]!, { model, rates, way, rows: count, depth, ...types }),
         );
         report.results.push(...measured);
         if (hasStep) report.results.push(...stepResults(measured, found.at(-1)!));
@@ -151,6 +186,18 @@ export async function benchmarkOps(path: string, options: OpBenchOptions = {}): 
     if (signal?.aborted !== true) throw error;
   }
   return report;
+}
+
+function checkRows(name: string, count: unknown): number {
+  if (typeof count === 'number' && Number.isInteger(count) && count >= 1 && count <= 4096) return count;
+  throw invalid(name, 'an integer from 1 to 4096', count);
+}
+
+/** An error about the context that names what makes it so long. */
+function nameContext(error: unknown, depth: number, rows: number): unknown {
+  if (!(error instanceof KexaError && error.message.startsWith('contextSize: '))) return error;
+  const tokens = `${depth} tokens before and a step of ${rows} rows`;
+  return new KexaError(error.code, `depth: ${tokens} need too long a context: ${error.message}`, { cause: error });
 }
 
 interface Way {
@@ -182,7 +229,10 @@ async function waysOf(
   const among = <T>(name: string, wanted: readonly T[] | undefined, has: readonly T[]): readonly T[] => {
     const missing = wanted?.find((one) => !has.includes(one));
     if (missing === undefined) return wanted ?? has;
-    throw new KexaError('KEXA_INVALID_ARGUMENT', `${name}: ${info.name} offers ${has.join(', ')}; found ${missing}`);
+    throw new KexaError(
+      'KEXA_INVALID_ARGUMENT',
+      `${name}: wanted what ${info.name} has, ${has.join(', ')}; found ${missing}`,
+    );
   };
   const kept = {
     elements: among('elements', elements, offered.elements),
@@ -205,10 +255,10 @@ async function ratesOf(chosen: Omit<ChosenDevice, 'info'>, load: Partial<LoadOpt
 /** Without a number the first few layers: every kind is among K-EXAONE's first four. */
 async function layersOf(
   path: string,
-  synthetic: true | { layers?: number },
+  { layers }: { layers?: number },
   weights: LoadOptions['weights'],
 ): Promise<{ layers: number }> {
-  if (synthetic !== true && synthetic.layers !== undefined) return { layers: synthetic.layers };
+  if (layers !== undefined) return { layers };
   const { openSynthetic } = await import('./synthetic.js');
   const { config } = await openSynthetic(path, {}, weights);
   return { layers: Math.min(defaultLayers, config.layers.length) };
@@ -221,26 +271,28 @@ interface Where {
   rows: number;
   depth: number;
   threads: number | undefined;
-  cacheType: LoadOptions['cacheType'];
+  weights: WeightType;
+  cacheType: CacheType;
 }
 
 function resultOf(
   group: OpGroup,
   measured: NativeMeasurement,
-  { model, rates, way, rows, depth, threads, cacheType }: Where,
+  { model, rates, way, rows, depth, threads, weights, cacheType }: Where,
 ): OpBenchResult {
   const isCpu = model.device.kind === 'cpu';
   const work = opWork(model.description, group, {
     rows,
     depth,
     elementBytes: way.elements === 'f16' ? 2 : 4,
-    cacheBytes: cacheType === 'f16' || cacheType === 'bf16' ? 2 : 4,
+    weights,
+    cacheBytes: cacheElementBytes(cacheType, model.config.headDim),
     expertsRead: measured.expertsRead,
   });
   // Of large steps' products, those that matrices have a part in; FFNs go without.
   const hasMatrices =
     way.variant === 'matrices' &&
-    rows > 16 &&
+    rows > smallRows &&
     ['attention_input', 'attention_output', 'draft_input'].includes(group.op);
   const rate = hasMatrices ? rates.matrices! : rates.f32;
   const ms = median(measured.ms);

@@ -1,5 +1,6 @@
 /** A benchmark as a page: one HTML file that needs nothing else, and its charts as files of their own. */
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { randomUUID } from 'node:crypto';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { KexaError } from '../errors.js';
 import type { ContextMemory } from './memory.js';
@@ -15,9 +16,27 @@ export interface ReportParts {
 }
 
 /**
+ * Makes the folder of a report, if need be, and tries that files can be written into it. To be called before the
+ * measurements that the report is about, which may take hours.
+ *
+ * @throws KexaError KEXA_WRITE_FAILED
+ */
+export async function openReport(folder: string): Promise<void> {
+  const trial = join(folder, `.kexa-${randomUUID()}`);
+  try {
+    if (folder === '') throw new Error('wanted the name of a folder, found an empty text');
+    await mkdir(folder, { recursive: true });
+    await writeFile(trial, '', { flag: 'wx' });
+    await rm(trial);
+  } catch (cause) {
+    throw notWritten(folder, cause);
+  }
+}
+
+/**
  * Writes index.html, an SVG file for each chart, and results.json into a folder, which is made if need be.
  *
- * @throws KexaError KEXA_BAD_FILE if that cannot be
+ * @throws KexaError KEXA_WRITE_FAILED
  */
 export async function writeReport(folder: string, parts: ReportParts): Promise<void> {
   const plots = plotsOf(parts.results, parts.ops, parts.memory).map((plot) => ({ plot, svg: svgOf(plot) }));
@@ -30,10 +49,13 @@ export async function writeReport(folder: string, parts: ReportParts): Promise<v
     await mkdir(folder, { recursive: true });
     for (const [name, text] of files) await writeFile(join(folder, name), text);
   } catch (cause) {
-    throw new KexaError('KEXA_BAD_FILE', `${folder}: the report cannot be written: ${(cause as Error).message}`, {
-      cause,
-    });
+    throw notWritten(folder, cause);
   }
+}
+
+function notWritten(folder: string, cause: unknown): KexaError {
+  const text = `${folder}: the report cannot be written: ${(cause as Error).message}`;
+  return new KexaError('KEXA_WRITE_FAILED', text, { cause });
 }
 
 /** What `kexa bench ops -o json` wrote. @throws KexaError KEXA_NOT_FOUND or KEXA_BAD_FILE */
@@ -52,15 +74,24 @@ export async function readOps(path: string): Promise<OpResult[]> {
   if (!Array.isArray(ops))
     throw new KexaError('KEXA_BAD_FILE', `${path}: wanted an array of ops, found something else`);
   for (const [i, op] of ops.entries()) {
-    const { op: name, device, ms, bytes, flops, rows } = (op ?? {}) as Partial<OpResult>;
-    const areNumbers = [ms, bytes, flops, rows].every((value) => typeof value === 'number' && value >= 0);
-    if (typeof name === 'string' && typeof device === 'string' && areNumbers) continue;
-    throw new KexaError(
-      'KEXA_BAD_FILE',
-      `${path}: entry ${i + 1}: wanted an op of kexa bench ops, found something else`,
-    );
+    const problem = opProblem((op ?? {}) as Partial<OpResult>);
+    if (problem === null) continue;
+    const what = typeof op?.op === 'string' ? `entry ${i + 1}, ${op.op}` : `entry ${i + 1}`;
+    throw new KexaError('KEXA_BAD_FILE', `${path}: ${what}: wanted an op of kexa bench ops: ${problem}`);
   }
   return ops as OpResult[];
+}
+
+/** What keeps an entry from being a measured op; null: it is one. */
+function opProblem({ op, device, ms, bytes, flops, rows }: Partial<OpResult>): string | null {
+  if (typeof op !== 'string') return 'op is no text';
+  if (typeof device !== 'string') return 'device is no text';
+  // Ops by themselves may take longer than the step that they are of, which leaves less than nothing over.
+  const least = op === 'unaccounted' ? Number.NEGATIVE_INFINITY : 0;
+  if (!(typeof ms === 'number' && ms >= least)) return 'ms is no number from 0 on';
+  const others = Object.entries({ bytes, flops, rows });
+  const wrong = others.find(([, value]) => !(typeof value === 'number' && value >= 0));
+  return wrong === undefined ? null : `${wrong[0]} is no number from 0 on`;
 }
 
 function svgOf(plot: Plot): string {
@@ -202,7 +233,7 @@ function resultTable(results: readonly BenchResult[]): string {
     results.map((result) => [
       result.test,
       result.avg_ts.toFixed(1),
-      result.stddev_ts.toFixed(1),
+      result.samples_ts.length > 1 ? result.stddev_ts.toFixed(1) : '',
       maybe(result.ms_per_token),
       maybe(result.first_token_ms, 1),
       maybe(result.gb_per_s),

@@ -1,12 +1,9 @@
 /** What is told of each test. */
 import { createHash } from 'node:crypto';
 import { availableParallelism } from 'node:os';
-import type { TensorEntry } from '../description.js';
-import { storedScales } from '../files/fp8.js';
-import { blockBytes } from '../files/gguf-types.js';
-import { elementsOf } from '../files/wanted-tensors.js';
 import type { Model } from '../model.js';
 import type { DeviceRates } from '../native.js';
+import { cacheElementBytes, heldBytes } from '../option-values.js';
 import type {
   ActivationType,
   ExpertTraffic,
@@ -170,9 +167,6 @@ type SharedFields = Pick<
   | 'matrix_gflop_per_s'
 >;
 
-/** Bytes an element. */
-const cacheBytes = { f32: 4, f16: 2, bf16: 2, q8: 34 / 32, q4: 20 / 32 };
-
 /** Makes results of samples. */
 export class ResultMaker {
   readonly #facts: RunFacts;
@@ -186,14 +180,9 @@ export class ResultMaker {
     const { description } = model;
     this.#facts = facts;
     const cacheType = options.cacheType === undefined || options.cacheType === 'auto' ? 'f32' : options.cacheType;
-    this.#cacheBytes = cacheBytes[cacheType];
+    this.#cacheBytes = cacheElementBytes(cacheType, description.headDim);
     const { weights = 'auto' } = options;
-    const held = (entry: TensorEntry) => {
-      const { bytes, shape, held } = entry;
-      const type = held ?? (weights === 'f32' || weights === 'f16' || weights === 'bf16' ? weights : null);
-      return type === null ? bytes + storedScales(entry).bytes : blockBytes(type, elementsOf(shape));
-    };
-    this.#bytes = partsOf(description, held);
+    this.#bytes = partsOf(description, (tensor) => heldBytes(tensor, weights));
     this.#elements = partsOf(description, elementCount);
     const giga = (rate: number | null | undefined) => (rate ? rate / 1e9 : null);
     this.#fields = {

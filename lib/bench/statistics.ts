@@ -16,3 +16,11 @@ export function median(values: readonly number[]): number {
   const half = sorted.length >> 1;
   return sorted.length % 2 === 1 ? sorted[half]! : (sorted[half - 1]! + sorted[half]!) / 2;
 }
+
+/** Runs that deviate by more than this share of their mean tell little: the machine was busy, or the test is too short. */
+const noisyShare = 0.2;
+
+/** Whether the values vary so much that their mean tells little. */
+export function isNoisy(values: readonly number[]): boolean {
+  return deviation(values) > noisyShare * mean(values);
+}

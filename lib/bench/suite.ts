@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { KexaError } from '../errors.js';
+import { invalid } from '../options.js';
 import { Tokenizer } from '../text/tokenizer.js';
 import type { Message } from '../types.js';
 import type { SuitePrompt } from './units.js';
@@ -31,6 +32,8 @@ export interface SuiteEntry {
  * @throws KexaError KEXA_NOT_FOUND or KEXA_BAD_FILE
  */
 export async function readSuite(nameOrPath: string): Promise<SuiteEntry[]> {
+  if (typeof nameOrPath !== 'string' || nameOrPath === '')
+    throw invalid('suite', `a file, or one of ${suiteNames.join(', ')}`, nameOrPath);
   const path = suiteNames.includes(nameOrPath) ? join(suitesFolder, `${nameOrPath}.jsonl`) : nameOrPath;
   const advice = `; suites that come with kexa: ${suiteNames.join(', ')}`;
   const lines = (await readText(path, advice)).split('\n');

@@ -7,8 +7,9 @@ import { blockBytes } from '../files/gguf-types.js';
 import { fileError, readJsonObject } from '../files/json-file.js';
 import { type ModelFolder, modelConfig } from '../files/model-folder.js';
 import { elementsOf, wantedTensors } from '../files/wanted-tensors.js';
+import { isRecipe, uniformType, weightTypes } from '../option-values.js';
 import { choiceOption, integerOption } from '../options.js';
-import { chooseType, type Recipe, type RecipeName, recipes } from '../quantize/recipes.js';
+import { chooseType, recipes } from '../quantize/recipes.js';
 import type { WeightType } from '../types.js';
 
 /** What of a config is loaded with made-up weights. */
@@ -18,8 +19,6 @@ export interface SyntheticOptions {
   /** The MTP block too, where it has one. Default: without. */
   mtp?: boolean;
 }
-
-const weightTypes: readonly WeightType[] = ['auto', 'bf16', 'f16', 'f32', 'q8', 'q4', 'q2k', 'q2'];
 
 /**
  * Reads a config: `path` is the JSON file, or the folder of a config.json. Matrices are stored as `weights` says (`auto`
@@ -43,10 +42,8 @@ export async function openSynthetic(
   const shape = { ...whole, layers: kept, mtp: block, moe: hasExperts ? whole.moe : null };
 
   const type = choiceOption('weights', weights, weightTypes);
-  const recipe: Recipe | null = Object.hasOwn(recipes, type) ? recipes[type as RecipeName] : null;
   const tensors = Array.from(wantedTensors(shape), ({ name, part, shape: sizes }): TensorEntry => {
-    const stored =
-      recipe !== null ? chooseType(recipe, part, name, sizes).type : type === 'f32' || type === 'f16' ? type : 'bf16';
+    const stored = isRecipe(type) ? chooseType(recipes[type], part, name, sizes).type : (uniformType(type) ?? 'bf16');
     return { name, file: 0, offset: 0, bytes: blockBytes(stored, elementsOf(sizes)), type: stored, shape: sizes };
   });
   return {

@@ -1,19 +1,21 @@
 /** A comparison of engines as people read it: tables of Markdown. */
 import { type AgainstReport, smallMargin } from '../bench/against/against.js';
-import { bytesText } from './figures.js';
+import { isNoisy } from '../bench/statistics.js';
+import { bytesText, noiseText, spreadText } from './figures.js';
 
 export function againstText(report: AgainstReport): string {
   const { peer, peer_version: version, tests, starts, no_cold_start: problem } = report;
-  const rate = (mean: number, deviation: number) => `${mean.toFixed(1)} ± ${deviation.toFixed(1)}`;
+  const rate = (mean: number, deviation: number, { length }: readonly number[]) =>
+    spreadText(mean.toFixed(1), deviation.toFixed(1), length);
   const range = (pair: [number, number] | null) =>
     pair === null ? '' : `${pair[0].toFixed(2)} to ${pair[1].toFixed(2)}`;
   const rates = table(
     ['test', 'threads', 'kexa t/s', `${peer} t/s`, 'ratio', '95 %', 'pairs'],
-    tests.map(({ test, threads, avg_ts: mean, stddev_ts: deviation, ratio, interval, spread }) => [
+    tests.map(({ test, threads, samples_ts: runs, avg_ts: mean, stddev_ts: deviation, ratio, interval, spread }) => [
       test,
       String(threads),
-      rate(mean.kexa, deviation.kexa),
-      rate(mean.peer, deviation.peer),
+      rate(mean.kexa, deviation.kexa, runs.kexa),
+      rate(mean.peer, deviation.peer, runs.peer),
       ratio.toFixed(2),
       range(interval),
       range(spread),
@@ -30,9 +32,12 @@ export function againstText(report: AgainstReport): string {
       after === null ? '' : bytesText(after),
     ]),
   );
+  const noisy = tests.filter(({ samples_ts: runs }) => isNoisy(runs.kexa) || isNoisy(runs.peer));
+  const noise = noiseText(noisy.map(({ test, threads }) => `${test} with ${threads} threads`));
   return [
     `${report.model_filename}, kexa (activations ${report.activations}) and ${peer} ${version}, on the CPU\n`,
     rates,
+    ...(noise === '' ? [] : [noise]),
     memory,
     ...(problem === null ? [] : [`No start was cold: ${problem}.\n`]),
     `${agreementText(report)}\n`,

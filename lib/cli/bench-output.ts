@@ -1,6 +1,7 @@
 /** The results of a benchmark as people and programs read them. */
 import type { BenchResult } from '../bench/result.js';
-import { bytesText, countText, durationText } from './figures.js';
+import { isNoisy } from '../bench/statistics.js';
+import { bytesText, countText, durationText, noiseText, spreadText } from './figures.js';
 
 export type BenchFormat = 'md' | 'csv' | 'json' | 'jsonl';
 export const benchFormats: readonly BenchFormat[] = ['md', 'csv', 'json', 'jsonl'];
@@ -34,7 +35,13 @@ const columns: readonly Column[] = [
   column('params', (result) => countText(result.model_n_params), { isRight: false, isAlways: true }),
   column('backend', (result) => result.backend, { isRight: false, isAlways: true }),
   column('test', (result) => result.test, { isRight: false, isAlways: true }),
-  column('t/s', ({ avg_ts, stddev_ts }) => `${figure(avg_ts)} ± ${figure(stddev_ts)}`, { isAlways: true }),
+  column(
+    't/s',
+    ({ avg_ts, stddev_ts, samples_ts }) => spreadText(figure(avg_ts), figure(stddev_ts), samples_ts.length),
+    {
+      isAlways: true,
+    },
+  ),
   column('t/s a session', ({ session_ts }) => maybe(session_ts)),
   column('ms/token', ({ ms_per_token }) => maybe(ms_per_token), { isAlways: true }),
   column('first token, ms', ({ first_token_ms }) => maybe(first_token_ms)),
@@ -73,7 +80,8 @@ function notes(results: readonly BenchResult[]): string {
   ].filter((text) => text !== '');
   const own = rates.length === 0 ? '' : `; the device itself, measured before: ${rates.join(', ')}`;
   const energy = first.energy_source === null ? '' : `; energy by ${first.energy_source}`;
-  return `\nloaded in ${durationText(first.load_ms)}${own}${energy}\n`;
+  const noisy = results.filter(({ samples_ts }) => isNoisy(samples_ts)).map(({ test }) => test);
+  return `\nloaded in ${durationText(first.load_ms)}${own}${energy}\n${noiseText(noisy)}`;
 }
 
 function draftsKept(result: BenchResult): string {

@@ -35,3 +35,14 @@ export function durationText(milliseconds: number): string {
 function significant(value: number): string {
   return value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toFixed(2);
 }
+
+/** `12.3 ± 0.4`; of a single run, which has no deviation, `12.3`. */
+export function spreadText(mean: string, deviation: string, runs: number): string {
+  return runs > 1 ? `${mean} ± ${deviation}` : mean;
+}
+
+/** A warning about tests whose runs vary too much, ending in a newline; empty where none does. */
+export function noiseText(tests: readonly string[]): string {
+  if (tests.length === 0) return '';
+  return `noise: runs of ${tests.join(', ')} vary by more than a fifth; longer tests, more runs (-r) or a quieter machine tell more\n`;
+}

@@ -2,7 +2,7 @@ import { basename, resolve } from 'node:path';
 import type { Model } from '../model.js';
 import { printableLine } from '../printable.js';
 import type { Interrupt } from './interrupt.js';
-import { type LoadFlags, nameFlag, toLoadOptions } from './options.js';
+import { type LoadFlags, toLoadOptions } from './options.js';
 import { writeWarning } from './output.js';
 import { ProgressBar } from './progress-bar.js';
 
@@ -12,17 +12,13 @@ export async function loadModelShown(folder: string, flags: LoadFlags, interrupt
   const { loadModel } = await import('../index.js');
   using bar = new ProgressBar(`loading ${printableLine(basename(resolve(folder)))}`);
   const { signal } = interrupt;
-  try {
-    return await loadModel(folder, {
-      ...toLoadOptions(flags),
-      signal,
-      onProgress: (progress) => bar.show(progress),
-      onWarning: (warning) => {
-        bar.clear();
-        writeWarning(warning);
-      },
-    });
-  } catch (error) {
-    throw nameFlag(error);
-  }
+  return await loadModel(folder, {
+    ...toLoadOptions(flags),
+    signal,
+    onProgress: (progress) => bar.show(progress),
+    onWarning: (warning) => {
+      bar.clear();
+      writeWarning(warning);
+    },
+  });
 }

@@ -1,6 +1,6 @@
 /** Measured ops as people and programs read them. */
 import type { OpBenchReport, OpBenchResult } from '../bench/ops.js';
-import { bytesText } from './figures.js';
+import { bytesText, spreadText } from './figures.js';
 
 export type OpsFormat = 'md' | 'csv' | 'json';
 export const opsFormats: readonly OpsFormat[] = ['md', 'csv', 'json'];
@@ -28,7 +28,8 @@ function markdown(results: readonly OpBenchResult[]): string {
     String(one.rows),
     one.elements,
     one.variant,
-    `${milliseconds(one.ms)} ± ${milliseconds(one.msDeviation)}`,
+    // Several runs never take the same time to the last bit.
+    spreadText(milliseconds(one.ms), milliseconds(one.msDeviation), one.msDeviation > 0 ? 2 : 1),
     one.bytes === 0 ? '' : figure(one.gbPerS),
     one.flops === 0 ? '' : figure(one.gflopPerS),
     one.floorMs === 0 ? '' : milliseconds(one.floorMs),

@@ -1,6 +1,6 @@
 /** The flags that commands share, in groups, and how they become options of the library. */
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { KexaError } from '../errors.js';
+import { activationTypes, cacheTypes, expertMisses, weightTypes } from '../option-values.js';
 import type { ActivationType, CacheType, ExpertMisses, GenerateOptions, LoadOptions, WeightType } from '../types.js';
 import { UsageError } from './exit.js';
 import { byteCount, integer, number, tokenCount, wordOr } from './numbers.js';
@@ -58,8 +58,11 @@ export function addModelOptions(command: Command): void {
   });
 }
 
-/** Everything `loadModel` takes. `threads` reads the value of -t. */
-export function addLoadOptions(command: Command, threads: (text: string) => unknown = integer(1, 1024)): void {
+/** Everything `loadModel` takes. `threads` reads the value of -t; without `hasContext` there is no -c. */
+export function addLoadOptions(
+  command: Command,
+  { threads, hasContext = true }: { threads?: (text: string) => unknown; hasContext?: boolean } = {},
+): void {
   addModelOptions(command);
   add(
     command,
@@ -69,7 +72,7 @@ export function addLoadOptions(command: Command, threads: (text: string) => unkn
     { env: 'KEXA_DEVICE' },
   );
   addSplitOption(command);
-  addPlanOptions(command);
+  addPlanOptions(command, hasContext);
   add(
     command,
     modelGroup,
@@ -80,10 +83,42 @@ export function addLoadOptions(command: Command, threads: (text: string) => unkn
   add(command, modelGroup, '--expert-profile <file>', 'keep there which experts were chosen, and begin with those', {
     env: 'KEXA_EXPERT_PROFILE',
   });
+  addThreadsOption(command, threads);
+}
+
+/** `-t, --threads`. */
+export function addThreadsOption(command: Command, parse: (text: string) => unknown = integer(1, 1024)): void {
   add(command, modelGroup, '-t, --threads <n>', 'CPU threads (default: the cores there are)', {
     env: 'KEXA_THREADS',
-    parse: threads,
+    parse,
   });
+}
+
+/** `--cache-type`. */
+export function addCacheTypeOption(command: Command): void {
+  add(command, modelGroup, '--cache-type <type>', 'how the KV cache is stored (default: auto)', {
+    env: 'KEXA_CACHE_TYPE',
+    choices: cacheTypes,
+  });
+}
+
+/** `--weights`. */
+export function addWeightsOption(command: Command): void {
+  add(command, modelGroup, '--weights <type>', "how weights are held; auto keeps the file's type (default: auto)", {
+    env: 'KEXA_WEIGHTS',
+    choices: weightTypes,
+  });
+}
+
+/** `--activations`. */
+export function addActivationsOption(command: Command): void {
+  add(
+    command,
+    modelGroup,
+    '--activations <type>',
+    'what a CPU multiplies blocks of weights by: f32, or i16, which is faster (default: f32)',
+    { env: 'KEXA_ACTIVATIONS', choices: activationTypes },
+  );
 }
 
 /** `--split`. */
@@ -112,26 +147,22 @@ function proportions(text: string): number[] {
 }
 
 /** What decides how much memory a model takes. */
-export function addPlanOptions(command: Command): void {
-  add(
-    command,
-    modelGroup,
-    '-c, --ctx-size <n>',
-    'most tokens, prompt and answer together; 8k is 8000, 8K is 8192 ' + "(default: the model's limit, at most 32768)",
-    { env: 'KEXA_CTX_SIZE', parse: tokenCount(mostTokens) },
-  );
+export function addPlanOptions(command: Command, hasContext = true): void {
+  if (hasContext)
+    add(
+      command,
+      modelGroup,
+      '-c, --ctx-size <n>',
+      'most tokens, prompt and answer together; 8k is 8000, 8K is 8192 ' +
+        "(default: the model's limit, at most 32768)",
+      { env: 'KEXA_CTX_SIZE', parse: tokenCount(mostTokens) },
+    );
   add(command, modelGroup, '-b, --batch-size <n>', 'prompt tokens computed together (default: 128)', {
     env: 'KEXA_BATCH_SIZE',
     parse: integer(1, 4096),
   });
-  add(command, modelGroup, '--cache-type <type>', 'how the KV cache is stored (default: auto)', {
-    env: 'KEXA_CACHE_TYPE',
-    choices: ['auto', 'f32', 'f16', 'bf16', 'q8', 'q4'],
-  });
-  add(command, modelGroup, '--weights <type>', "how weights are held; auto keeps the file's type (default: auto)", {
-    env: 'KEXA_WEIGHTS',
-    choices: ['auto', 'bf16', 'f16', 'f32', 'q8', 'q4', 'q2k', 'q2'],
-  });
+  addCacheTypeOption(command);
+  addWeightsOption(command);
   add(command, modelGroup, '--gpu-memory <size>', 'most to take of it, as in 22GiB; experts give way (default: all)', {
     env: 'KEXA_GPU_MEMORY',
     parse: byteCount,
@@ -148,15 +179,9 @@ export function addPlanOptions(command: Command): void {
   );
   add(command, modelGroup, '--expert-misses <how>', 'what is done about one that is not there (default: copy)', {
     env: 'KEXA_EXPERT_MISSES',
-    choices: ['copy', 'compute', 'auto'],
+    choices: expertMisses,
   });
-  add(
-    command,
-    modelGroup,
-    '--activations <type>',
-    'what a CPU multiplies blocks of weights by: f32, or i16, which is faster (default: f32)',
-    { env: 'KEXA_ACTIVATIONS', choices: ['f32', 'i16'] },
-  );
+  addActivationsOption(command);
 }
 
 /** How the next token is chosen. */
@@ -299,18 +324,6 @@ export function toGenerateOptions(flags: GenerateFlags): GenerateOptions {
     mtp: flags.mtp === 'off' || flags.mtp === 0 ? (false as const) : flags.mtp,
     thinking: flags.think,
   });
-}
-
-/**
- * What to throw for an error of the library: wrong usage where it is about a flag's value, which only the model could
- * tell to be out of range.
- */
-export function nameFlag(error: unknown): unknown {
-  if (!(error instanceof KexaError)) return error;
-  const flags = { 'contextSize:': "option '-c, --ctx-size <n>':", 'layerSplit:': "option '--split <list>':" };
-  for (const [name, flag] of Object.entries(flags))
-    if (error.message.startsWith(name)) return new UsageError(error.message.replace(name, flag), { cause: error });
-  return error;
 }
 
 /** An object without the fields that are undefined: for the library, absent and undefined are not the same type. */

@@ -11,6 +11,7 @@ import { addScore } from './commands/score.js';
 import { addTokenize } from './commands/tokenize.js';
 import { addVerify } from './commands/verify.js';
 import { errorText, exitCodes, Interruption, UsageError } from './exit.js';
+import { nameFlags } from './flag-names.js';
 import { endWithOutput, isColored, writeNote } from './output.js';
 
 const about = `
@@ -51,9 +52,8 @@ export function buildProgram(): Command {
     addDoctor,
   ];
   for (const addCommand of commands) addCommand(program);
-  for (const command of program.commands) {
-    command.helpOption('-h, --help', 'show this help').showHelpAfterError(`See kexa ${command.name()} --help.`);
-  }
+  for (const command of commandsOf(program))
+    command.helpOption('-h, --help', 'show this help').showHelpAfterError(`See ${commandPath(command)} --help.`);
   return program.showHelpAfterError('See kexa --help.');
 }
 
@@ -68,7 +68,7 @@ export async function main(argv: readonly string[]): Promise<void> {
   try {
     await program.parseAsync(argv);
   } catch (error) {
-    process.exitCode = reported(error, command);
+    process.exitCode = reported(nameFlags(error, command), command);
   }
 }
 
@@ -82,6 +82,16 @@ function reported(error: unknown, command: Command): number {
   if (error instanceof Interruption) return error.exitCode;
   writeNote(`${errorText(error)}\n`);
   if (!(error instanceof UsageError)) return exitCodes.failure;
-  writeNote(`See kexa ${command.name()} --help.\n`);
+  writeNote(`See ${commandPath(command)} --help.\n`);
   return exitCodes.usage;
+}
+
+/** All commands below one, those of commands included. */
+function commandsOf(parent: Command): Command[] {
+  return parent.commands.flatMap((command) => [command as Command, ...commandsOf(command)]);
+}
+
+/** `kexa bench ops`, for the command `ops` of `bench`. */
+function commandPath(command: Command): string {
+  return command.parent === null ? command.name() : `${commandPath(command.parent)} ${command.name()}`;
 }

@@ -84,13 +84,21 @@ async function readResults(path: string): Promise<BenchResult[]> {
 
 /** An array, or one object a line. */
 function parse(path: string, text: string): unknown[] {
+  const wanted = `${path}: wanted what kexa bench -o json or -o jsonl writes`;
   try {
-    if (text.trimStart().startsWith('[')) return JSON.parse(text) as unknown[];
-    const lines = text.split('\n').filter((line) => line.trim() !== '');
+    const whole: unknown = JSON.parse(text);
+    if (Array.isArray(whole)) return whole;
+    // One line of JSON lines is JSON, too.
+    if (isResult(whole)) return [whole];
+    throw new KexaError('KEXA_BAD_FILE', `${wanted}, an array of results; found other JSON`);
+  } catch (error) {
+    if (error instanceof KexaError) throw error;
+  }
+  const lines = text.split('\n').filter((line) => line.trim() !== '');
+  try {
     return lines.map((line) => JSON.parse(line) as unknown);
   } catch (cause) {
-    const wanted = 'wanted JSON as kexa bench -o json or -o jsonl writes it';
-    throw new KexaError('KEXA_BAD_FILE', `${path}: ${wanted}: ${(cause as Error).message}`, { cause });
+    throw new KexaError('KEXA_BAD_FILE', `${wanted}: ${(cause as Error).message}`, { cause });
   }
 }
 

@@ -5,7 +5,16 @@ import { exitCodes, exitWith, UsageError } from '../exit.js';
 import { Interrupt } from '../interrupt.js';
 import { integer } from '../numbers.js';
 import { type OpsFormat, opsFormats, opsText } from '../ops-output.js';
-import { add, addModelOptions, defined, type LoadFlags, nameFlag } from '../options.js';
+import {
+  add,
+  addActivationsOption,
+  addCacheTypeOption,
+  addModelOptions,
+  addThreadsOption,
+  addWeightsOption,
+  defined,
+  type LoadFlags,
+} from '../options.js';
 import { writeAnswer, writeNote } from '../output.js';
 import { ProgressBar } from '../progress-bar.js';
 import { addSyntheticOptions, benchedModel } from '../synthetic-flags.js';
@@ -73,22 +82,10 @@ export function addBenchOps(bench: Command): void {
   add(command, model, '--device <name>', "auto, cpu, gpu, or part of a device's name (default: auto)", {
     env: 'KEXA_DEVICE',
   });
-  add(command, model, '--cache-type <type>', 'how the KV cache is stored (default: auto)', {
-    env: 'KEXA_CACHE_TYPE',
-    choices: ['auto', 'f32', 'f16', 'bf16'],
-  });
-  add(command, model, '--weights <type>', "how weights are held; auto keeps the file's type (default: auto)", {
-    env: 'KEXA_WEIGHTS',
-    choices: ['auto', 'bf16', 'f16', 'f32', 'q8', 'q4', 'q2'],
-  });
-  add(command, model, '--activations <type>', 'what a CPU multiplies blocks of weights by (default: f32)', {
-    env: 'KEXA_ACTIVATIONS',
-    choices: ['f32', 'i16'],
-  });
-  add(command, model, '-t, --threads <n>', 'CPU threads (default: the cores there are)', {
-    env: 'KEXA_THREADS',
-    parse: integer(1, 1024),
-  });
+  addCacheTypeOption(command);
+  addWeightsOption(command);
+  addActivationsOption(command);
+  addThreadsOption(command);
   command.action(exitWith(benchOps));
 }
 
@@ -104,12 +101,18 @@ async function benchOps(flags: OpsFlags, command: Command): Promise<number> {
   const { path, synthetic } = benchedModel(flags, command);
   if (flags.tune && (flags.elements === 'f16' || flags.variant !== undefined))
     throw new UsageError('--tune compares the ways there are in f32; leave out --elements f16 and --variant');
+  const { chooseDevice } = await import('../../devices.js');
   const { benchmarkOps } = await import('../../bench/ops.js');
   const { deviceTuning } = await import('../../bench/tune.js');
   const { readTuning, tuningPath, writeTuning } = await import('../../tuning.js');
   const tuning = flags.tune ? tuningPath() : null;
   if (flags.tune && tuning === null)
     throw new UsageError('--tune: there is nowhere to keep it (KEXA_TUNING is off, or KEXA_CACHE_DIR empty)');
+  if (flags.tune) {
+    const { info } = await chooseDevice(flags.device);
+    if (info.kind === 'cpu')
+      throw new UsageError("--tune: wanted a GPU, for the CPU's ops are written in one way; found the device cpu");
+  }
   // A file that cannot be added to is told before anything is measured.
   if (tuning !== null) await readTuning(tuning);
   using interrupt = new Interrupt();
@@ -136,8 +139,6 @@ async function benchOps(flags: OpsFlags, command: Command): Promise<number> {
     ...(synthetic !== null && { synthetic: synthetic.layers === undefined ? true : synthetic }),
     signal: interrupt.signal,
     onOp: ({ done, total, op }) => bar.showPart(done / total, `${total} ops, ${op}`),
-  }).catch((error: unknown) => {
-    throw nameFlag(error);
   });
   bar[Symbol.dispose]();
   await writeAnswer(opsText(report, flags.output ?? 'md'));

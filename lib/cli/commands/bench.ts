@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import { type PeerName, peerNames } from '../../bench/against/peer.js';
 import type { BenchOptions } from '../../bench/benchmark.js';
 import { memoryOverContext } from '../../bench/memory.js';
-import { readOps, writeReport } from '../../bench/report.js';
+import { openReport, readOps, writeReport } from '../../bench/report.js';
 import { readSuite, suiteNames } from '../../bench/suite.js';
 import { combineTests } from '../../bench/tests.js';
 import { countList, countPair, draftList, sessionList, sweepContexts, sweepStep, threadList } from '../bench-lists.js';
@@ -12,7 +12,7 @@ import { exitCodes, exitWith, UsageError } from '../exit.js';
 import { readPrompt } from '../input.js';
 import { Interrupt } from '../interrupt.js';
 import { integer } from '../numbers.js';
-import { add, addLoadOptions, defined, type LoadFlags, nameFlag, toLoadOptions } from '../options.js';
+import { add, addLoadOptions, defined, type LoadFlags, toLoadOptions } from '../options.js';
 import { writeAnswer, writeNote } from '../output.js';
 import { ProgressBar } from '../progress-bar.js';
 import { addSyntheticOptions, benchedModel } from '../synthetic-flags.js';
@@ -137,7 +137,9 @@ export function addBench(program: Command): void {
   add(command, output, '--output-err <format>', 'the same, on stderr as well', { choices: benchFormats });
   add(command, output, '--report <folder>', 'also write a page with plots, index.html, and what it shows');
   add(command, output, '--ops <file>', 'ops for the plots, as kexa bench ops -o json writes them');
-  addLoadOptions(command, threadList);
+  addLoadOptions(command, { threads: threadList, hasContext: false });
+  // Read to be refused with a reason.
+  command.addOption(command.createOption('-c, --ctx-size <n>').hideHelp());
   command.action(exitWith(bench));
   addBenchCompare(command);
   addBenchOps(command);
@@ -153,6 +155,7 @@ async function bench(flags: BenchFlags, command: Command): Promise<number> {
   const ops = flags.ops === undefined ? [] : await readOps(flags.ops);
   if (flags.ctxSize !== undefined)
     throw new UsageError('-c, --ctx-size: the context is as long as the longest test needs; leave it out');
+  if (flags.report !== undefined) await openReport(flags.report);
   const text = flags.file === undefined ? undefined : await readPrompt({ file: flags.file });
   const { benchmark } = await import('../../index.js');
   using interrupt = new Interrupt();
@@ -166,19 +169,15 @@ async function bench(flags: BenchFlags, command: Command): Promise<number> {
     warmUp: flags.warmup,
     signal: interrupt.signal,
     onRun: ({ done, total, test }) => bar.showPart(done / total, `${total} runs, ${test}`),
-  }).catch((error: unknown) => {
-    // Stopped while the model was being loaded: nothing is complete, and what is written is whole all the same.
-    if (interrupt.exitCode !== null) return [];
-    throw nameFlag(error);
   });
   bar[Symbol.dispose]();
+  if (flags.outputErr !== undefined) writeNote(benchText(results, flags.outputErr));
+  await writeAnswer(benchText(results, flags.output ?? 'md'));
   if (flags.report !== undefined) {
     const memory = await memoryOverContext(path, loadOptions);
     await writeReport(flags.report, { results, ops, memory });
     writeNote(`report: ${join(flags.report, 'index.html')}\n`);
   }
-  if (flags.outputErr !== undefined) writeNote(benchText(results, flags.outputErr));
-  await writeAnswer(benchText(results, flags.output ?? 'md'));
   if (interrupt.exitCode !== null) writeNote('interrupted: these are the runs that were complete\n');
   return interrupt.exitCode ?? exitCodes.ok;
 }

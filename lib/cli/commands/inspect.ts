@@ -17,7 +17,6 @@ import {
   addSplitOption,
   defined,
   type LoadFlags,
-  nameFlag,
   requireModel,
   toLoadOptions,
 } from '../options.js';
@@ -171,7 +170,7 @@ async function read(path: string, flags: InspectFlags): Promise<Inspection> {
     if (flags.verdict) verdicts = planVerdicts(shape, defined({ prefillChunk }));
   } catch (error) {
     // The plan is the core's; all else can be told without it.
-    if (!(error instanceof KexaError) || error.code !== 'KEXA_NO_BINARY') throw nameFlag(error);
+    if (!(error instanceof KexaError) || error.code !== 'KEXA_NO_BINARY') throw error;
     memory = error.message;
   }
   return {

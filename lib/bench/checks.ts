@@ -1,0 +1,114 @@
+/** Checks of what `benchmark`, `benchmarkOps` and `readSuite` are given. Messages name the field and what may stand there. */
+import { checkNames, integerOption, invalid } from '../options.js';
+import { mostDrafts } from '../sampling.js';
+import type { SuiteEntry } from './suite.js';
+import type { SyntheticOptions } from './synthetic.js';
+import type { BenchSweep, BenchTest } from './tests.js';
+
+const mostTokens = 2 ** 31 - 1;
+const mostSessions = 64;
+
+/** The list, or an empty one where it is undefined; every entry checked. */
+export function listOption<Entry>(
+  name: string,
+  value: unknown,
+  check: (name: string, entry: unknown) => Entry,
+): readonly Entry[] {
+  if (value === undefined) return [];
+  if (!Array.isArray(value)) throw invalid(name, 'an array', value);
+  return value.map((entry: unknown, i) => check(`${name}[${i}]`, entry));
+}
+
+/** The value, a function, or undefined. */
+export function functionOption<Told extends (...values: never[]) => void>(
+  name: string,
+  value: Told | undefined,
+): Told | undefined {
+  if (value !== undefined && typeof value !== 'function') throw invalid(name, 'a function', value);
+  return value;
+}
+
+/** An integer that has to be given. */
+function integerField(name: string, value: unknown, least: number, most: number): number {
+  if (value === undefined) throw invalid(name, `an integer from ${least} to ${most}`, value);
+  return integerOption(name, value, least, most, least);
+}
+
+/** Drafts a step; 0 is none. */
+export function checkDrafts(name: string, mtp: unknown): BenchTest['mtp'] {
+  if (mtp === false || mtp === 0) return false;
+  if (mtp === 'auto') return mtp;
+  if (typeof mtp === 'number' && Number.isInteger(mtp) && mtp >= 1 && mtp <= mostDrafts) return mtp;
+  throw invalid(name, `false, 'auto' or a number of drafts from 1 to ${mostDrafts}`, mtp);
+}
+
+export function checkTest(name: string, test: unknown): BenchTest {
+  const { prompt, generated, depth, mtp, sessions } = fieldsOf<BenchTest>(name, test, [
+    'prompt',
+    'generated',
+    'depth',
+    'mtp',
+    'sessions',
+  ]);
+  const checked: BenchTest = {
+    prompt: integerField(`${name}.prompt`, prompt, 0, mostTokens),
+    generated: integerField(`${name}.generated`, generated, 0, mostTokens),
+    depth: integerField(`${name}.depth`, depth, 0, mostTokens),
+    mtp: checkDrafts(`${name}.mtp`, mtp),
+    ...(sessions !== undefined && { sessions: integerField(`${name}.sessions`, sessions, 1, mostSessions) }),
+  };
+  if (checked.prompt + checked.generated === 0)
+    throw invalid(name, 'tokens to read or to generate', 'prompt 0 and generated 0');
+  return checked;
+}
+
+export function checkSweep(name: string, sweep: unknown): BenchSweep {
+  const { contexts, generated, mtp } = fieldsOf<BenchSweep>(name, sweep, ['contexts', 'generated', 'mtp']);
+  const tokens = integerField(`${name}.generated`, generated, 0, mostTokens);
+  if (!Array.isArray(contexts) || contexts.length === 0)
+    throw invalid(`${name}.contexts`, 'at least one context, in tokens', contexts);
+  const rising: number[] = [];
+  for (const context of contexts as unknown[]) {
+    const before = rising.at(-1);
+    const least = before === undefined ? 1 : before + tokens + 1;
+    const where = before === undefined ? 'the first' : `after ${before} and ${tokens} generated`;
+    if (typeof context !== 'number' || !Number.isInteger(context) || context < least || context > mostTokens)
+      throw invalid(`${name}.contexts`, `a context of at least ${least} tokens, ${where}`, context);
+    rising.push(context);
+  }
+  return { contexts: rising, generated: tokens, mtp: checkDrafts(`${name}.mtp`, mtp) };
+}
+
+/** A prompt as `readSuite` gives it. */
+export function checkPrompt(name: string, entry: unknown): SuiteEntry {
+  const prompt = fieldsOf<SuiteEntry>(name, entry, ['suite', 'name', 'prompt', 'raw', 'maxTokens']);
+  for (const field of ['suite', 'name'] as const)
+    if (typeof prompt[field] !== 'string') throw invalid(`${name}.${field}`, 'a text', prompt[field]);
+  const isText = typeof prompt.prompt === 'string' && prompt.prompt !== '';
+  const isConversation = Array.isArray(prompt.prompt) && prompt.prompt.length > 0;
+  if (typeof prompt.raw !== 'boolean') throw invalid(`${name}.raw`, 'true or false', prompt.raw);
+  if (!isText && (prompt.raw || !isConversation))
+    throw invalid(`${name}.prompt`, prompt.raw ? 'a text' : 'a text or messages', prompt.prompt);
+  integerField(`${name}.maxTokens`, prompt.maxTokens, 1, mostTokens);
+  return prompt as SuiteEntry;
+}
+
+/** Whether weights are made up, and of how many layers; null: they are read. */
+export function checkSynthetic(value: unknown): Pick<SyntheticOptions, 'layers'> | null {
+  if (value === undefined || value === false) return null;
+  if (value === true) return {};
+  const { layers } = fieldsOf<SyntheticOptions>('synthetic', value, ['layers'], 'true, false or { layers }');
+  return layers === undefined ? {} : { layers: integerField('synthetic.layers', layers, 1, mostTokens) };
+}
+
+/** The object's fields, none of them checked but for its name. */
+function fieldsOf<Fields>(
+  name: string,
+  value: unknown,
+  known: readonly string[],
+  wanted = `an object with ${known.join(', ')}`,
+): { [Name in keyof Fields]?: unknown } {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw invalid(name, wanted, value);
+  checkNames(name, value, known);
+  return value as { [Name in keyof Fields]?: unknown };
+}

@@ -1,0 +1,40 @@
+/** The library's option names as the command's flags, for errors that only the library could find. */
+import type { Command } from 'commander';
+import { KexaError } from '../errors.js';
+import { UsageError } from './exit.js';
+
+/** Flags whose name is not the option's own. */
+const flags: Readonly<Record<string, string>> = {
+  path: '--model',
+  layerSplit: '--split',
+  contextSize: '--ctx-size',
+  prefillChunk: '--batch-size',
+  prefixCacheBytes: '--prefix-cache',
+  temperature: '--temp',
+  thinking: '--think',
+  drafts: '--mtp',
+  depth: '--n-depth',
+  variants: '--variant',
+  leastMs: '--time',
+};
+
+/**
+ * The error, with the command's flags in place of the library's option names. It is wrong usage where a flag's value is
+ * refused, which only the model or the device could tell.
+ */
+export function nameFlags(error: unknown, command: Command): unknown {
+  if (!(error instanceof KexaError)) return error;
+  const flagOf = (name: string) => {
+    const long = flags[name] ?? `--${name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+    return command.options.find((option) => option.long === long);
+  };
+  const [all, name] = /^(\w+)(?:\[\w*\])?: /.exec(error.message) ?? [];
+  const about = name === undefined ? undefined : flagOf(name);
+  const rest = about === undefined ? error.message : error.message.slice(all!.length);
+  // Names of two words and more are no words of English.
+  const named = rest.replaceAll(/\b[a-z]+(?:[A-Z][a-z]+)+\b/g, (word) => flagOf(word)?.long ?? word);
+  if (about === undefined) return named === error.message ? error : new KexaError(error.code, named, { cause: error });
+  const message = `option '${about.flags}': ${named}`;
+  const isUsage = error.code === 'KEXA_INVALID_ARGUMENT' || error.code === 'KEXA_UNSUPPORTED';
+  return isUsage ? new UsageError(message, { cause: error }) : new KexaError(error.code, message, { cause: error });
+}

@@ -140,8 +140,9 @@ function checkLogitBias(bias: unknown, vocabSize: number): { ids: Uint32Array; v
   for (const [id, value] of entries) {
     if (typeof id !== 'number' || !Number.isInteger(id) || id < 0 || id >= vocabSize)
       throw invalid('logitBias', `token ids from 0 to ${vocabSize - 1}`, id);
-    if (typeof value !== 'number' || !(value < Number.POSITIVE_INFINITY))
-      throw invalid(`logitBias[${id}]`, 'a number or -Infinity', value);
+    // The core has 32 bits for it, in which 1e39 would be infinite.
+    if (typeof value !== 'number' || !(Math.fround(value) < Number.POSITIVE_INFINITY))
+      throw invalid(`logitBias[${id}]`, 'a number below 3.4e38 or -Infinity', value);
   }
   return {
     ids: Uint32Array.from(entries, ([id]) => id as number),

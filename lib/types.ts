@@ -255,7 +255,11 @@ export interface ChatTemplateOptions {
 export interface GenerateOptions extends SamplingOptions {
   /** Most tokens to generate. Default: what is left of the context. */
   maxTokens?: number;
-  /** Added to logits before anything else, by token id. -Infinity bans a token. */
+  /**
+   * Added to logits before anything else, by token id. -Infinity bans a token, as does what is below -3.4e38; what is
+   * above 3.4e38 is KEXA_INVALID_ARGUMENT, since the core has 32 bits for it. A logit that bias or penalties would take
+   * past that stays there.
+   */
   logitBias?: Readonly<Record<number, number>> | ReadonlyMap<number, number>;
   /** Same seed, prompt, options and device: same tokens. An integer from 0 to 2^53 - 1. Default: random. */
   seed?: number;

@@ -3,8 +3,11 @@ import { readdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type Test } from 'tape';
 import { type GenerateOptions, loadModel, type Model, type SamplingOptions } from '../lib/index.js';
+import { randomNumbers } from './support/compare.js';
+import { bf16, damagedCopy } from './support/damaged-model.js';
 import { probabilities } from './support/distribution.js';
 import { modelFolder } from './support/models.js';
+import { extremeOptions } from './support/sampling-extremes.js';
 import { newFolder, refuses } from './support/small-model.js';
 
 const prompt = [5, 6, 7];
@@ -226,4 +229,59 @@ test('a default that is out of range refuses sampling only, and only where it is
   writeFileSync(join(folder, 'generation_config.json'), JSON.stringify({ repetition_penalty: 0 }));
   const penalised = await open(t, folder);
   await refuses(t, 'KEXA_BAD_CONFIG', ['repetition_penalty'], () => idsOf(penalised, { temperature: 0 }));
+});
+
+test('whatever is asked for, a token is one of the vocabulary and not banned, with drafts too', async (t) => {
+  const model = await open(t);
+  const wrong: unknown[] = [];
+  for (const options of extremeOptions(400, randomNumbers(11))) {
+    const plain = await model.generate(prompt, { ...options, maxTokens: 6, ignoreEos: true, logprobs: 2, mtp: false });
+    const drafted = await idsOf(model, { ...options, maxTokens: 6, mtp: 3 });
+    const bias = options.logitBias as Record<number, number>;
+    const isFine =
+      plain.ids.length === 6 &&
+      plain.ids.every((id) => id < 515 && Math.fround(bias[id] ?? 0) > Number.NEGATIVE_INFINITY) &&
+      plain.logprobs!.every(({ logprob }) => Number.isFinite(logprob)) &&
+      plain.ids.join() === drafted.join();
+    if (!isFine) wrong.push({ options, ids: plain.ids, drafted });
+  }
+  t.deepEqual(wrong, [], '400 combinations');
+});
+
+test('what overflows when it is added or multiplied stays the best or the worst', async (t) => {
+  const model = await open(t);
+  const force = { temperature: 1, maxTokens: 3, seed: 1, logitBias: { 5: 3e38 } };
+  for (const more of [{}, { repeatPenalty: 0.01 }, { topK: 3 }, { mtp: 3 }, { logprobs: 20 }, { frequencyPenalty: 1 }])
+    t.deepEqual(await idsOf(model, { ...force, ...more }), [5, 5, 5], JSON.stringify(more));
+  const avoid = { ...force, logitBias: { 5: -3e38 }, repeatPenalty: 100 };
+  t.notOk((await idsOf(model, avoid, [5, 6, 7])).includes(5), 'one that is far below all others');
+  for (const value of [1e39, 3.4028236e38, Number.POSITIVE_INFINITY, Number.NaN])
+    await refuses(t, 'KEXA_INVALID_ARGUMENT', ['logitBias[5]'], () => idsOf(model, { logitBias: { 5: value } }));
+});
+
+test('a logit that is not finite ends an answer and a score with KEXA_BAD_FILE', async (t) => {
+  const element = 100 * 96 + 7; // of the head's row for token 100
+  for (const bits of [bf16.nan, bf16.infinity, bf16.minusInfinity]) {
+    const model = await open(t, await damagedCopy(t, modelFolder('edge'), 'lm_head.weight', element, bits));
+    for (const options of [{ temperature: 0 }, { temperature: 1, frequencyPenalty: 1 }, { mtp: 2 }, { logprobs: 3 }])
+      await refuses(t, 'KEXA_BAD_FILE', ['logit of token 100', 'weights are damaged'], () => idsOf(model, options));
+    await refuses(t, 'KEXA_BAD_FILE', ['logit of token 100'], () => model.score([1, 2, 3]));
+    t.notOk((await model.forward([1, 2, 3])).logits.every(Number.isFinite), 'forward() shows what there is');
+  }
+  // 3.4e38 times a normed state, which is of order 1: the product overflows.
+  const large = await open(t, await damagedCopy(t, modelFolder('edge'), 'model.norm.weight', 7, bf16.largest));
+  await refuses(t, 'KEXA_BAD_FILE', ['weights are damaged'], () => idsOf(large, { temperature: 1 }));
+  const folder = await damagedCopy(t, modelFolder('edge'), 'mtp.norm.weight', 7, bf16.infinity);
+  const block = await open(t, folder);
+  t.equal((await idsOf(block, { mtp: false })).length, 12, 'an MTP block that is not used does no harm');
+  await refuses(t, 'KEXA_BAD_FILE', ['not a finite number'], () => idsOf(block, { mtp: 1 }));
+});
+
+test('a value too large for the cache is named as a cause', async (t) => {
+  // Of values the largest f16 is 65,504, so that this one is infinite in the cache; everything else is as it was.
+  const folder = await damagedCopy(t, modelFolder('edge'), 'model.layers.0.self_attn.v_proj.weight', 0, 0x4b00);
+  const model = await loadModel(folder, { cacheType: 'f16' });
+  await refuses(t, 'KEXA_BAD_FILE', ["cacheType 'f32'"], () => idsOf(model, { temperature: 0 }));
+  await model.close();
+  t.equal((await idsOf(await open(t, folder), { temperature: 0 })).length, 12, 'f32 has room for it');
 });

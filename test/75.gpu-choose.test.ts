@@ -2,7 +2,10 @@
 import test from 'tape';
 import { type GenerateOptions, loadModel, type Model } from '../lib/index.js';
 import { randomNumbers } from './support/compare.js';
+import { bf16, damagedCopy } from './support/damaged-model.js';
 import { modelFolder } from './support/models.js';
+import { extremeOptions } from './support/sampling-extremes.js';
+import { refuses } from './support/small-model.js';
 import { useSoftwareGpu } from './support/software-gpu.js';
 
 useSoftwareGpu();
@@ -66,11 +69,13 @@ test('ties go to the lowest id, greedy and at the edge of top-k', async (t) => {
   for (const topK of [1, 2, 3])
     for (let seed = 0; seed < 2; seed++) {
       const sampled = { ...options, temperature: 1, topK, seed };
-      t.deepEqual(
-        (await gpu.generate([1, 2, 3], sampled)).ids,
-        (await cpu.generate([1, 2, 3], sampled)).ids,
-        `top ${topK}, seed ${seed}`,
-      );
+      // Top-p looks at what top-k has left, not at what has the same logit.
+      for (const topP of [1, 0.999])
+        t.deepEqual(
+          (await gpu.generate([1, 2, 3], { ...sampled, topP })).ids,
+          (await cpu.generate([1, 2, 3], { ...sampled, topP })).ids,
+          `top ${topK}, ${topP}, seed ${seed}`,
+        );
     }
   await gpu.close();
   await cpu.close();
@@ -128,5 +133,44 @@ test('a bias that bans every token is an error, and the model goes on', async (t
       t.match(String(error), /logitBias bans every token/);
     }
   t.equal((await gpu.generate([1, 2], { temperature: 0, maxTokens: 2, ignoreEos: true })).ids.length, 2);
+  await gpu.close();
+});
+
+test('options at the ends of their ranges: a token is one of the vocabulary, and the CPU device chooses the same', async (t) => {
+  const gpu = await loadModel(modelFolder('edge'), { device: 'swiftshader', gpuChecks: true });
+  const cpu = await loadModel(modelFolder('edge'), { device: 'cpu' });
+  const wrong: unknown[] = [];
+  for (const [i, options] of [...extremeOptions(30, randomNumbers(12))].entries()) {
+    const own = { ...options, maxTokens: 3, ignoreEos: true };
+    const wanted = await cpu.generate([5, 6, 7], { ...own, mtp: false });
+    const found = await gpu.generate([5, 6, 7], { ...own, mtp: i % 2 ? 2 : false });
+    if (found.ids.join() !== wanted.ids.join()) wrong.push({ options, found: found.ids, wanted: wanted.ids });
+  }
+  t.deepEqual(wrong, [], '30 combinations');
+  await gpu.close();
+  await cpu.close();
+});
+
+test('a logit that is not finite is KEXA_BAD_FILE, and the steps begun after it do no harm', async (t) => {
+  const element = 100 * 96 + 7; // of the head's row for token 100
+  for (const bits of [bf16.nan, bf16.infinity, bf16.minusInfinity]) {
+    const folder = await damagedCopy(t, modelFolder('edge'), 'lm_head.weight', element, bits);
+    const gpu = await loadModel(folder, { device: 'swiftshader', gpuChecks: true });
+    for (const options of [{ temperature: 0 }, { temperature: 1, frequencyPenalty: 1 }, { temperature: 1, mtp: 2 }])
+      await refuses(t, 'KEXA_BAD_FILE', ['logit of token 100', 'weights are damaged'], () =>
+        gpu.generate([1, 2, 3], { ...options, seed: 1, maxTokens: 8, ignoreEos: true }),
+      );
+    await refuses(t, 'KEXA_BAD_FILE', ['logit of token 100'], () => gpu.score([1, 2, 3]));
+    await gpu.close();
+  }
+  const folder = await damagedCopy(t, modelFolder('edge'), 'mtp.norm.weight', 7, bf16.infinity);
+  const gpu = await loadModel(folder, { device: 'swiftshader', gpuChecks: true });
+  const options = { temperature: 1, seed: 1, maxTokens: 4, ignoreEos: true };
+  t.equal(
+    (await gpu.generate([1, 2, 3], { ...options, mtp: false })).ids.length,
+    4,
+    'an unused MTP block does no harm',
+  );
+  await refuses(t, 'KEXA_BAD_FILE', ['not a finite number'], () => gpu.generate([1, 2, 3], { ...options, mtp: 2 }));
   await gpu.close();
 });

@@ -7,6 +7,7 @@
 #include "kernels/gpu_device.h"
 #endif
 #include "engine/split_device.h"
+#include "plan/vocabulary.h"
 #include "reference/cpu_device.h"
 #include "reference/cpu_experts.h"
 
@@ -217,6 +218,7 @@ bool ScoreJob::advance(const JobContext& context) {
   const int end = model.slots.length(slot);
   for (int i = 0; i < int(step_.logit_rows.size()); ++i) {
     const auto logits = model.device->logits(i);
+    check_logits(logits, context.plan.options);
     result_.logprobs.push_back(float(logits[ids_[end - rows + i + 1]] - log_sum_exp(logits)));
   }
   const bool is_last = end == int(ids_.size());

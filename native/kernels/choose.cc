@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <limits>
 
 #include "base/error.h"
+#include "plan/vocabulary.h"
 
 namespace kexa {
 namespace {
@@ -17,8 +19,8 @@ constexpr int kDrafts = kLength + 1, kDraftTokens = kDrafts + 1;
 static_assert(kDraftTokens + kMaxDrafts <= kSequenceWords);
 
 constexpr uint32_t kNoProblem = 0xffffffffu, kAllBanned = 0xfffffffeu;
-// Infinities are not WGSL's business. The kernel takes what is below a tenth of this for banned.
-constexpr float kBanned = -1e38f;
+// Infinities are not WGSL's business: the kernel takes the lowest float for a ban, and no other bias is that low.
+constexpr float kBanned = std::numeric_limits<float>::lowest();
 // Below this no temperature changes which token is drawn, and its inverse stays finite.
 constexpr float kColdest = 1e-20f;
 
@@ -26,7 +28,7 @@ constexpr float kColdest = 1e-20f;
 
 Choosing::Choosing(KernelSet& kernels, const ModelDescription& description, const Plan& plan,
                    const Activations& activations)
-    : vocab_(description.vocab), context_(plan.options.context_size) {
+    : options_(plan.options), vocab_(description.vocab), context_(plan.options.context_size) {
   Gpu& gpu = kernels.gpu();
   const auto make = [&](const char* label) { return gpu.create_buffer(label, plan.gpu.bytes_of(label), true); };
   sampling_ = make("sampling");
@@ -97,7 +99,10 @@ void Choosing::begin(const KernelSet& kernels, int slot, const SamplingParams& p
 
   if (!params.logit_bias.empty()) {
     std::vector<float> bias(vocab_);
-    for (const auto& [token, value] : params.logit_bias) bias[token] = std::max(kBanned, bias[token] + value);
+    for (const auto& [token, value] : params.logit_bias) {
+      if (bias[token] == kBanned) continue;
+      bias[token] = value == -INFINITY ? kBanned : saturated(bias[token] + value);
+    }
     write_words(bias_, uint64_t(slot) * vocab_, bias);
   }
   if (has_penalties) {
@@ -111,11 +116,12 @@ void Choosing::begin(const KernelSet& kernels, int slot, const SamplingParams& p
 
 uint64_t Choosing::record_offset(int slot) { return uint64_t(slot) * kSequenceWords * 4; }
 
-std::vector<int> Choosing::tokens_of(const Record& record) {
+std::vector<int> Choosing::tokens_of(const Record& record) const {
   if (record.problem == kAllBanned) throw Error("KEXA_INVALID_ARGUMENT", "logitBias bans every token");
   if (record.problem != kNoProblem)
-    throw Error("KEXA_BAD_FILE",
-                "logit of token " + std::to_string(record.problem) + " is not a number: the weights are damaged");
+    throw not_finite_logit(int(record.problem), options_);
+  if (record.chosen > std::size(record.tokens))
+    throw Error("KEXA_INTERNAL", "the GPU says that one step chose " + std::to_string(record.chosen) + " tokens");
   return {record.tokens, record.tokens + record.chosen};
 }
 

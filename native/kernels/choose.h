@@ -8,6 +8,7 @@ namespace kexa {
 
 class Choosing {
  public:
+  // `plan` must outlive it.
   Choosing(KernelSet& kernels, const ModelDescription& description, const Plan& plan, const Activations& activations);
 
   // Device::begin_choosing. Queued before the next submit.
@@ -28,9 +29,10 @@ class Choosing {
   const Buffer& records() const { return sequences_; }
   static uint64_t record_offset(int slot);
   // Throws KEXA_BAD_FILE or KEXA_INVALID_ARGUMENT for a problem.
-  static std::vector<int> tokens_of(const Record& record);
+  std::vector<int> tokens_of(const Record& record) const;
 
  private:
+  const PlanOptions& options_;
   int vocab_, context_;
   Buffer sampling_, bias_, sequences_, marks_, history_;
   Op follow_, choose_, choose_draft_, next_draft_;

@@ -5,7 +5,7 @@
 // dispatch   1
 // logits     [logit rows, VOCAB]
 // sampling   [slots, 16] words: see choose.cc
-// bias       [slots, VOCAB], read if the slot has one; BANNED for a token that must not be chosen
+// bias       [slots, VOCAB], read if the slot has one; the lowest f32 for a token that must not be chosen
 // step       step state: its logit rows; out: the rows' next tokens, and as only logit row the last one chosen from
 // sequences  [slots, SEQUENCE_WORDS] in and out: see choose.cc
 // marks      [slots, VOCAB] in and out, used with penalties: how often a token stands in the window of the repeat penalty,
@@ -23,7 +23,7 @@
 const NONE = 0xffffffffu;
 const BINS = 256u;
 const ALL_BANNED = 0xfffffffeu;
-const BANNED_BELOW = -1e37;
+const BANNED = bitcast<f32>(0xff7fffffu);  // the lowest f32; no token that may be chosen is worth so little
 
 var<private> slot: u32;
 var<private> row_at: u32;  // where the row's logits begin
@@ -37,7 +37,7 @@ var<private> maximum: f32;
 
 var<workgroup> values: array<f32, THREADS>;
 var<workgroup> ids: array<u32, THREADS>;
-var<workgroup> not_a_number: atomic<u32>;
+var<workgroup> not_finite: atomic<u32>;  // the lowest token whose logit is NaN or infinite
 // Sums of whole units, of 2^-14 of a unit and of 2^-28: exact, so in any order the same.
 var<workgroup> units: array<atomic<u32>, BINS>;
 var<workgroup> middle: array<atomic<u32>, BINS>;
@@ -52,20 +52,31 @@ var<workgroup> shared_slot: u32;
 
 fn word(i: u32) -> u32 { return sampling[slot * 16u + i]; }
 
-// Logit, bias and penalties.
+// The value, or the finite one nearest to it that is not BANNED. By its bits: a compiler may take infinities for impossible.
+fn saturated(value: f32) -> f32 {
+  let bits = bitcast<u32>(value);
+  if ((bits & 0x7fffffffu) < 0x7f7fffffu) { return value; }
+  return bitcast<f32>(select(0x7f7fffffu, 0xff7ffffeu, bits >= 0x80000000u));
+}
+
+// Logit, bias and penalties: finite, whatever they are.
 fn adjusted(token: u32) -> f32 {
-  var value = logits[row_at + token];
-  if (has_bias) { value += bias[slot * VOCAB + token]; }
+  var value = saturated(logits[row_at + token]);
+  if (has_bias) {
+    let by = bias[slot * VOCAB + token];
+    if (by <= BANNED) { return BANNED; }
+    value = saturated(value + by);
+  }
   if (has_penalties) {
     let mark = marks[slot * VOCAB + token];
-    if (mark.x > 0u) { value *= select(repeat_penalty, 1.0 / repeat_penalty, value > 0.0); }
-    if (mark.y > 0u) { value -= frequency_penalty * f32(mark.y) + presence_penalty; }
+    if (mark.x > 0u) { value = saturated(value * select(repeat_penalty, 1.0 / repeat_penalty, value > 0.0)); }
+    if (mark.y > 0u) { value = saturated(value - (frequency_penalty * f32(mark.y) + presence_penalty)); }
   }
   return value;
 }
 
 // Counted from the best, by temperature: 0 or less.
-fn scaled(value: f32) -> f32 { return (value - maximum) * inverse_temperature; }
+fn scaled(value: f32) -> f32 { return saturated((value - maximum) * inverse_temperature); }
 
 // The best of every thread's (value, id): the lowest id among equals.
 fn best_of_all(thread: u32, value: f32, id: u32) {
@@ -115,7 +126,7 @@ fn find_cut(thread: u32, outer: Cut, wanted: f32, is_mass: bool) -> Cut {
     workgroupBarrier();
     for (var token = thread; token < VOCAB; token += THREADS) {
       let value = adjusted(token);
-      if (value < BANNED_BELOW) { continue; }
+      if (value == BANNED) { continue; }
       let score = scaled(value);
       let own_key = key_of(score);
       if (!is_kept(outer, own_key, token)) { continue; }
@@ -176,8 +187,8 @@ fn find_cut(thread: u32, outer: Cut, wanted: f32, is_mass: bool) -> Cut {
     } else {
       id = (id << 8u) | bin;
     }
-    // One token alone has this key: no need to look at ids.
-    if (level == 4u && count == 1u) { return Cut(key, NONE); }
+    // One token within `outer` has this key: no need to look at ids.
+    if (level == 4u && count == 1u) { return Cut(key, select(NONE, outer.id, key == outer.key)); }
   }
   return Cut(key, id);
 }
@@ -221,7 +232,7 @@ fn gumbel(token: u32, position: u32) -> f32 {
   return -accurate_log(-accurate_log(uniform_value));
 }
 
-// `slot` again: unlike a private variable an argument is known to be the same in every thread.
+// `slot` again: unlike a private variable an argument is known to be the same in every thread. NONE if every token is banned.
 fn draw(thread: u32, own_slot: u32, position: u32) -> u32 {
   var cut = Cut(NONE, NONE);
   let top_k = sampling[own_slot * 16u + 1u];
@@ -229,11 +240,11 @@ fn draw(thread: u32, own_slot: u32, position: u32) -> u32 {
   let top_p = bitcast<f32>(sampling[own_slot * 16u + 2u]);
   if (top_p < 1.0) { cut = find_cut(thread, cut, top_p, true); }
   let min_p = bitcast<f32>(word(3u));
-  var best = LOWEST;
+  var best = BANNED;
   var best_id = NONE;
   for (var token = thread; token < VOCAB; token += THREADS) {
     let value = adjusted(token);
-    if (value < BANNED_BELOW) { continue; }
+    if (value == BANNED) { continue; }
     let score = scaled(value);
     if (!is_kept(cut, key_of(score), token) || exp(score) < min_p) { continue; }
     let noisy = score + gumbel(token, position);
@@ -244,6 +255,12 @@ fn draw(thread: u32, own_slot: u32, position: u32) -> u32 {
   }
   best_of_all(thread, best, best_id);
   return ids[0];
+}
+
+// Why the row's token means nothing; NONE if it means something.
+fn problem_of_row() -> u32 {
+  let token = atomicLoad(&not_finite);
+  return select(token, ALL_BANNED, token == NONE && maximum == BANNED);
 }
 
 // Makes the token part of the sequence. Returns the next logit row to choose from, NONE if there is none.
@@ -260,8 +277,7 @@ fn commit(i: u32, token: u32, state: u32, position: u32) -> u32 {
     let window = word(5u);
     if (position >= window) { marks[slot * VOCAB + history[slot * CONTEXT + position - window]].x -= 1u; }
   }
-  var problem = atomicLoad(&not_a_number);
-  if (maximum < BANNED_BELOW) { problem = ALL_BANNED; }
+  let problem = problem_of_row();
   sequences[state + SEQUENCE_PROBLEM] = problem;
   if (problem == NONE && i + 1u < step[STEP_LOGIT_COUNT]) {
     if (step[STEP_ROWS + step[STEP_LOGIT_ROWS + i + 1u] * 4u] == token) { return i + 1u; }
@@ -284,7 +300,7 @@ fn choose(@builtin(local_invocation_index) thread: u32) {
   repeat_penalty = bitcast<f32>(word(4u));
   presence_penalty = bitcast<f32>(word(6u));
   frequency_penalty = bitcast<f32>(word(7u));
-  if (thread == 0u) { atomicStore(&not_a_number, NONE); }
+  if (thread == 0u) { atomicStore(&not_finite, NONE); }
   if (!IS_DRAFT && thread == 0u) {
     sequences[state + SEQUENCE_CHOSEN] = 0u;
     sequences[state + SEQUENCE_DRAFTS] = 0u;
@@ -295,11 +311,11 @@ fn choose(@builtin(local_invocation_index) thread: u32) {
   loop {
     row_at = i * VOCAB;
     let position = sequences[state + SEQUENCE_LENGTH] + select(0u, drafts, IS_DRAFT);
-    var best = LOWEST;
+    var best = BANNED;
     var best_id = NONE;
     for (var token = thread; token < VOCAB; token += THREADS) {
+      if ((bitcast<u32>(logits[row_at + token]) & 0x7fffffffu) >= 0x7f800000u) { atomicMin(&not_finite, token); }
       let value = adjusted(token);
-      if ((bitcast<u32>(value) & 0x7fffffffu) > 0x7f800000u) { atomicMin(&not_a_number, token); }
       if (value > best) {
         best = value;
         best_id = token;
@@ -310,10 +326,14 @@ fn choose(@builtin(local_invocation_index) thread: u32) {
     var token = ids[0];
     workgroupBarrier();
     if (!is_greedy) { token = draw(thread, own_slot, position); }
+    // A row with a problem gives a token too: the steps begun after this one must not read past their buffers.
+    token = min(token, VOCAB - 1u);
     if (thread == 0u) {
       if (IS_DRAFT) {
         sequences[state + SEQUENCE_DRAFT_TOKENS + drafts] = token;
         sequences[state + SEQUENCE_DRAFTS] = drafts + 1u;
+        let problem = problem_of_row();
+        if (problem != NONE) { sequences[state + SEQUENCE_PROBLEM] = problem; }
         next_row = NONE;
       } else {
         next_row = commit(i, token, state, position);

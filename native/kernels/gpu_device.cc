@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "kernels/f16_range.h"
+#include "plan/vocabulary.h"
 
 namespace kexa {
 namespace {
@@ -106,6 +107,7 @@ Op GpuDevice::make_embed(const Buffer& to, int token_field) {
       .reads("weight", weights_.embed.type, weights_.embed.columns)
       .set("COLUMN_CHUNKS", weights_.embed.column_chunks())
       .set("ROW_WORDS", weights_.embed.row_words())
+      .set("VOCAB", description_.vocab)
       .set("Y_STRIDE", padded(description_.hidden))
       .set("TOKEN_FIELD", token_field);
   return kernels_.make("embed", prelude, {read(weights_.embed.buffer), read(activations_.step), write(to)},
@@ -113,6 +115,7 @@ Op GpuDevice::make_embed(const Buffer& to, int token_field) {
 }
 
 void GpuDevice::begin(const Step& step, const KvSlots& slots) {
+  check_tokens(step, description_.vocab);
   gpu_->check();
   // An earlier step that was cut short may have left dispatches behind that still read the old step state.
   gpu_->submit();
@@ -196,6 +199,7 @@ void GpuDevice::draft_input() {
 }
 
 void GpuDevice::begin_choosing(int slot, const SamplingParams& params, std::span<const int> ids, size_t prompt_size) {
+  check_tokens(ids, description_.vocab);
   // What was encoded and not submitted still reads the old settings.
   gpu_->submit();
   choosing_->begin(kernels_, slot, params, ids, prompt_size);
@@ -225,7 +229,7 @@ std::vector<int> GpuDevice::take(int ticket) {
   Choosing::Record record;
   const auto bytes = std::as_writable_bytes(std::span(&record, 1));
   if (gpu_->take(ticket, bytes) == 0) return {};
-  return Choosing::tokens_of(record);
+  return choosing_->tokens_of(record);
 }
 
 void GpuDevice::set_residual(std::span<const float> rows) {

@@ -93,7 +93,7 @@ class Device {
   virtual int end_step() = 0;
 
   // The tokens that the step chose, none if it chose none: those of its drafts that were right, and one more. Waits for
-  // the step; each ticket is taken once, or dropped. Throws KEXA_BAD_FILE if a logit was not a number, and
+  // the step; each ticket is taken once, or dropped. Throws KEXA_BAD_FILE if a logit was NaN or infinite, and
   // KEXA_INVALID_ARGUMENT if the bias bans every token.
   virtual std::vector<int> take(int ticket) = 0;
   virtual void drop(int ticket) = 0;

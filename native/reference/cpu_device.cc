@@ -8,6 +8,7 @@
 
 #include "base/cores.h"
 #include "model/rope.h"
+#include "plan/vocabulary.h"
 #include "quant/cache_blocks.h"
 #include "reference/ffn.h"
 #include "reference/matmul.h"
@@ -27,6 +28,7 @@ CpuDevice::CpuDevice(const ModelDescription& description, const Weights& weights
     : description_(description),
       weights_(weights),
       pool_(plan.options.threads, cores_for(plan.options.threads)),
+      options_(plan.options),
       kv_(plan.kv),
       frequencies_(rope_frequencies(description)) {
   panel_kernels();  // KEXA_CPU is refused now, not in the middle of a step
@@ -65,6 +67,7 @@ CpuDevice::CpuDevice(const ModelDescription& description, const Weights& weights
 }
 
 void CpuDevice::begin(const Step& step, const KvSlots& slots) {
+  check_tokens(step, description_.vocab);
   step_ = step;
   slots_ = &slots;
   rows_ = int(step.rows.size());
@@ -229,6 +232,7 @@ void CpuDevice::draft_input() {
 void CpuDevice::set_residual(std::span<const float> rows) { std::copy(rows.begin(), rows.end(), residual_.begin()); }
 
 void CpuDevice::begin_choosing(int slot, const SamplingParams& params, std::span<const int> ids, size_t prompt_size) {
+  check_tokens(ids, description_.vocab);
   sequences_[slot] = Sequence{Sampler(params, description_.vocab), {ids.begin(), ids.end()}, prompt_size, {}};
 }
 
@@ -236,6 +240,7 @@ void CpuDevice::choose() {
   Sequence& sequence = *sequences_[step_.rows[0].slot];
   sequence.drafts.clear();
   for (int i = 0;; ++i) {
+    check_logits(logits(i), options_);
     const int token = sequence.sampler.choose(logits(i), sequence.ids, sequence.prompt_size);
     sequence.ids.push_back(token);
     chosen_.push_back(token);
@@ -251,6 +256,7 @@ void CpuDevice::choose_draft() {
   Sequence& sequence = *sequences_[step_.rows[0].slot];
   std::vector<int> ids = sequence.ids;
   ids.insert(ids.end(), sequence.drafts.begin(), sequence.drafts.end());
+  check_logits(logits(0), options_);
   sequence.drafts.push_back(sequence.sampler.choose(logits(0), ids, sequence.prompt_size));
 }
 

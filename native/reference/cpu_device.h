@@ -14,7 +14,7 @@ namespace kexa {
 
 class CpuDevice final : public Device {
  public:
-  // Allocates what the plan says. `description` and `weights` must outlive the device.
+  // Allocates what the plan says. `description`, `weights` and `plan` must outlive the device.
   CpuDevice(const ModelDescription& description, const Weights& weights, const Plan& plan);
 
   void begin(const Step& step, const KvSlots& slots) override;
@@ -88,6 +88,7 @@ class CpuDevice final : public Device {
 
   const ModelDescription& description_;
   const Weights& weights_;
+  const PlanOptions& options_;
   ThreadPool pool_;
   KvLayout kv_;
   std::vector<LayerCache> cache_;

@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
-#include <string>
 
 #include "base/error.h"
+#include "plan/vocabulary.h"
 #include "reference/random.h"
 
 namespace kexa {
@@ -13,14 +13,16 @@ namespace kexa {
 Sampler::Sampler(SamplingParams params, int vocab) : params_(std::move(params)), adjusted_(vocab), counts_(vocab) {}
 
 void Sampler::penalize(std::span<const int> ids, size_t prompt_size) {
-  for (const auto& [token, bias] : params_.logit_bias) adjusted_[token] += bias;
+  for (const auto& [token, bias] : params_.logit_bias)
+    adjusted_[token] = bias == -INFINITY ? bias : saturated(adjusted_[token] + bias);
   if (params_.repeat_penalty != 1) {
     const size_t last = params_.repeat_last_n < 0 ? ids.size() : std::min(ids.size(), size_t(params_.repeat_last_n));
     const auto seen = ids.last(last);
     for (int token : seen) {
       // Once a token, however often it was seen (Keskar et al., CTRL, 2019).
       if (counts_[token]++) continue;
-      adjusted_[token] *= adjusted_[token] > 0 ? 1 / params_.repeat_penalty : params_.repeat_penalty;
+      adjusted_[token] =
+          saturated(adjusted_[token] * (adjusted_[token] > 0 ? 1 / params_.repeat_penalty : params_.repeat_penalty));
     }
     for (int token : seen) counts_[token] = 0;
   }
@@ -78,10 +80,6 @@ int Sampler::draw(uint32_t position) {
 }
 
 int Sampler::choose(std::span<const float> logits, std::span<const int> ids, size_t prompt_size) {
-  for (size_t i = 0; i < logits.size(); ++i)
-    if (std::isnan(logits[i]))
-      throw Error("KEXA_BAD_FILE", "logit of token " + std::to_string(i) + " at position " +
-                                       std::to_string(ids.size()) + " is not a number: the weights are damaged");
   std::copy(logits.begin(), logits.end(), adjusted_.begin());
   penalize(ids, prompt_size);
 

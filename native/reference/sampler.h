@@ -12,8 +12,9 @@ class Sampler {
  public:
   Sampler(SamplingParams params, int vocab);
 
-  // The next token after `ids`, of which the last `ids.size() - prompt_size` are the answer so far.
-  // Throws KEXA_BAD_FILE if a logit is not a number: damaged weights give no text.
+  // The next token after `ids`, of which the last `ids.size() - prompt_size` are the answer so far: always one of the
+  // vocabulary. All logits must be finite (check_logits), and all of `ids` in the vocabulary.
+  // Throws KEXA_INVALID_ARGUMENT if the bias bans every token.
   int choose(std::span<const float> logits, std::span<const int> ids, size_t prompt_size);
 
  private:

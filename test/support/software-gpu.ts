@@ -30,9 +30,10 @@ export function softwareGpuEnvironment(): Record<
   mkdirSync(folder, { recursive: true });
   for (const [name, content] of filesOfTar(brotliDecompressSync(readFileSync(archive)))) {
     if (!wanted.includes(name)) continue;
-    // Renamed into place: another test may have the old file mapped.
-    writeFileSync(join(folder, `${name}.new`), content);
-    renameSync(join(folder, `${name}.new`), join(folder, name));
+    // Renamed into place: another test may have the old file mapped, or be unpacking its own.
+    const unfinished = join(folder, `${name}.${process.pid}`);
+    writeFileSync(unfinished, content);
+    renameSync(unfinished, join(folder, name));
   }
   writeFileSync(stamp, archive);
   return settings;

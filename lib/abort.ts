@@ -2,9 +2,10 @@
 
 import { type NativeEvent, type NativeRequest, readRequest } from './native.js';
 
-/** Calls `onAbort` when the signal is aborted; the function that is returned takes that back. */
+/** Calls `onAbort` once the signal is aborted, now if it is; the function that is returned takes that back. */
 export function whenAborted(signal: AbortSignal | undefined, onAbort: () => void): () => void {
   if (signal === undefined) return () => {};
+  if (signal.aborted) onAbort();
   signal.addEventListener('abort', onAbort, { once: true });
   return () => signal.removeEventListener('abort', onAbort);
 }

@@ -83,12 +83,13 @@ export class Session {
   }
 
   /**
-   * Lets go of what is cached after the first `tokens` tokens, and says how many tokens are left: `tokens`, if as many
-   * were cached, or 0 where the sliding layers no longer hold the window before that point.
+   * Lets go of what is cached after the first `tokens` tokens, and says how many tokens are left: `tokens`, or all that
+   * are cached where those are fewer, or 0 where the sliding layers no longer hold the window before that point.
    *
    * @throws KexaError KEXA_INVALID_ARGUMENT; KEXA_BUSY while the session generates; KEXA_CLOSED
    */
   async rewind(tokens: number): Promise<number> {
+    if (tokens === undefined) throw invalid('tokens', 'how many tokens to keep', tokens);
     const length = integerOption('tokens', tokens, 0, 2 ** 31 - 1, 0);
     this.#checkIdle();
     return await this.#read(this.#engine.rewind(this.#id, length));
@@ -96,10 +97,10 @@ export class Session {
 
   /**
    * Writes what the session has cached to a file, for {@link Model.loadSession}. The file is whole or not there: it is
-   * written beside `path` and renamed. Others wait meanwhile.
+   * written beside `path` and renamed, and a file that was there is kept until then. Others wait meanwhile.
    *
-   * @throws KexaError KEXA_INVALID_ARGUMENT where nothing is cached; KEXA_WRITE_FAILED; KEXA_BUSY while the session
-   *   generates; KEXA_CLOSED. An aborted signal's reason.
+   * @throws KexaError KEXA_INVALID_ARGUMENT where nothing is cached; KEXA_WRITE_FAILED, also where `path` is a device, a
+   *   FIFO, a symbolic link or a folder; KEXA_BUSY while the session generates; KEXA_CLOSED. An aborted signal's reason.
    */
   async save(path: string, options: { signal?: AbortSignal } = {}): Promise<void> {
     checkPath(path);
@@ -132,7 +133,7 @@ export class Session {
     );
   }
 
-  /** Frees the session's cache. An answer it is generating goes on to its end, uncached. Calling it again is fine. */
+  /** Frees the session's cache; an answer it is generating goes on to its end first. Calling it again is fine. */
   async close(): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
@@ -146,5 +147,5 @@ export class Session {
 
 /** @throws KexaError KEXA_INVALID_ARGUMENT unless it is the path of a file */
 export function checkPath(path: unknown): void {
-  if (typeof path !== 'string' || path === '') throw invalid('path', 'the path of a file', path);
+  if (typeof path !== 'string' || path === '' || path.includes('\0')) throw invalid('path', 'the path of a file', path);
 }

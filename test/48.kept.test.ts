@@ -74,6 +74,27 @@ test('forks share pages: three sequences of 180 tokens are cached in a context o
   t.equal((await ask(all[0]!, [...ids, 0, 1, 2])).cached, 0, 'what is not shared takes room, as ever');
 });
 
+test('a fork does not take the place of its parent, though all others are busy', async (t) => {
+  const [model, fresh] = [await open(t, 'edge', { contextSize: 1024, prefixCacheBytes: 0 }), await open(t, 'edge')];
+  const ids = randomIds(60, model.config.vocabSize, 1);
+  const parent = model.createSession();
+  const { said } = await ask(parent, ids);
+  // Four sequences are cached at a time. These three began before the fork and go on until one of them makes room for it.
+  const others = [1, 2, 3].map((seed) =>
+    model.generate(randomIds(40, model.config.vocabSize, seed), { ...greedy, maxTokens: 150 }),
+  );
+  await Promise.all(others.map((other) => other[Symbol.asyncIterator]().next()));
+  const ends = Promise.all(others);
+  const child = await parent.fork();
+  const prompt = [...ids, ...said.answer, 9];
+  const wanted = (await ask(fresh, prompt)).said;
+  for (const [name, each] of Object.entries({ parent, child })) {
+    const found = await ask(each, prompt);
+    t.deepEqual(found, { said: wanted, cached: ids.length + 2 }, `the ${name} goes on from ${found.cached} tokens`);
+  }
+  await ends;
+});
+
 test('rewind keeps as many tokens as it says, and gives pages back', async (t) => {
   const model = await open(t, 'edge', { contextSize: 256, prefillChunk: 7 });
   const fresh = await open(t, 'edge');
@@ -90,6 +111,7 @@ test('rewind keeps as many tokens as it says, and gives pages back', async (t) =
   const far = await ask(session, ids.slice(0, 120));
   t.deepEqual([far.cached, far.said], [0, (await ask(fresh, ids.slice(0, 120))).said], 'and right all the same');
   await refuses(t, 'KEXA_INVALID_ARGUMENT', ['tokens'], () => session.rewind(-1));
+  await refuses(t, 'KEXA_INVALID_ARGUMENT', ['tokens'], () => session.rewind(undefined as unknown as number));
   const running = session.generate(ids, { ...greedy, maxTokens: 250 });
   await running[Symbol.asyncIterator]().next();
   for (const work of [() => session.rewind(1), () => session.fork(), () => session.save('x')])

@@ -118,7 +118,7 @@ const mutations = [
     'std::exp(double(maximum[h]) - block_maximum)',
     '(start == first_key ? 0.0f : 1.0f)',
   ],
-  ['going back past what rings hold', slots, '!can_go_back_to(slot, kept)', 'false'],
+  ['going back past what rings hold', slots, 'can_go_back_to(sequence, kept) ? kept : 0', 'kept'],
   [
     'going back one token too far',
     slots,

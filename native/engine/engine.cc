@@ -18,7 +18,7 @@ struct Engine::State {
   std::list<std::unique_ptr<Job>> jobs;  // waiting for their turn, the next one first
   std::list<const Job*> by_age;          // all jobs, the oldest first
   std::shared_ptr<Channel> running;      // of the job whose turn it is
-  std::vector<uint64_t> ended_sessions;
+  std::vector<uint64_t> ended_sessions;  // whose cache is to be freed once they have no job left
   std::shared_ptr<Channel> closing;         // close() was called
   bool is_stopping = false;                 // the engine is being destroyed
   bool is_over = false;                     // the thread takes nothing more
@@ -30,6 +30,8 @@ struct Engine::State {
   bool is_ending() const { return is_stopping || closing; }
   // Until one of them holds, the thread sleeps.
   bool can_run(const Job& job) const { return !job.channel().is_full() || job.channel().cancelled(); }
+  bool has_job(uint64_t owner) const;
+  std::vector<uint64_t> take_ended_sessions();
   std::vector<uint64_t> owners_before(const Job& job) const;
   bool run_next();
   bool advance(Job& job);
@@ -69,6 +71,18 @@ std::vector<uint64_t> Engine::State::owners_before(const Job& job) const {
   return owners;
 }
 
+bool Engine::State::has_job(uint64_t owner) const {
+  return std::any_of(by_age.begin(), by_age.end(), [&](const Job* job) { return job->owner() == owner; });
+}
+
+std::vector<uint64_t> Engine::State::take_ended_sessions() {
+  const auto ended = std::partition(ended_sessions.begin(), ended_sessions.end(),
+                                    [&](uint64_t session) { return has_job(session); });
+  const std::vector<uint64_t> taken(ended, ended_sessions.end());
+  ended_sessions.erase(ended, ended_sessions.end());
+  return taken;
+}
+
 // One turn of the engine thread. Returns false when it should end.
 bool Engine::State::run_next() {
   std::unique_ptr<Job> job;
@@ -78,10 +92,10 @@ bool Engine::State::run_next() {
     auto next = jobs.end();
     bell->rung.wait(lock, [&] {
       next = std::find_if(jobs.begin(), jobs.end(), [&](const auto& candidate) { return can_run(*candidate); });
-      return is_ending() || next != jobs.end() || !ended_sessions.empty();
+      ended = take_ended_sessions();
+      return is_ending() || next != jobs.end() || !ended.empty();
     });
     if (is_ending()) return false;
-    ended.swap(ended_sessions);
     if (next != jobs.end()) {
       job = std::move(*next);
       jobs.erase(next);

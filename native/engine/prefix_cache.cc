@@ -60,9 +60,14 @@ void PrefixCache::reuse(int slot, std::span<const int> ids, bool needs_mtp) {
   kept_.splice(kept_.begin(), kept_, best);
   slots_.restore(slot, best->sequence);
   const int length = int(best->sequence.ids.size());
-  each_ring(length, [&](int layer, int first, size_t at, size_t bytes) {
-    write_positions(device_, slots_, layer, slot, first, length, std::span(best->rings).subspan(at, bytes));
-  });
+  try {
+    each_ring(length, [&](int layer, int first, size_t at, size_t bytes) {
+      write_positions(device_, slots_, layer, slot, first, length, std::span(best->rings).subspan(at, bytes));
+    });
+  } catch (...) {
+    slots_.rewind(slot, 0);
+    throw;
+  }
 }
 
 bool PrefixCache::drop_oldest() {

@@ -1,16 +1,12 @@
 #include "engine/session_file.h"
 
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
-#include <cstdio>
 #include <cstring>
-#include <memory>
 
 #include "base/checksum.h"
 #include "base/error.h"
 #include "engine/cache_rows.h"
+#include "files/descriptor.h"
 
 namespace kexa {
 namespace {
@@ -30,19 +26,6 @@ struct Header {
 };
 static_assert(sizeof(Header) == 56);
 
-struct CloseFile {
-  void operator()(std::FILE* file) const { std::fclose(file); }
-};
-using File = std::unique_ptr<std::FILE, CloseFile>;
-
-// Removes the file unless it was renamed.
-struct PartFile {
-  std::string path;
-  ~PartFile() {
-    if (!path.empty()) ::unlink(path.c_str());
-  }
-};
-
 template <size_t N>
 void put_text(char (&to)[N], std::string_view text) {
   std::memset(to, 0, N);
@@ -51,6 +34,15 @@ void put_text(char (&to)[N], std::string_view text) {
 template <size_t N>
 std::string text_of(const char (&from)[N]) {
   return {from, strnlen(from, N)};
+}
+
+// A block has `rows` rows of keys and then as many of values; from row `from` on they become zeros. The drafting layer has
+// rows there that were never this session's: what they hold is another's.
+void clear_rows(std::span<std::byte> block, int from, int rows) {
+  const int first = std::clamp(from, 0, rows);
+  const size_t row_bytes = block.size() / size_t(2 * rows), count = size_t(rows - first) * row_bytes;
+  std::fill_n(block.begin() + std::ptrdiff_t(size_t(first) * row_bytes), count, std::byte{0});
+  std::fill_n(block.begin() + std::ptrdiff_t(size_t(rows + first) * row_bytes), count, std::byte{0});
 }
 
 bool is_on_gpu(const PartOptions& part) { return !part.adapter.empty(); }
@@ -64,27 +56,65 @@ const char* kind_of_device(const PlanOptions& options) {
   return std::any_of(parts.begin(), parts.end(), is_on_gpu) ? "mixed" : "cpu";
 }
 
-// Calls visit(layer, from, to) for each block of the file's rows, for sequences of `length` whose rings are as
-// KvSlots::ring_reach() says.
+// The first position that a file has of a layer, of a sequence whose rings are as KvSlots::ring_reach() says.
+int first_position(const ModelDescription& description, const KvSlots& slots, int layer, int reach) {
+  return description.layer(layer).window ? slots.ring_start(layer, reach) : 0;
+}
+
+// Calls visit(layer, from, to) for each block of the file's rows.
 template <typename Visit>
-void each_block(const ModelDescription& description, const KvSlots& slots, int length, int reach, const Visit& visit) {
+void each_block(const ModelDescription& description, const KvSlots& slots, int length, int reach,
+                const std::atomic<bool>& cancelled, const Visit& visit) {
   for (int layer = 0; layer < description.layer_count(); ++layer)
-    for (int from = description.layer(layer).window ? slots.ring_start(layer, reach) : 0; from < length;
-         from += kPageRows)
-      visit(layer, from, std::min(length, from + kPageRows));
+    for (int64_t from = first_position(description, slots, layer, reach); from < length; from += kPageRows) {
+      if (cancelled.load(std::memory_order_relaxed)) throw Cancelled{};
+      visit(layer, int(from), int(std::min<int64_t>(length, from + kPageRows)));
+    }
+}
+
+// Of a whole file.
+int64_t file_bytes(const ModelDescription& description, const KvSlots& slots, const Header& header) {
+  int64_t rows = 0;
+  for (int layer = 0; layer < description.layer_count(); ++layer)
+    rows += std::max(0, header.length - first_position(description, slots, layer, header.restored_at));
+  return int64_t(sizeof header + sizeof(uint64_t)) + int64_t(header.length) * int64_t(sizeof(int)) +
+         2 * rows * int64_t(header.row_bytes);
+}
+
+// Why no session can have such numbers, or an empty text. A file's sender may have written anything: with numbers that
+// pass, every row that a later step reads is one that the file brings.
+std::string fault_of(const Header& header, const ModelDescription& description, const KvSlots& slots) {
+  const auto check = [](const char* what, int64_t least, int64_t most, int64_t found) {
+    if (found >= least && found <= most) return std::string();
+    return std::string(what) + ": wanted " + std::to_string(least) + " to " + std::to_string(most) + ", found " +
+           std::to_string(found);
+  };
+  const int length = header.length;
+  if (auto fault = check("tokens", 1, description.max_positions, length); !fault.empty()) return fault;
+  if (auto fault = check("rows that drafting has written", 0, description.mtp ? length : 0, header.mtp_written);
+      !fault.empty())
+    return fault;
+  if (auto fault = check("rows that drafting holds", 0, header.mtp_written, header.mtp_length); !fault.empty())
+    return fault;
+  if (auto fault = check("reach of the sliding layers", 0, description.max_positions, header.restored_at); !fault.empty())
+    return fault;
+  CachedSequence sequence;
+  sequence.written = length;
+  sequence.restored_at = header.restored_at;
+  if (!slots.can_go_back_to(sequence, length))
+    return "reach of the sliding layers: " + std::to_string(header.restored_at) + " leaves out rows of the window before " +
+           std::to_string(length) + " tokens";
+  return {};
 }
 
 }  // namespace
 
 void SessionFile::save(int slot, const std::string& path) {
-  PartFile part{path + ".part-" + std::to_string(::getpid())};
-  const auto fail = [&] { throw Error("KEXA_WRITE_FAILED", path + ": cannot be written: " + std::strerror(errno)); };
-  File file(std::fopen(part.path.c_str(), "wb"));
-  if (!file) part.path.clear(), fail();
+  OutputFile file(path);
   Checksum sum;
   const auto write = [&](std::span<const std::byte> bytes) {
     sum.add(bytes);
-    if (std::fwrite(bytes.data(), 1, bytes.size(), file.get()) != bytes.size()) fail();
+    file.write(bytes);
   };
   const CachedSequence& sequence = slots.sequence(slot);
   const int length = int(sequence.ids.size());
@@ -96,39 +126,32 @@ void SessionFile::save(int slot, const std::string& path) {
   put_text(header.device, kind_of_device(plan.options));
   put_text(header.cache_type, type_name(plan.kv.type));
   header.length = length;
-  header.mtp_length = std::min(sequence.mtp_length, length);
   header.mtp_written = std::min(sequence.mtp_written, length);
+  header.mtp_length = std::min(sequence.mtp_length, header.mtp_written);
   header.restored_at = slots.ring_reach(slot);
   write(std::as_bytes(std::span(&header, 1)));
   write(std::as_bytes(std::span(sequence.ids)));
   std::vector<std::byte> block;
-  each_block(description, slots, length, header.restored_at, [&](int layer, int from, int to) {
-    if (cancelled.load(std::memory_order_relaxed)) throw Cancelled{};
+  const int mtp_layer = description.mtp ? description.layer_count() - 1 : -1;
+  each_block(description, slots, length, header.restored_at, cancelled, [&](int layer, int from, int to) {
     block.resize(size_t(2 * (to - from)) * header.row_bytes);
     read_positions(device, slots, layer, slot, from, to, block);
+    if (layer == mtp_layer) clear_rows(block, header.mtp_written - from, to - from);
     write(block);
   });
   const uint64_t value = sum.value();
   write(std::as_bytes(std::span(&value, 1)));
-  if (std::fflush(file.get()) != 0 || ::fsync(::fileno(file.get())) != 0) fail();
-  file.reset();
-  if (std::rename(part.path.c_str(), path.c_str()) != 0) fail();
-  part.path.clear();
+  file.finish();
 }
 
 int SessionFile::load(uint64_t owner, const std::string& path) {
-  File file(std::fopen(path.c_str(), "rb"));
-  if (!file) throw Error("KEXA_NOT_FOUND", path + ": cannot be opened: " + std::strerror(errno));
+  InputFile file(path);
   const auto damaged = [&](const std::string& what) { throw Error("KEXA_BAD_FILE", path + ": " + what); };
   Checksum sum;
   const auto read = [&](std::span<std::byte> bytes) {
-    if (std::fread(bytes.data(), 1, bytes.size(), file.get()) != bytes.size())
-      damaged("a saved session that is cut short, or cannot be read");
+    if (!file.read(bytes)) damaged("a saved session that is cut short, or cannot be read");
     sum.add(bytes);
   };
-  if (std::fseek(file.get(), 0, SEEK_END) != 0) damaged("wanted a saved session, found no plain file");
-  const int64_t found_bytes = std::ftell(file.get());
-  std::rewind(file.get());
   Header header;
   read(std::as_writable_bytes(std::span(&header, 1)));
   if (std::memcmp(header.magic, kMagic, sizeof kMagic) != 0) damaged("this is no saved session");
@@ -141,25 +164,25 @@ int SessionFile::load(uint64_t owner, const std::string& path) {
   demand("cacheType", std::string(type_name(plan.kv.type)), text_of(header.cache_type));
   demand("model (its shape, its weights and how they are held)", std::to_string(model), std::to_string(header.model));
   demand("bytes of a row", std::to_string(device.cache_row_bytes()), std::to_string(header.row_bytes));
+  if (const std::string fault = fault_of(header, description, slots); !fault.empty())
+    damaged("a saved session that is damaged: " + fault);
   const int length = header.length;
-  int64_t wanted_bytes = int64_t(sizeof header + sizeof(uint64_t)) + int64_t(length) * int64_t(sizeof(int));
-  if (length > 0 && header.restored_at >= 0)
-    each_block(description, slots, length, header.restored_at, [&](int, int from, int to) {
-      wanted_bytes += 2 * int64_t(to - from) * header.row_bytes;
-    });
-  if (length < 1 || length > description.max_positions || wanted_bytes != found_bytes)
-    damaged("a saved session that is damaged: wanted " + std::to_string(wanted_bytes) + " bytes, found " +
-            std::to_string(found_bytes));
+  if (const int64_t wanted = file_bytes(description, slots, header); wanted != file.bytes())
+    damaged("a saved session that is damaged: wanted " + std::to_string(wanted) + " bytes, found " +
+            std::to_string(file.bytes()));
 
   const int slot = slots.acquire(owner).slot;
   try {
     CachedSequence sequence;
     sequence.ids.resize(size_t(length));
     read(std::as_writable_bytes(std::span(sequence.ids)));
+    for (int id : sequence.ids)
+      if (id < 0 || id >= description.vocab)
+        damaged("a saved session that is damaged: token " + std::to_string(id) + ", wanted one of 0 to " +
+                std::to_string(description.vocab - 1));
     slots.reserve(slot, length);
     std::vector<std::byte> block;
-    each_block(description, slots, length, header.restored_at, [&](int layer, int from, int to) {
-      if (cancelled.load(std::memory_order_relaxed)) throw Cancelled{};
+    each_block(description, slots, length, header.restored_at, cancelled, [&](int layer, int from, int to) {
       block.resize(size_t(2 * (to - from)) * header.row_bytes);
       read(block);
       write_positions(device, slots, layer, slot, from, to, block);
@@ -208,14 +231,12 @@ uint64_t model_fingerprint(const ModelDescription& description, const Plan& plan
     sum.add(std::as_bytes(std::span(tensor.name)));
     sum.add_value(int(tensor.type));
     sum.add_value(tensor.held ? int(*tensor.held) : -1);
-    if (i % step != 0) continue;
+    if (i % step != 0 || description.is_synthetic()) continue;
     const std::string& path = description.files[size_t(tensor.file)];
-    File file(std::fopen(path.c_str(), "rb"));
     std::byte bytes[kBytes];
     const size_t size = size_t(std::min<int64_t>(kBytes, tensor.bytes));
-    if (!file || std::fseek(file.get(), long(tensor.offset + (tensor.bytes - int64_t(size)) / 2), SEEK_SET) != 0 ||
-        std::fread(bytes, 1, size, file.get()) != size)
-      throw Error("KEXA_BAD_FILE", path + ": cannot be read: " + std::strerror(errno));
+    if (!InputFile(path).read_at(tensor.offset + (tensor.bytes - int64_t(size)) / 2, std::span(bytes, size)))
+      throw Error("KEXA_BAD_FILE", path + ": cannot be read where " + tensor.name + " should be");
     sum.add(std::span(bytes, size));
   }
   return sum.value();

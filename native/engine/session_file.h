@@ -19,12 +19,13 @@ struct SessionFile {
   Device& device;
   const std::atomic<bool>& cancelled;
 
-  // Writes what the slot holds to a file beside `path` first, and renames it. Throws KEXA_WRITE_FAILED, Cancelled.
+  // Writes what the slot holds to an OutputFile. Throws KEXA_WRITE_FAILED, Cancelled.
   void save(int slot, const std::string& path);
 
   // Reads a file into the owner's slot, which is only then taken, and returns it. Leaves it empty when it throws:
-  // KEXA_NOT_FOUND; KEXA_BAD_FILE for one that is
-  // damaged; KEXA_SESSION_MISMATCH for one of another model or of other settings; KEXA_CONTEXT_FULL; NoRoom; Cancelled.
+  // KEXA_NOT_FOUND; KEXA_BAD_FILE for one that is damaged or no regular file; KEXA_SESSION_MISMATCH for one of another
+  // model or of other settings; KEXA_CONTEXT_FULL; NoRoom; Cancelled. A file may be forged: nothing in it is believed
+  // before it was checked, and the slot then has no row that it does not bring.
   int load(uint64_t owner, const std::string& path);
 };
 

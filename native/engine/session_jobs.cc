@@ -26,10 +26,9 @@ bool ForkJob::advance(const JobContext& context) {
     channel().push(event::Kept{0});
     return true;
   }
-  // It was used just now, so the copy does not take its place.
-  slots.acquire(parent_);
-  const int to = slots.acquire(owner()).slot;
-  slots.restore(to, slots.sequence(from));
+  slots.acquire(parent_);  // used just now
+  // The copy does not take its parent's place. Where all others are busy the fork is put off.
+  const int to = slots.acquire(owner(), parent_).slot;
   std::vector<std::byte> ring;
   for (int layer = 0; layer < context.description.layer_count(); ++layer) {
     const int rows = context.plan.kv.ring_rows[layer];
@@ -38,6 +37,8 @@ bool ForkJob::advance(const JobContext& context) {
     model.device->read_cache(layer, int64_t(from) * rows, rows, ring);
     model.device->write_cache(layer, int64_t(to) * rows, rows, ring);
   }
+  // Last, so that a copy that fails leaves an empty slot.
+  slots.restore(to, slots.sequence(from));
   channel().push(event::Kept{slots.length(to)});
   return true;
 }
@@ -52,7 +53,8 @@ bool RewindJob::advance(const JobContext& context) {
 bool SaveJob::advance(const JobContext& context) {
   KvSlots& slots = context.loaded().slots;
   const int slot = slots.find(owner());
-  if (slot < 0 || slots.length(slot) == 0)
+  // A broken-off answer may have written over the window that the sequence goes on from: then it is lost.
+  if (slot < 0 || slots.rewind(slot, slots.length(slot)) == 0)
     throw Error("KEXA_INVALID_ARGUMENT",
                 "save: wanted a session with tokens in the cache, found none: it has not generated yet, was gone back to "
                 "its start, or lost its cache to other sessions");

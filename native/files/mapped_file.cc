@@ -1,32 +1,23 @@
 #include "files/mapped_file.h"
 
-#include <fcntl.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
 #include <utility>
 
 #include "base/error.h"
+#include "files/descriptor.h"
 
 namespace kexa {
 
 MappedFile::MappedFile(const std::string& path) : path_(path) {
-  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (descriptor < 0) throw Error("KEXA_NOT_FOUND", path + ": cannot be opened: " + std::strerror(errno));
-  struct stat status{};
-  if (::fstat(descriptor, &status) != 0 || status.st_size <= 0) {
-    ::close(descriptor);
-    throw Error("KEXA_BAD_FILE", path + ": the file is empty or its size cannot be read");
-  }
-  void* mapped = ::mmap(nullptr, size_t(status.st_size), PROT_READ, MAP_SHARED, descriptor, 0);
-  const int error = errno;
-  ::close(descriptor);
-  if (mapped == MAP_FAILED) throw Error("KEXA_BAD_FILE", path + ": cannot be mapped: " + std::strerror(error));
+  const InputFile file(path);
+  if (file.bytes() <= 0) throw Error("KEXA_BAD_FILE", path + ": the file is empty");
+  void* mapped = ::mmap(nullptr, size_t(file.bytes()), PROT_READ, MAP_SHARED, file.descriptor(), 0);
+  if (mapped == MAP_FAILED) throw Error("KEXA_BAD_FILE", path + ": cannot be mapped: " + std::strerror(errno));
   data_ = static_cast<const std::byte*>(mapped);
-  size_ = size_t(status.st_size);
+  size_ = size_t(file.bytes());
 }
 
 MappedFile::~MappedFile() {

@@ -11,7 +11,7 @@ namespace kexa {
 // new end kills the process, as with any mapped file; kexa checks sizes when it opens a model, not after.
 class MappedFile {
  public:
-  // Throws KEXA_NOT_FOUND, or KEXA_BAD_FILE if the file is empty or cannot be mapped.
+  // Throws KEXA_NOT_FOUND, or KEXA_BAD_FILE if it is no regular file, is empty or cannot be mapped.
   explicit MappedFile(const std::string& path);
   ~MappedFile();
   MappedFile(MappedFile&& other) noexcept;

@@ -41,11 +41,11 @@ KvSlots::Slot* KvSlots::oldest(const std::function<bool(const Slot&)>& is_wanted
   return found;
 }
 
-KvSlots::Lease KvSlots::acquire(uint64_t owner) {
+KvSlots::Lease KvSlots::acquire(uint64_t owner, uint64_t spared) {
   auto found = std::find_if(slots_.begin(), slots_.end(), [&](const Slot& slot) { return slot.owner == owner; });
   const bool is_fresh = found == slots_.end();
   if (is_fresh) {
-    Slot* taken = oldest([](const Slot&) { return true; });
+    Slot* taken = oldest([&](const Slot& slot) { return slot.owner == 0 || slot.owner != spared; });
     if (!taken) throw NoRoom{};
     clear(*taken);
     taken->owner = owner;
@@ -83,7 +83,7 @@ int KvSlots::prefix_length(const CachedSequence& sequence, std::span<const int> 
   int kept = int(std::mismatch(ids.begin(), ids.begin() + limit, sequence.ids.begin()).first - ids.begin());
   // The token after the last one kept may be another now, so that one's MTP row is made again.
   if (needs_mtp) kept = std::max(0, std::min(kept - 1, sequence.mtp_length));
-  return kept < int(sequence.ids.size()) && !can_go_back_to(sequence, kept) ? 0 : kept;
+  return can_go_back_to(sequence, kept) ? kept : 0;
 }
 
 bool KvSlots::has_mtp_nearly(int index, std::span<const int> ids) const {
@@ -94,16 +94,16 @@ bool KvSlots::has_mtp_nearly(int index, std::span<const int> ids) const {
 int KvSlots::keep_prefix(int index, std::span<const int> ids, bool needs_mtp) {
   const int kept = prefix_length(index, ids, needs_mtp);
   truncate(index, kept);
-  if (kept == 0) slots_[index].written = slots_[index].restored_at = 0;
   return kept;
 }
 
 int KvSlots::rewind(int index, int length) {
   Slot& slot = slots_[index];
   int kept = std::min(length, int(slot.ids.size()));
-  if (kept < int(slot.ids.size()) && !can_go_back_to(slot, kept)) kept = 0;
+  if (!can_go_back_to(slot, kept)) kept = 0;
   truncate(index, kept);
-  if (kept == 0) slot.written = slot.restored_at = 0;
+  // Rows past it are in pages that others may write from here on.
+  slot.mtp_written = std::min(slot.mtp_written, kept);
   const size_t needed = size_t(kept + kPageRows - 1) / kPageRows;
   if (needed < slot.pages.size()) {
     let_go(std::span(slot.pages).subspan(needed));
@@ -150,6 +150,7 @@ void KvSlots::truncate(int index, int length) {
   slot.ids.resize(length);
   // The row before `length` was made with a token that is gone.
   slot.mtp_length = std::min(slot.mtp_length, std::max(0, length - 1));
+  if (length == 0) slot.written = slot.restored_at = slot.mtp_written = 0;
 }
 
 void KvSlots::reserve(int index, int end) {

@@ -51,8 +51,9 @@ class KvSlots {
     int slot;
     bool is_fresh;  // the owner had none: the slot is empty
   };
-  // The slot of `owner`, or an unused one, or the one unused for longest, emptied. Throws NoRoom if all are protected.
-  Lease acquire(uint64_t owner);
+  // The slot of `owner`, or an unused one, or the one unused for longest, emptied. Neither a protected owner's nor that of
+  // `spared` is taken; throws NoRoom if there is no other.
+  Lease acquire(uint64_t owner, uint64_t spared = 0);
 
   // Empties the owner's slot, if it has one.
   void release(uint64_t owner);
@@ -72,6 +73,9 @@ class KvSlots {
     return prefix_length(slots_[slot], ids, needs_mtp);
   }
   int prefix_length(const CachedSequence& sequence, std::span<const int> ids, bool needs_mtp = false) const;
+
+  // Whether the rings hold the window before position `length` of the sequence. If not, the rows there are another's.
+  bool can_go_back_to(const CachedSequence& sequence, int length) const;
 
   // The owner's slot, or -1.
   int find(uint64_t owner) const;
@@ -147,7 +151,6 @@ class KvSlots {
   int take_page(const Slot& slot);
   // The slot unused for longest of those that may be taken and `is_wanted`, or null.
   Slot* oldest(const std::function<bool(const Slot&)>& is_wanted);
-  bool can_go_back_to(const CachedSequence& sequence, int length) const;
 
   const ModelDescription& description_;
   KvLayout kv_;

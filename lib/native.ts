@@ -276,6 +276,11 @@ interface NativeModule {
   plan(description: ModelDescription, options: NativePlanOptions): NativePlan;
   /** On threads of its own; both arrays must be left alone meanwhile. Rejects with an Error that has a `code`. */
   quantize(request: NativeQuantize): Promise<void>;
+  /**
+   * Whether nobody else held the lock of an open file. It is then held until the descriptor is closed or the process
+   * ends. Does not wait.
+   */
+  lockFile(descriptor: number): boolean;
   /** On a thread of its own. Rejects with an Error that has a `code`. */
   rates(options: NativePlanOptions): Promise<DeviceRates>;
   /** The CPU device's instruction sets, the best one last. Throws an Error with a `code` if KEXA_CPU names another. */

@@ -93,6 +93,14 @@ export async function replaceFile(part: string, path: string): Promise<void> {
   await folder?.close();
 }
 
+/** Gives an open file the owner and permissions that another one has. */
+export async function keepOwner(file: FileHandle, old: Stats): Promise<void> {
+  const own = await file.stat();
+  // Only root can give a file away; without, the file is of whoever wrote it, as with any editor.
+  if (own.uid !== old.uid || own.gid !== old.gid) await file.chown(old.uid, old.gid).catch(() => {});
+  await file.chmod(old.mode & 0o7777);
+}
+
 /** Turns a failed write into the error to throw; a KexaError passes through. */
 export function writeError(path: string, cause: unknown): KexaError {
   if (cause instanceof KexaError) return cause;
@@ -139,11 +147,4 @@ function notThere(cause: NodeJS.ErrnoException): null {
 /** Beside `path`. Threads of a process have the random bits to tell them apart, and so have processes of one number. */
 function partName(path: string): string {
   return join(dirname(resolve(path)), `.kexa-${process.pid}-${written++}-${randomBytes(8).toString('hex')}.part`);
-}
-
-async function keepOwner(file: FileHandle, old: Stats): Promise<void> {
-  const own = await file.stat();
-  // Only root can give a file away; without, the file is of whoever wrote it, as with any editor.
-  if (own.uid !== old.uid || own.gid !== old.gid) await file.chown(old.uid, old.gid).catch(() => {});
-  await file.chmod(old.mode & 0o7777);
 }

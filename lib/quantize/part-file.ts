@@ -1,10 +1,13 @@
 /** The unfinished file beside the wanted one, and the note of how far it has come, so that a killed run goes on. */
 import { createHash } from 'node:crypto';
-import { type FileHandle, open, rename, rm, stat, statfs, writeFile } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { type FileHandle, lstat, open, rm, stat, statfs } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { KexaError } from '../errors.js';
-import { isJsonObject, readOptionalJsonObject } from '../files/json-file.js';
+import { checkPlace, keepOwner, replaceFile, writeError } from '../files/atomic-file.js';
+import { readOptionalJsonObject, writeJsonFile } from '../files/json-file.js';
 import type { ModelFolder } from '../files/model-folder.js';
+import { native } from '../native.js';
 import type { OutputPlan } from './output-plan.js';
 
 /** Changes with anything that gives other bytes from the same weights: a file begun before is then not gone on with. */
@@ -13,52 +16,72 @@ const quantizerVersion = 1;
 /** Bytes written between two notes: what a killed run does again. */
 const noteEvery = 256 * 2 ** 20;
 
-/** `OUT.part`, and `OUT.part.json` beside it. */
+/** `OUT.part`, and `OUT.part.json` beside it. One run at a time has it. */
 export class PartFile {
+  readonly #out: string;
   readonly #path: string;
-  readonly #notePath: string;
   readonly #file: FileHandle;
   readonly #identity: string;
+  readonly #headerBytes: number;
   #noted: number;
 
-  private constructor(path: string, file: FileHandle, identity: string, written: number) {
-    this.#path = path;
-    this.#notePath = notePath(path);
+  private constructor(out: string, file: FileHandle, identity: string, headerBytes: number, noted: number) {
+    this.#out = out;
+    this.#path = partPath(out);
     this.#file = file;
     this.#identity = identity;
-    this.#noted = written;
+    this.#headerBytes = headerBytes;
+    this.#noted = noted;
   }
 
   /**
    * Opens the part file of `out`: the one that is there, if it was begun from the same weights and recipe, else a new
    * one. `isFresh` begins anew in any case.
    *
-   * @throws KexaError KEXA_INVALID_ARGUMENT if the one that is there was begun from something else,
-   *   KEXA_WRITE_FAILED if there is no room or it cannot be written.
+   * @throws KexaError KEXA_INVALID_ARGUMENT if the one that is there was begun from something else;
+   *   KEXA_WRITE_FAILED if another run has it, if there is no room, or if it cannot be written.
    */
   static async open(out: string, model: ModelFolder, plan: OutputPlan, isFresh: boolean): Promise<PartFile> {
-    const path = `${out}.part`;
+    const path = partPath(out);
     const identity = await identityOf(model, plan);
-    const written = isFresh ? 0 : await notedBytes(path, identity, plan.bytes);
-    let file: FileHandle | undefined;
+    const begun = await openLocked(path);
+    if (begun !== null) {
+      try {
+        const noted = isFresh ? 0 : await notedBytes(path, identity, plan.bytes);
+        if (noted > 0) return new PartFile(out, begun, identity, plan.header.length, noted);
+        await rm(path);
+        await begun.close();
+      } catch (cause) {
+        await begun.close();
+        throw writeError(path, cause);
+      }
+    }
+    const part = new PartFile(out, await create(path, plan.bytes), identity, plan.header.length, 0);
     try {
-      if (written > 0) return new PartFile(path, await open(path, 'r+'), identity, written);
-      await checkRoom(path, plan.bytes);
-      file = await open(path, 'w');
-      const part = new PartFile(path, file, identity, 0);
-      await file.truncate(plan.bytes);
+      // Whoever finds a part file without a note must not take it for kexa's.
+      await part.note(0);
+      await part.#file.truncate(plan.bytes);
       await part.write(plan.header, 0);
       await part.note(plan.header.length);
       return part;
     } catch (cause) {
-      await file?.close();
+      await part.discard();
       throw writeError(path, cause);
     }
+  }
+
+  get path(): string {
+    return this.#path;
   }
 
   /** Bytes of the file that are done, and surely on the disk. */
   get noted(): number {
     return this.#noted;
+  }
+
+  /** Whether a later run would have less to do because of it. */
+  get isWorthKeeping(): boolean {
+    return this.#noted > this.#headerBytes;
   }
 
   /** @throws KexaError KEXA_WRITE_FAILED */
@@ -74,38 +97,100 @@ export class PartFile {
     }
   }
 
-  /** Notes that all bytes before `written` are done. */
+  /** Notes that all bytes before `written` are done. @throws KexaError KEXA_WRITE_FAILED */
   async note(written: number): Promise<void> {
     try {
       await this.#file.datasync();
-      const next = `${this.#notePath}.new`;
-      await writeFile(next, JSON.stringify({ identity: this.#identity, written }));
-      await rename(next, this.#notePath);
+      await writeJsonFile(notePath(this.#path), { identity: this.#identity, written });
       this.#noted = written;
     } catch (cause) {
       throw writeError(this.#path, cause);
     }
   }
 
-  /** Gives the finished file its name. */
-  async finish(out: string): Promise<void> {
+  /**
+   * Gives the finished file its name. `replaces` tells whether another file may be there.
+   *
+   * @throws KexaError KEXA_WRITE_FAILED
+   */
+  async finish(replaces: boolean): Promise<void> {
     try {
+      const old = await checkPlace(this.#out);
+      if (old !== null && !replaces) throw thereAlready(this.#out);
+      if (old !== null) await keepOwner(this.#file, old);
       await this.#file.sync();
+      await replaceFile(this.#path, this.#out);
+      await rm(notePath(this.#path), { force: true });
       await this.#file.close();
-      await rename(this.#path, out);
-      await rm(this.#notePath, { force: true });
     } catch (cause) {
-      throw writeError(out, cause);
+      throw writeError(this.#out, cause);
     }
   }
 
+  /** Leaves it for a later run. */
   async close(): Promise<void> {
     await this.#file.close();
   }
+
+  /** Removes it. */
+  async discard(): Promise<void> {
+    // The lock is let go of last: until then the name is nobody else's.
+    await rm(this.#path, { force: true }).catch(() => {});
+    await rm(notePath(this.#path), { force: true }).catch(() => {});
+    await this.#file.close().catch(() => {});
+  }
+}
+
+/** Where the unfinished file of `out` is. */
+export function partPath(out: string): string {
+  return `${out}.part`;
+}
+
+/** The error for a file that only `--force` replaces. */
+export function thereAlready(out: string): KexaError {
+  return new KexaError('KEXA_INVALID_ARGUMENT', `${out}: is there already; --force replaces it`);
 }
 
 function notePath(path: string): string {
   return `${path}.json`;
+}
+
+/** The file at `path`, locked; null if there is none. @throws KexaError KEXA_WRITE_FAILED if another run has it */
+async function openLocked(path: string): Promise<FileHandle | null> {
+  for (;;) {
+    if ((await checkPlace(path)) === null) return null;
+    let file: FileHandle;
+    try {
+      file = await open(path, constants.O_RDWR | (constants.O_NOFOLLOW ?? 0));
+    } catch (cause) {
+      if ((cause as NodeJS.ErrnoException).code === 'ENOENT') continue;
+      throw writeError(path, cause);
+    }
+    const isLocked = native().lockFile(file.fd);
+    // The run that had it may have renamed or removed it between the two.
+    const [own, named] = [await file.stat(), await lstat(path).catch(() => null)];
+    const isNamed = named !== null && named.dev === own.dev && named.ino === own.ino;
+    if (isLocked && isNamed) return file;
+    await file.close();
+    if (!isLocked) throw inUse(path);
+  }
+}
+
+/** A new file, locked, with room for so many bytes on its disk. @throws KexaError KEXA_WRITE_FAILED */
+async function create(path: string, bytes: number): Promise<FileHandle> {
+  try {
+    await checkRoom(path, bytes);
+    const file = await open(path, 'wx');
+    if (native().lockFile(file.fd)) return file;
+    await file.close();
+    throw inUse(path);
+  } catch (cause) {
+    throw writeError(path, cause);
+  }
+}
+
+function inUse(path: string): KexaError {
+  return new KexaError('KEXA_WRITE_FAILED', `${path}: cannot be written: another run of kexa quantize is writing it`);
 }
 
 /** Names what the bytes depend on: the source files as they are now, the layout and the types. */
@@ -119,41 +204,22 @@ async function identityOf({ description }: ModelFolder, plan: OutputPlan): Promi
   return hash.digest('hex');
 }
 
+/** How many bytes of the part file at `path` are done, by its note. */
 async function notedBytes(path: string, identity: string, bytes: number): Promise<number> {
   const note = await readOptionalJsonObject(notePath(path));
-  if (note === null) return 0;
-  const size = await stat(path).then(
-    (found) => found.size,
-    () => null,
-  );
-  // The note is written last and removed last: without its file it is of a run that is over.
-  if (size === null) return 0;
-  const { written } = note;
-  const isSame = isJsonObject(note) && note.identity === identity && size === bytes;
-  if (isSame && typeof written === 'number' && Number.isInteger(written) && written >= 0 && written <= bytes)
-    return written;
-  throw new KexaError(
-    'KEXA_INVALID_ARGUMENT',
-    `${path}: was begun from other weights, another recipe or another kexa; begin anew with --force, or remove it`,
-  );
+  const { size } = await stat(path);
+  // A run that was killed at its very start.
+  if (note === null && size === 0) return 0;
+  const written = note?.written;
+  const isCount = typeof written === 'number' && Number.isInteger(written) && written >= 0 && written <= bytes;
+  if (note?.identity === identity && isCount && (size === bytes || written === 0)) return written;
+  const what =
+    note === null ? 'is there and was not begun by kexa' : 'was begun from other weights, another recipe or kexa';
+  throw new KexaError('KEXA_INVALID_ARGUMENT', `${path}: ${what}; begin anew with --force, or remove it`);
 }
 
 async function checkRoom(path: string, bytes: number): Promise<void> {
   const { bavail, bsize } = await statfs(dirname(path));
-  const replaced = await stat(path).then(
-    (found) => found.blocks * 512,
-    () => 0,
-  );
-  const free = bavail * bsize + replaced;
-  if (free >= bytes) return;
-  throw new KexaError('KEXA_WRITE_FAILED', `${path}: wanted room for ${bytes} bytes, found ${free} free`);
-}
-
-function writeError(path: string, cause: unknown): KexaError {
-  if (cause instanceof KexaError) return cause;
-  const { code, message } = cause as NodeJS.ErrnoException;
-  if (code === 'ENOENT' || code === 'ENOTDIR')
-    return new KexaError('KEXA_NOT_FOUND', `${dirname(path)}: no such folder to write to`, { cause });
-  const reason = code === 'ENOSPC' || code === 'EDQUOT' ? 'the disk is full' : message;
-  return new KexaError('KEXA_WRITE_FAILED', `${path}: cannot be written (${reason})`, { cause });
+  if (bavail * bsize >= bytes) return;
+  throw new KexaError('KEXA_WRITE_FAILED', `${path}: wanted room for ${bytes} bytes, found ${bavail * bsize} free`);
 }

@@ -1,9 +1,10 @@
 /** A model folder made into one GGUF file of smaller weights, tensor by tensor. */
-import { type FileHandle, open, stat } from 'node:fs/promises';
+import { type FileHandle, open, readdir, stat } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
-import { basename, resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import type { TensorEntry, TensorType } from '../description.js';
 import { KexaError, type KexaErrorCode } from '../errors.js';
+import { checkPlace } from '../files/atomic-file.js';
 import { storedScales } from '../files/fp8.js';
 import { blockBytes } from '../files/gguf-types.js';
 import { fileError } from '../files/json-file.js';
@@ -12,7 +13,7 @@ import { elementsOf } from '../files/wanted-tensors.js';
 import { type NativeScales, native } from '../native.js';
 import { modelMetadata } from './model-metadata.js';
 import { type OutputPlan, type OutputTensor, planOutput } from './output-plan.js';
-import { PartFile } from './part-file.js';
+import { PartFile, partPath, thereAlready } from './part-file.js';
 import type { Recipe } from './recipes.js';
 import { tokenizerMetadata } from './tokenizer-metadata.js';
 
@@ -42,36 +43,80 @@ export interface QuantizeReport {
 
 /**
  * Writes the model in `folder` as the GGUF file `out`. It grows as `out`.part, and has its name only once it is whole.
- * A run that was stopped goes on where it was.
+ * A run that was stopped goes on where it was. A run that fails leaves `out`.part only where a later one would have
+ * less to do because of it, which its error then says.
  *
  * Beside the metadata it holds one piece of a tensor at a time: 32 MiB.
  *
- * @throws KexaError of the model folder; KEXA_INVALID_ARGUMENT if `out` is there, or was begun from something else;
- *   KEXA_UNSUPPORTED for a weight that is not finite or a model that GGUF cannot describe; KEXA_WRITE_FAILED. An
- *   aborted signal's reason, once what was done is noted.
+ * @throws KexaError of the model folder; KEXA_INVALID_ARGUMENT if `out` is there, is a file of the model itself, or was
+ *   begun from something else; KEXA_UNSUPPORTED for a weight that is not finite or a model that GGUF cannot describe;
+ *   KEXA_WRITE_FAILED, also where another run writes the same file. An aborted signal's reason, once what was done is
+ *   noted.
  */
 export async function quantizeModel(folder: string, out: string, options: QuantizeOptions): Promise<QuantizeReport> {
   const { recipe, isForced = false, signal } = options;
   const file = resolve(out);
-  if (!isForced && (await isThere(file)))
-    throw new KexaError('KEXA_INVALID_ARGUMENT', `${file}: is there already; --force replaces it`);
+  const old = await checkPlace(file);
   const model = await openModelFolder(folder);
+  await refuseOwnFiles(file, model);
+  if (old !== null && !isForced) throw thereAlready(file);
   // Its tokenizer and metadata would not come along.
   if (/\.gguf$/i.test(model.folder))
     throw new KexaError('KEXA_UNSUPPORTED', `${model.folder}: wanted a Hugging Face folder, found a GGUF file`);
   const plan = await planModel(model, recipe);
   signal?.throwIfAborted();
   const part = await PartFile.open(file, model, plan, isForced);
-  const resumedBytes = part.noted > plan.header.length ? part.noted : 0;
+  const resumedBytes = part.isWorthKeeping ? part.noted : 0;
   try {
     await writeTensors(model, plan, part, options);
-    await part.finish(file);
+    await part.finish(isForced);
   } catch (error) {
-    await part.close().catch(() => {});
-    throw error;
+    throw await left(part, error);
   }
   const fp8Tensors = model.description.tensors.filter(({ type }) => type === 'f8_e4m3').length;
   return { file, bytes: plan.bytes, fp8Tensors, resumedBytes, tensors: plan.tensors };
+}
+
+/** Closes the part file of a run that failed, and removes it if it is of no use. Returns the error to throw. */
+async function left(part: PartFile, error: unknown): Promise<unknown> {
+  // Weights that cannot be made smaller are no better the next time.
+  if (!part.isWorthKeeping || (error instanceof KexaError && error.code === 'KEXA_UNSUPPORTED')) {
+    await part.discard();
+    return error;
+  }
+  await part.close().catch(() => {});
+  if (!(error instanceof KexaError)) return error;
+  const goesOn = `${error.message}\n  (what is done is in ${part.path}; the same command goes on from there)`;
+  return new KexaError(error.code, goesOn, { cause: error });
+}
+
+/**
+ * Refuses to write over what is read: any file in the model's folder by whatever name, and in that folder any name but a
+ * new GGUF file's, as a new model.safetensors would be taken for the model's own.
+ */
+async function refuseOwnFiles(out: string, { folder, description }: ModelFolder): Promise<void> {
+  const identityOf = async (path: string) => {
+    const found = await stat(path, { bigint: true }).catch(() => null);
+    return found === null ? null : `${found.dev} ${found.ino}`;
+  };
+  const isFolder = (await stat(folder)).isDirectory();
+  const inFolder = isFolder ? (await readdir(folder)).map((name) => join(folder, name)) : [];
+  const own = new Map<string | null, string>();
+  for (const path of [...inFolder, ...description.files]) own.set(await identityOf(path), path);
+  own.delete(null);
+  for (const path of [out, partPath(out)]) {
+    const source = own.get(await identityOf(path));
+    // A file that an earlier run has put beside the model is none of it.
+    if (source === undefined || (/\.gguf(\.part)?$/i.test(source) && !description.files.includes(source))) continue;
+    const name = source === path ? '' : `, ${source}`;
+    throw new KexaError(
+      'KEXA_INVALID_ARGUMENT',
+      `${path}: is one of the model's own files${name}; it is never replaced, whatever --force says`,
+    );
+  }
+  const isBeside = isFolder && (await identityOf(dirname(out))) === (await identityOf(folder));
+  if (isBeside && !/\.gguf$/i.test(out))
+    throw new KexaError('KEXA_INVALID_ARGUMENT', `${out}: in the model's own folder wanted a name that ends in .gguf`);
 }
 
 /** The file that a recipe makes of a model: its header, and every tensor's type and place. */
@@ -217,15 +262,5 @@ class SourceFiles {
   async close(): Promise<void> {
     await this.#open?.file.close();
     this.#open = null;
-  }
-}
-
-async function isThere(file: string): Promise<boolean> {
-  try {
-    await stat(file);
-    return true;
-  } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return false;
-    throw fileError(file, cause);
   }
 }

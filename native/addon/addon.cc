@@ -1,4 +1,4 @@
-// The addon: an Engine class, plan(), quantize(), rates() and adapters(), wrapping the core one to one.
+// The addon: an Engine class, plan(), quantize(), lockFile(), rates() and adapters(), wrapping the core one to one.
 #include <napi.h>
 
 #include "addon/adapters.h"
@@ -126,6 +126,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("vulkanProblem", Napi::Function::New(env, vulkan_problem, "vulkanProblem"));
   exports.Set("instructionSets", Napi::Function::New(env, instruction_set_names, "instructionSets"));
   exports.Set("quantize", Napi::Function::New(env, quantize_values, "quantize"));
+  exports.Set("lockFile", Napi::Function::New(env, lock_file, "lockFile"));
   exports.Set("rates", Napi::Function::New(env, measure_rates, "rates"));
   exports.Set("adapters", Napi::Function::New(env, list_adapters, "adapters"));
   return exports;

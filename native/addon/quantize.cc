@@ -1,5 +1,8 @@
 #include "addon/quantize.h"
 
+#include <sys/file.h>
+
+#include <cerrno>
 #include <mutex>
 
 #include "addon/convert.h"
@@ -125,6 +128,13 @@ Napi::Value quantize_values(const Napi::CallbackInfo& info) {
   const auto promise = worker->promise();
   worker.release()->Queue();
   return promise;
+}
+
+Napi::Value lock_file(const Napi::CallbackInfo& info) {
+  int result;
+  do result = ::flock(info[0].ToNumber().Int32Value(), LOCK_EX | LOCK_NB);
+  while (result != 0 && errno == EINTR);
+  return Napi::Boolean::New(info.Env(), result == 0 || errno != EWOULDBLOCK);
 }
 
 }  // namespace kexa

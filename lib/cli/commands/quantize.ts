@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { basename, resolve } from 'node:path';
 import type { Command } from 'commander';
 import type { OutputTensor } from '../../quantize/output-plan.js';
@@ -53,7 +54,7 @@ export function addQuantize(program: Command): void {
     env: 'KEXA_THREADS',
     parse: integer(1, 1024),
   });
-  add(command, 'Making:', '--force', 'replace OUT if it is there, and begin anew');
+  add(command, 'Making:', '--force', 'replace OUT if it is there, and begin anew; never a file of IN');
   add(command, 'Output:', '--json', 'print { file, bytes, fp8Tensors, resumedBytes, types, instead }');
   command.action(exitWith(quantize));
 }
@@ -86,7 +87,14 @@ async function shown(out: string, make: (bar: ProgressBar) => Promise<QuantizeRe
   } catch (error) {
     if (error instanceof Interruption) {
       bar[Symbol.dispose]();
-      writeNote(`kexa: stopped; what is done is in ${out}.part, and the same command goes on from there\n`);
+      const { partPath } = await import('../../quantize/part-file.js');
+      const part = partPath(out);
+      const isKept = existsSync(part);
+      writeNote(
+        isKept
+          ? `kexa: stopped; what is done is in ${part}, and the same command goes on from there\n`
+          : 'kexa: stopped\n',
+      );
     }
     throw error;
   }

@@ -1,5 +1,7 @@
 // `npm test`: sets up, then runs every check and every test file, and ends with "N passed, N failed, N skipped".
 // `npm test -- 20 cli` runs only the test files whose names contain one of the words, and no checks.
+// `npm run test:all` runs the long rest, which `npm test` leaves out: the files named *.long.test.ts. With words it
+// chooses among these.
 import { spawn } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
@@ -9,7 +11,9 @@ import { root, setUp } from './setup.mjs';
 const fileLimitMs = 1_200_000;
 /** Files that take more than a minute, the longest first: begun last, one of them would keep the others' lanes waiting. */
 const longest = ['78', '73', '70', '79.gpu-experts', '72', '71', '75', '80', '79.gpu-gguf', '46', '47', '43', '77'];
-const words = process.argv.slice(2);
+const given = process.argv.slice(2);
+const isLong = given.includes('--long');
+const words = given.filter((word) => word !== '--long');
 setUp({ forTests: true });
 
 const node = process.execPath;
@@ -26,11 +30,12 @@ const checks = [
   { name: 'layers and file sizes', command: [node, 'tools/check-layers.mjs'] },
 ];
 const files = readdirSync(join(root, 'test'))
-  .filter((file) => file.endsWith('.test.ts') && (words.length === 0 || words.some((word) => file.includes(word))))
+  .filter((file) => file.endsWith('.test.ts') && file.endsWith('.long.test.ts') === isLong)
+  .filter((file) => words.length === 0 || words.some((word) => file.includes(word)))
   .sort((a, b) => placeOf(a) - placeOf(b) || (a < b ? -1 : 1));
 
 const total = { passed: 0, failed: 0, skipped: 0 };
-if (words.length === 0) {
+if (words.length === 0 && !isLong) {
   for (const { name, command } of checks) {
     const { status, output } = await run(command);
     report(

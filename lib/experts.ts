@@ -1,7 +1,8 @@
 /** Routed experts that stay in main memory: how many of each layer the GPU holds, and which. */
 import type { ModelDescription } from './description.js';
 import { KexaError } from './errors.js';
-import { type JsonObject, readOptionalJsonObject, writeJsonFile } from './files/json-file.js';
+import { checkPlace, writeFileAtomic } from './files/atomic-file.js';
+import { type JsonObject, readOptionalJsonObject } from './files/json-file.js';
 import type { NativePlanOptions } from './native.js';
 import { expertMisses } from './option-values.js';
 import { choiceOption, integerOption, invalid, sizeText } from './options.js';
@@ -9,7 +10,7 @@ import { contextAdvice, largestFitting, planned } from './planned.js';
 import type { DeviceInfo, LoadOptions, MemoryReport } from './types.js';
 
 /** The options that decide it. */
-export type ExpertOptions = Pick<LoadOptions, 'expertSlots' | 'gpuMemory' | 'expertMisses'>;
+export type ExpertOptions = Pick<LoadOptions, 'expertSlots' | 'gpuMemory' | 'expertMisses' | 'expertProfile'>;
 
 /**
  * The plan's options with a number of slots for each layer's experts, if a limit is asked for: as many as
@@ -26,7 +27,9 @@ export function withExpertSlots(
   choiceOption('expertMisses', options.expertMisses, expertMisses);
   const copies = options.expertMisses === 'copy';
   const gpuMemory = integerOption('gpuMemory', options.gpuMemory, 1, Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER);
-  const named = (['expertSlots', 'gpuMemory', 'expertMisses'] as const).find((name) => options[name] !== undefined);
+  const named = (['expertSlots', 'gpuMemory', 'expertMisses', 'expertProfile'] as const).find(
+    (name) => options[name] !== undefined,
+  );
   if (named === undefined) return planOptions;
   const { adapter, parts } = planOptions;
   if (adapter === '' && parts.every((part) => part.adapter === ''))
@@ -112,13 +115,16 @@ export function checkHostExperts({ experts }: MemoryReport, found: number): void
 }
 
 /**
- * How often each expert was chosen, [layers, experts], as a profile tells it; empty if there is no such file yet.
+ * How often each expert was chosen, [layers, experts], as a profile tells it; empty if there is no such file yet. It will
+ * be written again when the model is closed, which is tried here: hours of choices are not to be lost then.
  *
- * @throws KexaError KEXA_BAD_FILE, also for a profile of a model of another shape
+ * @throws KexaError KEXA_WRITE_FAILED if it could not be written; KEXA_BAD_FILE, also for a profile of a model of another
+ *   shape
  */
 export async function readExpertProfile(path: string, description: ModelDescription): Promise<Float32Array> {
   const damaged = (reason: string, cause?: unknown) =>
     new KexaError('KEXA_BAD_FILE', `${path}: not an expert profile (${reason})`, { cause });
+  await checkPlace(path);
   let json: JsonObject | null;
   try {
     json = await readOptionalJsonObject(path);
@@ -151,7 +157,7 @@ export async function writeExpertProfile(
   const rows = Array.from({ length: layerCount(description) }, (_, layer) =>
     Array.from(heat.subarray(layer * experts, (layer + 1) * experts), (value) => Number(value.toPrecision(6))),
   );
-  await writeJsonFile(path, { version: 1, heat: rows });
+  await writeFileAtomic(path, `${JSON.stringify({ version: 1, heat: rows })}\n`);
 }
 
 function layerCount({ layers, mtp }: ModelDescription): number {

@@ -94,7 +94,8 @@ export interface LoadOptions {
   expertMisses?: ExpertMisses;
   /**
    * A file that keeps how often each expert was chosen: the slots begin with the most wanted ones. Read if it is there,
-   * written by `close()`. Without effect where all experts are on the device.
+   * written by `close()`; that it can be is checked when the model is loaded. Without effect where all experts are on
+   * the GPU.
    */
   expertProfile?: string;
   onProgress?: (progress: Progress) => void;

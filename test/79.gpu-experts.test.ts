@@ -1,6 +1,6 @@
 // Routed experts in main memory, with slots for some of them on the GPU: which stand where (pure bookkeeping, against
 // rules stated here), and that answers are those of a model wholly on the GPU. On SwiftShader.
-import { readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -431,6 +431,23 @@ test('a profile of which experts are wanted', async (t) => {
   await rejects(t, loadModel(folder, options), /experts\.json: not an expert profile \(wanted 3 layers of 8 experts/);
   writeFileSync(path, '{');
   await rejects(t, loadModel(folder, options), /experts\.json: not an expert profile/);
+});
+
+test('a profile that cannot be written', async (t) => {
+  const folder = await smallModel(t);
+  const place = await newFolder(t);
+  const path = join(place, 'experts.json');
+  const options = { device: 'swiftshader', contextSize: 64, expertSlots: 2, expertMisses: 'compute' } as const;
+  for (const [expertProfile, reason] of [
+    [join(place, 'missing', 'experts.json'), /cannot be written: no such folder/],
+    [place, /found a folder/],
+  ] as const)
+    await rejects(t, loadModel(folder, { ...options, expertProfile }), reason);
+  const model = await loadModel(folder, { ...options, expertProfile: path });
+  // Something has come to its place since then.
+  mkdirSync(path);
+  await rejects(t, model.close(), /experts\.json: cannot be written: .*found a folder/);
+  await rejects(t, loadModel(folder, { device: 'cpu', expertProfile: path }), /expertProfile: wanted a GPU as device/);
 });
 
 test('a limit of the GPU’s memory', async (t) => {

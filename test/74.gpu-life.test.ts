@@ -216,3 +216,28 @@ console.log(JSON.stringify({ codes, isRight: after === right }));
   );
   t.ok(found.isRight, 'the next model gives the answer');
 });
+
+test('models closed right after an answer that was broken off, aborted or ended by a token', async (t) => {
+  const found = await run(
+    t,
+    `
+const right = await rightAnswer();
+const wrong = [];
+for (let cycle = 0; cycle < 8; cycle++) {
+  const model = await loadModel(folder, onGpu);
+  // Each leaves a step on its way that nobody takes.
+  let pieces = 0;
+  for await (const piece of model.generate(prompt, { ...greedy, maxTokens: 50, raw: true })) if (++pieces > cycle % 4) break;
+  const stop = new AbortController();
+  setTimeout(() => stop.abort(), 5 * cycle);
+  await model.generate(prompt, { ...greedy, maxTokens: 50, signal: stop.signal }).then(() => {}, () => {});
+  if (cycle % 2 === 0 && await answer(model) !== right) wrong.push(cycle);
+  await model.generate(prompt, { ...greedy, maxTokens: 50, logitBias: { 2: 100 }, ignoreEos: false });
+  await model.close();
+}
+console.log(JSON.stringify({ wrong }));
+`,
+  );
+  if (found === null) return;
+  t.deepEqual(found.wrong, [], 'and the answers between are right');
+});

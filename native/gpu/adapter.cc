@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "gpu/callback.h"
 
 namespace kexa {
 namespace {
@@ -43,23 +44,25 @@ WGPURequestAdapterOptions adapter_options(WGPUChainedStruct& toggles) {
   return options;
 }
 
+// Null if there is none.
 AdapterHandle request_adapter(WGPUInstance instance, const Wish& wish) {
   auto toggles = enabled_toggles(kAdapterToggles);
   WGPURequestAdapterOptions options = adapter_options(toggles.chain);
   options.powerPreference = wish.power;
   options.forceFallbackAdapter = wish.is_fallback;
   options.backendType = wish.backend;
-  WGPUAdapter adapter = nullptr;
+  const auto adapter = std::make_shared<AdapterHandle>();
   WGPURequestAdapterCallbackInfo callback = WGPU_REQUEST_ADAPTER_CALLBACK_INFO_INIT;
   callback.mode = WGPUCallbackMode_WaitAnyOnly;
-  callback.userdata1 = &adapter;
+  callback.userdata1 = lend(adapter);
   callback.callback = [](WGPURequestAdapterStatus, WGPUAdapter found, WGPUStringView, void* to, void*) {
-    *static_cast<WGPUAdapter*>(to) = found;
+    *take_back<AdapterHandle>(to) = AdapterHandle(found);
   };
   WGPUFutureWaitInfo wait = WGPU_FUTURE_WAIT_INFO_INIT;
   wait.future = dawn().InstanceRequestAdapter(instance, &options, callback);
+  // A driver that does not answer gives no adapter, as one that has none.
   dawn().InstanceWaitAny(instance, 1, &wait, kWaitNanoseconds);
-  return AdapterHandle(adapter);
+  return std::move(*adapter);
 }
 
 std::string backend_name(WGPUBackendType backend) {

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "gpu/callback.h"
 #include "plan/gpu_plan.h"
 
 namespace kexa {
@@ -70,18 +71,19 @@ Gpu::Gpu(const GpuOptions& options) : blobs_(options.blob_folder), instance_(cre
     if (error.empty()) error = text(message);
   };
   struct Answer {
-    WGPUDevice device = nullptr;
+    DeviceHandle device;
     std::string message;
-  } answer;
+  };
+  const auto answer = std::make_shared<Answer>();
   WGPURequestDeviceCallbackInfo callback = WGPU_REQUEST_DEVICE_CALLBACK_INFO_INIT;
   callback.mode = WGPUCallbackMode_WaitAnyOnly;
-  callback.userdata1 = &answer;
+  callback.userdata1 = lend(answer);
   callback.callback = [](WGPURequestDeviceStatus, WGPUDevice device, WGPUStringView message, void* to, void*) {
-    *static_cast<Answer*>(to) = {device, text(message)};
+    *take_back<Answer>(to) = {DeviceHandle(device), text(message)};
   };
   wait(dawn().AdapterRequestDevice(adapter_, &descriptor, callback));
-  if (!answer.device) throw Error("KEXA_NO_DEVICE", "Dawn gave no device on " + facts_.device + ": " + answer.message);
-  device_ = DeviceHandle(answer.device);
+  if (!answer->device) throw Error("KEXA_NO_DEVICE", "Dawn gave no device on " + facts_.device + ": " + answer->message);
+  device_ = std::move(answer->device);
   check_device(features, limits);
   queue_ = QueueHandle(dawn().DeviceGetQueue(device_));
 }
@@ -113,8 +115,27 @@ void Gpu::wait(WGPUFuture future) {
   wait.future = future;
   const uint64_t seconds = facts_.is_software ? kSoftwareWaitSeconds : kWaitSeconds;
   const WGPUWaitStatus status = dawn().InstanceWaitAny(instance_, 1, &wait, seconds * 1'000'000'000);
-  if (status != WGPUWaitStatus_Success)
-    throw Error("KEXA_DEVICE_LOST", "the GPU did not answer within " + std::to_string(seconds) + " s");
+  if (status == WGPUWaitStatus_Success) return;
+  // It is not asked again: buffers that it was to map cannot be used.
+  if (faults_->lost.empty()) faults_->lost = "it did not answer within " + std::to_string(seconds) + " s";
+  check();
+}
+
+Mapping Gpu::map(const Buffer& buffer, WGPUMapMode mode, uint64_t bytes) {
+  Mapping mapping{.future = {}, .is_mapped = std::make_shared<bool>(false)};
+  WGPUBufferMapCallbackInfo callback = WGPU_BUFFER_MAP_CALLBACK_INFO_INIT;
+  callback.mode = WGPUCallbackMode_WaitAnyOnly;
+  callback.userdata1 = lend(mapping.is_mapped);
+  callback.callback = [](WGPUMapAsyncStatus status, WGPUStringView, void* to, void*) {
+    *take_back<bool>(to) = status == WGPUMapAsyncStatus_Success;
+  };
+  mapping.future = dawn().BufferMapAsync(buffer.handle, mode, 0, bytes, callback);
+  return mapping;
+}
+
+bool Gpu::wait(const Mapping& mapping) {
+  wait(mapping.future);
+  return *mapping.is_mapped;
 }
 
 void Gpu::check() {
@@ -124,15 +145,16 @@ void Gpu::check() {
 }
 
 std::string Gpu::pop_error_scope() {
-  std::string message;
+  const auto message = std::make_shared<std::string>();
   WGPUPopErrorScopeCallbackInfo callback = WGPU_POP_ERROR_SCOPE_CALLBACK_INFO_INIT;
   callback.mode = WGPUCallbackMode_WaitAnyOnly;
-  callback.userdata1 = &message;
+  callback.userdata1 = lend(message);
   callback.callback = [](WGPUPopErrorScopeStatus, WGPUErrorType type, WGPUStringView found, void* to, void*) {
-    if (type != WGPUErrorType_NoError) *static_cast<std::string*>(to) = text(found);
+    const auto message = take_back<std::string>(to);
+    if (type != WGPUErrorType_NoError) *message = text(found);
   };
   wait(dawn().DevicePopErrorScope(device_, callback));
-  return message;
+  return std::move(*message);
 }
 
 void Gpu::check_size(const std::string& label, uint64_t bytes) const {
@@ -184,16 +206,6 @@ std::byte* Gpu::mapped(const Buffer& buffer) {
 }
 
 void Gpu::unmap(const Buffer& buffer) { dawn().BufferUnmap(buffer.handle); }
-
-WGPUFuture Gpu::map_for_writing(const Buffer& buffer, bool* is_mapped) {
-  WGPUBufferMapCallbackInfo callback = WGPU_BUFFER_MAP_CALLBACK_INFO_INIT;
-  callback.mode = WGPUCallbackMode_WaitAnyOnly;
-  callback.userdata1 = is_mapped;
-  callback.callback = [](WGPUMapAsyncStatus status, WGPUStringView, void* to, void*) {
-    *static_cast<bool*>(to) = status == WGPUMapAsyncStatus_Success;
-  };
-  return dawn().BufferMapAsync(buffer.handle, WGPUMapMode_Write, 0, buffer.bytes, callback);
-}
 
 void Gpu::force_loss() {
   const std::string message = "it was asked to be";
@@ -352,14 +364,7 @@ Buffer Gpu::create_plain_buffer(const char* label, uint64_t bytes, WGPUBufferUsa
 
 template <typename Use>
 void Gpu::with_mapped(const Buffer& buffer, uint64_t bytes, const Use& use) {
-  bool is_mapped = false;
-  WGPUBufferMapCallbackInfo callback = WGPU_BUFFER_MAP_CALLBACK_INFO_INIT;
-  callback.mode = WGPUCallbackMode_WaitAnyOnly;
-  callback.userdata1 = &is_mapped;
-  callback.callback = [](WGPUMapAsyncStatus status, WGPUStringView, void* to, void*) {
-    *static_cast<bool*>(to) = status == WGPUMapAsyncStatus_Success;
-  };
-  wait(dawn().BufferMapAsync(buffer.handle, WGPUMapMode_Read, 0, bytes, callback));
+  const bool is_mapped = wait(map(buffer, WGPUMapMode_Read, bytes));
   check();
   const void* mapped = is_mapped ? dawn().BufferGetConstMappedRange(buffer.handle, 0, bytes) : nullptr;
   if (!mapped) throw Error("KEXA_INTERNAL", "Dawn: the result could not be read back");
@@ -392,32 +397,25 @@ int Gpu::read_later(const Buffer& buffer, uint64_t offset, uint64_t bytes) {
   // Without bytes too: the mapping tells when the submit is over.
   copy(buffer, offset, readback.buffer, 0, bytes ? bytes : 4);
   submit();
-  readback.is_used = true, readback.is_dropped = false, readback.is_mapped = false;
-  WGPUBufferMapCallbackInfo callback = WGPU_BUFFER_MAP_CALLBACK_INFO_INIT;
-  callback.mode = WGPUCallbackMode_WaitAnyOnly;
-  callback.userdata1 = &readback.is_mapped;
-  callback.callback = [](WGPUMapAsyncStatus status, WGPUStringView, void* to, void*) {
-    *static_cast<bool*>(to) = status == WGPUMapAsyncStatus_Success;
-  };
-  readback.mapped = dawn().BufferMapAsync(readback.buffer.handle, WGPUMapMode_Read, 0, kReadbackBytes, callback);
+  readback.is_used = true, readback.is_dropped = false;
+  readback.mapping = map(readback.buffer, WGPUMapMode_Read, kReadbackBytes);
   return ticket;
 }
 
 // Afterwards the buffer is unmapped again, or was never mapped, and may be used anew.
 void Gpu::wait_for(Readback& readback) {
-  wait(readback.mapped);
-  if (readback.is_mapped) dawn().BufferUnmap(readback.buffer.handle);
+  if (wait(readback.mapping)) dawn().BufferUnmap(readback.buffer.handle);
   readback.is_used = readback.is_dropped = false;
 }
 
 size_t Gpu::take(int ticket, std::span<std::byte> out) {
   Readback& readback = *readbacks_[ticket];
-  wait(readback.mapped);
+  const bool is_mapped = wait(readback.mapping);
   const size_t bytes = std::min<size_t>(readback.bytes, out.size());
   const void* mapped =
-      readback.is_mapped ? dawn().BufferGetConstMappedRange(readback.buffer.handle, 0, readback.buffer.bytes) : nullptr;
+      is_mapped ? dawn().BufferGetConstMappedRange(readback.buffer.handle, 0, readback.buffer.bytes) : nullptr;
   if (mapped) std::memcpy(out.data(), mapped, bytes);
-  if (readback.is_mapped) dawn().BufferUnmap(readback.buffer.handle);
+  if (is_mapped) dawn().BufferUnmap(readback.buffer.handle);
   readback.is_used = false;
   check();
   if (!mapped) throw Error("KEXA_INTERNAL", "Dawn: the result could not be read back");

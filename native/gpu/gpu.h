@@ -37,6 +37,12 @@ struct Kernel {
   PipelineHandle pipeline;
 };
 
+// A buffer that is to be mapped. The state is Dawn's too, which sets it even after all who waited have gone.
+struct Mapping {
+  WGPUFuture future{};
+  std::shared_ptr<bool> is_mapped;
+};
+
 struct GpuOptions {
   std::string wanted;         // as for find_adapter()
   bool is_checked = false;    // keeps Dawn's validation and bounds checks
@@ -66,10 +72,10 @@ class Gpu {
   Buffer create_mapped_buffer(const std::string& label, uint64_t bytes);
   std::byte* mapped(const Buffer& buffer);
   void unmap(const Buffer& buffer);
-  // Once the GPU has done with it. `is_mapped` is set while the future is waited for.
-  WGPUFuture map_for_writing(const Buffer& buffer, bool* is_mapped);
-  // Throws KEXA_DEVICE_LOST after a minute.
-  void wait(WGPUFuture future);
+  // Asks for a buffer to be mapped once the GPU has done with it.
+  Mapping map(const Buffer& buffer, WGPUMapMode mode, uint64_t bytes);
+  // Returns whether the buffer is mapped now. Throws KEXA_DEVICE_LOST after a minute.
+  bool wait(const Mapping& mapping);
 
   // Queued before the next submit.
   void write(const Buffer& buffer, uint64_t offset, std::span<const std::byte> data);
@@ -126,6 +132,9 @@ class Gpu {
   void with_mapped(const Buffer& buffer, uint64_t bytes, const Use& use);
   Buffer create_plain_buffer(const char* label, uint64_t bytes, WGPUBufferUsage usage);
   std::string pop_error_scope();
+  // Throws KEXA_DEVICE_LOST after a minute. What the future's callback writes to must be lent to it: it is called even
+  // then, later.
+  void wait(WGPUFuture future);
 
   std::unique_ptr<Faults> faults_ = std::make_unique<Faults>();  // dies last: Dawn's callbacks write to it
   BlobCache blobs_;                                              // outlives the device, which calls it
@@ -141,9 +150,9 @@ class Gpu {
   // A small buffer that the GPU copies into and the CPU maps.
   struct Readback {
     Buffer buffer;
-    WGPUFuture mapped = {};
+    Mapping mapping;
     uint64_t bytes = 0;
-    bool is_used = false, is_dropped = false, is_mapped = false;
+    bool is_used = false, is_dropped = false;
   };
   void wait_for(Readback& readback);
   std::vector<std::unique_ptr<Readback>> readbacks_;  // by ticket

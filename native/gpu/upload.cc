@@ -15,19 +15,6 @@ Upload::Upload(Gpu& gpu, uint64_t bytes, std::function<void(uint64_t)> on_sent)
       block_bytes_(std::min(kBlockBytes, std::max<uint64_t>(1 << 16, (bytes + 15) / 16 * 16))),
       on_sent_(std::move(on_sent)) {}
 
-Upload::~Upload() {
-  for (Block& block : blocks_) {
-    if (!block.is_mapping) continue;
-    // Ends the mapping at once, so that nothing is written to this block's flags later.
-    gpu_.unmap(block.buffer);
-    try {
-      gpu_.wait(block.mapping);
-    } catch (const Error&) {
-      // The GPU is gone, and its device will be.
-    }
-  }
-}
-
 void Upload::begin(const Buffer& to) {
   to_ = &to;
   to_at_ = 0;
@@ -66,10 +53,9 @@ std::byte* Upload::room() {
     block.buffer = gpu_.create_mapped_buffer("upload", block_bytes_);
     block.mapped = gpu_.mapped(block.buffer);
   } else if (!block.mapped) {
-    gpu_.wait(block.mapping);
-    block.is_mapping = false;
+    const bool is_mapped = gpu_.wait(block.mapping);
     gpu_.check();
-    block.mapped = block.is_mapped ? gpu_.mapped(block.buffer) : nullptr;
+    block.mapped = is_mapped ? gpu_.mapped(block.buffer) : nullptr;
   }
   if (!block.mapped) throw Error("KEXA_OUT_OF_MEMORY", "the GPU's driver has no memory left for uploads");
   return block.mapped + used_;
@@ -88,9 +74,7 @@ void Upload::send() {
   gpu_.unmap(block.buffer);
   block.mapped = nullptr;
   gpu_.submit();
-  block.is_mapped = false;
-  block.mapping = gpu_.map_for_writing(block.buffer, &block.is_mapped);
-  block.is_mapping = true;
+  block.mapping = gpu_.map(block.buffer, WGPUMapMode_Write, block.buffer.bytes);
   current_ = (current_ + 1) % blocks_.size();
   sent_ += used_;
   used_ = run_at_ = 0;

@@ -15,7 +15,6 @@ class Upload {
   // `bytes` is about how many there will be. `on_sent` is told after each block how many have been handed over; it may
   // throw.
   Upload(Gpu& gpu, uint64_t bytes, std::function<void(uint64_t)> on_sent);
-  ~Upload();
   Upload(const Upload&) = delete;
 
   // What is added until end() goes to the start of `to`.
@@ -30,8 +29,7 @@ class Upload {
   struct Block {
     Buffer buffer;
     std::byte* mapped = nullptr;  // null while the GPU has it
-    WGPUFuture mapping{};
-    bool is_mapping = false, is_mapped = false;
+    Mapping mapping;
   };
 
   std::byte* room();

@@ -92,50 +92,114 @@ export type PlannedOptions = Pick<
   ExpertOptions & { device?: 'cpu' | 'gpu' | readonly ('cpu' | 'gpu')[] };
 
 /**
- * The longest context, in tokens, whose plan takes at most `bytes` on each device, with all else as in `options`; 0 if none
- * does.
- *
- * @throws KexaError KEXA_INVALID_ARGUMENT
+ * Of a card's memory, and of a machine's main memory, what is planned with: the rest is for drivers, for fragments and for
+ * other programs.
  */
-export function longestContext(
-  description: ModelDescription | StoredShape,
-  options: PlannedOptions,
-  bytes: number,
-): number {
-  const fits = (contextSize: number) => fitsInto(planMemory(description, { ...options, contextSize }), bytes);
-  return largestFitting(description.maxPositions, fits);
-}
+export const usableShare: Readonly<Record<'gpu' | 'cpu', number>> = { gpu: 0.98, cpu: 0.95 };
 
-/** Whether each device has room, if it has `bytes`. */
-export function fitsInto({ total, devices }: MemoryReport, bytes: number): boolean {
-  return (devices ?? [{ total }]).every((device) => device.total <= bytes);
+/** Bytes of a device's memory that are planned with. */
+export function usableBytes(kind: 'gpu' | 'cpu', bytes: number): number {
+  return Math.floor(bytes * usableShare[kind]);
 }
 
 /**
- * The memory a model would take. A description without tensors (a config alone) is counted as stored in bf16, or in
- * FP8 where the config says so, or in the type that `weights` asks for.
+ * The longest context, in tokens, with which each device has room for its part, with all else as in `options`; 0 if there is
+ * none.
+ *
+ * @param bytes of each device's memory, of which {@link usableBytes} are planned with
+ * @throws KexaError KEXA_INVALID_ARGUMENT
+ */
+export function longestContext(planner: MemoryPlanner, options: PlannedOptions, bytes: number): number {
+  const most = planner.description.maxPositions;
+  const fits = (contextSize: number) => fitsInto(planner.plan({ ...options, contextSize }), bytes, options.device);
+  // Most devices have room for all of it or for nothing.
+  if (fits(most)) return most;
+  return fits(1) ? largestFitting(most, fits) : 0;
+}
+
+/** Whether each device has room, if each has `bytes` of memory, of which {@link usableBytes} are planned with. */
+export function fitsInto(
+  { total, devices }: MemoryReport,
+  bytes: number,
+  device: PlannedOptions['device'] = 'cpu',
+): boolean {
+  const kinds = typeof device === 'string' ? [device] : device;
+  return (devices ?? [{ total }]).every((part, i) => part.total <= usableBytes(kinds[i]!, bytes));
+}
+
+/**
+ * The memory that a model would take, at any context and on any devices. A description without tensors (a config alone) is
+ * counted as stored in bf16, or in FP8 where the config says so, or in the type that `weights` asks for.
+ *
+ * @example
+ * const planner = new MemoryPlanner(shape, 'q4');
+ * planner.plan({ device: 'gpu', contextSize: 4096 }).total; // bytes
+ */
+export class MemoryPlanner {
+  readonly description: ModelDescription;
+  readonly #weights: WeightType | undefined;
+  /** Whether there are files, which can be read in place. */
+  readonly #hasFiles: boolean;
+
+  constructor(description: ModelDescription | StoredShape, weights?: WeightType) {
+    this.#weights = weights;
+    this.#hasFiles = 'tensors' in description;
+    this.description = mergeExperts(heldAs(withTensors(description), weights));
+  }
+
+  /** @throws KexaError KEXA_INVALID_ARGUMENT */
+  plan({ device = 'cpu', layerSplit, ...options }: Omit<PlannedOptions, 'weights'> = {}): MemoryReport {
+    const { description } = this;
+    const weights = this.#weights === undefined ? {} : { weights: this.#weights };
+    const planOptions = checkPlanOptions({ ...options, ...weights }, description.maxPositions);
+    const kinds = typeof device === 'string' ? [device] : device;
+    if (kinds.includes('gpu')) refuseActivations(planOptions.activations, 'gpu');
+    const parts = plannedParts(kinds, layerSplit, description.layers.length);
+    const isShared = parts.length > 1;
+    const onThem = { ...planOptions, adapter: isShared ? '' : parts[0]!.adapter, parts: isShared ? parts : [] };
+    const plan = planned(description, withExpertSlots(description, onThem, options));
+    if (this.#hasFiles) return memoryReport(plan, kinds);
+    const unmapped = <Memory extends Pick<MemoryReport, 'weights'>>(memory: Memory) => ({
+      ...memory,
+      weights: { ...memory.weights, mapped: 0 },
+    });
+    return memoryReport({ ...unmapped(plan), parts: plan.parts.map(unmapped) }, kinds);
+  }
+}
+
+/**
+ * The memory a model would take, as {@link MemoryPlanner} tells it.
  *
  * @throws KexaError KEXA_INVALID_ARGUMENT
  */
 export function planMemory(
   description: ModelDescription | StoredShape,
-  { device = 'cpu', layerSplit, ...options }: PlannedOptions = {},
+  { weights, ...options }: PlannedOptions = {},
 ): MemoryReport {
-  const planOptions = checkPlanOptions(options, description.maxPositions);
-  const kinds = typeof device === 'string' ? [device] : device;
-  if (kinds.includes('gpu')) refuseActivations(planOptions.activations, 'gpu');
-  const parts = plannedParts(kinds, layerSplit, description.layers.length);
-  const isShared = parts.length > 1;
-  const held = heldAs(withTensors(description), options.weights);
-  const onThem = { ...planOptions, adapter: isShared ? '' : parts[0]!.adapter, parts: isShared ? parts : [] };
-  const plan = planned(held, withExpertSlots(held, onThem, options));
-  // Without files nothing can be read in place.
-  if ('tensors' in description) return memoryReport(plan, kinds);
-  const unmapped = <Memory extends Pick<MemoryReport, 'weights'>>(memory: Memory) => ({
-    ...memory,
-    weights: { ...memory.weights, mapped: 0 },
-  });
-  return memoryReport({ ...unmapped(plan), parts: plan.parts.map(unmapped) }, kinds);
+  return new MemoryPlanner(description, weights).plan(options);
+}
+
+/**
+ * The description with the routed experts' matrices of one name in a layer as one matrix. For a plan only their bytes
+ * count, and a model has tens of thousands of them.
+ */
+function mergeExperts(description: ModelDescription): ModelDescription {
+  const merged = new Map<string, TensorEntry>();
+  for (const tensor of description.tensors) {
+    const expert = /^(.*\.experts\.)\d+(\..*)$/.exec(tensor.name);
+    const { name, type, held, scales } = tensor;
+    // Scales are counted by blocks of rows, which must not lie across two experts.
+    const isWhole = scales === undefined || (scales.skippedRows === 0 && tensor.shape[0]! % scales.blockRows === 0);
+    // Experts of a layer may be stored in different types.
+    const key = expert === null || !isWhole ? name : `${expert[1]}${type}.${held}${expert[2]}`;
+    const first = merged.get(key);
+    if (first === undefined) merged.set(key, tensor);
+    else {
+      const [rows, ...others] = first.shape as [number, ...number[]];
+      merged.set(key, { ...first, bytes: first.bytes + tensor.bytes, shape: [rows + tensor.shape[0]!, ...others] });
+    }
+  }
+  return { ...description, tensors: [...merged.values()] };
 }
 
 /** The description for a recipe as `weights`: each tensor with the type that it is to be held as. */

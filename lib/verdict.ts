@@ -1,13 +1,14 @@
-/** Which recipe of a model fits which machine, and about how fast it would be there: told before there is either. */
+/** Which weights of a model fit which machine, and about how fast it would be there: told before there is either. */
+import { totalmem } from 'node:os';
 import { partsOf, tokenTraffic } from './bench/traffic.js';
 import type { ModelDescription } from './description.js';
-import type { ModelShape } from './files/config.js';
-import { blockBytes } from './files/gguf-types.js';
-import { elementsOf, wantedTensors } from './files/wanted-tensors.js';
-import { checkPlanOptions } from './memory-plan.js';
-import { native } from './native.js';
-import { largestFitting } from './planned.js';
-import { chooseType, type RecipeName, recipes } from './quantize/recipes.js';
+import { listDevices } from './devices.js';
+import { KexaError } from './errors.js';
+import type { ModelShape, StoredShape } from './files/config.js';
+import type { Fp8Scheme } from './files/fp8.js';
+import { longestContext, MemoryPlanner, type PlannedOptions, usableBytes } from './memory-plan.js';
+import { cacheElementBytes, heldBytes } from './option-values.js';
+import { type RecipeName, recipes } from './quantize/recipes.js';
 import type { CacheType, LoadOptions, MemoryReport } from './types.js';
 
 /** Cards of a kind, or the main memory of a machine without. */
@@ -15,10 +16,10 @@ export interface Machine {
   name: string;
   kind: 'gpu' | 'cpu';
   cards: number;
-  /** Of each card. */
+  /** Of each card. A card of 80 GB has 80 GiB. */
   bytes: number;
-  /** Bytes a second that one card reads. */
-  bandwidth: number;
+  /** Bytes a second that one card reads; null where that is not known. */
+  bandwidth: number | null;
 }
 
 const gib = 2 ** 30;
@@ -37,140 +38,172 @@ const host = (size: number, bandwidth: number): Machine => ({
   bandwidth,
 });
 
-/** 24 GB as of an RTX 4090, 80 GB as of an A100; two channels of DDR5 and, from 256 GB on, eight. */
+/**
+ * Bandwidths are those of a common card of each size: RTX 4090, RTX 5090, RTX 6000 Ada, A100, RTX PRO 6000, H200 and MI300X;
+ * of two channels of DDR5, and from 256 GB on of eight.
+ */
 export const machines: readonly Machine[] = [
   cards(1, 24, 1.0e12),
+  cards(1, 32, 1.8e12),
+  cards(1, 48, 0.96e12),
   ...[1, 2, 4, 8].map((count) => cards(count, 80, 2.0e12)),
+  cards(1, 96, 1.8e12),
+  ...[1, 2, 4].map((count) => cards(count, 141, 4.8e12)),
+  ...[1, 2].map((count) => cards(count, 192, 5.3e12)),
   host(64, 0.08e12),
   host(128, 0.08e12),
   host(256, 0.3e12),
   host(512, 0.3e12),
 ];
 
-/** Of a card or of main memory, what is planned with; the rest is for drivers, fragments and other programs. */
-export const usableShare = 0.95;
+/** This machine: its GPUs, those of one size together, and its main memory. */
+export async function thisMachine(): Promise<Machine[]> {
+  const gpus = (await listDevices()).filter(({ kind, isSoftware }) => kind === 'gpu' && !isSoftware);
+  const sizes = [...new Set(gpus.flatMap(({ memoryBytes }) => memoryBytes ?? []))];
+  const memory = process.constrainedMemory?.() ?? 0;
+  return [
+    ...sizes.map((bytes): Machine => {
+      const count = gpus.filter(({ memoryBytes }) => memoryBytes === bytes).length;
+      return { name: `here, ${count} GPU`, kind: 'gpu', cards: count, bytes, bandwidth: null };
+    }),
+    {
+      name: 'here, CPU',
+      kind: 'cpu',
+      cards: 1,
+      bytes: memory > 0 && memory < totalmem() ? memory : totalmem(),
+      bandwidth: null,
+    },
+  ];
+}
+
 /** Of the bandwidth, what decoding is taken to reach. */
 export const reachedShare = 0.6;
 /** Where in a context the estimate is made, with a cache of f16. */
 export const estimateAt = 4096;
+/** The context beside which experts that do not all fit are counted. */
+export const contextBesideExperts = 32768;
 
-export const verdictRecipes: readonly ['bf16', 'q8', 'q4', 'q2'] = ['bf16', 'q8', 'q4', 'q2'];
+/** The model's folder in bf16 or FP8, or what `kexa quantize` and `weights` make of it. */
+export type VerdictWeights = 'bf16' | 'fp8' | RecipeName;
+export const verdictWeights: readonly VerdictWeights[] = ['bf16', 'fp8', ...(Object.keys(recipes) as RecipeName[])];
 export const verdictCaches: readonly ['f16', 'q8', 'q4'] = ['f16', 'q8', 'q4'];
 
-/** What becomes of one recipe on one machine. */
+/** As the publishers of FP8 folders store the family: matrices in blocks, the head as it was. */
+const commonFp8: Fp8Scheme = {
+  groups: [{ targets: ['Linear'], strategy: 'block' }],
+  ignored: ['lm_head'],
+  isByPart: false,
+};
+
+/** What becomes of one kind of weights on one machine. */
 export interface Verdict {
   machine: Machine;
-  recipe: (typeof verdictRecipes)[number];
+  weights: VerdictWeights;
+  /** On one device. */
   weightBytes: number;
-  /** Layers of each card, `[first, last]`, with the longest f16 context; null for a card that is left empty. None if nothing fits. */
-  layers: ([number, number] | null)[];
+  /** How many layers each card takes, as `layerSplit` takes them, with the longest f16 context. None if nothing fits. */
+  layers: number[];
   /** The longest context by type of cache; 0 where none fits. */
   longestContext: Record<(typeof verdictCaches)[number], number>;
-  /** An estimate: {@link reachedShare} of the bandwidth over the bytes that a token reads at {@link estimateAt}. Null where nothing fits. */
+  /**
+   * Where a card holds but some of each layer's routed experts: how many beside {@link contextBesideExperts} tokens of cache in
+   * f16, and the bytes that all of them take in main memory. Null: it holds all.
+   */
+  experts: { slots: number; host: number } | null;
+  /**
+   * An estimate: {@link reachedShare} of the bandwidth over the bytes that a token reads at {@link estimateAt}. Null where
+   * nothing fits, or the bandwidth or the share of experts found on the card is not known.
+   */
   tokensPerSecond: number | null;
 }
 
 /**
- * Each recipe on each machine. Cards take whole layers, one after the other, and a card's working buffers each; several
- * share the model when it is loaded with these counts as `layerSplit`.
+ * Each kind of weights on each machine, by the plan that loading makes. Several cards share the model's layers as they do
+ * without `layerSplit`; a card that is too small for all experts leaves some in main memory.
  */
 export function planVerdicts(
-  shape: ModelDescription | ModelShape,
+  shape: ModelDescription | StoredShape,
   options: Pick<LoadOptions, 'prefillChunk'>,
+  among: readonly Machine[] = machines,
 ): Verdict[] {
-  return verdictRecipes.flatMap((recipe) => {
-    const description = storedAs(shape, recipe);
-    const position = Math.min(estimateAt, shape.maxPositions) - 1;
-    const traffic = tokenTraffic(
-      description,
-      partsOf(description, ({ bytes }) => bytes),
-      position,
-      2,
-    ).total;
-    const weights = { cpu: weightsOf(description, 'cpu'), gpu: weightsOf(description, 'gpu') };
-    // Where the last card is not the first, its MTP block and a tied head want an embedding there, too.
-    const shared = weights.gpu.slice();
-    if (description.mtp !== null || description.tiedHead)
-      shared[shared.length - 1]! += description.tensors.find(({ name }) => name === 'embed')!.bytes;
-    // What is left to plan takes no look at tensors, of which there are thousands.
-    const bare = { ...description, tensors: [] };
-    return machines.map((machine): Verdict => {
-      const byLayer = machine.cards > 1 ? shared : weights[machine.kind];
-      const longest = (cacheType: CacheType) => longestContext(bare, byLayer, machine, { ...options, cacheType });
-      const longestContexts = { f16: longest('f16'), q8: longest('q8'), q4: longest('q4') };
+  return verdictWeights.flatMap((weights) => {
+    const planner = plannerOf(shape, weights);
+    const traffic = trafficOf(planner.description);
+    const weightBytes = { cpu: weightsOn(planner, 'cpu'), gpu: weightsOn(planner, 'gpu') };
+    return among.map((machine): Verdict => {
+      const { kind, cards: count, bytes, bandwidth } = machine;
+      const device = count > 1 ? new Array<'gpu'>(count).fill('gpu') : kind;
+      const longest = (cacheType: CacheType) => longestContext(planner, { ...options, cacheType, device }, bytes);
+      const f16 = longest('f16');
+      const isAll = f16 === planner.description.maxPositions;
+      const longestContexts = { f16, q8: isAll ? f16 : longest('q8'), q4: isAll ? f16 : longest('q4') };
+      const common = { machine, weights, weightBytes: weightBytes[kind] };
       const cacheType = verdictCaches.find((type) => longestContexts[type] > 0);
-      const placed =
-        cacheType &&
-        placeLayers(bare, byLayer, machine, { ...options, cacheType, contextSize: longestContexts[cacheType] });
+      if (cacheType === undefined) return { ...common, ...withSomeExperts(planner, machine, options) };
+      const plan = planner.plan({ ...options, device, cacheType, contextSize: longestContexts[cacheType] });
       return {
-        machine,
-        recipe,
-        weightBytes: weights[machine.kind].reduce((sum, bytes) => sum + bytes, 0),
-        layers: placed ?? [],
+        ...common,
+        layers: plan.devices?.map(({ layers: [first, last] }) => last - first + 1) ?? [shape.layers.length],
         longestContext: longestContexts,
-        tokensPerSecond: placed ? (reachedShare * machine.bandwidth) / traffic : null,
+        experts: null,
+        tokensPerSecond: bandwidth === null ? null : (reachedShare * bandwidth) / traffic,
       };
     });
   });
 }
 
-/** The model as `kexa quantize` would store it. */
-function storedAs(shape: ModelDescription | ModelShape, recipe: 'bf16' | RecipeName): ModelDescription {
-  const tensors = Array.from(wantedTensors(shape), ({ name, part, shape: size }) => {
-    const type = recipe === 'bf16' ? ('bf16' as const) : chooseType(recipes[recipe], part, name, size).type;
-    return { name, file: 0, offset: 0, bytes: blockBytes(type, elementsOf(size)), type, shape: size };
-  });
-  return { ...shape, files: [], tensors };
-}
-
-type VerdictOptions = Pick<LoadOptions, 'contextSize' | 'prefillChunk' | 'cacheType'>;
-
-function planOf(description: ModelDescription, kind: Machine['kind'], options: VerdictOptions): MemoryReport {
-  const plan = checkPlanOptions(options, description.maxPositions);
-  return native().plan(description, { ...plan, adapter: kind === 'gpu' ? 'gpu' : '' });
-}
-
-/** Bytes of each layer's weights on a device: the first has the embedding too, the last the head and the MTP block. */
-function weightsOf(description: ModelDescription, kind: Machine['kind']): number[] {
-  const last = description.layers.length - 1;
-  const byLayer = new Array<number>(last + 1).fill(0);
-  for (const { name, bytes } of description.tensors) {
-    const layer = /^layers\.(\d+)\./.exec(name)?.[1] ?? (name === 'embed' ? 0 : last);
-    byLayer[Number(layer)]! += bytes;
-  }
-  // A device may fill rows up.
-  const stored = byLayer.reduce((sum, bytes) => sum + bytes, 0);
-  const factor = planOf(description, kind, { contextSize: 1 }).weights.total / stored;
-  return byLayer.map((bytes) => bytes * factor);
-}
-
-function longestContext(description: ModelDescription, weights: number[], machine: Machine, options: VerdictOptions) {
-  const fits = (contextSize: number) =>
-    placeLayers(description, weights, machine, { ...options, contextSize }) !== null;
-  return largestFitting(description.maxPositions, fits);
-}
-
-/** Each card's layers, filled one card after the other, or null if they do not fit. */
-function placeLayers(
-  description: ModelDescription,
-  weights: number[],
+/** One card with some experts of each layer, or nothing. */
+function withSomeExperts(
+  planner: MemoryPlanner,
   { kind, cards: count, bytes }: Machine,
-  options: VerdictOptions,
-): ([number, number] | null)[] | null {
-  const { layers } = description;
-  const { cache, scratch } = planOf(description, kind, options);
-  const global = layers.filter(({ window }) => window === 0).length;
-  const sizes = layers.map(({ window }, i) => {
-    const rows = window === 0 ? cache.global / global : cache.sliding / (layers.length - global);
-    return weights[i]! + rows + (i === layers.length - 1 ? cache.mtp : 0);
-  });
-  const room = bytes * usableShare - scratch;
-  const placed: ([number, number] | null)[] = [];
-  let next = 0;
-  for (let card = 0; card < count; card++) {
-    const first = next;
-    for (let used = 0; next < sizes.length && used + sizes[next]! <= room; next++) used += sizes[next]!;
-    placed.push(next > first ? [first, next - 1] : null);
+  options: Pick<LoadOptions, 'prefillChunk'>,
+): Pick<Verdict, 'layers' | 'longestContext' | 'experts' | 'tokensPerSecond'> {
+  const nothing = { layers: [], longestContext: { f16: 0, q8: 0, q4: 0 }, experts: null, tokensPerSecond: null };
+  if (kind === 'cpu' || count > 1) return nothing;
+  const contextSize = Math.min(contextBesideExperts, planner.description.maxPositions);
+  const planOf = (cacheType: CacheType): MemoryReport | null => {
+    const wanted: PlannedOptions = { ...options, device: 'gpu', cacheType, contextSize };
+    try {
+      return planner.plan({ ...wanted, gpuMemory: usableBytes('gpu', bytes) });
+    } catch (error) {
+      if (error instanceof KexaError && error.code === 'KEXA_OUT_OF_MEMORY') return null;
+      throw error;
+    }
+  };
+  const plans = { f16: planOf('f16'), q8: planOf('q8'), q4: planOf('q4') };
+  const experts = (plans.f16 ?? plans.q8 ?? plans.q4)?.experts ?? null;
+  if (experts === null) return nothing;
+  const context = (plan: MemoryReport | null) => (plan === null ? 0 : contextSize);
+  return {
+    layers: [planner.description.layers.length],
+    longestContext: { f16: context(plans.f16), q8: context(plans.q8), q4: context(plans.q4) },
+    experts: { slots: experts.slots, host: experts.host },
+    tokensPerSecond: null,
+  };
+}
+
+function plannerOf(shape: ModelDescription | StoredShape, weights: VerdictWeights): MemoryPlanner {
+  const bare = bareShape(shape);
+  if (weights === 'fp8') {
+    const scheme = 'fp8' in shape ? shape.fp8 : null;
+    return new MemoryPlanner({ ...bare, fp8: scheme ?? commonFp8 });
   }
-  return next === sizes.length ? placed : null;
+  return new MemoryPlanner({ ...bare, fp8: null }, weights === 'bf16' ? 'auto' : weights);
+}
+
+/** Without the tensors that there may be, whose types decide nothing here. */
+function bareShape(shape: ModelDescription | StoredShape): ModelShape {
+  const { files: _, tensors: __, fp8: ___, ...bare } = shape as ModelDescription & Partial<StoredShape>;
+  return bare;
+}
+
+/** Bytes that a token reads at {@link estimateAt}, with a cache of f16. */
+function trafficOf(description: ModelDescription): number {
+  const position = Math.min(estimateAt, description.maxPositions) - 1;
+  const parts = partsOf(description, (tensor) => heldBytes(tensor, 'auto'));
+  return tokenTraffic(description, parts, position, cacheElementBytes('f16', description.headDim)).total;
+}
+
+function weightsOn(planner: MemoryPlanner, device: 'cpu' | 'gpu'): number {
+  return planner.plan({ device, contextSize: 1 }).weights.total;
 }

@@ -6,7 +6,8 @@ import { join } from 'node:path';
 import test, { type Test } from 'tape';
 import { openModelFolder, readConfigOnly } from '../lib/files/model-folder.js';
 import { loadModel, type Model } from '../lib/index.js';
-import { longestContext, planMemory } from '../lib/memory-plan.js';
+import { checkPlanOptions, longestContext, MemoryPlanner, planMemory, usableShare } from '../lib/memory-plan.js';
+import { planned as planOf } from '../lib/planned.js';
 import { quantizeModel as quantizeFolder } from '../lib/quantize/quantize-model.js';
 import { recipes } from '../lib/quantize/recipes.js';
 import { kexa } from './support/cli.js';
@@ -241,7 +242,14 @@ test('memory is planned from the config alone as it is taken', async (t) => {
       names(description.tensors) + plainBytes,
       'the bytes are read in place, scales are not',
     );
-    t.ok(longestContext(bare.shape, {}, planned.total) >= 64, 'and the longest context is found');
+    const memory = Math.ceil(planned.total / usableShare.cpu) + 1;
+    t.ok(longestContext(new MemoryPlanner(bare.shape), {}, memory) >= 64, 'and the longest context is found');
+    for (const device of ['cpu', 'gpu'] as const) {
+      const options = checkPlanOptions({ contextSize: 64 }, description.maxPositions);
+      const adapter = device === 'cpu' ? '' : 'gpu';
+      const { total } = planOf(description, { ...options, adapter });
+      t.equal(planMemory(description, { contextSize: 64, device }).total, total, `${device}: experts one by one`);
+    }
     const onGpu = [bare.shape, description].map((shape) => planMemory(shape, { contextSize: 64, device: 'gpu' }));
     t.ok(onGpu[0]!.weights.total < onGpu[1]!.weights.total, 'on a GPU too');
   }

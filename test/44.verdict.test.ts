@@ -1,77 +1,199 @@
-/** What `kexa inspect --verdict` says of K-EXAONE, from its config alone. */
+/** What `kexa inspect --verdict` says of K-EXAONE, from its config alone, and that all plans of one case are the same. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import test from 'tape';
-import { readConfigOnly } from '../lib/files/model-folder.js';
-import { planMemory } from '../lib/memory-plan.js';
-import { machines, planVerdicts, reachedShare, usableShare, verdictRecipes } from '../lib/verdict.js';
-import { kexa } from './support/cli.js';
-import { fullSizeConfigFolder } from './support/models.js';
+import { bytesText, groupedText } from '../lib/cli/figures.js';
+import { openModelFolder, readConfigOnly } from '../lib/files/model-folder.js';
+import {
+  checkPlanOptions,
+  heldAs,
+  longestContext,
+  MemoryPlanner,
+  planMemory,
+  usableBytes,
+} from '../lib/memory-plan.js';
+import { planned } from '../lib/planned.js';
+import type { LoadOptions } from '../lib/types.js';
+import {
+  contextBesideExperts,
+  machines,
+  planVerdicts,
+  reachedShare,
+  thisMachine,
+  type Verdict,
+  type VerdictWeights,
+  verdictWeights,
+} from '../lib/verdict.js';
+import { kexa, root } from './support/cli.js';
+import { fullSizeConfigFolder, modelFolder } from './support/models.js';
 
-test('each recipe on each machine: layers are placed once, in order, and what fits is what is planned', async (t) => {
-  const { shape, config } = await readConfigOnly(fullSizeConfigFolder());
+/** Planned once for all tests. */
+const planning = readConfigOnly(fullSizeConfigFolder()).then(({ shape, config }) => {
   const verdicts = planVerdicts(shape, {});
-  t.equal(verdicts.length, machines.length * verdictRecipes.length);
-  const fits = (name: string, recipe: string) =>
-    verdicts.find(({ machine, recipe: other }) => machine.name === name && other === recipe)!.layers.length > 0;
-  t.ok(fits('1 x 80 GB', 'q2') && !fits('1 x 80 GB', 'q4'), 'one card of 80 GB takes q2, not q4');
-  t.notOk(fits('1 x 24 GB', 'q2'), 'one of 24 GB takes nothing');
-  t.ok(fits('2 x 80 GB', 'q4') && !fits('2 x 80 GB', 'q8'), 'two cards take q4, not q8');
-  t.ok(fits('8 x 80 GB', 'bf16') && !fits('4 x 80 GB', 'bf16'), 'eight take bf16, four do not');
-  t.ok(fits('CPU, 256 GB', 'q8') && !fits('CPU, 128 GB', 'q4'), 'main memory');
-  for (const { machine, recipe, layers, longestContext, tokensPerSecond, weightBytes } of verdicts) {
-    const name = `${machine.name}, ${recipe}`;
-    const { f16, q8, q4 } = longestContext;
+  const verdictOf = (name: string, weights: VerdictWeights) =>
+    verdicts.find(({ machine, weights: other }) => machine.name === name && other === weights)!;
+  return { shape, config, verdicts, verdictOf, most: config.maxPositions };
+});
+
+/** The options of `loadModel` that a verdict is about. */
+function optionsOf({ machine, weights, layers }: Verdict): {
+  weights: NonNullable<LoadOptions['weights']>;
+  device: 'cpu' | 'gpu' | 'gpu'[];
+  layerSplit?: number[];
+} {
+  const held = weights === 'bf16' || weights === 'fp8' ? 'auto' : weights;
+  if (machine.cards === 1) return { weights: held, device: machine.kind };
+  return { weights: held, device: new Array<'gpu'>(machine.cards).fill('gpu'), layerSplit: layers };
+}
+
+test('each kind of weights on each machine: what fits is what is planned', async (t) => {
+  const { config, verdicts, verdictOf, most } = await planning;
+  t.equal(verdicts.length, machines.length * verdictWeights.length);
+  const isWhole = (name: string, weights: VerdictWeights) => {
+    const { layers, experts } = verdictOf(name, weights);
+    return layers.length > 0 && experts === null;
+  };
+  t.ok(isWhole('1 x 80 GB', 'q2') && !isWhole('1 x 80 GB', 'q2k'), 'one card of 80 GB takes q2, not q2k');
+  t.ok(isWhole('1 x 96 GB', 'q2k') && !isWhole('1 x 96 GB', 'q4'), 'one of 96 GB takes q2k, not q4');
+  t.ok(isWhole('1 x 141 GB', 'q4') && !isWhole('1 x 141 GB', 'q8'), 'one of 141 GB takes q4, not q8');
+  t.ok(isWhole('2 x 80 GB', 'q4') && !isWhole('2 x 80 GB', 'q8'), 'two cards take q4, not q8');
+  t.ok(isWhole('4 x 80 GB', 'fp8') && !isWhole('2 x 80 GB', 'fp8'), 'four take FP8, two do not');
+  t.ok(isWhole('8 x 80 GB', 'bf16') && !isWhole('4 x 80 GB', 'bf16'), 'eight take bf16, four do not');
+  t.ok(isWhole('CPU, 256 GB', 'q8') && !isWhole('CPU, 128 GB', 'q4'), 'main memory');
+  for (const verdict of verdicts) {
+    const { machine, weights, layers, longestContext: longest, tokensPerSecond, experts, weightBytes } = verdict;
+    const name = `${machine.name}, ${weights}`;
+    const { f16, q8, q4 } = longest;
     if (layers.length === 0) {
-      t.deepEqual([f16, q8, q4, tokensPerSecond], [0, 0, 0, null], `${name}: does not fit`);
-      t.ok(
-        weightBytes > machine.cards * machine.bytes * usableShare * 0.9,
-        `${name}: and nearly does not by its weights`,
-      );
+      t.deepEqual([f16, q8, q4, tokensPerSecond, experts], [0, 0, 0, null, null], `${name}: does not fit`);
+      const room = machine.cards * usableBytes(machine.kind, machine.bytes);
+      t.ok(weightBytes > room * 0.9, `${name}: and nearly does not by its weights`);
       continue;
     }
-    t.ok(f16 <= q8 && q8 <= q4 && q4 <= config.maxPositions, `${name}: ${f16}, ${q8}, ${q4} tokens`);
-    const placed = layers.flatMap((card) =>
-      card === null ? [] : Array.from({ length: card[1] - card[0] + 1 }, (_, i) => card[0] + i),
+    t.ok(f16 <= q8 && q8 <= q4 && q4 <= most, `${name}: ${f16}, ${q8}, ${q4} tokens`);
+    t.equal(
+      layers.reduce((sum, count) => sum + count, 0),
+      config.layers.length,
+      `${name}: every layer once, ${layers}`,
     );
-    t.deepEqual(placed, [...config.layers.keys()], `${name}: every layer once, in order, on ${layers.length} cards`);
-    if (recipe !== 'bf16') continue;
+    t.ok(layers.length === machine.cards && layers.every((count) => count >= 1), `${name}: some on each card`);
+    if (weights !== 'bf16' || tokensPerSecond === null) continue;
     const bytes = 2 * config.activeParameters;
-    const off = (tokensPerSecond! * bytes) / (reachedShare * machine.bandwidth) - 1;
+    const off = (tokensPerSecond * bytes) / (reachedShare * machine.bandwidth!) - 1;
     t.ok(Math.abs(off) < 0.06, `${name}: ${tokensPerSecond} tokens a second, of ${bytes} bytes each and their keys`);
   }
-  const { longestContext } = verdicts.find(({ machine, recipe }) => machine.name === 'CPU, 256 GB' && recipe === 'q8')!;
-  const planned = planMemory(shape, { weights: 'q8', cacheType: 'f16', contextSize: longestContext.f16 });
-  const room = 256 * 2 ** 30 * usableShare;
-  t.ok(Math.abs(planned.total / room - 1) < 0.002, `${longestContext.f16} tokens: ${planned.total} bytes of ${room}`);
 });
 
-test('what is told of several cards is what the plan of devices that share the model says', async (t) => {
-  const { shape } = await readConfigOnly(fullSizeConfigFolder());
-  const { machine, layers, longestContext } = planVerdicts(shape, {}).find(
-    (verdict) => verdict.machine.name === '2 x 80 GB' && verdict.recipe === 'q4',
-  )!;
-  const options = { weights: 'q4', cacheType: 'f16', contextSize: longestContext.f16 } as const;
-  const layerSplit = layers.map((card) => card![1] - card![0] + 1);
-  const plan = planMemory(shape, { ...options, device: ['gpu', 'gpu'], layerSplit });
-  t.deepEqual(
-    plan.devices!.map((device) => device.layers),
-    layers,
+test('a verdict is what loading plans with the counts of layers that it tells', async (t) => {
+  const { shape, config, verdicts, most } = await planning;
+  const shared = verdicts.filter(({ layers, experts, weights }) => layers.length > 0 && !experts && weights !== 'fp8');
+  // One whose context is bounded by the memory, and one of each number of cards.
+  const bounded = shared.filter(({ longestContext: { f16 } }) => f16 > 0 && f16 < most);
+  t.ok(bounded.length > 0);
+  const cases = [...bounded, ...[2, 4, 8].map((count) => shared.find(({ machine }) => machine.cards === count)!)];
+  for (const verdict of cases) {
+    const { machine, weights, layers, longestContext: longest } = verdict;
+    const name = `${machine.name}, ${weights}`;
+    const room = usableBytes(machine.kind, machine.bytes);
+    const parts = (contextSize: number) => {
+      const plan = planMemory(shape, { ...optionsOf(verdict), cacheType: 'f16', contextSize });
+      return plan.devices ?? [{ ...plan, layers: [0, config.layers.length - 1] }];
+    };
+    const devices = parts(longest.f16);
+    t.deepEqual(
+      devices.map(({ layers: [first, last] }) => last! - first! + 1),
+      layers,
+      `${name}: --split takes ${layers}`,
+    );
+    for (const { total } of devices) t.ok(total <= room, `${name}: ${total} bytes of ${room}`);
+    if (longest.f16 === most) continue;
+    t.ok(
+      parts(longest.f16 + 64).some(({ total }) => total > room),
+      `${name}: a page more does not fit`,
+    );
+  }
+});
+
+test('a card that is too small holds some of the experts, as many as gpuMemory has room for', async (t) => {
+  const { shape, config, verdictOf } = await planning;
+  for (const name of ['1 x 24 GB', '1 x 48 GB', '1 x 80 GB'])
+    for (const weights of ['q2', 'q2k', 'q4'] as const) {
+      const { machine, experts, longestContext: longest } = verdictOf(name, weights);
+      if (experts === null) continue;
+      const gpuMemory = usableBytes('gpu', machine.bytes);
+      const options = { weights, device: 'gpu', cacheType: 'f16', contextSize: contextBesideExperts } as const;
+      const plan = planMemory(shape, { ...options, gpuMemory });
+      t.deepEqual([plan.experts!.slots, plan.experts!.host], [experts.slots, experts.host], `${name}, ${weights}`);
+      t.ok(plan.total <= gpuMemory && longest.f16 === contextBesideExperts);
+      t.ok(planMemory(shape, { ...options, expertSlots: experts.slots + 1 }).total > gpuMemory, 'not one more');
+    }
+  t.ok(
+    verdictOf('1 x 24 GB', 'q2').experts!.slots >= config.moe!.topK,
+    'a card of 24 GB can copy what is chosen in q2',
   );
-  const room = machine.bytes * usableShare;
-  // It counts a card's scratch as the whole model's.
-  for (const { name, total } of plan.devices!) t.ok(total <= room * 1.001, `${name}: ${total} bytes of ${room}`);
-  const even = planMemory(shape, { ...options, device: ['gpu', 'gpu'] });
-  const [first, last] = even.devices!.map(({ total }) => total);
-  t.ok(Math.abs(first! - last!) < 5e9, `divided by bytes: ${first} and ${last}`);
 });
 
-test('the table says what it rests on', async (t) => {
+test('README, the verdict and --device-memory say the same of one card of 80 GB in q2', async (t) => {
+  const { shape, verdictOf, most } = await planning;
+  const { longestContext: longest } = verdictOf('1 x 80 GB', 'q2');
+  t.equal(longest.f16, most, 'all of the context');
+  const planner = new MemoryPlanner(shape, 'q2');
+  const options = { device: 'gpu', cacheType: 'f16' } as const;
+  t.equal(longestContext(planner, options, 80 * 2 ** 30), longest.f16);
+  const { total } = planner.plan({ ...options, contextSize: most });
+  for (const size of ['80GB', '80GiB']) {
+    const flags = ['--weights', 'q2', '--cache-type', 'f16', '-c', '256K', '--device', 'gpu', '--device-memory', size];
+    const { stdout } = await kexa(['inspect', fullSizeConfigFolder(), ...flags]);
+    t.ok(stdout.includes(`fits into 80.0 GiB, of which 78.4 GiB are planned with`), size);
+    t.ok(stdout.includes(`the longest context that does is ${groupedText(longest.f16)}`), size);
+    const { memory } = JSON.parse((await kexa(['inspect', fullSizeConfigFolder(), ...flags, '--json'])).stdout) as {
+      memory: { total: number; fits: boolean; longestContext: number };
+    };
+    t.deepEqual([memory.total, memory.fits, memory.longestContext], [total, true, longest.f16]);
+  }
+  for (const page of ['README.md', 'docs/cli.md'])
+    t.ok(readFileSync(join(root, page), 'utf8').includes(bytesText(total)), `${page} says ${bytesText(total)}`);
+  const slots = verdictOf('1 x 24 GB', 'q2').experts!;
+  t.ok(readFileSync(join(root, 'README.md'), 'utf8').includes(`${slots.slots} of each layer's 128`), 'README: 24 GB');
+});
+
+test('experts that are planned as one matrix take what they take one by one', async (t) => {
+  for (const name of ['tiny', 'wide', 'edge', 'two'] as const) {
+    const { description } = await openModelFolder(modelFolder(name));
+    for (const weights of ['auto', 'f32', 'q4', 'q2'] as const)
+      for (const adapter of ['', 'gpu']) {
+        const options = { contextSize: 100, weights, cacheType: 'q8' } as const;
+        const one = planned(heldAs(description, weights), {
+          ...checkPlanOptions(options, description.maxPositions),
+          adapter,
+        });
+        const { weights: wanted, total } = planMemory(description, {
+          ...options,
+          device: adapter === '' ? 'cpu' : 'gpu',
+        });
+        t.deepEqual([total, wanted], [one.total, one.weights], `${name}, ${weights} on ${adapter || 'cpu'}`);
+      }
+  }
+});
+
+test('the table says what it rests on, and tells of this machine', async (t) => {
   const { stdout, code } = await kexa(['inspect', fullSizeConfigFolder(), '--verdict']);
   t.equal(code, 0);
-  for (const text of ['an estimate, not a measurement', 'their counts are for --split', 'CPU, 512 GB', '2000 GB/s'])
+  for (const text of ['an estimate, not a measurement', '--split takes these counts', 'CPU, 512 GB', '2000 GB/s'])
     t.ok(stdout.includes(text), text);
+  for (const text of [
+    "98 % of a card's memory, 95 % of main memory",
+    'here, CPU',
+    'experts of each layer, ',
+    'q2k',
+    'fp8',
+  ])
+    t.ok(stdout.includes(text), text);
+  const here = await thisMachine();
+  t.ok(here.at(-1)!.bytes > 2 ** 28 && here.at(-1)!.kind === 'cpu');
   const json = await kexa(['inspect', fullSizeConfigFolder(), '--verdict', '--json']);
   t.equal(
     (JSON.parse(json.stdout) as { verdicts: unknown[] }).verdicts.length,
-    machines.length * verdictRecipes.length,
+    (machines.length + here.length) * verdictWeights.length,
   );
 });

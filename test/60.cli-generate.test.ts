@@ -1,7 +1,6 @@
 /** The command `kexa generate`: what it prints where, its exit codes, its signals. */
 import { spawn, spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'tape';
 import type { GenerationResult } from '../lib/types.js';
@@ -198,7 +197,7 @@ test('what fails exits 1 with one line', async (t) => {
   const cases: [string[], RegExp, RunOptions?][] = [
     [['generate', '-m', '/no/such/model', '-p', 'x'], /^kexa: \/no\/such\/model: no such model folder\n$/],
     [['generate', '-m', '/no/such/model', '-p', 'x', '--json'], /^kexa: \/no\/such\/model: no such model folder\n$/],
-    [[...greedy, '-p', 'x', '--device', 'warp'], /^kexa: device: wanted 'warp', found cpu/],
+    [[...greedy, '-p', 'x', '--device', 'warp'], /^kexa: option '--device <name>': wanted 'warp', found cpu/],
     [[...greedy, '-f', '/no/such/file'], /^kexa: \/no\/such\/file: no such file\n$/],
     [[...greedy, '-f', tiny], /is a folder/],
     [greedy, /standard input: wanted UTF-8 text/, { input: Buffer.from([0x61, 0xff]) }],
@@ -207,7 +206,7 @@ test('what fails exits 1 with one line', async (t) => {
     [['score', '-m', tiny, '-p', '/'], /^kexa: text: wanted at least 2 tokens, .* found 1\n$/],
     [['score', '-m', tiny, '-p', ''], /wanted at least 2 tokens, .* found 0\n$/],
     [['tokenize', '-m', tiny, '--decode', '4096'], /4096/],
-    [['inspect', tmpdir()], /config\.json: no such file/],
+    [['inspect', temporaryFolder(t)], /config\.json: no such file/],
   ];
   for (const [args, message, options] of cases) {
     const run = await kexa(args, options);

@@ -144,7 +144,7 @@ test('inspect shows which layers go where, with a config alone', async (t) => {
   for (const text of [
     'gpu, layers 0 to 29:',
     'gpu, layers 30 to 47:',
-    'does not fit into 80.0 GiB each',
+    'does not fit into 80.0 GiB each, of which 78.4 GiB are planned with',
     'the embedding',
   ])
     t.ok(stdout.includes(text), text);

@@ -16,6 +16,8 @@ const flags: Readonly<Record<string, string>> = {
   depth: '--n-depth',
   variants: '--variant',
   leastMs: '--time',
+  // It may come from a file or from standard input.
+  prompt: '',
 };
 
 /**

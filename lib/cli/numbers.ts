@@ -51,21 +51,23 @@ export function wordOr<T>(words: readonly string[], parse: (text: string) => T):
   };
 }
 
+const binaryUnits = { kib: 2 ** 10, mib: 2 ** 20, gib: 2 ** 30, tib: 2 ** 40 };
+
 /** A parser for a size in bytes: `80GiB`, `24GB` or a number of bytes. */
 export function byteCount(text: string): number {
-  const factors: Readonly<Record<string, number>> = {
-    '': 1,
-    kb: 1e3,
-    mb: 1e6,
-    gb: 1e9,
-    tb: 1e12,
-    kib: 2 ** 10,
-    mib: 2 ** 20,
-    gib: 2 ** 30,
-    tib: 2 ** 40,
-  };
+  return bytesIn(text, { ...binaryUnits, kb: 1e3, mb: 1e6, gb: 1e9, tb: 1e12 });
+}
+
+/** A parser for the size of a memory as it is sold: a card of `80GB` has `80GiB`. */
+export function memorySize(text: string): number {
+  const { kib: kb, mib: mb, gib: gb, tib: tb } = binaryUnits;
+  return bytesIn(text, { ...binaryUnits, kb, mb, gb, tb });
+}
+
+function bytesIn(text: string, units: Readonly<Record<string, number>>): number {
   const [, digits, unit] = /^(\d+(?:\.\d+)?)\s*([a-z]*)$/i.exec(text) ?? [];
-  const value = digits === undefined ? Number.NaN : Number(digits) * (factors[unit!.toLowerCase()] ?? Number.NaN);
+  const factor = unit === '' ? 1 : (units[unit?.toLowerCase() ?? ''] ?? Number.NaN);
+  const value = digits === undefined ? Number.NaN : Number(digits) * factor;
   if (value >= 1) return Math.floor(value);
   throw new InvalidArgumentError('It takes a size in bytes, as in 80GiB or 24GB.');
 }

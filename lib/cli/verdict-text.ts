@@ -1,50 +1,60 @@
-import { estimateAt, reachedShare, usableShare, type Verdict, verdictCaches } from '../verdict.js';
+import { usableShare } from '../memory-plan.js';
+import { contextBesideExperts, estimateAt, reachedShare, type Verdict, verdictCaches } from '../verdict.js';
 import { bytesText, groupedText } from './figures.js';
 import { table } from './output.js';
 
 /** The verdicts as a table, and what they rest on. */
 export function verdictText(verdicts: readonly Verdict[]): string {
   const heads = ['machine', 'weights', '', ...verdictCaches.map((type) => `context, ${type}`), 'tok/s *', 'layers'];
-  const rows = [...verdicts]
-    .sort((a, b) => verdicts.findIndex(isOf(a)) - verdicts.findIndex(isOf(b)))
-    .map(({ machine, recipe, weightBytes, longestContext, tokensPerSecond, layers }) => [
-      machine.name,
-      recipe,
-      bytesText(weightBytes),
-      ...verdictCaches.map((type) => (longestContext[type] > 0 ? groupedText(longestContext[type]) : '-')),
-      tokensPerSecond === null ? '-' : tokensPerSecond.toPrecision(2),
-      tokensPerSecond === null ? 'does not fit' : layersText(layers),
-    ]);
+  const names = new Set(verdicts.map(({ machine }) => machine.name));
+  const rows = [...names].flatMap((name) => machineRows(verdicts.filter(({ machine }) => machine.name === name)));
   return `${table([heads, ...rows], [2, 3, 4, 5, 6])}
-context: the longest that fits, in tokens, by type of cache; ${percent(usableShare)} of the memory is planned with
-layers:  of each card, filled one after the other: their counts are for --split, with --device gpu:0,gpu:1 and so on;
-         without --split each card is filled alike
-* an estimate, not a measurement: ${reachedShare} x bandwidth / bytes that a token reads (at position ${groupedText(estimateAt)}, f16 cache,
-  no drafts); cards work one after the other. ${bandwidthText(verdicts)}
-`;
+context: the longest that fits, in tokens, by type of cache. Planned with are
+         ${percent(usableShare.gpu)} of a card's memory, ${percent(usableShare.cpu)} of main memory
+layers:  how many each card takes, as loading divides them; --split takes these counts
+experts: a card too small for all of each layer's routed experts holds some of them
+         (--gpu-memory), here beside a context of ${groupedText(contextBesideExperts)}; all are in main memory
+* an estimate, not a measurement: ${reachedShare} x bandwidth / bytes that a token reads, at
+  position ${groupedText(estimateAt)} of an f16 cache, without drafts; cards work one after the other.
+  With experts in main memory it depends on which ones are chosen.
+${bandwidthText(verdicts)}`;
 }
 
-/** Rows of one machine stand together. */
-function isOf({ machine }: Verdict): (other: Verdict) => boolean {
-  return (other) => other.machine.name === machine.name;
+/** A row for what fits, and one for all that does not. */
+function machineRows(verdicts: readonly Verdict[]): string[][] {
+  const fitting = verdicts.filter(({ layers }) => layers.length > 0);
+  const others = verdicts.filter(({ layers }) => layers.length === 0).map(({ weights }) => weights);
+  const rows = fitting.map((verdict) => [
+    verdict.machine.name,
+    verdict.weights,
+    bytesText(verdict.weightBytes),
+    ...verdictCaches.map((type) =>
+      verdict.longestContext[type] > 0 ? groupedText(verdict.longestContext[type]) : '-',
+    ),
+    verdict.tokensPerSecond === null ? '-' : String(Number(verdict.tokensPerSecond.toPrecision(2))),
+    layersText(verdict),
+  ]);
+  const none = [verdicts[0]!.machine.name, '-', '', '', '', '', '', `too small for ${others.join(', ')}`];
+  return others.length > 0 ? [...rows, none] : rows;
 }
 
-function layersText(layers: Verdict['layers']): string {
-  if (layers.length === 1) return 'all';
-  return layers.map((card) => (card === null ? 'none' : card.join('-'))).join(' | ');
+function layersText({ layers, experts, longestContext }: Verdict): string {
+  if (experts === null) return layers.length === 1 ? 'all' : layers.join(',');
+  const beside = longestContext.f16 > 0 ? '' : ' (cache in q8 or q4)';
+  return `${experts.slots} experts of each layer${beside}, ${bytesText(experts.host)} of main memory`;
 }
 
 function percent(share: number): string {
   return `${Math.round(share * 100)} %`;
 }
 
+/** What each machine is taken to read in a second, a line for each bandwidth. */
 function bandwidthText(verdicts: readonly Verdict[]): string {
-  const bandwidths = new Map<number, string[]>();
+  const bandwidths = new Map<number, Set<string>>();
   for (const { machine } of verdicts) {
-    const size = machine.kind === 'cpu' ? machine.name : `${Math.round(machine.bytes / 2 ** 30)} GB card`;
-    const names = bandwidths.get(machine.bandwidth) ?? [];
-    if (!names.includes(size)) bandwidths.set(machine.bandwidth, [...names, size]);
+    if (machine.bandwidth === null) continue;
+    const name = machine.kind === 'cpu' ? machine.name : `${Math.round(machine.bytes / 2 ** 30)} GB card`;
+    bandwidths.set(machine.bandwidth, (bandwidths.get(machine.bandwidth) ?? new Set()).add(name));
   }
-  const parts = [...bandwidths].map(([bandwidth, names]) => `${names.join(' and ')} ${bandwidth / 1e9} GB/s`);
-  return `Bandwidths: ${parts.join('; ')}`;
+  return [...bandwidths].map(([bandwidth, names]) => `  ${bandwidth / 1e9} GB/s: ${[...names].join('; ')}\n`).join('');
 }

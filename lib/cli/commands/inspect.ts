@@ -9,7 +9,7 @@ import type { DeviceMemory, MemoryReport, ModelConfig } from '../../types.js';
 import type { Verdict } from '../../verdict.js';
 import { exitWith, UsageError } from '../exit.js';
 import { bytesText, countText, groupedText } from '../figures.js';
-import { byteCount } from '../numbers.js';
+import { memorySize } from '../numbers.js';
 import {
   add,
   addModelOptions,
@@ -50,8 +50,11 @@ interface Inspection {
   /** Or why there is none. */
   memory: MemoryReport | string;
   contextSize: number;
-  /** With --device-memory: its bytes, whether the plan fits, and the longest context that does; 0 where none does. */
-  fit: { deviceMemory: number; fits: boolean; longestContext: number } | null;
+  /**
+   * With --device-memory: its bytes, what of them is planned with, whether the plan fits, and the longest context that does;
+   * 0 where none does.
+   */
+  fit: { deviceMemory: number; usableMemory: number; fits: boolean; longestContext: number } | null;
   /** With --verdict. */
   verdicts: Verdict[] | null;
 }
@@ -60,7 +63,7 @@ const examples = `
 Examples:
   kexa inspect models/tiny
   kexa inspect models/K-EXAONE-236B-A23B --memory -c 128K
-  kexa inspect models/K-EXAONE-236B-A23B --device gpu --device-memory 640GiB -c 256K --cache-type f16
+  kexa inspect models/K-EXAONE-236B-A23B --weights q2 --device gpu --device-memory 80GB -c 256K --cache-type f16
   kexa inspect models/K-EXAONE-236B-A23B --verdict
   kexa inspect models/tiny --tensors | grep router
 
@@ -94,9 +97,9 @@ export function addInspect(program: Command): void {
     command,
     output,
     '--device-memory <size>',
-    'memory of each device, as in 80GiB: whether the plan fits, and the longest context that would',
+    'memory of each device, as in 80GB: whether the plan fits, and the longest context that would',
     {
-      parse: byteCount,
+      parse: memorySize,
     },
   );
   add(command, output, '--json', 'print one JSON object: folder, config, weights, memory');
@@ -126,8 +129,7 @@ async function inspect(dir: string | undefined, flags: InspectFlags, command: Co
 
 async function read(path: string, flags: InspectFlags): Promise<Inspection> {
   const { openModelFolder, readConfigOnly } = await import('../../files/model-folder.js');
-  const { fitsInto, longestContext, planMemory } = await import('../../memory-plan.js');
-  const { planVerdicts } = await import('../../verdict.js');
+  const { fitsInto, longestContext, MemoryPlanner, usableBytes } = await import('../../memory-plan.js');
   const {
     contextSize: wanted,
     prefillChunk,
@@ -151,7 +153,6 @@ async function read(path: string, flags: InspectFlags): Promise<Inspection> {
       contextSize: wanted,
       prefillChunk,
       cacheType,
-      weights: weightType,
       activations,
       device: flags.device,
       expertSlots,
@@ -159,15 +160,20 @@ async function read(path: string, flags: InspectFlags): Promise<Inspection> {
       expertMisses,
       layerSplit,
     });
-    memory = planMemory(shape, options);
-    const { deviceMemory } = flags;
+    const planner = new MemoryPlanner(shape, weightType);
+    memory = planner.plan(options);
+    const { deviceMemory, device = ['cpu'] } = flags;
     if (deviceMemory !== undefined)
       fit = {
         deviceMemory,
-        fits: fitsInto(memory, deviceMemory),
-        longestContext: longestContext(shape, options, deviceMemory),
+        usableMemory: usableBytes(device[0]!, deviceMemory),
+        fits: fitsInto(memory, deviceMemory, device),
+        longestContext: longestContext(planner, options, deviceMemory),
       };
-    if (flags.verdict) verdicts = planVerdicts(shape, defined({ prefillChunk }));
+    if (flags.verdict) {
+      const { machines, planVerdicts, thisMachine } = await import('../../verdict.js');
+      verdicts = planVerdicts(shape, defined({ prefillChunk }), [...machines, ...(await thisMachine())]);
+    }
   } catch (error) {
     // The plan is the core's; all else can be told without it.
     if (!(error instanceof KexaError) || error.code !== 'KEXA_NO_BINARY') throw error;
@@ -339,8 +345,12 @@ function deviceText({ name, layers: [first, last], total, weights, cache, scratc
   return `${name}, layers ${first} to ${last}: ${bytesText(total)}: ${parts}`;
 }
 
-function fitText({ deviceMemory, fits, longestContext }: NonNullable<Inspection['fit']>, count: number): string {
-  const verdict = `${fits ? 'fits' : 'does not fit'} into ${bytesText(deviceMemory)}${count > 1 ? ' each' : ''}`;
+function fitText(
+  { deviceMemory, usableMemory, fits, longestContext }: NonNullable<Inspection['fit']>,
+  count: number,
+): string {
+  const memory = `${bytesText(deviceMemory)}${count > 1 ? ' each' : ''}, of which ${bytesText(usableMemory)} are planned with`;
+  const verdict = `${fits ? 'fits' : 'does not fit'} into ${memory}`;
   if (longestContext === 0) return `${verdict}: not even a context of one token does`;
   return `${verdict}; the longest context that does is ${groupedText(longestContext)}`;
 }

@@ -321,13 +321,15 @@ export async function encodePrompt(
       'KEXA_INVALID_ARGUMENT',
       `prompt: wanted a text, messages or token ids, found ${prompt === null ? 'null' : Array.isArray(prompt) ? 'an empty array' : typeof prompt}`,
     );
+  const { signal } = options;
+  const fitting = { mostIds: model.contextSize, ...(signal !== undefined && { signal }) };
   if (options.raw) {
     if (typeof prompt !== 'string')
       throw new KexaError('KEXA_INVALID_ARGUMENT', 'raw: wanted a prompt text, found messages');
     if (prompt === '')
       throw new KexaError('KEXA_INVALID_ARGUMENT', 'prompt: wanted a text of at least one token, found an empty one');
     return {
-      ids: Uint32Array.from(await model.tokenizer.encodeAsync(prompt)),
+      ids: await model.tokenizer.encodeIds(prompt, fitting),
       startsInReasoning: false,
       isPlain: true,
     };
@@ -342,7 +344,7 @@ export async function encodePrompt(
     ...(tools !== undefined && { tools }),
   });
   return {
-    ids: Uint32Array.from(await model.tokenizer.encodeAsync(rendered)),
+    ids: await model.tokenizer.encodeIds(rendered, fitting),
     startsInReasoning: endsInsideThinking(rendered),
     isPlain: false,
   };

@@ -270,7 +270,57 @@ export interface NativeQuantize {
   threads: number;
 }
 
+/** VocabularySource of native/text/vocabulary.h. */
+export interface NativeVocabularySource {
+  /** For errors: the file's name, and what it calls its tokens and its merges. */
+  file: string;
+  tokensField: string;
+  mergesField: string;
+  /** Spelled in the byte alphabet, in UTF-8, one after another; `nameEnds`: where each ends. */
+  names: Uint8Array;
+  nameEnds: Uint32Array;
+  /** Of each name; {@link unusedName} for one that is no token. */
+  ids: Uint32Array;
+  /** Two texts a merge or, with `hasJoinedMerges`, one with a space in it. */
+  merges: Uint8Array;
+  mergeEnds: Uint32Array;
+  hasJoinedMerges: boolean;
+  added: readonly { content: string; id: number; isSpecial: boolean; isNormalized: boolean; isNamed: boolean }[];
+  normalForm: 'none' | 'nfc' | 'nfkc';
+  split: 'none' | 'gpt2' | 'exaone-moe';
+}
+
+export const unusedName = 0xffffffff;
+
+/** EncodeRequest of native/text/encoder.h. */
+export interface NativeEncodeRequest {
+  text: string;
+  /** Three numbers a span: start, end (UTF-16), and 0 for all, 1 for markers, 2 for none. */
+  spans: Uint32Array;
+  /** More ids are an error, KEXA_CONTEXT_FULL. */
+  mostIds?: number;
+  /** For tests: MergerLimits of native/text/merger.h. */
+  limits?: { heapFrom: number; listsFrom: number; hasCache: boolean };
+}
+
+/** A vocabulary of its own, and what encodes with it. */
+export interface NativeTokenizer {
+  /**
+   * Builds it on another thread; to be called once, before all else. Token i is bytes[starts[i]] up to starts[i + 1];
+   * `spellings`: 0 for an id that no token has, 1 for a token spelled in the byte alphabet, 2 for one spelled as it is.
+   * Rejects with an Error that has a `code`.
+   */
+  load(): Promise<{ bytes: Uint8Array; starts: Uint32Array; spellings: Uint8Array }>;
+  /** -1 if no token is spelled so. */
+  idOf(name: string): number;
+  /** Throws an Error that has a `code`. */
+  encode(request: NativeEncodeRequest): Uint32Array;
+  /** The same on another thread; null if it was cancelled before it had ended. */
+  start(request: NativeEncodeRequest): { result: Promise<Uint32Array | null>; cancel(): void };
+}
+
 interface NativeModule {
+  Tokenizer: new (source: NativeVocabularySource) => NativeTokenizer;
   Engine: new (description: ModelDescription, options: NativePlanOptions) => NativeEngine;
   /** Throws an Error with a `code` if devices cannot share the model so. */
   plan(description: ModelDescription, options: NativePlanOptions): NativePlan;

@@ -1,4 +1,4 @@
-/** Text to ids and back: `Tokenizer`, its threads, and `StreamDecoder`. */
+/** Text to ids and back: `Tokenizer` and `StreamDecoder`. */
 import { execFileSync } from 'node:child_process';
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -10,7 +10,7 @@ import test from 'tape';
 import { Tokenizer as RustTokenizer } from 'tokenizers';
 import { KexaError } from '../lib/errors.js';
 import { StreamDecoder } from '../lib/text/stream-decoder.js';
-import { Tokenizer } from '../lib/text/tokenizer.js';
+import { type TextSpan, Tokenizer } from '../lib/text/tokenizer.js';
 import { loadGoldens, modelFolder } from './support/goldens.js';
 
 const folder = modelFolder('tiny');
@@ -412,15 +412,14 @@ test('a process ends by itself after encode', (t) => {
   t.end();
 });
 
-test('encode reports what goes wrong in its thread', async (t) => {
-  const copy = mkdtempSync(join(tmpdir(), 'kexa-tokenizer-'));
-  cpSync(file, join(copy, 'tokenizer.json'));
+test('a folder that moves or changes after opening changes nothing', async (t) => {
+  const copy = changedFolder(t, {});
   const opened = await Tokenizer.open(copy);
-  rmSync(copy, { recursive: true });
-  const error = await thrown(() => opened.encode('a'));
-  opened.close();
-  t.equal(error.code, 'KEXA_BAD_TOKENIZER');
-  t.ok(error.message.includes(join(copy, 'tokenizer.json')), error.message);
+  writeFileSync(join(copy, 'tokenizer.json'), '{}');
+  t.deepEqual(opened.encode('안녕 세계'), tokenizer.encode('안녕 세계'), 'the file is read once');
+  rmSync(join(copy, 'tokenizer.json'));
+  t.deepEqual(opened.encode('In the beginning'), tokenizer.encode('In the beginning'));
+  t.deepEqual(await opened.encodeAsync('In the beginning'), tokenizer.encode('In the beginning'));
 });
 
 test('a closed tokenizer encodes no more and still decodes', async (t) => {
@@ -431,4 +430,126 @@ test('a closed tokenizer encodes no more and still decodes', async (t) => {
   t.equal((await thrown(() => opened.encode('hello'))).code, 'KEXA_CLOSED');
   t.equal((await thrown(() => opened.encodeAsync('hello'))).code, 'KEXA_CLOSED');
   t.equal(opened.decode(ids), 'hello');
+});
+
+/** tiny with `<think>` and its like no special tokens, as some models have them, and one token that nothing names. */
+async function withMarkers(t: test.Test): Promise<Tokenizer> {
+  const copy = changedFolder(t, {
+    added_tokens: [
+      ...fields.added_tokens.map((token: { content: string }) =>
+        /think|tool_call/.test(token.content) ? { ...token, special: false } : token,
+      ),
+      { ...fields.added_tokens[0], id: 4096, content: '<plain>', special: false },
+    ],
+  });
+  cpSync(join(folder, 'chat_template.jinja'), join(copy, 'chat_template.jinja'));
+  const opened = await Tokenizer.open(copy);
+  t.teardown(() => opened.close());
+  return opened;
+}
+
+test('spans say which added tokens a part of a text may become', async (t) => {
+  const opened = await withMarkers(t);
+  const markers = ['<|user|>', '<think>', '<plain>'];
+  const text = markers.join('x');
+  const found = (allow: TextSpan['allow']) => {
+    const ids = opened.encode(text, { spans: [{ start: 0, end: text.length, allow }] });
+    t.equal(opened.decode(ids), text, `${allow}: the text is whole`);
+    return markers.filter((marker) => ids.includes(opened.tokenToId(marker)!));
+  };
+  t.deepEqual(found('all'), markers);
+  t.deepEqual(found('markers'), ['<think>', '<plain>'], 'no special token');
+  t.deepEqual(found('none'), ['<plain>'], 'none that is special or that the template names');
+  t.deepEqual(opened.encode(text, { spans: [{ start: 0, end: text.length, allow: 'all' }] }), opened.encode(text));
+  const spans: TextSpan[] = [
+    { start: 0, end: 9, allow: 'none' },
+    { start: 9, end: text.length, allow: 'all' },
+  ];
+  t.deepEqual(await opened.encodeAsync(text, { spans }), opened.encode(text, { spans }), 'the same off the loop');
+});
+
+test('a token that lies in several spans needs the leave of each', async (t) => {
+  const opened = await withMarkers(t);
+  const text = '가<|user|>나';
+  const id = opened.tokenToId('<|user|>')!;
+  const at = (cut: number, before: TextSpan['allow'], after: TextSpan['allow']) =>
+    opened
+      .encode(text, {
+        spans: [
+          { start: 0, end: cut, allow: before },
+          { start: cut, end: cut, allow: 'none' },
+          { start: cut, end: text.length, allow: after },
+        ],
+      })
+      .includes(id);
+  for (let cut = 0; cut <= text.length; cut++) {
+    t.ok(at(cut, 'all', 'all'), `all and all, cut at ${cut}; an empty span says nothing`);
+    t.equal(at(cut, 'none', 'all'), cut <= 1, `none, then all, cut at ${cut}`);
+    t.equal(at(cut, 'all', 'markers'), cut >= 9, `all, then markers, cut at ${cut}`);
+  }
+});
+
+test('ordinary text has the same ids in any spans', (t) => {
+  const allow = fc.constantFrom<TextSpan['allow']>('all', 'markers', 'none');
+  const property = fc.property(
+    fc.oneof(
+      anyText,
+      mixedText.map((text) => text.replace(/[<>]/g, '')),
+    ),
+    fc.array(fc.tuple(fc.nat(), allow), { minLength: 1, maxLength: 6 }),
+    (text, cuts) => {
+      const ends = cuts.map(([cut]) => (text.length === 0 ? 0 : cut % text.length)).sort((a, b) => a - b);
+      ends[ends.length - 1] = text.length;
+      const spans = ends.map((end, i) => ({ start: ends[i - 1] ?? 0, end, allow: cuts[i]![1] }));
+      return JSON.stringify(tokenizer.encode(text, { spans })) === JSON.stringify(tokenizer.encode(text));
+    },
+  );
+  t.doesNotThrow(() => fc.assert(property, { numRuns: 300 }));
+  t.end();
+});
+
+test('an added token of the normalised text obeys spans too', async (t) => {
+  const content = '<é>';
+  const copy = changedFolder(t, {
+    added_tokens: [
+      ...fields.added_tokens,
+      { ...fields.added_tokens[0], id: 4096, content, special: true, normalized: true },
+    ],
+  });
+  const opened = await Tokenizer.open(copy);
+  const library = RustTokenizer.fromFile(join(copy, 'tokenizer.json'));
+  for (const text of ['a<é>b', 'a<e\u0301>b', '<e\u0301><é>', 'e\u0301<é\u0323>', '가<e\u0301>\u0301']) {
+    const ids = (await library.encode(text, null, { addSpecialTokens: false })).getIds();
+    t.deepEqual(opened.encode(text), ids, JSON.stringify(text));
+  }
+  const text = 'o\u0301e\u0301<e\u0301>';
+  const guarded = (cut: number) =>
+    opened
+      .encode(text, {
+        spans: [
+          { start: 0, end: cut, allow: 'none' },
+          { start: cut, end: text.length, allow: 'all' },
+        ],
+      })
+      .includes(4096);
+  for (let cut = 0; cut <= text.length; cut++) t.equal(guarded(cut), cut <= 4, `guarded up to ${cut}`);
+});
+
+test('spans that do not cover the text are refused', async (t) => {
+  const cases: TextSpan[][] = [
+    [],
+    [{ start: 0, end: 2, allow: 'all' }],
+    [{ start: 1, end: 3, allow: 'all' }],
+    [{ start: 0, end: 4, allow: 'all' }],
+    [{ start: 0, end: 1.5, allow: 'all' }],
+    [{ start: 0, end: 3, allow: 'some' as 'all' }],
+    [
+      { start: 0, end: 2, allow: 'all' },
+      { start: 1, end: 3, allow: 'all' },
+    ],
+  ];
+  for (const spans of cases) {
+    const error = await thrown(() => tokenizer.encode('abc', { spans }));
+    t.equal(error.code, 'KEXA_INVALID_ARGUMENT', error.message);
+  }
 });

@@ -6,6 +6,7 @@ import { root } from './setup.mjs';
 const order = [
   'base',
   'files',
+  'text',
   'quant',
   'model',
   'plan',

@@ -3,7 +3,8 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { KexaError } from '../errors.js';
 import { fileError, isJsonObject, type JsonObject, readOptionalJsonObject } from '../files/json-file.js';
-import { moeSplit, tokenTypes } from '../text/gguf-tokenizer.js';
+import { tokenTypes } from '../text/gguf-tokenizer.js';
+import { moeSplit } from '../text/tokenizer-fields.js';
 import type { ModelConfig } from '../types.js';
 import type { Entries } from './model-metadata.js';
 

@@ -33,6 +33,11 @@ export class ChatTemplate {
     this.#specialTokens = specialTokens(config);
   }
 
+  /** Whether a template has `text` in it. */
+  mentions(text: string): boolean {
+    return [...this.#sources.values()].some((source) => source.includes(text));
+  }
+
   /**
    * The prompt text of a conversation.
    *

@@ -1,7 +1,7 @@
 /** What a {@link StreamDecoder} needs of a tokenizer. */
 export interface TokenSource {
-  /** The bytes a token stands for. Throws KEXA_INVALID_ARGUMENT for an unknown id. */
-  tokenBytes(id: number): Uint8Array;
+  /** The bytes of tokens, joined, but for those that `skips` tells. Throws KEXA_INVALID_ARGUMENT for an unknown id. */
+  joinBytes(ids: ArrayLike<number>, skips?: (id: number) => boolean): Uint8Array;
   isSpecial(id: number): boolean;
   tokenToId(token: string): number | null;
 }
@@ -40,31 +40,12 @@ export class StreamDecoder {
 
   /** The text that became certain. An unknown id throws KEXA_INVALID_ARGUMENT, and none of `ids` is taken. */
   push(ids: ArrayLike<number>): string {
-    const parts: Uint8Array[] = [];
-    let length = 0;
-    for (let i = 0; i < ids.length; i++) {
-      const id = ids[i]!;
-      const bytes = this.#source.tokenBytes(id);
-      if (this.#skip && this.#source.isSpecial(id) && !this.#keep.has(id)) continue;
-      parts.push(bytes);
-      length += bytes.length;
-    }
-    return this.#utf8.decode(join(parts, length), { stream: true });
+    const skips = (id: number) => this.#source.isSpecial(id) && !this.#keep.has(id);
+    return this.#utf8.decode(this.#source.joinBytes(ids, this.#skip ? skips : undefined), { stream: true });
   }
 
   /** The rest: U+FFFD if the tokens ended inside a character. The decoder can then be used again. */
   flush(): string {
     return this.#utf8.decode();
   }
-}
-
-function join(parts: Uint8Array[], length: number): Uint8Array {
-  if (parts.length === 1) return parts[0]!;
-  const whole = new Uint8Array(length);
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
 }

@@ -1,13 +1,16 @@
 import { readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { Tokenizer as RustTokenizer } from 'tokenizers';
-import { KexaError } from '../errors.js';
+import { whenAborted } from '../abort.js';
+import { KexaError, type KexaErrorCode } from '../errors.js';
+import { kindOf } from '../files/json-file.js';
+import { type NativeEncodeRequest, type NativeTokenizer, type NativeVocabularySource, native } from '../native.js';
 import type { ChatTemplateOptions, Message } from '../types.js';
 import { ChatTemplate } from './chat-template.js';
 import { readGgufTokenizer } from './gguf-tokenizer.js';
+import { Pause } from './pause.js';
 import { StreamDecoder, type TokenSource } from './stream-decoder.js';
-import { SyncEncoder } from './sync-encoder.js';
-import { isTokenId, requireByteLevelDecoder, TokenBytes } from './token-bytes.js';
+import { TokenTable } from './token-table.js';
+import { readTokenizerFile, type VocabularyFile } from './tokenizer-fields.js';
 
 /** Options of {@link Tokenizer.decode}. */
 export interface DecodeOptions {
@@ -15,20 +18,45 @@ export interface DecodeOptions {
   skipSpecialTokens?: boolean;
 }
 
+/**
+ * What added tokens a part of a text may become: all; markers that are no special tokens, such as `<think>` in some
+ * models; or none that is special or that the chat template names. A token that lies in several parts needs the leave of
+ * each. Everything else of a text is encoded alike.
+ */
+export interface TextSpan {
+  /** In UTF-16 units, as strings count. */
+  start: number;
+  /** Behind the last unit. */
+  end: number;
+  allow: 'all' | 'markers' | 'none';
+}
+
+/** Options of {@link Tokenizer.encode}. */
+export interface EncodeOptions {
+  /** In order, and covering the text. Default: all is allowed everywhere. */
+  spans?: readonly TextSpan[];
+}
+
+/** Options of {@link Tokenizer.encodeAsync}. */
+export interface EncodeAsyncOptions extends EncodeOptions {
+  signal?: AbortSignal;
+}
+
 interface Parts {
   file: string;
-  /** The tokenizer as JSON, where `file` is not it. */
-  json?: string;
-  rust: RustTokenizer;
+  encoder: NativeTokenizer;
+  table: TokenTable;
   specialIds: ReadonlySet<number>;
+  /** How many times as long as its normal form a text may be, in bytes. */
+  shrinkage: number;
   template: ChatTemplate;
 }
 
 /**
- * Text to token ids and back, by Hugging Face's Rust library and the model's own tokenizer.json.
+ * Text to token ids and back, by the model's own vocabulary.
  *
- * Nothing is added to the ids: no BOS, no EOS. Special tokens written out in the text become those tokens. A lone
- * surrogate, which is no character, is read as U+FFFD.
+ * Nothing is added to the ids: no BOS, no EOS. Special tokens written out in the text become those tokens, unless `spans`
+ * say otherwise. A lone surrogate, which is no character, is read as U+FFFD.
  *
  * @example
  * const tokenizer = await Tokenizer.open('models/tiny');
@@ -36,73 +64,151 @@ interface Parts {
  */
 export class Tokenizer implements TokenSource {
   readonly #file: string;
-  readonly #rust: RustTokenizer;
+  readonly #encoder: NativeTokenizer;
+  readonly #table: TokenTable;
   readonly #specialIds: ReadonlySet<number>;
+  readonly #shrinkage: number;
   readonly #template: ChatTemplate;
-  readonly #bytes: TokenBytes;
-  readonly #syncEncoder: SyncEncoder;
+  readonly #running = new Set<() => void>();
   #closed = false;
 
-  private constructor({ file, json, rust, specialIds, template }: Parts) {
+  private constructor({ file, encoder, table, specialIds, shrinkage, template }: Parts) {
     this.#file = file;
-    this.#rust = rust;
+    this.#encoder = encoder;
+    this.#table = table;
     this.#specialIds = specialIds;
+    this.#shrinkage = shrinkage;
     this.#template = template;
-    this.#bytes = new TokenBytes(rust, this.vocabSize);
-    this.#syncEncoder = new SyncEncoder(file, json);
   }
 
   /**
    * Reads a folder's tokenizer.json and, where they exist, tokenizer_config.json and chat_template.jinja; or all of it from
-   * a GGUF file.
+   * a GGUF file. The event loop is not held for more than some milliseconds at a time.
    *
-   * Throws KEXA_NOT_FOUND, KEXA_BAD_TOKENIZER or KEXA_UNSUPPORTED (not byte-level). A broken chat template is only
-   * reported when it is used, since a model can run without.
+   * Throws KEXA_NOT_FOUND, KEXA_BAD_TOKENIZER or KEXA_UNSUPPORTED (not a byte-level BPE, or one that is normalised or split
+   * in another way). A broken chat template is only reported when it is used, since a model can run without.
    */
-  static async open(folder: string): Promise<Tokenizer> {
-    if (/\.gguf$/i.test(folder)) return await Tokenizer.#openGguf(resolve(folder));
+  static async open(folder: string, { signal }: { signal?: AbortSignal | undefined } = {}): Promise<Tokenizer> {
+    if (/\.gguf$/i.test(folder)) return await Tokenizer.#openGguf(resolve(folder), signal);
     const file = resolve(folder, 'tokenizer.json');
-    const text = await readOptional(file);
-    if (text === undefined)
+    const bytes = await readOptional(file);
+    if (bytes === undefined)
       throw new KexaError('KEXA_NOT_FOUND', `${file}: no such file; the tokenizer is read from it`);
-    const fields = parseObject(text, file);
-    const rust = loadRust(text, file);
-    requireByteLevelDecoder(fields.decoder, file);
-
+    const found = await readTokenizerFile(file, bytes, signal);
     const configFile = resolve(folder, 'tokenizer_config.json');
     const configText = await readOptional(configFile);
     const template = new ChatTemplate({
       folder: resolve(folder),
-      file: await readOptional(join(folder, 'chat_template.jinja')),
-      config: configText === undefined ? {} : parseObject(configText, configFile),
+      file: (await readOptional(join(folder, 'chat_template.jinja')))?.toString('utf8'),
+      config: configText === undefined ? {} : parseObject(configText.toString('utf8'), configFile),
     });
-    return new Tokenizer({ file, rust, specialIds: readSpecialIds(fields.added_tokens, rust, file), template });
+    return await Tokenizer.#load(found, template, signal);
   }
 
-  static async #openGguf(file: string): Promise<Tokenizer> {
-    const found = await readGgufTokenizer(file);
+  static async #openGguf(file: string, signal: AbortSignal | undefined): Promise<Tokenizer> {
+    const found = await readGgufTokenizer(file, signal);
     if (found === null) throw new KexaError('KEXA_NOT_FOUND', `${file}: it has no tokenizer`);
-    const { json, addedTokens, config } = found;
-    const rust = loadRust(json, file);
-    const template = new ChatTemplate({ folder: file, file: undefined, config });
-    return new Tokenizer({ file, json, rust, specialIds: readSpecialIds(addedTokens, rust, file), template });
+    const template = new ChatTemplate({ folder: file, file: undefined, config: found.config });
+    return await Tokenizer.#load(found, template, signal);
+  }
+
+  static async #load(
+    { source, added }: VocabularyFile,
+    template: ChatTemplate,
+    signal: AbortSignal | undefined,
+  ): Promise<Tokenizer> {
+    const pause = new Pause(signal);
+    const named: NativeVocabularySource['added'][number][] = [];
+    for (const token of added) {
+      named.push({ ...token, isNamed: looksLikeMarker(token.content) && template.mentions(token.content) });
+      if (pause.isDue) await pause.take();
+    }
+    const { Tokenizer: Native } = native();
+    const encoder = await orKexaError(() => new Native({ ...source, added: named }));
+    const table = new TokenTable(await orKexaError(() => encoder.load()));
+    signal?.throwIfAborted();
+    return new Tokenizer({
+      file: source.file,
+      encoder,
+      table,
+      specialIds: new Set(added.filter(({ isSpecial }) => isSpecial).map(({ id }) => id)),
+      shrinkage: source.normalForm === 'none' ? 1 : mostShrinkage,
+      template,
+    });
   }
 
   /** How many tokens there are, added ones included. */
   get vocabSize(): number {
-    return this.#rust.getVocabSize(true);
+    return this.#table.size;
   }
 
-  /** The ids of a text. Waits for a thread of its own; a long text is better given to {@link encodeAsync}. */
-  encode(text: string): number[] {
-    this.#check(text);
-    return this.#syncEncoder.encode(text);
+  /**
+   * The ids of a text. Holds the event loop meanwhile, for a tenth of a second a megabyte or so; a long text is better
+   * given to {@link encodeAsync}.
+   */
+  encode(text: string, options: EncodeOptions = {}): number[] {
+    const request = this.#request(text, options.spans);
+    try {
+      return Array.from(this.#encoder.encode(request));
+    } catch (error) {
+      throw kexaError(error);
+    }
   }
 
-  /** As {@link encode}, without blocking the event loop. */
-  async encodeAsync(text: string): Promise<number[]> {
-    this.#check(text);
-    return (await this.#rust.encode(text, null, { addSpecialTokens: false })).getIds();
+  /** As {@link encode}, without holding the event loop. Rejects with an aborted signal's reason. */
+  async encodeAsync(text: string, options: EncodeAsyncOptions = {}): Promise<number[]> {
+    const ids = await this.encodeIds(text, options);
+    const copy = new Array<number>(ids.length);
+    const pause = new Pause(options.signal);
+    for (let i = 0; i < ids.length; i++) {
+      copy[i] = ids[i]!;
+      if (i % 65_536 === 65_535 && pause.isDue) await pause.take();
+    }
+    return copy;
+  }
+
+  /**
+   * As {@link encodeAsync}, for a context of `mostIds` tokens: a text that cannot fit is refused at once, or as soon as
+   * that is known.
+   *
+   * @throws KexaError KEXA_CONTEXT_FULL
+   * @internal
+   */
+  async encodeIds(
+    text: string,
+    { spans, signal, mostIds }: EncodeAsyncOptions & { mostIds?: number } = {},
+  ): Promise<Uint32Array> {
+    signal?.throwIfAborted();
+    const request = this.#request(text, spans);
+    if (mostIds !== undefined) {
+      const least = this.leastIds(text.length);
+      if (least > mostIds) throw contextFull(`at least ${least}`, mostIds);
+      request.mostIds = mostIds;
+    }
+    const { result, cancel } = await orKexaError(() => this.#encoder.start(request));
+    this.#running.add(cancel);
+    const stopListening = whenAborted(signal, cancel);
+    try {
+      const ids = await result;
+      signal?.throwIfAborted();
+      if (ids === null) throw closed();
+      return ids;
+    } catch (error) {
+      if ((error as { code?: unknown }).code !== 'KEXA_CONTEXT_FULL' || mostIds === undefined) throw kexaError(error);
+      throw contextFull(`more than ${mostIds}`, mostIds);
+    } finally {
+      stopListening();
+      this.#running.delete(cancel);
+    }
+  }
+
+  /**
+   * As many tokens has any text of `bytes` bytes or more, in UTF-8. A string has at least as many bytes as UTF-16 units.
+   *
+   * @internal
+   */
+  leastIds(bytes: number): number {
+    return Math.ceil(bytes / (this.#table.longest * this.#shrinkage));
   }
 
   /** The text of ids. Bytes that are no UTF-8 become U+FFFD. An unknown id throws KEXA_INVALID_ARGUMENT. */
@@ -113,12 +219,13 @@ export class Tokenizer implements TokenSource {
 
   /** The token as the vocabulary spells it (byte-level, so `Ġthe` for ` the`), or null. */
   idToToken(id: number): string | null {
-    return isTokenId(id) ? this.#rust.idToToken(id) : null;
+    return this.#table.nameOf(id);
   }
 
   /** The id of a token as the vocabulary spells it, or null. */
   tokenToId(token: string): number | null {
-    return this.#rust.tokenToId(token);
+    const id = this.#encoder.idOf(token);
+    return id < 0 ? null : id;
   }
 
   /** Whether the id is a special token: one that marks structure and is no text of an answer. */
@@ -128,7 +235,12 @@ export class Tokenizer implements TokenSource {
 
   /** The bytes a token stands for; the caller must not write to them. */
   tokenBytes(id: number): Uint8Array {
-    return this.#bytes.of(id);
+    return this.#table.bytesOf(id);
+  }
+
+  /** The bytes of tokens, joined, but for those that `skips` tells. An unknown id throws KEXA_INVALID_ARGUMENT. */
+  joinBytes(ids: ArrayLike<number>, skips?: (id: number) => boolean): Uint8Array {
+    return this.#table.join(ids, skips);
   }
 
   /** The prompt text of a conversation, by the model's own template. Throws KEXA_BAD_TEMPLATE. */
@@ -138,62 +250,86 @@ export class Tokenizer implements TokenSource {
 
   /** Throws KEXA_BAD_TOKENIZER if the tokenizer has ids the model has no embedding for. */
   checkVocab(modelVocabSize: number): void {
-    let highest = { token: '', id: -1 };
-    for (const [token, id] of Object.entries(this.#rust.getVocab(true))) if (id > highest.id) highest = { token, id };
-    if (highest.id >= modelVocabSize)
+    const id = this.#table.highest;
+    if (id >= modelVocabSize)
       throw new KexaError(
         'KEXA_BAD_TOKENIZER',
-        `${this.#file}: token ${JSON.stringify(highest.token)} has id ${highest.id}, ` +
+        `${this.#file}: token ${JSON.stringify(this.idToToken(id))} has id ${id}, ` +
           `but the model's vocabulary ends at ${modelVocabSize - 1}`,
       );
   }
 
-  /** Ends the thread of {@link encode}. Encoding throws KEXA_CLOSED from then on; everything else still works. */
+  /** Encoding throws KEXA_CLOSED from now on, also what is under way; everything else still works. */
   close(): void {
     this.#closed = true;
-    this.#syncEncoder.close();
+    for (const cancel of this.#running) cancel();
   }
 
-  #check(text: unknown): void {
-    if (this.#closed) throw new KexaError('KEXA_CLOSED', 'the tokenizer was closed');
+  #request(text: unknown, spans: readonly TextSpan[] | undefined): NativeEncodeRequest {
+    if (this.#closed) throw closed();
     if (typeof text !== 'string')
       throw new KexaError(
         'KEXA_INVALID_ARGUMENT',
         `text: wanted a string, found ${text === null ? 'null' : typeof text}`,
       );
+    return { text, spans: packSpans(text.length, spans) };
   }
 }
 
-function loadRust(text: string, file: string): RustTokenizer {
-  try {
-    const rust = RustTokenizer.fromString(text);
-    // A file saved after training may carry limits that would silently cut or lengthen prompts.
-    rust.disableTruncation();
-    rust.disablePadding();
-    return rust;
-  } catch (cause) {
-    throw new KexaError('KEXA_BAD_TOKENIZER', `${file}: not a tokenizer: ${(cause as Error).message}`, { cause });
-  }
-}
+/** Three jamo become one syllable (NFC), a mathematical digit an ASCII one (NFKC): kMostShrinkage of the encoder. */
+const mostShrinkage = 4;
 
-function readSpecialIds(addedTokens: unknown, rust: RustTokenizer, file: string): Set<number> {
-  const special = new Set<number>();
-  for (const added of Array.isArray(addedTokens) ? addedTokens : []) {
-    // The library numbers added tokens itself; a file that disagrees would give the model other ids than it learned.
-    const id = rust.tokenToId(added.content);
-    if (id !== added.id)
+const allows: readonly TextSpan['allow'][] = ['all', 'markers', 'none'];
+
+function packSpans(length: number, spans: readonly TextSpan[] | undefined): Uint32Array {
+  if (spans === undefined) return new Uint32Array();
+  const packed = new Uint32Array(3 * spans.length);
+  let end = 0;
+  for (const [i, span] of spans.entries()) {
+    const allow = allows.indexOf(span.allow);
+    if (span.start !== end || !Number.isInteger(span.end) || span.end < end || span.end > length || allow < 0)
       throw new KexaError(
-        'KEXA_BAD_TOKENIZER',
-        `${file}: added token ${JSON.stringify(added.content)}: wanted id ${added.id}, the vocabulary gives it ${id}`,
+        'KEXA_INVALID_ARGUMENT',
+        `spans[${i}]: wanted one from ${end} to at most ${length}, of ${allows.join(', ')}, found ${JSON.stringify(span)}`,
       );
-    if (added.special) special.add(added.id);
+    end = span.end;
+    packed.set([span.start, end, allow], 3 * i);
   }
-  return special;
+  if (end === length) return packed;
+  throw new KexaError('KEXA_INVALID_ARGUMENT', `spans: wanted all ${length} units of the text, found ${end}`);
 }
 
-async function readOptional(file: string): Promise<string | undefined> {
+/** Words of the template's language, such as `if`, are no markers, whatever tokens were added to a vocabulary. */
+function looksLikeMarker(content: string): boolean {
+  return /^[<[{|].*[>\]}|]$/s.test(content);
+}
+
+function contextFull(found: string, mostIds: number): KexaError {
+  return new KexaError('KEXA_CONTEXT_FULL', `prompt: ${found} tokens do not fit the context of ${mostIds}`);
+}
+
+function closed(): KexaError {
+  return new KexaError('KEXA_CLOSED', 'the tokenizer was closed');
+}
+
+/** The addon's errors as kexa's. */
+async function orKexaError<Result>(call: () => Result): Promise<Awaited<Result>> {
   try {
-    return await readFile(file, 'utf8');
+    return await call();
+  } catch (error) {
+    throw kexaError(error);
+  }
+}
+
+function kexaError(cause: unknown): unknown {
+  const { code, message } = cause as { code?: unknown; message?: unknown };
+  if (cause instanceof KexaError || typeof code !== 'string' || !code.startsWith('KEXA_')) return cause;
+  return new KexaError(code as KexaErrorCode, String(message), { cause });
+}
+
+async function readOptional(file: string): Promise<Buffer | undefined> {
+  try {
+    return await readFile(file);
   } catch (cause) {
     const { code, message } = cause as NodeJS.ErrnoException;
     if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
@@ -209,8 +345,5 @@ function parseObject(text: string, file: string): Record<string, unknown> {
     throw new KexaError('KEXA_BAD_TOKENIZER', `${file}: not JSON: ${(cause as Error).message}`, { cause });
   }
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
-  throw new KexaError(
-    'KEXA_BAD_TOKENIZER',
-    `${file}: wanted a JSON object, found ${JSON.stringify(value).slice(0, 40)}`,
-  );
+  throw new KexaError('KEXA_BAD_TOKENIZER', `${file}: wanted a JSON object, found ${kindOf(value)}`);
 }

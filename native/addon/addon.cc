@@ -1,4 +1,5 @@
-// The addon: an Engine class, plan(), quantize(), lockFile(), rates() and adapters(), wrapping the core one to one.
+// The addon: the classes Engine and Tokenizer, plan(), quantize(), lockFile(), rates() and adapters(), wrapping the core
+// one to one.
 #include <napi.h>
 
 #include "addon/adapters.h"
@@ -6,6 +7,7 @@
 #include "addon/quantize.h"
 #include "addon/rates.h"
 #include "addon/request.h"
+#include "addon/tokenizer.h"
 #include "base/error.h"
 #include "base/instruction_set.h"
 
@@ -117,6 +119,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   auto* request = new Napi::FunctionReference(Napi::Persistent(Request::define(env)));
   env.SetInstanceData(request);
   exports.Set("Engine", EngineObject::define(env));
+  exports.Set("Tokenizer", define_tokenizer(env));
   exports.Set("plan", Napi::Function::New(env, plan, "plan"));
 #ifdef KEXA_LINKED_DAWN
   exports.Set("hasLinkedDawn", true);

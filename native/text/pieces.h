@@ -1,0 +1,23 @@
+// Cutting text into the pieces that merges stay within: the split patterns of EXAONE's tokenizers, each as a scanner
+// that never goes back. A regular expression would need time that grows with the square of a run of spaces.
+#pragma once
+
+#include <cstdint>
+
+#include "text/watch.h"
+
+namespace kexa {
+
+enum class SplitPattern {
+  kNone,
+  // 's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
+  kGpt2,
+  // (?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?(?:\p{L}\p{M}*(?: \p{L}\p{M}*)*)+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]?
+  // |\s*[\r\n]|\s+(?!\S)|\s+
+  kExaoneMoe,
+};
+
+// The end of the piece that begins at `at`, of UTF-8 text that ends behind it at `end`. `\s` is Unicode's White_Space.
+const uint8_t* piece_end(SplitPattern pattern, const uint8_t* at, const uint8_t* end, Watch& watch);
+
+}  // namespace kexa

@@ -1,0 +1,28 @@
+// Looking, now and then in a long loop, at whether the work is still wanted.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include "base/error.h"
+
+namespace kexa {
+
+// Belongs to one thread; `stop` may be set by any. A tick is cheap enough for every byte of a text.
+class Watch {
+ public:
+  explicit Watch(const std::atomic<bool>* stop = nullptr) : stop_(stop) {}
+  // Throws Cancelled, at the latest 4,096 ticks after `stop` was set.
+  void tick() {
+    if ((++ticks_ & 4095) == 0) look();
+  }
+  void look() const {
+    if (stop_ != nullptr && stop_->load(std::memory_order_relaxed)) throw Cancelled{};
+  }
+
+ private:
+  const std::atomic<bool>* stop_;
+  uint32_t ticks_ = 0;
+};
+
+}  // namespace kexa

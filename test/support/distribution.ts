@@ -7,18 +7,20 @@ export function probabilities(
   { temperature = 1, topK = 0, topP = 1, minP = 0 }: SamplingOptions,
 ): number[] {
   const all = Array.from(logits);
-  const most = Math.max(...all);
+  const most = all.reduce((a, b) => Math.max(a, b));
   const weights = all.map((logit) => Math.exp((logit - most) / temperature));
   const ranked = [...weights.keys()].sort((a, b) => weights[b]! - weights[a]! || a - b).slice(0, topK || Infinity);
   const total = ranked.reduce((sum, id) => sum + weights[id]!, 0);
   let reached = 0;
-  const kept = ranked.filter((id) => {
-    const isKept = reached < topP * total && weights[id]! >= minP;
-    reached += weights[id]!;
-    return isKept;
-  });
-  const keptTotal = kept.reduce((sum, id) => sum + weights[id]!, 0);
-  return weights.map((weight, id) => (kept.includes(id) ? weight / keptTotal : 0));
+  const kept = new Set(
+    ranked.filter((id) => {
+      const isKept = reached < topP * total && weights[id]! >= minP;
+      reached += weights[id]!;
+      return isKept;
+    }),
+  );
+  const keptTotal = [...kept].reduce((sum, id) => sum + weights[id]!, 0);
+  return weights.map((weight, id) => (kept.has(id) ? weight / keptTotal : 0));
 }
 
 /** Numbers in [0, 1) of 32 bits from mulberry32, equal for equal seeds. */

@@ -11,6 +11,8 @@ import { readConfigOnly } from '../../lib/files/model-folder.js';
 import { elementsOf, wantedTensors } from '../../lib/files/wanted-tensors.js';
 import { quantizeModel } from '../../lib/quantize/quantize-model.js';
 import { recipes } from '../../lib/quantize/recipes.js';
+import { Tokenizer } from '../../lib/text/tokenizer.js';
+import { root } from './cli.js';
 import { randomNumbers } from './compare.js';
 import { fullSizeConfigFolder, modelFolder } from './models.js';
 
@@ -30,13 +32,14 @@ function headFactor(id: number): number {
 let folder: Promise<string> | null = null;
 let gguf: Promise<string> | null = null;
 let fullSize: Promise<string> | null = null;
-let root: string | null = null;
+let ownFolder: string | null = null;
 
 /**
  * The folder of `models/tiny` with 153,600 tokens, made once a process (2 s, 180 MB) and removed at its end. Tests must
  * not write in it.
  *
- * - Tokens 0 to 4,095 are those of `models/tiny`. Each further one joins two tokens that are there already.
+ * - Tokens 0 to 4,095 are those of `models/tiny`. Each further one joins two tokens that are there already. The first
+ *   ones are those that `bench/texts/help.txt` has, so that it has fewer tokens than with the small vocabulary.
  * - Its embedding is the mean of its two parts' rows.
  * - Its head row is the row of the token `id % 4096`: as it is up to id 8,191, then times a factor from 0.88 down to 0.53.
  *   So a greedy answer to the ids of a prompt has the ids that `models/tiny` gives, as long as its best logit is above 0.
@@ -81,26 +84,42 @@ async function writeTokenizer(from: string, to: string): Promise<Uint32Array> {
   const json = JSON.parse(await readFile(from, 'utf8'));
   const vocab = new Map<string, number>(Object.entries(json.model.vocab));
   const merges: string[] = json.model.merges;
-  // Longer parts would soon give tokens of hundreds of bytes.
-  const added = new Set(json.added_tokens.map(({ content }: { content: string }) => content));
-  const short = [...vocab.keys()].filter((token) => token.length >= 2 && token.length <= 6 && !added.has(token));
-  const next = randomNumbers(1);
-  // Early tokens are the frequent ones, and their joins are those that texts have.
-  const pick = () => short[Math.floor(short.length * next() ** 2)]!;
   const parts = new Uint32Array(2 * (realVocabulary - tinyVocabulary));
-  while (vocab.size < realVocabulary) {
-    const [left, right] = [pick(), pick()];
+  const put = (left: string, right: string) => {
     const token = left + right;
-    if (vocab.has(token)) continue;
+    if (vocab.has(token)) return null;
     const id = vocab.size;
     parts.set([vocab.get(left)!, vocab.get(right)!], 2 * (id - tinyVocabulary));
     vocab.set(token, id);
     merges.push(`${left} ${right}`);
-    if (token.length <= 6) short.push(token);
+    return token;
+  };
+  const added = new Set(json.added_tokens.map(({ content }: { content: string }) => content));
+  for (const [left, right] of await neighbours()) if (!added.has(left) && !added.has(right)) put(left, right);
+  // Longer parts would soon give tokens of hundreds of bytes.
+  const short = [...vocab.keys()].filter((token) => token.length >= 2 && token.length <= 6 && !added.has(token));
+  const next = randomNumbers(1);
+  // Early tokens are the frequent ones, and their joins are those that texts have.
+  const pick = () => short[Math.floor(short.length * next() ** 2)]!;
+  while (vocab.size < realVocabulary) {
+    const token = put(pick(), pick());
+    if (token !== null && token.length <= 6) short.push(token);
   }
   json.model.vocab = Object.fromEntries(vocab);
   await writeFile(to, JSON.stringify(json));
   return parts;
+}
+
+/** Tokens of `models/tiny` that stand side by side in a text, so that texts like it have tokens of their joins. */
+async function neighbours(): Promise<[string, string][]> {
+  const tokenizer = await Tokenizer.open(modelFolder('tiny'));
+  try {
+    const ids = tokenizer.encode(await readFile(join(root, 'bench/texts/help.txt'), 'utf8'));
+    const tokens = ids.map((id) => tokenizer.idToToken(id)!);
+    return tokens.slice(1).map((token, i) => [tokens[i]!, token]);
+  } finally {
+    tokenizer.close();
+  }
 }
 
 async function writeWeights(from: string, to: string, parts: Uint32Array): Promise<void> {
@@ -227,10 +246,10 @@ async function make(name: string, write: (to: string) => Promise<void>): Promise
 }
 
 function newRoot(): string {
-  if (root === null) {
+  if (ownFolder === null) {
     const made = mkdtempSync(join(tmpdir(), 'kexa-real-size-'));
     process.on('exit', () => rmSync(made, { recursive: true, force: true }));
-    root = made;
+    ownFolder = made;
   }
-  return root;
+  return ownFolder;
 }

@@ -1,0 +1,59 @@
+import type { Budget } from './budget.js';
+import { TemplateError } from './failure.js';
+import { type Text, Text as TextClass } from './text.js';
+import { Dict, List, Range, Sequence, Tuple, typeName, Undefined, type Value, View } from './values.js';
+
+/** The items of a value, as Python goes through it. Each costs a step. */
+export function iterate(value: Value, budget: Budget): IterableIterator<Value> {
+  return counted(iterator(value), budget);
+}
+
+function* counted(items: Iterable<Value>, budget: Budget): Generator<Value, void> {
+  for (const item of items) {
+    budget.spend(1);
+    yield item;
+  }
+}
+
+function iterator(value: Value): Iterable<Value> {
+  if (value instanceof List || value instanceof Tuple || value instanceof View) return value.items;
+  if (value instanceof Dict) return value.keys();
+  if (value instanceof TextClass) return points(value);
+  if (value instanceof Range) return numbers(value);
+  if (value instanceof Sequence) return rest(value);
+  if (value instanceof Undefined) return [];
+  throw new TemplateError(`'${typeName(value)}' object is not iterable`);
+}
+
+/** All items, as a new array. */
+export function itemsOf(value: Value, budget: Budget): Value[] {
+  return Array.from(iterate(value, budget));
+}
+
+/** Whether Python could go through the value. */
+export function isIterable(value: Value): boolean {
+  return (
+    value instanceof TextClass ||
+    value instanceof List ||
+    value instanceof Tuple ||
+    value instanceof Dict ||
+    value instanceof View ||
+    value instanceof Range ||
+    value instanceof Sequence ||
+    value instanceof Undefined
+  );
+}
+
+function* points(value: Text): Generator<Value> {
+  const count = value.pointCount;
+  for (let i = 0; i < count; i++) yield value.point(i);
+}
+
+function* numbers(range: Range): Generator<Value> {
+  for (let i = 0; i < range.length; i++) yield range.at(i);
+}
+
+/** What is left of a sequence; leaving the loop early leaves the rest for the next reader. */
+function* rest({ iterator }: Sequence): Generator<Value> {
+  for (let next = iterator.next(); !next.done; next = iterator.next()) yield next.value;
+}

@@ -117,6 +117,8 @@ export interface ModelDescription {
   ropeTheta: number;
   /** Null: no scaling. */
   ropeScaling: RopeScaling | null;
+  /** [headDim / 2], what each rotated pair's frequency is divided by: a GGUF file's `rope_freqs`. Null: as `ropeScaling` says. */
+  ropeFactors: readonly number[] | null;
   /** Null when no layer is MoE. */
   moe: MoeDescription | null;
   layers: LayerDescription[];

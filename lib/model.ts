@@ -114,10 +114,10 @@ async function load(
   if (onProgress !== undefined && typeof onProgress !== 'function')
     throw invalid('onProgress', 'a function', onProgress);
   checkSignal(signal);
-  warningChannel(options.onWarning);
+  const warn = warningChannel(options.onWarning);
   const isChecked = booleanOption('gpuChecks', options.gpuChecks, false);
   const devices = await chooseDevices(options.device);
-  const { folder, config, ...opened } = await open();
+  const { folder, config, notes, ...opened } = await open();
   const checked = checkPlanOptions(options, config.maxPositions);
   const infos = devices.map(({ info }) => info);
   for (const { kind, name } of infos) if (kind === 'gpu') refuseActivations(checked.activations, name);
@@ -133,6 +133,10 @@ async function load(
       ? slotted
       : { ...slotted, expertHeat: await readExpertProfile(expertProfile, description) };
   const tokenizer = (await findTokenizer?.(folder, config.vocabSize)) ?? null;
+  // Without a tokenizer a model is for ids, whose end the caller decides.
+  for (const { code, message } of notes) {
+    if (code !== null && (code !== 'KEXA_NO_END_TOKEN' || tokenizer !== null)) warn(code, message);
+  }
   signal?.throwIfAborted();
 
   const { Engine } = native();
@@ -279,7 +283,9 @@ export class Model {
   /** @throws KexaError KEXA_NOT_FOUND if the model's folder has no tokenizer.json. */
   get tokenizer(): Tokenizer {
     if (this.#tokenizer !== null) return this.#tokenizer;
-    const missing = /\.gguf$/i.test(this.#folder) ? ': no tokenizer in it' : '/tokenizer.json: no such file';
+    const missing = this.#description.files.includes(this.#folder)
+      ? ': no tokenizer in it'
+      : '/tokenizer.json: no such file';
     throw new KexaError(
       'KEXA_NOT_FOUND',
       `${this.#folder}${missing}; without it the model takes and gives token ids only`,

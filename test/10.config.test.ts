@@ -198,7 +198,7 @@ test('values of the wrong type or out of range are refused', async (t) => {
   await bad('routed_scaling_factor', -2.5);
   await bad('tie_word_embeddings', 'yes');
   await bad('rope_parameters', 'default', 'an object');
-  await bad('bos_token_id', 10, '0 to 9');
+  await bad('bos_token_id', '1', '"1"');
   await bad('eos_token_id', [2, 10], '0 to 9');
   await bad('sliding_windows', 128, 'a list');
 });

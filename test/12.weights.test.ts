@@ -120,6 +120,8 @@ test('f16 and f32 weights are as good as bf16', async (t) => {
 
 test('a missing tensor is named, with its shape and where it was looked for', async (t) => {
   for (const name of Object.keys(moeTensors())) {
+    // Without the MTP block a model runs all the same.
+    if (name.startsWith('mtp.')) continue;
     // The many experts are alike.
     if (name.includes('experts.') && !name.includes('layers.2.mlp.experts.2.')) continue;
     const tensors = moeTensors();
@@ -139,7 +141,6 @@ test('weights that the model has no use for are refused when they could matter',
     'model.layers.4.input_layernorm.weight',
     'model.layers.1.mlp.experts.4.gate_proj.weight',
     'model.layers.1.mlp.gate.e_score_correction_bias',
-    'mtp.layers.1.input_layernorm.weight',
     'lm_head.bias',
   ];
   for (const name of harmful) {
@@ -149,6 +150,9 @@ test('weights that the model has no use for are refused when they could matter',
   for (const name of ['model.layers.0.self_attn.rotary_emb.inv_freq', 'vision_tower.x']) {
     t.ok((await openModelFolder(await withExtra(name))).description, `${name} is let through`);
   }
+  const { description, notes } = await openModelFolder(await withExtra('mtp.layers.1.input_layernorm.weight'));
+  t.ok(description.mtp !== null, 'what drafts changes no answer');
+  t.deepEqual(notes, [{ code: null, message: 'not used for drafts: mtp.layers.1.input_layernorm.weight' }]);
 });
 
 test('a tied head ignores a head that is there anyway', async (t) => {
@@ -157,18 +161,32 @@ test('a tied head ignores a head that is there anyway', async (t) => {
   t.ok(description.tiedHead && !description.tensors.some(({ name }) => name === 'head'));
 });
 
-test('the MTP block is needed when the config names it, and found when it does not', async (t) => {
+test('a model without its MTP block, or with a part of it, loads without drafts and says so', async (t) => {
   const without: Tensors = Object.fromEntries(
     Object.entries(moeTensors()).filter(([name]) => !name.startsWith('mtp.')),
   );
-  const named = await writeModel(t, moeConfig(), without);
-  await refuses(t, 'KEXA_TENSOR_MISMATCH', ['mtp.pre_fc_norm_embedding.weight', '[8]', 'found nothing'], () =>
-    openModelFolder(named),
+  const warned = async (tensors: Tensors, what: string) => {
+    const { description, config, notes } = await openModelFolder(await writeModel(t, moeConfig(), tensors));
+    t.equal(description.mtp, null, what);
+    t.equal(config.mtpParameters, 0);
+    t.ok(!description.tensors.some(({ name }) => name.startsWith('mtp.')));
+    t.equal(notes[0]?.code, 'KEXA_NO_DRAFTS');
+    t.ok(notes[0]?.message.includes(what), notes[0]?.message);
+  };
+  await warned(without, 'the tensors of the MTP block missing');
+  for (const name of ['mtp.norm.weight', 'mtp.layers.0.mlp.up_proj.weight']) {
+    const { [name]: _, ...others } = moeTensors();
+    await warned(others, `${name} missing`);
+  }
+  const mistyped = { ...moeTensors(), 'mtp.norm.weight': zeros('BF16', [9]) };
+  await refuses(t, 'KEXA_TENSOR_MISMATCH', ['mtp.norm.weight', '[8]', '[9]'], async () =>
+    openModelFolder(await writeModel(t, moeConfig(), mistyped)),
   );
   const silent = moeConfig({ num_nextn_predict_layers: undefined });
   const plain = await openModelFolder(await writeModel(t, silent, without));
   t.equal(plain.description.mtp, null);
   t.equal(plain.config.mtpParameters, 0);
+  t.deepEqual(plain.notes, [], 'an old config that leaves it open is no fault');
   t.ok((await openModelFolder(await writeModel(t, silent, moeTensors()))).description.mtp);
   const off = await openModelFolder(await writeModel(t, moeConfig({ num_nextn_predict_layers: 0 }), moeTensors()));
   t.equal(off.description.mtp, null, 'and left alone when the config turns it off');

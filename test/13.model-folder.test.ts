@@ -1,10 +1,10 @@
-import { writeFile } from 'node:fs/promises';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'tape';
 import { readGenerationConfig } from '../lib/files/generation-config.js';
 import { openModelFolder, readConfigOnly } from '../lib/files/model-folder.js';
 import { modelFolder } from './support/models.js';
-import { type Config, moeConfig, newFolder, refuses } from './support/small-model.js';
+import { type Config, moeConfig, moeTensors, newFolder, refuses, writeModel } from './support/small-model.js';
 
 test('all four model folders open', async (t) => {
   const tiny = await openModelFolder(modelFolder('tiny'));
@@ -116,11 +116,110 @@ test('a path that is no model folder is refused', async (t) => {
   await refused('KEXA_INVALID_ARGUMENT', 'a\0b', 'path');
   await writeFile(join(folder, 'model.gguf'), 'GGUF');
   await refused('KEXA_BAD_FILE', join(folder, 'model.gguf'), 'version: wanted 4 bytes at 4, the file ends at 4');
+  await writeFile(join(folder, 'model.gguf'), 'version https://git-lfs.github.com/spec/v1\n');
+  await refused('KEXA_BAD_FILE', folder, 'model.gguf', 'Git LFS pointer', 'git lfs pull');
+  await rm(join(folder, 'model.gguf'));
   for (const text of ['', '{', '[]', 'null', '\xff', '{"a": NaN}']) {
     await writeFile(join(folder, 'config.json'), text, 'latin1');
     await refused('KEXA_BAD_FILE', folder, 'config.json');
   }
   await refused('KEXA_INVALID_ARGUMENT', join(folder, 'config.json'), 'config.json');
   await writeFile(join(folder, 'config.json'), JSON.stringify(moeConfig()));
-  await refused('KEXA_NOT_FOUND', folder, 'model.safetensors', 'model.safetensors.index.json', 'model.gguf');
+  await writeFile(join(folder, 'pytorch_model.bin'), '');
+  await refused(
+    'KEXA_NOT_FOUND',
+    folder,
+    'model.safetensors',
+    'model.safetensors.index.json',
+    'pytorch_model.bin is there',
+  );
+});
+
+test('what is given in place of a model is answered with what to give', async (t) => {
+  const folder = await newFolder(t);
+  const refused = (code: string, path: string, ...words: string[]) =>
+    refuses(t, code, words, () => openModelFolder(path));
+  for (const name of [
+    'model.safetensors',
+    'README.md',
+    'tokenizer.json',
+    'config.json',
+    'model.safetensors.index.json',
+  ]) {
+    await writeFile(join(folder, name), '{}');
+    await refused('KEXA_INVALID_ARGUMENT', join(folder, name), name, `give the model's folder, ${folder}`);
+  }
+  await writeFile(join(folder, 'weights'), 'GGMLxxxx');
+  await refused('KEXA_INVALID_ARGUMENT', join(folder, 'weights'), 'does not begin as a GGUF file does');
+  const download = 'hf download org/name --local-dir DIR';
+  const places = ['org/name', 'hf:org/name', 'https://huggingface.co/org/name', 'huggingface.co/org/name/tree/main'];
+  for (const place of places) await refused('KEXA_NOT_FOUND', place, 'downloads nothing', download);
+  await refused('KEXA_NOT_FOUND', 'https://example.org/model.gguf', 'downloads nothing');
+  await refused('KEXA_NOT_FOUND', './org/name', 'no such model folder or GGUF file');
+
+  const cache = join(folder, 'hub', 'models--org--name');
+  await mkdir(join(cache, 'snapshots', 'abc'), { recursive: true });
+  await refused('KEXA_NOT_FOUND', cache, join('models--org--name', 'snapshots'));
+  await refused('KEXA_NOT_FOUND', join(folder, 'hub'), join('models--...', 'snapshots'));
+  const adapter = await newFolder(t);
+  await writeFile(join(adapter, 'adapter_config.json'), '{}');
+  await refused('KEXA_NOT_FOUND', adapter, 'adapter (LoRA)', 'merge');
+});
+
+test('an end token is found wherever it is named', async (t) => {
+  const endsOf = async (files: Record<string, unknown>, config: Config = {}) => {
+    const folder = await writeModel(t, moeConfig({ eos_token_id: undefined, ...config }), moeTensors());
+    for (const [name, json] of Object.entries(files)) await writeFile(join(folder, name), JSON.stringify(json));
+    const { config: read, notes } = await openModelFolder(folder);
+    t.equal(
+      notes.some(({ code }) => code === 'KEXA_NO_END_TOKEN'),
+      read.eosTokenIds.length === 0,
+      'told where there is none',
+    );
+    return read.eosTokenIds;
+  };
+  const tokenizer = (...names: string[]) => ({
+    added_tokens: names.map((content, id) => ({ id, content, special: true })),
+    model: { type: 'BPE', vocab: {}, merges: [] },
+  });
+  t.deepEqual(await endsOf({}), []);
+  t.deepEqual(await endsOf({ 'tokenizer.json': tokenizer('a', '</s>') }), []);
+  const named = { 'tokenizer.json': tokenizer('a', '</s>', '{"}') };
+  t.deepEqual(await endsOf({ ...named, 'tokenizer_config.json': { eos_token: '</s>' } }), [1]);
+  t.deepEqual(await endsOf({ ...named, 'tokenizer_config.json': { eos_token: { content: 'a' } } }), [0]);
+  t.deepEqual(
+    await endsOf({ ...named, 'tokenizer_config.json': { eos_token: '{"}' } }),
+    [2],
+    'with braces in its name',
+  );
+  t.deepEqual(await endsOf({ ...named, 'tokenizer_config.json': { eos_token: '</s>' } }, { eos_token_id: 5 }), [5, 1]);
+  t.deepEqual(await endsOf({ 'tokenizer.json': tokenizer('a', 'b', '<|endofturn|>') }), [2], "the family's own");
+  t.deepEqual(await endsOf({ 'tokenizer.json': tokenizer('[|endofturn|]') }), [0]);
+  t.deepEqual(await endsOf({ 'tokenizer.json': tokenizer('[|endofturn|]') }, { eos_token_id: 5 }), [5]);
+  const long = tokenizer(...Array.from({ length: 11 }, () => ''), '</s>');
+  t.deepEqual(
+    await endsOf({ 'tokenizer.json': long, 'tokenizer_config.json': { eos_token: '</s>' } }),
+    [],
+    'no row of it',
+  );
+});
+
+test('what savers add to a config, and values that say "off", change nothing', async (t) => {
+  const folder = await newFolder(t);
+  const read = async (more: Config) => {
+    await writeFile(join(folder, 'config.json'), `\ufeff${JSON.stringify(moeConfig(more))}`);
+    return (await readConfigOnly(folder)).notes.map(({ message }) => message);
+  };
+  const savers = { unsloth_fixed: true, unsloth_version: '2025.7.1', model_name: 'x', use_sliding_window: true };
+  t.deepEqual(await read({ ...savers, _attn_implementation_autoset: true, max_window_layers: 8 }), []);
+  t.deepEqual(await read({ is_decoder: false, cross_attention: null }), []);
+  const off = { new_bias: 0, layers_to_skip: [], prompt: '', blocks: {}, logit_scale: 1, residual_multiplier: 1 };
+  t.equal((await read(off)).length, 6, 'each is told by inspect');
+  t.match((await read({ new_bias: 0 }))[0]!, /new_bias 0: changes nothing/);
+  for (const more of [{ new_bias: 1 }, { layers_to_skip: [3] }, { attention_multiplier: 1 }, { logit_scale: 0.5 }]) {
+    await refuses(t, 'KEXA_UNSUPPORTED', [Object.keys(more)[0]!, 'config.json'], () => read(more));
+  }
+  await refuses(t, 'KEXA_UNSUPPORTED', ['MLX', 'group_size'], () =>
+    read({ quantization: { group_size: 64, bits: 4 } }),
+  );
 });

@@ -11,8 +11,9 @@ import { type KexaErrorCode, loadModel } from '../lib/index.js';
 import { alignment, ggufHeader, type Metadata, type TensorInfo } from '../lib/quantize/gguf-header.js';
 import { kexa, temporaryFolder, tiny } from './support/cli.js';
 import { isSame, longPrompt, rowDifference, show } from './support/compare.js';
-import { editGguf, i32, list, listBytes, putTogether, type Typed, text } from './support/gguf-edit.js';
+import { list, listBytes, putTogether, type Typed, text } from './support/gguf-edit.js';
 import { refuses } from './support/small-model.js';
+import { tinyGguf } from './support/tiny-gguf.js';
 
 const folder = new URL('models/gguf', import.meta.url).pathname;
 
@@ -52,14 +53,6 @@ test("files of llama.cpp's quantiser have the logits of their exact values", asy
     }
   }
 });
-
-/** The bundled model as `kexa quantize` writes it. */
-async function tinyGguf(t: Test): Promise<string> {
-  const file = join(temporaryFolder(t), 'tiny.gguf');
-  const run = await kexa(['quantize', tiny, file, '--recipe', 'q8']);
-  t.equal(run.code, 0, run.stderr);
-  return file;
-}
 
 test('what kexa quantize writes is the same model: text, template, answers', async (t) => {
   const file = await tinyGguf(t);
@@ -368,62 +361,22 @@ test('metadata that would change the maths is refused by name', async (t) => {
     ['exaone-moe.rope.freq_bass'],
     rename('exaone-moe.rope.freq_base', 'exaone-moe.rope.freq_bass'),
   );
-  await changed('KEXA_TENSOR_MISMATCH', ['embed_tokens'], setNumber('exaone-moe.embedding_length', 128));
-  await changed('KEXA_TENSOR_MISMATCH', [], rename('blk.1.attn_q.weight', 'blk.1.attn_x.weight'));
+  await changed(
+    'KEXA_TENSOR_MISMATCH',
+    ['token_embd.weight', 'wanted [4096, 128]', 'q8_0 [4096, 256]'],
+    setNumber('exaone-moe.embedding_length', 128),
+  );
+  await changed(
+    'KEXA_TENSOR_MISMATCH',
+    ['blk.1.attn_q.weight', 'found nothing'],
+    rename('blk.1.attn_q.weight', 'blk.1.attn_x.weight'),
+  );
   await changed('KEXA_UNSUPPORTED', ['tokenizer.ggml.pre', 'exaone-mo?'], (copy) =>
     copy.write('exaone-mo?', valueAt(copy, 'tokenizer.ggml.pre') + 8),
   );
   await changed('KEXA_UNSUPPORTED', ['tokenizer.ggml.model', 'gpt3'], (copy) =>
     copy.write('gpt3', valueAt(copy, 'tokenizer.ggml.model') + 8),
   );
-});
-
-test('a file samples as the folder that it was made of', async (t) => {
-  const dir = temporaryFolder(t);
-  const folder = join(dir, 'folder');
-  cpSync(tiny, folder, { recursive: true });
-  const stored = {
-    ...{ temperature: 0.7, top_k: 20, top_p: 0.9, min_p: 0.05, repetition_penalty: 1.05 },
-    ...{ presence_penalty: 1.5, frequency_penalty: 0.2 },
-  };
-  writeFileSync(join(folder, 'generation_config.json'), JSON.stringify(stored));
-  const file = join(dir, 'made', 'model.gguf');
-  mkdirSync(join(dir, 'made'));
-  const run = await kexa(['quantize', folder, file, '--recipe', 'q8']);
-  t.equal(run.code, 0, run.stderr);
-  const wanted = (await openModelFolder(folder)).config.generationDefaults;
-  t.equal(Object.keys(wanted).length, 7);
-  t.deepEqual((await openModelFolder(file)).config.generationDefaults, wanted);
-  const inspected = await kexa(['inspect', file]);
-  t.match(inspected.stdout, /temperature 0.7.*topP 0.9/);
-
-  const other = join(dir, 'made', 'generation_config.json');
-  writeFileSync(other, JSON.stringify({ temperature: 0.2, top_p: 0.5 }));
-  t.deepEqual((await openModelFolder(file)).config.generationDefaults, wanted, 'its own keys go first');
-  const bare = join(dir, 'made', 'bare.gguf');
-  editGguf(file, bare, ({ keys }) => {
-    for (const key of keys.keys()) if (/sampling\.(?!top_p)/.test(key)) keys.delete(key);
-  });
-  t.deepEqual((await openModelFolder(bare)).config.generationDefaults, { temperature: 0.2, topP: 0.9 });
-
-  writeFileSync(join(folder, 'generation_config.json'), JSON.stringify({ ...stored, do_sample: false }));
-  const greedy = join(dir, 'greedy.gguf');
-  t.equal((await kexa(['quantize', folder, greedy, '--recipe', 'q8'])).code, 0);
-  t.equal((await openModelFolder(greedy)).config.generationDefaults.temperature, 0, 'not sampling is greedy');
-
-  const wild = join(dir, 'wild.gguf');
-  editGguf(file, wild, ({ keys }) => {
-    keys.set('general.sampling.top_k', i32(-1));
-    keys.set('general.sampling.temp', text('hot'));
-    keys.set('general.sampling.mirostat', i32(2));
-    keys.set('general.sampling.penalty_last_n', i32(64));
-  });
-  const { generationDefaults, generationFaults } = (await openModelFolder(wild)).config;
-  t.deepEqual(
-    [generationDefaults.topK, generationDefaults.repeatLastN, generationDefaults.temperature],
-    [0, 64, undefined],
-  );
-  t.match(generationFaults.temperature!, /general.sampling.temp: wanted a number from 0 to 100, found "hot"/);
 });
 
 test('a part that is not there is named', async (t) => {

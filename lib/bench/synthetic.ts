@@ -48,8 +48,10 @@ export async function openSynthetic(
   });
   return {
     folder: file,
+    isGguf: false,
     // Without files: the core then makes the weights up.
     description: { ...shape, files: [], tensors },
+    notes: [],
     config: modelConfig(reading, shape, { sampling: {}, faults: {}, eosTokenIds: [] }),
   };
 }

@@ -49,15 +49,15 @@ const modelTypes: Readonly<Record<string, readonly string[]>> = {
 };
 
 /**
- * Reads a parsed config.json; `file` names it in errors.
+ * Reads a parsed config.json; `file` names it in errors, and `notes` gets a line for each field that was passed over.
  *
  * @throws KexaError KEXA_BAD_CONFIG for a field that is missing, out of range or contradicted by another,
  *   KEXA_UNSUPPORTED for one that asks for something this version does not compute.
  */
-export function readConfig(file: string, json: JsonObject): ConfigReading {
+export function readConfig(file: string, json: JsonObject, notes: string[] = []): ConfigReading {
   const fields = new ConfigFields(file, json);
   const modelType = readModelType(fields);
-  refuseUnknownFields(fields, modelType);
+  refuseUnknownFields(fields, modelType, notes);
   fields.demand('attention_bias', false);
   fields.demand('mlp_bias', false);
   if (!fields.has('hidden_act')) throw fields.missing('hidden_act');
@@ -118,6 +118,7 @@ function readShape(fields: ConfigFields, modelType: string, vocabSize: number): 
     normPlacement: isMoeType ? 'pre' : 'post',
     ropeTheta: rope.theta,
     ropeScaling: rope.scaling,
+    ropeFactors: null,
     moe: ffns.includes('moe') ? readMoe(fields) : null,
     layers: layers.main,
     mtp: layers.mtp,

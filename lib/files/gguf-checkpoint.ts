@@ -1,9 +1,11 @@
 /** A model's GGUF files as a checkpoint: every tensor by the name that safetensors files give it. */
 import { basename, dirname, join } from 'node:path';
 import { KexaError } from '../errors.js';
+import { ggufPlace } from '../quantize/gguf-names.js';
 import type { ModelShape } from './config.js';
 import { type GgufFile, readGgufFile } from './gguf.js';
-import type { Checkpoint, CheckpointTensor } from './shards.js';
+import type { Checkpoint, CheckpointTensor, TensorUse } from './shards.js';
+import { wantedTensors } from './wanted-tensors.js';
 
 export interface GgufModel {
   /** The first file; its metadata is the model's. */
@@ -12,40 +14,12 @@ export interface GgufModel {
 }
 
 const mostParts = 99999;
-const matrices: Readonly<Record<string, string>> = {
-  attn_q: 'self_attn.q_proj',
-  attn_k: 'self_attn.k_proj',
-  attn_v: 'self_attn.v_proj',
-  attn_output: 'self_attn.o_proj',
-  attn_q_norm: 'self_attn.q_norm',
-  attn_k_norm: 'self_attn.k_norm',
-  ffn_gate: 'mlp.gate_proj',
-  ffn_up: 'mlp.up_proj',
-  ffn_down: 'mlp.down_proj',
-  ffn_gate_inp: 'mlp.gate',
-  ffn_gate_shexp: 'mlp.shared_experts.gate_proj',
-  ffn_up_shexp: 'mlp.shared_experts.up_proj',
-  ffn_down_shexp: 'mlp.shared_experts.down_proj',
-};
-const preNorms: Readonly<Record<string, string>> = {
-  attn_norm: 'input_layernorm',
-  ffn_norm: 'post_attention_layernorm',
-};
-const postNorms: Readonly<Record<string, string>> = {
-  post_attention_norm: 'post_attention_layernorm',
-  post_ffw_norm: 'post_feedforward_layernorm',
-};
-const mtpNames: Readonly<Record<string, string>> = {
-  'nextn.eh_proj': 'mtp.fc',
-  'nextn.enorm': 'mtp.pre_fc_norm_embedding',
-  'nextn.hnorm': 'mtp.pre_fc_norm_hidden',
-  'nextn.shared_head_norm': 'mtp.norm',
-};
-const topNames: Readonly<Record<string, string>> = {
-  'token_embd.weight': 'model.embed_tokens.weight',
-  'output_norm.weight': 'model.norm.weight',
-  'output.weight': 'lm_head.weight',
-};
+
+/**
+ * Parts of a model that sees and hears, how an engine may round activations, and RoPE's factors, which are read with the
+ * metadata: none of them is a weight of the language model.
+ */
+const otherParts = /^(v|mm|a|resampler)\.|\.input_scale$|^rope_freqs\.weight$/;
 
 /**
  * Reads the header of a GGUF file, and of all parts where it is one of `-00001-of-0000N.gguf`.
@@ -65,7 +39,9 @@ export async function readGgufModel(path: string): Promise<GgufModel> {
   for (let index = 0; index < count; index++) {
     const number = String(index + 1).padStart(5, '0');
     const file = await readGgufFile(join(dirname(path), `${part[1]}-${number}-of-${part[3]}.gguf`));
-    for (const [key, wanted] of Object.entries({ 'split.no': index, 'split.count': count })) {
+    // One file of its own may be named as the only part of itself.
+    const isPart = count > 1 || file.metadata.has('split.count');
+    for (const [key, wanted] of Object.entries(isPart ? { 'split.no': index, 'split.count': count } : {})) {
       const found = file.metadata.get(key);
       if (found !== wanted) throw bad(file.path, `${key}: wanted ${wanted}, as the file's name says, found ${found}`);
     }
@@ -81,53 +57,78 @@ export async function readGgufModel(path: string): Promise<GgufModel> {
   return { main, files };
 }
 
-/** The tensors under safetensors' names, stacked experts cut into one tensor each. Unknown names stay refusable. */
-export function ggufCheckpoint({ files }: GgufModel, shape: ModelShape): Checkpoint {
+/** Blocks that have a tensor of an MTP block, and so are one, whatever the metadata counts. */
+export function nextnBlocks({ files }: GgufModel): Set<number> {
+  const blocks = new Set<number>();
+  for (const { tensors } of files) {
+    for (const { name } of tensors) {
+      const block = /^blk\.(\d+)\.nextn\./.exec(name)?.[1];
+      if (block !== undefined) blocks.add(Number(block));
+    }
+  }
+  return blocks;
+}
+
+/**
+ * The tensors under safetensors' names, stacked experts cut into one tensor each. Tensors without such a name keep their
+ * own, so that they can be refused by it.
+ */
+export function ggufCheckpoint(model: GgufModel, shape: ModelShape): Checkpoint {
+  const { files } = model;
+  const names = new Map<string, string>();
+  const ownNames = new Map<string, string>();
+  for (const { name, sources } of wantedTensors(shape)) {
+    const place = ggufPlace(name, shape.layers.length, shape.normPlacement);
+    const source = sources[0]!.name;
+    ownNames.set(source, place.isExpert ? `${place.name}, of each expert` : place.name);
+    if (!place.isExpert) names.set(place.name, source);
+  }
+  const drafts = nextnBlocks(model);
+  const useOf = (name: string): TensorUse => {
+    const block = Number(/^blk\.(\d+)\./.exec(name)?.[1]);
+    const { length } = shape.layers;
+    const isDraft = (block === length && shape.mtp !== null) || (block >= length && drafts.has(block));
+    return isDraft ? 'draft' : otherParts.test(name) ? 'other' : 'model';
+  };
   const tensors = new Map<string, CheckpointTensor>();
   for (const [file, { path, tensors: stored }] of files.entries()) {
     for (const tensor of stored) {
-      for (const part of expertsOf({ ...tensor, file }, shape)) {
-        if (tensors.has(part.name)) throw bad(path, `tensor ${tensor.name} is there twice`);
+      const { name } = tensor;
+      const found: CheckpointTensor = { ...tensor, file, storedName: name, use: useOf(name) };
+      for (const part of partsOf(found, names, shape)) {
+        if (tensors.has(part.name)) throw bad(path, `tensor ${name} is there twice`);
         tensors.set(part.name, part);
       }
     }
   }
-  return { files: files.map(({ path }) => path), tensors };
+  return {
+    files: files.map(({ path }) => path),
+    tensors,
+    isGguf: true,
+    storedName: (name) => ownNames.get(name) ?? name,
+  };
 }
 
-function expertsOf(tensor: CheckpointTensor, shape: ModelShape): CheckpointTensor[] {
-  const stacked = /^blk\.(\d+)\.ffn_(gate|up|down)_exps\.weight$/.exec(tensor.name);
+function partsOf(tensor: CheckpointTensor, names: ReadonlyMap<string, string>, shape: ModelShape): CheckpointTensor[] {
+  const name = names.get(tensor.name);
+  if (name !== undefined) return [{ ...tensor, name }];
+  // A name that no tensor of a folder can have: a file may not pass one off as another.
+  const unknown = { ...tensor, name: `gguf:${tensor.name}` };
+  const [, block, kind] = /^blk\.(\d+)\.ffn_(gate|up|down|gate_up)_exps\.weight$/.exec(tensor.name) ?? [];
+  if (block === undefined || Number(block) >= shape.layers.length) return [unknown];
+  const from = `model.layers.${Number(block)}.mlp.experts.`;
+  // Each expert's gate rows, then its up rows: what transformers saves, too.
+  if (kind === 'gate_up') return [{ ...tensor, name: `${from}gate_up_proj` }];
   const [experts, ...one] = tensor.shape;
-  if (stacked === null || tensor.shape.length !== 3 || experts !== shape.moe?.experts) {
-    return [{ ...tensor, name: nameOf(tensor.name, shape) }];
-  }
+  if (tensor.shape.length !== 3 || experts !== shape.moe?.experts) return [unknown];
   const bytes = tensor.bytes / experts!;
   return Array.from({ length: experts! }, (_, expert) => ({
     ...tensor,
-    name: `${blockName(Number(stacked[1]), shape)}mlp.experts.${expert}.${stacked[2]}_proj.weight`,
+    name: `${from}${expert}.${kind}_proj.weight`,
     shape: one,
     offset: tensor.offset + expert * bytes,
     bytes,
   }));
-}
-
-function nameOf(name: string, shape: ModelShape): string {
-  if (Object.hasOwn(topNames, name)) return topNames[name]!;
-  const [, block, rest] = /^blk\.(\d+)\.(.+)$/.exec(name) ?? [];
-  // No reader of ours takes a name under `model.gguf.`, so that a tensor without a use is refused by its own.
-  const unknown = `model.gguf.${name}`;
-  if (block === undefined || rest === undefined) return unknown;
-  const from = blockName(Number(block), shape);
-  if (rest === 'exp_probs_b.bias') return `${from}mlp.e_score_correction_bias`;
-  if (!rest.endsWith('.weight')) return unknown;
-  const stem = rest.slice(0, -'.weight'.length);
-  if (Number(block) === shape.layers.length && Object.hasOwn(mtpNames, stem)) return `${mtpNames[stem]}.weight`;
-  const names = { ...matrices, ...(shape.normPlacement === 'pre' ? preNorms : postNorms) };
-  return Object.hasOwn(names, stem) ? `${from}${names[stem]}.weight` : unknown;
-}
-
-function blockName(block: number, shape: ModelShape): string {
-  return block === shape.layers.length && shape.mtp !== null ? 'mtp.layers.0.' : `model.layers.${block}.`;
 }
 
 function bad(path: string, message: string): KexaError {

@@ -19,6 +19,8 @@ export interface GgufFile {
 }
 
 const magic = 0x46554747;
+/** "vers", of the line that every Git LFS pointer begins with. */
+const lfsStart = 0x73726576;
 const mostDimensions = 4;
 /** Keys, and tensors, of a file. Real ones have some dozens and some hundreds. */
 const mostEntries = 2 ** 16;
@@ -75,9 +77,10 @@ async function readHeader(source: GgufSource): Promise<GgufFile> {
 async function readMagic(source: GgufSource): Promise<void> {
   const { path, size } = source;
   await source.need(Math.min(8, size), 'magic');
-  if (size < 4 || source.u32() !== magic) {
-    throw source.bad('not a GGUF file: it does not begin with "GGUF"');
-  }
+  const start = size < 4 ? 0 : source.u32();
+  if (start === lfsStart)
+    throw source.bad('a Git LFS pointer, not the file it points to; fetch it with `git lfs pull`');
+  if (start !== magic) throw source.bad('not a GGUF file: it does not begin with "GGUF"');
   await source.need(4, 'version');
   const version = source.u32();
   if (version > 0 && (version & 0xffff) === 0) {

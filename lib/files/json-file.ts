@@ -1,7 +1,7 @@
 /** Reading JSON from disk and writing it there, with errors that name the file. */
-import { readFile, stat } from 'node:fs/promises';
 import { KexaError } from '../errors.js';
 import { writeFileAtomic } from './atomic-file.js';
+import { openRegularFile, readExactly } from './regular-file.js';
 
 export type JsonObject = Readonly<Record<string, unknown>>;
 
@@ -14,17 +14,29 @@ const largestJsonBytes = 256 * 1024 * 1024;
  * @throws KexaError KEXA_NOT_FOUND when it is not there, KEXA_BAD_FILE when it cannot be read or is not JSON.
  */
 export async function readJsonFile(path: string): Promise<unknown> {
-  let bytes: Buffer;
+  return parseJson(path, await readBytes(path, largestJsonBytes));
+}
+
+/**
+ * All bytes of a regular file that has at most `most` of them.
+ *
+ * @throws KexaError KEXA_NOT_FOUND, KEXA_BAD_FILE
+ */
+export async function readBytes(path: string, most: number): Promise<Buffer> {
   try {
-    const { size } = await stat(path);
-    if (size > largestJsonBytes) {
-      throw new KexaError('KEXA_BAD_FILE', `${path}: ${size} bytes, more than a JSON file of a model may have`);
+    const { file, size } = await openRegularFile(path);
+    try {
+      if (size > most)
+        throw new KexaError('KEXA_BAD_FILE', `${path}: ${size} bytes, more than the ${most} it may have`);
+      const bytes = Buffer.alloc(size);
+      await readExactly(path, file, 0, bytes);
+      return bytes;
+    } finally {
+      await file.close();
     }
-    bytes = await readFile(path);
   } catch (cause) {
     throw fileError(path, cause);
   }
-  return parseJson(path, bytes);
 }
 
 /** Like {@link readJsonFile}, but the top level must be an object. */
@@ -55,10 +67,10 @@ export async function writeJsonFile(path: string, value: unknown, indent = 0): P
   await writeFileAtomic(path, `${JSON.stringify(value, null, indent)}\n`, { makesFolder: true });
 }
 
-/** Parses UTF-8 JSON; `where` names it in errors. */
+/** Parses UTF-8 JSON, with or without the byte order mark that editors on Windows write; `where` names it in errors. */
 export function parseJson(where: string, bytes: Uint8Array): unknown {
   try {
-    return JSON.parse(new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes));
+    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
   } catch (cause) {
     throw new KexaError('KEXA_BAD_FILE', `${where}: not valid JSON (${messageOf(cause)})`, { cause });
   }

@@ -29,21 +29,48 @@ const bookkeepingFields = [
   'id2label label2id problem_type finetuning_task task_specific_params pretraining_tp chunk_size_feed_forward',
   'gradient_checkpointing ep_size torchscript library_name mtp_num_speculative_steps mtp_share_layers',
   'mtp_loss_scaling_factor mtp_loss_weight',
+  // What whoever saved the model adds, and what older transformers wrote of generation.
+  'name model_name base_model license unsloth_fixed unsloth_version unsloth_tiled_mlp trl_version peft_version',
+  '_attn_implementation_autoset _experts_implementation experts_implementation _flash_attn_2_enabled',
+  'use_sliding_window max_window_layers model_max_length max_seq_length max_seq_len max_sequence_length',
+  'max_length min_length max_new_tokens do_sample early_stopping num_beams num_beam_groups diversity_penalty',
+  'length_penalty repetition_penalty no_repeat_ngram_size encoder_no_repeat_ngram_size temperature top_k top_p min_p',
+  'typical_p num_return_sequences bad_words_ids forced_bos_token_id forced_eos_token_id suppress_tokens',
+  'begin_suppress_tokens exponential_decay_length_penalty remove_invalid_values presence_penalty frequency_penalty',
 ];
+
+/** Whether a value under an unknown name says "off" or "none": 0, false, nothing, a list of these, or a scale of 1. */
+export function isNeutral(name: string, value: unknown): boolean {
+  if (value === null || value === false || value === 0 || value === '') return true;
+  if (Array.isArray(value)) return value.every((entry) => isNeutral(name, entry));
+  if (typeof value === 'object') return Object.keys(value as object).length === 0;
+  // A scale of the attention's scores is none where it is 1 / sqrt(head_dim), and not where it is 1.
+  return value === 1 && /scal(e|ing)|multiplier|factor/.test(name) && !/attention|attn|query/.test(name);
+}
 
 const dense = namesIn([...sharedFields, ...bookkeepingFields]);
 const moe = namesIn([...sharedFields, ...bookkeepingFields, ...moeFields]);
 
 /**
- * Refuses every field that is set and not known.
+ * Refuses every field that is set and not known, unless its value says "off"; `notes` gets a line for each of those.
  *
  * @throws KexaError KEXA_UNSUPPORTED naming the field, its value and the file.
  */
-export function refuseUnknownFields(fields: ConfigFields, modelType: string): void {
+export function refuseUnknownFields(fields: ConfigFields, modelType: string, notes: string[]): void {
   const known = modelType === 'exaone_moe' ? moe : dense;
   for (const name of fields.names()) {
     const value = fields.raw(name);
     if (known.has(name) || value === null || value === false) continue;
+    // MLX and others write how they packed the weights where Hugging Face writes quantization_config.
+    if (name === 'quantization' && !isNeutral(name, value)) {
+      throw fields.unsupported(
+        `quantization ${shown(value)}: weights packed by MLX are not read by this version; use the bf16 model or a GGUF file`,
+      );
+    }
+    if (isNeutral(name, value)) {
+      notes.push(`${name} ${shown(value)}: changes nothing`);
+      continue;
+    }
     throw fields.unsupported(
       `${name} ${shown(value)}: this version does not know what it does to ${modelType}, and would risk wrong answers`,
     );

@@ -1,115 +1,160 @@
-/** A model folder as a whole: config.json, generation_config.json and the weights' headers. */
-import { readdir, stat } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
+/** A model as a whole, a folder or a GGUF file: its configuration, its sampling defaults and the weights' headers. */
+import { dirname, join } from 'node:path';
 import type { ModelDescription, TensorEntry } from '../description.js';
 import { KexaError } from '../errors.js';
 import type { ModelConfig } from '../types.js';
+import type { KexaWarningCode } from '../warnings.js';
 import { type ConfigReading, readConfig, type StoredShape } from './config.js';
+import { endsOfFolder, endsOfGguf } from './end-tokens.js';
 import { type GenerationDefaults, readGenerationConfig, readGgufDefaults } from './generation-config.js';
-import { type GgufModel, ggufCheckpoint, readGgufModel } from './gguf-checkpoint.js';
+import { ggufCheckpoint, nextnBlocks, readGgufModel } from './gguf-checkpoint.js';
 import { configOfGguf } from './gguf-config.js';
-import { fileError, kindOf, readJsonObject, readOptionalJsonObject } from './json-file.js';
+import { readRopeFactors } from './gguf-rope.js';
+import { readJsonObject, readOptionalJsonObject } from './json-file.js';
+import { findModel, type ModelPath } from './model-path.js';
 import { countParameters } from './parameter-count.js';
 import { type Checkpoint, readCheckpoint } from './shards.js';
-import { bindWeights, hasMtpTensors } from './weights.js';
+import { bindWeights, findMtp, unusedDrafts } from './weights.js';
+
+/** Something that a person should know of the files. Without a code it is told by `kexa inspect` alone. */
+export interface ModelNote {
+  code: KexaWarningCode | null;
+  message: string;
+}
 
 /** A model that is ready to be handed to the core. */
 export interface ModelFolder {
   /** Absolute path of the folder, or of the GGUF file. */
   folder: string;
+  /** Whether `folder` is a GGUF file. */
+  isGguf: boolean;
   description: ModelDescription;
   config: ModelConfig;
+  notes: readonly ModelNote[];
 }
 
-/** What config.json and generation_config.json alone tell. */
+/** What the metadata alone tells. */
 export interface ConfigOnly {
   /** Absolute path of the folder, or of the GGUF file. */
   folder: string;
+  /** Whether `folder` is a GGUF file. */
+  isGguf: boolean;
   /** The description without its weights. */
   shape: StoredShape;
   config: ModelConfig;
+  notes: readonly ModelNote[];
 }
 
 /**
- * Reads and checks a model folder's metadata. Of the weights only the headers are read.
+ * Reads and checks the metadata of a model folder or a GGUF file. Of the weights only the headers are read.
  *
- * @throws KexaError KEXA_NOT_FOUND, KEXA_BAD_FILE, KEXA_BAD_CONFIG, KEXA_TENSOR_MISMATCH or KEXA_UNSUPPORTED when the
- *   folder does not hold a model that would run right; KEXA_INVALID_ARGUMENT when `path` cannot be one.
+ * @throws KexaError KEXA_NOT_FOUND, KEXA_BAD_FILE, KEXA_BAD_CONFIG, KEXA_TENSOR_MISMATCH or KEXA_UNSUPPORTED when there is
+ *   no model that would run right; KEXA_INVALID_ARGUMENT when `path` cannot be one.
  */
 export async function openModelFolder(path: string): Promise<ModelFolder> {
-  const gguf = await findGguf(path);
-  if (gguf !== null) return await openGguf(gguf);
-  const folder = await findFolder(path, false);
-  const { reading, defaults } = await readConfigs(folder);
-  const checkpoint = await readCheckpoint(folder);
-  const hasNoMtp = reading.isMtpOpen && !hasMtpTensors(checkpoint);
-  const shape = hasNoMtp ? { ...reading.shape, mtp: null } : reading.shape;
+  const place = await findModel(path, false);
+  const found = await readModel(place);
+  const { folder, reading, defaults } = found;
+  const checkpoint = await found.checkpoint();
+  const notes = [...found.notes];
+  const shape = { ...reading.shape, mtp: mtpOf(reading, checkpoint, folder, notes) };
   const tensors = bindWeights(shape, checkpoint);
-  return {
-    folder,
-    description: describe(shape, checkpoint, tensors),
-    config: modelConfig(reading, shape, defaults),
-  };
+  const unused = unusedDrafts(tensors, checkpoint);
+  if (unused.length > 0) notes.push({ code: null, message: `not used for drafts: ${listed(unused)}` });
+  const config = modelConfig(reading, shape, defaults);
+  if (config.eosTokenIds.length === 0) {
+    const message = `${folder}: no end token is known, so an answer goes on until its length is reached; give a stop text`;
+    notes.push({ code: 'KEXA_NO_END_TOKEN', message });
+  }
+  const isGguf = place.kind === 'gguf';
+  return { folder, isGguf, description: describe(shape, checkpoint, tensors), config, notes };
 }
 
 /**
- * Reads a model's config without its weights. `path` is the folder or the config.json in it. An MTP block that the
- * config leaves open is taken to be there, as it is in every released model of the kind.
+ * Reads a model's metadata without its weights. `path` is the folder or the config.json in it, or a GGUF file. An MTP
+ * block that the config leaves open is taken to be there, as it is in every released model of the kind.
  *
  * @throws KexaError as {@link openModelFolder}, but for the weights.
  */
 export async function readConfigOnly(path: string): Promise<ConfigOnly> {
-  const gguf = await findGguf(path);
-  if (gguf !== null) {
-    const { folder, reading, defaults } = await readGguf(gguf);
-    return { folder, shape: reading.shape, config: modelConfig(reading, reading.shape, defaults) };
-  }
-  const folder = await findFolder(path, true);
-  const { reading, defaults } = await readConfigs(folder);
-  return { folder, shape: reading.shape, config: modelConfig(reading, reading.shape, defaults) };
+  const found = await findModel(path, true);
+  const { folder, reading, defaults, notes } = await readModel(found);
+  const config = modelConfig(reading, reading.shape, defaults);
+  return { folder, isGguf: found.kind === 'gguf', shape: reading.shape, config, notes };
 }
 
-/** The GGUF file that `path` is, or the one model in the folder that it is; null when it is neither. */
-async function findGguf(path: unknown): Promise<string | null> {
-  if (typeof path !== 'string' || path === '' || path.includes('\0')) return null;
-  const absolute = resolve(path);
-  const found = await stat(absolute).catch(() => null);
-  if (found?.isFile()) return absolute.toLowerCase().endsWith('.gguf') ? absolute : null;
-  if (!found?.isDirectory()) return null;
-  const names = await readdir(absolute).catch((): string[] => []);
-  if (names.includes('config.json')) return null;
-  const models = names.filter((name) => /\.gguf$/i.test(name) && !/-(?!00001)\d{5}-of-\d{5}\.gguf$/i.test(name)).sort();
-  if (models.length > 1) {
-    throw new KexaError('KEXA_INVALID_ARGUMENT', `path: wanted one model, found ${models.join(', ')} in ${absolute}`);
-  }
-  return models[0] === undefined ? null : join(absolute, models[0]);
-}
-
-interface GgufReading {
+interface ModelReading {
   folder: string;
-  model: GgufModel;
   reading: ConfigReading;
   defaults: GenerationDefaults;
+  notes: ModelNote[];
+  checkpoint: () => Promise<Checkpoint>;
 }
 
-async function readGguf(path: string): Promise<GgufReading> {
+async function readModel(found: ModelPath): Promise<ModelReading> {
+  return found.kind === 'gguf' ? await readGguf(found) : await readFolder(found.path);
+}
+
+async function readFolder(folder: string): Promise<ModelReading> {
+  const configPath = join(folder, 'config.json');
+  const passed: string[] = [];
+  const reading = readConfig(configPath, await readJsonObject(configPath), passed);
+  const defaults = await readGenerationDefaults(folder, reading.shape.vocabSize);
+  const notes: ModelNote[] = passed.map((message) => ({ code: null, message: `config.json: ${message}` }));
+  const named = await endsOfFolder(folder, [...reading.eosTokenIds, ...defaults.eosTokenIds], reading.shape.vocabSize);
+  defaults.eosTokenIds = [...defaults.eosTokenIds, ...named];
+  return { folder, reading, defaults, notes, checkpoint: () => readCheckpoint(folder) };
+}
+
+async function readGguf({ path, passedOver }: { path: string; passedOver: string[] }): Promise<ModelReading> {
   const model = await readGgufModel(path);
-  const hasHead = model.files.some(({ tensors }) => tensors.some(({ name }) => name === 'output.weight'));
-  const reading = readConfig(model.main.path, configOfGguf(model.main, hasHead));
-  const folder = model.main.path;
-  const beside = await readGenerationDefaults(dirname(folder), reading.shape.vocabSize);
-  return { folder, model, reading, defaults: readGgufDefaults(folder, model.main.metadata, beside) };
+  const { main } = model;
+  const tensors = model.files.flatMap((file) => file.tensors);
+  const hasHead = tensors.some(({ name }) => name === 'output.weight');
+  const passed: string[] = [];
+  const reading = readConfig(main.path, configOfGguf(main, { hasHead, nextn: nextnBlocks(model) }, passed));
+  reading.shape.ropeFactors = await readRopeFactors(model, reading.shape.headDim);
+  const notes: ModelNote[] = passed.map((message) => ({ code: null, message }));
+  if (passedOver.length > 0) {
+    notes.push({
+      code: 'KEXA_PASSED_OVER',
+      message: `${dirname(path)}: left out ${listed(passedOver)}, which is no model`,
+    });
+  }
+  const { vocabSize } = reading.shape;
+  const beside = await readGenerationDefaults(dirname(main.path), vocabSize).catch((error: unknown) => {
+    if (!(error instanceof KexaError)) throw error;
+    // Beside a GGUF file there may be another model's.
+    const message = `left out a generation_config.json that does not fit: ${error.message}`;
+    notes.push({ code: 'KEXA_PASSED_OVER', message });
+    return readGenerationConfig('', null, vocabSize);
+  });
+  const defaults = readGgufDefaults(main.path, main.metadata, beside);
+  if (reading.eosTokenIds.length === 0)
+    defaults.eosTokenIds = [...defaults.eosTokenIds, ...endsOfGguf(main, vocabSize)];
+  return { folder: main.path, reading, defaults, notes, checkpoint: async () => ggufCheckpoint(model, reading.shape) };
 }
 
-async function openGguf(path: string): Promise<ModelFolder> {
-  const { folder, model, reading, defaults } = await readGguf(path);
-  const checkpoint = ggufCheckpoint(model, reading.shape);
-  const tensors = bindWeights(reading.shape, checkpoint);
-  return {
-    folder,
-    description: describe(reading.shape, checkpoint, tensors),
-    config: modelConfig(reading, reading.shape, defaults),
-  };
+/** The MTP block, if its weights are there: without them the model runs, and has the same answers. */
+function mtpOf(
+  { shape, isMtpOpen }: ConfigReading,
+  checkpoint: Checkpoint,
+  folder: string,
+  notes: ModelNote[],
+): StoredShape['mtp'] {
+  if (shape.mtp === null) return null;
+  const found = findMtp(shape, checkpoint);
+  if (found === 'all') return shape.mtp;
+  if (found === 'none' && isMtpOpen) return null;
+  const what = found === 'none' ? 'the tensors of the MTP block' : found.missing;
+  const message = `${folder}: ${what} missing; the answers are the same without drafts, which save no time then`;
+  notes.push({ code: 'KEXA_NO_DRAFTS', message });
+  return null;
+}
+
+async function readGenerationDefaults(folder: string, vocabSize: number): Promise<GenerationDefaults> {
+  const path = join(folder, 'generation_config.json');
+  return readGenerationConfig(path, await readOptionalJsonObject(path), vocabSize);
 }
 
 /** What the core is told: each tensor knows by itself how it is stored. */
@@ -117,31 +162,10 @@ function describe({ fp8: _, ...shape }: StoredShape, { files }: Checkpoint, tens
   return { ...shape, files, tensors };
 }
 
-async function findFolder(path: unknown, takesConfigFile: boolean): Promise<string> {
-  if (typeof path !== 'string' || path === '' || path.includes('\0')) {
-    const found = typeof path === 'string' ? JSON.stringify(path) : kindOf(path);
-    throw new KexaError('KEXA_INVALID_ARGUMENT', `path: wanted a model folder, found ${found}`);
-  }
-  const absolute = resolve(path);
-  const found = await stat(absolute).catch((cause: unknown) => {
-    const error = fileError(absolute, cause);
-    if (error.code !== 'KEXA_NOT_FOUND') throw error;
-    throw new KexaError('KEXA_NOT_FOUND', `${absolute}: no such model folder`, { cause });
-  });
-  if (found.isDirectory()) return absolute;
-  if (takesConfigFile && absolute.endsWith('config.json')) return dirname(absolute);
-  throw new KexaError('KEXA_INVALID_ARGUMENT', `path: wanted a model folder, found the file ${absolute}`);
-}
-
-async function readConfigs(folder: string): Promise<{ reading: ConfigReading; defaults: GenerationDefaults }> {
-  const configPath = join(folder, 'config.json');
-  const reading = readConfig(configPath, await readJsonObject(configPath));
-  return { reading, defaults: await readGenerationDefaults(folder, reading.shape.vocabSize) };
-}
-
-async function readGenerationDefaults(folder: string, vocabSize: number): Promise<GenerationDefaults> {
-  const path = join(folder, 'generation_config.json');
-  return readGenerationConfig(path, await readOptionalJsonObject(path), vocabSize);
+/** Names for a message, which a long list would drown. */
+function listed(names: readonly string[]): string {
+  const more = names.length > 4 ? ` and ${names.length - 3} more` : '';
+  return names.slice(0, more === '' ? 4 : 3).join(', ') + more;
 }
 
 /** The configuration of a model of `shape`. */

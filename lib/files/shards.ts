@@ -9,13 +9,25 @@ import { readSafetensorsHeader, type StoredTensor } from './safetensors.js';
 export interface CheckpointTensor extends StoredTensor {
   /** Index into {@link Checkpoint.files}. */
   file: number;
+  /** As its file has it, for messages. */
+  storedName: string;
+  use: TensorUse;
 }
 
-/** The tensors of a model folder, by the name the folder gives them. */
+/**
+ * What would miss a tensor: the language `model`, whose answers it may change; the MTP block, which `draft`s and changes
+ * none; or something that is not run here.
+ */
+export type TensorUse = 'model' | 'draft' | 'other';
+
+/** The tensors of a model, by the names that model folders give them. */
 export interface Checkpoint {
   /** Absolute paths. */
   files: string[];
   tensors: ReadonlyMap<string, CheckpointTensor>;
+  isGguf: boolean;
+  /** What the files would call a tensor that a folder calls `name`, for messages. */
+  storedName: (name: string) => string;
 }
 
 const singleName = 'model.safetensors';
@@ -87,10 +99,15 @@ async function readShards(folder: string, names: readonly string[]): Promise<Che
           `${files[file]}: tensor ${tensor.name} is also in ${names[other.file]}; one of the two is wrong`,
         );
       }
-      tensors.set(tensor.name, { ...tensor, file });
+      tensors.set(tensor.name, { ...tensor, file, storedName: tensor.name, use: useOf(tensor.name) });
     }
   }
-  return { files, tensors };
+  return { files, tensors, isGguf: false, storedName: (name) => name };
+}
+
+function useOf(name: string): TensorUse {
+  if (name.startsWith('mtp.')) return 'draft';
+  return /^(model\.|lm_head)/.test(name) ? 'model' : 'other';
 }
 
 /** `Promise.all(items.map(work))`, but with at most `atOnce` of them under way. */
@@ -108,7 +125,7 @@ async function mapBounded<T, R>(items: readonly T[], atOnce: number, work: (item
 }
 
 function noWeights(folder: string, names: readonly string[]): KexaError {
-  const other = names.find((name) => /\.(gguf|bin|pt|pth)$/.test(name));
-  const hint = other === undefined ? '' : `\n  (${other} is there, but this version reads safetensors only)`;
+  const other = names.find((name) => /\.(bin|pt|pth|npz|onnx)$/.test(name));
+  const hint = other === undefined ? '' : `\n  (${other} is there, but this version reads safetensors and GGUF only)`;
   return new KexaError('KEXA_NOT_FOUND', `${folder}: wanted ${singleName} or ${indexName}, found neither${hint}`);
 }

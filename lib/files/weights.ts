@@ -2,7 +2,7 @@
 import { basename } from 'node:path';
 import type { TensorEntry, TensorScales, TensorType } from '../description.js';
 import { KexaError } from '../errors.js';
-import type { StoredShape } from './config.js';
+import type { ModelShape, StoredShape } from './config.js';
 import {
   activationScaleNames,
   type Fp8Scheme,
@@ -38,10 +38,20 @@ export function bindWeights(shape: StoredShape, checkpoint: Checkpoint): TensorE
   return entries;
 }
 
-/** Whether a checkpoint has any part of an MTP block. */
-export function hasMtpTensors(checkpoint: Checkpoint): boolean {
-  for (const name of checkpoint.tensors.keys()) if (name.startsWith('mtp.')) return true;
-  return false;
+/** What of the MTP block that `shape` asks for a checkpoint has: all tensors, none, or the first that is missing. */
+export function findMtp(shape: ModelShape, checkpoint: Checkpoint): 'all' | 'none' | { missing: string } {
+  const wanted = [...wantedTensors(shape)].filter(({ part }) => part === 'mtp');
+  const missing = wanted.filter(({ sources }) => !sources.some(({ name }) => checkpoint.tensors.has(name)));
+  if (missing.length === 0) return 'all';
+  const hasSome = [...checkpoint.tensors.values()].some(({ use }) => use === 'draft');
+  return hasSome ? { missing: checkpoint.storedName(missing[0]!.sources[0]!.name) } : 'none';
+}
+
+/** Tensors of the drafting block that nothing reads, by the names that their files give them. */
+export function unusedDrafts(tensors: readonly TensorEntry[], checkpoint: Checkpoint): string[] {
+  const used = new Set(tensors.map(({ file, offset }) => `${file} ${offset}`));
+  const drafts = [...checkpoint.tensors.values()].filter(({ use }) => use === 'draft');
+  return drafts.filter(({ file, offset }) => !used.has(`${file} ${offset}`)).map(({ storedName }) => storedName);
 }
 
 function bindTensor(
@@ -55,7 +65,7 @@ function bindTensor(
   const mayBeFp8 = fp8 !== null && wanted.shape.length > 1;
   const type = typeOf(found.dtype);
   if (type === null || (type === 'f8_e4m3' && !mayBeFp8) || shapeText(found.shape) !== shapeText(source.shape)) {
-    throw mismatch(source.name, wantedText(source.shape, mayBeFp8), found, checkpoint);
+    throw mismatch(wantedText(source.shape, checkpoint, mayBeFp8), found, checkpoint);
   }
   const entry: TensorEntry = {
     name: wanted.name,
@@ -95,7 +105,7 @@ function bindScales(
   }
   const type = Object.hasOwn(plainTypes, found.dtype) ? plainTypes[found.dtype as keyof typeof plainTypes] : null;
   if (type === null || !shapes.some((shape) => shapeText(shape) === shapeText(found.shape))) {
-    throw mismatch(name, wantedScales, found, checkpoint);
+    throw mismatch(wantedScales, found, checkpoint);
   }
   for (const read of [name, ...activationScaleNames(source.name)]) used.add(read);
   return scalesOf(strategy, source, { name, file: found.file, offset: found.offset, type });
@@ -109,15 +119,14 @@ function typeOf(dtype: string): TensorType | null {
 }
 
 /**
- * Weights left over mean a model that computes more than config.json told (a bias, another layer), which would be
- * wrong to run. Tensors outside the language model's own names, such as a vision tower's, cannot take part in it.
+ * Weights left over mean a model that computes more than was told of it (a bias, another layer), which would be wrong to
+ * run. Those of the MTP block change no answer; those of a vision tower take no part in one.
  */
 function refuseLeftovers(shape: StoredShape, checkpoint: Checkpoint, used: ReadonlySet<string>): void {
   for (const [name, tensor] of checkpoint.tensors) {
-    if (used.has(name) || !/^(model\.|mtp\.|lm_head)/.test(name)) continue;
+    if (used.has(name) || tensor.use !== 'model') continue;
     // A table that older transformers saved and every reader recomputes.
     if (name.endsWith('rotary_emb.inv_freq')) continue;
-    if (name.startsWith('mtp.') && shape.mtp === null) continue;
     if (name === 'lm_head.weight' && shape.tiedHead) continue;
     const scaled = scaledName(name);
     if (shape.fp8 !== null && used.has(scaled)) {
@@ -129,31 +138,35 @@ function refuseLeftovers(shape: StoredShape, checkpoint: Checkpoint, used: Reado
     }
     throw new KexaError(
       'KEXA_UNSUPPORTED',
-      `${name}: ${describe(tensor)} that the model in config.json has no use for; ignoring it would give wrong answers` +
+      `${tensor.storedName}: ${describe(tensor)} that the model in ${checkpoint.isGguf ? 'the metadata' : 'config.json'} has no use for; ` +
+        `ignoring it would give wrong answers` +
         whereIs(tensor, checkpoint),
     );
   }
 }
 
-function mismatch(name: string, wanted: string, found: CheckpointTensor, checkpoint: Checkpoint): KexaError {
+function mismatch(wanted: string, found: CheckpointTensor, checkpoint: Checkpoint): KexaError {
   return new KexaError(
     'KEXA_TENSOR_MISMATCH',
-    `${name}: wanted ${wanted}, found ${describe(found)}${whereIs(found, checkpoint)}`,
+    `${found.storedName}: wanted ${wanted}, found ${describe(found)}${whereIs(found, checkpoint)}`,
   );
 }
 
 function missing(wanted: Wanted, checkpoint: Checkpoint): KexaError {
-  const [first, ...others] = wanted.sources.map(({ name }) => name);
+  const [first, ...aliasNames] = wanted.sources.map(({ name }) => name);
+  const own = checkpoint.storedName(first!);
+  const others = own === first ? aliasNames : [];
   const names = checkpoint.files.map((file) => basename(file));
   const files = names.length > 3 ? `${names[0]} to ${names.at(-1)}` : names.join(', ');
   const aliases = others.length === 0 ? '' : `, also under ${others.join(' and ')}`;
   return new KexaError(
     'KEXA_TENSOR_MISMATCH',
-    `${first}: wanted ${wantedText(wanted.shape)}, found nothing\n  looked in ${files}${aliases}`,
+    `${own}: wanted ${wantedText(wanted.shape, checkpoint)}, found nothing\n  looked in ${files}${aliases}`,
   );
 }
 
-function wantedText(shape: readonly number[], mayBeFp8 = false): string {
+function wantedText(shape: readonly number[], { isGguf }: Checkpoint, mayBeFp8 = false): string {
+  if (isGguf) return shapeText(shape);
   return `bf16, f16${mayBeFp8 ? ', f32 or f8_e4m3' : ' or f32'} ${shapeText(shape)}`;
 }
 

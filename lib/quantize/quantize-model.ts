@@ -61,7 +61,7 @@ export async function quantizeModel(folder: string, out: string, options: Quanti
   await refuseOwnFiles(file, model);
   if (old !== null && !isForced) throw thereAlready(file);
   // Its tokenizer and metadata would not come along.
-  if (/\.gguf$/i.test(model.folder))
+  if (model.isGguf)
     throw new KexaError('KEXA_UNSUPPORTED', `${model.folder}: wanted a Hugging Face folder, found a GGUF file`);
   const plan = await planModel(model, recipe);
   signal?.throwIfAborted();

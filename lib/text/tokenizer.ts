@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { whenAborted } from '../abort.js';
 import { KexaError, type KexaErrorCode } from '../errors.js';
@@ -89,7 +89,8 @@ export class Tokenizer implements TokenSource {
    * in another way). A broken chat template is only reported when it is used, since a model can run without.
    */
   static async open(folder: string, { signal }: { signal?: AbortSignal | undefined } = {}): Promise<Tokenizer> {
-    if (/\.gguf$/i.test(folder)) return await Tokenizer.#openGguf(resolve(folder), signal);
+    // Whatever its name: Ollama names files by their hashes.
+    if ((await stat(folder).catch(() => null))?.isFile()) return await Tokenizer.#openGguf(resolve(folder), signal);
     const file = resolve(folder, 'tokenizer.json');
     const bytes = await readOptional(file);
     if (bytes === undefined)

@@ -262,6 +262,10 @@ ModelDescription to_description(const Napi::Object& from) {
                        .high_freq_factor = number(object, "highFreqFactor"),
                        .original_max_positions = number(object, "originalMaxPositions")};
   }
+  if (const auto factors = member(from, "ropeFactors"); !factors.IsNull()) {
+    const auto list = factors.As<Napi::Array>();
+    for (uint32_t i = 0; i < list.Length(); ++i) to.rope_factors.push_back(list.Get(i).ToNumber());
+  }
   if (const auto moe = member(from, "moe"); !moe.IsNull()) {
     const auto object = moe.As<Napi::Object>();
     to.moe = {.experts = integer(object, "experts"),

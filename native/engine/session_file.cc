@@ -212,6 +212,11 @@ uint64_t model_fingerprint(const ModelDescription& description, const Plan& plan
                      description.head_dim, description.layer_count()})
     sum.add_value(number);
   sum.add_value(description.rope_theta);
+  if (const auto& scaling = description.rope_scaling)
+    for (double value : {scaling->factor, scaling->low_freq_factor, scaling->high_freq_factor,
+                         scaling->original_max_positions})
+      sum.add_value(value);
+  for (double factor : description.rope_factors) sum.add_value(factor);
   sum.add_value(description.norm_epsilon);
   for (int layer = 0; layer < description.layer_count(); ++layer) {
     sum.add_value(description.layer(layer).window);

@@ -67,6 +67,7 @@ struct ModelDescription {
   bool is_post_norm = false;
   double rope_theta = 0;
   std::optional<RopeScaling> rope_scaling;
+  std::vector<double> rope_factors;  // [head_dim / 2], what frequencies are divided by; none: as rope_scaling says
   std::optional<MoeDescription> moe;
   std::vector<LayerDescription> layers;
   std::optional<LayerDescription> mtp;

@@ -10,6 +10,7 @@ std::vector<double> rope_frequencies(const ModelDescription& description) {
   for (size_t i = 0; i < frequencies.size(); ++i) {
     double& frequency = frequencies[i];
     frequency = std::pow(description.rope_theta, -2.0 * double(i) / description.head_dim);
+    if (!description.rope_factors.empty()) frequency /= description.rope_factors[i];
     if (!description.rope_scaling) continue;
     const RopeScaling& scaling = *description.rope_scaling;
     const double wavelength = 2 * std::numbers::pi / frequency;

@@ -7,7 +7,8 @@
 
 namespace kexa {
 
-// Radians a position for each rotated pair: theta^(-2i / head_dim), scaled as Llama 3.1 does if asked.
+// Radians a position for each rotated pair: theta^(-2i / head_dim), scaled as Llama 3.1 does or by factors of
+// the model's own if asked.
 std::vector<double> rope_frequencies(const ModelDescription& description);
 
 // The turns of positions [0, positions) as products of two, so that a kernel needs neither cosine nor sine: position p

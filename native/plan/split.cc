@@ -116,6 +116,7 @@ class Divider {
             .is_post_norm = from.is_post_norm,
             .rope_theta = from.rope_theta,
             .rope_scaling = from.rope_scaling,
+            .rope_factors = from.rope_factors,
             .moe = from.moe,
             .layers = {},
             .mtp = from.mtp,

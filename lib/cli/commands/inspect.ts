@@ -4,6 +4,7 @@ import { type Command, InvalidArgumentError } from 'commander';
 import type { TensorEntry } from '../../description.js';
 import { KexaError } from '../../errors.js';
 import { storedScales } from '../../files/fp8.js';
+import type { ModelNote } from '../../files/model-folder.js';
 import { printableLine } from '../../printable.js';
 import type { DeviceMemory, MemoryReport, ModelConfig } from '../../types.js';
 import type { Verdict } from '../../verdict.js';
@@ -57,6 +58,8 @@ interface Inspection {
   fit: { deviceMemory: number; usableMemory: number; fits: boolean; longestContext: number } | null;
   /** With --verdict. */
   verdicts: Verdict[] | null;
+  /** What was passed over, or is missing. */
+  notes: readonly ModelNote[];
 }
 
 const examples = `
@@ -142,7 +145,8 @@ async function read(path: string, flags: InspectFlags): Promise<Inspection> {
     layerSplit,
   } = toLoadOptions(defined({ ...flags, device: undefined }));
   const bare = await readConfigOnly(path);
-  const model = (await hasWeights(bare.folder)) ? await openModelFolder(bare.folder) : null;
+  const model =
+    bare.isGguf || (await hasWeights(bare.folder)) ? await openModelFolder(bare.isGguf ? path : bare.folder) : null;
   const { config } = model ?? bare;
   let memory: MemoryReport | string;
   let fit: Inspection['fit'] = null;
@@ -187,11 +191,12 @@ async function read(path: string, flags: InspectFlags): Promise<Inspection> {
     contextSize: wanted ?? Math.min(config.maxPositions, 32768),
     fit,
     verdicts,
+    notes: (model ?? bare).notes,
   };
 }
 
 async function hasWeights(folder: string): Promise<boolean> {
-  return /\.gguf$/i.test(folder) || (await readdir(folder)).some((name) => /\.safetensors(\.index\.json)?$/.test(name));
+  return (await readdir(folder)).some((name) => /\.safetensors(\.index\.json)?$/.test(name));
 }
 
 function summary(tensors: TensorEntry[], paths: readonly string[]): Weights {
@@ -208,7 +213,10 @@ function summary(tensors: TensorEntry[], paths: readonly string[]): Weights {
   return { files, bytes: total, types: [...types.values()].sort((a, b) => b.bytes - a.bytes), tensors };
 }
 
-function toJson({ folder, config, weights, memory, contextSize, fit, verdicts }: Inspection, flags: InspectFlags) {
+function toJson(
+  { folder, config, weights, memory, contextSize, fit, verdicts, notes }: Inspection,
+  flags: InspectFlags,
+) {
   const { files, bytes, types, tensors } = weights ?? { files: [], bytes: 0, types: [], tensors: [] };
   return {
     folder,
@@ -216,6 +224,7 @@ function toJson({ folder, config, weights, memory, contextSize, fit, verdicts }:
     weights: weights && { files, bytes, types, ...(flags.tensors && { tensors }) },
     memory: typeof memory === 'string' ? null : { contextSize, ...memory, ...fit },
     ...(verdicts && { verdicts }),
+    notes: notes.map(({ message }) => message),
   };
 }
 
@@ -223,7 +232,12 @@ function toText(model: Inspection, flags: InspectFlags): string {
   const { config, weights, folder } = model;
   const parts = [
     `${printableLine(folder)}\n`,
-    table([...configRows(config), ...weightRows(weights, config), ...memoryRows(model)].map((row) => ['', ...row])),
+    table(
+      [...configRows(config), ...weightRows(weights, config), ...memoryRows(model), ...noteRows(model)].map((row) => [
+        '',
+        ...row,
+      ]),
+    ),
   ];
   if (flags.memory && typeof model.memory !== 'string')
     parts.push(`\n${memoryDetail(model.memory, model.contextSize)}`);
@@ -233,7 +247,7 @@ function toText(model: Inspection, flags: InspectFlags): string {
 }
 
 function configRows(config: ModelConfig): string[][] {
-  const { layers, moe, mtp, ropeScaling, generationDefaults } = config;
+  const { layers, moe, mtp, ropeScaling, ropeFactors, generationDefaults } = config;
   const limits = layers.map(({ swigluLimit }) => (swigluLimit === 0 ? 'none' : String(swigluLimit)));
   const rows = [
     ['type', config.modelType],
@@ -243,6 +257,7 @@ function configRows(config: ModelConfig): string[][] {
     ['FFN', patternText(layers.map(({ ffn, ffnWidth }) => (ffn === 'dense' ? `dense ${ffnWidth}` : 'MoE')))],
   ];
   if (ropeScaling !== null) rows[3]![1] += `, llama3 scaling by ${ropeScaling.factor}`;
+  if (ropeFactors !== null) rows[3]![1] += `, factors from ${Math.min(...ropeFactors)} to ${Math.max(...ropeFactors)}`;
   if (moe !== null) {
     const width = layers.find(({ ffn }) => ffn === 'moe')!.ffnWidth;
     const groups = moe.groups > 1 ? `; ${moe.keptGroups} of ${moe.groups} groups kept` : '';
@@ -353,6 +368,10 @@ function fitText(
   const verdict = `${fits ? 'fits' : 'does not fit'} into ${memory}`;
   if (longestContext === 0) return `${verdict}: not even a context of one token does`;
   return `${verdict}; the longest context that does is ${groupedText(longestContext)}`;
+}
+
+function noteRows({ notes }: Inspection): string[][] {
+  return notes.map(({ message }, i) => [i === 0 ? 'notes' : '', message]);
 }
 
 function memoryDetail(memory: MemoryReport, contextSize: number): string {

@@ -338,14 +338,17 @@ export async function encodePrompt(
     typeof prompt === 'string'
       ? [{ role: 'user' as const, content: prompt }]
       : (prompt as Exclude<Prompt, string | readonly number[] | Uint32Array>);
-  const { thinking, tools } = options;
-  const rendered = model.tokenizer.applyChatTemplate(messages, {
-    ...(thinking !== undefined && { thinking }),
-    ...(tools !== undefined && { tools }),
-  });
+  const { thinking, tools, specialTokensInText } = options;
+  const { text, spans } = await model.tokenizer.renderChat(
+    messages,
+    { ...(thinking !== undefined && { thinking }), ...(tools !== undefined && { tools }) },
+    signal,
+  );
+  const last = spans.at(-1);
   return {
-    ids: await model.tokenizer.encodeIds(rendered, fitting),
-    startsInReasoning: endsInsideThinking(rendered),
+    ids: await model.tokenizer.encodeIds(text, { ...fitting, ...(!specialTokensInText && { spans }) }),
+    // Only the template opens the thinking, not a user whose message ends so.
+    startsInReasoning: last?.allow === 'all' && endsInsideThinking(text.slice(last.start)),
     isPlain: false,
   };
 }

@@ -24,6 +24,7 @@ export type { Tokenizer } from './text/tokenizer.js';
 export type {
   ActivationType,
   CacheType,
+  ChatMessage,
   ChatTemplateOptions,
   DeviceInfo,
   DeviceMemory,
@@ -43,6 +44,7 @@ export type {
   MemoryReport,
   Message,
   ModelConfig,
+  OpenAIMessage,
   Piece,
   Progress,
   Prompt,

@@ -25,6 +25,7 @@ const names: readonly (keyof GenerateOptions)[] = [
   'thinking',
   'tools',
   'raw',
+  'specialTokensInText',
   'onPromptProgress',
   'signal',
 ];
@@ -94,6 +95,7 @@ export function checkGenerateOptions(
   const text = {
     stop: checkStop(options.stop),
     raw: booleanOption('raw', options.raw, false),
+    specialTokensInText: booleanOption('specialTokensInText', options.specialTokensInText, false),
     wantsLogprobs: logprobs >= 0,
   };
   return { params, text };

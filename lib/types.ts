@@ -241,7 +241,32 @@ export interface Message {
   /** The assistant's thinking; templates keep it for the turns after the last user message. */
   reasoning?: string;
   toolCalls?: readonly (ToolCall | { name: string; arguments: unknown })[];
+  /** Of a `tool` message: the id of the call it answers. For templates that print it. */
+  toolCallId?: string;
+  /** Who speaks. For templates that print it. */
+  name?: string;
 }
+
+/** One turn of a conversation as the OpenAI API has it. Its fields mean what those of {@link Message} mean. */
+export interface OpenAIMessage {
+  /** `developer` only where the model's template knows it. */
+  role: Message['role'] | 'developer';
+  /** Parts of text are joined as they are. Anything but text is refused. */
+  content?: string | null | readonly { type: 'text'; text: string }[];
+  name?: string;
+  reasoning_content?: string | null;
+  tool_calls?: readonly {
+    id?: string;
+    type?: 'function';
+    /** `arguments` is JSON, as text or as the value. */
+    function: { name: string; arguments: unknown };
+  }[];
+  tool_call_id?: string;
+  refusal?: null;
+}
+
+/** A message in either spelling. */
+export type ChatMessage = Message | OpenAIMessage;
 
 /** Options of `applyChatTemplate`. */
 export interface ChatTemplateOptions {
@@ -283,6 +308,11 @@ export interface GenerateOptions extends SamplingOptions {
   /** Take a prompt string as it is, with no chat template, and give the answer as one text. Default false. */
   raw?: boolean;
   /**
+   * Read special tokens that are written out in messages and tools (`<|endofturn|>`) as those tokens. Whoever wrote them can
+   * then end a turn and begin another, so only for text of your own. With `raw` they always are. Default false.
+   */
+  specialTokensInText?: boolean;
+  /**
    * Told how many of the prompt's tokens are in the cache, and how many there are: once at the start, then after each
    * chunk. What it throws ends the answer.
    */
@@ -291,7 +321,7 @@ export interface GenerateOptions extends SamplingOptions {
 }
 
 /** What `generate` takes: a user's message, a conversation, or token ids (which are used as they are). */
-export type Prompt = string | readonly Message[] | readonly number[] | Uint32Array;
+export type Prompt = string | readonly ChatMessage[] | readonly number[] | Uint32Array;
 
 /** A chosen token and its log-probability under the model's own distribution (before penalties and filters). */
 export interface TokenLogprob {

@@ -1,5 +1,5 @@
 /** The command `kexa chat`, from a pipe and on a terminal. */
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'tape';
 import { greedy, kexa, noTerminal, Terminal, temporaryFolder, tiny } from './support/cli.js';
@@ -56,6 +56,39 @@ test('chat answers each line of a pipe, and runs its commands', async (t) => {
 
   const alone = await kexa([...greedy, '-n', '12', '--no-think', '--system', 'Be short.', '-p', 'Insert Fields']);
   t.ok(run.stdout.startsWith(alone.stdout), 'the first answer is what generate gives');
+});
+
+test('chat loads and saves whole conversations, and nothing of them is lost', async (t) => {
+  const folder = temporaryFolder(t);
+  const [file, copy, bad] = ['chat.json', 'copy.json', 'bad.json'].map((name) => join(folder, name)) as [
+    string,
+    string,
+    string,
+  ];
+  const call = { id: 'call_0', type: 'function', function: { name: 'f', arguments: '{"n": 12345678901234567890}' } };
+  const messages = [
+    { role: 'user', content: 'a' },
+    { role: 'assistant', content: null, tool_calls: [call] },
+    { role: 'tool', content: 'r', tool_call_id: 'call_0' },
+    { role: 'system', content: 'Be short.' },
+    { role: 'user', content: [{ type: 'text', text: 'b' }] },
+    { role: 'assistant', content: 'c', reasoning: 'why' },
+  ];
+  writeFileSync(file, JSON.stringify(messages));
+  writeFileSync(bad, JSON.stringify([messages[0], { role: 'user', content: [{ type: 'image_url' }] }]));
+  const chat = ['chat', '-m', tiny, '--temp', '0', '-n', '4', '--no-think'];
+  const run = await kexa(chat, {
+    input: [`/load ${file}`, `/save ${copy}`, '/history', '/system', '/retry', '/exit'].join('\n'),
+  });
+  t.equal(run.code, 0, run.stderr);
+  t.ok(run.stderr.includes('Loaded 6 messages'), run.stderr);
+  t.ok(run.stderr.includes('There is no system message.'), 'the one in the middle is not the one at the start');
+  t.ok(run.stderr.includes('tool: r\n') && run.stderr.includes('user: b\n'), 'history shows all');
+  t.deepEqual(JSON.parse(readFileSync(copy, 'utf8')), messages, 'what is saved is what was loaded');
+  t.ok(run.stdout.trim() !== '', 'and the last question is answered again');
+  const refused = await kexa(chat, { input: `/load ${bad}\n` });
+  t.equal(refused.code, 1);
+  t.ok(refused.stderr.includes(bad) && refused.stderr.includes('messages[1].content[0].type'), refused.stderr);
 });
 
 test('chat computes what was said once', async (t) => {

@@ -178,15 +178,16 @@ test('a Dawn that crashes is only reported', (t) => {
 
 const flags: Record<string, string> = {
   generate: `-p --prompt -f --file -n --max-tokens --temp --top-k --top-p --min-p --repeat-penalty --repeat-last-n
-    --presence-penalty --frequency-penalty -s --seed --system --raw --think --no-think --hide-thinking --stop --logprobs
+    --presence-penalty --frequency-penalty -s --seed --system --raw --think --no-think --special-tokens-in-text --hide-thinking --stop --logprobs
     --ignore-eos -m --model --device --list-devices -c --ctx-size -b --batch-size -t --threads --cache-type --weights
     --activations --prefix-cache --mtp --timings --check --json --ids`,
-  chat: '-m --model -n --temp --seed --system --think --no-think --hide-thinking --stop --mtp --timings --ctx-size',
+  chat: '-m --model -n --temp --seed --system --think --no-think --special-tokens-in-text --hide-thinking --stop --mtp --timings --ctx-size',
   score: '-m --model -p --prompt -f --file --ids --json --ctx-size --threads',
   verify: '-m --model -p --prompt --prompts --raw --ids -n --max-tokens --device --ctx-size --batch-size --json',
   bench:
     '-m --model -p --n-prompt -n --n-gen --pg -d --n-depth --mtp -r --repetitions --no-warmup -f --file --config --layers -o',
-  tokenize: '-m --model -p --prompt -f --file --json --ids --decode --template --system --think --no-think',
+  tokenize:
+    '-m --model -p --prompt -f --file --json --ids --decode --template --system --think --no-think --special-tokens-in-text',
   inspect: '-m --model --tensors --memory --verdict -c --ctx-size --cache-type --weights --activations --json',
   quantize: '--recipe -t --threads --force --json',
   doctor: '--json',

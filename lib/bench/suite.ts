@@ -88,12 +88,15 @@ export async function preparePrompts(folder: string, entries: readonly SuiteEntr
   if (entries.length === 0) return [];
   const tokenizer = await Tokenizer.open(folder);
   try {
-    return entries.map((entry) => {
+    const counted: SuitePrompt[] = [];
+    for (const entry of entries) {
       const { prompt, raw } = entry;
       const messages = typeof prompt === 'string' ? [{ role: 'user' as const, content: prompt }] : prompt;
-      const text = raw ? (prompt as string) : tokenizer.applyChatTemplate(messages, {});
-      return { ...entry, promptTokens: tokenizer.encode(text).length };
-    });
+      const { text, spans } = raw ? { text: prompt as string } : await tokenizer.renderChat(messages);
+      const ids = await tokenizer.encodeAsync(text, spans === undefined ? {} : { spans });
+      counted.push({ ...entry, promptTokens: ids.length });
+    }
+    return counted;
   } finally {
     tokenizer.close();
   }

@@ -1,5 +1,5 @@
 /** The lines of a chat that begin with a slash. */
-import type { Conversation } from './conversation.js';
+import { type Conversation, contentText } from './conversation.js';
 import { writeNote } from './output.js';
 
 /** What the commands of a chat can change. */
@@ -103,7 +103,7 @@ const commands: readonly ChatCommand[] = [
     run({ conversation }) {
       const { messages } = conversation;
       if (messages.length === 0) return say('Nothing was said yet.');
-      for (const { role, content } of messages) writeNote(`${role}: ${content}\n`);
+      for (const message of messages) writeNote(`${message.role}: ${contentText(message)}\n`);
       return 'go on';
     },
   },

@@ -1,20 +1,21 @@
 import { readFileSync } from 'node:fs';
 import { KexaError } from '../errors.js';
 import { writeFileAtomic } from '../files/atomic-file.js';
-import type { Message } from '../types.js';
+import { checkMessages } from '../text/chat-messages.js';
+import type { ChatMessage } from '../types.js';
 
-/** What was said so far: a system message, if there is one, and turns of the user and the assistant. */
+/** What was said so far: a system message, if there is one at the start, and the messages after it, of any role. */
 export class Conversation {
   /** Put before the turns; null is none. */
   system: string | null;
-  #turns: Message[] = [];
+  #turns: ChatMessage[] = [];
 
   constructor(system: string | null) {
     this.system = system;
   }
 
   /** As `generate` takes it. */
-  get messages(): Message[] {
+  get messages(): ChatMessage[] {
     return this.system === null ? [...this.#turns] : [{ role: 'system', content: this.system }, ...this.#turns];
   }
 
@@ -34,12 +35,12 @@ export class Conversation {
     this.#turns = [];
   }
 
-  /** Takes back the last question, with its answer. Gives the question, or null if there is none. */
+  /** Takes back the last question, with all that came after it. Gives the question, or null if there is none. */
   undo(): string | null {
     const last = this.#turns.findLastIndex(({ role }) => role === 'user');
     if (last === -1) return null;
     const [question] = this.#turns.splice(last);
-    return question!.content;
+    return contentText(question!);
   }
 
   /** Writes the messages as JSON. A file that was there is kept until they are written. @throws KexaError KEXA_WRITE_FAILED */
@@ -47,29 +48,43 @@ export class Conversation {
     await writeFileAtomic(file, `${JSON.stringify(this.messages, null, 2)}\n`);
   }
 
-  /** Replaces all by what `save` wrote. Nothing changes if the file is no such thing. */
+  /**
+   * Replaces all by the messages of a file, as `save` writes them and other programs do in the OpenAI API's shape. Nothing
+   * changes if it holds anything else.
+   *
+   * @throws KexaError KEXA_BAD_FILE, naming the message and the field
+   */
   load(file: string): void {
-    const messages = readMessages(file);
-    this.system = messages[0]?.role === 'system' ? messages[0].content : null;
-    this.#turns = messages.filter(({ role }) => role !== 'system');
+    const [first, ...rest] = readMessages(file);
+    const isSystem = first?.role === 'system' && Object.keys(first).length === 2;
+    this.system = isSystem ? contentText(first) : null;
+    this.#turns = isSystem || first === undefined ? rest : [first, ...rest];
   }
 }
 
-function readMessages(file: string): Message[] {
+/** A message's content as one text. */
+export function contentText({ content }: ChatMessage): string {
+  if (typeof content === 'string') return content;
+  return (content ?? []).map(({ text }) => text).join('');
+}
+
+function readMessages(file: string): ChatMessage[] {
   let json: unknown;
   try {
     json = JSON.parse(readFileSync(file, 'utf8'));
   } catch (cause) {
     throw new KexaError('KEXA_BAD_FILE', `${file}: ${(cause as Error).message}`, { cause });
   }
-  if (!Array.isArray(json) || !json.every(isMessage)) {
-    throw new KexaError('KEXA_BAD_FILE', `${file}: wanted an array of { role, content }, as /save writes`);
+  try {
+    checkMessages(json);
+  } catch (cause) {
+    throw new KexaError(
+      'KEXA_BAD_FILE',
+      `${file}: wanted messages, as /save writes them: ${(cause as Error).message}`,
+      {
+        cause,
+      },
+    );
   }
   return json;
-}
-
-function isMessage(value: Partial<Message> | null): value is Message {
-  const isKnown = value?.role === 'system' || value?.role === 'user' || value?.role === 'assistant';
-  const { content, reasoning } = value ?? {};
-  return isKnown && typeof content === 'string' && (reasoning === undefined || typeof reasoning === 'string');
 }

@@ -44,7 +44,12 @@ export interface GenerateFlags {
   ignoreEos?: boolean;
   mtp?: number | 'auto' | 'off';
   think?: boolean;
+  specialTokensInText?: boolean;
 }
+
+/** The help of `--special-tokens-in-text`. */
+export const specialTokensHelp =
+  'read special tokens written in messages as such; whoever writes one can end a turn and begin another';
 
 const mostTokens = 2 ** 31 - 1;
 const modelGroup = 'Model and device:';
@@ -248,6 +253,7 @@ export function addAnswerOptions(command: Command): void {
   add(command, answerGroup, '--think', 'let the model think first');
   add(command, answerGroup, '--no-think', "let it answer at once (default: as the model's template has it)");
   add(command, answerGroup, '--hide-thinking', 'do not show the thinking');
+  add(command, answerGroup, '--special-tokens-in-text', specialTokensHelp);
   add(command, answerGroup, '--mtp <n>', 'tokens to draft with the MTP block: a number, auto or off (default: auto)', {
     env: 'KEXA_MTP',
     parse: wordOr(['auto', 'off'], integer(0, 8)),
@@ -323,6 +329,7 @@ export function toGenerateOptions(flags: GenerateFlags): GenerateOptions {
     ignoreEos: flags.ignoreEos,
     mtp: flags.mtp === 'off' || flags.mtp === 0 ? (false as const) : flags.mtp,
     thinking: flags.think,
+    specialTokensInText: flags.specialTokensInText,
   });
 }
 

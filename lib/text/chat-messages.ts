@@ -1,82 +1,265 @@
 import { KexaError } from '../errors.js';
-import type { Message, Tool } from '../types.js';
+import type { ChatMessage, Tool } from '../types.js';
+import { ChatSources } from './chat-sources.js';
+import { fromJavaScript, parseJson } from './jinja/from-json.js';
+import { type Origin, Text } from './jinja/text.js';
+import { Dict, isNumeric, List, text, type Value } from './jinja/values.js';
 
-const roles = ['system', 'user', 'assistant', 'tool'];
+const roles: readonly string[] = ['system', 'developer', 'user', 'assistant', 'tool'];
 
-/** A message under the field names that Hugging Face templates read. */
-export interface TemplateMessage {
+/** Both ways to write the fields of a message that have two: kexa's and that of the OpenAI API, which templates read. */
+const spellings = {
+  reasoning: 'reasoning_content',
+  toolCalls: 'tool_calls',
+  toolCallId: 'tool_call_id',
+} as const;
+
+/** Fields that people bring along, and what to do instead. */
+const messageAdvice: Readonly<Record<string, string>> = {
+  function_call: "use toolCalls, or tool_calls: [{ type: 'function', function: { name, arguments } }]",
+  thinking: 'use reasoning, or reasoning_content',
+  audio: 'this model reads text only',
+  images: 'this model reads text only',
+  text: 'use content',
+  tools: 'give tools as an option beside the messages',
+};
+
+interface Fields extends Record<string, unknown> {
   role: string;
-  content: string | null;
-  reasoning_content?: string;
-  tool_calls?: { type: 'function'; id: string; function: { name: string; arguments: unknown } }[];
+  content: unknown;
 }
 
 /**
- * Checks a conversation and gives it the templates' names. Throws KEXA_INVALID_ARGUMENT naming index and field.
+ * Checks the messages of a conversation one by one and makes of them what templates read, under the names that Hugging
+ * Face's templates have. The text of each is of an origin of its own.
  *
  * Only an assistant's content may be null: for the other roles templates print the word "None" or fail.
  */
-export function toTemplateMessages(messages: readonly Message[]): TemplateMessage[] {
-  if (!Array.isArray(messages)) throw invalid('messages', 'an array', messages);
-  let calls = 0;
-  return messages.map((message: Message, index) => {
+export class MessageReader {
+  readonly #sources: ChatSources;
+  readonly #takesDeveloper: boolean;
+  readonly #messages: Value[] = [];
+  #calls = 0;
+  #lastUser: { index: number; origin: Origin } | undefined;
+
+  /** `takesDeveloper`: whether the template knows the role `developer`. */
+  constructor(sources: ChatSources, takesDeveloper: boolean) {
+    this.#sources = sources;
+    this.#takesDeveloper = takesDeveloper;
+  }
+
+  /** @throws KexaError KEXA_INVALID_ARGUMENT naming index and field */
+  add(message: ChatMessage): void {
+    const index = this.#messages.length;
     const at = `messages[${index}]`;
-    if (typeof message !== 'object' || message === null) throw invalid(at, 'an object', message);
-    const { role, content, reasoning, toolCalls } = message;
-    if (!roles.includes(role)) throw invalid(`${at}.role`, `one of ${roles.join(', ')}`, role);
-    if (typeof content !== 'string' && !(content === null && role === 'assistant'))
-      throw invalid(`${at}.content`, role === 'assistant' ? 'a string or null' : 'a string', content);
-    const result: TemplateMessage = { role, content };
-    if (reasoning !== undefined) {
-      if (typeof reasoning !== 'string') throw invalid(`${at}.reasoning`, 'a string', reasoning);
-      result.reasoning_content = reasoning;
+    const fields = fieldsOf(message, at);
+    const { role } = fields;
+    if (role === 'developer' && !this.#takesDeveloper)
+      throw invalidText(`${at}.role`, "this model's chat template has no role 'developer'; use 'system'");
+    const isAssistant = role === 'assistant';
+    const origin = this.#sources.add(isAssistant ? 'markers' : 'none');
+    const content = contentOf(fields, origin, at);
+    const isSaid = content !== null && content.value.trim() !== '';
+    if (isSaid && (role === 'system' || role === 'developer'))
+      this.#sources.require(origin, `${at}, of role '${role}'`);
+    if (role === 'user') this.#lastUser = isSaid ? { index, origin } : undefined;
+    const entries: [string, Value][] = [
+      ['role', text(role)],
+      ['content', content],
+    ];
+    const string = (name: string, value: unknown) => {
+      if (typeof value !== 'string') throw invalid(`${at}.${name}`, 'a string', value);
+      return new Text(value, origin);
+    };
+    for (const [name, value] of Object.entries(fields)) {
+      if (name === 'role' || name === 'content' || isNothing(value)) continue;
+      if (name === 'name') entries.push([name, string(name, value)]);
+      else if (name in spellings || Object.values<string>(spellings).includes(name)) {
+        const key = spellings[name as keyof typeof spellings] ?? name;
+        if (entries.some(([other]) => other === key))
+          throw invalidText(`${at}.${name}`, `it is there twice; give either this or ${twinOf(name)}`);
+        entries.push([
+          key,
+          key === 'tool_calls' ? this.#toolCalls(value, origin, `${at}.${name}`) : string(name, value),
+        ]);
+      } else {
+        throw unknownField(at, name, messageAdvice);
+      }
     }
-    if (toolCalls !== undefined) {
-      if (!Array.isArray(toolCalls)) throw invalid(`${at}.toolCalls`, 'an array', toolCalls);
-      result.tool_calls = toolCalls.map((call, number) => {
-        const where = `${at}.toolCalls[${number}]`;
-        if (typeof call?.name !== 'string') throw invalid(`${where}.name`, 'a string', call?.name);
-        const id = typeof call.id === 'string' ? call.id : `call_${calls}`;
-        calls++;
-        return { type: 'function', id, function: { name: call.name, arguments: callArguments(call.arguments, where) } };
-      });
+    this.#messages.push(
+      new Dict(
+        entries.map(([name, value]) => [new Text(name, origin), value]),
+        origin,
+      ),
+    );
+  }
+
+  /** All messages. The last one of the user must be in the prompt. */
+  finish(): List {
+    if (this.#lastUser) {
+      const { index, origin } = this.#lastUser;
+      this.#sources.require(origin, `messages[${index}], the user's last,`);
     }
-    return result;
-  });
+    return new List(this.#messages, this.#sources.add('none'));
+  }
+
+  #toolCalls(calls: unknown, origin: Origin, at: string): List {
+    if (!Array.isArray(calls)) throw invalid(at, 'an array', calls);
+    return new List(
+      calls.map((call, i) => this.#toolCall(call, origin, `${at}[${i}]`)),
+      origin,
+    );
+  }
+
+  #toolCall(call: unknown, origin: Origin, at: string): Dict {
+    if (typeof call !== 'object' || call === null) throw invalid(at, 'an object', call);
+    const { id, type = 'function', function: inner, index: _, ...own } = call as Record<string, unknown>;
+    if (type !== 'function') throw invalid(`${at}.type`, "'function'", type);
+    if (inner !== undefined && (typeof inner !== 'object' || inner === null))
+      throw invalid(`${at}.function`, 'an object', inner);
+    const { name, arguments: given, rawArguments, ...rest } = (inner ?? own) as Record<string, unknown>;
+    if (typeof name !== 'string') throw invalid(`${at}${inner ? '.function' : ''}.name`, 'a string', name);
+    // What kexa's own calls tell beside that.
+    const { repaired, inexactNumbers, ...unknown } = inner ? { ...rest, ...own } : rest;
+    for (const [field, value] of Object.entries(unknown)) if (!isNothing(value)) throw unknownField(at, field, {});
+    const number = this.#calls++;
+    const key = (field: string) => new Text(field, origin);
+    const called = new Dict(
+      [
+        [key('name'), new Text(name, origin)],
+        [key('arguments'), argumentsOf(given, rawArguments, origin, `${at}.arguments`)],
+      ],
+      origin,
+    );
+    return new Dict(
+      [
+        [key('type'), text('function')],
+        [key('id'), new Text(typeof id === 'string' ? id : `call_${number}`, origin)],
+        [key('function'), called],
+      ],
+      origin,
+    );
+  }
 }
 
-/** Checks tools and copies them without `undefined` fields, which a template would print as null. */
-export function toTemplateTools(tools: readonly Tool[]): unknown[] {
+/** Checks a conversation as a template would be given it. @throws KexaError KEXA_INVALID_ARGUMENT naming index and field */
+export function checkMessages(messages: unknown): asserts messages is ChatMessage[] {
+  if (!Array.isArray(messages)) throw invalid('messages', 'an array', messages);
+  const reader = new MessageReader(new ChatSources(), true);
+  for (const message of messages) reader.add(message);
+}
+
+/** Checks tools and makes of them what templates read. Each must be in the prompt. */
+export function readTools(tools: readonly Tool[], sources: ChatSources): List {
   if (!Array.isArray(tools)) throw invalid('tools', 'an array', tools);
-  return tools.map((tool: Tool, index) => {
+  const items = tools.map((tool: Tool, index) => {
     const at = `tools[${index}]`;
     if (tool?.type !== 'function') throw invalid(`${at}.type`, "'function'", tool?.type);
-    if (typeof tool.function?.name !== 'string') throw invalid(`${at}.function.name`, 'a string', tool.function?.name);
-    return plainJson(tool, at);
+    const name = tool.function?.name;
+    if (typeof name !== 'string') throw invalid(`${at}.function.name`, 'a string', name);
+    return converted(tool, sources.add('none', `${at}, ${JSON.stringify(name)},`), at);
   });
+  return new List(items, sources.add('none'));
 }
 
-// The OpenAI API carries arguments as JSON text, which templates that walk them cannot use.
-function callArguments(value: unknown, where: string): unknown {
-  if (typeof value !== 'string') return plainJson(value ?? {}, `${where}.arguments`);
-  try {
-    const parsed: unknown = JSON.parse(value);
-    return typeof parsed === 'object' && parsed !== null ? parsed : value;
-  } catch {
-    return value;
+function fieldsOf(message: unknown, at: string): Fields {
+  if (typeof message !== 'object' || message === null) throw invalid(at, 'an object', message);
+  const { role, content, ...rest } = message as Record<string, unknown>;
+  if (typeof role !== 'string' || !roles.includes(role))
+    throw invalid(`${at}.role`, `one of ${roles.join(', ')}`, role);
+  return { ...rest, role, content };
+}
+
+function contentOf({ role, content, ...fields }: Fields, origin: Origin, at: string): Text | null {
+  if (typeof content === 'string') return new Text(content, origin);
+  if (Array.isArray(content)) {
+    const parts = content.map((part, i) => partText(part, `${at}.content[${i}]`));
+    return new Text(parts.join(''), origin);
   }
+  const calls = fields.toolCalls ?? fields.tool_calls;
+  if (role === 'assistant' && (content === null || (content === undefined && !isNothing(calls)))) return null;
+  throw invalid(
+    `${at}.content`,
+    role === 'assistant' ? 'a string, text parts or null' : 'a string or text parts',
+    content,
+  );
 }
 
-function plainJson(value: unknown, name: string): unknown {
+function partText(part: unknown, at: string): string {
+  const { type, text: value } = (part ?? {}) as Record<string, unknown>;
+  if (type === 'text' && typeof value === 'string') return value;
+  if (type !== 'text')
+    throw invalidText(`${at}.type`, `wanted 'text', found ${shown(type)}; this model reads text only`);
+  throw invalid(`${at}.text`, 'a string', value);
+}
+
+/** The OpenAI API carries arguments as JSON text; templates that walk them want the values. */
+function argumentsOf(value: unknown, raw: unknown, origin: Origin, at: string): Value {
+  if (typeof value === 'string') {
+    const parsed = parseJson(value, origin);
+    return parsed instanceof Dict || parsed instanceof List ? parsed : new Text(value, origin);
+  }
+  const plain = converted(value ?? {}, origin, at);
+  // Doubles may have lost digits that the model's own text still has.
+  const exact = typeof raw === 'string' ? parseJson(raw, origin) : undefined;
+  return exact !== undefined && isSameInDoubles(exact, plain) ? exact : plain;
+}
+
+function isSameInDoubles(a: Value, b: Value): boolean {
+  if (a instanceof List && b instanceof List)
+    return a.items.length === b.items.length && a.items.every((item, i) => isSameInDoubles(item, b.items[i]!));
+  if (a instanceof Dict && b instanceof Dict)
+    return (
+      a.size === b.size &&
+      a.entries().every(([key, value]) => {
+        const other = b.get(key);
+        return other !== undefined && isSameInDoubles(value, other);
+      })
+    );
+  if (a instanceof Text) return b instanceof Text && a.value === b.value;
+  // What is too large for a double is null in JavaScript's JSON.
+  if (b === null && typeof a === 'number') return !Number.isFinite(a);
+  if (isNumeric(a) && isNumeric(b))
+    return typeof a === 'boolean' || typeof b === 'boolean' ? a === b : Number(a) === Number(b);
+  return a === b;
+}
+
+function converted(value: unknown, origin: Origin, name: string): Value {
   try {
-    return JSON.parse(JSON.stringify(value));
+    return fromJavaScript(value, origin);
   } catch (cause) {
-    const reason = (cause as Error).message;
-    throw new KexaError('KEXA_INVALID_ARGUMENT', `${name}: wanted what JSON can hold: ${reason}`, { cause });
+    throw new KexaError('KEXA_INVALID_ARGUMENT', `${name}: wanted what JSON can hold: ${(cause as Error).message}`, {
+      cause,
+    });
   }
+}
+
+/** Fields that other APIs give with nothing in them (`refusal: null`, `annotations: []`) are as good as not there. */
+function isNothing(value: unknown): boolean {
+  return value === undefined || value === null || (Array.isArray(value) && value.length === 0);
+}
+
+function twinOf(name: string): string {
+  const [own, other] = Object.entries(spellings).find((pair) => pair.includes(name as never))!;
+  return name === own ? other : own;
+}
+
+function unknownField(at: string, name: string, advice: Readonly<Record<string, string>>): KexaError {
+  const known = ['role', 'content', 'name', ...Object.keys(spellings), ...Object.values(spellings)];
+  const instead = advice[name] ?? `messages have ${known.join(', ')}`;
+  return invalidText(`${at}.${name}`, `there is no such field; ${instead}`);
+}
+
+function shown(found: unknown): string {
+  if (typeof found === 'string') return JSON.stringify(found);
+  if (found === undefined) return 'nothing';
+  return found === null ? 'null' : Array.isArray(found) ? 'an array' : `a ${typeof found}`;
 }
 
 function invalid(name: string, wanted: string, found: unknown): KexaError {
-  const shown = typeof found === 'string' ? JSON.stringify(found) : found === null ? 'null' : typeof found;
-  return new KexaError('KEXA_INVALID_ARGUMENT', `${name}: wanted ${wanted}, found ${shown}`);
+  return invalidText(name, `wanted ${wanted}, found ${shown(found)}`);
+}
+
+function invalidText(name: string, message: string): KexaError {
+  return new KexaError('KEXA_INVALID_ARGUMENT', `${name}: ${message}`);
 }

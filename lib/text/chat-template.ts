@@ -1,9 +1,13 @@
-import { Environment, Interpreter, parse, tokenize } from '@huggingface/jinja';
 import { KexaError } from '../errors.js';
-import type { ChatTemplateOptions, Message } from '../types.js';
-import { toTemplateMessages, toTemplateTools } from './chat-messages.js';
-
-type Program = ReturnType<typeof parse>;
+import type { ChatMessage, ChatTemplateOptions } from '../types.js';
+import { MessageReader, readTools } from './chat-messages.js';
+import { ChatSources } from './chat-sources.js';
+import { TemplateError, TemplateRefusal, TemplateSyntaxError, UnsupportedTemplateError } from './jinja/failure.js';
+import { Template } from './jinja/template.js';
+import type { Text } from './jinja/text.js';
+import { text, type Value } from './jinja/values.js';
+import { Pause } from './pause.js';
+import type { TextSpan } from './tokenizer.js';
 
 /** Where a template can come from. */
 export interface ChatTemplateSource {
@@ -11,25 +15,46 @@ export interface ChatTemplateSource {
   folder: string;
   /** The text of chat_template.jinja; it goes before the config's templates. */
   file: string | undefined;
+  /** Templates of other names than `default`, beside the file. */
+  named?: ReadonlyMap<string, string>;
   /** tokenizer_config.json, for `chat_template` and the names of special tokens. */
   config: Record<string, unknown>;
 }
 
+/** A conversation as text, which knows what each part of it may become. */
+export interface RenderedChat {
+  text: string;
+  /**
+   * For {@link Tokenizer.encode}: what the template wrote is `all`, and so are the markers of thinking and calls in an
+   * assistant's text; the rest of that is `markers`, and anything else `none`.
+   */
+  spans: TextSpan[];
+}
+
+/** Names under which other libraries know an option. */
+const optionAdvice: Readonly<Record<string, string>> = {
+  enable_thinking: 'thinking',
+  enableThinking: 'thinking',
+  add_generation_prompt: 'addGenerationPrompt',
+};
+
 /**
- * A model's chat template, with what Hugging Face defines for templates.
+ * A model's chat template, by an engine that renders as Python's Jinja2 does; see {@link Template}.
  *
- * Each template is compiled at its first use and kept. Blocks are trimmed as Hugging Face does (trim_blocks and
- * lstrip_blocks), and `tojson` writes what Python's json.dumps(ensure_ascii=False) does.
+ * Each template is compiled at its first use and kept.
  */
 export class ChatTemplate {
   readonly #folder: string;
   readonly #sources: ReadonlyMap<string, string>;
-  readonly #specialTokens: Readonly<Record<string, string>>;
-  readonly #compiled = new Map<string, Program>();
+  readonly #specialTokens: ReadonlyMap<string, Value>;
+  readonly #compiled = new Map<string, Template>();
 
-  constructor({ folder, file, config }: ChatTemplateSource) {
+  constructor({ folder, file, named, config }: ChatTemplateSource) {
     this.#folder = folder;
-    this.#sources = file === undefined ? configTemplates(config.chat_template) : new Map([['default', file]]);
+    this.#sources = new Map([
+      ...(file === undefined ? configTemplates(config.chat_template) : [['default', file] as const]),
+      ...(named ?? []),
+    ]);
     this.#specialTokens = specialTokens(config);
   }
 
@@ -39,129 +64,150 @@ export class ChatTemplate {
   }
 
   /**
-   * The prompt text of a conversation.
+   * The prompt of a conversation.
    *
-   * Throws KEXA_INVALID_ARGUMENT for messages, tools or options of a wrong shape, and KEXA_BAD_TEMPLATE if there is
-   * no template, it does not compile, or it refuses the messages.
+   * @throws KexaError KEXA_INVALID_ARGUMENT for messages, tools or options of a wrong shape; KEXA_BAD_TEMPLATE if there is no
+   *   template, it does not compile, it refuses the messages, or leaves out a system message, a tool or the user's last
+   *   message; KEXA_UNSUPPORTED for a template that uses what the engine does not have
    */
-  render(
-    messages: readonly Message[],
-    { thinking, tools, addGenerationPrompt = true }: ChatTemplateOptions = {},
-  ): string {
-    const variables: Record<string, unknown> = {
-      ...globals,
-      ...this.#specialTokens,
-      messages: toTemplateMessages(messages),
-      tools: tools?.length ? toTemplateTools(tools) : null,
-      add_generation_prompt: addGenerationPrompt,
-    };
-    // Templates have their own default, so the name exists only if the caller chose.
-    if (thinking !== undefined) variables.enable_thinking = thinking;
-    const name = tools?.length && this.#sources.has('tool_use') ? 'tool_use' : 'default';
-    const template = this.#compile(name);
-    try {
-      const environment = new Environment();
-      for (const [variable, value] of Object.entries(variables)) environment.set(variable, value);
-      return String(new Interpreter(environment).run(template).value);
-    } catch (cause) {
-      const reason = cause instanceof TemplateRefusal ? 'refused the messages' : 'failed';
-      throw new KexaError(
-        'KEXA_BAD_TEMPLATE',
-        `${this.#folder}: the chat template ${reason}: ${(cause as Error).message}`,
-        { cause },
-      );
+  render(messages: readonly ChatMessage[], options: ChatTemplateOptions = {}): RenderedChat {
+    const steps = this.#render(messages, options);
+    let step = steps.next();
+    while (!step.done) step = steps.next();
+    return step.value;
+  }
+
+  /** As {@link render}, without holding the event loop for long. Rejects with an aborted signal's reason. */
+  async renderAsync(
+    messages: readonly ChatMessage[],
+    options: ChatTemplateOptions = {},
+    signal?: AbortSignal,
+  ): Promise<RenderedChat> {
+    const pause = new Pause(signal);
+    const steps = this.#render(messages, options);
+    for (;;) {
+      const step = steps.next();
+      if (step.done) return step.value;
+      if (pause.isDue) await pause.take();
     }
   }
 
-  #compile(name: string): Program {
+  /** Does a message's worth of work between two steps. */
+  *#render(messages: readonly ChatMessage[], options: ChatTemplateOptions): Generator<undefined, RenderedChat> {
+    checkOptions(options);
+    const { thinking, tools, addGenerationPrompt = true } = options;
+    const name = tools?.length && this.#sources.has('tool_use') ? 'tool_use' : 'default';
+    const sources = new ChatSources();
+    const reader = new MessageReader(sources, /['"]developer['"]/.test(this.#sources.get(name) ?? ''));
+    if (!Array.isArray(messages))
+      throw invalid(`messages: wanted an array, found ${messages === null ? 'null' : `a ${typeof messages}`}`);
+    for (const message of messages) {
+      reader.add(message);
+      yield;
+    }
+    const variables = new Map<string, Value>([
+      ...this.#specialTokens,
+      ['messages', reader.finish()],
+      ['tools', tools?.length ? readTools(tools, sources) : null],
+      ['add_generation_prompt', addGenerationPrompt],
+    ]);
+    // Templates have their own default, so the name exists only if the caller chose.
+    if (thinking !== undefined) variables.set('enable_thinking', thinking);
+    const template = this.#compile(name);
+    const prompt = yield* this.#run(template, variables);
+    const missing = sources.missing(prompt);
+    if (missing !== undefined)
+      throw new KexaError(
+        'KEXA_BAD_TEMPLATE',
+        `${this.#folder}: the chat template leaves out ${missing} so that the model would not see it`,
+      );
+    return { text: prompt.value, spans: sources.spansOf(prompt) };
+  }
+
+  *#run(template: Template, variables: ReadonlyMap<string, Value>): Generator<undefined, Text> {
+    try {
+      return yield* template.renderPausing(variables);
+    } catch (cause) {
+      if (!(cause instanceof TemplateError)) throw cause;
+      if (cause instanceof TemplateRefusal) throw this.#error('refused the messages', cause.message, cause);
+      const where = cause.line === undefined ? '' : `line ${cause.line}: `;
+      throw this.#error('failed', where + cause.message, cause);
+    }
+  }
+
+  #error(what: string, reason: string, cause: Error): KexaError {
+    const isUnsupported =
+      cause instanceof UnsupportedTemplateError || (cause instanceof TemplateSyntaxError && cause.isUnsupported);
+    if (!isUnsupported)
+      return new KexaError('KEXA_BAD_TEMPLATE', `${this.#folder}: the chat template ${what}: ${reason}`, { cause });
+    return new KexaError(
+      'KEXA_UNSUPPORTED',
+      `${this.#folder}: the chat template uses what this version does not have: ${reason}`,
+      { cause },
+    );
+  }
+
+  #compile(name: string): Template {
     const known = this.#compiled.get(name);
     if (known) return known;
     const source = this.#sources.get(name);
-    if (source === undefined)
+    if (source === undefined) {
+      const others = [...this.#sources.keys()];
+      const found = others.length > 0 ? `none named 'default', found ${others.join(', ')}` : 'found none';
       throw new KexaError(
         'KEXA_BAD_TEMPLATE',
-        `${this.#folder}: no chat template in chat_template.jinja or tokenizer_config.json; ` +
-          'use raw: true to give the prompt as it is',
+        `${this.#folder}: wanted a chat template (chat_template.jinja, tokenizer_config.json, a GGUF file's metadata), ` +
+          `${found}; use raw: true to give the prompt as it is`,
       );
+    }
     try {
-      const template = parse(tokenize(source, { lstrip_blocks: true, trim_blocks: true }));
+      const template = new Template(source);
       this.#compiled.set(name, template);
       return template;
     } catch (cause) {
-      const reason = (cause as Error).message;
-      throw new KexaError('KEXA_BAD_TEMPLATE', `${this.#folder}: the chat template does not compile: ${reason}`, {
-        cause,
-      });
+      if (!(cause instanceof TemplateSyntaxError)) throw cause;
+      throw this.#error('does not compile', cause.message, cause);
     }
   }
 }
 
-class TemplateRefusal extends Error {}
-
-// The library's own Template class defines these too, but its dates are in the machine's language.
-const globals: Readonly<Record<string, unknown>> = {
-  true: true,
-  false: false,
-  none: null,
-  True: true,
-  False: false,
-  None: null,
-  range,
-  strftime_now: (format: string) => strftime(new Date(), format),
-  raise_exception: (message: unknown) => {
-    throw new TemplateRefusal(String(message));
-  },
-};
-
-/** Python's range. */
-function range(first: number, second?: number | null, step = 1): number[] {
-  const [start, stop] = second === undefined || second === null ? [0, first] : [first, second];
-  if (step === 0) throw new Error('range() step must not be zero');
-  return Array.from({ length: Math.max(0, Math.ceil((stop - start) / step)) }, (_, i) => start + i * step);
+function checkOptions(options: ChatTemplateOptions): void {
+  if (typeof options !== 'object' || options === null) throw invalid('applyChatTemplate: wanted an object of options');
+  for (const [name, value] of Object.entries(options)) {
+    if (name === 'tools') continue;
+    if (name !== 'thinking' && name !== 'addGenerationPrompt') {
+      const instead = Object.hasOwn(optionAdvice, name)
+        ? `use ${optionAdvice[name]}`
+        : 'there are thinking, tools and addGenerationPrompt';
+      throw invalid(`applyChatTemplate: there is no option '${name}'; ${instead}`);
+    }
+    if (value !== undefined && typeof value !== 'boolean')
+      throw invalid(`${name}: wanted true or false, found ${value === null ? 'null' : typeof value}`);
+  }
 }
 
-function configTemplates(value: unknown): Map<string, string> {
-  if (typeof value === 'string') return new Map([['default', value]]);
+function invalid(message: string): KexaError {
+  return new KexaError('KEXA_INVALID_ARGUMENT', message);
+}
+
+/** The templates of a config: one text, or a list of `{ name, template }`. */
+function configTemplates(value: unknown): [string, string][] {
+  if (typeof value === 'string') return [['default', value]];
   const named = (Array.isArray(value) ? value : []) as { name?: unknown; template?: unknown }[];
-  return new Map(
-    named.flatMap((entry) =>
-      typeof entry?.name === 'string' && typeof entry.template === 'string'
-        ? [[entry.name, entry.template] as [string, string]]
-        : [],
-    ),
+  return named.flatMap((entry) =>
+    typeof entry?.name === 'string' && typeof entry.template === 'string'
+      ? [[entry.name, entry.template] as [string, string]]
+      : [],
   );
 }
 
 /** `bos_token` and its kind; the config has them as text or as an added token's object. */
-function specialTokens(config: Record<string, unknown>): Record<string, string> {
-  const tokens: Record<string, string> = {};
+function specialTokens(config: Record<string, unknown>): Map<string, Value> {
+  const tokens = new Map<string, Value>();
   for (const [name, value] of Object.entries(config)) {
     if (!name.endsWith('_token')) continue;
-    const text = typeof value === 'object' && value !== null ? (value as { content?: unknown }).content : value;
-    if (typeof text === 'string') tokens[name] = text;
+    const content = typeof value === 'object' && value !== null ? (value as { content?: unknown }).content : value;
+    if (typeof content === 'string') tokens.set(name, text(content));
   }
   return tokens;
-}
-
-/** Python's strftime in the C locale. */
-function strftime(date: Date, format: string): string {
-  const two = (value: number) => String(value).padStart(2, '0');
-  const word = (options: Intl.DateTimeFormatOptions) => date.toLocaleDateString('en-US', options);
-  const fields: Record<string, () => string> = {
-    Y: () => String(date.getFullYear()),
-    y: () => two(date.getFullYear() % 100),
-    m: () => two(date.getMonth() + 1),
-    d: () => two(date.getDate()),
-    H: () => two(date.getHours()),
-    I: () => two(date.getHours() % 12 || 12),
-    M: () => two(date.getMinutes()),
-    S: () => two(date.getSeconds()),
-    p: () => (date.getHours() < 12 ? 'AM' : 'PM'),
-    a: () => word({ weekday: 'short' }),
-    A: () => word({ weekday: 'long' }),
-    b: () => word({ month: 'short' }),
-    B: () => word({ month: 'long' }),
-    '%': () => '%',
-  };
-  return format.replace(/%([a-zA-Z%])/g, (directive, letter: string) => fields[letter]?.() ?? directive);
 }

@@ -44,7 +44,7 @@ export async function readGgufTokenizer(path: string, signal?: AbortSignal): Pro
     throw bad(path, 'token_type', `wanted one number a token, ${tokens.length} in all`);
   const { ids, added } = await readTypes(tokens, types, new Pause(signal));
 
-  const config: Record<string, unknown> = { chat_template: metadata.get('tokenizer.chat_template') };
+  const config: Record<string, unknown> = { chat_template: chatTemplates(metadata) };
   for (const [name, key] of Object.entries({ bos: 'bos', eos: 'eos', pad: 'padding', unk: 'unknown' })) {
     const id = get(`${key}_token_id`);
     if (typeof id === 'number' && Number.isInteger(id) && id >= 0 && id < tokens.length)
@@ -63,6 +63,15 @@ export async function readGgufTokenizer(path: string, signal?: AbortSignal): Pro
     ...steps[pre]!,
   };
   return { source, added, config };
+}
+
+/** The template, with those of other names (`tokenizer.chat_template.NAME`) as tokenizer_config.json lists them. */
+function chatTemplates(metadata: ReadonlyMap<string, GgufValue>): { name: string; template: GgufValue }[] {
+  const key = 'tokenizer.chat_template';
+  return Array.from(metadata).flatMap(([field, template]) => {
+    if (field === key) return [{ name: 'default', template }];
+    return field.startsWith(`${key}.`) ? [{ name: field.slice(key.length + 1), template }] : [];
+  });
 }
 
 async function readTypes(

@@ -1,11 +1,11 @@
-import { readFile, stat } from 'node:fs/promises';
+import { readdir, readFile, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { whenAborted } from '../abort.js';
 import { KexaError, type KexaErrorCode } from '../errors.js';
 import { kindOf } from '../files/json-file.js';
 import { type NativeEncodeRequest, type NativeTokenizer, type NativeVocabularySource, native } from '../native.js';
-import type { ChatTemplateOptions, Message } from '../types.js';
-import { ChatTemplate } from './chat-template.js';
+import type { ChatMessage, ChatTemplateOptions } from '../types.js';
+import { ChatTemplate, type RenderedChat } from './chat-template.js';
 import { readGgufTokenizer } from './gguf-tokenizer.js';
 import { Pause } from './pause.js';
 import { StreamDecoder, type TokenSource } from './stream-decoder.js';
@@ -101,6 +101,7 @@ export class Tokenizer implements TokenSource {
     const template = new ChatTemplate({
       folder: resolve(folder),
       file: (await readOptional(join(folder, 'chat_template.jinja')))?.toString('utf8'),
+      named: await readNamedTemplates(join(folder, 'additional_chat_templates')),
       config: configText === undefined ? {} : parseObject(configText.toString('utf8'), configFile),
     });
     return await Tokenizer.#load(found, template, signal);
@@ -244,9 +245,30 @@ export class Tokenizer implements TokenSource {
     return this.#table.join(ids, skips);
   }
 
-  /** The prompt text of a conversation, by the model's own template. Throws KEXA_BAD_TEMPLATE. */
-  applyChatTemplate(messages: readonly Message[], options: ChatTemplateOptions = {}): string {
-    return this.#template.render(messages, options);
+  /**
+   * The prompt text of a conversation, by the model's own template, for people to read and for tests.
+   *
+   * The text alone does not tell who wrote what: {@link encode} reads special tokens in it as such, also where a user or a
+   * tool wrote them. `generate` with messages does not.
+   *
+   * @throws KexaError KEXA_INVALID_ARGUMENT, KEXA_BAD_TEMPLATE, KEXA_UNSUPPORTED for a template that uses what the engine
+   *   does not have
+   */
+  applyChatTemplate(messages: readonly ChatMessage[], options: ChatTemplateOptions = {}): string {
+    return this.#template.render(messages, options).text;
+  }
+
+  /**
+   * As {@link applyChatTemplate}, without holding the event loop for long, with what each part of the text may become.
+   *
+   * @internal
+   */
+  renderChat(
+    messages: readonly ChatMessage[],
+    options: ChatTemplateOptions = {},
+    signal?: AbortSignal,
+  ): Promise<RenderedChat> {
+    return this.#template.renderAsync(messages, options, signal);
   }
 
   /** Throws KEXA_BAD_TOKENIZER if the tokenizer has ids the model has no embedding for. */
@@ -326,6 +348,17 @@ function kexaError(cause: unknown): unknown {
   const { code, message } = cause as { code?: unknown; message?: unknown };
   if (cause instanceof KexaError || typeof code !== 'string' || !code.startsWith('KEXA_')) return cause;
   return new KexaError(code as KexaErrorCode, String(message), { cause });
+}
+
+/** NAME.jinja, as transformers writes templates of other names than `default`. */
+async function readNamedTemplates(folder: string): Promise<Map<string, string>> {
+  const files = await readdir(folder).catch(() => []);
+  const templates = new Map<string, string>();
+  for (const file of files.filter((name) => name.endsWith('.jinja')).sort()) {
+    const bytes = await readOptional(join(folder, file));
+    if (bytes !== undefined) templates.set(file.slice(0, -'.jinja'.length), bytes.toString('utf8'));
+  }
+  return templates;
 }
 
 async function readOptional(file: string): Promise<Buffer | undefined> {

@@ -1,8 +1,8 @@
 import type { Command } from 'commander';
-import type { Tokenizer } from '../../text/tokenizer.js';
+import type { TextSpan, Tokenizer } from '../../text/tokenizer.js';
 import { exitWith, UsageError } from '../exit.js';
 import { type PromptOptions, parseIds, readPrompt, readStandardInput } from '../input.js';
-import { add, addModelOptions, defined, type ModelFlags, requireModel } from '../options.js';
+import { add, addModelOptions, defined, type ModelFlags, requireModel, specialTokensHelp } from '../options.js';
 import { table, writeAnswer, writeJson } from '../output.js';
 import { TokenSpelling } from '../token-spelling.js';
 
@@ -10,6 +10,7 @@ interface TokenizeFlags extends ModelFlags, PromptOptions {
   system?: string;
   template?: boolean;
   think?: boolean;
+  specialTokensInText?: boolean;
   decode?: string;
   ids?: boolean;
   json?: boolean;
@@ -38,6 +39,7 @@ export function addTokenize(program: Command): void {
   add(command, text, '--system <text>', 'with --template: system message to put before it', { env: 'KEXA_SYSTEM' });
   add(command, text, '--think', 'with --template: let the model think first');
   add(command, text, '--no-think', 'with --template: let it answer at once');
+  add(command, text, '--special-tokens-in-text', `with --template: ${specialTokensHelp}`);
   add(command, text, '--decode <ids>', 'the other way: print the text of ids parted by spaces or commas; - reads them');
   const output = 'Output:';
   add(command, output, '--ids', 'print the ids only, on one line');
@@ -59,21 +61,32 @@ async function tokenize(flags: TokenizeFlags): Promise<number> {
   const tokenizer = await Tokenizer.open(folder);
   try {
     if ('ids' in given) await writeText(tokenizer, given.ids, flags);
-    else await writeTokens(tokenizer, flags.template ? rendered(tokenizer, given.text, flags) : given.text, flags);
+    else await writeTokens(tokenizer, await toSpans(tokenizer, given.text, flags), flags);
     return 0;
   } finally {
     tokenizer.close();
   }
 }
 
-function rendered(tokenizer: Tokenizer, text: string, { system, think }: TokenizeFlags): string {
+/** The text to encode, and what its parts may become; without `spans` special tokens are read wherever they are written. */
+async function toSpans(
+  tokenizer: Tokenizer,
+  text: string,
+  { template, system, think, specialTokensInText }: TokenizeFlags,
+): Promise<{ text: string; spans?: readonly TextSpan[] }> {
+  if (!template) return { text };
   const user = { role: 'user' as const, content: text };
   const messages = system === undefined ? [user] : [{ role: 'system' as const, content: system }, user];
-  return tokenizer.applyChatTemplate(messages, defined({ thinking: think }));
+  const rendered = await tokenizer.renderChat(messages, defined({ thinking: think }));
+  return specialTokensInText ? { text: rendered.text } : rendered;
 }
 
-async function writeTokens(tokenizer: Tokenizer, text: string, flags: TokenizeFlags): Promise<void> {
-  const ids = await tokenizer.encodeAsync(text);
+async function writeTokens(
+  tokenizer: Tokenizer,
+  { text, spans }: { text: string; spans?: readonly TextSpan[] },
+  flags: TokenizeFlags,
+): Promise<void> {
+  const ids = await tokenizer.encodeAsync(text, defined({ spans }));
   if (flags.json) return await writeJson(described(tokenizer, text, ids));
   if (flags.ids) return await writeAnswer(`${ids.join(' ')}\n`);
   const spelling = new TokenSpelling(tokenizer);

@@ -17,7 +17,7 @@ function convert(value: unknown, origin: Origin, around: readonly object[]): Val
   if (typeof value === 'string') return new Text(value, origin);
   if (typeof value === 'number') {
     if (!Number.isFinite(value)) return null;
-    return Number.isInteger(value) && Math.abs(value) < 1e21 ? BigInt(value) : value;
+    return Number.isInteger(value) && Math.abs(value) < 1e21 ? BigInt(String(value)) : value;
   }
   if (typeof value !== 'object') throw new TypeError(`found a ${typeof value}`);
   if (around.includes(value)) throw new TypeError('the value contains itself');

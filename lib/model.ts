@@ -16,6 +16,7 @@ import {
   refuseActivations,
 } from './memory-plan.js';
 import {
+  fromNative,
   type NativeEngine,
   type NativeMeasurement,
   type NativeMeasureParams,
@@ -150,7 +151,7 @@ async function load(
     plan,
     infos.map(({ name }) => name),
   );
-  const engine = new Engine(description, planOptions);
+  const engine = fromNative(() => new Engine(description, planOptions));
   const isMadeUp = description.files.length === 0;
   const request = engine.load(availableMemory() * 0.8);
   const phase = (options.weights ?? 'auto') === 'auto' && device.kind === 'cpu' && !isMadeUp ? 'read' : 'load';

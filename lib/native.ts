@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { isMainThread } from 'node:worker_threads';
 import type { ModelDescription, TensorScales, TensorType } from './description.js';
 import { KexaError, type KexaErrorCode } from './errors.js';
 import type {
@@ -331,6 +332,8 @@ interface NativeModule {
    * ends. Does not wait.
    */
   lockFile(descriptor: number): boolean;
+  /** Stops every engine of the process, which is about to exit with this code. Waits for their threads. */
+  stopEngines(exitCode: number): void;
   /** On a thread of its own. Rejects with an Error that has a `code`. */
   rates(options: NativePlanOptions): Promise<DeviceRates>;
   /** The CPU device's instruction sets, the best one last. Throws an Error with a `code` if KEXA_CPU names another. */
@@ -373,6 +376,9 @@ function loadNative(): { module: NativeModule; path: string } {
       const path = candidate.startsWith('@') ? require.resolve(candidate) : candidate;
       if (path === candidate && !existsSync(path)) throw new Error('no such file');
       loaded = { module: require(path) as NativeModule, path };
+      const { module } = loaded;
+      // Workers stop their own engines as they end.
+      if (isMainThread) process.once('exit', (code) => module.stopEngines(code));
       return loaded;
     } catch (cause) {
       tried.push(`  ${candidate}: ${String((cause as Error).message).split('\n')[0]}`);
@@ -382,6 +388,16 @@ function loadNative(): { module: NativeModule; path: string } {
     ? 'Correct or unset KEXA_BINARY.'
     : `In a checkout run "npm run build". Installed, the package must be one made for ${process.platform}-${process.arch}.`;
   throw new KexaError('KEXA_NO_BINARY', `the native addon was not found; tried\n${tried.join('\n')}\n${fix}`);
+}
+
+/** What `call` returns; an Error of the addon's that has a `code` becomes a KexaError. */
+export function fromNative<Value>(call: () => Value): Value {
+  try {
+    return call();
+  } catch (cause) {
+    const { code, message } = cause as Error & { code?: KexaErrorCode };
+    throw code === undefined ? cause : new KexaError(code, message, { cause });
+  }
 }
 
 /** Reads a request to its end, giving each event to `onEvent`; `failed` becomes a KexaError. */

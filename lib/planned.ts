@@ -1,16 +1,10 @@
 /** The core's plan, and the most of something with which one still fits. */
 import type { ModelDescription } from './description.js';
-import { KexaError, type KexaErrorCode } from './errors.js';
-import { type NativePlan, type NativePlanOptions, native } from './native.js';
+import { fromNative, type NativePlan, type NativePlanOptions, native } from './native.js';
 
 /** The core's plan. @throws KexaError KEXA_INVALID_ARGUMENT if devices cannot share the model so */
 export function planned(description: ModelDescription, options: NativePlanOptions): NativePlan {
-  try {
-    return native().plan(description, options);
-  } catch (cause) {
-    const { code, message } = cause as Error & { code?: KexaErrorCode };
-    throw code === undefined ? cause : new KexaError(code, message, { cause });
-  }
+  return fromNative(() => native().plan(description, options));
 }
 
 /** The largest number from 1 to `most` that fits, if those below what fits do too; 0 if none does. */

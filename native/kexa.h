@@ -8,8 +8,8 @@
 // weights, the cache and the device.
 #pragma once
 
+#include <chrono>
 #include <memory>
-#include <thread>
 
 #include "base/error.h"
 #include "engine/channel.h"
@@ -55,10 +55,13 @@ struct GenerateParams {
 
 class Engine {
  public:
-  // Starts the thread; allocates nothing large.
+  // Starts the thread; allocates nothing large. Throws what make_plan() throws, and KEXA_OUT_OF_MEMORY if the system
+  // starts no thread.
   Engine(ModelDescription description, const PlanOptions& options);
-  // Stops between two layers, whatever is going on, and waits for the thread.
+  // Has the thread stop between two layers, whatever is going on. Does not wait: the thread frees everything, some day.
   ~Engine();
+  // The same, and waits for the thread, for `most` at most. Returns whether it has ended. Nothing may be asked for later.
+  bool stop(std::chrono::milliseconds most);
 
   const ModelDescription& description() const;
   const Plan& plan() const;
@@ -113,8 +116,11 @@ class Engine {
   template <typename MakeJob>
   std::shared_ptr<Channel> post(const MakeJob& make_job);
 
-  const std::unique_ptr<State> state_;
-  std::thread thread_;
+  const std::shared_ptr<State> state_;  // the thread's too
 };
+
+// Stops every engine of this process, as Engine::stop() does, and waits for their threads, for `most` at most. Returns
+// whether all have ended. To be called before the process ends: libraries that a thread is using must not be taken down.
+bool stop_all_engines(std::chrono::milliseconds most);
 
 }  // namespace kexa

@@ -243,3 +243,79 @@ test('a model that nothing refers to is freed, with its threads', {
   );
   endsWell(t, ending, 'true true true');
 });
+
+/** Node with a limit on the threads of a user of its own: root has none, and others share theirs with all they run. */
+function runWithThreads(most: number, script: string, args: string[]): Promise<Ending> {
+  return new Promise((resolve, reject) => {
+    const node = [process.execPath, '--v8-pool-size=0', '--input-type=module', '-e', head + script, ...args];
+    const child = spawn(
+      'setpriv',
+      ['--reuid=65534', '--regid=65534', '--clear-groups', 'prlimit', `--nproc=${most}`, ...node],
+      { stdio: ['ignore', 'pipe', 'pipe'], timeout: 60_000, killSignal: 'SIGKILL' },
+    );
+    const text = { stdout: '', stderr: '' };
+    child.on('error', reject);
+    for (const stream of ['stdout', 'stderr'] as const)
+      child[stream].setEncoding('utf8').on('data', (part) => {
+        text[stream] += part;
+      });
+    child.on('close', (code, signal) => resolve({ code, signal, ...text }));
+  });
+}
+
+test('threads that the system does not start end in one error', async (t) => {
+  const probe = "console.log('begun'); void folder;";
+  const found = await runWithThreads(60, probe, []).catch(() => null);
+  if (found?.stdout.trim() !== 'begun')
+    return t.skip('this user cannot run Node as another with a limit of threads (setpriv and prlimit, as root)');
+  const script = `const [, threads, weights] = process.argv;
+    try {
+      const model = await loadModel(folder, { device: 'cpu', threads: Number(threads), contextSize: 64, weights });
+      check(await model.generate(prompt, { ...golden, maxTokens: 2 }).then(({ ids }) => ({ ids: [...ids, ...greedy.slice(2)] })));
+      await model.close();
+      console.log('answered');
+    } catch (error) { console.log(error.name, error.code, error.message.includes('ulimit')); }`;
+  const refused = 'KexaError KEXA_OUT_OF_MEMORY true';
+  for (const [most, threads, weights, wanted] of [
+    [60, 2, 'auto', [/answered/]],
+    [40, 1024, 'auto', [refused]],
+    [40, 1024, 'f32', [refused]],
+    // About as many as Node itself has: which of kexa's threads is the first that is missing differs.
+    [11, 4, 'auto', [refused]],
+    [10, 4, 'auto', [refused]],
+    [9, 4, 'auto', [refused]],
+    [8, 4, 'auto', [refused]],
+    [9, 1, 'f32', [refused, 'answered']],
+  ] as const) {
+    const { code, signal, stdout } = await runWithThreads(most, script, [String(threads), weights]);
+    const isRight = wanted.some((one) => (typeof one === 'string' ? stdout.trim() === one : one.test(stdout)));
+    t.ok(
+      code === 0 && signal === null && isRight,
+      `${threads} threads, ${most} allowed: ${stdout.trim()} ${code} ${signal}`,
+    );
+  }
+});
+
+test('an unclosed model that is collected in the middle of a long step does not hold up JavaScript', {
+  skip: existsSync(threads) ? false : `threads are counted in ${threads}, which this system lacks`,
+}, async (t) => {
+  const ending = await run(
+    t,
+    `const use = async () => {
+        const model = await loadModel(folder, { threads: 1 });
+        void model.forward(Array(3000).fill(70), { logits: 'last' }).catch(() => {});
+        await sleep(20);
+      };
+      await use();
+      let longest = 0;
+      for (let i = 0; i < 40; i++) {
+        const began = performance.now();
+        gc();
+        await sleep(1);
+        longest = Math.max(longest, performance.now() - began);
+      }
+      console.log(longest < 1000 ? 'never' : longest);`,
+    { args: ['--expose-gc'] },
+  );
+  endsWell(t, ending, 'never');
+});

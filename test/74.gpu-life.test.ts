@@ -241,3 +241,29 @@ console.log(JSON.stringify({ wrong }));
   if (found === null) return;
   t.deepEqual(found.wrong, [], 'and the answers between are right');
 });
+
+test('process.exit() and an error nobody catches, while the GPU is at work, end the process with their code', async (t) => {
+  const found = await run(
+    t,
+    `
+import { spawnSync } from 'node:child_process';
+const [, file, how] = process.argv;
+if (how !== undefined) {
+  const model = await loadModel(folder, { ...onGpu, contextSize: 4096 });
+  let pieces = 0;
+  for await (const piece of model.generate(prompt, { ...greedy, maxTokens: 50, raw: true })) if (++pieces > 1) break;
+  void model.generate(prompt, { ...greedy, maxTokens: 4000, raw: true });
+  await new Promise((resolve) => setTimeout(resolve, Number(how) * 3));
+  if (how === '3') throw new Error('mine');
+  process.exit(7);
+} else {
+  const codes = [];
+  for (const each of ['0', '1', '2', '3', '0', '1', '2'])
+    codes.push(spawnSync(process.execPath, [file, each], { stdio: 'ignore' }).status);
+  console.log(JSON.stringify({ codes }));
+}
+`,
+  );
+  if (found === null) return;
+  t.deepEqual(found.codes, [7, 7, 7, 1, 7, 7, 7], 'no crash as libraries go');
+});

@@ -3,7 +3,7 @@
 #ifdef KEXA_GPU
 #include "gpu/adapter.h"
 #endif
-#include "base/error.h"
+#include "base/failure.h"
 
 namespace kexa {
 
@@ -24,8 +24,8 @@ class ListAdapters final : public Napi::AsyncWorker {
     try {
       load_dawn(library_);
       adapters_ = list_adapters();
-    } catch (const Error& error) {
-      SetError(error.what());
+    } catch (...) {
+      SetError(failure_of(std::current_exception()).message);
     }
   }
   void OnOK() override {

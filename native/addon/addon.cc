@@ -2,6 +2,10 @@
 // one to one.
 #include <napi.h>
 
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+
 #include "addon/adapters.h"
 #include "addon/convert.h"
 #include "addon/quantize.h"
@@ -14,26 +18,31 @@
 namespace kexa {
 namespace {
 
+// How long an end waits for engines that are in the middle of a step.
+constexpr std::chrono::seconds kLongestWait{10};
+
 class EngineObject : public Napi::ObjectWrap<EngineObject> {
  public:
   static Napi::Function define(Napi::Env env) {
     return DefineClass(
         env, "Engine",
-        {InstanceMethod<&EngineObject::load>("load"), InstanceMethod<&EngineObject::forward>("forward"),
-         InstanceMethod<&EngineObject::score>("score"), InstanceMethod<&EngineObject::generate>("generate"),
-         InstanceMethod<&EngineObject::fork>("fork"), InstanceMethod<&EngineObject::rewind>("rewind"),
-         InstanceMethod<&EngineObject::save>("save"), InstanceMethod<&EngineObject::load_session>("loadSession"),
-         InstanceMethod<&EngineObject::end_session>("endSession"),
-         InstanceMethod<&EngineObject::measure>("measure"),
-         InstanceMethod<&EngineObject::expert_heat>("expertHeat"),
-         InstanceMethod<&EngineObject::force_device_loss>("forceDeviceLoss"),
-         InstanceMethod<&EngineObject::force_device_room>("forceDeviceRoom"),
-         InstanceMethod<&EngineObject::close>("close")});
+        {InstanceMethod<&EngineObject::guarded<&EngineObject::load>>("load"), InstanceMethod<&EngineObject::guarded<&EngineObject::forward>>("forward"),
+         InstanceMethod<&EngineObject::guarded<&EngineObject::score>>("score"), InstanceMethod<&EngineObject::guarded<&EngineObject::generate>>("generate"),
+         InstanceMethod<&EngineObject::guarded<&EngineObject::fork>>("fork"), InstanceMethod<&EngineObject::guarded<&EngineObject::rewind>>("rewind"),
+         InstanceMethod<&EngineObject::guarded<&EngineObject::save>>("save"), InstanceMethod<&EngineObject::guarded<&EngineObject::load_session>>("loadSession"),
+         InstanceMethod<&EngineObject::guarded<&EngineObject::end_session>>("endSession"),
+         InstanceMethod<&EngineObject::guarded<&EngineObject::measure>>("measure"),
+         InstanceMethod<&EngineObject::guarded<&EngineObject::expert_heat>>("expertHeat"),
+         InstanceMethod<&EngineObject::guarded<&EngineObject::force_device_loss>>("forceDeviceLoss"),
+         InstanceMethod<&EngineObject::guarded<&EngineObject::force_device_room>>("forceDeviceRoom"),
+         InstanceMethod<&EngineObject::guarded<&EngineObject::close>>("close")});
   }
 
   explicit EngineObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<EngineObject>(info), env_(info.Env()) {
-    engine_ = std::make_unique<Engine>(to_description(info[0].As<Napi::Object>()),
-                                       to_plan_options(info[1].As<Napi::Object>()));
+    engine_ = or_throw(env_, [&] {
+      return std::make_unique<Engine>(to_description(info[0].As<Napi::Object>()),
+                                      to_plan_options(info[1].As<Napi::Object>()));
+    });
     napi_add_env_cleanup_hook(env_, &EngineObject::on_env_cleanup, this);
   }
   ~EngineObject() override {
@@ -42,11 +51,21 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
   }
 
  private:
-  // A worker is being terminated, or the process exits: the thread must be gone before the environment is.
-  static void on_env_cleanup(void* self) { static_cast<EngineObject*>(self)->engine_.reset(); }
+  template <Napi::Value (EngineObject::*Method)(const Napi::CallbackInfo&)>
+  Napi::Value guarded(const Napi::CallbackInfo& info) {
+    return or_throw(info.Env(), [&] { return (this->*Method)(info); });
+  }
+
+  // A worker is being terminated, or the process exits. Requests have let go of the engine's thread before, so one that
+  // does not end in time harms nobody.
+  static void on_env_cleanup(void* self) {
+    auto& engine = static_cast<EngineObject*>(self)->engine_;
+    engine->stop(kLongestWait);
+    engine.reset();
+  }
 
   Napi::Value load(const Napi::CallbackInfo& info) {
-    return Request::create(info.Env(), engine_->load(info[0].ToNumber().Int64Value()));
+    return Request::create(info.Env(), engine_->load(to_bytes(info[0], "warm limit")));
   }
   Napi::Value forward(const Napi::CallbackInfo& info) {
     return Request::create(info.Env(),
@@ -56,19 +75,19 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
     return Request::create(info.Env(), engine_->score(to_ids(info[0])));
   }
   Napi::Value generate(const Napi::CallbackInfo& info) {
-    const auto session = uint64_t(info[0].ToNumber().Int64Value());
+    const uint64_t session = session_of(info[0]);
     return Request::create(info.Env(),
                            engine_->generate(session, to_ids(info[1]), to_generate_params(info[2].As<Napi::Object>())));
   }
   Napi::Value measure(const Napi::CallbackInfo& info) {
     return Request::create(info.Env(), engine_->measure(to_measure_params(info[0].As<Napi::Object>())));
   }
-  static uint64_t session_of(const Napi::Value& from) { return uint64_t(from.ToNumber().Int64Value()); }
+  static uint64_t session_of(const Napi::Value& from) { return uint64_t(to_count(from, "session")); }
   Napi::Value fork(const Napi::CallbackInfo& info) {
     return Request::create(info.Env(), engine_->fork(session_of(info[0]), session_of(info[1])));
   }
   Napi::Value rewind(const Napi::CallbackInfo& info) {
-    return Request::create(info.Env(), engine_->rewind(session_of(info[0]), info[1].ToNumber().Int32Value()));
+    return Request::create(info.Env(), engine_->rewind(session_of(info[0]), to_int(info[1], "length")));
   }
   Napi::Value save(const Napi::CallbackInfo& info) {
     return Request::create(info.Env(), engine_->save(session_of(info[0]), info[1].ToString()));
@@ -77,7 +96,7 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
     return Request::create(info.Env(), engine_->load_session(session_of(info[0]), info[1].ToString()));
   }
   Napi::Value end_session(const Napi::CallbackInfo& info) {
-    engine_->end_session(uint64_t(info[0].ToNumber().Int64Value()));
+    engine_->end_session(session_of(info[0]));
     return info.Env().Undefined();
   }
   Napi::Value expert_heat(const Napi::CallbackInfo& info) {
@@ -87,7 +106,7 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
     return Request::create(info.Env(), engine_->force_device_loss());
   }
   Napi::Value force_device_room(const Napi::CallbackInfo& info) {
-    return Request::create(info.Env(), engine_->force_device_room(info[0].ToNumber().Int64Value()));
+    return Request::create(info.Env(), engine_->force_device_room(to_bytes(info[0], "bytes")));
   }
   Napi::Value close(const Napi::CallbackInfo& info) { return Request::create(info.Env(), engine_->close()); }
 
@@ -97,10 +116,8 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
 
 // Throws what make_plan() throws.
 Napi::Value plan(const Napi::CallbackInfo& info) {
-  return or_throw(info.Env(), [&] {
-    return from_plan(info.Env(), make_plan(to_description(info[0].As<Napi::Object>()),
-                                           to_plan_options(info[1].As<Napi::Object>())));
-  });
+  return from_plan(info.Env(), make_plan(to_description(info[0].As<Napi::Object>()),
+                                         to_plan_options(info[1].As<Napi::Object>())));
 }
 
 // { used, available }: the CPU device's instruction sets. Throws what chosen_instruction_set() throws.
@@ -110,8 +127,16 @@ Napi::Value instruction_set_names(const Napi::CallbackInfo& info) {
   auto available = Napi::Array::New(info.Env(), sets.size());
   for (uint32_t i = 0; i < sets.size(); ++i) available.Set(i, std::string(instruction_set_name(sets[i])));
   object.Set("available", available);
-  object.Set("used", or_throw(info.Env(), [] { return std::string(instruction_set_name(chosen_instruction_set())); }));
+  object.Set("used", std::string(instruction_set_name(chosen_instruction_set())));
   return object;
+}
+
+// stopEngines(exitCode): the process is about to exit with that code, and would take libraries down under the threads that
+// are in them. If a thread does not end in time the process ends here, with nothing taken down.
+Napi::Value stop_engines(const Napi::CallbackInfo& info) {
+  if (stop_all_engines(kLongestWait)) return info.Env().Undefined();
+  std::fflush(nullptr);
+  std::_Exit(info[0].ToNumber().Int32Value());
 }
 
 Napi::Object init(Napi::Env env, Napi::Object exports) {
@@ -120,18 +145,19 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   env.SetInstanceData(request);
   exports.Set("Engine", EngineObject::define(env));
   exports.Set("Tokenizer", define_tokenizer(env));
-  exports.Set("plan", Napi::Function::New(env, plan, "plan"));
+  exports.Set("plan", Napi::Function::New(env, guarded<plan>, "plan"));
 #ifdef KEXA_LINKED_DAWN
   exports.Set("hasLinkedDawn", true);
 #else
   exports.Set("hasLinkedDawn", false);
 #endif
-  exports.Set("vulkanProblem", Napi::Function::New(env, vulkan_problem, "vulkanProblem"));
-  exports.Set("instructionSets", Napi::Function::New(env, instruction_set_names, "instructionSets"));
-  exports.Set("quantize", Napi::Function::New(env, quantize_values, "quantize"));
-  exports.Set("lockFile", Napi::Function::New(env, lock_file, "lockFile"));
-  exports.Set("rates", Napi::Function::New(env, measure_rates, "rates"));
-  exports.Set("adapters", Napi::Function::New(env, list_adapters, "adapters"));
+  exports.Set("vulkanProblem", Napi::Function::New(env, guarded<vulkan_problem>, "vulkanProblem"));
+  exports.Set("instructionSets", Napi::Function::New(env, guarded<instruction_set_names>, "instructionSets"));
+  exports.Set("quantize", Napi::Function::New(env, guarded<quantize_values>, "quantize"));
+  exports.Set("lockFile", Napi::Function::New(env, guarded<lock_file>, "lockFile"));
+  exports.Set("stopEngines", Napi::Function::New(env, guarded<stop_engines>, "stopEngines"));
+  exports.Set("rates", Napi::Function::New(env, guarded<measure_rates>, "rates"));
+  exports.Set("adapters", Napi::Function::New(env, guarded<list_adapters>, "adapters"));
   return exports;
 }
 

@@ -1,6 +1,8 @@
 #include "addon/convert.h"
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
 
 namespace kexa {
 
@@ -11,6 +13,30 @@ Type to_type(const std::string& name) {
 
 namespace {
 
+constexpr double kMostCount = 9007199254740992;  // 2^53
+
+double in_range(const Napi::Value& from, const char* name, double least, double most) {
+  const double value = from.ToNumber().DoubleValue();
+  if (value >= least && value <= most) return value;  // not if it is NaN
+  throw Error("KEXA_INVALID_ARGUMENT", std::string(name) + ": wanted a number from " + std::to_string(int64_t(least)) +
+                                           " to " + std::to_string(int64_t(most)) + ", found " + std::to_string(value));
+}
+int64_t whole(const Napi::Value& from, const char* name, double least, double most) {
+  const double value = in_range(from, name, least, most);
+  if (value == std::floor(value)) return int64_t(value);
+  throw Error("KEXA_INVALID_ARGUMENT", std::string(name) + ": wanted a whole number, found " + std::to_string(value));
+}
+
+}  // namespace
+
+int to_int(const Napi::Value& from, const char* name) {
+  return int(whole(from, name, std::numeric_limits<int>::min(), std::numeric_limits<int>::max()));
+}
+int64_t to_count(const Napi::Value& from, const char* name) { return whole(from, name, 0, kMostCount); }
+int64_t to_bytes(const Napi::Value& from, const char* name) { return int64_t(in_range(from, name, 0, kMostCount)); }
+
+namespace {
+
 Napi::Value member(const Napi::Object& from, const char* name) {
   const Napi::Value value = from.Get(name);
   if (value.IsUndefined())
@@ -18,7 +44,9 @@ Napi::Value member(const Napi::Object& from, const char* name) {
   return value;
 }
 double number(const Napi::Object& from, const char* name) { return member(from, name).ToNumber().DoubleValue(); }
-int integer(const Napi::Object& from, const char* name) { return int(member(from, name).ToNumber().Int64Value()); }
+int integer(const Napi::Object& from, const char* name) { return to_int(member(from, name), name); }
+int64_t count(const Napi::Object& from, const char* name) { return to_count(member(from, name), name); }
+int64_t bytes(const Napi::Object& from, const char* name) { return to_bytes(member(from, name), name); }
 bool boolean(const Napi::Object& from, const char* name) { return member(from, name).ToBoolean(); }
 std::string text(const Napi::Object& from, const char* name) { return member(from, name).ToString(); }
 
@@ -33,7 +61,7 @@ LayerDescription to_layer(const Napi::Object& from) {
 ScaleEntry to_scales(const Napi::Object& from) {
   return {.name = text(from, "name"),
           .file = integer(from, "file"),
-          .offset = int64_t(number(from, "offset")),
+          .offset = count(from, "offset"),
           .type = to_type(text(from, "type")),
           .block_rows = integer(from, "blockRows"),
           .block_columns = integer(from, "blockColumns"),
@@ -43,15 +71,15 @@ ScaleEntry to_scales(const Napi::Object& from) {
 TensorEntry to_tensor(const Napi::Object& from) {
   TensorEntry tensor{.name = text(from, "name"),
                      .file = integer(from, "file"),
-                     .offset = int64_t(number(from, "offset")),
-                     .bytes = int64_t(number(from, "bytes")),
+                     .offset = count(from, "offset"),
+                     .bytes = count(from, "bytes"),
                      .type = to_type(text(from, "type")),
                      .held = from.Has("held") ? std::optional(to_type(text(from, "held"))) : std::nullopt,
                      .shape = {},
                      .scales = {}};
   if (from.Has("scales")) tensor.scales = to_scales(from.Get("scales").As<Napi::Object>());
   const auto shape = member(from, "shape").As<Napi::Array>();
-  for (uint32_t i = 0; i < shape.Length(); ++i) tensor.shape.push_back(shape.Get(i).ToNumber().Int64Value());
+  for (uint32_t i = 0; i < shape.Length(); ++i) tensor.shape.push_back(to_count(shape.Get(i), "shape"));
   return tensor;
 }
 
@@ -322,7 +350,7 @@ static std::vector<PartOptions> to_parts(const Napi::Value& from) {
     parts.push_back({.adapter = text(part, "adapter"),
                      .plain_ops = to_texts(member(part, "plainOps")),
                      .layers = integer(part, "layers"),
-                     .memory_bytes = int64_t(number(part, "memoryBytes"))});
+                     .memory_bytes = bytes(part, "memoryBytes")});
   }
   return parts;
 }
@@ -334,7 +362,7 @@ PlanOptions to_plan_options(const Napi::Object& from) {
           .threads = integer(from, "threads"),
           .cache_type = to_type(text(from, "cacheType")),
           .is_rounding = text(from, "activations") == "i16",
-          .prefix_cache_bytes = int64_t(number(from, "prefixCacheBytes")),
+          .prefix_cache_bytes = bytes(from, "prefixCacheBytes"),
           .weight_type = weights == "auto" ? std::optional<Type>() : to_type(weights),
           .adapter = text(from, "adapter"),
           .dawn_library = text(from, "dawnLibrary"),
@@ -360,7 +388,7 @@ MeasureParams to_measure_params(const Napi::Object& from) {
                       .layers = to_ids(member(op, "layers")),
                       .rows = integer(op, "rows"),
                       .repetitions = integer(op, "repetitions"),
-                      .least_ns = int64_t(number(op, "leastMs") * 1e6)});
+                      .least_ns = int64_t(in_range(member(op, "leastMs"), "leastMs", 0, 1e9) * 1e6)});
   }
   return to;
 }
@@ -385,7 +413,7 @@ GenerateParams to_generate_params(const Napi::Object& from) {
   sampling.repeat_last_n = integer(from, "repeatLastN");
   sampling.presence_penalty = float(number(from, "presencePenalty"));
   sampling.frequency_penalty = float(number(from, "frequencyPenalty"));
-  sampling.seed = uint64_t(number(from, "seed"));
+  sampling.seed = uint64_t(count(from, "seed"));
   to.logprobs = integer(from, "logprobs");
   const auto bias_ids = to_ids(member(from, "biasIds"));
   const auto bias_values = member(from, "biasValues").As<Napi::Float32Array>();

@@ -3,10 +3,8 @@
 #include <sys/file.h>
 
 #include <cerrno>
-#include <mutex>
-
 #include "addon/convert.h"
-#include "base/error.h"
+#include "base/failure.h"
 #include "base/thread_pool.h"
 #include "quant/fp8.h"
 #include "quant/quantize.h"
@@ -26,8 +24,8 @@ class Quantize final : public Napi::AsyncWorker {
         request_(Napi::Persistent(request)),  // keeps the arrays
         from_type_(to_type(request.Get("fromType").ToString())),
         to_type_(to_type(request.Get("toType").ToString())),
-        first_(request.Get("first").ToNumber().Int64Value()),
-        threads_(request.Get("threads").ToNumber().Int32Value()) {
+        first_(to_count(request.Get("first"), "first")),
+        threads_(to_int(request.Get("threads"), "threads")) {
     const auto from = request.Get("from").As<Napi::Uint8Array>();
     auto to = request.Get("to").As<Napi::Uint8Array>();
     from_ = reinterpret_cast<const std::byte*>(from.Data());
@@ -43,21 +41,15 @@ class Quantize final : public Napi::AsyncWorker {
   void take_scales(const Napi::Object& from) {
     const auto stored = from.Get("stored").As<Napi::Uint8Array>();
     const Type type = to_type(from.Get("type").ToString());
-    try {
-      scales_ = read_scales(reinterpret_cast<const std::byte*>(stored.Data()), type,
-                            int64_t(stored.ByteLength()) / element_bytes(type), from.Get("name").ToString(),
-                            from.Get("path").ToString());
-    } catch (const Error& error) {
-      Napi::Error thrown = Napi::Error::New(Env(), error.what());
-      thrown.Set("code", error.code);
-      throw thrown;
-    }
-    columns_ = from.Get("columns").ToNumber().Int32Value();
+    scales_ = read_scales(reinterpret_cast<const std::byte*>(stored.Data()), type,
+                          int64_t(stored.ByteLength()) / element_bytes(type), from.Get("name").ToString(),
+                          from.Get("path").ToString());
+    columns_ = to_int(from.Get("columns"), "columns");
     grid_ = {.values = scales_.data(),
-             .columns = from.Get("gridColumns").ToNumber().Int32Value(),
-             .block_rows = from.Get("blockRows").ToNumber().Int32Value(),
-             .block_columns = from.Get("blockColumns").ToNumber().Int32Value(),
-             .skipped_rows = from.Get("skippedRows").ToNumber().Int32Value()};
+             .columns = to_int(from.Get("gridColumns"), "gridColumns"),
+             .block_rows = to_int(from.Get("blockRows"), "blockRows"),
+             .block_columns = to_int(from.Get("blockColumns"), "blockColumns"),
+             .skipped_rows = to_int(from.Get("skippedRows"), "skippedRows")};
   }
 
   // `count` elements of a matrix in FP8, of which the first is number `first`.
@@ -72,15 +64,18 @@ class Quantize final : public Napi::AsyncWorker {
 
   void Execute() override {
     try {
-      panel_kernels();  // KEXA_CPU is refused here: tasks must not throw
-    } catch (const Error& error) {
-      code_ = error.code;
-      return SetError(error.what());
+      quantize_all();
+    } catch (...) {
+      const Failure failure = failure_of(std::current_exception());
+      code_ = failure.code;
+      SetError(failure.message);
     }
+  }
+
+  void quantize_all() {
+    panel_kernels();  // KEXA_CPU is refused here
     const int64_t pieces = (elements_ + kPiece - 1) / kPiece;
     ThreadPool pool(int(std::min<int64_t>(threads_, std::max<int64_t>(pieces, 1))));
-    std::mutex mutex;
-    int64_t failed = pieces;  // the first piece that failed, however the threads ran
     pool.run(int(pieces), [&](int piece, int) {
       const int64_t start = int64_t(piece) * kPiece;
       const int count = int(std::min<int64_t>(kPiece, elements_ - start));
@@ -90,15 +85,8 @@ class Quantize final : public Napi::AsyncWorker {
         read_rows(from, first_ + start, count, values.data());
       else
         read_elements(from, from_type_, count, values.data());
-      try {
-        quantize(to_type_, values.data(), count, to_ + bytes_of(to_type_, start), first_ + start);
-      } catch (const Error& error) {
-        const std::lock_guard lock(mutex);
-        if (piece >= failed) return;
-        failed = piece, code_ = error.code, message_ = error.what();
-      }
+      quantize(to_type_, values.data(), count, to_ + bytes_of(to_type_, start), first_ + start);
     });
-    if (failed < pieces) SetError(message_);
   }
   void OnOK() override { deferred_.Resolve(Env().Undefined()); }
   void OnError(const Napi::Error& error) override {
@@ -118,7 +106,7 @@ class Quantize final : public Napi::AsyncWorker {
   int columns_ = 1;
   std::vector<float> scales_;
   ScaleGrid grid_;
-  std::string code_ = "KEXA_INTERNAL", message_;
+  std::string code_ = "KEXA_INTERNAL";
 };
 
 }  // namespace

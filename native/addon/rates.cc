@@ -2,6 +2,7 @@
 
 #include "addon/convert.h"
 #include "base/error.h"
+#include "base/failure.h"
 #ifdef KEXA_GPU
 #include "kernels/gpu_rates.h"
 #endif
@@ -35,9 +36,10 @@ class Measure final : public Napi::AsyncWorker {
 #else
       throw Error("KEXA_NO_DEVICE", "this addon was built without Dawn's header: CPU only");
 #endif
-    } catch (const Error& error) {
-      code_ = error.code;
-      SetError(error.what());
+    } catch (...) {
+      const Failure failure = failure_of(std::current_exception());
+      code_ = failure.code;
+      SetError(failure.message);
     }
   }
   void OnOK() override {
@@ -64,9 +66,9 @@ class Measure final : public Napi::AsyncWorker {
 }  // namespace
 
 Napi::Value measure_rates(const Napi::CallbackInfo& info) {
-  auto* worker = new Measure(info.Env(), to_plan_options(info[0].As<Napi::Object>()));
+  auto worker = std::make_unique<Measure>(info.Env(), to_plan_options(info[0].As<Napi::Object>()));
   const auto promise = worker->promise();
-  worker->Queue();
+  worker.release()->Queue();
   return promise;
 }
 

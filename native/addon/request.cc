@@ -73,9 +73,9 @@ Napi::Value Request::next(const Napi::CallbackInfo& info) {
 void Request::settle(Napi::Env env) {
   is_woken_ = false;
   if (!waiting_) return;
-  const std::vector<Event> events = channel_->take();
-  if (events.empty()) return;
   Napi::HandleScope scope(env);
+  std::vector<Event> events = channel_->take();
+  if (events.empty()) return;
   auto waiting = *waiting_;
   waiting_.reset();
   wake_.Unref(env);
@@ -87,6 +87,11 @@ void Request::settle(Napi::Env env) {
     waiting.Resolve(array);
   } catch (const Napi::Error& error) {
     // A result too large for a typed array, say.
+    waiting.Reject(error.Value());
+  } catch (...) {
+    const Failure failure = failure_of(std::current_exception());
+    Napi::Error error = Napi::Error::New(env, failure.message);
+    error.Set("code", failure.code);
     waiting.Reject(error.Value());
   }
 }

@@ -1,6 +1,11 @@
 #include "base/thread_pool.h"
 
+#include <algorithm>
+#include <system_error>
+#include <utility>
+
 #include "base/cores.h"
+#include "base/start_thread.h"
 
 namespace kexa {
 namespace {
@@ -30,7 +35,18 @@ void wait_until_not(const std::atomic<Value>& value, Value old) {
 }  // namespace
 
 ThreadPool::ThreadPool(int threads, std::vector<int> cores) : cores_(std::move(cores)) {
-  for (int i = 1; i < threads; ++i) workers_.emplace_back([this, i] { work(i); });
+  workers_.reserve(size_t(std::max(0, threads - 1)));
+  try {
+    for (int i = 1; i < threads; ++i) workers_.emplace_back([this, i] { work(i); });
+  } catch (const std::system_error&) {
+    // The system has no more: those that there are do all.
+  }
+}
+
+void ThreadPool::demand(int wanted) const {
+  if (threads() >= wanted) return;
+  throw Error("KEXA_OUT_OF_MEMORY", "threads: wanted " + std::to_string(wanted) + ", and the system started " +
+                                        std::to_string(threads()) + kMoreThreads);
 }
 
 ThreadPool::~ThreadPool() {
@@ -49,7 +65,7 @@ void ThreadPool::drain(uint32_t round, int thread) {
     if (uint32_t(next >> 32) != round || index >= uint32_t(tasks)) return;
     // If it succeeds, the round was not over, so the function and the count are this round's.
     if (!next_.compare_exchange_weak(next, next + 1, std::memory_order_acq_rel)) continue;
-    (*task)(int(index), thread);
+    attempt(*task, int(index), thread);
     if (done_.fetch_add(1, std::memory_order_acq_rel) + 1 == tasks) done_.notify_all();
   }
 }
@@ -58,8 +74,8 @@ void ThreadPool::run(int tasks, const std::function<void(int, int)>& task) {
   if (tasks <= 0) return;
   if (!cores_.empty() && !is_caller_placed_) stay_on(cores_[0]), is_caller_placed_ = true;
   if (workers_.empty() || tasks == 1) {
-    for (int i = 0; i < tasks; ++i) task(i, 0);
-    return;
+    for (int i = 0; i < tasks; ++i) attempt(task, i, 0);
+    return throw_failure();
   }
   const uint32_t round = round_.load(std::memory_order_relaxed) + 1;
   // Closed while the function and the count change, then opened. Whoever sees a new function or count also sees that
@@ -73,6 +89,23 @@ void ThreadPool::run(int tasks, const std::function<void(int, int)>& task) {
   round_.notify_all();
   drain(round, 0);
   for (int done; (done = done_.load(std::memory_order_acquire)) != tasks;) wait_until_not(done_, done);
+  throw_failure();
+}
+
+void ThreadPool::attempt(const std::function<void(int, int)>& task, int index, int thread) noexcept {
+  try {
+    task(index, thread);
+  } catch (...) {
+    const std::lock_guard lock(failing_);
+    if (failure_ && failed_index_ < index) return;
+    failure_ = std::current_exception();
+    failed_index_ = index;
+  }
+}
+
+// All tasks are done: nobody else touches it.
+void ThreadPool::throw_failure() {
+  if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
 }
 
 void ThreadPool::work(int thread) {

@@ -1,11 +1,51 @@
 #include "engine/channel.h"
 
 #include <iterator>
+#include <new>
+
+#include "base/failure.h"
 
 namespace kexa {
 
-void Channel::push(Event event) {
+void Channel::push(Event event) noexcept {
   std::lock_guard lock(bell_->mutex);
+  try {
+    if (!is_lost_) join(event);
+  } catch (const std::bad_alloc&) {
+    is_lost_ = true;
+    cancelled_.store(true, std::memory_order_relaxed);
+  }
+  if (wake_) wake_();
+}
+
+template <typename Make>
+void Channel::push_made(const Make& make) noexcept {
+  try {
+    push(make());
+  } catch (const std::bad_alloc&) {
+    lose();
+  }
+}
+
+void Channel::fail(const char* code, const char* message) noexcept {
+  push_made([&] { return event::Failed{code, message}; });
+}
+
+void Channel::fail(const std::exception_ptr& exception) noexcept {
+  push_made([&] {
+    Failure failure = failure_of(exception);
+    return event::Failed{std::move(failure.code), std::move(failure.message)};
+  });
+}
+
+void Channel::lose() noexcept {
+  std::lock_guard lock(bell_->mutex);
+  is_lost_ = true;
+  cancelled_.store(true, std::memory_order_relaxed);
+  if (wake_) wake_();
+}
+
+void Channel::join(Event& event) {
   auto* tokens = std::get_if<event::Tokens>(&event);
   if (tokens) waiting_tokens_ += tokens->choices.size();
   auto* last = events_.empty() ? nullptr : std::get_if<event::Tokens>(&events_.back());
@@ -20,7 +60,6 @@ void Channel::push(Event event) {
   } else {
     events_.push_back(std::move(event));
   }
-  if (wake_) wake_();
 }
 
 void Channel::cancel() {
@@ -35,6 +74,9 @@ std::vector<Event> Channel::take() {
   std::vector<Event> taken;
   {
     std::lock_guard lock(bell_->mutex);
+    if (is_lost_)
+      events_.assign(1, event::Failed{"KEXA_OUT_OF_MEMORY", "the system has no memory left for this request's results"});
+    is_lost_ = false;
     taken.swap(events_);
     waiting_tokens_ = 0;
   }

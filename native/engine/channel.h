@@ -4,6 +4,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
+#include <exception>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -110,8 +111,12 @@ class Channel {
   explicit Channel(std::shared_ptr<Bell> bell) : bell_(std::move(bell)) {}
 
   // Engine thread. Tokens join the last event if it holds tokens too, and the prompt's progress replaces what came
-  // before of it; the other kinds queue up.
-  void push(Event event);
+  // before of it; the other kinds queue up. Does not throw: where there is no memory left for an event the request is
+  // cancelled, and its reader finds a Failed.
+  void push(Event event) noexcept;
+  // Pushes a Failed.
+  void fail(const char* code, const char* message) noexcept;
+  void fail(const std::exception_ptr& exception) noexcept;
   // Engine thread, with the bell locked: whether a reader has left more tokens unread than the engine may run ahead.
   bool is_full() const { return waiting_tokens_ >= kRunAhead; }
   const std::atomic<bool>& cancelled() const { return cancelled_; }
@@ -131,7 +136,13 @@ class Channel {
   static constexpr size_t kRunAhead = 32;
 
   std::shared_ptr<Bell> bell_;
+  void join(Event& event);
+  template <typename Make>
+  void push_made(const Make& make) noexcept;
+  void lose() noexcept;
+
   std::vector<Event> events_;
+  bool is_lost_ = false;  // an event could not be kept
   size_t waiting_tokens_ = 0;
   std::function<void()> wake_;
   std::atomic<bool> cancelled_{false};

@@ -1,8 +1,10 @@
 #include "engine/device_thread.h"
 
+#include "base/start_thread.h"
+
 namespace kexa {
 
-DeviceThread::DeviceThread() : thread_([this] { loop(); }) {}
+DeviceThread::DeviceThread() : thread_(start_thread("a device", [this] { loop(); })) {}
 
 DeviceThread::~DeviceThread() {
   {

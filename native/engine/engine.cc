@@ -1,7 +1,9 @@
 #include <algorithm>
+#include <condition_variable>
 #include <list>
-#include <new>
 
+#include "base/failure.h"
+#include "base/start_thread.h"
 #include "engine/session_jobs.h"
 
 namespace kexa {
@@ -14,11 +16,11 @@ struct Engine::State {
   const Plan plan;
   const std::shared_ptr<Bell> bell = std::make_shared<Bell>();
 
-  // Under the bell's lock:
-  std::list<std::unique_ptr<Job>> jobs;  // waiting for their turn, the next one first
-  std::list<const Job*> by_age;          // all jobs, the oldest first
-  std::shared_ptr<Channel> running;      // of the job whose turn it is
-  std::vector<uint64_t> ended_sessions;  // whose cache is to be freed once they have no job left
+  // Under the bell's lock. Jobs are moved from list to list by their nodes, which needs no memory.
+  std::list<std::unique_ptr<Job>> jobs;     // waiting for their turn, the next one first
+  std::list<const Job*> by_age;             // all jobs, the oldest first
+  std::shared_ptr<Channel> running;         // of the job whose turn it is
+  std::vector<uint64_t> ended_sessions;     // whose cache is to be freed once they have no job left
   std::shared_ptr<Channel> closing;         // close() was called
   bool is_stopping = false;                 // the engine is being destroyed
   bool is_over = false;                     // the thread takes nothing more
@@ -30,31 +32,113 @@ struct Engine::State {
   bool is_ending() const { return is_stopping || closing; }
   // Until one of them holds, the thread sleeps.
   bool can_run(const Job& job) const { return !job.channel().is_full() || job.channel().cancelled(); }
-  bool has_job(uint64_t owner) const;
-  std::vector<uint64_t> take_ended_sessions();
-  std::vector<uint64_t> owners_before(const Job& job) const;
+  std::vector<uint64_t>::iterator find_ended_session();
+  void free_ended_sessions();
+  std::vector<uint64_t> owners_before(const Job& job);
   bool run_next();
   bool advance(Job& job);
+  void finish(Job& job);
   void wind_down();
+  void stop();
 };
 
-Engine::Engine(ModelDescription description, const PlanOptions& options)
-    : state_(std::make_unique<State>(std::move(description), options)), thread_([state = state_.get()] {
-        while (state->run_next()) {
-        }
-        state->wind_down();
-      }) {}
+namespace {
 
-Engine::~Engine() {
-  std::shared_ptr<Channel> running;
-  {
-    std::lock_guard lock(state_->bell->mutex);
-    state_->is_stopping = true;
-    running = state_->running;
+// The threads of all engines in this process. Never destroyed: threads may still end while the process does.
+class EngineThreads {
+ public:
+  static EngineThreads& all() {
+    static EngineThreads& threads = *new EngineThreads;
+    return threads;
   }
-  if (running) running->cancel();
-  state_->bell->rung.notify_one();
-  thread_.join();
+
+  // Throws KEXA_OUT_OF_MEMORY. The thread belongs to nobody: it ends when its engine is stopped, and whoever wants to wait
+  // for that does so here.
+  template <typename State, typename Work>
+  void start(const std::shared_ptr<State>& state, Work work) {
+    std::list<Running> own;
+    own.push_back({state.get(), [weak = std::weak_ptr(state)] {
+                     if (const auto state = weak.lock()) state->stop();
+                   }});
+    const auto place = own.begin();
+    {
+      const std::lock_guard lock(mutex_);
+      running_.splice(running_.end(), own);
+    }
+    try {
+      start_thread("the engine", [this, place, held = state, work]() mutable {
+        work(*held);
+        // What it holds is freed before it counts as ended.
+        held.reset();
+        end(place);
+      }).detach();
+    } catch (...) {
+      end(place);
+      throw;
+    }
+  }
+
+  // Returns whether the engine's thread has ended.
+  bool wait(const void* state, std::chrono::milliseconds most) {
+    std::unique_lock lock(mutex_);
+    return ended_.wait_for(lock, most, [&] {
+      return std::none_of(running_.begin(), running_.end(), [&](const Running& one) { return one.state == state; });
+    });
+  }
+
+  // Stops all. Returns whether their threads have ended.
+  bool stop(std::chrono::milliseconds most) {
+    std::unique_lock lock(mutex_);
+    for (const Running& one : running_) one.stop();
+    return ended_.wait_for(lock, most, [&] { return running_.empty(); });
+  }
+
+ private:
+  struct Running {
+    const void* state;
+    std::function<void()> stop;
+  };
+
+  void end(std::list<Running>::iterator place) {
+    const std::lock_guard lock(mutex_);
+    running_.erase(place);
+    ended_.notify_all();
+  }
+
+  std::mutex mutex_;
+  std::condition_variable ended_;
+  std::list<Running> running_;
+};
+
+}  // namespace
+
+Engine::Engine(ModelDescription description, const PlanOptions& options)
+    : state_(std::make_shared<State>(std::move(description), options)) {
+  EngineThreads::all().start(state_, [](State& state) {
+    while (state.run_next()) {
+    }
+    state.wind_down();
+  });
+}
+
+Engine::~Engine() { state_->stop(); }
+
+bool Engine::stop(std::chrono::milliseconds most) {
+  state_->stop();
+  return EngineThreads::all().wait(state_.get(), most);
+}
+
+bool stop_all_engines(std::chrono::milliseconds most) { return EngineThreads::all().stop(most); }
+
+void Engine::State::stop() {
+  std::shared_ptr<Channel> channel;
+  {
+    std::lock_guard lock(bell->mutex);
+    is_stopping = true;
+    channel = running;
+  }
+  if (channel) channel->cancel();
+  bell->rung.notify_one();
 }
 
 const ModelDescription& Engine::description() const { return state_->description; }
@@ -62,7 +146,8 @@ const Plan& Engine::plan() const { return state_->plan; }
 
 // Whose cache the job may not take. Jobs take turns, but room is first come, first served: were each to take it from
 // the next, all would start again and again and none would end. Those who wait for a reader hold up nobody.
-std::vector<uint64_t> Engine::State::owners_before(const Job& job) const {
+std::vector<uint64_t> Engine::State::owners_before(const Job& job) {
+  std::lock_guard lock(bell->mutex);
   std::vector<uint64_t> owners;
   for (const Job* other : by_age) {
     if (other == &job) break;
@@ -71,52 +156,55 @@ std::vector<uint64_t> Engine::State::owners_before(const Job& job) const {
   return owners;
 }
 
-bool Engine::State::has_job(uint64_t owner) const {
-  return std::any_of(by_age.begin(), by_age.end(), [&](const Job* job) { return job->owner() == owner; });
+// One that has no job left, with the bell locked.
+std::vector<uint64_t>::iterator Engine::State::find_ended_session() {
+  return std::find_if(ended_sessions.begin(), ended_sessions.end(), [&](uint64_t session) {
+    return std::none_of(by_age.begin(), by_age.end(), [&](const Job* job) { return job->owner() == session; });
+  });
 }
 
-std::vector<uint64_t> Engine::State::take_ended_sessions() {
-  const auto ended = std::partition(ended_sessions.begin(), ended_sessions.end(),
-                                    [&](uint64_t session) { return has_job(session); });
-  const std::vector<uint64_t> taken(ended, ended_sessions.end());
-  ended_sessions.erase(ended, ended_sessions.end());
-  return taken;
+void Engine::State::free_ended_sessions() {
+  for (;;) {
+    uint64_t session;
+    {
+      std::lock_guard lock(bell->mutex);
+      const auto ended = find_ended_session();
+      if (ended == ended_sessions.end()) return;
+      session = *ended;
+      ended_sessions.erase(ended);
+    }
+    if (model) model->slots.release(session);
+  }
 }
 
-// One turn of the engine thread. Returns false when it should end.
+// One turn of the engine thread. Returns false when it should end. Nothing in it needs memory but what advance() does.
 bool Engine::State::run_next() {
-  std::unique_ptr<Job> job;
-  std::vector<uint64_t> ended, earlier;
+  std::list<std::unique_ptr<Job>> turn;  // of one job
   {
     std::unique_lock lock(bell->mutex);
     auto next = jobs.end();
     bell->rung.wait(lock, [&] {
       next = std::find_if(jobs.begin(), jobs.end(), [&](const auto& candidate) { return can_run(*candidate); });
-      ended = take_ended_sessions();
-      return is_ending() || next != jobs.end() || !ended.empty();
+      return is_ending() || next != jobs.end() || find_ended_session() != ended_sessions.end();
     });
     if (is_ending()) return false;
     if (next != jobs.end()) {
-      job = std::move(*next);
-      jobs.erase(next);
-      running = job->shared_channel();
-      earlier = owners_before(*job);
+      turn.splice(turn.begin(), jobs, next);
+      running = turn.front()->shared_channel();
     }
   }
-  if (model) {
-    for (uint64_t session : ended) model->slots.release(session);
-    model->slots.protect(std::move(earlier));
-  }
-  if (!job) return true;
+  free_ended_sessions();
+  if (turn.empty()) return true;
 
-  const bool is_over_now = advance(*job);
-  if (is_over_now && model) job->finish(*model);
+  Job& job = *turn.front();
+  const bool is_over_now = advance(job);
+  if (is_over_now) finish(job);
   std::lock_guard lock(bell->mutex);
   running = nullptr;
   if (is_over_now) {
-    by_age.remove(job.get());
+    by_age.remove(&job);
   } else {
-    jobs.push_back(std::move(job));
+    jobs.splice(jobs.end(), turn);
   }
   return true;
 }
@@ -125,6 +213,7 @@ bool Engine::State::run_next() {
 bool Engine::State::advance(Job& job) {
   try {
     if (job.channel().cancelled()) throw Cancelled{};
+    if (model) model->slots.protect(owners_before(job));
     return job.advance({description, plan, model});
   } catch (const Cancelled&) {
     bool is_closed;
@@ -133,20 +222,24 @@ bool Engine::State::advance(Job& job) {
       is_closed = is_ending();
     }
     if (is_closed) {
-      job.channel().push(event::Failed{"KEXA_CLOSED", "the model was closed"});
+      job.channel().fail("KEXA_CLOSED", "the model was closed");
     } else {
       job.channel().push(event::Stopped{});
     }
   } catch (const NoRoom&) {
     return false;
-  } catch (const Error& error) {
-    job.channel().push(event::Failed{error.code, error.what()});
-  } catch (const std::bad_alloc&) {
-    job.channel().push(event::Failed{"KEXA_OUT_OF_MEMORY", "the system has no memory left for this request"});
-  } catch (const std::exception& error) {
-    job.channel().push(event::Failed{"KEXA_INTERNAL", error.what()});
+  } catch (...) {
+    job.channel().fail(std::current_exception());
   }
   return true;
+}
+
+void Engine::State::finish(Job& job) {
+  try {
+    if (model) job.finish(*model);
+  } catch (...) {
+    // The request has ended. What is wrong with the device the next one will meet.
+  }
 }
 
 void Engine::State::wind_down() {
@@ -159,7 +252,7 @@ void Engine::State::wind_down() {
     by_age.clear();
     closer = closing;
   }
-  for (const auto& job : left) job->channel().push(event::Failed{"KEXA_CLOSED", "the model was closed"});
+  for (const auto& job : left) job->channel().fail("KEXA_CLOSED", "the model was closed");
   left.clear();
   model.reset();
   if (closer) closer->push(event::Done{});
@@ -177,7 +270,7 @@ std::shared_ptr<Channel> Engine::post(const MakeJob& make_job) {
       state_->by_age.push_back(state_->jobs.back().get());
     }
   }
-  if (is_refused) channel->push(event::Failed{"KEXA_CLOSED", "the model was closed"});
+  if (is_refused) channel->fail("KEXA_CLOSED", "the model was closed");
   state_->bell->rung.notify_one();
   return channel;
 }

@@ -90,7 +90,7 @@ Profiling::Profiling(Device& device, bool is_wanted) : device_(device), is_on_(i
 Profiling::~Profiling() {
   try {
     if (is_on_) device_.take_profile();
-  } catch (const Error&) {
+  } catch (...) {
     // The job has already failed, or the next one will.
   }
 }

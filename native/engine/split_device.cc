@@ -17,10 +17,9 @@ constexpr std::chrono::milliseconds kGlance{20};
 class Ending {
  public:
   void end() {
-    {
-      std::lock_guard lock(mutex_);
-      is_over_ = true;
-    }
+    // Under the lock: as soon as it is let go, whoever waits may return and take this object away.
+    std::lock_guard lock(mutex_);
+    is_over_ = true;
     rung_.notify_all();
   }
   template <typename Glance>

@@ -40,6 +40,7 @@ ExpertResidency::ExpertResidency(KernelSet& kernels, const ModelDescription& des
       slots_(slots),
       host_(std::move(host)),
       pool_(plan.options.threads) {
+  pool_.demand(plan.options.threads);
   if (!host_) return;
   Prelude prelude = kernels.prelude();
   prelude.set("STRIDE", stride_);

@@ -2,7 +2,6 @@
 
 #include <cmath>
 #include <cstring>
-#include <mutex>
 #include <string>
 
 #include "base/error.h"
@@ -55,19 +54,7 @@ void store_row(const Matrix& from, int row, Type type, std::byte* out) {
 }
 
 void each_row(ThreadPool& pool, int first, int count, const std::function<void(int)>& task) {
-  std::optional<Error> failure;
-  int failed_row = first + count;
-  std::mutex mutex;
-  pool.run(count, [&](int index, int) {
-    const int row = first + index;
-    try {
-      task(row);
-    } catch (const Error& error) {
-      const std::lock_guard lock(mutex);
-      if (row < failed_row) failed_row = row, failure.emplace(error);
-    }
-  });
-  if (failure) throw *failure;
+  pool.run(count, [&](int index, int) { task(first + index); });
 }
 
 }  // namespace kexa

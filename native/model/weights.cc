@@ -61,10 +61,9 @@ struct Weights::Binder {
       throw Error("KEXA_BAD_FILE", name + ": file index " + std::to_string(index) + " is not in the list");
     const MappedFile& file = weights.files_[index];
     const int64_t size = int64_t(file.bytes().size());
-    if (offset < 0 || offset > size || bytes > size - offset)
-      throw Error("KEXA_BAD_FILE", name + ": wanted bytes " + std::to_string(offset) + " to " +
-                                       std::to_string(offset + bytes) + ", found " + std::to_string(size) +
-                                       " bytes\n  in " + file.path());
+    if (offset < 0 || offset > size || bytes < 0 || bytes > size - offset)
+      throw Error("KEXA_BAD_FILE", name + ": wanted " + std::to_string(bytes) + " bytes from " + std::to_string(offset) +
+                                       " on, found " + std::to_string(size) + " bytes\n  in " + file.path());
     return file.bytes().data() + offset;
   }
 

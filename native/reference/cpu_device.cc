@@ -31,6 +31,7 @@ CpuDevice::CpuDevice(const ModelDescription& description, const Weights& weights
       options_(plan.options),
       kv_(plan.kv),
       frequencies_(rope_frequencies(description)) {
+  pool_.demand(plan.options.threads);
   panel_kernels();  // KEXA_CPU is refused now, not in the middle of a step
   const size_t rows = plan.options.prefill_chunk, hidden = description.hidden;
   for (int ring : kv_.ring_rows) {

@@ -11,7 +11,9 @@ class CpuExperts final : public HostExperts {
  public:
   // `description` and `weights` must outlive it; the experts' weights must have data.
   CpuExperts(const ModelDescription& description, const Weights& weights, int threads)
-      : description_(description), weights_(weights), pool_(threads) {}
+      : description_(description), weights_(weights), pool_(threads) {
+    pool_.demand(threads);
+  }
 
   void run(int layer, std::span<const float> residual, int stride, std::span<const int> experts,
            std::span<const float> weights, std::span<float> out) override;

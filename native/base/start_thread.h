@@ -1,0 +1,28 @@
+// Threads where the system may have no more.
+#pragma once
+
+#include <string>
+#include <system_error>
+#include <thread>
+#include <utility>
+
+#include "base/error.h"
+
+namespace kexa {
+
+// What to do where threads are wanted that the system does not start.
+inline constexpr const char* kMoreThreads =
+    "; raise the limit (`ulimit -u`, or `--pids-limit` of a container), or use fewer `threads`";
+
+// Starts a thread for `purpose`. Throws KEXA_OUT_OF_MEMORY.
+template <typename Work>
+std::thread start_thread(const std::string& purpose, Work&& work) {
+  try {
+    return std::thread(std::forward<Work>(work));
+  } catch (const std::system_error& error) {
+    throw Error("KEXA_OUT_OF_MEMORY",
+                "wanted a thread for " + purpose + ", and the system started none: " + error.what() + kMoreThreads);
+  }
+}
+
+}  // namespace kexa

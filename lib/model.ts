@@ -28,6 +28,7 @@ import {
 import { booleanOption, checkNames, checkSignal, choiceOption, invalid, toIds } from './options.js';
 import { planned } from './planned.js';
 import { checkPath, Session } from './session.js';
+import { mainMemory, slowMemory } from './slow-memory.js';
 import { Tokenizer } from './text/tokenizer.js';
 import { tunedPlainOps } from './tuning.js';
 import type {
@@ -144,8 +145,11 @@ async function load(
   const plan = planned(description, planOptions);
   const device = sharedDevice(infos);
   if (infos.length > 1) checkSharedFits(description, planOptions, plan, infos);
-  else if (device.kind === 'cpu') checkFits(description, planOptions, plan);
-  else checkGpuFits(description, planOptions, plan, device);
+  else if (device.kind === 'cpu') {
+    checkFits(description, planOptions, plan);
+    const slow = slowMemory(description, plan, mainMemory());
+    if (slow !== null) warn('KEXA_SLOW_MEMORY', `${folder}: ${slow}`);
+  } else checkGpuFits(description, planOptions, plan, device);
   checkHostExperts(plan, availableMemory());
   const memory = memoryReport(
     plan,

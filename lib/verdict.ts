@@ -1,5 +1,4 @@
 /** Which weights of a model fit which machine, and about how fast it would be there: told before there is either. */
-import { totalmem } from 'node:os';
 import { partsOf, tokenTraffic } from './bench/traffic.js';
 import type { ModelDescription } from './description.js';
 import { listDevices } from './devices.js';
@@ -9,6 +8,7 @@ import type { Fp8Scheme } from './files/fp8.js';
 import { longestContext, MemoryPlanner, type PlannedOptions, usableBytes } from './memory-plan.js';
 import { cacheElementBytes, heldBytes } from './option-values.js';
 import { type RecipeName, recipes } from './quantize/recipes.js';
+import { mainMemory } from './slow-memory.js';
 import type { CacheType, LoadOptions, MemoryReport } from './types.js';
 
 /** Cards of a kind, or the main memory of a machine without. */
@@ -60,7 +60,6 @@ export const machines: readonly Machine[] = [
 export async function thisMachine(): Promise<Machine[]> {
   const gpus = (await listDevices()).filter(({ kind, isSoftware }) => kind === 'gpu' && !isSoftware);
   const sizes = [...new Set(gpus.flatMap(({ memoryBytes }) => memoryBytes ?? []))];
-  const memory = process.constrainedMemory?.() ?? 0;
   return [
     ...sizes.map((bytes): Machine => {
       const count = gpus.filter(({ memoryBytes }) => memoryBytes === bytes).length;
@@ -70,7 +69,7 @@ export async function thisMachine(): Promise<Machine[]> {
       name: 'here, CPU',
       kind: 'cpu',
       cards: 1,
-      bytes: memory > 0 && memory < totalmem() ? memory : totalmem(),
+      bytes: mainMemory(),
       bandwidth: null,
     },
   ];

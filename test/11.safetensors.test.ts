@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import test, { type Test } from 'tape';
 import { KexaError } from '../lib/errors.js';
-import { duplicateKey } from '../lib/files/json-keys.js';
+import { readJsonEntries } from '../lib/files/json-entries.js';
 import { readSafetensorsHeader } from '../lib/files/safetensors.js';
 import { readCheckpoint } from '../lib/files/shards.js';
 import { modelFolder } from './support/models.js';
@@ -121,16 +121,63 @@ test('a name that a header has twice is found although JSON.parse hides it', asy
     const path = await rawFile(t, `{"a":${entry},"${again}":${entry}}`, Buffer.alloc(4));
     await refuses(t, 'KEXA_BAD_FILE', [path, '"a"', 'twice'], () => readSafetensorsHeader(path));
   }
-  t.equal(duplicateKey('{"a":{"x":1,"x":2},"b":["a","a"],"c":"a\\"b"}'), null, 'repeats further in do not count');
-  t.equal(duplicateKey('{"\\\\":1,"b,\\"":{},"\\\\":2}'), '\\');
-  t.equal(duplicateKey('{"__proto__":1,"__proto__":2}'), '__proto__');
+  const entriesOf = async (text: string) => {
+    const found: [string, unknown][] = [];
+    await readJsonEntries('x', Buffer.from(text), (key, value) => found.push([key, value]));
+    return found;
+  };
+  t.equal(
+    (await entriesOf('{"a":{"x":1,"x":2},"b":["a","a"],"c":"a\\"b"}')).length,
+    3,
+    'repeats further in do not count',
+  );
+  await refuses(t, 'KEXA_BAD_FILE', ['"\\\\" twice'], () => entriesOf('{"\\\\":1,"b,\\"":{},"\\\\":2}'));
+  await refuses(t, 'KEXA_BAD_FILE', ['"__proto__" twice'], () => entriesOf('{"__proto__":1,"__proto__":2}'));
   const pairs = fc.array(fc.tuple(fc.string(), fc.json()), { maxLength: 8 });
-  fc.assert(
-    fc.property(pairs, (entries) => {
-      const text = `{${entries.map(([key, value]) => `${JSON.stringify(key)}: ${value}`).join(',')}}`;
+  await fc.assert(
+    fc.asyncProperty(pairs, async (entries) => {
+      const text = ` {${entries.map(([key, value]) => `${JSON.stringify(key)}: ${value}`).join(' ,')} }\n`;
       const isRepeated = new Set(entries.map(([key]) => key)).size < entries.length;
-      return (duplicateKey(text) !== null) === isRepeated;
+      const found = await entriesOf(text).catch((error: unknown) => (error as KexaError).message);
+      if (isRepeated) return typeof found === 'string' && found.includes('twice');
+      return JSON.stringify(found) === JSON.stringify(entries.map(([key, value]) => [key, JSON.parse(value)]));
     }),
+  );
+  // Whatever JSON.parse refuses is refused, and nothing else of the objects that have no key twice.
+  const texts = fc.stringMatching(/^\{["a:,{}[\]1 \\]{0,12}\}$/);
+  await fc.assert(
+    fc.asyncProperty(texts, async (text) => {
+      const read = await entriesOf(text).catch((error: unknown) => (error as KexaError).message);
+      try {
+        const wanted = JSON.parse(text) as object;
+        return typeof read === 'string' ? read.includes('twice') : read.length === Object.keys(wanted).length;
+      } catch {
+        return typeof read === 'string';
+      }
+    }),
+    { numRuns: 2000 },
+  );
+});
+
+test('a large header is read in pieces', async (t) => {
+  const entry = (i: number) => `"layers.${i}.weight":{"dtype":"U8","shape":[1],"data_offsets":[${i},${i + 1}]}`;
+  const count = 100_000;
+  const path = await rawFile(
+    t,
+    `{${Array.from({ length: count }, (_, i) => entry(i)).join(',')}}`,
+    Buffer.alloc(count),
+  );
+  let turns = 0;
+  const timer = setInterval(() => turns++, 0);
+  t.equal((await readSafetensorsHeader(path)).length, count);
+  clearInterval(timer);
+  t.ok(turns > 5, `the event loop had ${turns} turns meanwhile`);
+  const many = `{${Array.from({ length: 140_000 }, (_, i) => entry(i)).join(',')}}`;
+  await refuses(t, 'KEXA_BAD_FILE', ['more than 131072 tensors'], async () =>
+    readSafetensorsHeader(await rawFile(t, many, Buffer.alloc(140_000))),
+  );
+  await refuses(t, 'KEXA_BAD_FILE', ['more than 4194304 bytes'], async () =>
+    readSafetensorsHeader(await rawFile(t, `{"__metadata__":{"a":"${'x'.repeat(5_000_000)}"}}`)),
   );
 });
 

@@ -1,12 +1,13 @@
 import { execFile } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import test from 'tape';
 import { readConfigOnly } from '../lib/files/model-folder.js';
 import { KexaError, loadModel } from '../lib/index.js';
 import { planMemory } from '../lib/memory-plan.js';
+import { mainMemory, slowMemory } from '../lib/slow-memory.js';
 import type { CacheType } from '../lib/types.js';
 import { rowDifference, show } from './support/compare.js';
 import { modelFolder } from './support/goldens.js';
@@ -150,4 +151,21 @@ test('a missing addon is named with every place that was tried', async (t) => {
   t.match(stdout, /KEXA_NO_BINARY/);
   t.match(stdout, /\/nowhere\/kexa\.node: no such file/);
   t.match(stdout, /KEXA_BINARY/);
+});
+
+test('weights larger than main memory are told of, with the recipe that would fit', async (t) => {
+  const { shape } = await readConfigOnly(fullSizeConfigFolder());
+  const description = { ...shape, files: ['x'], tensors: [] };
+  const total = 2 * 237_099_669_632;
+  const plan = { total: total + gib, weights: { total, mapped: total } };
+  t.equal(slowMemory(description, plan, 512 * gib), null);
+  t.match(
+    slowMemory(description, plan, 400 * gib)!,
+    /weights take 441.6\d GiB, and main memory has 400.00 GiB.*recipe q8 /,
+  );
+  t.match(slowMemory(description, plan, 180 * gib)!, /recipe q4 .*--recipe q4/);
+  t.match(slowMemory(description, plan, 23 * gib)!, /even in the smallest recipe, q2, they would take \d\d/);
+  const held = { total: total + gib, weights: { total, mapped: 0 } };
+  t.equal(slowMemory(description, held, 23 * gib), null, 'what is held anew is refused where it does not fit');
+  t.ok(mainMemory() > 0 && mainMemory() <= totalmem());
 });

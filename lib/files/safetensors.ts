@@ -1,9 +1,10 @@
 /** The header of one safetensors file: names, types, shapes and places. The data is never read. */
-import { type FileHandle, open } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
 import { KexaError } from '../errors.js';
 import { isIntegerIn } from './config-fields.js';
-import { fileError, isJsonObject, type JsonObject, parseJson, shown } from './json-file.js';
-import { duplicateKey } from './json-keys.js';
+import { readJsonEntries } from './json-entries.js';
+import { fileError, isJsonObject, type JsonObject, shown } from './json-file.js';
+import { openRegularFile, readExactly } from './regular-file.js';
 
 /** One tensor of a file. */
 export interface StoredTensor {
@@ -20,6 +21,8 @@ export interface StoredTensor {
 const largestHeaderBytes = 100_000_000;
 const prefixBytes = 8;
 const mostDimensions = 16;
+/** Of one file. K-EXAONE-236B has 18,688 in all of its files. */
+const mostTensors = 2 ** 17;
 
 const bitsOf: Readonly<Record<string, number>> = {
   F4: 4,
@@ -40,11 +43,11 @@ const bitsOf: Readonly<Record<string, number>> = {
 export async function readSafetensorsHeader(path: string): Promise<StoredTensor[]> {
   let file: FileHandle | undefined;
   try {
-    file = await open(path, 'r');
-    const found = await file.stat();
-    if (!found.isFile()) throw bad(path, 'not a regular file');
-    const header = await readHeaderBytes(path, file, found.size);
-    return checkHeader(path, header, found.size);
+    const opened = await openRegularFile(path);
+    const { size } = opened;
+    file = opened.file;
+    const header = await readHeaderBytes(path, file, size);
+    return await checkHeader(path, header, size);
   } catch (cause) {
     throw fileError(path, cause);
   } finally {
@@ -56,7 +59,8 @@ async function readHeaderBytes(path: string, file: FileHandle, fileBytes: number
   if (fileBytes < prefixBytes) {
     throw bad(path, `wanted ${prefixBytes} bytes of header length, found ${fileBytes}: the file is cut short`);
   }
-  const prefix = await readExactly(path, file, 0, prefixBytes);
+  const prefix = Buffer.alloc(prefixBytes);
+  await readExactly(path, file, 0, prefix);
   if (prefix.toString('latin1') === 'version ') {
     throw bad(path, 'a Git LFS pointer, not the file it points to; fetch it with `git lfs pull`');
   }
@@ -66,30 +70,19 @@ async function readHeaderBytes(path: string, file: FileHandle, fileBytes: number
   }
   const wanted = prefixBytes + Number(length);
   if (wanted > fileBytes) throw bad(path, `wanted ${wanted} bytes, found ${fileBytes}: the file is cut short`);
-  return await readExactly(path, file, prefixBytes, Number(length));
+  const header = Buffer.alloc(Number(length));
+  await readExactly(path, file, prefixBytes, header);
+  return header;
 }
 
-async function readExactly(path: string, file: FileHandle, position: number, length: number): Promise<Buffer> {
-  const buffer = Buffer.alloc(length);
-  let done = 0;
-  while (done < length) {
-    const { bytesRead } = await file.read(buffer, done, length - done, position + done);
-    if (bytesRead === 0) throw bad(path, `wanted ${position + length} bytes, found ${position + done}: cut short`);
-    done += bytesRead;
-  }
-  return buffer;
-}
-
-function checkHeader(path: string, header: Buffer, fileBytes: number): StoredTensor[] {
-  const json = parseJson(`${path}: header`, header);
-  if (!isJsonObject(json)) throw bad(path, `its header is ${shown(json)}, not a JSON object`);
-  // JSON.parse keeps the last of two equal keys, and so would hide that a tensor is in the file twice.
-  const duplicate = duplicateKey(header.toString('utf8'));
-  if (duplicate !== null) throw bad(path, `its header names ${shown(duplicate)} twice`);
+async function checkHeader(path: string, header: Buffer, fileBytes: number): Promise<StoredTensor[]> {
   const dataStart = prefixBytes + header.length;
-  const tensors = Object.entries(json)
-    .filter(([name]) => name !== '__metadata__')
-    .map(([name, entry]) => checkEntry(path, name, entry, dataStart));
+  const tensors: StoredTensor[] = [];
+  await readJsonEntries(`${path}: its header`, header, (name, entry) => {
+    if (name === '__metadata__') return;
+    if (tensors.length === mostTensors) throw bad(path, `its header names more than ${mostTensors} tensors`);
+    tensors.push(checkEntry(path, name, entry, dataStart));
+  });
   tensors.sort((a, b) => a.offset - b.offset || a.bytes - b.bytes);
   checkCover(path, tensors, dataStart, fileBytes);
   return tensors;

@@ -145,6 +145,12 @@ test('keys that change nothing are passed over, and others are refused by name',
   const counts = await key('attention.head_count', list(5, new Array(config.layers.length).fill(config.heads)));
   t.equal(counts.config.heads, config.heads);
 
+  const bos = await key('tokenizer.ggml.add_bos_token', bool(true));
+  t.deepEqual(
+    bos.notes.map(({ code }) => code),
+    ['KEXA_TOKENIZER'],
+    'it has no effect, and that is said',
+  );
   for (const none of [u32(2 ** 32 - 1), i32(-1)]) {
     for (const name of ['bos', 'padding', 'eot', 'eom']) await key(`tokenizer.ggml.${name}_token_id`, none);
     t.ok((await key('tokenizer.ggml.eos_token_id', none)).config.eosTokenIds.length > 0, "the turn's end stands in");

@@ -212,8 +212,11 @@ test('wrong usage exits 2 and says what is wanted', async (t) => {
 
 test('what fails exits 1 with one line', async (t) => {
   const cases: [string[], RegExp, RunOptions?][] = [
-    [['generate', '-m', '/no/such/model', '-p', 'x'], /^kexa: \/no\/such\/model: no such model folder\n$/],
-    [['generate', '-m', '/no/such/model', '-p', 'x', '--json'], /^kexa: \/no\/such\/model: no such model folder\n$/],
+    [['generate', '-m', '/no/such/model', '-p', 'x'], /^kexa: \/no\/such\/model: no such model folder or GGUF file\n$/],
+    [
+      ['generate', '-m', '/no/such/model', '-p', 'x', '--json'],
+      /^kexa: \/no\/such\/model: no such model folder or GGUF file\n$/,
+    ],
     [[...greedy, '-p', 'x', '--device', 'warp'], /^kexa: option '--device <name>': wanted 'warp', found cpu/],
     [[...greedy, '-f', '/no/such/file'], /^kexa: \/no\/such\/file: no such file\n$/],
     [[...greedy, '-f', tiny], /is a folder/],
@@ -233,7 +236,7 @@ test('what fails exits 1 with one line', async (t) => {
     );
   }
   const debug = await kexa(['inspect', '/no/such/model'], { env: { KEXA_DEBUG: '1' } });
-  t.match(debug.stderr, /no such model folder\n {4}at /, 'KEXA_DEBUG adds the stack');
+  t.match(debug.stderr, /no such model folder or GGUF file\n {4}at /, 'KEXA_DEBUG adds the stack');
 });
 
 test('a reader that leaves early is no error', (t) => {

@@ -58,7 +58,7 @@ const answerGroup = 'Answer:';
 
 /** `-m, --model`. */
 export function addModelOptions(command: Command): void {
-  add(command, modelGroup, '-m, --model <dir>', 'folder of the model: config.json, tokenizer.json, *.safetensors', {
+  add(command, modelGroup, '-m, --model <path>', 'the model: its folder (config.json, *.safetensors), or a GGUF file', {
     env: 'KEXA_MODEL',
   });
 }

@@ -121,6 +121,10 @@ async function readGguf({ path, passedOver }: { path: string; passedOver: string
       message: `${dirname(path)}: left out ${listed(passedOver)}, which is no model`,
     });
   }
+  if (main.metadata.get('tokenizer.ggml.add_bos_token') === true) {
+    const message = `${main.path}: tokenizer.ggml.add_bos_token has no effect: prompts begin as the chat template has them`;
+    notes.push({ code: 'KEXA_TOKENIZER', message });
+  }
   const { vocabSize } = reading.shape;
   const beside = await readGenerationDefaults(dirname(main.path), vocabSize).catch((error: unknown) => {
     if (!(error instanceof KexaError)) throw error;

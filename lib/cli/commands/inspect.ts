@@ -80,7 +80,7 @@ export function addInspect(program: Command): void {
     .summary('show what a model is and what memory it takes')
     .usage('DIR [options]')
     .description("Shows a model's configuration, parameters, tensors and memory plan, without loading it.")
-    .argument('[dir]', 'folder of the model; the same as -m')
+    .argument('[dir]', 'folder of the model, or a GGUF file; the same as -m')
     .addHelpText('after', examples);
   const output = 'Output:';
   add(command, output, '--tensors', 'list every tensor');

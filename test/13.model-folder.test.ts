@@ -119,6 +119,8 @@ test('a path that is no model folder is refused', async (t) => {
   await writeFile(join(folder, 'model.gguf'), 'version https://git-lfs.github.com/spec/v1\n');
   await refused('KEXA_BAD_FILE', folder, 'model.gguf', 'Git LFS pointer', 'git lfs pull');
   await rm(join(folder, 'model.gguf'));
+  await writeFile(join(folder, 'config.json'), `{"a":"${'x'.repeat(5_000_000)}"}`);
+  await refused('KEXA_BAD_FILE', folder, 'config.json', 'more than the 4194304');
   for (const text of ['', '{', '[]', 'null', '\xff', '{"a": NaN}']) {
     await writeFile(join(folder, 'config.json'), text, 'latin1');
     await refused('KEXA_BAD_FILE', folder, 'config.json');

@@ -3,12 +3,12 @@ import { join } from 'node:path';
 import { isIntegerIn } from './config-fields.js';
 import type { GgufFile } from './gguf.js';
 import { GgufStrings } from './gguf-values.js';
-import { isJsonObject, readBytes, readOptionalJsonObject } from './json-file.js';
+import { isJsonObject, largestConfigBytes, readBytes, readOptionalJsonObject } from './json-file.js';
 
 /** What ends a turn in the family's chat templates: K-EXAONE's, then EXAONE 4.0's. */
 const turnEnds = ['<|endofturn|>', '[|endofturn|]'];
 
-const largestTokenizer = 2 ** 28;
+const largestTokenizer = 2 ** 26;
 
 /** Bytes around a token's name in which its entry in tokenizer.json lies. */
 const longestEntry = 512;
@@ -18,7 +18,9 @@ const longestEntry = 512;
  * names any, the one that ends a turn. Files that are not there or damaged name none: whoever reads them in full says so.
  */
 export async function endsOfFolder(folder: string, known: readonly number[], vocabSize: number): Promise<number[]> {
-  const config = await readOptionalJsonObject(join(folder, 'tokenizer_config.json')).catch(() => null);
+  const config = await readOptionalJsonObject(join(folder, 'tokenizer_config.json'), largestConfigBytes).catch(
+    () => null,
+  );
   const eos = config?.eos_token;
   const named = isJsonObject(eos) ? eos.content : eos;
   const wanted = [...(typeof named === 'string' ? [named] : []), ...(known.length === 0 ? turnEnds : [])];

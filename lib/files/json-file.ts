@@ -5,16 +5,19 @@ import { openRegularFile, readExactly } from './regular-file.js';
 
 export type JsonObject = Readonly<Record<string, unknown>>;
 
-/** Above this a metadata file is not one: the largest real one, a 236B index, is 2 MB. */
-const largestJsonBytes = 256 * 1024 * 1024;
+/** Above this a metadata file is not one: the largest real one, a tokenizer.json of 153,600 tokens, has 20 MB. */
+const largestJsonBytes = 64 * 1024 * 1024;
+
+/** Of config.json and its like, whose real ones have some kilobytes; parsing so much takes some tens of milliseconds. */
+export const largestConfigBytes: number = 4 * 1024 * 1024;
 
 /**
- * Reads and parses a JSON file.
+ * Reads and parses a JSON file of at most `most` bytes.
  *
  * @throws KexaError KEXA_NOT_FOUND when it is not there, KEXA_BAD_FILE when it cannot be read or is not JSON.
  */
-export async function readJsonFile(path: string): Promise<unknown> {
-  return parseJson(path, await readBytes(path, largestJsonBytes));
+export async function readJsonFile(path: string, most: number = largestJsonBytes): Promise<unknown> {
+  return parseJson(path, await readBytes(path, most));
 }
 
 /**
@@ -40,8 +43,8 @@ export async function readBytes(path: string, most: number): Promise<Buffer> {
 }
 
 /** Like {@link readJsonFile}, but the top level must be an object. */
-export async function readJsonObject(path: string): Promise<JsonObject> {
-  const value = await readJsonFile(path);
+export async function readJsonObject(path: string, most?: number): Promise<JsonObject> {
+  const value = await readJsonFile(path, most);
   if (!isJsonObject(value)) {
     throw new KexaError('KEXA_BAD_FILE', `${path}: wanted a JSON object, found ${kindOf(value)}`);
   }
@@ -49,9 +52,9 @@ export async function readJsonObject(path: string): Promise<JsonObject> {
 }
 
 /** Like {@link readJsonObject}, but null when there is no such file. */
-export async function readOptionalJsonObject(path: string): Promise<JsonObject | null> {
+export async function readOptionalJsonObject(path: string, most?: number): Promise<JsonObject | null> {
   try {
-    return await readJsonObject(path);
+    return await readJsonObject(path, most);
   } catch (error) {
     if (error instanceof KexaError && error.code === 'KEXA_NOT_FOUND') return null;
     throw error;

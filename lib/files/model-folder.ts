@@ -10,7 +10,7 @@ import { type GenerationDefaults, readGenerationConfig, readGgufDefaults } from 
 import { ggufCheckpoint, nextnBlocks, readGgufModel } from './gguf-checkpoint.js';
 import { configOfGguf } from './gguf-config.js';
 import { readRopeFactors } from './gguf-rope.js';
-import { readJsonObject, readOptionalJsonObject } from './json-file.js';
+import { largestConfigBytes, readJsonObject, readOptionalJsonObject } from './json-file.js';
 import { findModel, type ModelPath } from './model-path.js';
 import { countParameters } from './parameter-count.js';
 import { type Checkpoint, readCheckpoint } from './shards.js';
@@ -98,7 +98,7 @@ async function readModel(found: ModelPath): Promise<ModelReading> {
 async function readFolder(folder: string): Promise<ModelReading> {
   const configPath = join(folder, 'config.json');
   const passed: string[] = [];
-  const reading = readConfig(configPath, await readJsonObject(configPath), passed);
+  const reading = readConfig(configPath, await readJsonObject(configPath, largestConfigBytes), passed);
   const defaults = await readGenerationDefaults(folder, reading.shape.vocabSize);
   const notes: ModelNote[] = passed.map((message) => ({ code: null, message: `config.json: ${message}` }));
   const named = await endsOfFolder(folder, [...reading.eosTokenIds, ...defaults.eosTokenIds], reading.shape.vocabSize);
@@ -158,7 +158,7 @@ function mtpOf(
 
 async function readGenerationDefaults(folder: string, vocabSize: number): Promise<GenerationDefaults> {
   const path = join(folder, 'generation_config.json');
-  return readGenerationConfig(path, await readOptionalJsonObject(path), vocabSize);
+  return readGenerationConfig(path, await readOptionalJsonObject(path, largestConfigBytes), vocabSize);
 }
 
 /** What the core is told: each tensor knows by itself how it is stored. */

@@ -1,5 +1,5 @@
 /** Conversations to prompt texts: `applyChatTemplate`. Renderings are spelled out as the model expects them. */
-import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
@@ -9,6 +9,7 @@ import { KexaError } from '../lib/errors.js';
 import { ChatTemplate } from '../lib/text/chat-template.js';
 import { Tokenizer } from '../lib/text/tokenizer.js';
 import type { ChatMessage, ChatTemplateOptions, Message, OpenAIMessage, Tool } from '../lib/types.js';
+import { editGguf, text } from './support/gguf-edit.js';
 import { modelFolder } from './support/goldens.js';
 
 const user: Message = { role: 'user', content: '안녕?' };
@@ -211,6 +212,40 @@ test('the file goes before the config, and tools choose their own template', (t)
   const unnamed = thrown(() => render(list.slice(1)));
   t.ok(unnamed.message.includes("none named 'default', found tool_use"), unnamed.message);
   t.end();
+});
+
+test('templates of other names are found where each kind of model has them', async (t) => {
+  const copy = mkdtempSync(join(tmpdir(), 'kexa-template-'));
+  t.teardown(() => rmSync(copy, { recursive: true }));
+  const plain = '\ufeff{% for m in messages %}\r\n<{{ m.role }}>\r\n{{ m.content }}\r\n{% endfor %}\r\n';
+  const withTools = '{{ tools[0].function.name }}!{{ messages[0].content }}';
+  cpSync(join(modelFolder('tiny'), 'tokenizer.json'), join(copy, 'tokenizer.json'));
+  writeFileSync(join(copy, 'chat_template.jinja'), plain);
+  mkdirSync(join(copy, 'additional_chat_templates'));
+  writeFileSync(join(copy, 'additional_chat_templates', 'tool_use.jinja'), withTools);
+  const gguf = new URL('models/gguf/q2_k.gguf', import.meta.url).pathname;
+  const key = 'tokenizer.chat_template';
+  const edited = (name: string, entries: [string, string][]) =>
+    editGguf(gguf, join(copy, name), ({ keys }) => {
+      keys.delete(key);
+      for (const [field, value] of entries) keys.set(field, text(value));
+    });
+  const beside = edited('beside.gguf', [
+    [key, plain],
+    [`${key}.tool_use`, withTools],
+  ]);
+  const named = edited('named.gguf', [
+    [`${key}.default`, plain],
+    [`${key}.tool_use`, withTools],
+  ]);
+  for (const model of [copy, beside, named]) {
+    const read = await Tokenizer.open(model);
+    t.equal(read.applyChatTemplate([user]), '<user>\n안녕?\n', 'the default, saved on Windows');
+    t.equal(read.applyChatTemplate([user], { tools: [weather] }), 'weather!안녕?', 'that for tools');
+  }
+  const only = await Tokenizer.open(edited('only.gguf', [[`${key}.rag`, plain]]));
+  const error = thrown(() => only.applyChatTemplate([user]));
+  t.ok(error.message.includes("none named 'default', found rag"), error.message);
 });
 
 test('a folder without a template opens, and says how to do without', async (t) => {

@@ -98,7 +98,7 @@ export class MessageReader {
   finish(): List {
     if (this.#lastUser) {
       const { index, origin } = this.#lastUser;
-      this.#sources.require(origin, `messages[${index}], the user's last,`);
+      this.#sources.require(origin, `messages[${index}], the user's last`);
     }
     return new List(this.#messages, this.#sources.add('none'));
   }
@@ -157,7 +157,7 @@ export function readTools(tools: readonly Tool[], sources: ChatSources): List {
     if (tool?.type !== 'function') throw invalid(`${at}.type`, "'function'", tool?.type);
     const name = tool.function?.name;
     if (typeof name !== 'string') throw invalid(`${at}.function.name`, 'a string', name);
-    return converted(tool, sources.add('none', `${at}, ${JSON.stringify(name)},`), at);
+    return converted(tool, sources.add('none', `${at}, ${JSON.stringify(name)}`), at);
   });
   return new List(items, sources.add('none'));
 }

@@ -45,7 +45,7 @@ const optionAdvice: Readonly<Record<string, string>> = {
  */
 export class ChatTemplate {
   readonly #folder: string;
-  readonly #sources: ReadonlyMap<string, string>;
+  readonly #sources: Map<string, string>;
   readonly #specialTokens: ReadonlyMap<string, Value>;
   readonly #compiled = new Map<string, Template>();
 
@@ -55,6 +55,8 @@ export class ChatTemplate {
       ...(file === undefined ? configTemplates(config.chat_template) : [['default', file] as const]),
       ...(named ?? []),
     ]);
+    // Editors of Windows begin a file with a mark that would be the first character of every prompt.
+    for (const [name, source] of this.#sources) this.#sources.set(name, source.replace(/^\ufeff/, ''));
     this.#specialTokens = specialTokens(config);
   }
 
@@ -109,6 +111,8 @@ export class ChatTemplate {
       ...this.#specialTokens,
       ['messages', reader.finish()],
       ['tools', tools?.length ? readTools(tools, sources) : null],
+      // What transformers gives too.
+      ['documents', null],
       ['add_generation_prompt', addGenerationPrompt],
     ]);
     // Templates have their own default, so the name exists only if the caller chose.
@@ -119,7 +123,7 @@ export class ChatTemplate {
     if (missing !== undefined)
       throw new KexaError(
         'KEXA_BAD_TEMPLATE',
-        `${this.#folder}: the chat template leaves out ${missing} so that the model would not see it`,
+        `${this.#folder}: the chat template leaves out ${missing}: the model would not see it`,
       );
     return { text: prompt.value, spans: sources.spansOf(prompt) };
   }

@@ -109,6 +109,16 @@ expectType<string>(
 );
 expectError(model.tokenizer.encode([1]));
 expectError(model.tokenizer.decode('text'));
+expectType<string>(
+  model.tokenizer.applyChatTemplate([
+    { role: 'user', content: [{ type: 'text', text: 'a' }] },
+    { role: 'assistant', content: null, tool_calls: [{ id: 'c', function: { name: 'f', arguments: '{}' } }] },
+    { role: 'tool', content: 'b', tool_call_id: 'c' },
+    { role: 'tool', content: 'b', toolCallId: 'c' },
+  ]),
+);
+expectError(model.tokenizer.applyChatTemplate([{ role: 'robot', content: 'a' }]));
+expectError(model.tokenizer.applyChatTemplate([{ role: 'user', content: [{ type: 'image_url' }] }]));
 expectError(model.tokenizer.applyChatTemplate('text'));
 expectError(model.tokenizer.applyChatTemplate([], { enable_thinking: false }));
 
@@ -183,6 +193,7 @@ const options: Required<GenerateOptions> = {
   thinking: false,
   tools: [tool],
   raw: false,
+  specialTokensInText: true,
   profile: true,
   onPromptProgress: (done, total) => expectType<[number, number]>([done, total]),
   signal: AbortSignal.timeout(5),

@@ -5,7 +5,7 @@ export const maxSteps: number = 20_000_000;
 
 /**
  * Counts a rendering's work, so that no template runs for ever. A step is an expression, a statement, an item that
- * is gone through, or 64 characters of a text that is made or looked at.
+ * is gone through, or 256 characters of a text that is made or looked at.
  */
 export class Budget {
   #left = maxSteps;
@@ -17,6 +17,6 @@ export class Budget {
   }
 
   spendText(length: number): void {
-    this.spend(1 + (length >>> 6));
+    this.spend(1 + (length >>> 8));
   }
 }

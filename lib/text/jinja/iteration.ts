@@ -1,6 +1,6 @@
 import type { Budget } from './budget.js';
 import { TemplateError } from './failure.js';
-import { type Text, Text as TextClass } from './text.js';
+import { Text } from './text.js';
 import { Dict, List, Range, Sequence, Tuple, typeName, Undefined, type Value, View } from './values.js';
 
 /** The items of a value, as Python goes through it. Each costs a step. */
@@ -18,7 +18,7 @@ function* counted(items: Iterable<Value>, budget: Budget): Generator<Value, void
 function iterator(value: Value): Iterable<Value> {
   if (value instanceof List || value instanceof Tuple || value instanceof View) return value.items;
   if (value instanceof Dict) return value.keys();
-  if (value instanceof TextClass) return points(value);
+  if (value instanceof Text) return points(value);
   if (value instanceof Range) return numbers(value);
   if (value instanceof Sequence) return rest(value);
   if (value instanceof Undefined) return [];
@@ -33,7 +33,7 @@ export function itemsOf(value: Value, budget: Budget): Value[] {
 /** Whether Python could go through the value. */
 export function isIterable(value: Value): boolean {
   return (
-    value instanceof TextClass ||
+    value instanceof Text ||
     value instanceof List ||
     value instanceof Tuple ||
     value instanceof Dict ||

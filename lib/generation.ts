@@ -50,6 +50,8 @@ export class Generation implements PromiseLike<GenerationResult>, AsyncIterable<
   #firstTokenAt = 0;
   #lastTokenAt = 0;
   #isCancelled = false;
+  /** Ends the encoding of the prompt. */
+  readonly #starting = new AbortController();
   readonly #drafts: { drafted: number; accepted: number }[] = [];
   #pulling: Promise<void> | undefined;
   #outcome: { result: GenerationResult } | { error: unknown } | undefined;
@@ -97,6 +99,7 @@ export class Generation implements PromiseLike<GenerationResult>, AsyncIterable<
   async #breakOff(): Promise<void> {
     if (this.#outcome !== undefined) return;
     this.#isCancelled = true;
+    this.#starting.abort();
     this.#request?.cancel();
     while (this.#outcome === undefined) await this.#pull();
   }
@@ -109,8 +112,11 @@ export class Generation implements PromiseLike<GenerationResult>, AsyncIterable<
       this.#parts.check();
       this.#isTaken = true;
       this.#wantsLogprobs = text.wantsLogprobs;
-      const { ids, startsInReasoning, isPlain } = await encodePrompt(model, prompt, options);
+      this.#stopListening = whenAborted(options.signal, () => this.#starting.abort(options.signal!.reason));
       options.signal?.throwIfAborted();
+      const encoding = { ...options, signal: this.#starting.signal };
+      const { ids, startsInReasoning, isPlain } = await encodePrompt(model, prompt, encoding);
+      this.#stopListening();
       if (ids.length >= model.contextSize)
         throw new KexaError(
           'KEXA_CONTEXT_FULL',
@@ -128,7 +134,8 @@ export class Generation implements PromiseLike<GenerationResult>, AsyncIterable<
       this.#request = this.#parts.start(ids, this.#params);
       this.#stopListening = whenAborted(options.signal, () => this.#request?.cancel());
     } catch (error) {
-      this.#fail(error);
+      if (this.#isCancelled && error === this.#starting.signal.reason) this.#leave();
+      else this.#fail(error);
     }
   }
 

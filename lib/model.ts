@@ -29,7 +29,7 @@ import { booleanOption, checkNames, checkSignal, choiceOption, invalid, toIds } 
 import { planned } from './planned.js';
 import { checkPath, Session } from './session.js';
 import { mainMemory, slowMemory } from './slow-memory.js';
-import { Tokenizer } from './text/tokenizer.js';
+import { type OpenOptions, Tokenizer } from './text/tokenizer.js';
 import { tunedPlainOps } from './tuning.js';
 import type {
   ActivationType,
@@ -134,7 +134,7 @@ async function load(
     expertProfile === undefined
       ? slotted
       : { ...slotted, expertHeat: await readExpertProfile(expertProfile, description) };
-  const tokenizer = (await findTokenizer?.(folder, config.vocabSize)) ?? null;
+  const tokenizer = (await findTokenizer?.(folder, config.vocabSize, { signal, warn })) ?? null;
   // Without a tokenizer a model is for ids, whose end the caller decides.
   for (const { code, message } of notes) {
     if (code !== null && (code !== 'KEXA_NO_END_TOKEN' || tokenizer !== null)) warn(code, message);
@@ -215,9 +215,9 @@ async function onDevices(
 }
 
 /** A model may be used with ids alone, so a folder without a tokenizer is no error until text is asked for. */
-async function openTokenizer(folder: string, vocabSize: number): Promise<Tokenizer | null> {
+async function openTokenizer(folder: string, vocabSize: number, options: OpenOptions): Promise<Tokenizer | null> {
   try {
-    const tokenizer = await Tokenizer.open(folder);
+    const tokenizer = await Tokenizer.open(folder, options);
     tokenizer.checkVocab(vocabSize);
     return tokenizer;
   } catch (error) {

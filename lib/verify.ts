@@ -48,7 +48,7 @@ export async function verifyAnswer(
     throw invalid('onProgress', 'a function', onProgress);
   const maxTokens = integerOption('maxTokens', options.maxTokens, 1, 2 ** 31 - 1, defaultTokens);
   const { vocabSize, mtp } = model.config;
-  const { ids: promptIds } = await encodePrompt(model, prompt, {});
+  const { ids: promptIds } = await encodePrompt(model, prompt, signal === undefined ? {} : { signal });
   if (Math.min(maxTokens, model.contextSize - promptIds.length) * vocabSize > largestReplay)
     throw new KexaError(
       'KEXA_INVALID_ARGUMENT',

@@ -9,9 +9,11 @@ import { type GgufNumbers, GgufStrings } from '../lib/files/gguf-values.js';
 import { openModelFolder } from '../lib/files/model-folder.js';
 import { type KexaErrorCode, loadModel } from '../lib/index.js';
 import { alignment, ggufHeader, type Metadata, type TensorInfo } from '../lib/quantize/gguf-header.js';
+import { tokenTypes } from '../lib/text/gguf-tokenizer.js';
+import { Tokenizer } from '../lib/text/tokenizer.js';
 import { kexa, temporaryFolder, tiny } from './support/cli.js';
 import { isSame, longPrompt, rowDifference, show } from './support/compare.js';
-import { list, listBytes, putTogether, type Typed, text } from './support/gguf-edit.js';
+import { editGguf, list, listBytes, putTogether, type Typed, text } from './support/gguf-edit.js';
 import { refuses } from './support/small-model.js';
 import { tinyGguf } from './support/tiny-gguf.js';
 
@@ -385,4 +387,41 @@ test('a part that is not there is named', async (t) => {
   const part = join(dir, 'tiny-00001-of-00002.gguf');
   renameSync(file, part);
   await refuses(t, 'KEXA_BAD_FILE', ['split.no'], () => openModelFolder(part));
+});
+
+test('tokens of turns that are typed as ordinary text are read as markers, with a warning', async (t) => {
+  const file = await tinyGguf(t);
+  const texts = ['<|user|>\nhi<|endofturn|>\n<|assistant|>\n<think>\n', '[BOS]x<tool_call>', 'a < b | c > [d] <e>'];
+  const right = await Tokenizer.open(file);
+  const types = (change: (type: number, token: string) => number, name: string) =>
+    editGguf(file, join(temporaryFolder(t), name), ({ keys }) => {
+      const entries = (key: string) => (keys.get(`tokenizer.ggml.${key}`) as { value: readonly unknown[] }).value;
+      const tokens = entries('tokens') as string[];
+      const changed = (entries('token_type') as number[]).map((type, id) => change(type, tokens[id]!));
+      keys.set('tokenizer.ggml.token_type', list(5, changed));
+    });
+  const cases: [title: string, path: string, count: number][] = [
+    ['control as normal', types((type) => (type === tokenTypes.control ? 1 : type), 'normal.gguf'), 16],
+    ['one alone', types((type, token) => (token === '<|user|>' ? 1 : type), 'one.gguf'), 1],
+    ['a token that only the metadata names', types((type, token) => (token === '[BOS]' ? 1 : type), 'begin.gguf'), 1],
+    [
+      'no types at all',
+      editGguf(file, join(temporaryFolder(t), 'none.gguf'), ({ keys }) => keys.delete('tokenizer.ggml.token_type')),
+      16,
+    ],
+  ];
+  for (const [title, path, count] of cases) {
+    const told: string[] = [];
+    const opened = await Tokenizer.open(path, { warn: (code, message) => told.push(`${code} ${message}`) });
+    t.equal(told.length, 1, `${title}: one warning`);
+    t.match(told[0]!, new RegExp(`^KEXA_TOKENIZER .*token_type: ${count} tokens? `), told[0]!);
+    for (const text of texts) t.deepEqual(opened.encode(text), right.encode(text), `${title}: ${JSON.stringify(text)}`);
+    const user = opened.tokenToId('<|user|>')!;
+    t.ok(opened.isSpecial(user), `${title}: and a turn's token is special`);
+  }
+  const other = types((type) => (type === tokenTypes.control ? tokenTypes.userDefined : type), 'user-defined.gguf');
+  const told: string[] = [];
+  const opened = await Tokenizer.open(other, { warn: (_, message) => told.push(message) });
+  t.deepEqual(told, [], 'tokens that users defined are nothing to warn of');
+  for (const text of texts) t.deepEqual(opened.encode(text), right.encode(text), JSON.stringify(text));
 });

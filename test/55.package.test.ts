@@ -1,6 +1,6 @@
 /** The package as users get it: what npm packs, installed elsewhere, and the examples. */
 import { execFile } from 'node:child_process';
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
@@ -103,6 +103,7 @@ test('installed, it answers through import, through require and on the command l
   const flags = ['-m', folder, '-p', prompt!, '-n', '48', '--temp', '0', '--raw'];
   const written = await run('npx', ['--no-install', 'kexa', 'generate', ...flags], project);
   t.equal(written.trimEnd(), greedyText!.trimEnd(), 'npx kexa generate');
+  t.notOk(existsSync(join(project, 'node_modules/tokenizers')), 'without the library that the tests compare with');
 });
 
 test('import and require give the same package', async (t) => {

@@ -43,6 +43,29 @@ test('score prints a table, and takes ids', async (t) => {
   t.equal((await kexa(['score', '-m', tiny, '--ids', '-p', golden.ids.join(' ')])).stdout, run.stdout);
 });
 
+test('a file without an end is read no further than any context goes', async (t) => {
+  if (!existsSync('/dev/zero')) return t.skip('there is no /dev/zero');
+  for (const command of ['generate', 'score', 'tokenize']) {
+    const run = await kexa([command, '-m', tiny, '-f', '/dev/zero']);
+    t.deepEqual(run, {
+      code: 1,
+      stdout: '',
+      stderr: 'kexa: /dev/zero: wanted a text of at most 256 MiB, found a longer one\n',
+    });
+  }
+});
+
+test('a text that cannot fit is refused before it is encoded', async (t) => {
+  const file = join(temporaryFolder(t), 'long.txt');
+  writeFileSync(file, 'long '.repeat(4e6));
+  for (const command of [['generate'], ['generate', '--raw'], ['score'], ['verify', '--raw']]) {
+    const name = command[0] === 'verify' ? '--prompts' : '-f';
+    const run = await kexa([...command, '-m', tiny, name, file]);
+    t.equal(run.code, 1);
+    t.match(run.stderr, /at least \d+ tokens do not fit the context of \d+/, command.join(' '));
+  }
+});
+
 test('tokenize and --decode are each other’s way back, with tokenizer.json alone', async (t) => {
   const folder = temporaryFolder(t);
   cpSync(join(tiny, 'tokenizer.json'), join(folder, 'tokenizer.json'));

@@ -1,5 +1,5 @@
 /** Where a prompt comes from: an option, a file, standard input. */
-import { readFile } from 'node:fs/promises';
+import { createReadStream } from 'node:fs';
 import { KexaError } from '../errors.js';
 import { UsageError } from './exit.js';
 
@@ -9,6 +9,9 @@ export interface PromptOptions {
   /** A file's name; `-` is standard input. */
   file?: string;
 }
+
+/** Bytes of the longest text that is read: more than any context takes, so that a file without an end has one. */
+const longestText = 2 ** 28;
 
 /**
  * The prompt's text. Without `-p` and `-f` it is what is piped in. One newline at the very end of a file or of
@@ -31,18 +34,33 @@ export async function readPrompt({ prompt, file }: PromptOptions): Promise<strin
 
 /** All of standard input, without one final newline. */
 export async function readStandardInput(): Promise<string> {
-  const chunks: Buffer[] = [];
-  for await (const chunk of process.stdin) chunks.push(chunk as Buffer);
-  return toText('standard input', Buffer.concat(chunks));
+  return toText('standard input', await readBytes('standard input', process.stdin));
 }
 
 async function readText(file: string): Promise<string> {
-  const bytes = await readFile(file).catch((cause: NodeJS.ErrnoException) => {
-    const isMissing = cause.code === 'ENOENT';
-    const reason = isMissing ? 'no such file' : cause.code === 'EISDIR' ? 'is a folder' : cause.message;
+  const bytes = await readBytes(file, createReadStream(file, { highWaterMark: 2 ** 20 })).catch((cause: unknown) => {
+    if (cause instanceof KexaError) throw cause;
+    const { code, message } = cause as NodeJS.ErrnoException;
+    const isMissing = code === 'ENOENT';
+    const reason = isMissing ? 'no such file' : code === 'EISDIR' ? 'is a folder' : message;
     throw new KexaError(isMissing ? 'KEXA_NOT_FOUND' : 'KEXA_BAD_FILE', `${file}: ${reason}`, { cause });
   });
   return toText(file, bytes);
+}
+
+async function readBytes(name: string, stream: AsyncIterable<unknown>): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  for await (const chunk of stream) {
+    chunks.push(chunk as Buffer);
+    length += (chunk as Buffer).length;
+    if (length > longestText)
+      throw new KexaError(
+        'KEXA_CONTEXT_FULL',
+        `${name}: wanted a text of at most ${longestText / 2 ** 20} MiB, found a longer one`,
+      );
+  }
+  return Buffer.concat(chunks);
 }
 
 function toText(name: string, bytes: Uint8Array): string {

@@ -47,7 +47,11 @@ export async function toPrompts(
 ): Promise<NamedPrompt[]> {
   return await Promise.all(
     texts.map(async (text) => {
-      const prompt = ids ? parseIds(text) : raw ? await model.tokenizer.encodeAsync(text) : text;
+      const prompt = ids
+        ? parseIds(text)
+        : raw
+          ? await model.tokenizer.encodeIds(text, { mostIds: model.contextSize })
+          : text;
       return { name: text, prompt };
     }),
   );

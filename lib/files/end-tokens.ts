@@ -25,7 +25,8 @@ export async function endsOfFolder(folder: string, known: readonly number[], voc
   const named = isJsonObject(eos) ? eos.content : eos;
   const wanted = [...(typeof named === 'string' ? [named] : []), ...(known.length === 0 ? turnEnds : [])];
   if (wanted.length === 0) return [];
-  const tokenizer = await readBytes(join(folder, 'tokenizer.json'), largestTokenizer).catch(() => Buffer.alloc(0));
+  const bytes = await readBytes(join(folder, 'tokenizer.json'), largestTokenizer).catch(() => new Uint8Array());
+  const tokenizer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
   for (const content of wanted) {
     const id = idInTokenizer(tokenizer, content);
     if (isIntegerIn(id, 0, vocabSize - 1)) return [id];

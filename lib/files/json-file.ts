@@ -25,7 +25,7 @@ export async function readJsonFile(path: string, most: number = largestJsonBytes
  *
  * @throws KexaError KEXA_NOT_FOUND, KEXA_BAD_FILE
  */
-export async function readBytes(path: string, most: number): Promise<Buffer> {
+export async function readBytes(path: string, most: number): Promise<Uint8Array> {
   try {
     const { file, size } = await openRegularFile(path);
     try {

@@ -4,7 +4,7 @@ import { readGgufFile } from '../files/gguf.js';
 import { GgufNumbers, GgufStrings, type GgufValue } from '../files/gguf-values.js';
 import { unusedName } from '../native.js';
 import { Pause } from './pause.js';
-import type { AddedToken, TextSteps, VocabularyFile } from './tokenizer-fields.js';
+import { type AddedToken, looksLikeMarker, type TextSteps, type VocabularyFile } from './tokenizer-fields.js';
 
 /** `tokenizer.ggml.token_type`. */
 export const tokenTypes = { normal: 1, unknown: 2, control: 3, userDefined: 4, unused: 5, byte: 6 } as const;
@@ -15,14 +15,29 @@ const steps: Readonly<Record<string, TextSteps>> = {
   exaone4: { normalForm: 'nfc', split: 'gpt2' },
 };
 
+/** Keys of the ids of special tokens, as in `tokenizer.ggml.eos_token_id`, and what tokenizer_config.json calls them. */
+const specialKeys: Readonly<Record<string, string | null>> = {
+  bos: 'bos_token',
+  eos: 'eos_token',
+  eot: null,
+  eom: null,
+  padding: 'pad_token',
+  unknown: 'unk_token',
+};
+
 /** What {@link readGgufTokenizer} found. */
 export interface GgufTokenizer extends VocabularyFile {
   /** As tokenizer_config.json has them: the chat template and the names of special tokens. */
   config: Record<string, unknown>;
+  /** What was taken in another way than the file says, for a warning; null: nothing. */
+  mended: string | null;
 }
 
 /**
  * Reads the tokenizer of a GGUF file, of the first where there are parts; null if it has none.
+ *
+ * Some files type the tokens of turns as ordinary text, which would be split in pieces. They are taken for what they are:
+ * a token that the chat template has, or that ends a turn, and that no merge makes.
  *
  * @throws KexaError KEXA_BAD_TOKENIZER for metadata that contradicts itself, KEXA_UNSUPPORTED for another kind of
  *   tokenizer; what reading the file throws. An aborted signal's reason.
@@ -42,14 +57,24 @@ export async function readGgufTokenizer(path: string, signal?: AbortSignal): Pro
   const types = get('token_type');
   if (types !== undefined && !(types instanceof GgufNumbers && types.length === tokens.length))
     throw bad(path, 'token_type', `wanted one number a token, ${tokens.length} in all`);
-  const { ids, added } = await readTypes(tokens, types, new Pause(signal));
 
   const config: Record<string, unknown> = { chat_template: chatTemplates(metadata) };
-  for (const [name, key] of Object.entries({ bos: 'bos', eos: 'eos', pad: 'padding', unk: 'unknown' })) {
+  const specialIds = new Set<number>();
+  for (const [key, name] of Object.entries(specialKeys)) {
     const id = get(`${key}_token_id`);
-    if (typeof id === 'number' && Number.isInteger(id) && id >= 0 && id < tokens.length)
-      config[`${name}_token`] = tokens.at(id);
+    if (typeof id !== 'number' || !Number.isInteger(id) || id < 0 || id >= tokens.length) continue;
+    specialIds.add(id);
+    if (name !== null) config[name] = tokens.at(id);
   }
+  const templates = [...metadata]
+    .filter(([key]) => key.startsWith('tokenizer.chat_template'))
+    .map(([, value]) => value);
+  const isNamed = (token: string) => templates.some((text) => typeof text === 'string' && text.includes(token));
+  const { ids, added, ordinary } = await readTypes(tokens, types, specialIds, new Pause(signal));
+  const mistyped = withoutMerge(
+    ordinary.filter(({ id, content }) => specialIds.has(id) || isNamed(content)),
+    merges,
+  );
   const source = {
     file: path,
     tokensField: 'tokenizer.ggml.tokens',
@@ -62,7 +87,7 @@ export async function readGgufTokenizer(path: string, signal?: AbortSignal): Pro
     hasJoinedMerges: true,
     ...steps[pre]!,
   };
-  return { source, added, config };
+  return { source, added: [...added, ...mistyped], config, mended: mendedText(path, mistyped) };
 }
 
 /** The template, with those of other names (`tokenizer.chat_template.NAME`) as tokenizer_config.json lists them. */
@@ -77,20 +102,58 @@ function chatTemplates(metadata: ReadonlyMap<string, GgufValue>): { name: string
 async function readTypes(
   tokens: GgufStrings,
   types: GgufNumbers | undefined,
+  specialIds: ReadonlySet<number>,
   pause: Pause,
-): Promise<{ ids: Uint32Array; added: AddedToken[] }> {
-  const ids = Uint32Array.from({ length: tokens.length }, (_, id) => id);
+): Promise<{ ids: Uint32Array; added: AddedToken[]; ordinary: AddedToken[] }> {
+  const ids = new Uint32Array(tokens.length);
   const added: AddedToken[] = [];
-  for (let id = 0; types !== undefined && id < tokens.length; id++) {
-    const type = types.at(id);
+  /** Tokens typed as ordinary text that may be none. */
+  const ordinary: AddedToken[] = [];
+  for (let id = 0; id < tokens.length; id++) {
+    const type = types?.at(id) ?? tokenTypes.normal;
     // Rows of the embedding that no token has.
-    if (type === tokenTypes.unused) ids[id] = unusedName;
+    ids[id] = type === tokenTypes.unused ? unusedName : id;
+    // As in llama.cpp, the token for what is unknown is found in texts as control tokens are.
     const isSpecial = type === tokenTypes.control || type === tokenTypes.unknown;
     if (isSpecial || type === tokenTypes.userDefined)
       added.push({ id, content: tokens.at(id), isSpecial, isNormalized: false });
+    else if (type === tokenTypes.normal && (specialIds.has(id) || isBracketed(tokens.bytes(id)))) {
+      const content = tokens.at(id);
+      const isControl = specialIds.has(id) || /^(<\|.*\|>|\[\|.*\|\])$/s.test(content);
+      if (isControl || looksLikeMarker(content))
+        ordinary.push({ id, content, isSpecial: isControl, isNormalized: false });
+    }
     if (id % 4096 === 0 && pause.isDue) await pause.take();
   }
-  return { ids, added };
+  return { ids, added, ordinary };
+}
+
+/** A quick look at what {@link looksLikeMarker} asks of a text: of a vocabulary's tokens few have brackets. */
+function isBracketed(bytes: Uint8Array): boolean {
+  const last = bytes[bytes.length - 1];
+  return bytes.length >= 3 && (last === 0x3e || last === 0x5d || last === 0x7c || last === 0x7d);
+}
+
+/** Those of the tokens that are no merge's result. Merges make the tokens of text, and no others. */
+function withoutMerge(tokens: AddedToken[], merges: GgufStrings): AddedToken[] {
+  if (tokens.length === 0) return tokens;
+  const left = new Map(tokens.map((token) => [token.content, token]));
+  const lengths = new Set(tokens.map(({ content }) => Buffer.byteLength(content)));
+  const { offsets } = merges;
+  for (let i = 0; i < merges.length; i++)
+    // Of a merge, one byte is the space between its parts.
+    if (lengths.has(offsets[i + 1]! - offsets[i]! - 1)) left.delete(merges.at(i).replace(' ', ''));
+  return [...left.values()];
+}
+
+function mendedText(path: string, mistyped: readonly AddedToken[]): string | null {
+  if (mistyped.length === 0) return null;
+  const some = mistyped.slice(0, 3).map(({ content }) => JSON.stringify(content));
+  const [are, list] = [mistyped.length === 1 ? 'token is' : 'tokens are', some.join(', ')];
+  return (
+    `${path}: tokenizer.ggml.token_type: ${mistyped.length} ${are} typed as ordinary text though the chat template or ` +
+    `the end of turns needs them whole (${list}${mistyped.length > some.length ? ', ...' : ''}); they are read as markers`
+  );
 }
 
 function texts(path: string, name: string, value: GgufValue | undefined): GgufStrings {

@@ -1,7 +1,7 @@
 import { setImmediate } from 'node:timers/promises';
 
 /** How long a long piece of work may hold the event loop before others have a turn, in milliseconds. */
-const turnMs = 10;
+const turnMs = 5;
 
 /**
  * Lets others have a turn during long work on the event loop, and sees whether it is still wanted.

@@ -27,6 +27,14 @@ const gpt2Split = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{
 /** The patterns that native/text/pieces.h has a scanner for. They are compared as texts. */
 const splits: Readonly<Record<string, TextSteps['split']>> = { [moeSplit]: 'exaone-moe', [gpt2Split]: 'gpt2' };
 
+/**
+ * Whether a token may be one that a chat template has between messages, such as `<|user|>`. Words of the template's own
+ * language, such as `if`, are none, whatever tokens were added to a vocabulary.
+ */
+export function looksLikeMarker(content: string): boolean {
+  return /^[<[{|].*[>\]}|]$/s.test(content);
+}
+
 /** A vocabulary, but for its added tokens, and those. */
 export interface VocabularyFile {
   source: Omit<NativeVocabularySource, 'added'>;

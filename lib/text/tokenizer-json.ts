@@ -20,8 +20,8 @@ export interface TokenizerJson {
 /** Bytes of the file besides the vocabulary and the merges. Real ones have some tens of thousands. */
 const longestRest = 2 ** 24;
 /** Entries, or bytes that are passed over, between two looks at the clock. */
-const entriesAtOnce = 2048;
-const bytesAtOnce = 2 ** 18;
+const entriesAtOnce = 1024;
+const bytesAtOnce = 2 ** 17;
 
 const quote = 0x22;
 const backslash = 0x5c;

@@ -1,16 +1,17 @@
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { whenAborted } from '../abort.js';
 import { KexaError, type KexaErrorCode } from '../errors.js';
-import { kindOf } from '../files/json-file.js';
+import { kindOf, readBytes } from '../files/json-file.js';
 import { type NativeEncodeRequest, type NativeTokenizer, type NativeVocabularySource, native } from '../native.js';
 import type { ChatMessage, ChatTemplateOptions } from '../types.js';
+import { type Warn, warningChannel } from '../warnings.js';
 import { ChatTemplate, type RenderedChat } from './chat-template.js';
 import { readGgufTokenizer } from './gguf-tokenizer.js';
 import { Pause } from './pause.js';
 import { StreamDecoder, type TokenSource } from './stream-decoder.js';
 import { TokenTable } from './token-table.js';
-import { readTokenizerFile, type VocabularyFile } from './tokenizer-fields.js';
+import { looksLikeMarker, readTokenizerFile, type VocabularyFile } from './tokenizer-fields.js';
 
 /** Options of {@link Tokenizer.decode}. */
 export interface DecodeOptions {
@@ -42,6 +43,13 @@ export interface EncodeAsyncOptions extends EncodeOptions {
   signal?: AbortSignal;
 }
 
+/** Options of {@link Tokenizer.open}. */
+export interface OpenOptions {
+  signal?: AbortSignal | undefined;
+  /** Told what was mended. Default: `process.emitWarning`, once a process. */
+  warn?: Warn;
+}
+
 interface Parts {
   file: string;
   encoder: NativeTokenizer;
@@ -69,6 +77,7 @@ export class Tokenizer implements TokenSource {
   readonly #specialIds: ReadonlySet<number>;
   readonly #shrinkage: number;
   readonly #template: ChatTemplate;
+  /** What ends each encoding that is under way. */
   readonly #running = new Set<() => void>();
   #closed = false;
 
@@ -88,9 +97,13 @@ export class Tokenizer implements TokenSource {
    * Throws KEXA_NOT_FOUND, KEXA_BAD_TOKENIZER or KEXA_UNSUPPORTED (not a byte-level BPE, or one that is normalised or split
    * in another way). A broken chat template is only reported when it is used, since a model can run without.
    */
-  static async open(folder: string, { signal }: { signal?: AbortSignal | undefined } = {}): Promise<Tokenizer> {
+  static async open(
+    folder: string,
+    { signal, warn = warningChannel(undefined) }: OpenOptions = {},
+  ): Promise<Tokenizer> {
     // Whatever its name: Ollama names files by their hashes.
-    if ((await stat(folder).catch(() => null))?.isFile()) return await Tokenizer.#openGguf(resolve(folder), signal);
+    if ((await stat(folder).catch(() => null))?.isFile())
+      return await Tokenizer.#openGguf(resolve(folder), warn, signal);
     const file = resolve(folder, 'tokenizer.json');
     const bytes = await readOptional(file);
     if (bytes === undefined)
@@ -107,9 +120,10 @@ export class Tokenizer implements TokenSource {
     return await Tokenizer.#load(found, template, signal);
   }
 
-  static async #openGguf(file: string, signal: AbortSignal | undefined): Promise<Tokenizer> {
+  static async #openGguf(file: string, warn: Warn, signal: AbortSignal | undefined): Promise<Tokenizer> {
     const found = await readGgufTokenizer(file, signal);
     if (found === null) throw new KexaError('KEXA_NOT_FOUND', `${file}: it has no tokenizer`);
+    if (found.mended !== null) warn('KEXA_TOKENIZER', found.mended);
     const template = new ChatTemplate({ folder: file, file: undefined, config: found.config });
     return await Tokenizer.#load(found, template, signal);
   }
@@ -134,7 +148,7 @@ export class Tokenizer implements TokenSource {
       encoder,
       table,
       specialIds: new Set(added.filter(({ isSpecial }) => isSpecial).map(({ id }) => id)),
-      shrinkage: source.normalForm === 'none' ? 1 : mostShrinkage,
+      shrinkage: mostShrinkage[source.normalForm],
       template,
     });
   }
@@ -187,12 +201,22 @@ export class Tokenizer implements TokenSource {
       if (least > mostIds) throw contextFull(`at least ${least}`, mostIds);
       request.mostIds = mostIds;
     }
-    const { result, cancel } = await orKexaError(() => this.#encoder.start(request));
-    this.#running.add(cancel);
-    const stopListening = whenAborted(signal, cancel);
+    const { result, cancel } = this.#start(request);
+    let stopListening = () => {};
+    let forget = () => {};
+    // Whoever asked need not wait until the thread has seen it and has let go of its memory.
+    const left = new Promise<never>((_, fail) => {
+      const leave = (reason: unknown) => {
+        cancel();
+        fail(reason);
+      };
+      stopListening = whenAborted(signal, () => leave(signal!.reason));
+      const onClose = () => leave(closed());
+      this.#running.add(onClose);
+      forget = () => this.#running.delete(onClose);
+    });
     try {
-      const ids = await result;
-      signal?.throwIfAborted();
+      const ids = await Promise.race([result, left]);
       if (ids === null) throw closed();
       return ids;
     } catch (error) {
@@ -200,7 +224,7 @@ export class Tokenizer implements TokenSource {
       throw contextFull(`more than ${mostIds}`, mostIds);
     } finally {
       stopListening();
-      this.#running.delete(cancel);
+      forget();
     }
   }
 
@@ -285,7 +309,15 @@ export class Tokenizer implements TokenSource {
   /** Encoding throws KEXA_CLOSED from now on, also what is under way; everything else still works. */
   close(): void {
     this.#closed = true;
-    for (const cancel of this.#running) cancel();
+    for (const end of this.#running) end();
+  }
+
+  #start(request: NativeEncodeRequest): ReturnType<NativeTokenizer['start']> {
+    try {
+      return this.#encoder.start(request);
+    } catch (error) {
+      throw kexaError(error);
+    }
   }
 
   #request(text: unknown, spans: readonly TextSpan[] | undefined): NativeEncodeRequest {
@@ -299,8 +331,11 @@ export class Tokenizer implements TokenSource {
   }
 }
 
-/** Three jamo become one syllable (NFC), a mathematical digit an ASCII one (NFKC): kMostShrinkage of the encoder. */
-const mostShrinkage = 4;
+/** Bytes that become one: three jamo are one syllable in NFC, a mathematical digit is an ASCII one in NFKC. */
+const mostShrinkage = { none: 1, nfc: 3, nfkc: 4 } as const;
+
+/** Bytes of a tokenizer's file: the largest real one has 11 MB. */
+const largestFile = 2 ** 28;
 
 const allows: readonly TextSpan['allow'][] = ['all', 'markers', 'none'];
 
@@ -320,11 +355,6 @@ function packSpans(length: number, spans: readonly TextSpan[] | undefined): Uint
   }
   if (end === length) return packed;
   throw new KexaError('KEXA_INVALID_ARGUMENT', `spans: wanted all ${length} units of the text, found ${end}`);
-}
-
-/** Words of the template's language, such as `if`, are no markers, whatever tokens were added to a vocabulary. */
-function looksLikeMarker(content: string): boolean {
-  return /^[<[{|].*[>\]}|]$/s.test(content);
 }
 
 function contextFull(found: string, mostIds: number): KexaError {
@@ -363,11 +393,12 @@ async function readNamedTemplates(folder: string): Promise<Map<string, string>> 
 
 async function readOptional(file: string): Promise<Buffer | undefined> {
   try {
-    return await readFile(file);
+    const { buffer, byteOffset, length } = await readBytes(file, largestFile);
+    return Buffer.from(buffer, byteOffset, length);
   } catch (cause) {
-    const { code, message } = cause as NodeJS.ErrnoException;
-    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
-    throw new KexaError('KEXA_BAD_TOKENIZER', `${file}: could not be read: ${message}`, { cause });
+    if (!(cause instanceof KexaError)) throw cause;
+    if (cause.code === 'KEXA_NOT_FOUND') return undefined;
+    throw new KexaError('KEXA_BAD_TOKENIZER', cause.message, { cause });
   }
 }
 

@@ -1,6 +1,9 @@
 #include "addon/tokenizer.h"
 
-#include <set>
+#include <condition_variable>
+#include <mutex>
+#include <system_error>
+#include <thread>
 
 #include "base/error.h"
 #include "text/encoder.h"
@@ -8,9 +11,7 @@
 namespace kexa {
 namespace {
 
-using Stop = std::shared_ptr<std::atomic<bool>>;
-
-// What a call on the pool may end with, besides its result.
+// What a call on another thread may end with, besides its result.
 struct Failure {
   std::string code, message;
   bool is_cancelled = false;
@@ -29,6 +30,8 @@ struct Failure {
       code = "KEXA_CONTEXT_FULL", message = "the text has more tokens than were wanted";
     } catch (const std::bad_alloc&) {
       code = "KEXA_OUT_OF_MEMORY", message = "tokenizer: there is not enough memory for this text or vocabulary";
+    } catch (const std::system_error&) {
+      code = "KEXA_OUT_OF_MEMORY", message = "tokenizer: the machine starts no more threads";
     } catch (const std::length_error&) {
       code = "KEXA_INVALID_ARGUMENT", message = "text: it is too long";
     }
@@ -46,6 +49,25 @@ Napi::Value from_ids(Napi::Env env, const std::vector<uint32_t>& ids) {
   auto array = Napi::Uint32Array::New(env, ids.size());
   std::copy(ids.begin(), ids.end(), array.Data());
   return array;
+}
+
+// Copies no more than a megabyte on the JavaScript thread.
+Napi::Value take_ids(Napi::Env env, std::vector<uint32_t>&& ids) {
+  constexpr size_t kCopied = 1 << 18;
+#ifndef NODE_API_NO_EXTERNAL_BUFFERS_ALLOWED
+  if (ids.size() > kCopied) {
+    auto* owned = new std::vector<uint32_t>(std::move(ids));
+    try {
+      const auto free = [](Napi::Env, void*, std::vector<uint32_t>* from) { delete from; };
+      auto buffer = Napi::ArrayBuffer::New(env, owned->data(), owned->size() * sizeof(uint32_t), free, owned);
+      return Napi::Uint32Array::New(env, owned->size(), buffer, 0);
+    } catch (const Napi::Error&) {  // a Node built without memory that is not its own, as Electron's is
+      ids = std::move(*owned);
+      delete owned;
+    }
+  }
+#endif
+  return from_ids(env, ids);
 }
 
 PackedTexts to_texts(const Napi::Value& bytes, const Napi::Value& ends) {
@@ -98,53 +120,128 @@ EncodeRequest to_request(const Napi::Object& from) {
   return request;
 }
 
-// Flags of the calls on the pool; touched by the JavaScript thread only.
-using Running = std::shared_ptr<std::set<Stop>>;
-
-class EncodeWork final : public Napi::AsyncWorker {
+// Texts that are encoded at a time, each with working memory of its own; further ones wait.
+class Turns {
  public:
-  EncodeWork(Napi::Env env, std::shared_ptr<Encoder> encoder, EncodeRequest request, Stop stop, Running running)
-      : Napi::AsyncWorker(env, "kexa.encode"),
+  // Throws Cancelled.
+  void take(const std::atomic<bool>& stop) {
+    std::unique_lock lock(mutex_);
+    while (taken_ == kMost) {
+      if (stop) throw Cancelled{};
+      given_back_.wait_for(lock, std::chrono::milliseconds(20));
+    }
+    ++taken_;
+  }
+  void give_back() {
+    {
+      const std::lock_guard lock(mutex_);
+      --taken_;
+    }
+    given_back_.notify_one();
+  }
+  // Never destroyed: a process may exit while threads still encode.
+  static Turns& all() {
+    static auto* turns = new Turns;
+    return *turns;
+  }
+
+ private:
+  static constexpr int kMost = 4;
+  std::mutex mutex_;
+  std::condition_variable given_back_;
+  int taken_ = 0;
+};
+
+// One text, encoded on a thread of its own. On libuv's pool, process.exit() and worker.terminate() would wait until a long
+// text is done, since nothing of an addon runs before they do.
+class EncodeJob {
+ public:
+  // Gives { result, cancel }; the job deletes itself at its end.
+  static Napi::Object start(Napi::Env env, std::shared_ptr<Encoder> encoder, EncodeRequest request) {
+    auto job = std::make_unique<EncodeJob>(env, std::move(encoder), std::move(request));
+    auto object = Napi::Object::New(env);
+    object.Set("result", job->deferred_.Promise());
+    object.Set("cancel", Napi::Function::New(env, [stop = job->stop_](const Napi::CallbackInfo&) { *stop = true; }));
+    job->begin();
+    job.release();
+    return object;
+  }
+
+  EncodeJob(Napi::Env env, std::shared_ptr<Encoder> encoder, EncodeRequest request)
+      : env_(env),
         deferred_(Napi::Promise::Deferred::New(env)),
         encoder_(std::move(encoder)),
         request_(std::move(request)),
-        stop_(std::move(stop)),
-        running_(std::move(running)) {
-    running_->insert(stop_);
-  }
-  ~EncodeWork() override { running_->erase(stop_); }
-  Napi::Promise promise() const { return deferred_.Promise(); }
+        stop_(std::make_shared<std::atomic<bool>>(false)) {}
 
  private:
-  void Execute() override {
-    if (!failure_.caught([&] { ids_ = encoder_->encode(request_, stop_.get()); })) SetError("failed");
+  static void on_done(Napi::Env env, Napi::Function, EncodeJob* job, void*) {
+    if (env != nullptr) job->settle(env);  // else the environment is gone, and the job with it
   }
-  void OnOK() override { deferred_.Resolve(from_ids(Env(), ids_)); }
-  void OnError(const Napi::Error&) override {
-    if (failure_.is_cancelled)
-      deferred_.Resolve(Env().Null());
-    else
-      deferred_.Reject(failure_.error(Env()).Value());
+  using Done = Napi::TypedThreadSafeFunction<EncodeJob, void, &EncodeJob::on_done>;
+
+  void begin() {
+    done_ = Done::New(env_, "kexa.encode", 0, 1, this);
+    // Registered after the thread-safe function, so it runs before that one's own hook.
+    napi_add_env_cleanup_hook(env_, &EncodeJob::on_env_cleanup, this);
+    try {
+      thread_ = std::thread([this] { run(); });
+    } catch (...) {
+      napi_remove_env_cleanup_hook(env_, &EncodeJob::on_env_cleanup, this);
+      done_.Abort();
+      throw;
+    }
   }
 
+  void run() {
+    failure_.caught([&] {
+      Turns::all().take(*stop_);
+      struct Turn {
+        ~Turn() { Turns::all().give_back(); }
+      } turn;
+      ids_ = encoder_->encode(request_, stop_.get());
+    });
+    done_.NonBlockingCall();
+  }
+
+  void settle(Napi::Env env) {
+    const std::unique_ptr<EncodeJob> own(this);
+    napi_remove_env_cleanup_hook(env_, &EncodeJob::on_env_cleanup, this);
+    thread_.join();
+    const Napi::HandleScope scope(env);
+    if (*stop_ || failure_.is_cancelled)
+      deferred_.Resolve(env.Null());
+    else if (!failure_.code.empty())
+      deferred_.Reject(failure_.error(env).Value());
+    else
+      deferred_.Resolve(take_ids(env, std::move(ids_)));
+    done_.Release();
+  }
+
+  static void on_env_cleanup(void* self) {
+    const std::unique_ptr<EncodeJob> own(static_cast<EncodeJob*>(self));
+    *own->stop_ = true;
+    own->thread_.join();
+    own->done_.Abort();
+  }
+
+  napi_env env_;
   Napi::Promise::Deferred deferred_;
   std::shared_ptr<Encoder> encoder_;
   EncodeRequest request_;
-  Stop stop_;
-  Running running_;
+  std::shared_ptr<std::atomic<bool>> stop_;
+  Done done_;
+  std::thread thread_;
   std::vector<uint32_t> ids_;
   Failure failure_;
 };
 
 class TokenizerObject : public Napi::ObjectWrap<TokenizerObject> {
  public:
-  explicit TokenizerObject(const Napi::CallbackInfo& info)
-      : Napi::ObjectWrap<TokenizerObject>(info), env_(info.Env()), running_(std::make_shared<std::set<Stop>>()) {
+  explicit TokenizerObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<TokenizerObject>(info) {
     Failure failure;
-    if (!failure.caught([&] { source_ = to_source(info[0].As<Napi::Object>()); })) throw failure.error(env_);
-    napi_add_env_cleanup_hook(env_, &TokenizerObject::on_env_cleanup, this);
+    if (!failure.caught([&] { source_ = to_source(info[0].As<Napi::Object>()); })) throw failure.error(info.Env());
   }
-  ~TokenizerObject() override { napi_remove_env_cleanup_hook(env_, &TokenizerObject::on_env_cleanup, this); }
 
   Napi::Value load(const Napi::CallbackInfo& info);
 
@@ -160,38 +257,25 @@ class TokenizerObject : public Napi::ObjectWrap<TokenizerObject> {
       ids = encoder_->encode(request, nullptr);
     });
     if (!is_done) throw failure.error(info.Env());
-    return from_ids(info.Env(), ids);
+    return take_ids(info.Env(), std::move(ids));
   }
 
   Napi::Value start(const Napi::CallbackInfo& info) {
-    const Napi::Env env = info.Env();
-    auto stop = std::make_shared<std::atomic<bool>>(false);
+    Napi::Value started;
     Failure failure;
-    std::unique_ptr<EncodeWork> work;
-    const bool is_made = failure.caught([&] {
-      work = std::make_unique<EncodeWork>(env, encoder_, to_request(info[0].As<Napi::Object>()), stop, running_);
-    });
-    if (!is_made) throw failure.error(env);
-    auto object = Napi::Object::New(env);
-    object.Set("result", work->promise());
-    object.Set("cancel", Napi::Function::New(env, [stop](const Napi::CallbackInfo&) { *stop = true; }));
-    work.release()->Queue();
-    return object;
+    const bool is_started = failure.caught(
+        [&] { started = EncodeJob::start(info.Env(), encoder_, to_request(info[0].As<Napi::Object>())); });
+    if (!is_started) throw failure.error(info.Env());
+    return started;
   }
 
  private:
   friend class LoadWork;
-  // The environment waits for its calls on the pool: without this, for as long as a long text takes.
-  static void on_env_cleanup(void* self) {
-    for (const Stop& stop : *static_cast<TokenizerObject*>(self)->running_) *stop = true;
-  }
-
-  napi_env env_;
-  Running running_;
   VocabularySource source_;
   std::shared_ptr<Encoder> encoder_;  // once loaded
 };
 
+// A tenth of a second for 153,600 tokens, so it may be on the pool.
 class LoadWork final : public Napi::AsyncWorker {
  public:
   explicit LoadWork(TokenizerObject& object)
@@ -199,18 +283,13 @@ class LoadWork final : public Napi::AsyncWorker {
         deferred_(Napi::Promise::Deferred::New(object.Env())),
         object_(object),
         kept_(Napi::Persistent(object.Value())),
-        source_(std::move(object.source_)),
-        stop_(std::make_shared<std::atomic<bool>>(false)),
-        running_(object.running_) {
-    running_->insert(stop_);
-  }
-  ~LoadWork() override { running_->erase(stop_); }
+        source_(std::move(object.source_)) {}
   Napi::Promise promise() const { return deferred_.Promise(); }
 
  private:
   void Execute() override {
     const bool is_done = failure_.caught([&] {
-      Watch watch(stop_.get());
+      Watch watch;
       encoder_ = std::make_shared<Encoder>(std::make_shared<const Vocabulary>(source_, watch));
       source_ = {};
     });
@@ -237,8 +316,6 @@ class LoadWork final : public Napi::AsyncWorker {
   TokenizerObject& object_;
   Napi::ObjectReference kept_;
   VocabularySource source_;
-  Stop stop_;
-  Running running_;
   std::shared_ptr<Encoder> encoder_;
   Failure failure_;
 };

@@ -126,10 +126,15 @@ class Normalizer {
       }
       if (!is_ordered) {
         for (int place = 1; place <= kPlaceBits; ++place) starts[place + 1] += starts[place];
-        marks_.assign(parts_.begin() + ptrdiff_t(i), parts_.begin() + ptrdiff_t(end));
-        for (const uint32_t mark : marks_) {
+        // Copied one by one, so that a long run looks at the watch too.
+        marks_.resize(end - i);
+        for (size_t k = i; k < end; ++k) {
           watch_.tick();
-          parts_[i + starts[place_of(mark)]++] = mark;
+          marks_[starts[place_of(parts_[k])]++] = parts_[k];
+        }
+        for (size_t k = i; k < end; ++k) {
+          watch_.tick();
+          parts_[k] = marks_[k - i];
         }
       }
       i = end;

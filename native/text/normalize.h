@@ -12,10 +12,6 @@ namespace kexa {
 
 enum class NormalForm { kNone, kNfc, kNfkc };
 
-// How many times shorter in bytes a normalised text can be than the text: three jamo become one syllable (NFC), a
-// mathematical digit an ASCII one (NFKC).
-constexpr int kMostShrinkage = 4;
-
 // The UTF-8 `text` in its normal form. If that is `text` itself, `buffer` stays as it is and `text` is returned.
 // Otherwise the result lies in `buffer`. Each of `marks`, ascending places in `text`, becomes the place in the result
 // where the sequence of characters begins that the mark lies in or before.

@@ -45,7 +45,8 @@ async function score(flags: ScoreFlags): Promise<number> {
   using interrupt = new Interrupt();
   const model = await loadModelShown(folder, flags, interrupt);
   try {
-    const ids = given ?? (await model.tokenizer.encodeAsync(text));
+    const fitting = { mostIds: model.contextSize, signal: interrupt.signal };
+    const ids = given ?? Array.from(await model.tokenizer.encodeIds(text, fitting));
     if (ids.length < 2) {
       throw new KexaError(
         'KEXA_INVALID_ARGUMENT',

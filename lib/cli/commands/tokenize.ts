@@ -1,9 +1,12 @@
 import type { Command } from 'commander';
+import { printable } from '../../printable.js';
 import type { TextSpan, Tokenizer } from '../../text/tokenizer.js';
+import type { Warn } from '../../warnings.js';
 import { exitWith, UsageError } from '../exit.js';
 import { type PromptOptions, parseIds, readPrompt, readStandardInput } from '../input.js';
+import { Interrupt } from '../interrupt.js';
 import { add, addModelOptions, defined, type ModelFlags, requireModel, specialTokensHelp } from '../options.js';
-import { table, writeAnswer, writeJson } from '../output.js';
+import { table, writeAnswer, writeJson, writeWarning } from '../output.js';
 import { TokenSpelling } from '../token-spelling.js';
 
 interface TokenizeFlags extends ModelFlags, PromptOptions {
@@ -58,10 +61,13 @@ async function tokenize(flags: TokenizeFlags): Promise<number> {
       ? { text: await readPrompt(flags) }
       : { ids: parseIds(flags.decode === '-' ? await readStandardInput() : flags.decode) };
   const { Tokenizer } = await import('../../text/tokenizer.js');
-  const tokenizer = await Tokenizer.open(folder);
+  using interrupt = new Interrupt();
+  const { signal } = interrupt;
+  const warn: Warn = (code, message) => writeWarning({ code, message: printable(message) });
+  const tokenizer = await Tokenizer.open(folder, { signal, warn });
   try {
     if ('ids' in given) await writeText(tokenizer, given.ids, flags);
-    else await writeTokens(tokenizer, await toSpans(tokenizer, given.text, flags), flags);
+    else await writeTokens(tokenizer, await toSpans(tokenizer, given.text, flags), flags, signal);
     return 0;
   } finally {
     tokenizer.close();
@@ -85,8 +91,9 @@ async function writeTokens(
   tokenizer: Tokenizer,
   { text, spans }: { text: string; spans?: readonly TextSpan[] },
   flags: TokenizeFlags,
+  signal: AbortSignal,
 ): Promise<void> {
-  const ids = await tokenizer.encodeAsync(text, defined({ spans }));
+  const ids = await tokenizer.encodeAsync(text, { signal, ...defined({ spans }) });
   if (flags.json) return await writeJson(described(tokenizer, text, ids));
   if (flags.ids) return await writeAnswer(`${ids.join(' ')}\n`);
   const spelling = new TokenSpelling(tokenizer);

@@ -118,7 +118,7 @@ test('no template runs for ever, or takes all memory', (t) => {
     ["{{ ('a' * 100000000) * 100000000 }}", 'steps'],
     ["{% set x = 'a' * 100000000 %}{{ x ~ x }}", 'characters'],
     ["{{ ('a' * 10000000)|replace('a', 'b' * 10000000) }}", 'characters'],
-    ["{{ 'a'.center(10 ** 30) }}", 'steps'],
+    ["{{ 'a'.center(10 ** 30) }}", 'characters'],
     ["{{ '%1000000000s' % 'a' }}", 'characters'],
     ['{{ [1] * 10 ** 12 }}', 'items'],
     ['{{ 10 ** (10 ** 10) }}', 'bits'],

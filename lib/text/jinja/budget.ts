@@ -17,6 +17,6 @@ export class Budget {
   }
 
   spendText(length: number): void {
-    this.spend(1 + (length >>> 8));
+    this.spend(1 + Math.floor(length / 256));
   }
 }

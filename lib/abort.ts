@@ -2,12 +2,37 @@
 
 import { type NativeEvent, type NativeRequest, readRequest } from './native.js';
 
-/** Calls `onAbort` once the signal is aborted, now if it is; the function that is returned takes that back. */
+/**
+ * What is to be called for each signal. A signal that many calls share, as a server's shutdown does, is listened to once:
+ * Node warns of more than ten listeners.
+ */
+const waiting = new WeakMap<AbortSignal, { callbacks: Set<{ call: () => void }>; listener: () => void }>();
+
+/** Calls `onAbort` when the signal is aborted; the function that is returned takes that back. */
 export function whenAborted(signal: AbortSignal | undefined, onAbort: () => void): () => void {
   if (signal === undefined) return () => {};
-  if (signal.aborted) onAbort();
-  signal.addEventListener('abort', onAbort, { once: true });
-  return () => signal.removeEventListener('abort', onAbort);
+  const shared = waiting.get(signal) ?? listenTo(signal);
+  const entry = { call: onAbort };
+  shared.callbacks.add(entry);
+  return () => {
+    if (!shared.callbacks.delete(entry) || shared.callbacks.size > 0) return;
+    signal.removeEventListener('abort', shared.listener);
+    waiting.delete(signal);
+  };
+}
+
+function listenTo(signal: AbortSignal): { callbacks: Set<{ call: () => void }>; listener: () => void } {
+  const callbacks = new Set<{ call: () => void }>();
+  const listener = () => {
+    waiting.delete(signal);
+    const entries = [...callbacks];
+    callbacks.clear();
+    for (const { call } of entries) call();
+  };
+  signal.addEventListener('abort', listener, { once: true });
+  const shared = { callbacks, listener };
+  waiting.set(signal, shared);
+  return shared;
 }
 
 /** Reads a request to its end. If the signal is aborted meanwhile, stops it and throws the signal's reason. */

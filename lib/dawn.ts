@@ -1,11 +1,11 @@
 /** Where Dawn is, and whether it is the build kexa knows. */
 import { createHash } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
-import { createRequire } from 'node:module';
 import { homedir } from 'node:os';
 import { dirname, isAbsolute, join } from 'node:path';
 import { KexaError } from './errors.js';
 import { native, nativePath } from './native.js';
+import { packageRequire } from './package-root.js';
 
 /** SHA-256 of npm `webgpu` 0.6.2's dawn.node, whose C API the addon was compiled against. */
 const knownBuilds: Readonly<Record<string, string>> = {
@@ -34,16 +34,24 @@ export function findDawn(): Promise<DawnLibrary> {
 
 /**
  * Where kernels that were compiled once are kept: under `KEXA_CACHE_DIR`, else `$XDG_CACHE_HOME/kexa`, else
- * `~/.cache/kexa`. Empty, for nowhere, if `KEXA_CACHE_DIR` is.
+ * `~/.cache/kexa`. Empty, for nowhere, if `KEXA_CACHE_DIR` is, or where the user has no home.
  */
 export function blobFolder(): string {
   const { KEXA_CACHE_DIR: named, XDG_CACHE_HOME: cache } = process.env;
-  if (named === '') return '';
+  if (named !== undefined) return named === '' ? '' : join(named, 'dawn');
   // A relative XDG_CACHE_HOME is to be ignored, as its specification says.
-  return join(
-    named ?? join(cache !== undefined && isAbsolute(cache) ? cache : join(homedir(), '.cache'), 'kexa'),
-    'dawn',
-  );
+  if (cache !== undefined && isAbsolute(cache)) return join(cache, 'kexa/dawn');
+  const home = homeFolder();
+  return home === null ? '' : join(home, '.cache/kexa/dawn');
+}
+
+/** Null for a user that the system does not know, without HOME: in containers that is common. */
+function homeFolder(): string | null {
+  try {
+    return homedir();
+  } catch {
+    return null;
+  }
 }
 
 /** The addon, if Dawn was linked into it (CMake's KEXA_LINK_DAWN). */
@@ -69,7 +77,7 @@ async function find(): Promise<DawnLibrary> {
     );
   let path: string;
   try {
-    path = join(dirname(createRequire(import.meta.url).resolve('webgpu/package.json')), 'dist', platform, 'dawn.node');
+    path = join(dirname(packageRequire().resolve('webgpu/package.json')), 'dist', platform, 'dawn.node');
   } catch (cause) {
     throw new KexaError('KEXA_NO_DEVICE', 'Dawn: npm package webgpu is not installed', { cause });
   }

@@ -32,8 +32,16 @@ interface GenerationParts {
 /**
  * An answer being generated. Await it for the whole result, iterate it for the text as it comes, or both, more than
  * once: every reader is given all of it. It runs ahead of its fastest reader by a few dozen tokens at most.
+ *
+ * It is a promise of its result, with `then`, `catch` and `finally`. An error goes to whoever reads or awaits the answer; one
+ * that comes while nobody does is an unhandled rejection, as of any promise.
+ *
+ * @example
+ * const generation = session.generate('Why is the sky blue?');
+ * for await (const { text } of generation) process.stdout.write(text);
+ * const { usage } = await generation;
  */
-export class Generation implements PromiseLike<GenerationResult>, AsyncIterable<Piece> {
+export class Generation implements Promise<GenerationResult>, AsyncIterable<Piece> {
   readonly #parts: GenerationParts;
   readonly #pieces: Piece[] = [];
   readonly #started: Promise<void>;
@@ -56,13 +64,19 @@ export class Generation implements PromiseLike<GenerationResult>, AsyncIterable<
   #pulling: Promise<void> | undefined;
   #outcome: { result: GenerationResult } | { error: unknown } | undefined;
   #stopListening = () => {};
+  /** Whether anybody has asked for the result or for a piece. */
+  #isRead = false;
+  /** Rejected with an error that nobody was there for: Node reports it if nobody comes. */
+  #unread: Promise<never> | undefined;
 
   /** @internal */
   constructor(parts: GenerationParts) {
     this.#parts = parts;
     this.#started = this.#start();
-    // Nobody may ever read this answer; what went wrong is then nobody's concern.
-    this.#started.catch(() => {});
+  }
+
+  get [Symbol.toStringTag](): string {
+    return 'Generation';
   }
 
   // biome-ignore lint/suspicious/noThenProperty: a generation is awaitable by design
@@ -70,23 +84,43 @@ export class Generation implements PromiseLike<GenerationResult>, AsyncIterable<
     onResult?: ((result: GenerationResult) => Value | PromiseLike<Value>) | null,
     onError?: ((reason: unknown) => Other | PromiseLike<Other>) | null,
   ): Promise<Value | Other> {
+    this.#read();
     return this.#finish().then(onResult, onError);
+  }
+
+  catch<Other = never>(
+    onError?: ((reason: unknown) => Other | PromiseLike<Other>) | null,
+  ): Promise<GenerationResult | Other> {
+    return this.then(null, onError);
+  }
+
+  finally(onEnd?: (() => void) | null): Promise<GenerationResult> {
+    this.#read();
+    return this.#finish().finally(onEnd);
   }
 
   [Symbol.asyncIterator](): AsyncIterator<Piece, undefined> {
     let read = 0;
     return {
       next: async () => {
+        this.#read();
         while (read >= this.#pieces.length && this.#outcome === undefined) await this.#pull();
         if (read < this.#pieces.length) return { done: false, value: this.#pieces[read++]! };
         if (this.#outcome !== undefined && 'error' in this.#outcome) throw this.#outcome.error;
         return { done: true, value: undefined };
       },
       return: async () => {
+        this.#read();
         await this.#breakOff();
         return { done: true, value: undefined };
       },
     };
+  }
+
+  /** Somebody is there for the result, or for the error that has been. */
+  #read(): void {
+    this.#isRead = true;
+    this.#unread?.catch(() => {});
   }
 
   async #finish(): Promise<GenerationResult> {
@@ -256,6 +290,7 @@ export class Generation implements PromiseLike<GenerationResult>, AsyncIterable<
 
   #fail(error: unknown): void {
     this.#request?.cancel();
+    if (this.#outcome === undefined && !this.#isRead) this.#unread = Promise.reject(error);
     this.#end({ error });
   }
 

@@ -1,11 +1,10 @@
 /** The only file that loads the native addon, and the declaration of all that is in it. */
 import { existsSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
 import { isMainThread } from 'node:worker_threads';
 import type { ModelDescription, TensorScales, TensorType } from './description.js';
 import { KexaError, type KexaErrorCode } from './errors.js';
+import { packageRequire, packageRoot } from './package-root.js';
 import type {
   ActivationType,
   ExpertMisses,
@@ -346,7 +345,6 @@ interface NativeModule {
   adapters(dawnLibrary: string): Promise<NativeAdapter[]>;
 }
 
-const packageRoot = dirname(dirname(fileURLToPath(import.meta.url)));
 let loaded: { module: NativeModule; path: string } | undefined;
 
 /**
@@ -365,12 +363,12 @@ export function nativePath(): string {
 
 function loadNative(): { module: NativeModule; path: string } {
   if (loaded !== undefined) return loaded;
-  const require = createRequire(import.meta.url);
+  const require = packageRequire();
   const named = process.env.KEXA_BINARY;
   const tried: string[] = [];
   const candidates = named
     ? [named]
-    : [`@kexa/${process.platform}-${process.arch}`, join(packageRoot, 'build/Release/kexa.node')];
+    : [`@kexa/${process.platform}-${process.arch}`, join(packageRoot(), 'build/Release/kexa.node')];
   for (const candidate of candidates) {
     try {
       const path = candidate.startsWith('@') ? require.resolve(candidate) : candidate;

@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { blobFolder } from './dawn.js';
 import { KexaError } from './errors.js';
 import { isJsonObject, writeJsonFile } from './files/json-file.js';
-import { version } from './version.js';
+import { version } from './package-root.js';
 
 /**
  * Ops whose kernels are written in more ways than one, all with the same results to rounding. Those of steps of up to

@@ -4,6 +4,7 @@ import { availableParallelism } from 'node:os';
 import type { Model } from '../model.js';
 import type { DeviceRates } from '../native.js';
 import { cacheElementBytes, heldBytes } from '../option-values.js';
+import { version } from '../package-root.js';
 import type {
   ActivationType,
   ExpertTraffic,
@@ -12,7 +13,6 @@ import type {
   Speculation,
   StepCounts,
 } from '../types.js';
-import { version } from '../version.js';
 import { ratioInterval } from './compare.js';
 import { deviation, mean } from './statistics.js';
 import type { BenchTest } from './tests.js';

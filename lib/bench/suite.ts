@@ -1,14 +1,12 @@
 /** Suites of real prompts: files of JSON lines, some of which come with kexa. */
 import { readFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { KexaError } from '../errors.js';
 import { invalid } from '../options.js';
+import { packageRoot } from '../package-root.js';
 import { Tokenizer } from '../text/tokenizer.js';
 import type { Message } from '../types.js';
 import type { SuitePrompt } from './units.js';
-
-const suitesFolder = fileURLToPath(new URL('../../bench/suites/', import.meta.url));
 
 /** The suites that come with kexa. */
 export const suiteNames: readonly string[] = ['chat', 'code', 'document', 'korean'];
@@ -34,7 +32,9 @@ export interface SuiteEntry {
 export async function readSuite(nameOrPath: string): Promise<SuiteEntry[]> {
   if (typeof nameOrPath !== 'string' || nameOrPath === '')
     throw invalid('suite', `a file, or one of ${suiteNames.join(', ')}`, nameOrPath);
-  const path = suiteNames.includes(nameOrPath) ? join(suitesFolder, `${nameOrPath}.jsonl`) : nameOrPath;
+  const path = suiteNames.includes(nameOrPath)
+    ? join(packageRoot(), 'bench/suites', `${nameOrPath}.jsonl`)
+    : nameOrPath;
   const advice = `; suites that come with kexa: ${suiteNames.join(', ')}`;
   const lines = (await readText(path, advice)).split('\n');
   const suite = basename(path).replace(/\.jsonl$/, '');

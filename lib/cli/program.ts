@@ -1,6 +1,6 @@
 /** The `kexa` command: its subcommands, how its errors look, and how it ends. */
 import { Command, CommanderError } from 'commander';
-import { version } from '../version.js';
+import { version } from '../package-root.js';
 import { addBench } from './commands/bench.js';
 import { addChat } from './commands/chat.js';
 import { addDoctor } from './commands/doctor.js';

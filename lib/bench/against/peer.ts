@@ -1,8 +1,9 @@
 /** Where the engine that kexa is compared with is installed: bench/node_modules, and nowhere else. */
 import { existsSync, readFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
-import { fileURLToPath, pathToFileURL } from 'node:url';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { KexaError } from '../../errors.js';
+import { packageRoot } from '../../package-root.js';
 
 export type PeerName = 'node-llama-cpp';
 export const peerNames: readonly PeerName[] = ['node-llama-cpp'];
@@ -14,8 +15,6 @@ export interface Peer {
   /** URL of the module to import. */
   entry: string;
 }
-
-const packageRoot = dirname(dirname(dirname(dirname(fileURLToPath(import.meta.url)))));
 
 /** The packages that hold the peer's library, without a GPU's. */
 const libraries: Readonly<Record<string, string>> = {
@@ -31,7 +30,7 @@ const libraries: Readonly<Record<string, string>> = {
  * @throws KexaError KEXA_NOT_FOUND, with the command that installs it; KEXA_UNSUPPORTED where it has no library for this
  *   platform.
  */
-export function findPeer(name: PeerName, folder: string = join(packageRoot, 'bench')): Peer {
+export function findPeer(name: PeerName, folder: string = join(packageRoot(), 'bench')): Peer {
   const platform = `${process.platform}-${process.arch}`;
   const library = libraries[platform];
   if (library === undefined)

@@ -1,8 +1,8 @@
 import { execFile } from 'node:child_process';
-import { createRequire } from 'node:module';
 import { availableParallelism, cpus, freemem, release, totalmem, type } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import type { Command } from 'commander';
+import { packageRequire } from '../../package-root.js';
 import type { DeviceInfo } from '../../types.js';
 import type { DawnAdapter } from '../dawn-probe.js';
 import { exitCodes, exitWith } from '../exit.js';
@@ -74,7 +74,7 @@ async function examine(): Promise<DoctorReport> {
 
 async function askTuning(): Promise<DoctorReport['tuning']> {
   const { readTuning, tuningPath } = await import('../../tuning.js');
-  const { version } = await import('../../version.js');
+  const { version } = await import('../../package-root.js');
   const path = tuningPath();
   if (path === null) return { path, devices: [], error: null };
   try {
@@ -137,7 +137,7 @@ function firstLine(stderr: string): string {
 
 function versionOf(file: string): string {
   try {
-    return (createRequire(import.meta.url)(file) as { version: string }).version;
+    return (packageRequire()(file) as { version: string }).version;
   } catch {
     return 'not installed';
   }

@@ -82,14 +82,16 @@ export class Generation implements Promise<GenerationResult>, AsyncIterable<Piec
   // biome-ignore lint/suspicious/noThenProperty: a generation is awaitable by design
   then<Value = GenerationResult, Other = never>(
     onResult?: ((result: GenerationResult) => Value | PromiseLike<Value>) | null,
-    onError?: ((reason: unknown) => Other | PromiseLike<Other>) | null,
+    // biome-ignore lint/suspicious/noExplicitAny: as Promise has it
+    onError?: ((reason: any) => Other | PromiseLike<Other>) | null,
   ): Promise<Value | Other> {
     this.#read();
     return this.#finish().then(onResult, onError);
   }
 
   catch<Other = never>(
-    onError?: ((reason: unknown) => Other | PromiseLike<Other>) | null,
+    // biome-ignore lint/suspicious/noExplicitAny: as Promise has it
+    onError?: ((reason: any) => Other | PromiseLike<Other>) | null,
   ): Promise<GenerationResult | Other> {
     return this.then(null, onError);
   }

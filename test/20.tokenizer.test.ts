@@ -12,6 +12,7 @@ import { KexaError } from '../lib/errors.js';
 import { StreamDecoder } from '../lib/text/stream-decoder.js';
 import { type TextSpan, Tokenizer } from '../lib/text/tokenizer.js';
 import { loadGoldens, modelFolder } from './support/goldens.js';
+import { hangLimit } from './support/hang-limit.js';
 
 const folder = modelFolder('tiny');
 const file = join(folder, 'tokenizer.json');
@@ -381,7 +382,7 @@ test('streaming time is linear over 262,144 tokens', (t) => {
   t.end();
 });
 
-test('encode works inside a worker thread', { timeout: 30_000 }, async (t) => {
+test('encode works inside a worker thread', { timeout: hangLimit }, async (t) => {
   const source = `
     const { parentPort } = require('node:worker_threads');
     import(${JSON.stringify(tsxUrl)}).then(async ({ tsImport }) => {
@@ -406,7 +407,7 @@ test('a process ends by itself after encode', (t) => {
   const output = execFileSync(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', source], {
     encoding: 'utf8',
     cwd: root,
-    timeout: 30_000,
+    timeout: hangLimit,
   });
   t.deepEqual(JSON.parse(output), tokenizer.encode('안녕 세계'));
   t.end();

@@ -8,6 +8,7 @@ import { type NativeEncodeRequest, type NativeTokenizer, native } from '../lib/n
 import { readTokenizerFile } from '../lib/text/tokenizer-fields.js';
 import { byteVocabulary, exaone4Like, hardTexts, tokenizerJson } from './support/bpe-texts.js';
 import { randomNumbers } from './support/compare.js';
+import { hangLimit } from './support/hang-limit.js';
 import { modelFolder } from './support/models.js';
 import { bigVocabularyFolder } from './support/real-size.js';
 
@@ -65,7 +66,7 @@ const vocabularies: Record<string, () => Promise<string>> = {
 };
 
 for (const [title, make] of Object.entries(vocabularies)) {
-  test(`10,000 hard texts have the library's ids: ${title}`, { timeout: 120_000 }, async (t) => {
+  test(`10,000 hard texts have the library's ids: ${title}`, { timeout: hangLimit }, async (t) => {
     const json = await make();
     const added = JSON.parse(json).added_tokens.map(({ content }: { content: string }) => content);
     const texts = hardTexts(10_000, added, 1);
@@ -249,7 +250,7 @@ test('names may be spelled with escapes, and dropout is off', async (t) => {
   }
 });
 
-test('600 damaged files are refused or read, and nothing else happens', { timeout: 120_000 }, async (t) => {
+test('600 damaged files are refused or read, and nothing else happens', { timeout: hangLimit }, async (t) => {
   const random = randomNumbers(5);
   const below = (limit: number) => Math.floor(random() * limit);
   const whole = Buffer.from(tinyJson);

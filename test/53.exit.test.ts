@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import test, { type Test } from 'tape';
 import { loadGoldens, modelFolder } from './support/goldens.js';
+import { hangLimit } from './support/hang-limit.js';
 import { newFolder } from './support/small-model.js';
 
 const entry = fileURLToPath(new URL('../dist/index.js', import.meta.url));
@@ -34,7 +35,7 @@ interface RunOptions {
   kill?: NodeJS.Signals;
 }
 
-/** Runs a script to its end. One that has not ended after 20 seconds is killed, with SIGKILL. */
+/** Runs a script to its end. One that hangs is killed, with SIGKILL. */
 async function run(t: Test, script: string, { args = [], kill }: RunOptions = {}): Promise<Ending> {
   if (!existsSync(entry)) throw new Error(`${entry}: no such file; run "npm run build" first`);
   const file = join(await newFolder(t), 'script.mjs');
@@ -42,7 +43,7 @@ async function run(t: Test, script: string, { args = [], kill }: RunOptions = {}
   return await new Promise((resolve, reject) => {
     const child = spawn(process.execPath, [...args, file], {
       stdio: ['ignore', 'pipe', 'pipe'],
-      timeout: 20_000,
+      timeout: hangLimit,
       killSignal: 'SIGKILL',
     });
     const text = { stdout: '', stderr: '' };

@@ -4,8 +4,10 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { build } from 'esbuild';
 import test, { type Test } from 'tape';
 import { loadGoldens, modelFolder } from './support/goldens.js';
+import { hangLimit } from './support/hang-limit.js';
 import { newFolder } from './support/small-model.js';
 
 const root = fileURLToPath(new URL('../', import.meta.url));
@@ -16,7 +18,7 @@ const options = { raw: true, temperature: 0, maxTokens: 48 };
 /** Runs a program to its end and gives its standard output; what went wrong otherwise fails the test. */
 async function run(file: string, args: string[], cwd: string): Promise<string> {
   const { KEXA_BINARY: _, ...env } = process.env; // it is the packed binary that is tested
-  const { stdout } = await promisify(execFile)(file, args, { cwd, env, timeout: 50_000, maxBuffer: 2 ** 26 });
+  const { stdout } = await promisify(execFile)(file, args, { cwd, env, timeout: hangLimit, maxBuffer: 2 ** 26 });
   return stdout;
 }
 
@@ -37,13 +39,14 @@ async function lastingFolder(): Promise<string> {
   return await newFolder({ teardown: (clean: () => unknown) => cleaners.push(clean) } as unknown as Test);
 }
 
-/** What `npm pack` makes of the checkout. */
+/** What `npm run package` makes of the checkout. */
 function pack(): Promise<Packed> {
   packed ??= (async () => {
     const to = await lastingFolder();
-    const json = await run('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', to], root);
-    const [{ filename, files }] = JSON.parse(json);
-    return { tarball: join(to, filename), files: files.map(({ path }: { path: string }) => path) };
+    const tarball = (await run(process.execPath, [join(root, 'tools/pack.mjs'), to], root)).trim();
+    const json = await run('npm', ['pack', '--json', '--ignore-scripts', '--dry-run', tarball], to);
+    const [{ files }] = JSON.parse(json);
+    return { tarball, files: files.map(({ path }: { path: string }) => path) };
   })();
   return packed;
 }
@@ -64,7 +67,7 @@ function install(): Promise<string> {
 test('the tarball holds the built package and nothing else', async (t) => {
   const { files } = await pack();
   const allowed =
-    /^(dist\/.*\.(js|d\.ts|js\.map)|bench\/(schema\.json|README\.md|suites\/\w+\.jsonl|texts\/\w+\.txt)|bin\/kexa\.js|build\/Release\/kexa\.node|package\.json|[A-Z]+(\.md)?)$/;
+    /^(dist\/.*\.(js|d\.ts|js\.map)|docs\/\w+\.md|examples\/[\w-]+\.[cm]js|(native|models\/tiny)\/README\.md|bench\/(schema\.json|README\.md|suites\/\w+\.jsonl|texts\/\w+\.txt)|bin\/kexa\.js|build\/Release\/kexa\.node|package\.json|[A-Z]+(\.md)?)$/;
   t.deepEqual(
     files.filter((file) => !allowed.test(file)),
     [],
@@ -79,6 +82,12 @@ test('the tarball holds the built package and nothing else', async (t) => {
     'bench/suites/chat.jsonl',
   ])
     t.ok(files.includes(file), file);
+  const links = [...readFileSync(join(root, 'README.md'), 'utf8').matchAll(/\]\(([^)#:]+)(?:#[^)]*)?\)/g)];
+  for (const [, path] of links)
+    t.ok(
+      files.some((file) => file === path || file.startsWith(`${path}/`)),
+      `README's link to ${path}`,
+    );
   const leaking = files.filter(
     (file) => file.endsWith('.map') && readFileSync(join(root, file), 'utf8').includes(root),
   );
@@ -104,6 +113,44 @@ test('installed, it answers through import, through require and on the command l
   const written = await run('npx', ['--no-install', 'kexa', 'generate', ...flags], project);
   t.equal(written.trimEnd(), greedyText!.trimEnd(), 'npx kexa generate');
   t.notOk(existsSync(join(project, 'node_modules/tokenizers')), 'without the library that the tests compare with');
+});
+
+test('installed, it is for the platform of its addon, and a bundle says that it cannot work', async (t) => {
+  const project = await install();
+  const { os, cpu, scripts } = JSON.parse(readFileSync(join(project, 'node_modules/kexa/package.json'), 'utf8'));
+  t.deepEqual([os, cpu, scripts], [[process.platform], [process.arch], undefined]);
+  writeFileSync(
+    join(project, 'bundled.mjs'),
+    `import { listDevices, loadModel } from 'kexa';
+    loadModel('m').catch(({ code, message }) => console.log(code, message));`,
+  );
+  for (const [format, ending] of [
+    ['cjs', 'cjs'],
+    ['esm', 'mjs'],
+  ] as const) {
+    const out = join(project, `out.${ending}`);
+    await build({
+      entryPoints: [join(project, 'bundled.mjs')],
+      bundle: true,
+      platform: 'node',
+      format,
+      outfile: out,
+      logLevel: 'silent',
+    });
+    t.match(await run(process.execPath, [out], project), /^KEXA_NO_BINARY kexa is bundled .* --external:kexa/, format);
+    await build({
+      ...{ entryPoints: [join(project, 'bundled.mjs')], bundle: true, platform: 'node', format, outfile: out },
+      external: ['kexa'],
+    });
+    t.match(await run(process.execPath, [out], project), /^KEXA_NOT_FOUND/, `${format}, kexa left out`);
+  }
+});
+
+test("README's first program runs on this Node", async (t) => {
+  const project = await install();
+  const [, program] = /```js\n([\s\S]*?)```/.exec(readFileSync(join(root, 'README.md'), 'utf8'))!;
+  writeFileSync(join(project, 'first.mjs'), program!.replace("'models/tiny'", JSON.stringify(folder)));
+  t.ok((await run(process.execPath, ['first.mjs'], project)).length > 20, 'and answers');
 });
 
 test('import and require give the same package', async (t) => {
@@ -151,6 +198,8 @@ test('its types resolve for ES modules, CommonJS and bundlers', async (t) => {
   for (const [module, resolution, file] of [
     ['nodenext', 'nodenext', 'esm.mts'],
     ['nodenext', 'nodenext', 'cjs.cts'],
+    ['node20', 'nodenext', 'cjs.cts'],
+    ['node16', 'node16', 'esm.mts'],
     ['esnext', 'bundler', 'esm.mts'],
   ] as const)
     t.equal(
@@ -158,6 +207,11 @@ test('its types resolve for ES modules, CommonJS and bundlers', async (t) => {
       '',
       `${resolution}, ${file}`,
     );
+  t.match(
+    await check('--module', 'node16', '--moduleResolution', 'node16', join(types, 'cjs.cts')),
+    /error TS1479/,
+    "node16's CommonJS requires no ES module, as docs/api.md says",
+  );
   const refused = await check('--module', 'nodenext', wrong);
   t.match(refused, /wrong\.mts\(2,11\): error TS2345/, 'a wrong call is an error, so they are not any');
 });

@@ -18,9 +18,9 @@ import {
   start,
   Terminal,
   temporaryFolder,
-  timeLimit,
   tiny,
 } from './support/cli.js';
+import { hangLimit } from './support/hang-limit.js';
 import { goldensFolder, modelFolder } from './support/models.js';
 
 let greedyText = '';
@@ -246,7 +246,7 @@ test('a reader that leaves early is no error', (t) => {
   const run = spawnSync('bash', ['-c', script, process.execPath, ...args], {
     env: environment,
     encoding: 'utf8',
-    timeout: timeLimit,
+    timeout: hangLimit,
   });
   t.equal(run.stdout, ', the 0\n');
   t.equal(run.stderr, '');
@@ -297,7 +297,7 @@ test('a second SIGINT quits at once', async (t) => {
     interrupt.signal.addEventListener('abort', () => console.log('stopping'));
     setInterval(() => {}, 1000);
     console.log('started');`;
-  const child = spawn(process.execPath, ['--input-type=module', '-e', script], { timeout: timeLimit });
+  const child = spawn(process.execPath, ['--input-type=module', '-e', script], { timeout: hangLimit });
   child.stdout.on('data', () => child.kill('SIGINT')); // once for each of the two lines
   const run = await ended(child);
   t.deepEqual(run, { code: 130, stdout: 'started\nstopping\n', stderr: '' });

@@ -5,18 +5,8 @@ import { join } from 'node:path';
 import test from 'tape';
 import { buildProgram } from '../lib/cli/program.js';
 import type { ModelConfig } from '../lib/types.js';
-import {
-  bin,
-  environment,
-  genesis,
-  golden,
-  goldens,
-  kexa,
-  root,
-  temporaryFolder,
-  timeLimit,
-  tiny,
-} from './support/cli.js';
+import { bin, environment, genesis, golden, goldens, kexa, root, temporaryFolder, tiny } from './support/cli.js';
+import { hangLimit } from './support/hang-limit.js';
 import { type ModelName, modelFolder } from './support/models.js';
 
 test('score --json agrees with the reference', async (t) => {
@@ -90,7 +80,7 @@ const noFullDisk = existsSync('/dev/full') ? {} : { skip: 'needs /dev/full' };
 test('output that cannot be written is an error', noFullDisk, (t) => {
   const script = '"$0" "$@" > /dev/full';
   const args = ['-c', script, process.execPath, bin, 'tokenize', '-m', tiny, '-p', 'x'];
-  const run = spawnSync('bash', args, { env: environment, encoding: 'utf8', timeout: timeLimit });
+  const run = spawnSync('bash', args, { env: environment, encoding: 'utf8', timeout: hangLimit });
   t.equal(run.status, 1);
   t.match(run.stderr, /^kexa: standard output: ENOSPC/);
   t.end();
@@ -159,10 +149,8 @@ test('inspect --memory and --tensors show details', async (t) => {
 });
 
 test('doctor says what there is, in bounded time', async (t) => {
-  const started = Date.now();
   const run = await kexa(['doctor', '--json']);
   t.equal(run.code, 0);
-  t.ok(Date.now() - started < 30_000);
   const report = JSON.parse(run.stdout);
   t.equal(Object.keys(report).join(' '), 'ok kexa node os cpu memory native devices dawn tuning');
   t.ok(report.native.loads && existsSync(report.native.path), report.native.path);
@@ -173,6 +161,26 @@ test('doctor says what there is, in bounded time', async (t) => {
   t.equal(report.dawn.version, '0.6.2');
   const text = await kexa(['doctor']);
   t.match(text.stdout, /kexa can run models here\.\n$/);
+});
+
+test('without a home folder kexa works, and keeps nothing', async (t) => {
+  const nowhere = join(temporaryFolder(t), 'no-home.cjs');
+  // As for a user that the system does not know, without HOME.
+  writeFileSync(
+    nowhere,
+    `require('node:os').homedir = () => { throw new Error('uv_os_homedir returned ENOENT'); };
+    require('node:module').syncBuiltinESMExports();`,
+  );
+  const env: NodeJS.ProcessEnv = { ...environment, NODE_OPTIONS: `--require=${nowhere}` };
+  for (const name of ['HOME', 'KEXA_CACHE_DIR', 'XDG_CACHE_HOME', 'KEXA_TUNING']) delete env[name];
+  const run = (...args: string[]) =>
+    spawnSync(process.execPath, [bin, ...args], { env, encoding: 'utf8', timeout: hangLimit });
+  const doctor = run('doctor', '--json');
+  t.equal(doctor.status, 0, doctor.stderr);
+  t.deepEqual(JSON.parse(doctor.stdout).tuning, { path: null, devices: [], error: null });
+  // Dawn's Null backend asks for the folder of compiled kernels, as every GPU does.
+  const answer = run('generate', '-m', tiny, '--raw', '-p', 'x', '-n', '1', '--device', 'null', '-c', '16', '-b', '1');
+  t.notOk(answer.stderr.includes('homedir'), answer.stderr);
 });
 
 test('doctor reports an addon that does not load', async (t) => {
@@ -193,7 +201,7 @@ test('a Dawn that crashes is only reported', (t) => {
   );
   const args = [join(folder, 'bin/kexa.js'), 'doctor', '--json'];
   const env = { ...environment, KEXA_BINARY: environment.KEXA_BINARY ?? join(root, 'build/Release/kexa.node') };
-  const run = spawnSync(process.execPath, args, { env, encoding: 'utf8', timeout: timeLimit });
+  const run = spawnSync(process.execPath, args, { env, encoding: 'utf8', timeout: hangLimit });
   t.equal(run.status, 0);
   t.equal(JSON.parse(run.stdout).dawn.error, 'crashed (SIGSEGV): bad driver');
   t.end();

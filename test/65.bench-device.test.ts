@@ -415,7 +415,7 @@ test('bench ops on a GPU, tuned: kernels named, and the file is what models are 
   t.ok(kernels('step').includes('choose'));
 
   const ops = { experts: { kernels: 'plain', ratio: 1.1 }, head: { kernels: 'subgroups', ratio: 1.2 } } as const;
-  const { version } = await import('../lib/version.js');
+  const { version } = await import('../lib/package-root.js');
   const entry = { kexa: version(), measured: '2026-01-01T00:00:00.000Z', ops };
   await writeTuning(file, 'another driver', { ...entry, ops: { route: ops.experts } });
   t.deepEqual(await tunedPlainOps(await chooseDevice('swiftshader')), [], 'another driver’s entry is not this one’s');

@@ -5,6 +5,7 @@ import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import test, { type Test } from 'tape';
+import { hangLimit } from './support/hang-limit.js';
 import { makeRandomModel, writeRandomModel } from './support/random-model.js';
 import { newFolder } from './support/small-model.js';
 import { softwareGpuEnvironment } from './support/software-gpu.js';
@@ -67,7 +68,7 @@ async function run(t: Test, script: string): Promise<Record<string, unknown> | n
     const child = spawn(process.execPath, ['--expose-gc', file], {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...process.env, ...softwareGpuEnvironment(), KEXA_TEST_MODEL: join(folder, 'model') },
-      timeout: 300_000,
+      timeout: hangLimit,
       killSignal: 'SIGKILL',
     });
     const text = { stdout: '', stderr: '' };

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Test } from 'tape';
+import { hangLimit } from './hang-limit.js';
 import { goldensFolder, modelFolder } from './models.js';
 
 export const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -13,7 +14,6 @@ export const bin = join(root, 'bin/kexa.js');
 export const tiny = modelFolder('tiny');
 export const genesis = 'In the beginning God created';
 export const greedy = ['generate', '-m', tiny, '--temp', '0'];
-export const timeLimit = 60_000;
 
 export interface Golden {
   ids: number[];
@@ -48,7 +48,7 @@ export function start(
   args: readonly string[],
   { env = {}, cwd = root }: RunOptions = {},
 ): ChildProcessWithoutNullStreams {
-  return spawn(process.execPath, [bin, ...args], { cwd, env: { ...environment, ...env }, timeout: timeLimit });
+  return spawn(process.execPath, [bin, ...args], { cwd, env: { ...environment, ...env }, timeout: hangLimit });
 }
 
 export async function kexa(args: readonly string[], options: RunOptions = {}): Promise<Run> {
@@ -89,7 +89,7 @@ export class Terminal {
     const all = { ...environment, TERM: 'xterm', ...env };
     // Without exec a shell such as dash stays, takes Ctrl-C too, and reports that instead of the program's exit code.
     const command = `exec ${words.join(' ')}`;
-    this.#child = spawn('script', ['-qec', command, '/dev/null'], { env: all, timeout: timeLimit });
+    this.#child = spawn('script', ['-qec', command, '/dev/null'], { env: all, timeout: hangLimit });
     this.#child.stdout!.setEncoding('utf8').on('data', (text: string) => {
       this.#output += text;
     });
@@ -105,7 +105,7 @@ export class Terminal {
 
   /** Waits until a text has been shown since the last call. */
   async shows(text: string): Promise<void> {
-    const until = Date.now() + 20_000;
+    const until = Date.now() + hangLimit;
     for (;;) {
       const at = this.#output.indexOf(text, this.#seen);
       if (at !== -1) {

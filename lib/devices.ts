@@ -25,13 +25,18 @@ export async function listDevices(): Promise<DeviceInfo[]> {
   return [...gpus.filter(isReal), cpuDevice(), ...gpus.filter((device) => !isReal(device))];
 }
 
+/** Whether a device computes on the processor and in main memory, as the CPU and software GPUs do. */
+export function isOnProcessor({ kind, isSoftware }: Pick<DeviceInfo, 'kind' | 'isSoftware'>): boolean {
+  return kind === 'cpu' || isSoftware;
+}
+
 function isReal(device: DeviceInfo): boolean {
-  return device.kind === 'gpu' && !device.isSoftware;
+  return !isOnProcessor(device);
 }
 
 function cpuDevice(): DeviceInfo {
   const model = cpus()[0]?.model.trim() || arch();
-  return { name: 'cpu', kind: 'cpu', description: `${model}, ${cpus().length} cores`, isSoftware: true, usable: true };
+  return { name: 'cpu', kind: 'cpu', description: `${model}, ${cpus().length} cores`, isSoftware: false, usable: true };
 }
 
 function gpuDevice(adapter: NativeAdapter, all: readonly NativeAdapter[]): DeviceInfo {
@@ -72,12 +77,13 @@ async function findAdapters(): Promise<{ adapters: NativeAdapter[]; library: Daw
  */
 export async function chooseDevices(wanted: unknown): Promise<ChosenDevice[]> {
   if (!Array.isArray(wanted)) return [await chooseDevice(wanted)];
-  if (wanted.length === 0) throw invalid('device', 'at least one device', 'an empty array');
+  if (wanted.length === 0)
+    throw new KexaError('KEXA_INVALID_ARGUMENT', 'device: wanted at least one device, found an empty array');
   const chosen: ChosenDevice[] = [];
   for (const name of wanted as unknown[]) {
     const device = await chooseDevice(name ?? null);
     // What computes on the processor may be taken more than once, which is of use to tests.
-    const same = chosen.findIndex(({ adapter }) => !device.info.isSoftware && adapter === device.adapter);
+    const same = chosen.findIndex(({ adapter }) => isReal(device.info) && adapter === device.adapter);
     if (same >= 0)
       throw new KexaError(
         'KEXA_INVALID_ARGUMENT',
@@ -96,7 +102,7 @@ export function sharedDevice(devices: readonly DeviceInfo[]): DeviceInfo {
     name: devices.map(({ name }) => name).join(' + '),
     kind: devices.some(({ kind }) => kind === 'gpu') ? 'gpu' : 'cpu',
     description: devices.map(({ description }) => description).join(' + '),
-    isSoftware: devices.every(({ isSoftware }) => isSoftware),
+    isSoftware: devices.some(({ kind }) => kind === 'gpu') && devices.every(isOnProcessor),
     usable: devices.every(({ usable }) => usable),
   };
 }
@@ -118,8 +124,16 @@ export async function chooseDevice(wanted: unknown = 'auto'): Promise<ChosenDevi
   if (found !== undefined && library !== null)
     return onDawn(gpuDevice(found, adapters), nativeName(found, adapters), tuningKey(found), library);
   if (name === 'auto') return cpu;
+  const software = adapters.filter(({ isSoftware }) => isSoftware).map((adapter) => gpuDevice(adapter, adapters).name);
   const names = ['cpu', ...adapters.map((adapter) => gpuDevice(adapter, adapters).name)].join(', ');
-  throw new KexaError('KEXA_NO_DEVICE', `device: wanted '${wanted}', found ${names}${problem && `; ${problem}`}`);
+  const notes = [
+    name === 'gpu' && software.length > 0
+      ? `'gpu' is a real one; a software GPU has to be named: '${software[0]}'`
+      : '',
+    cpu.info.description.toLowerCase().includes(name) ? "the processor is called 'cpu'" : '',
+    problem,
+  ].filter((note) => note !== '');
+  throw new KexaError('KEXA_NO_DEVICE', [`device: wanted '${wanted}', found ${names}`, ...notes].join('; '));
 }
 
 /** The adapter that a lower-case name means, `:N` behind it for the one after N others that it fits. */

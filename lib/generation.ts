@@ -34,7 +34,7 @@ interface GenerationParts {
  * once: every reader is given all of it. It runs ahead of its fastest reader by a few dozen tokens at most.
  *
  * It is a promise of its result, with `then`, `catch` and `finally`. An error goes to whoever reads or awaits the answer; one
- * that comes while nobody does is an unhandled rejection, as of any promise.
+ * that comes while nobody does is an unhandled rejection, as of any promise; but for an abort and for closing the model.
  *
  * @example
  * const generation = session.generate('Why is the sky blue?');
@@ -292,7 +292,9 @@ export class Generation implements Promise<GenerationResult>, AsyncIterable<Piec
 
   #fail(error: unknown): void {
     this.#request?.cancel();
-    if (this.#outcome === undefined && !this.#isRead) this.#unread = Promise.reject(error);
+    // Whoever aborts the signal or closes the model knows, and has no need of the answer.
+    const isStopped = this.#hasLeft() || (error instanceof KexaError && error.code === 'KEXA_CLOSED');
+    if (this.#outcome === undefined && !this.#isRead && !isStopped) this.#unread = Promise.reject(error);
     this.#end({ error });
   }
 

@@ -1,6 +1,7 @@
 /** What loading will take, before it is done. */
 import { availableParallelism, freemem } from 'node:os';
 import type { ModelDescription, TensorEntry } from './description.js';
+import { isOnProcessor } from './devices.js';
 import { KexaError } from './errors.js';
 import { type ExpertOptions, withExpertSlots } from './experts.js';
 import type { StoredShape } from './files/config.js';
@@ -263,7 +264,7 @@ export function checkSharedFits(
   const free = availableMemory();
   /** The first place that is too small: what is to go there, and what there is. */
   const lacking = ({ parts }: NativePlan) => {
-    const inHost = parts.filter((_, i) => devices[i]!.isSoftware);
+    const inHost = parts.filter((_, i) => isOnProcessor(devices[i]!));
     const host = inHost.reduce((sum, { total, weights }) => sum + total - weights.mapped, 0);
     const own = parts.map(({ total, firstLayer, layers }, i) => ({
       what: `layers ${firstLayer} to ${firstLayer + layers - 1} on ${devices[i]!.name}`,

@@ -31,6 +31,13 @@ export function numberOption(name: string, value: unknown, least: number, most: 
   throw invalid(name, `a number from ${least} to ${most}`, value);
 }
 
+/** The value, a number above `above` and at most `most`, or the default where it is undefined. */
+export function numberAbove(name: string, value: unknown, above: number, most: number, or: number): number {
+  if (value === undefined) return or;
+  if (typeof value === 'number' && value > above && value <= most) return value;
+  throw invalid(name, `a number above ${above}, at most ${most}`, value);
+}
+
 /** The value, one of `choices`, or the first of them where it is undefined. */
 export function choiceOption<Choice extends string>(name: string, value: unknown, choices: readonly Choice[]): Choice {
   if (value === undefined) return choices[0]!;

@@ -2,7 +2,15 @@
 import { randomBytes } from 'node:crypto';
 import { KexaError } from './errors.js';
 import type { NativeGenerateParams } from './native.js';
-import { booleanOption, checkNames, checkSignal, integerOption, invalid, numberOption } from './options.js';
+import {
+  booleanOption,
+  checkNames,
+  checkSignal,
+  integerOption,
+  invalid,
+  numberAbove,
+  numberOption,
+} from './options.js';
 import type { GenerateOptions, ModelConfig, SamplingOptions } from './types.js';
 
 const names: readonly (keyof GenerateOptions)[] = [
@@ -77,13 +85,20 @@ export function checkGenerateOptions(
   const params: NativeGenerateParams = {
     temperature: numberOption('temperature', given('temperature'), 0, 100, 1),
     topK: integerOption('topK', given('topK'), 0, 2 ** 31 - 1, 0),
-    topP: numberOption('topP', given('topP'), Number.MIN_VALUE, 1, 1),
+    topP: numberAbove('topP', given('topP'), 0, 1, 1),
     minP: numberOption('minP', given('minP'), 0, 1, 0),
     repeatPenalty: numberOption('repeatPenalty', given('repeatPenalty'), 0.01, 100, 1),
     repeatLastN: integerOption('repeatLastN', given('repeatLastN'), -1, 2 ** 31 - 1, -1),
     presencePenalty: numberOption('presencePenalty', given('presencePenalty'), -2, 2, 0),
     frequencyPenalty: numberOption('frequencyPenalty', given('frequencyPenalty'), -2, 2, 0),
-    seed: integerOption('seed', options.seed, 0, Number.MAX_SAFE_INTEGER, randomSeed()),
+    // -1 is random, as on the command line.
+    seed: integerOption(
+      'seed',
+      options.seed === -1 ? undefined : options.seed,
+      0,
+      Number.MAX_SAFE_INTEGER,
+      randomSeed(),
+    ),
     logprobs,
     biasIds: bias.ids,
     biasValues: bias.values,
@@ -108,7 +123,7 @@ function randomSeed(): number {
 
 /** Drafts a step; -1 where the engine is to find out how many pay. */
 function checkMtp(mtp: unknown, config: ModelConfig): number {
-  if (mtp === false) return 0;
+  if (mtp === false || mtp === 0) return 0;
   if (mtp === undefined || mtp === 'auto') return config.mtp === null ? 0 : -1;
   if (typeof mtp !== 'number' || !Number.isInteger(mtp) || mtp < 1 || mtp > mostDrafts)
     throw invalid('mtp', `false, 'auto' or a number of drafts from 1 to ${mostDrafts}`, mtp);
@@ -133,7 +148,7 @@ function checkStop(stop: unknown): string[] {
 
 function checkLogitBias(bias: unknown, vocabSize: number): { ids: Uint32Array; values: Float32Array } {
   if (bias === undefined) return { ids: new Uint32Array(), values: new Float32Array() };
-  if (typeof bias !== 'object' || bias === null)
+  if (typeof bias !== 'object' || bias === null || Array.isArray(bias))
     throw invalid('logitBias', 'an object or Map from token id to number', bias);
   const entries: [unknown, unknown][] =
     bias instanceof Map

@@ -114,7 +114,7 @@ export interface DeviceInfo {
   kind: 'cpu' | 'gpu';
   /** One line for people: maker, model, driver. */
   description: string;
-  /** Whether it computes on the processor, as `cpu` does and software GPUs do. */
+  /** Whether it is a GPU that a program on the processor plays. */
   isSoftware: boolean;
   /** Whether this version can run models on it. */
   usable: boolean;
@@ -287,7 +287,7 @@ export interface GenerateOptions extends SamplingOptions {
    * past that stays there.
    */
   logitBias?: Readonly<Record<number, number>> | ReadonlyMap<number, number>;
-  /** Same seed, prompt, options and device: same tokens. An integer from 0 to 2^53 - 1. Default: random. */
+  /** Same seed, prompt, options and device: same tokens. An integer from 0 to 2^53 - 1. Default: random, as is -1. */
   seed?: number;
   /** Texts that end the answer; they are not part of it. They are searched for in the answer, not in the reasoning. */
   stop?: string | readonly string[];
@@ -296,7 +296,7 @@ export interface GenerateOptions extends SamplingOptions {
   /**
    * Drafts a step by the model's MTP block, 1 to 8. They never change the answer, whatever the sampling: a draft is kept
    * only if it is the token that is chosen anyway. `'auto'`: as many as pay, by how many were kept and what
-   * steps cost on this device; none where drafting loses. Default `'auto'`; `false` for a model without the block.
+   * steps cost on this device; none where drafting loses. Default `'auto'`; `false`, as is 0, for a model without the block.
    */
   mtp?: false | 'auto' | number;
   /** Go on after an end-of-turn token. For benchmarks. Default false. */

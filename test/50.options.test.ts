@@ -20,10 +20,10 @@ const badOptions: Record<string, unknown[]> = {
   presencePenalty: [-2.1, 2.1, NaN, '0'],
   frequencyPenalty: [-2.1, 2.1, NaN, '0'],
   maxTokens: [0, -1, 1.5, NaN, Infinity, '5', null],
-  seed: [-1, 0.5, 2 ** 53, NaN, 5n, '5', null],
+  seed: [-2, 0.5, 2 ** 53, NaN, 5n, '5', null],
   stop: ['', [''], ['a', ''], 5, [5], null, {}],
   logprobs: [-1, 21, 0.5, NaN, 'all', null],
-  mtp: [0, -1, 1.5, true, 'on', null],
+  mtp: [-1, 1.5, true, 'on', null],
   ignoreEos: [1, 'yes', null],
   thinking: [0, 'on', null],
   tools: [{}, 'weather', true, null],
@@ -43,6 +43,7 @@ const badOptions: Record<string, unknown[]> = {
     { 5: NaN },
     { 5: '1' },
     { 5: Infinity },
+    [1, 2],
   ],
 };
 

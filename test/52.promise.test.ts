@@ -72,6 +72,14 @@ test('an error is told once: to who reads, or as an unhandled rejection', async 
   await isQuiet('no error, and nobody there', async () => {
     model.generate('In the beginning', brief);
   });
+  await isQuiet('aborted, and nobody there', async () => {
+    model.generate('x', { ...brief, signal: AbortSignal.abort() });
+  });
+  await isQuiet('closed, and nobody there', async () => {
+    const other = await loadModel(modelFolder('tiny'), { device: 'cpu', threads: 1, contextSize: 512 });
+    other.generate('In the beginning', brief);
+    await other.close();
+  });
   const nobody = await reported(() => {
     model.generate('x', wrong);
   });
@@ -105,9 +113,13 @@ test('one signal for many answers is listened to once, and given up when they ha
   await Promise.all(Array.from({ length: 15 }, () => model.generate('x', { ...brief, signal })));
   t.deepEqual([most, listeners], [1, 0]);
   const endless = { temperature: 0, ignoreEos: true, signal };
-  const answers = Array.from({ length: 12 }, () => model.generate('x', endless).catch((error: Error) => error.name));
-  const read = model.generate('In the beginning', endless)[Symbol.asyncIterator]();
-  await read.next();
+  const answers = Array.from({ length: 12 }, () =>
+    model.generate('x', endless).then(
+      () => 'a whole answer',
+      (error: Error) => error.name,
+    ),
+  );
+  for (let i = 0; i < 3; i++) await setImmediate();
   controller.abort();
   t.deepEqual(new Set(await Promise.all(answers)), new Set(['AbortError']), 'all of them are stopped');
   t.equal(most, 1);

@@ -3,8 +3,9 @@ import { spawnSync } from 'node:child_process';
 import { cpSync, existsSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'tape';
+import { wrapHelp } from '../lib/cli/help-text.js';
 import { buildProgram } from '../lib/cli/program.js';
-import type { ModelConfig } from '../lib/types.js';
+import type { DeviceInfo, ModelConfig } from '../lib/types.js';
 import { bin, environment, genesis, golden, goldens, kexa, root, temporaryFolder, tiny } from './support/cli.js';
 import { hangLimit } from './support/hang-limit.js';
 import { type ModelName, modelFolder } from './support/models.js';
@@ -226,7 +227,7 @@ const flags: Record<string, string> = {
 
 test('the help of every command, and docs/cli.md, name every flag', async (t) => {
   const docs = readFileSync(join(root, 'docs/cli.md'), 'utf8');
-  const program = buildProgram();
+  const program = await buildProgram();
   t.equal(program.commands.map((command) => command.name()).join(' '), Object.keys(flags).join(' '));
   for (const command of program.commands) {
     const help = await kexa([command.name(), '--help']);
@@ -251,8 +252,59 @@ test('the help of every command, and docs/cli.md, name every flag', async (t) =>
     );
   }
   const version = (JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string }).version;
-  t.equal((await kexa(['--version'])).stdout, `${version}\n`);
-  t.equal((await kexa(['help', 'score'])).stdout, (await kexa(['score', '--help'])).stdout);
+  for (const flag of ['--version', '-v', '-V']) t.equal((await kexa([flag])).stdout, `${version}\n`, flag);
+  for (const path of ['score', 'bench ops'])
+    t.equal(
+      (await kexa(['help', ...path.split(' ')])).stdout,
+      (await kexa([...path.split(' '), '--help'])).stdout,
+      `kexa help ${path}`,
+    );
+  t.match((await kexa(['help'])).stdout, /^Usage: kexa [\s\S]*doctor/);
+  for (const [args, message] of [
+    [['help', 'foo'], /^kexa: help: there is no command 'foo'; there are generate, .*\nSee kexa --help\./],
+    [['help', 'bench', 'foo'], /there is no command 'bench foo'; there are compare, ops\nSee kexa bench --help/],
+    [['bench', 'ops', '--foo'], /unknown option '--foo'\nSee kexa bench ops --help/],
+    [['inspect', 'a', 'b'], /^kexa: too many arguments.*\nSee kexa inspect --help\.\n$/],
+  ] as const) {
+    const run = await kexa(args);
+    t.deepEqual([run.code, run.stdout], [2, ''], args.join(' '));
+    t.match(run.stderr, message);
+  }
+});
+
+test('flags of other engines are told by their name here', async (t) => {
+  for (const [args, hint] of [
+    [['--temperature', '1'], /^kexa: unknown option '--temperature'\n\(Did you mean --temp\?\)\n/],
+    [['--n-predict', '8'], /'--n-predict'\n\(Did you mean --max-tokens\?\)/],
+    [['--ctx', '8'], /'--ctx'\n\(Did you mean --ctx-size\?\)/],
+    [['--max-model-len=8'], /'--max-model-len'\n\(Did you mean --ctx-size\?\)/],
+    [['-ngl', '99'], /unknown option '-ngl'\n\(a GPU takes all layers: --device gpu/],
+    [['-ctk', 'q8_0'], /unknown option '-ctk'\n\(Did you mean --cache-type\?\)/],
+    [['-n', 'gl'], /'-n, --max-tokens <n>' argument 'gl' is invalid/],
+    [['--tempp', '1'], /\(Did you mean --temp\?\)/],
+  ] as const) {
+    const run = await kexa(['generate', ...args]);
+    t.equal(run.code, 2, args.join(' '));
+    t.match(run.stderr, hint);
+  }
+});
+
+test('paragraphs below the flags fit the help, commands stay as they are', (t) => {
+  const text = '\nExamples:\n  kexa a very long command that stays\n\nOne two three\nfour five six.\n';
+  t.equal(wrapHelp(text, 14), '\nExamples:\n  kexa a very long command that stays\n\nOne two three\nfour five six.\n');
+  t.equal(wrapHelp('One two three\nfour.\n', 80), 'One two three four.\n');
+  t.end();
+});
+
+test('--list-devices has heads, and JSON', async (t) => {
+  const { stdout } = await kexa(['generate', '--list-devices']);
+  t.match(stdout, /^device +kind +memory +what it is\n/);
+  const devices = JSON.parse((await kexa(['generate', '--list-devices', '--json'])).stdout) as DeviceInfo[];
+  const cpu = devices.find(({ kind }) => kind === 'cpu')!;
+  t.equal(cpu.isSoftware, false, 'a processor is no software GPU');
+  const word = /\w{3,}/.exec(cpu.description)![0];
+  const refused = await kexa(['generate', '-m', tiny, '-p', 'x', '--device', word]);
+  if (refused.code !== 0) t.match(refused.stderr, /the processor is called 'cpu'/);
 });
 
 test('without dist the command says how to build', (t) => {

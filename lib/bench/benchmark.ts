@@ -1,5 +1,5 @@
 /** Measuring a model: how fast it reads prompts and generates, and what that takes. */
-import { chooseDevices } from '../devices.js';
+import { chooseDevices, isOnProcessor } from '../devices.js';
 import { KexaError } from '../errors.js';
 import { openModelFolder } from '../files/model-folder.js';
 import { checkPlanOptions } from '../memory-plan.js';
@@ -138,7 +138,7 @@ export async function benchmark(path: string, options: BenchOptions = {}): Promi
   await using model = begun.model;
   const ids = await tokensOf(model, text ?? builtInText, Math.max(...units.map(({ context }) => context)));
   // Of several GPUs one alone would be counted.
-  const meter = model.devices.length > 1 && !model.device.isSoftware ? null : openEnergyMeter(model.device);
+  const meter = model.devices.length > 1 && !isOnProcessor(model.device) ? null : openEnergyMeter(model.device);
   const layers = model.config.layers.length;
   const name = made === null ? path : `${path}, ${layers} ${layers === 1 ? 'layer' : 'layers'}, made-up weights`;
   const { rates: found, loadMs } = begun;

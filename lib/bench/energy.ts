@@ -2,6 +2,7 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { isOnProcessor } from '../devices.js';
 import type { DeviceInfo } from '../types.js';
 
 /** Counts from some start on. */
@@ -20,7 +21,7 @@ export interface EnergyMeter {
  * none or it may not be read. Either counts all that runs there, this process or not.
  */
 export function openEnergyMeter(device: DeviceInfo): EnergyMeter | null {
-  return device.kind === 'cpu' || device.isSoftware ? openRapl() : openNvidia(device);
+  return isOnProcessor(device) ? openRapl() : openNvidia(device);
 }
 
 interface Counter {

@@ -1,18 +1,11 @@
 /** The `kexa` command: its subcommands, how its errors look, and how it ends. */
 import { Command, CommanderError } from 'commander';
 import { version } from '../package-root.js';
-import { addBench } from './commands/bench.js';
-import { addChat } from './commands/chat.js';
-import { addDoctor } from './commands/doctor.js';
-import { addGenerate } from './commands/generate.js';
-import { addInspect } from './commands/inspect.js';
-import { addQuantize } from './commands/quantize.js';
-import { addScore } from './commands/score.js';
-import { addTokenize } from './commands/tokenize.js';
-import { addVerify } from './commands/verify.js';
 import { errorText, exitCodes, Interruption, UsageError } from './exit.js';
 import { nameFlags } from './flag-names.js';
-import { endWithOutput, isColored, writeNote } from './output.js';
+import { nameForeignFlag } from './foreign-flags.js';
+import { helpWidth, wrapHelp } from './help-text.js';
+import { endWithOutput, isColored, writeAnswer, writeNote } from './output.js';
 
 const about = `
 Examples:
@@ -24,34 +17,39 @@ Flags win over environment variables (KEXA_MODEL, KEXA_CTX_SIZE, ...; each comma
 the model's own defaults. Exit codes: 0 done, 1 failed, 2 called wrongly, 130 interrupted. NO_COLOR turns colour off.
 KEXA_DEBUG=1 adds stacks to errors.`;
 
-/** The program with all its commands. */
-export function buildProgram(): Command {
+/** The commands, in the order of the help; each is imported when it is wanted, for they take long to load. */
+const commands: Readonly<Record<string, () => Promise<(program: Command) => void>>> = {
+  generate: async () => (await import('./commands/generate.js')).addGenerate,
+  chat: async () => (await import('./commands/chat.js')).addChat,
+  score: async () => (await import('./commands/score.js')).addScore,
+  verify: async () => (await import('./commands/verify.js')).addVerify,
+  bench: async () => (await import('./commands/bench.js')).addBench,
+  tokenize: async () => (await import('./commands/tokenize.js')).addTokenize,
+  inspect: async () => (await import('./commands/inspect.js')).addInspect,
+  quantize: async () => (await import('./commands/quantize.js')).addQuantize,
+  doctor: async () => (await import('./commands/doctor.js')).addDoctor,
+};
+
+/** The program with all its commands, or with the one that is named, if there is such a one. */
+export async function buildProgram(only = ''): Promise<Command> {
   const program = new Command('kexa')
     .description('Runs K-EXAONE models on this machine.')
-    .version(version(), '-V, --version', 'show the version')
+    .version(version(), '-v, --version', 'show the version')
     .helpOption('-h, --help', 'show help')
     .helpCommand('help [command]', 'show help for a command')
-    .addHelpText('after', about)
+    .addHelpText('after', () => wrapHelp(about))
     // What follows a command's name is for that command to read: bench has commands of its own with flags of its own.
     .enablePositionalOptions()
     .exitOverride()
     .configureHelp({
-      helpWidth: Math.min(process.stdout.columns || 100, 120),
+      helpWidth: helpWidth(),
       styleTitle: (title) => (isColored(process.stdout) ? `\x1b[1m${title}\x1b[22m` : title),
     })
-    .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'kexa: ')) });
-  const commands = [
-    addGenerate,
-    addChat,
-    addScore,
-    addVerify,
-    addBench,
-    addTokenize,
-    addInspect,
-    addQuantize,
-    addDoctor,
-  ];
-  for (const addCommand of commands) addCommand(program);
+    .configureOutput({
+      outputError: (text, write) => write(nameForeignFlag(text, process.argv).replace(/^error: /, 'kexa: ')),
+    });
+  const names = Object.hasOwn(commands, only) ? [only] : Object.keys(commands);
+  for (const name of names) (await commands[name]!())(program);
   for (const command of commandsOf(program))
     command.helpOption('-h, --help', 'show this help').showHelpAfterError(`See ${commandPath(command)} --help.`);
   return program.showHelpAfterError('See kexa --help.');
@@ -60,23 +58,39 @@ export function buildProgram(): Command {
 /** Runs the command line `argv` (with node and the script in front), and sets the process's exit code. */
 export async function main(argv: readonly string[]): Promise<void> {
   endWithOutput();
-  const program = buildProgram();
-  let command = program;
-  program.hook('preAction', (_, actionCommand) => {
-    command = actionCommand;
-  });
+  const words = argv.slice(2);
+  const [first = ''] = words;
+  if (['-v', '-V', '--version'].includes(first)) return await writeAnswer(`${version()}\n`);
+  const program = await buildProgram(first);
+  const command = commandOf(program, words);
   try {
-    await program.parseAsync(argv);
+    if (first === 'help') await showHelp(program, words.slice(1));
+    else await program.parseAsync(argv);
   } catch (error) {
     process.exitCode = reported(nameFlags(error, command), command);
   }
+}
+
+/** `kexa help`, `kexa help bench`, `kexa help bench ops`. @throws UsageError for a command that there is not */
+async function showHelp(program: Command, names: readonly string[]): Promise<void> {
+  const command = commandOf(program, names);
+  const path = commandPath(command).split(' ').slice(1);
+  const unknown = names[path.length];
+  if (unknown !== undefined) {
+    const others = command.commands.map((other) => other.name());
+    const among = others.length > 0 ? `; there are ${others.join(', ')}` : '';
+    throw new UsageError(`help: there is no command '${[...path, unknown].join(' ')}'${among}`);
+  }
+  command.outputHelp();
 }
 
 /** Says on stderr what went wrong, and gives the exit code for it. */
 function reported(error: unknown, command: Command): number {
   // commander has said what there is to say. Help and the version that were asked for end by an error, too.
   if (error instanceof CommanderError) {
-    if (error.code === 'commander.excessArguments') writeNote('A prompt goes after -p, in quotes if it has spaces.\n');
+    const takesPrompt = command.options.some(({ long }) => long === '--prompt');
+    if (error.code === 'commander.excessArguments' && takesPrompt)
+      writeNote('A prompt goes after -p, in quotes if it has spaces.\n');
     return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
   }
   if (error instanceof Interruption) return error.exitCode;
@@ -84,6 +98,17 @@ function reported(error: unknown, command: Command): number {
   if (!(error instanceof UsageError)) return exitCodes.failure;
   writeNote(`See ${commandPath(command)} --help.\n`);
   return exitCodes.usage;
+}
+
+/** The command that the first words name, from the program on. */
+function commandOf(program: Command, words: readonly string[]): Command {
+  let command = program;
+  for (const word of words) {
+    const next = command.commands.find((other) => other.name() === word);
+    if (next === undefined) break;
+    command = next;
+  }
+  return command;
 }
 
 /** All commands below one, those of commands included. */

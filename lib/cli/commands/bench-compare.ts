@@ -4,6 +4,7 @@ import { type BenchComparison, compareBenchmarks } from '../../bench/compare.js'
 import type { BenchResult } from '../../bench/result.js';
 import { KexaError } from '../../errors.js';
 import { exitCodes, exitWith } from '../exit.js';
+import { wrapHelp } from '../help-text.js';
 import { add } from '../options.js';
 import { table, writeAnswer, writeJson } from '../output.js';
 
@@ -24,7 +25,7 @@ export function addBenchCompare(bench: Command): void {
     .argument('<before>', 'what kexa bench wrote with -o json or jsonl')
     .argument('<after>', 'the same, later or elsewhere')
     .description('Compares two recordings of kexa bench, test by test.')
-    .addHelpText('after', about)
+    .addHelpText('after', () => wrapHelp(about))
     .helpOption('-h, --help', 'show this help');
   add(command, 'Output:', '--json', 'print { comparisons, onlyBefore, onlyAfter }');
   command.action(exitWith(compare));

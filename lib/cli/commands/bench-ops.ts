@@ -2,6 +2,7 @@ import { type Command, InvalidArgumentError } from 'commander';
 import { type OpName, opNames } from '../../bench/op-work.js';
 import { countList } from '../bench-lists.js';
 import { exitCodes, exitWith, UsageError } from '../exit.js';
+import { wrapHelp } from '../help-text.js';
 import { Interrupt } from '../interrupt.js';
 import { integer } from '../numbers.js';
 import { type OpsFormat, opsFormats, opsText } from '../ops-output.js';
@@ -51,7 +52,7 @@ export function addBenchOps(bench: Command): void {
     .summary('measure each op of the device by itself')
     .usage('(-m DIR | --config FILE) [options]')
     .description('Measures each op of the device by itself, against what the device can do.')
-    .addHelpText('after', examples)
+    .addHelpText('after', () => wrapHelp(examples))
     .helpOption('-h, --help', 'show this help');
   const tests = 'Tests:';
   command.addOption(

@@ -9,6 +9,7 @@ import { combineTests } from '../../bench/tests.js';
 import { countList, countPair, draftList, sessionList, sweepContexts, sweepStep, threadList } from '../bench-lists.js';
 import { type BenchFormat, benchFormats, benchText } from '../bench-output.js';
 import { exitCodes, exitWith, UsageError } from '../exit.js';
+import { wrapHelp } from '../help-text.js';
 import { readPrompt } from '../input.js';
 import { Interrupt } from '../interrupt.js';
 import { integer } from '../numbers.js';
@@ -79,7 +80,7 @@ export function addBench(program: Command): void {
     .summary('measure how fast a model is on this device')
     .usage('-m DIR [options]')
     .description('Measures how fast a model reads prompts and generates on this device.')
-    .addHelpText('after', examples)
+    .addHelpText('after', () => wrapHelp(examples))
     // Flags after the name of a command below belong to that one, though this one has them too.
     .enablePositionalOptions();
   const tests = 'Tests:';

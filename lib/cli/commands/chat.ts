@@ -8,6 +8,7 @@ import { type ChatState, helpText, isChatCommand, runChatCommand } from '../chat
 import { Conversation } from '../conversation.js';
 import { errorText, exitCodes, exitWith } from '../exit.js';
 import { countText } from '../figures.js';
+import { wrapHelp } from '../help-text.js';
 import { Interrupt } from '../interrupt.js';
 import { LineReader } from '../line-reader.js';
 import { loadModelShown } from '../model-loading.js';
@@ -47,7 +48,7 @@ export function addChat(program: Command): void {
     .summary('talk with a model')
     .usage('-m DIR [options]')
     .description('Talks with a model, turn by turn. What was said is computed once and kept.')
-    .addHelpText('after', about);
+    .addHelpText('after', () => wrapHelp(about));
   add(command, 'Answer:', '--system <text>', 'system message to begin with', { env: 'KEXA_SYSTEM' });
   addAnswerOptions(command);
   add(command, 'Answer:', '--timings', 'follow each answer with its tokens and seconds, on stderr');

@@ -7,6 +7,7 @@ import type { DeviceInfo } from '../../types.js';
 import type { DawnAdapter } from '../dawn-probe.js';
 import { exitCodes, exitWith } from '../exit.js';
 import { bytesText, groupedText } from '../figures.js';
+import { wrapHelp } from '../help-text.js';
 import { add } from '../options.js';
 import { table, writeAnswer, writeJson } from '../output.js';
 
@@ -41,7 +42,7 @@ export function addDoctor(program: Command): void {
     .command('doctor')
     .summary('show what kexa finds on this machine')
     .description('Shows Node, the machine, the native addon, the devices, and the GPUs that Dawn sees.')
-    .addHelpText('after', about);
+    .addHelpText('after', () => wrapHelp(about));
   add(command, 'Output:', '--json', 'print one JSON object');
   command.action(exitWith(doctor));
 }
@@ -157,11 +158,15 @@ function toText({ ok, kexa, node, os, cpu, memory, native, devices, dawn, tuning
       `${name}: ${description}${usable ? '' : ' (not usable)'}`,
     ]),
     ['Dawn', `npm webgpu ${dawn.version}; ${dawn.error ?? `${dawn.adapters.length} found`}`],
+    ...(/libvulkan|Vulkan loader/.test(dawn.error ?? '') ? [['', vulkanAdvice]] : []),
     ...dawn.adapters.flatMap(adapterRows),
     ['tuning', tuningText(tuning)],
   ];
   return `${table(rows)}\n${ok ? 'kexa can run models here.' : 'kexa cannot run models here.'}\n`;
 }
+
+const vulkanAdvice =
+  'for a GPU install the Vulkan loader (Debian and Ubuntu: libvulkan1; Fedora: vulkan-loader) and its driver';
 
 function tuningText({ path, devices, error }: DoctorReport['tuning']): string {
   if (path === null) return 'off';

@@ -3,7 +3,8 @@ import type { Model } from '../../model.js';
 import type { GenerateOptions, GenerationResult, Message, Prompt, TokenLogprob } from '../../types.js';
 import { type AnswerCheck, checkAnswer, checkText } from '../answer-check.js';
 import { exitCodes, exitWith } from '../exit.js';
-import { groupedText } from '../figures.js';
+import { bytesText, groupedText } from '../figures.js';
+import { wrapHelp } from '../help-text.js';
 import { type PromptOptions, parseIds, readPrompt } from '../input.js';
 import { Interrupt } from '../interrupt.js';
 import { loadModelShown } from '../model-loading.js';
@@ -53,7 +54,7 @@ export function addGenerate(program: Command): void {
     .summary('answer one prompt')
     .usage('-m DIR -p TEXT [options]')
     .description("Answers one prompt, through the model's chat template unless --raw is given.")
-    .addHelpText('after', examples);
+    .addHelpText('after', () => wrapHelp(examples));
   const prompt = 'Prompt:';
   add(command, prompt, '-p, --prompt <text>', 'the prompt; - reads standard input, as does leaving it out in a pipe');
   add(command, prompt, '-f, --file <file>', 'read the prompt from a file');
@@ -75,7 +76,7 @@ export function addGenerate(program: Command): void {
 }
 
 async function generate(flags: GenerateCommandFlags): Promise<number> {
-  if (flags.listDevices) return await listDevices();
+  if (flags.listDevices) return await listDevices(flags);
   const folder = requireModel(flags);
   const text = await readPrompt(flags);
   const prompt = flags.ids ? parseIds(text) : toPrompt(text, flags);
@@ -171,13 +172,16 @@ function logprobsTable(model: Model, logprobs: readonly TokenLogprob[]): string 
   );
 }
 
-async function listDevices(): Promise<number> {
+async function listDevices({ json }: GenerateCommandFlags): Promise<number> {
   const { listDevices } = await import('../../index.js');
   const devices = await listDevices();
-  await writeAnswer(
-    table(
-      devices.map(({ name, kind, description, usable }) => [name, kind, description + (usable ? '' : ' (not usable)')]),
-    ),
-  );
-  return 0;
+  if (json) await writeJson(devices);
+  else {
+    const rows = devices.map(({ name, kind, memoryBytes, description, usable }) => {
+      const memory = memoryBytes === undefined ? '' : bytesText(memoryBytes);
+      return [name, kind, memory, description + (usable ? '' : ' (not usable)')];
+    });
+    await writeAnswer(table([['device', 'kind', 'memory', 'what it is'], ...rows]));
+  }
+  return exitCodes.ok;
 }

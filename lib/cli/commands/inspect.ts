@@ -10,6 +10,7 @@ import type { DeviceMemory, MemoryReport, ModelConfig } from '../../types.js';
 import type { Verdict } from '../../verdict.js';
 import { exitWith, UsageError } from '../exit.js';
 import { bytesText, countText, groupedText } from '../figures.js';
+import { wrapHelp } from '../help-text.js';
 import { memorySize } from '../numbers.js';
 import {
   add,
@@ -81,7 +82,7 @@ export function addInspect(program: Command): void {
     .usage('DIR [options]')
     .description("Shows a model's configuration, parameters, tensors and memory plan, without loading it.")
     .argument('[dir]', 'folder of the model, or a GGUF file; the same as -m')
-    .addHelpText('after', examples);
+    .addHelpText('after', () => wrapHelp(examples));
   const output = 'Output:';
   add(command, output, '--tensors', 'list every tensor');
   add(command, output, '--memory', 'show the memory plan in detail');

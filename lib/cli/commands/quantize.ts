@@ -6,6 +6,7 @@ import type { QuantizeReport } from '../../quantize/quantize-model.js';
 import type { RecipeName, uniformRecipes } from '../../quantize/recipes.js';
 import { exitWith, Interruption } from '../exit.js';
 import { bytesText, groupedText } from '../figures.js';
+import { wrapHelp } from '../help-text.js';
 import { Interrupt } from '../interrupt.js';
 import { integer } from '../numbers.js';
 import { add, defined } from '../options.js';
@@ -45,7 +46,7 @@ export function addQuantize(program: Command): void {
     .description('Writes a model folder as one GGUF file of smaller weights, role by role.')
     .argument('<in>', 'folder of the model')
     .argument('<out>', 'file to write, such as model-q4.gguf')
-    .addHelpText('after', help);
+    .addHelpText('after', () => wrapHelp(help));
   add(command, 'Making:', '--recipe <name>', 'how small: q8, q4, q2k, q2, f16 or q4_k', {
     choices: ['q8', 'q4', 'q2k', 'q2', 'f16', 'q4_k'],
   });

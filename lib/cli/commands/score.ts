@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { KexaError } from '../../errors.js';
 import { exitWith } from '../exit.js';
+import { wrapHelp } from '../help-text.js';
 import { type PromptOptions, parseIds, readPrompt } from '../input.js';
 import { Interrupt } from '../interrupt.js';
 import { loadModelShown } from '../model-loading.js';
@@ -28,7 +29,7 @@ export function addScore(program: Command): void {
     .summary('tell how probable a text is, token by token')
     .usage('-m DIR -p TEXT [options]')
     .description('Tells how probable the model finds each token of a text, and the whole.')
-    .addHelpText('after', examples);
+    .addHelpText('after', () => wrapHelp(examples));
   const text = 'Text:';
   add(command, text, '-p, --prompt <text>', 'the text; - reads standard input, as does leaving it out in a pipe');
   add(command, text, '-f, --file <file>', 'read the text from a file');

@@ -3,6 +3,7 @@ import { printable } from '../../printable.js';
 import type { TextSpan, Tokenizer } from '../../text/tokenizer.js';
 import type { Warn } from '../../warnings.js';
 import { exitWith, UsageError } from '../exit.js';
+import { wrapHelp } from '../help-text.js';
 import { type PromptOptions, parseIds, readPrompt, readStandardInput } from '../input.js';
 import { Interrupt } from '../interrupt.js';
 import { add, addModelOptions, defined, type ModelFlags, requireModel, specialTokensHelp } from '../options.js';
@@ -34,7 +35,7 @@ export function addTokenize(program: Command): void {
     .summary('turn text into token ids, or back')
     .usage('-m DIR -p TEXT [options]')
     .description('Turns text into token ids, or ids into text.')
-    .addHelpText('after', examples);
+    .addHelpText('after', () => wrapHelp(examples));
   const text = 'Text:';
   add(command, text, '-p, --prompt <text>', 'the text; - reads standard input, as does leaving it out in a pipe');
   add(command, text, '-f, --file <file>', 'read the text from a file');

@@ -3,6 +3,7 @@ import type { Model } from '../../model.js';
 import type { VerifyReport } from '../../types.js';
 import { exitCodes, exitWith } from '../exit.js';
 import { groupedText } from '../figures.js';
+import { wrapHelp } from '../help-text.js';
 import { Interrupt } from '../interrupt.js';
 import { loadModelShown } from '../model-loading.js';
 import { integer } from '../numbers.js';
@@ -39,7 +40,7 @@ export function addVerify(program: Command): void {
     .summary('prove that drafts change no answer on this device')
     .usage('-m DIR [-p TEXT | --prompts FILE] [options]')
     .description('Proves for some prompts that drafts by the MTP block change no answer on this device.')
-    .addHelpText('after', examples);
+    .addHelpText('after', () => wrapHelp(examples));
   const group = 'Prompts (default: some built-in ones):';
   add(command, group, '-p, --prompt <text>', 'the only prompt; - reads standard input');
   add(command, group, '--prompts <file>', 'a file of one prompt a line; - reads standard input');

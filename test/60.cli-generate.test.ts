@@ -42,7 +42,7 @@ test('generate --json prints one object with the fields of the result', async (t
   t.deepEqual([run.code, run.stderr], [0, '']);
   t.equal(run.stdout.indexOf('\n'), run.stdout.length - 1, 'one line');
   const result = JSON.parse(run.stdout) as GenerationResult;
-  const names = 'finishReason ids logprobs reasoning seed speculation text timings toolCalls usage';
+  const names = 'failedToolCalls finishReason ids logprobs reasoning seed speculation text timings toolCalls usage';
   t.equal(Object.keys(result).sort().join(' '), names);
   t.equal(result.text, greedyText);
   t.deepEqual(result.ids, golden.greedy.slice(0, 32));

@@ -62,7 +62,7 @@ export async function main(argv: readonly string[]): Promise<void> {
   const [first = ''] = words;
   if (['-v', '-V', '--version'].includes(first)) return await writeAnswer(`${version()}\n`);
   const program = await buildProgram(first);
-  const command = commandOf(program, words);
+  const command = commandOf(program, first === 'help' ? words.slice(1) : words);
   try {
     if (first === 'help') await showHelp(program, words.slice(1));
     else await program.parseAsync(argv);

@@ -1,6 +1,7 @@
 /** GGUF's metadata as the config.json that says the same, so that both are checked by one reader. */
 import { ConfigFields, isBoolean, isIntegerIn } from './config-fields.js';
 import type { GgufFile } from './gguf.js';
+import { endValues } from './gguf-ends.js';
 import { GgufNumbers, GgufStrings, type GgufValue } from './gguf-values.js';
 import { type JsonObject, shown } from './json-file.js';
 import { isNeutral } from './known-fields.js';
@@ -92,7 +93,7 @@ export function configOfGguf(
     ...attentionOf(fields, arch, layers, blocks),
     ...(modelType === 'exaone_moe' ? expertsOf(fields, layers, blocks) : {}),
     bos_token_id: all.raw('tokenizer.ggml.bos_token_id') ?? null,
-    eos_token_id: endsOf(all),
+    eos_token_id: endValues((key) => all.raw(key)),
     pad_token_id: all.raw('tokenizer.ggml.padding_token_id') ?? null,
   };
 }
@@ -239,10 +240,4 @@ function expertsOf(fields: ConfigFields, layers: number, blocks: number): JsonOb
 function flag(fields: ConfigFields, name: string): boolean {
   const value = fields.raw(name);
   return value === 0 || value === 1 ? value === 1 : fields.boolean(name);
-}
-
-/** The ends of an answer, of a turn, and of a message before a tool is called. */
-function endsOf(all: ConfigFields): unknown[] {
-  const ids = ['eos', 'eot', 'eom'].map((name) => all.raw(`tokenizer.ggml.${name}_token_id`));
-  return ids.filter((id) => id !== undefined);
 }

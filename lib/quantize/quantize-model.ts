@@ -27,6 +27,8 @@ export interface QuantizeOptions {
   threads?: number;
   /** Bytes done, of those of the whole file. */
   onProgress?: (done: number, total: number) => void;
+  /** Told what the file cannot hold of the model, before any work is done. */
+  onWarning?: (message: string) => void;
   signal?: AbortSignal;
 }
 
@@ -64,6 +66,7 @@ export async function quantizeModel(folder: string, out: string, options: Quanti
   if (model.isGguf)
     throw new KexaError('KEXA_UNSUPPORTED', `${model.folder}: wanted a Hugging Face folder, found a GGUF file`);
   const plan = await planModel(model, recipe);
+  for (const warning of plan.warnings) options.onWarning?.(warning);
   signal?.throwIfAborted();
   const part = await PartFile.open(file, model, plan, isForced);
   const resumedBytes = part.isWorthKeeping ? part.noted : 0;
@@ -119,14 +122,18 @@ async function refuseOwnFiles(out: string, { folder, description }: ModelFolder)
     throw new KexaError('KEXA_INVALID_ARGUMENT', `${out}: in the model's own folder wanted a name that ends in .gguf`);
 }
 
-/** The file that a recipe makes of a model: its header, and every tensor's type and place. */
-export async function planModel(model: ModelFolder, recipe: Recipe): Promise<OutputPlan> {
+/**
+ * The file that a recipe makes of a model: its header, every tensor's type and place, and what it cannot hold, a sentence
+ * each.
+ */
+export async function planModel(
+  model: ModelFolder,
+  recipe: Recipe,
+): Promise<OutputPlan & { warnings: readonly string[] }> {
   const { description, config, folder } = model;
-  const metadata = new Map([
-    ...modelMetadata(description, config, basename(folder), recipe.fileType),
-    ...(await tokenizerMetadata(folder, config)),
-  ]);
-  return planOutput(model, recipe, metadata);
+  const { entries, warnings } = await tokenizerMetadata(folder, config);
+  const metadata = new Map([...modelMetadata(description, config, basename(folder), recipe.fileType), ...entries]);
+  return { ...planOutput(model, recipe, metadata), warnings };
 }
 
 async function writeTensors(

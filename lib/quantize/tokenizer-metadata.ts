@@ -1,109 +1,177 @@
-/** tokenizer.json as GGUF's metadata: tokens, their types, merges, the way text is split, and the chat template. */
+/** tokenizer.json as GGUF's metadata: tokens, their types, merges, the way text is split, and the chat templates. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { KexaError } from '../errors.js';
-import { fileError, isJsonObject, type JsonObject, readOptionalJsonObject } from '../files/json-file.js';
-import { tokenTypes } from '../text/gguf-tokenizer.js';
-import { moeSplit } from '../text/tokenizer-fields.js';
+import { endKeys, endListKey } from '../files/gguf-ends.js';
+import { fileError } from '../files/json-file.js';
+import { specialTokens, templateSources } from '../text/chat-template.js';
+import { namedTokenKeys, splitNameOf, tokenTypes } from '../text/gguf-tokenizer.js';
+import { readTemplates, Tokenizer } from '../text/tokenizer.js';
+import { readTokenizerFile, type VocabularyFile } from '../text/tokenizer-fields.js';
 import type { ModelConfig } from '../types.js';
 import type { Entries } from './model-metadata.js';
 
+export interface TokenizerMetadata {
+  entries: Entries;
+  /** What GGUF cannot hold of it, a sentence each. */
+  warnings: string[];
+}
+
 /**
- * The tokenizer's keys; none where the folder has no tokenizer.json, as a model may be used with ids alone.
+ * The tokenizer's keys; none where the folder has no tokenizer.json, as a model may be used with ids alone. What kexa
+ * would refuse to load is refused here.
  *
  * @throws KexaError KEXA_BAD_TOKENIZER, or KEXA_UNSUPPORTED for a tokenizer that GGUF has no name for.
  */
-export async function tokenizerMetadata(folder: string, config: ModelConfig): Promise<Entries> {
+export async function tokenizerMetadata(folder: string, config: ModelConfig): Promise<TokenizerMetadata> {
   const file = join(folder, 'tokenizer.json');
-  const json = await readOptionalJsonObject(file);
-  if (json === null) return [];
-  const { tokens, types } = readTokens(file, json, config.vocabSize);
+  const bytes = await readOptional(file);
+  if (bytes === null) return { entries: [], warnings: [] };
+  const tokenizer = await Tokenizer.open(folder);
+  tokenizer.close();
+  tokenizer.checkVocab(config.vocabSize);
+  const vocabulary = await readTokenizerFile(file, bytes);
+  const { tokens, types } = tokensOf(file, vocabulary, config.vocabSize);
+  const template = await readTemplates(folder);
+  const templates = templateSources(template);
+  const text = [...templates.values()].join('\n');
+  const named = [...specialTokens(template.config)].filter(([name]) => mentions(text, name));
+  const ids = namedIds(config, new Map(named), tokens);
   const entries: Entries = [
     ['tokenizer.ggml.model', { type: 'string', value: 'gpt2' }],
-    ['tokenizer.ggml.pre', { type: 'string', value: splitName(file, json) }],
+    ['tokenizer.ggml.pre', { type: 'string', value: splitName(file, vocabulary) }],
     ['tokenizer.ggml.tokens', { type: 'string[]', value: tokens }],
     ['tokenizer.ggml.token_type', { type: 'i32[]', value: types }],
-    ['tokenizer.ggml.merges', { type: 'string[]', value: readMerges(file, json) }],
+    ['tokenizer.ggml.merges', { type: 'string[]', value: mergesOf(vocabulary) }],
     ['tokenizer.ggml.add_bos_token', { type: 'bool', value: false }],
+    ...[...ids].map(([key, id]): Entries[number] => [key, { type: 'u32', value: id }]),
+    ...endEntries(config.eosTokenIds),
+    ...templateEntries(templates),
   ];
-  const [end, ...otherEnds] = config.eosTokenIds;
-  const ids: [string, number | null | undefined][] = [
-    ['bos', config.bosTokenId],
-    ['eos', end],
-    ['eot', otherEnds[0]],
-    ['padding', config.padTokenId],
-  ];
-  for (const [name, id] of ids) {
-    if (id === null || id === undefined) continue;
-    entries.push([`tokenizer.ggml.${name}_token_id`, { type: 'u32', value: id }]);
-  }
-  const template = await chatTemplate(folder);
-  if (template !== null) entries.push(['tokenizer.chat_template', { type: 'string', value: template }]);
-  return entries;
+  const kept = new Map(Object.entries(namedTokenKeys).map(([name, key]) => [name, tokens[ids.get(key) ?? -1]]));
+  const warnings = named
+    .filter(([name, token]) => kept.get(name) !== token)
+    .map(([name, token]) => {
+      const found = kept.get(name);
+      const as = found === undefined ? 'nothing' : JSON.stringify(found);
+      return `the chat template names ${name}, ${JSON.stringify(token)} in tokenizer_config.json; in the file it will be ${as}`;
+    });
+  const normalized = vocabulary.added.filter(({ isNormalized }) => isNormalized).map(({ content }) => content);
+  if (normalized.length > 0 && vocabulary.source.normalForm !== 'none')
+    warnings.push(
+      `${listed(normalized)}: GGUF cannot say that an added token is looked for in normalised text (normalized); ` +
+        'it will be looked for in the text as it is',
+    );
+  return { entries, warnings };
 }
 
-function readTokens(file: string, json: JsonObject, vocabSize: number): { tokens: string[]; types: number[] } {
-  const vocab = isJsonObject(json.model) && json.model.type === 'BPE' ? json.model.vocab : undefined;
-  if (!isJsonObject(vocab)) throw bad(file, 'model: wanted BPE with a vocab');
-  const tokens = Array.from({ length: vocabSize }, (_, id) => `[PAD${id}]`);
+/** Each token under its id; ids that no token has are named and marked as unused. */
+function tokensOf(
+  file: string,
+  { source, added }: VocabularyFile,
+  vocabSize: number,
+): { tokens: string[]; types: number[] } {
+  const tokens = new Array<string | undefined>(vocabSize);
   // Rows of the embedding that no token has.
   const types = new Array<number>(vocabSize).fill(tokenTypes.unused);
-  const put = (token: string, id: unknown, type: number) => {
-    if (typeof id !== 'number' || !Number.isInteger(id) || id < 0 || id >= vocabSize)
-      throw bad(file, `token ${JSON.stringify(token)}: wanted an id below ${vocabSize}, found ${String(id)}`);
+  const put = (id: number, token: string, type: number) => {
+    const other = tokens[id];
+    if (other !== undefined && other !== token)
+      throw new KexaError(
+        'KEXA_UNSUPPORTED',
+        `${file}: id ${id} is both ${JSON.stringify(other)} and ${JSON.stringify(token)}; GGUF has one token for each id`,
+      );
     tokens[id] = token;
     types[id] = type;
   };
-  for (const [token, id] of Object.entries(vocab)) put(token, id, tokenTypes.normal);
-  for (const added of Array.isArray(json.added_tokens) ? json.added_tokens : []) {
-    if (!isJsonObject(added) || typeof added.content !== 'string') throw bad(file, 'added_tokens: wanted named tokens');
-    put(added.content, added.id, added.special === true ? tokenTypes.control : tokenTypes.userDefined);
-  }
-  return { tokens, types };
+  for (const [i, name] of packed(source.names, source.nameEnds).entries()) put(source.ids[i]!, name, tokenTypes.normal);
+  for (const { id, content, isSpecial } of added)
+    put(id, content, isSpecial ? tokenTypes.control : tokenTypes.userDefined);
+  return { tokens: Array.from(tokens, (token, id) => token ?? `[PAD${id}]`), types };
 }
 
 /** Each as two tokens with a space between; in a byte-level vocabulary no token has a space in it. */
-function readMerges(file: string, json: JsonObject): string[] {
-  const merges = isJsonObject(json.model) ? json.model.merges : undefined;
-  if (!Array.isArray(merges)) throw bad(file, 'model.merges: wanted a list');
-  return merges.map((merge: unknown, i) => {
-    const pair = typeof merge === 'string' ? merge.split(' ') : merge;
-    if (Array.isArray(pair) && pair.length === 2 && pair.every((part) => typeof part === 'string' && !/ /.test(part)))
-      return pair.join(' ');
-    throw bad(file, `model.merges[${i}]: wanted two tokens without spaces, found ${JSON.stringify(merge)}`);
-  });
+function mergesOf({ source }: VocabularyFile): string[] {
+  const halves = packed(source.merges, source.mergeEnds);
+  return Array.from({ length: halves.length / 2 }, (_, i) => `${halves[2 * i]} ${halves[2 * i + 1]}`);
 }
 
-function splitName(file: string, json: JsonObject): string {
-  const steps =
-    isJsonObject(json.pre_tokenizer) && Array.isArray(json.pre_tokenizer.pretokenizers)
-      ? json.pre_tokenizer.pretokenizers
-      : [json.pre_tokenizer];
-  const splits = steps.filter((step) => isJsonObject(step) && step.type === 'Split');
-  const patterns = splits.map((step) => (isJsonObject(step.pattern) ? step.pattern.Regex : undefined));
-  if (patterns.length === 1 && patterns[0] === moeSplit) return 'exaone-moe';
-  const isPlain = steps.length === 1 && isJsonObject(steps[0]) && steps[0].type === 'ByteLevel';
-  // EXAONE 4.0 splits as GPT-2 did, which is what ByteLevel does by itself.
-  if (isPlain && (steps[0] as JsonObject).use_regex === true) return 'exaone4';
+function packed(bytes: Uint8Array, ends: Uint32Array): string[] {
+  const all = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+  return Array.from(ends, (end, i) => all.toString('utf8', i === 0 ? 0 : ends[i - 1]!, end));
+}
+
+function splitName(file: string, { source }: VocabularyFile): string {
+  const name = splitNameOf(source);
+  if (name !== null) return name;
   throw new KexaError(
     'KEXA_UNSUPPORTED',
-    `${file}: pre_tokenizer: wanted K-EXAONE's or EXAONE 4.0's way to split text, the two that GGUF has a name for, found another`,
+    `${file}: wanted text normalised and split as K-EXAONE or EXAONE 4.0 do it, the two ways that GGUF has a name for, ` +
+      `found ${source.normalForm} and ${source.split}`,
   );
 }
 
-async function chatTemplate(folder: string): Promise<string | null> {
-  const file = join(folder, 'chat_template.jinja');
-  try {
-    return await readFile(file, 'utf8');
-  } catch (cause) {
-    const error = fileError(file, cause);
-    if (error.code !== 'KEXA_NOT_FOUND') throw error;
+/**
+ * The ids that have a key of their own, but for end tokens: those that config.json names and, for a template that asks for
+ * another, those of tokenizer_config.json's names.
+ */
+function namedIds(
+  config: ModelConfig,
+  named: ReadonlyMap<string, string>,
+  tokens: readonly string[],
+): Map<string, number> {
+  const configured: Record<string, number | null | undefined> = {
+    bos_token: config.bosTokenId,
+    eos_token: config.eosTokenIds[0],
+    pad_token: config.padTokenId,
+  };
+  const ids = new Map<string, number>();
+  for (const [name, key] of Object.entries(namedTokenKeys)) {
+    const found = tokens.indexOf(named.get(name) ?? '');
+    const id = configured[name] ?? (found < 0 || name === 'eos_token' ? undefined : found);
+    if (id !== undefined) ids.set(key, id);
   }
-  const configFile = join(folder, 'tokenizer_config.json');
-  const config = await readOptionalJsonObject(configFile);
-  return typeof config?.chat_template === 'string' ? config.chat_template : null;
+  return ids;
 }
 
-function bad(file: string, message: string): KexaError {
-  return new KexaError('KEXA_BAD_TOKENIZER', `${file}: ${message}`);
+/** The first is `eos_token_id`. Where there are more than keys, Ollama's list has all. */
+function endEntries(ends: readonly number[]): Entries {
+  const entries: Entries = endKeys.flatMap((key, i) => {
+    const id = ends[i];
+    return i === 0 || id === undefined ? [] : [[key, { type: 'u32', value: id }]];
+  });
+  if (ends.length > endKeys.length) entries.push([endListKey, { type: 'i32[]', value: ends }]);
+  return entries;
+}
+
+/** As llama.cpp's converter names them: the default one by itself, and the names of the others in a list. */
+function templateEntries(templates: ReadonlyMap<string, string>): Entries {
+  const entries: Entries = [];
+  const others: string[] = [];
+  for (const [name, value] of templates) {
+    if (name !== 'default') others.push(name);
+    entries.push([`tokenizer.chat_template${name === 'default' ? '' : `.${name}`}`, { type: 'string', value }]);
+  }
+  if (others.length > 0) entries.push(['tokenizer.chat_templates', { type: 'string[]', value: others }]);
+  return entries;
+}
+
+/** Whether a template has a variable of this name. */
+function mentions(template: string, name: string): boolean {
+  return new RegExp(`\\b${name}\\b`).test(template);
+}
+
+function listed(names: readonly string[]): string {
+  const shown = names.slice(0, 4).map((name) => JSON.stringify(name));
+  return names.length > 4 ? `${shown.join(', ')} and ${names.length - 4} more` : shown.join(', ');
+}
+
+async function readOptional(file: string): Promise<Buffer | null> {
+  try {
+    return await readFile(file);
+  } catch (cause) {
+    const error = fileError(file, cause);
+    if (error.code === 'KEXA_NOT_FOUND') return null;
+    throw error;
+  }
 }

@@ -16,7 +16,7 @@ export interface ChatTemplateSource {
   /** The text of chat_template.jinja; it goes before the config's templates. */
   file: string | undefined;
   /** Templates of other names than `default`, beside the file. */
-  named?: ReadonlyMap<string, string>;
+  named?: ReadonlyMap<string, string> | undefined;
   /** tokenizer_config.json, for `chat_template` and the names of special tokens. */
   config: Record<string, unknown>;
 }
@@ -51,13 +51,10 @@ export class ChatTemplate {
 
   constructor({ folder, file, named, config }: ChatTemplateSource) {
     this.#folder = folder;
-    this.#sources = new Map([
-      ...(file === undefined ? configTemplates(config.chat_template) : [['default', file] as const]),
-      ...(named ?? []),
-    ]);
+    this.#sources = templateSources({ file, named, config });
     // Editors of Windows begin a file with a mark that would be the first character of every prompt.
     for (const [name, source] of this.#sources) this.#sources.set(name, source.replace(/^\ufeff/, ''));
-    this.#specialTokens = specialTokens(config);
+    this.#specialTokens = new Map(Array.from(specialTokens(config), ([name, content]) => [name, text(content)]));
   }
 
   /** Whether a template has `text` in it. */
@@ -194,6 +191,14 @@ function invalid(message: string): KexaError {
   return new KexaError('KEXA_INVALID_ARGUMENT', message);
 }
 
+/** A model's templates by name, of which `default` and `tool_use` are taken. */
+export function templateSources({ file, named, config }: Omit<ChatTemplateSource, 'folder'>): Map<string, string> {
+  return new Map([
+    ...(file === undefined ? configTemplates(config.chat_template) : [['default', file] as const]),
+    ...(named ?? []),
+  ]);
+}
+
 /** The templates of a config: one text, or a list of `{ name, template }`. */
 function configTemplates(value: unknown): [string, string][] {
   if (typeof value === 'string') return [['default', value]];
@@ -206,12 +211,12 @@ function configTemplates(value: unknown): [string, string][] {
 }
 
 /** `bos_token` and its kind; the config has them as text or as an added token's object. */
-function specialTokens(config: Record<string, unknown>): Map<string, Value> {
-  const tokens = new Map<string, Value>();
+export function specialTokens(config: Record<string, unknown>): Map<string, string> {
+  const tokens = new Map<string, string>();
   for (const [name, value] of Object.entries(config)) {
     if (!name.endsWith('_token')) continue;
     const content = typeof value === 'object' && value !== null ? (value as { content?: unknown }).content : value;
-    if (typeof content === 'string') tokens.set(name, text(content));
+    if (typeof content === 'string') tokens.set(name, content);
   }
   return tokens;
 }

@@ -25,6 +25,19 @@ const specialKeys: Readonly<Record<string, string | null>> = {
   unknown: 'unk_token',
 };
 
+/** What chat templates call special tokens, and the keys of their ids. */
+export const namedTokenKeys: Readonly<Record<string, string>> = Object.fromEntries(
+  Object.entries(specialKeys).flatMap(([key, name]) =>
+    name === null ? [] : [[name, `tokenizer.ggml.${key}_token_id`]],
+  ),
+);
+
+/** The name of a way to normalise and split text; null: GGUF has none. */
+export function splitNameOf({ normalForm, split }: TextSteps): string | null {
+  const found = Object.entries(steps).find(([, step]) => step.normalForm === normalForm && step.split === split);
+  return found?.[0] ?? null;
+}
+
 /** What {@link readGgufTokenizer} found. */
 export interface GgufTokenizer extends VocabularyFile {
   /** As tokenizer_config.json has them: the chat template and the names of special tokens. */

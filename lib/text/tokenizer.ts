@@ -6,7 +6,7 @@ import { kindOf, readBytes } from '../files/json-file.js';
 import { type NativeEncodeRequest, type NativeTokenizer, type NativeVocabularySource, native } from '../native.js';
 import type { ChatMessage, ChatTemplateOptions } from '../types.js';
 import { type Warn, warningChannel } from '../warnings.js';
-import { ChatTemplate, type RenderedChat } from './chat-template.js';
+import { ChatTemplate, type ChatTemplateSource, type RenderedChat } from './chat-template.js';
 import { readGgufTokenizer } from './gguf-tokenizer.js';
 import { Pause } from './pause.js';
 import { StreamDecoder, type TokenSource } from './stream-decoder.js';
@@ -109,14 +109,7 @@ export class Tokenizer implements TokenSource {
     if (bytes === undefined)
       throw new KexaError('KEXA_NOT_FOUND', `${file}: no such file; the tokenizer is read from it`);
     const found = await readTokenizerFile(file, bytes, signal);
-    const configFile = resolve(folder, 'tokenizer_config.json');
-    const configText = await readOptional(configFile);
-    const template = new ChatTemplate({
-      folder: resolve(folder),
-      file: (await readOptional(join(folder, 'chat_template.jinja')))?.toString('utf8'),
-      named: await readNamedTemplates(join(folder, 'additional_chat_templates')),
-      config: configText === undefined ? {} : parseObject(configText.toString('utf8'), configFile),
-    });
+    const template = new ChatTemplate(await readTemplates(folder));
     return await Tokenizer.#load(found, template, signal);
   }
 
@@ -381,6 +374,18 @@ function kexaError(cause: unknown): unknown {
 }
 
 /** NAME.jinja, as transformers writes templates of other names than `default`. */
+/** The chat templates of a folder, and what tokenizer_config.json says for them. @throws KexaError KEXA_BAD_TOKENIZER */
+export async function readTemplates(folder: string): Promise<ChatTemplateSource> {
+  const configFile = resolve(folder, 'tokenizer_config.json');
+  const configText = await readOptional(configFile);
+  return {
+    folder: resolve(folder),
+    file: (await readOptional(join(folder, 'chat_template.jinja')))?.toString('utf8'),
+    named: await readNamedTemplates(join(folder, 'additional_chat_templates')),
+    config: configText === undefined ? {} : parseObject(configText.toString('utf8'), configFile),
+  };
+}
+
 async function readNamedTemplates(folder: string): Promise<Map<string, string>> {
   const files = await readdir(folder).catch(() => []);
   const templates = new Map<string, string>();

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { basename, resolve } from 'node:path';
 import type { Command } from 'commander';
+import { printable } from '../../printable.js';
 import type { OutputTensor } from '../../quantize/output-plan.js';
 import type { QuantizeReport } from '../../quantize/quantize-model.js';
 import type { RecipeName, uniformRecipes } from '../../quantize/recipes.js';
@@ -69,6 +70,7 @@ async function quantize(from: string, out: string, flags: QuantizeFlags): Promis
     return await quantizeModel(from, out, {
       recipe: { ...recipes, ...uniformRecipes }[flags.recipe],
       signal: interrupt.signal,
+      onWarning: (message) => writeNote(`kexa: warning: ${printable(message)}\n`),
       onProgress: (done, total) => bar.showPart(done / total, bytesText(total)),
       ...defined({ threads, isForced: force }),
     });

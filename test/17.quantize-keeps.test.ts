@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import test, { type Test } from 'tape';
 import { openModelFolder } from '../lib/files/model-folder.js';
 import { KexaError } from '../lib/index.js';
+import { ropeFactors } from '../lib/quantize/model-metadata.js';
 import { quantizeModel } from '../lib/quantize/quantize-model.js';
 import { recipes } from '../lib/quantize/recipes.js';
 import { Tokenizer } from '../lib/text/tokenizer.js';
@@ -203,12 +204,14 @@ test('what GGUF cannot hold is said, or refused', async (t) => {
     changedTiny(t, (files) => {
       const tokenizer = files['tokenizer.json'] as Json;
       tokenizer.added_tokens[5].normalized = true;
+      (files['generation_config.json'] as Json).top_k = 'many';
       const settings = files['tokenizer_config.json'] as Json;
       Object.assign(settings, { eos_token: '[EOS]', sep_token: '<|user|>' });
       files['chat_template.jinja'] = `${template}{{ eos_token }}{{ sep_token }}{{ unk_token }}`;
     }),
   );
-  t.equal(told.warnings.length, 3, told.warnings.join('\n'));
+  t.equal(told.warnings.length, 4, told.warnings.join('\n'));
+  t.ok(told.warnings.some((text) => /top_k: wanted an integer.*left out/s.test(text)));
   t.ok(told.warnings.some((text) => /names eos_token, "\[EOS\]".* "<\|endofturn\|>"/.test(text)));
   t.ok(told.warnings.some((text) => /names sep_token, "<\|user\|>".* nothing/.test(text)));
   t.ok(told.warnings.some((text) => /"<unused5>": .*normalized/.test(text)));
@@ -243,6 +246,8 @@ test('every field of a description is kept', async (t) => {
       const model = makeRandomModel(
         {
           ...config,
+          // The pattern LLLG says what every layer is only where it ends on G.
+          ...(name === 'kExaone' && { num_hidden_layers: pick([4, 8]) }),
           rms_norm_eps: pick([1e-5, 1e-6, 3e-5]),
           max_position_embeddings: pick([64, 4096, 262144]),
           ...('num_experts' in config && {
@@ -254,11 +259,14 @@ test('every field of a description is kept', async (t) => {
       );
       writeRandomModel(folder, model, { experts: 'separate', dtype: 'BF16', biasUnderGate: false, shards: 1 });
       const { file } = await quantized(t, folder);
-      const { files: _, tensors: sources, ropeScaling, ...wanted } = (await openModelFolder(folder)).description;
-      const { files: __, tensors, ropeScaling: ___, ...found } = (await openModelFolder(file)).description;
-      t.deepEqual(found, wanted, name);
+      const source = (await openModelFolder(folder)).description;
+      const { files: _, tensors: sources, ropeScaling, ropeFactors: __, ...wanted } = source;
+      const found = (await openModelFolder(file)).description;
+      const { files: ___, tensors, ropeScaling: scaling, ropeFactors: factors, ...rest } = found;
+      t.deepEqual(rest, wanted, name);
       t.equal(tensors.length, sources.length);
-      t.equal(readGguf(file).tensors.has('rope_freqs.weight'), ropeScaling !== null);
+      t.equal(scaling, null, 'a scaling becomes its factors');
+      t.deepEqual(factors, ropeScaling === null ? null : [...ropeFactors(source)!]);
     }
   }
 });

@@ -66,7 +66,8 @@ export async function quantizeModel(folder: string, out: string, options: Quanti
   if (model.isGguf)
     throw new KexaError('KEXA_UNSUPPORTED', `${model.folder}: wanted a Hugging Face folder, found a GGUF file`);
   const plan = await planModel(model, recipe);
-  for (const warning of plan.warnings) options.onWarning?.(warning);
+  const told = model.notes.filter(({ code }) => code !== null).map(({ message }) => message);
+  for (const warning of [...told, ...plan.warnings]) options.onWarning?.(warning);
   signal?.throwIfAborted();
   const part = await PartFile.open(file, model, plan, isForced);
   const resumedBytes = part.isWorthKeeping ? part.noted : 0;
@@ -133,7 +134,8 @@ export async function planModel(
   const { description, config, folder } = model;
   const { entries, warnings } = await tokenizerMetadata(folder, config);
   const metadata = new Map([...modelMetadata(description, config, basename(folder), recipe.fileType), ...entries]);
-  return { ...planOutput(model, recipe, metadata), warnings };
+  const faults = Object.values(config.generationFaults).map((fault) => `${fault}: left out`);
+  return { ...planOutput(model, recipe, metadata), warnings: [...faults, ...warnings] };
 }
 
 async function writeTensors(

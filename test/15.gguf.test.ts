@@ -210,10 +210,12 @@ function fileOfKey(t: Test, value: Typed, more = Buffer.alloc(0)): string {
   return path;
 }
 
-/** The longest that the event loop is held by `work`, in milliseconds: the least of some tries, as others may be busy. */
+const longestHoldMs = 50;
+
+/** The longest that the event loop is held by `work`, in milliseconds. Whoever else is busy can only lengthen it: one good try is enough. */
 async function longestHold(work: () => Promise<unknown>): Promise<number> {
   let least = Number.POSITIVE_INFINITY;
-  for (let tries = 0; tries < 5 && least > 20; tries++) {
+  for (let tries = 0; tries < 40 && least >= longestHoldMs; tries++) {
     const delay = monitorEventLoopDelay({ resolution: 1 });
     delay.enable();
     await new Promise((done) => setTimeout(done, 20));
@@ -276,7 +278,7 @@ test('lists are read at the size of a real vocabulary, and stay bytes', async (t
     [300_000, 0, 3],
   );
   t.equal(JSON.stringify(metadata.get('nested')), '"a list of 1 lists"');
-  t.ok(held < 50, `the event loop was held for ${held.toFixed(1)} ms at most`);
+  t.ok(held < longestHoldMs, `the event loop was held for ${held.toFixed(1)} ms at most`);
 });
 
 test('counts and lengths are checked against the file before anything is kept for them', async (t) => {
@@ -311,10 +313,10 @@ test('counts and lengths are checked against the file before anything is kept fo
   const after = process.memoryUsage();
   t.equal(list!.length, megabytes * 2 ** 20);
   t.ok(after.heapUsed - before.heapUsed < 20 * 2 ** 20, 'no object for an entry');
-  t.ok(held < 50, `the event loop was held for ${held.toFixed(1)} ms at most`);
+  t.ok(held < longestHoldMs, `the event loop was held for ${held.toFixed(1)} ms at most`);
   const nested = fileOfKey(t, listBytes(9, 1_000_000, Buffer.alloc(12_000_000)));
   const passed = await longestHold(() => readGgufFile(nested));
-  t.ok(passed < 50, `with a million lists for ${passed.toFixed(1)} ms`);
+  t.ok(passed < longestHoldMs, `with a million lists for ${passed.toFixed(1)} ms`);
 });
 
 test('what is no regular file is refused and not waited for', async (t) => {

@@ -5,12 +5,14 @@ import type { NativeEvent, NativeGenerateParams, NativeRequest } from './native.
 import { toIds } from './options.js';
 import { Reply } from './reply.js';
 import { checkGenerateOptions } from './sampling.js';
+import { rewrittenTokens } from './text/kept-turn.js';
 import { endsInsideThinking } from './text/reply-parser.js';
 import type {
   ExpertTraffic,
   FinishReason,
   GenerateOptions,
   GenerationResult,
+  Message,
   Piece,
   Prompt,
   Speculation,
@@ -22,6 +24,8 @@ interface GenerationParts {
   model: Model;
   prompt: Prompt;
   options: GenerateOptions;
+  /** Whether the session ends with the answer, so that no turn follows. */
+  isForOneAnswer: boolean;
   start(ids: Uint32Array, params: NativeGenerateParams): NativeRequest;
   /** Throws if the session cannot generate now; else takes it. */
   check(): void;
@@ -152,6 +156,8 @@ export class Generation implements Promise<GenerationResult>, AsyncIterable<Piec
       options.signal?.throwIfAborted();
       const encoding = { ...options, signal: this.#starting.signal };
       const { ids, startsInReasoning, isPlain } = await encodePrompt(model, prompt, encoding);
+      const keepAt = this.#parts.isForOneAnswer ? 0 : await turnEnd(model, prompt, ids, options);
+      this.#starting.signal.throwIfAborted();
       this.#stopListening();
       if (ids.length >= model.contextSize)
         throw new KexaError(
@@ -159,7 +165,7 @@ export class Generation implements Promise<GenerationResult>, AsyncIterable<Piec
           `prompt: ${ids.length} tokens and at least one to answer do not fit the context of ${model.contextSize}`,
         );
       this.#promptTokens = ids.length;
-      this.#params = { ...params, maxTokens: Math.min(params.maxTokens, model.contextSize - ids.length) };
+      this.#params = { ...params, keepAt, maxTokens: Math.min(params.maxTokens, model.contextSize - ids.length) };
       this.#reply = new Reply({
         tokenizer: hasTokenizer(model) ? model.tokenizer : null,
         endTokens: new Set(params.endTokens),
@@ -352,6 +358,18 @@ function hasTokenizer(model: Model): boolean {
   } catch {
     return false;
   }
+}
+
+/**
+ * How many of a prompt's tokens the prompt of the conversation's next turn will begin with: all, but for those at the end of
+ * it that the chat template writes in another way once there is an answer. 0 where it need not be known: after a tool's
+ * result, since what the template leaves out of the turn by then began before.
+ */
+async function turnEnd(model: Model, prompt: Prompt, ids: Uint32Array, options: GenerateOptions): Promise<number> {
+  const isMessages = Array.isArray(prompt) && typeof prompt[0] === 'object';
+  if (isMessages && (prompt as readonly Message[]).at(-1)?.role !== 'user') return 0;
+  const isTemplated = isMessages || (typeof prompt === 'string' && !options.raw);
+  return Math.max(0, ids.length - (isTemplated ? await rewrittenTokens(model.tokenizer, options) : 0));
 }
 
 /** The prompt's ids, and how its answer is to be read. */

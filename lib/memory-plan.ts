@@ -56,7 +56,8 @@ export function checkPlanOptions(
     // A chunk longer than the context would only make its buffers larger.
     prefillChunk: Math.min(contextSize, integerOption('prefillChunk', options.prefillChunk, 1, 4096, 128)),
     threads: integerOption('threads', options.threads, 1, 1024, availableParallelism()),
-    prefixCacheBytes: integerOption('prefixCacheBytes', options.prefixCacheBytes, 0, Number.MAX_SAFE_INTEGER, 0),
+    prefixCacheBytes: integerOption('prefixCacheBytes', options.prefixCacheBytes, 0, Number.MAX_SAFE_INTEGER, -1),
+    keepsTurnsOnly: options.prefixCacheBytes === undefined,
     cacheType: storedCacheTypes[cacheType],
     activations: choiceOption('activations', options.activations, activationTypes),
     weights: isRecipe(weights) ? 'auto' : weights,
@@ -233,6 +234,22 @@ function withTensors(description: ModelDescription | StoredShape): ModelDescript
 export function availableMemory(): number {
   // Knows of container limits, where Node has it (20.13, 22).
   return process.availableMemory?.() ?? freemem();
+}
+
+/**
+ * The options with as much for kept turns as they take by default, if nothing else was asked for: at most an eighth of what
+ * is free, and no more than the rest of the model leaves, so that it never keeps a model from being loaded.
+ */
+export function withKeptTurns(
+  description: ModelDescription,
+  options: NativePlanOptions,
+  free: number = availableMemory(),
+): NativePlanOptions {
+  if (options.prefixCacheBytes >= 0) return options;
+  const { prefixCache, total, weights } = planned(description, options);
+  const isHost = options.adapter === '' && options.parts.length === 0;
+  const left = isHost ? free - (total - prefixCache - weights.mapped) : free;
+  return { ...options, prefixCacheBytes: Math.max(0, Math.floor(Math.min(prefixCache, free / 8, left))) };
 }
 
 /**

@@ -14,6 +14,7 @@ import {
   checkSharedFits,
   heldAs,
   refuseActivations,
+  withKeptTurns,
 } from './memory-plan.js';
 import {
   fromNative,
@@ -130,10 +131,11 @@ async function load(
   const profile: unknown = options.expertProfile;
   if (profile !== undefined && (typeof profile !== 'string' || profile === ''))
     throw invalid('expertProfile', 'the path of a file', profile);
-  const planOptions =
+  const profiled =
     expertProfile === undefined
       ? slotted
       : { ...slotted, expertHeat: await readExpertProfile(expertProfile, description) };
+  const planOptions = withKeptTurns(description, profiled);
   const tokenizer = (await findTokenizer?.(folder, config.vocabSize, { signal, warn })) ?? null;
   // Without a tokenizer a model is for ids, whose end the caller decides.
   for (const { code, message } of notes) {

@@ -20,8 +20,10 @@ export interface NativePlanOptions {
   contextSize: number;
   prefillChunk: number;
   threads: number;
-  /** Of main memory, for rings of kept prefixes; 0: none are kept. */
+  /** Of main memory, for rings of kept prefixes; 0: none are kept, -1: what the turns of four conversations take. */
   prefixCacheBytes: number;
+  /** Whether of prompts only the points that `keepAt` names are kept. */
+  keepsTurnsOnly: boolean;
   cacheType: 'f32' | 'f16' | 'bf16' | 'q8_0' | 'q4_1';
   /** Of the CPU device. */
   activations: ActivationType;
@@ -123,6 +125,8 @@ export interface NativeGenerateParams {
   biasIds: Uint32Array;
   biasValues: Float32Array;
   maxTokens: number;
+  /** Where the prompt of the next turn will leave this one; 0: nowhere. */
+  keepAt: number;
   /** Tokens the MTP block guesses ahead a step; 0: none, -1: as many as pay. */
   drafts: number;
   endTokens: Uint32Array;

@@ -103,6 +103,7 @@ export function checkGenerateOptions(
     biasIds: bias.ids,
     biasValues: bias.values,
     drafts,
+    keepAt: 0,
     maxTokens: integerOption('maxTokens', options.maxTokens, 1, 2 ** 31 - 1, Number.POSITIVE_INFINITY),
     profile: booleanOption('profile', options.profile, false),
     endTokens: Uint32Array.from(booleanOption('ignoreEos', options.ignoreEos, false) ? [] : config.eosTokenIds),

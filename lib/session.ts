@@ -51,6 +51,7 @@ export class Session {
       model: this.#model,
       prompt,
       options,
+      isForOneAnswer: this.#isForOneAnswer,
       start: (ids, params) => this.#engine.generate(this.#id, ids, params),
       check: () => {
         this.#checkIdle();

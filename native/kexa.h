@@ -48,6 +48,9 @@ struct GenerateParams {
   SamplingParams sampling;
   int logprobs = -1;  // -1: none wanted; else alternatives beside the chosen token
   int max_tokens = 0;
+  // Where the prompt of the conversation's next turn will leave this one, in tokens from its start: to be kept, so that the
+  // next turn can go on from there. 0: nowhere.
+  int keep_at = 0;
   int drafts = 0;               // tokens the MTP block guesses ahead a step, up to kMaxDrafts; 0: none; -1: as many as pay
   bool wants_profile = false;   // counts what the steps do, which slows them
   std::vector<int> end_tokens;  // any of them ends the answer, and is its last token

@@ -10,7 +10,8 @@ import { refuses } from './support/small-model.js';
 
 /** One thread: the steps are small, and two would wait for each other on a busy machine. */
 function open(t: test.Test, name: GoldenName, options: LoadOptions = {}): Promise<Model> {
-  return openModel(t, name, { threads: 1, ...options });
+  // What the sessions' own places hold, and nothing beside it.
+  return openModel(t, name, { threads: 1, prefixCacheBytes: 0, ...options });
 }
 
 /** Without drafts, whose rows take some of what the rings can go back to; test 45 has sessions with them. */

@@ -25,7 +25,14 @@ test('K-EXAONE-236B at 262,144 tokens is planned from its config alone', async (
   t.equal(plan.cache.bytesPerToken, 13 * 4096, 'a token more costs 4 KiB in each global layer');
   t.equal(plan.cache.total, plan.cache.global + plan.cache.sliding + plan.cache.mtp);
   t.equal(plan.weights.total, 2 * 237_099_669_632, 'weights in bf16');
-  t.equal(plan.total, plan.weights.total + plan.cache.total + plan.scratch, 'the parts are the whole');
+  // Of 36 layers the window and one row more, keys and values in bf16; ids and pages besides.
+  const turn = 36 * 129 * 4096 + (262144 + 4096) * 4;
+  t.equal(plan.prefixCache, 4 * turn, 'a turn of each of four conversations is kept');
+  t.equal(
+    plan.total,
+    plan.weights.total + plan.cache.total + plan.scratch + plan.prefixCache,
+    'the parts are the whole',
+  );
   const short = planMemory(shape, { contextSize: 4096, cacheType: 'bf16', prefillChunk: 128 });
   t.equal(short.cache.sliding, plan.cache.sliding, 'sliding layers cost the same at any context');
   t.equal(plan.cache.global / short.cache.global, 64, 'global layers grow with the context');

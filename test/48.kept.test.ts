@@ -2,13 +2,15 @@
  * What is cached can be shared, gone back in, kept for others and written to files; none of it is seen in an answer. It
  * is seen in `cachedTokens`, which tells the truth.
  */
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'tape';
-import type { GenerateOptions, LoadOptions, Model, Session } from '../lib/index.js';
+import { openModelFolder } from '../lib/files/model-folder.js';
+import type { GenerateOptions, LoadOptions, Message, Model, Session } from '../lib/index.js';
+import { checkPlanOptions, withKeptTurns } from '../lib/memory-plan.js';
 import { longPrompt, openModel, randomIds, randomNumbers } from './support/compare.js';
-import type { GoldenName } from './support/goldens.js';
+import { type GoldenName, modelFolder } from './support/goldens.js';
 import { makeRandomModel, sisterConfigs, writeRandomModel } from './support/random-model.js';
 import { refuses } from './support/small-model.js';
 
@@ -197,6 +199,109 @@ test('kept prefixes give way to a session that needs the cache', async (t) => {
   t.equal((await ask(model, a)).cached, 0, 'in place of the first');
 });
 
+/** Of `tiny`: a conversation whose first answer thinks for `thought` tokens, its end being banned, and its second prompt. */
+async function thinkAndGoOn(from: Session, tokenizer: Model['tokenizer'], options: GenerateOptions, thought = 90) {
+  const messages: Message[] = [{ role: 'user', content: 'How do I insert a table of contents? '.repeat(12) }];
+  const end = tokenizer.tokenToId('</think>')!;
+  const long = { maxTokens: thought, ignoreEos: true, logitBias: { [end]: Number.NEGATIVE_INFINITY } };
+  const first = await from.generate(messages, { ...greedy, ...options, ...long });
+  messages.push({ role: 'assistant', content: 'Use the menu.', reasoning: first.reasoning });
+  messages.push({ role: 'user', content: 'And then?' });
+  const { ids, logprobs, usage } = await from.generate(messages, { ...greedy, ...options, maxTokens: 8 });
+  return { said: { ids, logprobs }, first: first.usage, second: usage };
+}
+
+test('by default a conversation goes on from its last turn, though its thinking is left out, to the bit', async (t) => {
+  const options = { contextSize: 1024, prefillChunk: 16 };
+  const [model, none] = [await open(t, 'tiny', options), await open(t, 'tiny', { ...options, prefixCacheBytes: 0 })];
+  const wanted = await thinkAndGoOn(none.createSession(), none.tokenizer, {});
+  t.equal(wanted.second.cachedTokens, 0, 'without, the rings do not reach back over the thinking');
+  for (const mtp of [false, 'auto', 3] as const) {
+    const found = await thinkAndGoOn(model.createSession(), model.tokenizer, { mtp });
+    t.deepEqual(found.said, wanted.said, `mtp ${mtp}: the same answer`);
+    // Row p of the MTP block depends on token p + 1 as well.
+    const all = found.first.promptTokens - (mtp === 3 ? 1 : 0);
+    t.equal(found.second.cachedTokens, all, `mtp ${mtp}: all of the first prompt's ${all} tokens are cached`);
+  }
+  const six = Array.from({ length: 6 }, () => model.createSession());
+  const last = await Promise.all(six.slice(0, 4).map((from) => thinkAndGoOn(from, model.tokenizer, {})));
+  t.deepEqual(
+    last.map(({ second }) => second.cachedTokens),
+    last.map(({ first }) => first.promptTokens),
+    'and of four conversations at once',
+  );
+  t.ok(last.every(({ said }) => JSON.stringify(said) === JSON.stringify(wanted.said)));
+});
+
+test('turns are kept for their session and its forks, through calls of tools, and where a template rewrites more', async (t) => {
+  const model = await open(t, 'tiny', { contextSize: 1024, prefillChunk: 16 });
+  const [ids, options] = [randomIds(200, 200, 1), { maxTokens: 60 }];
+  const ask = async (from: Session, prompt: readonly number[] | readonly Message[]) =>
+    (await from.generate(prompt, { ...greedy, ...options })).usage;
+  const session = model.createSession();
+  await ask(session, ids);
+  t.equal((await ask(model.createSession(), ids)).cachedTokens, 0, 'nobody else is told what a session has asked');
+  const child = await session.fork();
+  await session.close();
+  t.equal((await ask(child, [...ids, 5])).cachedTokens, 200, 'a fork has the turns of the session that it is of');
+
+  const messages: Message[] = [{ role: 'user', content: 'How do I insert a table? '.repeat(12) }];
+  const agent = model.createSession();
+  const { promptTokens } = await ask(agent, messages);
+  for (let call = 0; call < 6; call++) {
+    messages.push({
+      role: 'assistant',
+      content: null,
+      reasoning: 'x '.repeat(30),
+      toolCalls: [{ name: 'f', arguments: {} }],
+    });
+    messages.push({ role: 'tool', content: 'y '.repeat(20) });
+    t.ok((await ask(agent, messages)).cachedTokens >= promptTokens, `call ${call} goes on`);
+  }
+  messages.push({ role: 'assistant', content: 'Done.' }, { role: 'user', content: 'And then?' });
+  t.equal(
+    (await ask(agent, messages)).cachedTokens,
+    promptTokens,
+    'thinking of all calls is left out: from the first prompt',
+  );
+
+  const folder = newFolder(t);
+  cpSync(modelFolder('tiny'), folder, { recursive: true });
+  const file = join(folder, 'chat_template.jinja');
+  const template = readFileSync(file, 'utf8');
+  const opened = "{{ '<|assistant|>\\n<think>\\n' }}{% if enable";
+  t.ok(template.includes(opened), 'the prompt opens the thinking');
+  writeFileSync(
+    file,
+    template.replace(opened, "{{ '<|assistant|>\\n<think>\\nLet me think about that step by step.\\n' }}{% if enable"),
+  );
+  const [other, none] = [await open(t, folder, { prefillChunk: 16 }), await open(t, folder, { prefixCacheBytes: 0 })];
+  const found = await thinkAndGoOn(other.createSession(), other.tokenizer, {});
+  const fresh = await thinkAndGoOn(none.createSession(), none.tokenizer, {});
+  t.deepEqual(found.said, fresh.said, 'a template that writes more into the thinking: the same answer');
+  const rewritten = found.first.promptTokens - found.second.cachedTokens;
+  t.ok(rewritten > 2 && rewritten < 20, `all but the ${rewritten} tokens that it writes otherwise are cached`);
+});
+
+test('what turns take by default is planned, and no more than is free', async (t) => {
+  const folder = smallModel(t);
+  const model = await open(t, folder, { contextSize: 256 });
+  // Of these windows one row more than the window, keys and values of two heads of 8 elements in f32; ids and pages besides.
+  const turn = (8 + 4 + 4 + 13 + 6) * 2 * 2 * 8 * 4 + (256 + 4) * 4;
+  t.equal(model.memory.prefixCache, 4 * turn);
+  const { weights, cache, scratch, total } = model.memory;
+  t.equal(total, weights.total + cache.total + scratch + 4 * turn, 'and is part of the whole');
+  t.equal((await open(t, folder, { prefixCacheBytes: 0 })).memory.prefixCache, 0, 'none, if none is wanted');
+  const { description } = await openModelFolder(folder);
+  const options = checkPlanOptions({ contextSize: 256 }, 4096);
+  t.equal(
+    withKeptTurns(description, options, 8 * turn + 1024).prefixCacheBytes,
+    turn + 128,
+    'an eighth of what is free',
+  );
+  t.equal(withKeptTurns(description, options, 1000).prefixCacheBytes, 0, 'nothing where the rest fills it');
+});
+
 test('a session is written to a file and read by another model of the same, to the bit', async (t) => {
   const folder = newFolder(t);
   for (const name of ['tiny', 'edge', 'two'] satisfies GoldenName[])
@@ -307,69 +412,77 @@ test('a file that is damaged, of another model or of other settings is refused',
   t.equal(again.cached, 69, 'and the whole one is read');
 });
 
-test('a thousand random operations: every answer is that of a session that computes all again', async (t) => {
-  const folder = smallModel(t);
-  const file = join(newFolder(t), 'session');
-  // Four pages are what all sessions and what is kept have to share.
-  const model = await open(t, folder, { contextSize: 256, prefillChunk: 11, prefixCacheBytes: 200_000 });
-  const fresh = await open(t, folder, { contextSize: 256, prefillChunk: 64 });
-  const random = randomNumbers(77);
-  const upTo = (most: number) => Math.floor(random() * (most + 1));
-  const pick = <T>(from: T[]) => from[upTo(from.length - 1)]!;
-  let timelines: { session: Session; ids: number[] }[] = [{ session: model.createSession(), ids: [] }];
-  let saved: number[] | undefined;
-  const counts: Record<string, number> = {};
-  let wrong = 0;
-  let cachedTokens = 0;
-  for (let i = 0; i < 1000; i++) {
-    const timeline = pick(timelines);
-    const kind = random();
-    let what = 'answer';
-    if (kind < 0.08) {
-      what = 'fork';
-      timelines.push({ session: await timeline.session.fork(), ids: [...timeline.ids] });
-    } else if (kind < 0.14) {
-      what = 'rewind';
-      timeline.ids.length = Math.max(0, timeline.ids.length - upTo(random() < 0.7 ? 8 : 100));
-      const left = await timeline.session.rewind(timeline.ids.length);
-      if (left !== 0 && left !== timeline.ids.length && left > timeline.ids.length) wrong++;
-    } else if (kind < 0.18) {
-      what = 'save';
-      try {
-        await timeline.session.save(file);
-        saved = [...timeline.ids];
-      } catch (error) {
-        if ((error as { code: string }).code !== 'KEXA_INVALID_ARGUMENT') throw error;
+for (const [title, kept] of [
+  ['', { prefixCacheBytes: 200_000 }],
+  [' with turns kept by default', {}],
+] as const)
+  test(`a thousand random operations${title}: every answer is that of a session that computes all again`, async (t) => {
+    const folder = smallModel(t);
+    const file = join(newFolder(t), 'session');
+    // Four pages are what all sessions and what is kept have to share.
+    const model = await open(t, folder, { contextSize: 256, prefillChunk: 11, ...kept });
+    const fresh = await open(t, folder, { contextSize: 256, prefillChunk: 64, prefixCacheBytes: 0 });
+    const random = randomNumbers(77);
+    const upTo = (most: number) => Math.floor(random() * (most + 1));
+    const pick = <T>(from: T[]) => from[upTo(from.length - 1)]!;
+    let timelines: { session: Session; ids: number[] }[] = [{ session: model.createSession(), ids: [] }];
+    let saved: number[] | undefined;
+    const counts: Record<string, number> = {};
+    let wrong = 0;
+    let cachedTokens = 0;
+    for (let i = 0; i < 1000; i++) {
+      const timeline = pick(timelines);
+      const kind = random();
+      let what = 'answer';
+      if (kind < 0.08) {
+        what = 'fork';
+        timelines.push({ session: await timeline.session.fork(), ids: [...timeline.ids] });
+      } else if (kind < 0.14) {
+        what = 'rewind';
+        timeline.ids.length = Math.max(0, timeline.ids.length - upTo(random() < 0.7 ? 8 : 100));
+        const left = await timeline.session.rewind(timeline.ids.length);
+        if (left !== 0 && left !== timeline.ids.length && left > timeline.ids.length) wrong++;
+      } else if (kind < 0.18) {
+        what = 'save';
+        try {
+          await timeline.session.save(file);
+          saved = [...timeline.ids];
+        } catch (error) {
+          if ((error as { code: string }).code !== 'KEXA_INVALID_ARGUMENT') throw error;
+        }
+      } else if (kind < 0.22 && saved !== undefined) {
+        what = 'load';
+        timelines.push({ session: await model.loadSession(file), ids: [...saved] });
+      } else if (kind < 0.26) {
+        what = 'new';
+        timelines.push({ session: model.createSession(), ids: random() < 0.5 ? [...timeline.ids] : [] });
+      } else {
+        const prompt = [...timeline.ids, ...randomIds(1 + upTo(random() < 0.1 ? 70 : 9), 200, i)].slice(-150);
+        const maxTokens = 1 + upTo(4);
+        const mtp = pick<false | 'auto' | number>([false, 'auto', 1, 5]);
+        const found = await ask(timeline.session, prompt, { mtp, maxTokens });
+        const wanted = await ask(fresh, prompt, { maxTokens });
+        cachedTokens += found.cached;
+        timeline.ids = [...prompt, ...found.said.answer];
+        if (JSON.stringify(found.said) !== JSON.stringify(wanted.said)) {
+          wrong++;
+          t.deepEqual(
+            found.said,
+            wanted.said,
+            `operation ${i}, ${found.cached} of ${prompt.length} cached, mtp ${mtp}`,
+          );
+        }
       }
-    } else if (kind < 0.22 && saved !== undefined) {
-      what = 'load';
-      timelines.push({ session: await model.loadSession(file), ids: [...saved] });
-    } else if (kind < 0.26) {
-      what = 'new';
-      timelines.push({ session: model.createSession(), ids: random() < 0.5 ? [...timeline.ids] : [] });
-    } else {
-      const prompt = [...timeline.ids, ...randomIds(1 + upTo(random() < 0.1 ? 70 : 9), 200, i)].slice(-150);
-      const maxTokens = 1 + upTo(4);
-      const mtp = pick<false | 'auto' | number>([false, 'auto', 1, 5]);
-      const found = await ask(timeline.session, prompt, { mtp, maxTokens });
-      const wanted = await ask(fresh, prompt, { maxTokens });
-      cachedTokens += found.cached;
-      timeline.ids = [...prompt, ...found.said.answer];
-      if (JSON.stringify(found.said) !== JSON.stringify(wanted.said)) {
-        wrong++;
-        t.deepEqual(found.said, wanted.said, `operation ${i}, ${found.cached} of ${prompt.length} cached, mtp ${mtp}`);
+      counts[what] = (counts[what] ?? 0) + 1;
+      while (timelines.length > 6) {
+        const gone = pick(timelines);
+        timelines = timelines.filter((other) => other !== gone);
+        await gone.session.close();
       }
     }
-    counts[what] = (counts[what] ?? 0) + 1;
-    while (timelines.length > 6) {
-      const gone = pick(timelines);
-      timelines = timelines.filter((other) => other !== gone);
-      await gone.session.close();
-    }
-  }
-  t.equal(wrong, 0, `all are right: ${JSON.stringify(counts)}, ${cachedTokens} tokens were not computed again`);
-  t.ok(cachedTokens > 2000, 'and many were kept');
-});
+    t.equal(wrong, 0, `all are right: ${JSON.stringify(counts)}, ${cachedTokens} tokens were not computed again`);
+    t.ok(cachedTokens > 2000, 'and many were kept');
+  });
 
 test('prompts tell how far they are', async (t) => {
   const model = await open(t, 'edge' satisfies GoldenName, { prefillChunk: 10 });

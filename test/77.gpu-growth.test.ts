@@ -10,7 +10,8 @@ import { newFolder, refuses } from './support/small-model.js';
 import { useSoftwareGpu } from './support/software-gpu.js';
 
 useSoftwareGpu();
-const onGpu: LoadOptions = { device: 'swiftshader', contextSize: 500, prefillChunk: 16 };
+// Turns that are kept would hold pages.
+const onGpu: LoadOptions = { device: 'swiftshader', contextSize: 500, prefillChunk: 16, prefixCacheBytes: 0 };
 /** Of 500 tokens 8 pages; of 128 rows 2, which is what there is at load. */
 const allPages = 8;
 const startRows = 128;

@@ -352,7 +352,7 @@ test('a GPU and the CPU share a model: the goldens, and sessions for the same di
   const certain = greedyMargin.findIndex((margin) => margin < 1e-3);
   const count = Math.min(8, certain < 0 ? greedy.length : certain);
   const answer = { temperature: 0, maxTokens: count, ignoreEos: true } as const;
-  const open = opener('edge', { prefillChunk: 16, contextSize: 256 });
+  const open = opener('edge', { prefillChunk: 16, contextSize: 256, prefixCacheBytes: 0 });
   const file = join(folder, 'mixed.session');
   for (const device of [
     [gpu0!, 'cpu'],

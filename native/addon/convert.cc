@@ -362,7 +362,9 @@ PlanOptions to_plan_options(const Napi::Object& from) {
           .threads = integer(from, "threads"),
           .cache_type = to_type(text(from, "cacheType")),
           .is_rounding = text(from, "activations") == "i16",
-          .prefix_cache_bytes = bytes(from, "prefixCacheBytes"),
+          // Less than nothing is what the plan chooses.
+          .prefix_cache_bytes = number(from, "prefixCacheBytes") < 0 ? -1 : bytes(from, "prefixCacheBytes"),
+          .keeps_turns_only = boolean(from, "keepsTurnsOnly"),
           .weight_type = weights == "auto" ? std::optional<Type>() : to_type(weights),
           .adapter = text(from, "adapter"),
           .dawn_library = text(from, "dawnLibrary"),
@@ -420,6 +422,7 @@ GenerateParams to_generate_params(const Napi::Object& from) {
   for (size_t i = 0; i < bias_ids.size(); ++i) sampling.logit_bias.emplace_back(bias_ids[i], bias_values[i]);
   to.max_tokens = integer(from, "maxTokens");
   to.wants_profile = boolean(from, "profile");
+  to.keep_at = integer(from, "keepAt");
   to.drafts = integer(from, "drafts");
   to.end_tokens = to_ids(member(from, "endTokens"));
   return to;

@@ -173,7 +173,9 @@ void Engine::State::free_ended_sessions() {
       session = *ended;
       ended_sessions.erase(ended);
     }
-    if (model) model->slots.release(session);
+    if (!model) continue;
+    model->slots.release(session);
+    model->prefixes.release(session);
   }
 }
 

@@ -17,6 +17,7 @@
 // or not. Drafts are chosen with the noise of their own position, which makes them agree the oftener.
 #include <algorithm>
 #include <chrono>
+#include <limits>
 #include <set>
 
 #include "engine/job.h"
@@ -63,9 +64,9 @@ bool GenerateJob::advance(const JobContext& context) {
   if (traffic_before) experts_ += *model.device->expert_traffic() - *traffic_before;
   if (is_over_ && is_drafting_ && params_.drafts < 0) model.drafting.end_answer();
   (is_prefill ? prefill_ns_ : decode_ns_) += nanoseconds_since(began);
-  if (is_over_ && model.prefixes.is_on()) {
+  if (is_over_ && model.prefixes.keeps_all()) {
     abandon_flights(model);
-    model.prefixes.keep(slot);
+    model.prefixes.keep(slot, owner());
   }
   if (is_over_)
     channel().push(event::Ended{
@@ -84,7 +85,7 @@ void GenerateJob::start(const JobContext& context, int slot) {
   LoadedModel& model = *context.model;
   // The slot may have been taken meanwhile, and with it what the steps begun have written.
   abandon_flights(model);
-  model.prefixes.reuse(slot, ids_, params_.drafts > 0);
+  model.prefixes.reuse(slot, owner(), ids_, params_.drafts > 0);
   if (params_.drafts > 0) is_drafting_ = true;
   if (params_.drafts < 0 && context.description.mtp) {
     // An answer given without drafts left the MTP block's cache behind. To catch up would be to compute again what is
@@ -177,7 +178,8 @@ void GenerateJob::begin_step(const JobContext& context, int slot) {
     forward(device, context.description, step_, model.slots, hooks);
   } else {
     // Steps end where a prompt is worth keeping.
-    const int most_rows = model.prefixes.is_on() ? PrefixCache::next_boundary(first) - first : 0;
+    const int kept_end = next_kept(model.prefixes, first);
+    const int most_rows = kept_end - first;
     const auto choose_logit_rows = [&](int, int end, std::vector<int>& logit_rows) {
       if (end < int(ids_.size())) return;
       logit_rows.push_back(end - 1 - first);
@@ -212,8 +214,7 @@ void GenerateJob::begin_step(const JobContext& context, int slot) {
     counts.mtp_passes += std::max(1, flight.next_drafts), counts.draft_heads += flight.next_drafts;
     if (!flight.has_choice) model.slots.set_mtp_length(slot, model.slots.length(slot));
   }
-  if (!flight.is_following && model.prefixes.is_on() &&
-      (is_following_ || first + flight.rows == PrefixCache::next_boundary(first)))
+  if (!flight.is_following && first + flight.rows == next_kept(model.prefixes, first))
     keep_prompt(model, slot, flight.next_drafts);
   next_drafts_ = flight.next_drafts;
   flight.ticket = device.end_step();
@@ -225,7 +226,21 @@ void GenerateJob::keep_prompt(LoadedModel& model, int slot, int drafts) {
   const int length = model.slots.length(slot);
   if (is_drafting_) model.slots.set_mtp_length(slot, length);
   model.slots.begin_write(slot, length + drafts);
-  model.prefixes.keep(slot);
+  model.prefixes.keep(slot, owner());
+}
+
+// The next position after `position` at which the prompt is to be kept; where there is none, one past all of them.
+int GenerateJob::next_kept(const PrefixCache& prefixes, int position) const {
+  int next = std::numeric_limits<int>::max();
+  if (!prefixes.is_on()) return next;
+  const int end = int(ids_.size()), prompt_end = int(prompt_size_);
+  if (prefixes.keeps_all()) next = std::min(PrefixCache::next_boundary(position), end);
+  // Where going back from the prompt's end will do, no step of its own is made for the few tokens after it. An MTP block
+  // that must go on too takes one token of that reach.
+  const bool is_near = prompt_end - params_.keep_at <= kKeptReach - (params_.drafts > 0 ? 1 : 0);
+  const int turn_end = is_near ? prompt_end : params_.keep_at;
+  if (params_.keep_at > 0 && turn_end > position) next = std::min(next, turn_end);
+  return next;
 }
 
 void GenerateJob::run_mtp(const JobContext& context, int drafts, const ForwardHooks& hooks) {

@@ -181,6 +181,7 @@ class GenerateJob final : public Job {
 
   void begin_step(const JobContext& context, int slot);
   void keep_prompt(LoadedModel& model, int slot, int drafts);
+  int next_kept(const PrefixCache& prefixes, int position) const;
   void run_mtp(const JobContext& context, int drafts, const ForwardHooks& hooks);
   Flight settle(const JobContext& context, int slot);
   void start(const JobContext& context, int slot);

@@ -1,5 +1,8 @@
 #include "engine/prefix_cache.h"
 
+#include <algorithm>
+#include <map>
+
 #include "engine/cache_rows.h"
 
 namespace kexa {
@@ -27,20 +30,21 @@ int PrefixCache::next_boundary(int position) {
   return (position / step + 1) * step;
 }
 
-void PrefixCache::keep(int slot) {
+void PrefixCache::keep(int slot, uint64_t owner) {
   const CachedSequence& sequence = slots_.sequence(slot);
   const int length = int(sequence.ids.size());
   if (length == 0) return;
   for (auto kept = kept_.begin(); kept != kept_.end(); ++kept) {
     if (kept->sequence.ids != sequence.ids || kept->sequence.mtp_length < sequence.mtp_length) continue;
+    if (!kept->is_of(owner)) kept->owners.push_back(owner);
     kept_.splice(kept_.begin(), kept_, kept);
     return;
   }
   const size_t size = each_ring(length, [](int, int, size_t, size_t) {});
   const int64_t wanted = int64_t(size + (sequence.ids.size() + sequence.pages.size()) * sizeof(int));
   if (wanted > budget_) return;
-  while (used_ + wanted > budget_) drop_oldest();
-  Kept kept{{}, std::vector<std::byte>(size)};
+  while (used_ + wanted > budget_) drop(keeps_turns_only_ ? least_wanted(owner) : std::prev(kept_.end()));
+  Kept kept{{}, {owner}, std::vector<std::byte>(size)};
   each_ring(length, [&](int layer, int first, size_t at, size_t bytes) {
     read_positions(device_, slots_, layer, slot, first, length, std::span(kept.rings).subspan(at, bytes));
   });
@@ -49,10 +53,21 @@ void PrefixCache::keep(int slot) {
   kept_.push_front(std::move(kept));
 }
 
-void PrefixCache::reuse(int slot, std::span<const int> ids, bool needs_mtp) {
+void PrefixCache::reuse(int slot, uint64_t owner, std::span<const int> ids, bool needs_mtp) {
+  // The one used last stays the first. The last tokens of a turn may be others in the next one.
+  std::vector<std::list<Kept>::iterator> used;
+  for (auto kept = kept_.end(); kept != kept_.begin();) {
+    --kept;
+    if (keeps_turns_only_ && !kept->is_of(owner)) continue;
+    const std::vector<int>& had = kept->sequence.ids;
+    const auto common = std::mismatch(had.begin(), had.begin() + std::min(had.size(), ids.size()), ids.begin()).first;
+    if (had.end() - common <= kKeptReach) used.push_back(kept);
+  }
+  for (const auto kept : used) kept_.splice(kept_.begin(), kept_, kept);
   auto best = kept_.end();
   int most = slots_.prefix_length(slot, ids, needs_mtp);
   for (auto kept = kept_.begin(); kept != kept_.end(); ++kept) {
+    if (keeps_turns_only_ && !kept->is_of(owner)) continue;
     const int length = slots_.prefix_length(kept->sequence, ids, needs_mtp);
     if (length > most) most = length, best = kept;
   }
@@ -72,10 +87,38 @@ void PrefixCache::reuse(int slot, std::span<const int> ids, bool needs_mtp) {
 
 bool PrefixCache::drop_oldest() {
   if (kept_.empty()) return false;
-  used_ -= kept_.back().bytes();
-  slots_.release(kept_.back().sequence);
-  kept_.pop_back();
+  drop(std::prev(kept_.end()));
   return true;
+}
+
+void PrefixCache::share(uint64_t owner, uint64_t parent) {
+  for (Kept& kept : kept_)
+    if (keeps_turns_only_ && kept.is_of(parent) && !kept.is_of(owner)) kept.owners.push_back(owner);
+}
+
+void PrefixCache::release(uint64_t owner) {
+  for (auto kept = kept_.begin(); keeps_turns_only_ && kept != kept_.end();) {
+    const auto next = std::next(kept);
+    if (std::erase(kept->owners, owner) && kept->owners.empty()) drop(kept);
+    kept = next;
+  }
+}
+
+void PrefixCache::drop(std::list<Kept>::iterator kept) {
+  used_ -= kept->bytes();
+  slots_.release(kept->sequence);
+  kept_.erase(kept);
+}
+
+std::list<PrefixCache::Kept>::iterator PrefixCache::least_wanted(uint64_t owner) {
+  std::map<uint64_t, int> counts{{owner, 1}};
+  int most = 1;
+  for (const Kept& kept : kept_)
+    for (const uint64_t each : kept.owners) most = std::max(most, ++counts[each]);
+  const auto has_most = [&](uint64_t each) { return counts[each] == most; };
+  auto found = std::prev(kept_.end());
+  while (found != kept_.begin() && std::none_of(found->owners.begin(), found->owners.end(), has_most)) --found;
+  return found;
 }
 
 }  // namespace kexa

@@ -39,6 +39,7 @@ bool ForkJob::advance(const JobContext& context) {
   }
   // Last, so that a copy that fails leaves an empty slot.
   slots.restore(to, slots.sequence(from));
+  model.prefixes.share(owner(), parent_);
   channel().push(event::Kept{slots.length(to)});
   return true;
 }

@@ -161,6 +161,10 @@ void KvSlots::reserve(int index, int end) {
   const size_t wanted = size_t(end + kPageRows - 1) / kPageRows;
   for (size_t i = slot.ids.size() / kPageRows; i < std::min(wanted, slot.pages.size()); ++i) {
     if (holders_[slot.pages[i]] == 1) continue;
+    // Where no page is free, what was kept goes, and with it perhaps the other holder.
+    while (free_pages_.empty() && holders_[slot.pages[i]] > 1 && reclaim_ && reclaim_()) {
+    }
+    if (holders_[slot.pages[i]] == 1) continue;
     const int copy = take_page(slot);
     // Whoever else held it may have been emptied for the copy's sake.
     copy_page_(slot.pages[i], copy);

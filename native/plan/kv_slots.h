@@ -97,9 +97,8 @@ class KvSlots {
   // length.
   int ring_reach(int slot) const;
 
-  // The first position that what is kept of a sequence of `length` has of a ring: the next window, and two rows more, by
-  // which it can be gone back.
-  int ring_start(int layer, int length) const { return std::max(0, length - description_.layer(layer).window - 1); }
+  // The first position that what is kept of a sequence of `length` has of a ring.
+  int ring_start(int layer, int length) const { return std::max(0, length - kept_rows(description_.layer(layer).window)); }
 
   // Drops everything from `length` on.
   void truncate(int slot, int length);

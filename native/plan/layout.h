@@ -27,7 +27,9 @@ struct PlanOptions {
   int threads = 1;
   Type cache_type = Type::kF32;
   bool is_rounding = false;  // the CPU's activations to 16 bits, where quant/rounded.h says
-  int64_t prefix_cache_bytes = 0;   // of main memory, for rings of kept prefixes; 0: none are kept
+  // Of main memory, for rings of kept prefixes; 0: none are kept, -1: what the turns of kSlots conversations take.
+  int64_t prefix_cache_bytes = 0;
+  bool keeps_turns_only = false;    // of prompts only the points that GenerateParams::keep_at names are kept
   std::optional<Type> weight_type;  // nullopt: as in the file, read in place
   std::string adapter;              // part of a GPU adapter's name, "gpu" (the best) or "null"; empty: the CPU
   std::string dawn_library;         // path of the library that holds Dawn
@@ -57,6 +59,10 @@ constexpr int kSlots = 4;
 constexpr int kPageRows = 64;
 // Ring slack for rows that speculative decoding may have to drop.
 constexpr int kMaxDrafts = 8;
+// Tokens by which what is kept of a sequence can be gone back, and rows of a sliding layer that are kept for it: what the
+// next token sees, and those.
+constexpr int kKeptReach = 2;
+constexpr int kept_rows(int window) { return window - 1 + kKeptReach; }
 
 struct KvLayout {
   Type type = Type::kF32;

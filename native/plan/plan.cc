@@ -63,6 +63,19 @@ void add_expert_bytes(const ModelDescription& description, const PlanOptions& op
   memory.expert_slot_bytes = gpu_bytes / description.moe->experts * options.expert_slots;
 }
 
+// Most that a kept prefix takes of main memory: PrefixCache::Kept. None where every layer is global, since such a cache can
+// be gone back to anywhere.
+int64_t kept_bytes(const ModelDescription& description, const PlanOptions& options, const KvLayout& kv) {
+  const bool has_gpu = !options.adapter.empty() || std::any_of(options.parts.begin(), options.parts.end(),
+                                                               [](const PartOptions& part) { return !part.adapter.empty(); });
+  const int64_t row_bytes = has_gpu ? std::max(kv.row_bytes(), kv.kv_heads * gpu_cache_head_bytes(kv)) : kv.row_bytes();
+  int64_t bytes = 0;
+  for (int i = 0; i < description.layer_count(); ++i)
+    if (const int window = description.layer(i).window)
+      bytes += 2 * row_bytes * std::min(options.context_size, kept_rows(window));
+  return bytes == 0 ? 0 : bytes + (options.context_size + kv.pages) * int64_t(sizeof(int));
+}
+
 }  // namespace
 
 int widest_input(const ModelDescription& description) {
@@ -89,7 +102,6 @@ Plan make_plan(const ModelDescription& description, const PlanOptions& options) 
                                              : memory.global_cache_bytes;
   };
 
-  memory.prefix_cache_bytes = options.prefix_cache_bytes;
   kv.type = options.cache_type;
   kv.kv_heads = description.kv_heads;
   kv.head_dim = description.head_dim;
@@ -107,6 +119,10 @@ Plan make_plan(const ModelDescription& description, const PlanOptions& options) 
     if (!window) memory.cache_bytes_per_token += pair_bytes;
     cache_share(i) += bytes;
   }
+
+  if (options.prefix_cache_bytes < 0) plan.options.prefix_cache_bytes = kSlots * kept_bytes(description, options, kv);
+  memory.prefix_cache_bytes = plan.options.prefix_cache_bytes;
+  memory.is_host = options.adapter.empty() && options.parts.empty();
 
   if (!options.parts.empty()) {
     for (const Part& part : make_parts(description, options)) {

@@ -13,6 +13,7 @@ struct MemoryPlan {
   // Of a GPU's cache, which grows: what is there at load, and of the scratch what growing takes for a while.
   int64_t cache_at_load_bytes = 0, growth_bytes = 0;
   int64_t prefix_cache_bytes = 0;  // of main memory, at most
+  bool is_host = false;            // the device's memory is main memory, so that its total has those bytes too
   // Routed experts of a GPU's model that has slots for some of them: all stay in main memory, read in place from their
   // files or stored anew. Not in the totals, which are the device's.
   int64_t host_expert_bytes = 0, mapped_expert_bytes = 0;
@@ -22,14 +23,16 @@ struct MemoryPlan {
     weight_bytes += other.weight_bytes, mapped_weight_bytes += other.mapped_weight_bytes;
     global_cache_bytes += other.global_cache_bytes, sliding_cache_bytes += other.sliding_cache_bytes;
     mtp_cache_bytes += other.mtp_cache_bytes, cache_bytes_per_token += other.cache_bytes_per_token;
-    scratch_bytes += other.scratch_bytes, prefix_cache_bytes += other.prefix_cache_bytes;
+    scratch_bytes += other.scratch_bytes;
     host_expert_bytes += other.host_expert_bytes, mapped_expert_bytes += other.mapped_expert_bytes;
     expert_slot_bytes += other.expert_slot_bytes;
     cache_at_load_bytes += other.cache_at_load_bytes, growth_bytes += other.growth_bytes;
     return *this;
   }
   int64_t cache_bytes() const { return global_cache_bytes + sliding_cache_bytes + mtp_cache_bytes; }
-  int64_t total_bytes() const { return weight_bytes + cache_bytes() + scratch_bytes + prefix_cache_bytes; }
+  int64_t total_bytes() const {
+    return weight_bytes + cache_bytes() + scratch_bytes + (is_host ? prefix_cache_bytes : 0);
+  }
 };
 
 // The floats of one step's working buffers, for `rows` rows. The CPU device allocates exactly these.

@@ -60,7 +60,9 @@ export interface LoadOptions {
   cacheType?: CacheType;
   /**
    * Main memory for what is kept of prompts and answers when their sessions have moved on or ended, in bytes: a session
-   * whose prompt begins like one of them goes on from there. 0 keeps nothing. Default 0.
+   * whose prompt begins like one of them goes on from there. 0 keeps nothing. Default: what the turns of four conversations
+   * take, at most an eighth of the memory that is free, and kept is only that: of each session the points from which its
+   * next turn goes on, though the chat template leaves old thinking out.
    */
   prefixCacheBytes?: number;
   /** Prompt tokens computed together, 1 to 4096. Default 128. */
@@ -136,7 +138,7 @@ export interface MemoryReport {
    * where the cache is main memory that is taken when it is first written.
    */
   growth: { atLoad: number; outgrown: number } | null;
-  /** Most that kept prefixes take, beside the cache's pages: the option `prefixCacheBytes`. */
+  /** Most that kept prefixes take of main memory, beside the cache's pages: the option `prefixCacheBytes`, or its default. */
   prefixCache: number;
   /**
    * Where a GPU holds but some routed experts: how many of each layer's, in how many bytes of `weights`, and what all of

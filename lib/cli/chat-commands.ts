@@ -1,6 +1,8 @@
 /** The lines of a chat that begin with a slash. */
 import { type Conversation, contentText } from './conversation.js';
+import { fileArgument } from './file-argument.js';
 import { writeNote } from './output.js';
+import { wrapped } from './text-width.js';
 
 /** What the commands of a chat can change. */
 export interface ChatState {
@@ -28,7 +30,7 @@ const commands: readonly ChatCommand[] = [
     argument: '',
     help: 'show this',
     run() {
-      writeNote(helpText());
+      writeNote(wrapped(helpText(), (process.stderr.columns || 100) - 1));
       return 'go on';
     },
   },
@@ -110,11 +112,12 @@ const commands: readonly ChatCommand[] = [
   {
     name: 'save',
     argument: 'FILE',
-    help: 'write the conversation to a file, as JSON',
+    help: 'write the conversation to a file, as JSON; another kind of file there is kept',
     async run({ conversation }, file) {
       if (file === '') return say('Say /save FILE.');
-      await conversation.save(file);
-      return say(`Saved to ${file}.`);
+      const name = fileArgument(file);
+      await conversation.save(name);
+      return say(`Saved to ${name}.`);
     },
   },
   {
@@ -123,8 +126,9 @@ const commands: readonly ChatCommand[] = [
     help: 'go on with a conversation that was saved',
     run({ conversation }, file) {
       if (file === '') return say('Say /load FILE.');
-      conversation.load(file);
-      return say(`Loaded ${conversation.messages.length} messages from ${file}.`);
+      const name = fileArgument(file);
+      conversation.load(name);
+      return say(`Loaded ${conversation.messages.length} messages from ${name}.`);
     },
   },
   {
@@ -152,13 +156,22 @@ export async function runChatCommand(line: string, state: ChatState): Promise<Af
   return command.run(state, argument.trim());
 }
 
+/** The commands that a line may become: all that begin as it does. */
+export function completions(line: string): string[] {
+  if (!/^\/\S*$/.test(line)) return [];
+  return commands
+    .map(({ name, argument }) => `/${name}${argument === '' ? '' : ' '}`)
+    .filter((each) => each.startsWith(line));
+}
+
 /** What /help shows. */
 export function helpText(): string {
   const shown = commands.map(({ name, argument, help }) => [`/${name} ${argument}`, help] as const);
   const width = Math.max(...shown.map(([usage]) => usage.length));
   return `${shown.map(([usage, help]) => `  ${usage.padEnd(width)}  ${help}\n`).join('')}
   A line that ends with \\ goes on in the next one, as do all lines between """ and """.
-  Ctrl-C stops an answer and keeps what there is of it. Up and down bring back earlier lines.
+  A text that is pasted is sent as one, with ␊ for its line ends until then.
+  Ctrl-C stops an answer and keeps what there is of it. Up and down bring back earlier lines; Tab completes commands.
 `;
 }
 

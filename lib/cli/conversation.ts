@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { KexaError } from '../errors.js';
 import { writeFileAtomic } from '../files/atomic-file.js';
 import { checkMessages } from '../text/chat-messages.js';
@@ -43,8 +43,17 @@ export class Conversation {
     return contentText(question!);
   }
 
-  /** Writes the messages as JSON. A file that was there is kept until they are written. @throws KexaError KEXA_WRITE_FAILED */
+  /**
+   * Writes the messages as JSON. A conversation that was there is kept until they are written; any other file stays.
+   *
+   * @throws KexaError KEXA_WRITE_FAILED
+   */
   async save(file: string): Promise<void> {
+    if (isOtherFile(file))
+      throw new KexaError(
+        'KEXA_WRITE_FAILED',
+        `${file}: there is a file that holds no conversation; give another name, or remove it first`,
+      );
     await writeFileAtomic(file, `${JSON.stringify(this.messages, null, 2)}\n`);
   }
 
@@ -66,6 +75,18 @@ export class Conversation {
 export function contentText({ content }: ChatMessage): string {
   if (typeof content === 'string') return content;
   return (content ?? []).map(({ text }) => text).join('');
+}
+
+/** Whether there is a file with something else in it than a conversation. */
+function isOtherFile(file: string): boolean {
+  const found = statSync(file, { throwIfNoEntry: false });
+  if (found === undefined || !found.isFile() || found.size === 0) return false;
+  try {
+    readMessages(file);
+    return false;
+  } catch {
+    return true;
+  }
 }
 
 function readMessages(file: string): ChatMessage[] {

@@ -1,7 +1,8 @@
 /** Where a prompt comes from: an option, a file, standard input. */
-import { createReadStream } from 'node:fs';
+import { createReadStream, fstatSync } from 'node:fs';
 import { KexaError } from '../errors.js';
 import { UsageError } from './exit.js';
+import { writeNote } from './output.js';
 
 export interface PromptOptions {
   /** The text itself; `-` is standard input. */
@@ -21,7 +22,9 @@ const longestText = 2 ** 28;
  */
 export async function readPrompt({ prompt, file }: PromptOptions): Promise<string> {
   if (prompt !== undefined && file !== undefined) throw new UsageError('give either -p, --prompt or -f, --file');
-  if (prompt !== undefined && prompt !== '-') return prompt;
+  const isText = prompt !== undefined && prompt !== '-';
+  if (isText || (file !== undefined && file !== '-')) noteUnreadInput();
+  if (isText) return prompt;
   if (file !== undefined && file !== '-') return await readText(file);
   const isAsked = prompt === '-' || file === '-';
   if (!isAsked && process.stdin.isTTY) {
@@ -30,6 +33,20 @@ export async function readPrompt({ prompt, file }: PromptOptions): Promise<strin
   const text = await readStandardInput();
   if (!isAsked && text === '') throw new UsageError('no prompt: standard input is empty, and there is no -p or -f');
   return text;
+}
+
+/**
+ * Says that a file on standard input is not read. Of a pipe nobody can tell whether anything will come, and whoever starts
+ * the command from a program leaves one there.
+ */
+function noteUnreadInput(): void {
+  try {
+    const found = fstatSync(0);
+    if (found.isFile() && found.size > 0)
+      writeNote('kexa: standard input is not read, since -p or -f gives the prompt; without them it is\n');
+  } catch {
+    // There is no standard input.
+  }
 }
 
 /** All of standard input, without one final newline. */

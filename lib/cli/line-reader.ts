@@ -1,39 +1,77 @@
-import { readFileSync } from 'node:fs';
-import { createInterface, type Interface } from 'node:readline';
-import { writeFileAtomic } from '../files/atomic-file.js';
+import { createInterface, type Interface, type Key } from 'node:readline';
+import { historyLength, type LineHistory } from './line-history.js';
 import { writeNote } from './output.js';
 
 /** A line, the end of the input, or Ctrl-C at the prompt (on a line with text or an empty one). */
 export type LineEvent = { kind: 'line'; text: string } | { kind: 'end' } | { kind: 'interrupt'; hadText: boolean };
 
-const historyLength = 1000;
+/** How line ends and tabs of a pasted text are shown while it is edited; they are what they were when it is read. */
+const shown: readonly (readonly [text: string, symbol: string])[] = [
+  ['\n', '\u240a'],
+  ['\t', '\u2409'],
+];
+
+const bracketedPaste = { on: '\x1b[?2004h', off: '\x1b[?2004l' };
+
+/** Of readline, what receives keys: it is replaced, as Node's own REPL does. */
+interface KeyReceiver {
+  _ttyWrite(text: string | undefined, key: Key | undefined): void;
+}
+
+/** What {@link LineReader.open} takes. */
+export interface LineReaderOptions {
+  /** Where lines are kept for later chats; without, they are forgotten. */
+  history?: LineHistory | undefined;
+  /** What the Tab key can make of a line. */
+  complete?: (line: string) => string[];
+}
 
 /**
  * Lines from standard input. On a terminal they are edited, with earlier lines on the up and down keys, and Ctrl-C is a
  * key: one typed between two {@link read}s waits for the next. In a {@link pause} the terminal is as any program has it.
+ *
+ * A text that is pasted there comes into the line as a whole, with symbols for its line ends, and is sent with the line.
  */
 export class LineReader {
   /** Whether someone types, rather than a file or a pipe. */
   readonly isInteractive: boolean = process.stdin.isTTY === true;
   readonly #lines: Interface;
+  readonly #output: NodeJS.WriteStream;
   readonly #waiting: LineEvent[] = [];
   #take: ((event: LineEvent) => void) | null = null;
 
-  /** `historyFile` keeps the lines of earlier chats; without, they are forgotten. */
-  constructor(historyFile?: string) {
+  static async open({ history, complete = () => [] }: LineReaderOptions = {}): Promise<LineReader> {
+    const own = process.stdin.isTTY === true ? history : undefined;
+    return new LineReader(own, (await own?.read()) ?? [], complete);
+  }
+
+  private constructor(history: LineHistory | undefined, lines: string[], complete: (line: string) => string[]) {
     const output = process.stdout.isTTY ? process.stdout : process.stderr;
     this.#lines = createInterface({
       input: process.stdin,
       ...(this.isInteractive && { output, terminal: process.env.TERM !== 'dumb' && output.isTTY === true }),
-      ...(historyFile !== undefined && { history: readHistory(historyFile) }),
+      history: lines,
+      completer: (line: string) => [complete(line), line],
       historySize: historyLength,
       removeHistoryDuplicates: true,
       crlfDelay: Number.POSITIVE_INFINITY,
     });
-    this.#lines.on('line', (text) => this.#give({ kind: 'line', text }));
+    this.#lines.on('line', (text) => {
+      history?.add(text);
+      // Only where they are edited do the symbols stand for something else.
+      const original = shown.reduce((line, [was, symbol]) => line.replaceAll(symbol, was), text);
+      this.#give({ kind: 'line', text: this.isInteractive ? original : text });
+    });
     this.#lines.on('close', () => this.#give({ kind: 'end' }));
     this.#lines.on('SIGINT', () => this.#onInterrupt());
-    if (historyFile !== undefined) this.#lines.on('history', historySaver(historyFile));
+    this.#output = output;
+    if (!this.isInteractive || !this.#lines.terminal) return;
+    this.#receivePastes();
+    this.#lines.on('SIGTSTP', () => {
+      this.#giveTerminalBack();
+      process.kill(process.pid, 'SIGTSTP');
+    });
+    process.on('SIGCONT', this.#onContinue);
   }
 
   /** The next line. The prompt is shown to people only. After the end, every read gives the end. */
@@ -44,8 +82,8 @@ export class LineReader {
       return waiting;
     }
     if (this.isInteractive) {
-      if (this.#lines.terminal) process.stdin.setRawMode(true);
       this.#lines.setPrompt(prompt);
+      this.#takeTerminal();
       this.#lines.prompt();
     }
     const event = await new Promise<LineEvent>((resolve) => {
@@ -57,18 +95,56 @@ export class LineReader {
 
   /** Until it is disposed nothing is read, and on a terminal Ctrl-C is a signal again: be ready for it before. */
   pause(): Disposable {
-    const { terminal } = this.#lines;
     if (this.isInteractive) this.#lines.pause();
-    if (terminal) process.stdin.setRawMode(false);
-    return {
-      [Symbol.dispose]() {
-        if (terminal) process.stdin.setRawMode(true);
-      },
-    };
+    this.#giveTerminalBack();
+    return { [Symbol.dispose]: () => this.#takeTerminal() };
   }
 
   close(): void {
+    process.off('SIGCONT', this.#onContinue);
+    this.#giveTerminalBack();
     this.#lines.close();
+  }
+
+  #takeTerminal(): void {
+    if (!this.isInteractive || !this.#lines.terminal) return;
+    process.stdin.setRawMode(true);
+    this.#output.write(bracketedPaste.on);
+  }
+
+  #giveTerminalBack(): void {
+    if (!this.isInteractive || !this.#lines.terminal) return;
+    process.stdin.setRawMode(false);
+    this.#output.write(bracketedPaste.off);
+  }
+
+  /** After Ctrl-Z and `fg`, the shell having had the terminal meanwhile: the line is shown again where one is being typed. */
+  readonly #onContinue = () => {
+    if (this.#take === null) return;
+    this.#takeTerminal();
+    this.#lines.prompt(true);
+  };
+
+  /** Takes what comes between the marks of a paste as one text, in which no character is a key. */
+  #receivePastes(): void {
+    const receiver = this.#lines as unknown as KeyReceiver;
+    const receive = receiver._ttyWrite.bind(receiver);
+    let pasted: string[] | null = null;
+    receiver._ttyWrite = (text, key) => {
+      if (key?.name === 'paste-start') {
+        pasted = [];
+      } else if (pasted === null) {
+        receive(text, key);
+      } else if (key?.name === 'paste-end') {
+        const whole = pasted.join('').replaceAll(/\r\n?/g, '\n');
+        pasted = null;
+        const line = shown.reduce((rest, [was, symbol]) => rest.replaceAll(was, symbol), whole);
+        // biome-ignore lint/suspicious/noControlCharactersInRegex: nothing that a terminal would obey comes into the line
+        receive(line.replaceAll(/[\x00-\x1f\x7f-\x9f]/g, ''), {});
+      } else {
+        pasted.push(text ?? '');
+      }
+    };
   }
 
   #onInterrupt(): void {
@@ -89,27 +165,4 @@ export class LineReader {
     this.#take = null;
     take(event);
   }
-}
-
-/** Latest first, as readline has it; in the file the latest is last. */
-function readHistory(file: string): string[] {
-  try {
-    const lines = readFileSync(file, 'utf8')
-      .split('\n')
-      .filter((line) => line !== '');
-    return lines.slice(-historyLength).reverse();
-  } catch {
-    return [];
-  }
-}
-
-/** Writes the lines into the file. Each writing waits for the one before it, so that the last lines stay. */
-function historySaver(file: string): (lines: readonly string[]) => void {
-  let saved = Promise.resolve();
-  return (lines) => {
-    const text = `${lines.toReversed().join('\n')}\n`;
-    saved = saved
-      .then(() => writeFileAtomic(file, text, { mode: 0o600 }))
-      .catch((error: Error) => writeNote(`kexa: KEXA_HISTORY: ${error.message}\n`));
-  };
 }

@@ -82,7 +82,7 @@ export function addLoadOptions(
     command,
     modelGroup,
     '--prefix-cache <size>',
-    'memory for kept prompts, as in 4GiB, for others that begin alike (default: none)',
+    'memory for kept prompts, as in 4GiB, for others that begin alike (default: for four conversations, their own turns)',
     { env: 'KEXA_PREFIX_CACHE', parse: byteCount },
   );
   add(command, modelGroup, '--expert-profile <file>', 'keep there which experts were chosen, and begin with those', {

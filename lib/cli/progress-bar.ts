@@ -1,8 +1,25 @@
 import type { Progress } from '../types.js';
-import { bytesText } from './figures.js';
+import { bytesText, groupedText } from './figures.js';
+import { fitting, widthOf } from './text-width.js';
 
-const barWidth = 30;
+const widestBar = 30;
+const narrowestBar = 5;
 const millisecondsBetweenDraws = 50;
+
+/**
+ * A bar of at most so many columns: a line longer than the terminal would wrap, and could not be drawn over. The percentage
+ * is always there; what gives way is the bar, then the title, then what the whole is.
+ */
+export function barLine(title: string, fraction: number, whole: string, columns: number): string {
+  const percent = `${Math.floor(fraction * 100)}%`;
+  const rest = (bar: number, end: string) => columns - bar - widthOf(end) - ' [] '.length;
+  const full = `${percent} of ${whole}`;
+  const end = rest(narrowestBar, full) >= 8 ? full : percent;
+  const width = Math.max(narrowestBar, Math.min(widestBar, rest(0, end) - widthOf(title)));
+  const done = Math.round(fraction * width);
+  const name = fitting(title, Math.max(0, rest(width, end)));
+  return fitting(`${name} [${'#'.repeat(done)}${'.'.repeat(width - done)}] ${end}`, columns);
+}
 
 /**
  * One line on stderr that shows how far something long is, gone when it is done. Draws nothing where stderr is no terminal.
@@ -31,11 +48,13 @@ export class ProgressBar {
     if (!this.#isShown || (fraction < 1 && now - this.#lastDraw < millisecondsBetweenDraws)) return;
     this.#lastDraw = now;
     this.#isDrawn = true;
-    const full = Math.round(fraction * barWidth);
-    const bar = '#'.repeat(full) + '.'.repeat(barWidth - full);
-    const line = `${this.#title} [${bar}] ${Math.floor(fraction * 100)}% of ${whole}`;
-    // A line longer than the terminal would wrap, and could not be drawn over.
-    process.stderr.write(`\r${line.slice(0, (process.stderr.columns || 80) - 1)}\x1b[K`);
+    process.stderr.write(`\r${barLine(this.#title, fraction, whole, (process.stderr.columns || 80) - 1)}\x1b[K`);
+  }
+
+  /** Tokens of a prompt that are read, of all; nothing for a prompt of one step. */
+  showPrompt(done: number, total: number): void {
+    if (done > 0 && done < total) this.showPart(done / total, `${groupedText(total)} tokens`);
+    else this.clear();
   }
 
   /** Takes the line away again, before something else is written. */

@@ -76,6 +76,19 @@ export async function readGeneration(
   }
 }
 
+/** Whether an answer ended at the most tokens that it may have, or the context has. */
+export function isCut({ finishReason }: GenerationResult): boolean {
+  return finishReason === 'length';
+}
+
+/** What is to be said of an answer that was cut at -n. */
+export function cutText({ text, reasoning, usage }: GenerationResult): string {
+  const tokens = usage.completionTokens === 1 ? '1 token' : `${usage.completionTokens} tokens`;
+  return text === '' && reasoning !== ''
+    ? `all of the ${tokens} that -n allows went into thinking; a larger -n, or --no-think, leaves some for the answer`
+    : `the answer is cut after the ${tokens} that -n allows`;
+}
+
 /** Whether an answer ended because the context was full. */
 export function isContextFull(
   { contextSize }: Pick<Model, 'contextSize'>,

@@ -38,6 +38,8 @@ export async function readTurn(reader: LineReader): Promise<string | null> {
       text = text.trimStart().slice(quotes.length);
       if (text === '') continue;
     }
+    // A pasted text is a line of several lines; the end of its last one is no line of its own.
+    text = text.replace(/\n+$/, '');
     if (isQuoted) {
       const isLast = text.trimEnd().endsWith(quotes);
       const rest = isLast ? text.trimEnd().slice(0, -quotes.length) : text;

@@ -78,15 +78,20 @@ export function temporaryFolder(t: Test): string {
   return folder;
 }
 
-/** A program under a pseudo-terminal, by util-linux's `script`. */
+/** A program under a pseudo-terminal, by util-linux's `script`: kexa, or another that is named. */
 export class Terminal {
   readonly #child: ReturnType<typeof spawn>;
   #output = '';
   #seen = 0;
 
-  constructor(args: readonly string[], env: NodeJS.ProcessEnv = {}) {
-    const words = [process.execPath, bin, ...args].map((word) => `'${word.replaceAll("'", "'\\''")}'`);
-    const all = { ...environment, TERM: 'xterm', ...env };
+  constructor(
+    args: readonly string[],
+    env: NodeJS.ProcessEnv = {},
+    program: readonly string[] = [process.execPath, bin],
+  ) {
+    const words = [...program, ...args].map((word) => `'${word.replaceAll("'", "'\\''")}'`);
+    // Lines that are typed are not to come into the history of whoever runs the tests.
+    const all = { ...environment, TERM: 'xterm', KEXA_HISTORY: '/dev/null', ...env };
     // Without exec a shell such as dash stays, takes Ctrl-C too, and reports that instead of the program's exit code.
     const command = `exec ${words.join(' ')}`;
     this.#child = spawn('script', ['-qec', command, '/dev/null'], { env: all, timeout: hangLimit });

@@ -4,12 +4,13 @@ import { KexaError } from '../../errors.js';
 import type { Model } from '../../model.js';
 import type { Session } from '../../session.js';
 import type { GenerateOptions } from '../../types.js';
-import { type ChatState, helpText, isChatCommand, runChatCommand } from '../chat-commands.js';
+import { type ChatState, completions, helpText, isChatCommand, runChatCommand } from '../chat-commands.js';
 import { Conversation } from '../conversation.js';
 import { errorText, exitCodes, exitWith } from '../exit.js';
 import { countText } from '../figures.js';
 import { wrapHelp } from '../help-text.js';
 import { Interrupt } from '../interrupt.js';
+import { defaultHistoryFile, LineHistory } from '../line-history.js';
 import { LineReader } from '../line-reader.js';
 import { loadModelShown } from '../model-loading.js';
 import {
@@ -24,20 +25,28 @@ import {
   toGenerateOptions,
 } from '../options.js';
 import { writeNote } from '../output.js';
-import { isContextFull, ReplyWriter, readGeneration } from '../reply-writer.js';
+import { ProgressBar } from '../progress-bar.js';
+import { cutText, isContextFull, isCut, ReplyWriter, readGeneration } from '../reply-writer.js';
 import { timingsText } from '../timings.js';
 import { readTurn } from '../turn.js';
+
+/** kexa leaves nothing out of a conversation by itself. */
+const roomAdvice =
+  '/undo takes back the last question, /clear all of them; a larger --ctx-size holds more, as far as model and memory allow';
 
 interface ChatFlags extends LoadFlags, GenerateFlags {
   system?: string;
   hideThinking?: boolean;
   timings?: boolean;
+  /** False: none. */
+  history?: string | boolean;
 }
 
 const about = `
 In the chat:
 ${helpText()}
-Lines are kept for the up and down keys while the chat lasts; with KEXA_HISTORY=FILE they are kept in that file.
+Lines that are typed are kept for the up and down keys of later chats, in kexa/history in your folder for state
+(~/.local/state) or in the file that --history names. --no-history keeps none.
 In a pipe each line is one turn, no prompt is shown, and stdout holds only the answers, each with a newline:
   printf 'Hello\\nHow do I insert a table?\\n' | kexa chat -m models/tiny`;
 
@@ -54,14 +63,26 @@ export function addChat(program: Command): void {
   add(command, 'Answer:', '--timings', 'follow each answer with its tokens and seconds, on stderr');
   addSamplingOptions(command);
   addLoadOptions(command);
+  const history = 'History:';
+  add(
+    command,
+    history,
+    '--history <file>',
+    'keep the lines typed there (default: kexa/history in your folder for state)',
+    {
+      env: 'KEXA_HISTORY',
+    },
+  );
+  add(command, history, '--no-history', 'keep them nowhere');
   command.action(exitWith(chat));
 }
 
 async function chat(flags: ChatFlags): Promise<number> {
   const folder = requireModel(flags);
   const model = await load(folder, flags);
-  const historyFile = process.env.KEXA_HISTORY;
-  const reader = new LineReader(historyFile ? resolve(historyFile) : undefined);
+  const file = typeof flags.history === 'string' ? resolve(flags.history) : defaultHistoryFile();
+  const history = flags.history === false || file === null ? undefined : new LineHistory(file);
+  const reader = await LineReader.open({ history, complete: completions });
   try {
     if (reader.isInteractive) {
       writeNote(
@@ -100,7 +121,7 @@ async function converse(reader: LineReader, model: Model, state: ChatState, opti
     } catch (error) {
       if (!(error instanceof KexaError) || !reader.isInteractive) throw error;
       writeNote(`${errorText(error)}\n`);
-      if (error.code === 'KEXA_CONTEXT_FULL') writeNote('/clear or /undo makes room.\n');
+      if (error.code === 'KEXA_CONTEXT_FULL') writeNote(`${roomAdvice}\n`);
     }
   }
   return exitCodes.ok;
@@ -126,9 +147,14 @@ async function answer(
   using interrupt = new Interrupt();
   using _pause = reader.pause();
   const writer = new ReplyWriter({ showsThinking });
+  using bar = new ProgressBar('reading the prompt');
   conversation.ask(question);
   try {
-    const generation = session.generate(conversation.messages, { ...options, ...defined({ thinking }) });
+    const generation = session.generate(conversation.messages, {
+      ...options,
+      ...defined({ thinking }),
+      onPromptProgress: (done, total) => bar.showPrompt(done, total),
+    });
     const result = await readGeneration(generation, interrupt, (piece) => writer.write(piece));
     await writer.end(result);
     if (result.text === '' && result.finishReason === 'aborted') {
@@ -137,7 +163,9 @@ async function answer(
     } else {
       conversation.answer(result.text, result.reasoning);
     }
-    if (isContextFull(model, result)) writeNote('(the context is full; /clear or /undo makes room)\n');
+    if (isContextFull(model, result))
+      writeNote(`(the context of ${model.contextSize} tokens is full. ${roomAdvice})\n`);
+    else if (isCut(result)) writeNote(`(${cutText(result)})\n`);
     if (showsTimings) writeNote(timingsText(result));
     return interrupt.exitCode;
   } catch (error) {

@@ -2,8 +2,8 @@ import type { Command } from 'commander';
 import type { Model } from '../../model.js';
 import type { GenerateOptions, GenerationResult, Message, Prompt, TokenLogprob } from '../../types.js';
 import { type AnswerCheck, checkAnswer, checkText } from '../answer-check.js';
-import { exitCodes, exitWith } from '../exit.js';
-import { bytesText, groupedText } from '../figures.js';
+import { exitCodes, exitWith, UsageError } from '../exit.js';
+import { bytesText } from '../figures.js';
 import { wrapHelp } from '../help-text.js';
 import { type PromptOptions, parseIds, readPrompt } from '../input.js';
 import { Interrupt } from '../interrupt.js';
@@ -21,7 +21,7 @@ import {
 } from '../options.js';
 import { table, writeAnswer, writeJson, writeNote } from '../output.js';
 import { ProgressBar } from '../progress-bar.js';
-import { isContextFull, ReplyWriter, readGeneration } from '../reply-writer.js';
+import { cutText, isContextFull, isCut, ReplyWriter, readGeneration } from '../reply-writer.js';
 import { timingsText } from '../timings.js';
 import { TokenSpelling } from '../token-spelling.js';
 
@@ -75,10 +75,12 @@ export function addGenerate(program: Command): void {
   command.action(exitWith(generate));
 }
 
-async function generate(flags: GenerateCommandFlags): Promise<number> {
+async function generate(flags: GenerateCommandFlags, command: Command): Promise<number> {
   if (flags.listDevices) return await listDevices(flags);
+  refuseWithoutTemplate(flags, command);
   const folder = requireModel(flags);
   const text = await readPrompt(flags);
+  if (text.trim() === '' && !flags.raw) throw new UsageError('the prompt is empty');
   const prompt = flags.ids ? parseIds(text) : toPrompt(text, flags);
 
   using interrupt = new Interrupt();
@@ -97,6 +99,18 @@ async function generate(flags: GenerateCommandFlags): Promise<number> {
   } finally {
     await model.close();
   }
+}
+
+/** Throws a UsageError for a flag that only a chat template takes, where none is used. A variable does no harm there. */
+function refuseWithoutTemplate({ raw, ids }: GenerateCommandFlags, command: Command): void {
+  const plain = raw ? '--raw' : ids ? '--ids' : null;
+  if (plain === null) return;
+  for (const [name, flag] of [
+    ['system', '--system'],
+    ['think', command.getOptionValue('think') ? '--think' : '--no-think'],
+  ] as const)
+    if (command.getOptionValueSource(name) === 'cli')
+      throw new UsageError(`${flag} is for the chat template, which ${plain} does without`);
 }
 
 function toPrompt(text: string, { system, raw }: GenerateCommandFlags): Prompt {
@@ -118,10 +132,7 @@ async function answer(
   using bar = new ProgressBar('reading the prompt');
   const generation = model.generate(prompt, {
     ...options,
-    onPromptProgress: (done, total) => {
-      if (done > 0 && done < total) bar.showPart(done / total, `${groupedText(total)} tokens`);
-      else bar.clear();
-    },
+    onPromptProgress: (done, total) => bar.showPrompt(done, total),
   });
   if (flags.json) return await readGeneration(generation, interrupt, async () => {});
   if (flags.ids) {
@@ -158,6 +169,8 @@ function report(
   }
   if (isContextFull(model, result)) {
     writeNote(`kexa: the context of ${model.contextSize} tokens is full; -c gives more, where the model allows\n`);
+  } else if (isCut(result) && !flags.ignoreEos) {
+    writeNote(`kexa: ${cutText(result)}\n`);
   }
   if (check) writeNote(checkText(check, result, TokenSpelling.of(model)));
   if (flags.timings) writeNote(timingsText(result));

@@ -338,11 +338,12 @@ function fp8Text({ groups }: NonNullable<ModelConfig['fp8']>): string {
 
 function memoryRows({ memory, contextSize, fit }: Inspection): string[][] {
   if (typeof memory === 'string') return [['memory', `no plan: ${memory.split('\n')[0]}`]];
-  const { total, weights, cache, scratch, experts, devices = [] } = memory;
+  const { total, weights, cache, scratch, prefixCache, experts, devices = [] } = memory;
   const parts = [
     `weights ${bytesText(weights.total)}`,
     `cache ${bytesText(cache.total)}`,
     `scratch ${bytesText(scratch)}`,
+    ...(countsKeptTurns(memory) ? [`kept turns ${bytesText(prefixCache)}`] : []),
   ];
   return [
     ['memory', `${bytesText(total)} at a context of ${groupedText(contextSize)}: ${parts.join(', ')}`],
@@ -375,8 +376,14 @@ function noteRows({ notes }: Inspection): string[][] {
   return notes.map(({ message }, i) => [i === 0 ? 'notes' : '', message]);
 }
 
+/** Whether they are in the total, which is that of the device: they are in main memory. */
+function countsKeptTurns({ total, weights, cache, scratch, prefixCache }: MemoryReport): boolean {
+  return prefixCache > 0 && total === weights.total + cache.total + scratch + prefixCache;
+}
+
 function memoryDetail(memory: MemoryReport, contextSize: number): string {
-  const { weights, cache, scratch, growth, experts, total, devices } = memory;
+  const { weights, cache, scratch, growth, prefixCache, experts, total, devices } = memory;
+  const kept: [string, number, string] = ['kept turns', prefixCache, 'in main memory, most that they take'];
   const rows: [string, number, string][] = [
     [
       'weights',
@@ -391,7 +398,9 @@ function memoryDetail(memory: MemoryReport, contextSize: number): string {
       scratch,
       `working buffers of one step${growth?.outgrown ? `, ${bytesText(growth.outgrown)} to copy what grows` : ''}`,
     ],
+    ...(countsKeptTurns(memory) ? [kept] : []),
     ['total', total, ''],
+    ...(prefixCache > 0 && !countsKeptTurns(memory) ? [kept] : []),
     ...(experts === null
       ? []
       : ([

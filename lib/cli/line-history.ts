@@ -1,0 +1,70 @@
+/** The lines of earlier chats, in a file that several chats may write at a time. */
+import { appendFileSync, mkdirSync, readFileSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { writeFileAtomic } from '../files/atomic-file.js';
+import { writeNote } from './output.js';
+
+/** Lines that are brought back. The file is cut to as many once it has twice as many. */
+export const historyLength = 1000;
+
+/** Where lines are kept if nothing else is said: in the user's folder for state. Null: the user has no such folder. */
+export function defaultHistoryFile(
+  env: NodeJS.ProcessEnv = process.env,
+  platform: NodeJS.Platform = process.platform,
+): string | null {
+  const { XDG_STATE_HOME, LOCALAPPDATA } = env;
+  const named = platform === 'win32' ? LOCALAPPDATA : XDG_STATE_HOME;
+  if (named) return join(named, 'kexa', 'history');
+  try {
+    return join(homedir(), '.local', 'state', 'kexa', 'history');
+  } catch {
+    // A user that the system does not know, as in containers.
+    return null;
+  }
+}
+
+/** Lines of a file, and their writing. What cannot be written is told once, and is no error. */
+export class LineHistory {
+  readonly #file: string;
+  #last: string | undefined;
+  #hasFailed = false;
+
+  constructor(file: string) {
+    this.#file = file;
+  }
+
+  /** The lines, the latest first. */
+  async read(): Promise<string[]> {
+    let lines: string[];
+    try {
+      lines = readFileSync(this.#file, 'utf8')
+        .split('\n')
+        .filter((line) => line !== '');
+    } catch {
+      return [];
+    }
+    const kept = lines.slice(-historyLength);
+    this.#last = kept.at(-1);
+    if (lines.length > 2 * historyLength)
+      await writeFileAtomic(this.#file, `${kept.join('\n')}\n`, { mode: 0o600 }).catch((error) => this.#tell(error));
+    return kept.reverse();
+  }
+
+  /** Adds a line at the end, in one write, so that chats side by side lose none of each other's. */
+  add(line: string): void {
+    if (line.trim() === '' || line === this.#last) return;
+    this.#last = line;
+    try {
+      mkdirSync(dirname(this.#file), { recursive: true, mode: 0o700 });
+      appendFileSync(this.#file, `${line}\n`, { mode: 0o600 });
+    } catch (error) {
+      this.#tell(error as Error);
+    }
+  }
+
+  #tell({ message }: Error): void {
+    if (!this.#hasFailed) writeNote(`kexa: the lines of this chat are not kept: ${message}\n`);
+    this.#hasFailed = true;
+  }
+}

@@ -234,7 +234,9 @@ export class Generation implements Promise<GenerationResult>, AsyncIterable<Piec
   }
 
   #leave(): void {
-    if (this.#parts.options.signal?.aborted) this.#fail(this.#parts.options.signal.reason);
+    const { signal, stopOnAbortSignal } = this.#parts.options;
+    const keeps = stopOnAbortSignal === true && this.#pieces.length > 0;
+    if (signal?.aborted && !keeps) this.#fail(signal.reason);
     else this.#settle('aborted');
   }
 
@@ -290,6 +292,8 @@ export class Generation implements Promise<GenerationResult>, AsyncIterable<Piec
       speculation: { ...summarize(this.#drafts), timeSavedMs: this.#savedMs },
       seed: this.#params?.seed ?? 0,
     };
+    const stopText = this.#reply?.stopText;
+    if (ending === 'stop' && stopText !== undefined) result.stopText = stopText;
     if (this.#wantsLogprobs) result.logprobs = pieces.flatMap((piece) => piece.logprobs ?? []);
     if (this.#ended?.experts) result.experts = withHitRate(this.#ended.experts);
     if (this.#ended?.profile) result.profile = this.#ended.profile;

@@ -36,6 +36,11 @@ export class Reply {
       tokenizer && new StreamDecoder(tokenizer, { skipSpecialTokens: true, keep: parsing ? replyMarkers : [] });
   }
 
+  /** The stop text that ended it. */
+  get stopText(): string | undefined {
+    return this.#stops.matched;
+  }
+
   /** Takes tokens, up to the one that completes a stop text. */
   push(tokens: ArrayLike<number>): { piece: Piece; isStopped: boolean } {
     const piece: Piece = { ...emptyPiece(), ids: [] };

@@ -36,6 +36,7 @@ const names: readonly (keyof GenerateOptions)[] = [
   'specialTokensInText',
   'onPromptProgress',
   'signal',
+  'stopOnAbortSignal',
 ];
 
 const largestAlternatives = 20;
@@ -67,6 +68,7 @@ export function checkGenerateOptions(
   checkNames('generate', options, names);
   checkSignal(options.signal);
   if (options.thinking !== undefined) booleanOption('thinking', options.thinking, true);
+  booleanOption('stopOnAbortSignal', options.stopOnAbortSignal, false);
   if (options.tools !== undefined && !Array.isArray(options.tools)) throw invalid('tools', 'an array', options.tools);
   if (options.onPromptProgress !== undefined && typeof options.onPromptProgress !== 'function')
     throw invalid('onPromptProgress', 'a function', options.onPromptProgress);

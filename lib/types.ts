@@ -319,7 +319,13 @@ export interface GenerateOptions extends SamplingOptions {
    * chunk. What it throws ends the answer.
    */
   onPromptProgress?: (done: number, total: number) => void;
+  /** Stops the answer, which then rejects with the signal's reason. */
   signal?: AbortSignal;
+  /**
+   * Resolve with what there is when the signal stops an answer that has begun, `finishReason` being `aborted`. One that has
+   * no token yet rejects all the same. Default false.
+   */
+  stopOnAbortSignal?: boolean;
 }
 
 /** What `generate` takes: a user's message, a conversation, or token ids (which are used as they are). */
@@ -418,6 +424,8 @@ export interface GenerationResult {
   ids: number[];
   logprobs?: TokenLogprob[];
   finishReason: FinishReason;
+  /** Of `stop` the text that ended the answer; absent where it ended in another way. */
+  stopText?: string;
   usage: Usage;
   timings: Timings;
   speculation: Speculation;

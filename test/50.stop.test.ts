@@ -33,6 +33,7 @@ test('a stop text in whitespace that a call might follow is why the answer ended
       for await (const piece of generation) streamed += piece.text;
       const answer = await generation;
       t.deepEqual([answer.text, answer.finishReason], [text, finishReason], title);
+      t.equal(answer.stopText, finishReason === 'stop' ? stop : undefined, 'and it is said which stop text');
       t.equal(streamed, text, 'and no piece held a part of the stop text');
       t.deepEqual(answer.ids, whole.slice(0, answer.ids.length));
     }

@@ -76,6 +76,32 @@ test('an aborted signal rejects with its reason, whenever it is aborted', async 
   t.deepEqual((await over).ids, greedy, 'an abort after the end changes nothing');
 });
 
+test('with stopOnAbortSignal an answer that has begun ends with what there is', async (t) => {
+  const model = await open(t);
+  const session = model.createSession();
+  for (const [how, read] of readers) {
+    const midway = new AbortController();
+    const options = { ...golden, maxTokens: 400, ignoreEos: true, stopOnAbortSignal: true, signal: midway.signal };
+    const generation = session.generate(prompt, options);
+    const first = await generation[Symbol.asyncIterator]().next();
+    const reading = read(generation);
+    midway.abort();
+    await reading;
+    const { ids, text, finishReason } = await generation;
+    t.equal(finishReason, 'aborted', `${how}: it says so`);
+    t.ok(ids.length > 0 && ids.length < 400 && text.startsWith(first.value!.text), `${ids.length} tokens are there`);
+    t.deepEqual(ids.slice(0, greedy.length), greedy.slice(0, ids.length), 'the right ones');
+    const early = AbortSignal.abort(new Error('early'));
+    const unread = { ...options, signal: early };
+    await rejects(t, early, () => read(session.generate(prompt, unread)), `${how}: before it begins it rejects`);
+  }
+  const prefill = new AbortController();
+  setTimeout(() => prefill.abort(), 20);
+  const waiting = session.generate(longPrompt, { ...endless, stopOnAbortSignal: true, signal: prefill.signal });
+  await rejects(t, prefill.signal, async () => await waiting, 'and in the prompt');
+  t.deepEqual((await session.generate(prompt, golden)).ids, greedy, 'the session goes on');
+});
+
 test('an answer that is aborted, or left, when it is computed but not read is no shorter answer', async (t) => {
   const model = await open(t);
   const options = { ...golden, maxTokens: 20 }; // fewer than the engine runs ahead

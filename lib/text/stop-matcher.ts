@@ -11,6 +11,7 @@ export class StopMatcher {
   readonly #stops: readonly string[];
   #pending = '';
   #stopped = false;
+  #matched: string | undefined;
 
   constructor(stops: readonly string[]) {
     for (const [index, stop] of stops.entries())
@@ -20,6 +21,11 @@ export class StopMatcher {
           `stop[${index}]: wanted a string of at least one character, found ${JSON.stringify(stop) ?? typeof stop}`,
         );
     this.#stops = [...stops];
+  }
+
+  /** The stop text that was found. */
+  get matched(): string | undefined {
+    return this.#matched;
   }
 
   /** The text that is certainly before any stop. Once stopped, everything that follows is dropped. */
@@ -32,7 +38,9 @@ export class StopMatcher {
       const at = seen.indexOf(stop);
       if (at < 0) continue;
       const stopEnd = at + stop.length;
-      if (stopEnd < end || (stopEnd === end && at < start)) [start, end] = [at, stopEnd];
+      if (stopEnd > end || (stopEnd === end && at >= start)) continue;
+      [start, end] = [at, stopEnd];
+      this.#matched = stop;
     }
     if (start >= 0) {
       this.#stopped = true;

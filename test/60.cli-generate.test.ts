@@ -325,3 +325,25 @@ test('thinking is dimmed on a terminal, and plain with NO_COLOR', noTerminal, as
   t.notOk(plain.output.includes('\x1b[2m'), 'plain');
   t.match(plain.output, /The user asks/);
 });
+
+test('what would be left out without a word is refused or told', async (t) => {
+  const file = join(temporaryFolder(t), 'document.txt');
+  for (const [args, said, env] of [
+    [['-p', ''], 'the prompt is empty', {}],
+    [['-f', '/dev/null'], 'the prompt is empty', {}],
+    [['--raw', '--system', 'x', '-p', 'hi'], '--system is for the chat template, which --raw does without', {}],
+    [['--ids', '--system', 'x', '-p', '5'], '--system is for the chat template, which --ids does without', {}],
+    [['--raw', '--think', '-p', 'hi'], '--think is for the chat template', {}],
+    [['--raw', '--no-think', '-p', 'hi'], '--no-think is for the chat template', {}],
+  ] as const) {
+    const run = await kexa([...greedy, '-n', '2', ...args], { env });
+    t.equal(run.code, 2, args.join(' '));
+    t.ok(run.stderr.includes(said), run.stderr);
+  }
+  const run = await kexa([...greedy, '-n', '2', '--raw', '-p', genesis], { env: { KEXA_SYSTEM: 'x' } });
+  t.deepEqual([run.code, run.stderr], [0, ''], 'a variable does no harm');
+  writeFileSync(file, 'a document');
+  const shell = ['-c', `"$0" "$@" < '${file}'`, process.execPath, bin, ...greedy, '-n', '2', '--raw', '-p', genesis];
+  const { stderr } = spawnSync('bash', shell, { encoding: 'utf8' });
+  t.match(stderr, /standard input is not read, since -p or -f gives the prompt/);
+});

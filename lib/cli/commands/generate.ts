@@ -169,7 +169,7 @@ function report(
   }
   if (isContextFull(model, result)) {
     writeNote(`kexa: the context of ${model.contextSize} tokens is full; -c gives more, where the model allows\n`);
-  } else if (isCut(result) && !flags.ignoreEos) {
+  } else if (isCut(result) && !flags.raw && !flags.ids && !flags.json && !flags.ignoreEos) {
     writeNote(`kexa: ${cutText(result)}\n`);
   }
   if (check) writeNote(checkText(check, result, TokenSpelling.of(model)));

@@ -173,10 +173,10 @@ test('a model without its MTP block, or with a part of it, loads without drafts 
     t.equal(notes[0]?.code, 'KEXA_NO_DRAFTS');
     t.ok(notes[0]?.message.includes(what), notes[0]?.message);
   };
-  await warned(without, 'the tensors of the MTP block missing');
+  await warned(without, 'the tensors of the MTP block are missing');
   for (const name of ['mtp.norm.weight', 'mtp.layers.0.mlp.up_proj.weight']) {
     const { [name]: _, ...others } = moeTensors();
-    await warned(others, `${name} missing`);
+    await warned(others, `${name} of the MTP block is missing`);
   }
   const mistyped = { ...moeTensors(), 'mtp.norm.weight': zeros('BF16', [9]) };
   await refuses(t, 'KEXA_TENSOR_MISMATCH', ['mtp.norm.weight', '[8]', '[9]'], async () =>

@@ -150,8 +150,8 @@ function mtpOf(
   const found = findMtp(shape, checkpoint);
   if (found === 'all') return shape.mtp;
   if (found === 'none' && isMtpOpen) return null;
-  const what = found === 'none' ? 'the tensors of the MTP block' : found.missing;
-  const message = `${folder}: ${what} missing; the answers are the same without drafts, which save no time then`;
+  const what = found === 'none' ? 'the tensors of the MTP block are' : `${found.missing} of the MTP block is`;
+  const message = `${folder}: ${what} missing; the model runs without drafts, with the same answers`;
   notes.push({ code: 'KEXA_NO_DRAFTS', message });
   return null;
 }

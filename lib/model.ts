@@ -75,7 +75,7 @@ export const loadNames: readonly (keyof LoadOptions)[] = [
 const largestForward = 2 ** 30;
 
 /**
- * Loads a model folder in Hugging Face form: config.json, safetensors, and for text tokenizer.json.
+ * Loads a model folder in Hugging Face form (config.json, safetensors, and for text tokenizer.json) or a GGUF file.
  *
  * Metadata is read and checked first, memory is planned, and only then is anything allocated. Weights stay in their
  * files, mapped, unless `weights` asks for another type.
@@ -84,11 +84,13 @@ const largestForward = 2 ** 30;
  *   KEXA_UNSUPPORTED for a model that would not run right; KEXA_INVALID_ARGUMENT for options; KEXA_NO_DEVICE;
  *   KEXA_OUT_OF_MEMORY, with what would fit; KEXA_NO_BINARY. An aborted signal's reason.
  *
+ * @param path of the folder or file, or its `file:` URL
  * @example
- * await using model = await loadModel('models/tiny');
+ * const model = await loadModel('models/tiny');
  * const { text } = await model.generate('Why is the sky blue?', { maxTokens: 100 });
+ * await model.close();
  */
-export async function loadModel(path: string, options: LoadOptions = {}): Promise<Model> {
+export async function loadModel(path: string | URL, options: LoadOptions = {}): Promise<Model> {
   checkNames('loadModel', options, loadNames);
   return await load(options, () => openModelFolder(path), openTokenizer);
 }

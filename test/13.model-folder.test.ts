@@ -1,10 +1,22 @@
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import test from 'tape';
 import { readGenerationConfig } from '../lib/files/generation-config.js';
 import { openModelFolder, readConfigOnly } from '../lib/files/model-folder.js';
 import { modelFolder } from './support/models.js';
 import { type Config, moeConfig, moeTensors, newFolder, refuses, writeModel } from './support/small-model.js';
+
+test('a folder may be given as a file: URL, and no other', async (t) => {
+  const folder = modelFolder('tiny');
+  t.equal((await openModelFolder(pathToFileURL(folder))).folder, (await openModelFolder(folder)).folder);
+  await refuses(t, 'KEXA_NOT_FOUND', ['https:', 'kexa downloads nothing'], () =>
+    openModelFolder(new URL('https://example.org/model')),
+  );
+  await refuses(t, 'KEXA_INVALID_ARGUMENT', ['on this machine', 'file://elsewhere/model'], () =>
+    openModelFolder(new URL('file://elsewhere/model')),
+  );
+});
 
 test('all four model folders open', async (t) => {
   const tiny = await openModelFolder(modelFolder('tiny'));

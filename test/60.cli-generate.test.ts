@@ -113,6 +113,48 @@ test('special tokens written in a prompt are text, unless --special-tokens-in-te
   t.equal(await used('--special-tokens-in-text'), special.length);
 });
 
+test('--messages and --tools are a conversation and its tools, from files', async (t) => {
+  const folder = temporaryFolder(t);
+  const file = (name: string, value: unknown) => {
+    const path = join(folder, name);
+    writeFileSync(path, typeof value === 'string' ? value : JSON.stringify(value));
+    return path;
+  };
+  const used = async (args: string[], options: RunOptions = {}) => {
+    const run = await kexa([...greedy, '-n', '1', '--json', ...args], options);
+    t.equal(run.code, 0, run.stderr);
+    return (JSON.parse(run.stdout) as GenerationResult).usage.promptTokens;
+  };
+  const system = { role: 'system', content: 'Be brief.' };
+  const user = { role: 'user', content: 'Hello' };
+  const messages = file('messages.json', [system, user]);
+  const tool = { type: 'function', function: { name: 'weather', description: 'tells it', parameters: {} } };
+  const tools = file('tools.json', [tool]);
+  const plain = await used(['--messages', messages]);
+  t.equal(plain, await used(['-p', 'Hello', '--system', 'Be brief.']), 'as with -p and --system');
+  t.equal(plain, await used(['--messages', '-'], { input: JSON.stringify([system, user]) }), 'from standard input');
+  t.equal(
+    plain,
+    await used(['--messages', messages], { env: { KEXA_SYSTEM: 'Be long.' } }),
+    'KEXA_SYSTEM is for prompts',
+  );
+  const answered = [user, { role: 'assistant', content: 'Hi' }, user];
+  t.ok((await used(['--messages', file('more.json', answered)])) > (await used(['-p', 'Hello'])));
+  t.ok((await used(['--messages', messages, '--tools', tools])) > plain, 'tools are in the prompt');
+  for (const [args, code, message] of [
+    [['--messages', messages, '-p', 'x'], 2, /--messages: not together with -p/],
+    [['--messages', messages, '--raw'], 2, /--messages: not together with --raw/],
+    [['--messages', file('text.json', 'hello')], 2, /--messages: .*text\.json is not JSON/],
+    [['--messages', file('object.json', user)], 2, /--messages: wanted a JSON array/],
+    [['-p', 'x', '--tools', join(folder, 'none')], 1, /none: no such file/],
+    [['--messages', file('bad.json', [{ role: 'wizard', content: 'x' }])], 1, /messages\[0\]/],
+  ] as const) {
+    const run = await kexa([...greedy, ...args]);
+    t.deepEqual([run.code, run.stdout], [code, ''], args.join(' '));
+    t.match(run.stderr, message);
+  }
+});
+
 test('thinking goes to stderr, or nowhere', async (t) => {
   const args = [...greedy, '--think', '-p', 'How do I insert a table?', '-n', '80'];
   const shown = await kexa(args);

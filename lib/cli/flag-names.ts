@@ -34,7 +34,8 @@ export function nameFlags(error: unknown, command: Command): unknown {
   const about = name === undefined ? undefined : flagOf(name);
   const rest = about === undefined ? error.message : error.message.slice(all!.length);
   // Names of two words and more are no words of English.
-  const named = rest.replaceAll(/\b[a-z]+(?:[A-Z][a-z]+)+\b/g, (word) => flagOf(word)?.long ?? word);
+  const spelled = flagOf('raw') === undefined ? rest : rest.replaceAll('raw: true', '--raw');
+  const named = spelled.replaceAll(/\b[a-z]+(?:[A-Z][a-z]+)+\b/g, (word) => flagOf(word)?.long ?? word);
   if (about === undefined) return named === error.message ? error : new KexaError(error.code, named, { cause: error });
   const message = `option '${about.flags}': ${named}`;
   const isUsage = error.code === 'KEXA_INVALID_ARGUMENT' || error.code === 'KEXA_UNSUPPORTED';

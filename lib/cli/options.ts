@@ -182,10 +182,16 @@ export function addPlanOptions(command: Command, hasContext = true): void {
       parse: integer(0, 65536),
     },
   );
-  add(command, modelGroup, '--expert-misses <how>', 'what is done about one that is not there (default: copy)', {
-    env: 'KEXA_EXPERT_MISSES',
-    choices: expertMisses,
-  });
+  add(
+    command,
+    modelGroup,
+    '--expert-misses <how>',
+    'what is done about one that is not there (default: copy, or compute where slots are too few)',
+    {
+      env: 'KEXA_EXPERT_MISSES',
+      choices: expertMisses,
+    },
+  );
   addActivationsOption(command);
 }
 

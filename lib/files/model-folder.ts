@@ -51,7 +51,7 @@ export interface ConfigOnly {
  * @throws KexaError KEXA_NOT_FOUND, KEXA_BAD_FILE, KEXA_BAD_CONFIG, KEXA_TENSOR_MISMATCH or KEXA_UNSUPPORTED when there is
  *   no model that would run right; KEXA_INVALID_ARGUMENT when `path` cannot be one.
  */
-export async function openModelFolder(path: string): Promise<ModelFolder> {
+export async function openModelFolder(path: string | URL): Promise<ModelFolder> {
   const place = await findModel(path, false);
   const found = await readModel(place);
   const { folder, reading, defaults } = found;

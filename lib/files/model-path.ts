@@ -1,6 +1,7 @@
 /** What a path to a model leads to: a folder in Hugging Face form or a GGUF file; and what to give in place of anything else. */
 import { readdir, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { KexaError } from '../errors.js';
 import { fileError, kindOf } from './json-file.js';
 import { openRegularFile, readExactly } from './regular-file.js';
@@ -17,12 +18,13 @@ const beside = /(^|[^a-z])(imatrix|mmproj)([^a-z]|$)/i;
 const laterPart = /-(?!00001)\d{5}-of-\d{5}\.gguf$/i;
 
 /**
- * Finds the model that `path` leads to. With `takesConfigFile`, it may also be the config.json of a folder.
+ * Finds the model that a path, or a URL of `file:`, leads to. With `takesConfigFile`, it may also be the config.json of a folder.
  *
  * @throws KexaError KEXA_INVALID_ARGUMENT for what is no model, or several; KEXA_NOT_FOUND for what is not there;
  *   KEXA_BAD_FILE for a Git LFS pointer, or what cannot be read. The message says what to give.
  */
-export async function findModel(path: unknown, takesConfigFile: boolean): Promise<ModelPath> {
+export async function findModel(given: unknown, takesConfigFile: boolean): Promise<ModelPath> {
+  const path = given instanceof URL ? pathOfUrl(given) : given;
   if (typeof path !== 'string' || path === '' || path.includes('\0')) {
     const found = typeof path === 'string' ? JSON.stringify(path) : kindOf(path);
     throw new KexaError('KEXA_INVALID_ARGUMENT', `path: wanted ${wanted}, found ${found}`);
@@ -37,6 +39,20 @@ export async function findModel(path: unknown, takesConfigFile: boolean): Promis
   });
   if (found.isDirectory()) return await findInFolder(absolute);
   return await findFile(absolute, takesConfigFile);
+}
+
+/** The path that a URL of `file:` names. One of another kind stays as it is, to be refused as a text. */
+function pathOfUrl(url: URL): string {
+  if (url.protocol !== 'file:') return url.href;
+  try {
+    return fileURLToPath(url);
+  } catch (cause) {
+    throw new KexaError(
+      'KEXA_INVALID_ARGUMENT',
+      `path: wanted ${wanted} on this machine, found ${url.href} (${(cause as Error).message})`,
+      { cause },
+    );
+  }
 }
 
 /** Whether a file begins as a GGUF file does, whatever its name. */

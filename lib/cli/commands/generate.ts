@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import type { Model } from '../../model.js';
-import type { GenerateOptions, GenerationResult, Message, Prompt, TokenLogprob } from '../../types.js';
+import type { GenerateOptions, GenerationResult, Message, Prompt, TokenLogprob, Tool } from '../../types.js';
 import { type AnswerCheck, checkAnswer, checkText } from '../answer-check.js';
 import { exitCodes, exitWith, UsageError } from '../exit.js';
 import { bytesText } from '../figures.js';
@@ -26,6 +26,8 @@ import { timingsText } from '../timings.js';
 import { TokenSpelling } from '../token-spelling.js';
 
 interface GenerateCommandFlags extends LoadFlags, GenerateFlags, PromptOptions {
+  messages?: string;
+  tools?: string;
   system?: string;
   raw?: boolean;
   ids?: boolean;
@@ -58,6 +60,13 @@ export function addGenerate(program: Command): void {
   const prompt = 'Prompt:';
   add(command, prompt, '-p, --prompt <text>', 'the prompt; - reads standard input, as does leaving it out in a pipe');
   add(command, prompt, '-f, --file <file>', 'read the prompt from a file');
+  add(
+    command,
+    prompt,
+    '--messages <file>',
+    'a conversation in place of a prompt: a JSON array of messages; - reads stdin',
+  );
+  add(command, prompt, '--tools <file>', 'tools that the model may call: a JSON array, as the OpenAI API has them');
   add(command, prompt, '--system <text>', 'system message to put before it', { env: 'KEXA_SYSTEM' });
   add(command, prompt, '--raw', 'no chat template: continue the text as it is');
   add(command, prompt, '--ids', 'the prompt is token ids, to be used as they are, and so is the answer');
@@ -79,9 +88,8 @@ async function generate(flags: GenerateCommandFlags, command: Command): Promise<
   if (flags.listDevices) return await listDevices(flags);
   refuseWithoutTemplate(flags, command);
   const folder = requireModel(flags);
-  const text = await readPrompt(flags);
-  if (text.trim() === '' && !flags.raw) throw new UsageError('the prompt is empty');
-  const prompt = flags.ids ? parseIds(text) : toPrompt(text, flags);
+  const prompt = await promptOf(flags, command);
+  const tools = flags.tools === undefined ? undefined : ((await readJsonList('--tools', flags.tools)) as Tool[]);
 
   using interrupt = new Interrupt();
   const model = await loadModelShown(folder, flags, interrupt);
@@ -89,6 +97,7 @@ async function generate(flags: GenerateCommandFlags, command: Command): Promise<
     const options: GenerateOptions = {
       ...toGenerateOptions(flags),
       ...(flags.raw && { raw: true }),
+      ...(tools !== undefined && { tools }),
       ...(flags.logprobs !== undefined && { logprobs: flags.logprobs }),
     };
     const result = await answer(model, prompt, options, flags, interrupt);
@@ -107,10 +116,40 @@ function refuseWithoutTemplate({ raw, ids }: GenerateCommandFlags, command: Comm
   if (plain === null) return;
   for (const [name, flag] of [
     ['system', '--system'],
+    ['tools', '--tools'],
     ['think', command.getOptionValue('think') ? '--think' : '--no-think'],
   ] as const)
     if (command.getOptionValueSource(name) === 'cli')
       throw new UsageError(`${flag} is for the chat template, which ${plain} does without`);
+}
+
+/** What the flags give to answer. @throws UsageError for flags that exclude each other */
+async function promptOf(flags: GenerateCommandFlags, command: Command): Promise<Prompt> {
+  const { messages, prompt, file, raw, ids } = flags;
+  if (messages === undefined) {
+    const text = await readPrompt(flags);
+    if (text.trim() === '' && !raw) throw new UsageError('the prompt is empty');
+    return ids ? parseIds(text) : toPrompt(text, flags);
+  }
+  // A system message of the environment is for prompts that are given without one.
+  const system = command.getOptionValueSource('system') === 'cli' ? flags.system : undefined;
+  const others = { '-p': prompt, '-f': file, '--system': system, '--raw': raw, '--ids': ids };
+  const given = Object.entries(others).find(([, value]) => value !== undefined);
+  if (given !== undefined) throw new UsageError(`--messages: not together with ${given[0]}`);
+  return (await readJsonList('--messages', messages)) as Message[];
+}
+
+/** A JSON array in a file, or on standard input. @throws UsageError for anything else */
+async function readJsonList(flag: string, file: string): Promise<unknown[]> {
+  const text = await readPrompt({ file });
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (cause) {
+    throw new UsageError(`${flag}: ${file} is not JSON: ${(cause as Error).message}`, { cause });
+  }
+  if (Array.isArray(value)) return value;
+  throw new UsageError(`${flag}: wanted a JSON array in ${file}, found other JSON`);
 }
 
 function toPrompt(text: string, { system, raw }: GenerateCommandFlags): Prompt {

@@ -320,3 +320,24 @@ test('an unclosed model that is collected in the middle of a long step does not 
   );
   endsWell(t, ending, 'never');
 });
+
+test('weights that are cut short while a model reads them end its requests in an error', async (t) => {
+  const ending = await run(
+    t,
+    `import { cpSync, mkdtempSync, rmSync, truncateSync } from 'node:fs';
+    import { tmpdir } from 'node:os';
+    import { join } from 'node:path';
+    const copy = mkdtempSync(join(tmpdir(), 'kexa-cut-'));
+    cpSync(folder, copy, { recursive: true });
+    const model = await loadModel(copy, { device: 'cpu', threads: 1 });
+    check(await model.generate(prompt, golden));
+    truncateSync(join(copy, 'model.safetensors'), 40000);
+    const codes = [];
+    for (const ask of [() => model.generate(prompt, golden), () => model.forward(prompt), () => model.score(prompt)])
+      try { await ask(); } catch ({ code, message }) { codes.push(code, message.includes('model.safetensors: was cut short')); }
+    await model.close();
+    rmSync(copy, { recursive: true });
+    console.log(codes.join());`,
+  );
+  endsWell(t, ending, Array(3).fill('KEXA_BAD_FILE,true').join());
+});

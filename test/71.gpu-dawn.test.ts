@@ -1,5 +1,5 @@
 // What lies between the kernels and Dawn: its Null backend, counts and times, the blob cache, uploads, a lost device.
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'tape';
 import { KexaError, type LoadOptions, loadModel } from '../lib/index.js';
@@ -145,6 +145,13 @@ test('compiled kernels are kept on disk; a broken or unwritable cache is none', 
   t.deepEqual(await run(), fresh, 'the same from a broken cache');
   const mended = names.filter((name, i) => readFileSync(name).equals(written[i]!));
   t.equal(mended.length, names.length, 'which is mended');
+
+  // What drivers run is taken from nowhere that others can write to, nor is it put there.
+  chmodSync(join(cache, 'dawn'), 0o777);
+  for (const name of names) rmSync(name);
+  t.deepEqual(await run(), fresh, 'the same where others may write');
+  t.deepEqual(files(), [], 'where nothing is kept');
+  chmodSync(join(cache, 'dawn'), 0o700);
 
   writeFileSync(join(folder, 'file'), '');
   process.env.KEXA_CACHE_DIR = join(folder, 'file', 'below');

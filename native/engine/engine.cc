@@ -215,7 +215,10 @@ bool Engine::State::run_next() {
 bool Engine::State::advance(Job& job) {
   try {
     if (job.channel().cancelled()) throw Cancelled{};
-    if (model) model->slots.protect(owners_before(job));
+    if (model) {
+      model->files.check();
+      model->slots.protect(owners_before(job));
+    }
     return job.advance({description, plan, model});
   } catch (const Cancelled&) {
     bool is_closed;

@@ -81,6 +81,13 @@ double mtp_share(const ModelDescription& description) {
   return block / (model + block);
 }
 
+// Whether weights are read in their files after they were loaded.
+bool reads_files(const PlanOptions& options) {
+  const auto is_cpu = [](const PartOptions& part) { return part.adapter.empty(); };
+  if (options.parts.empty()) return options.adapter.empty() || options.has_expert_slots();
+  return options.has_expert_slots() || std::any_of(options.parts.begin(), options.parts.end(), is_cpu);
+}
+
 }  // namespace
 
 Profiling::Profiling(Device& device, bool is_wanted) : device_(device), is_on_(is_wanted) {
@@ -103,7 +110,8 @@ void Profiling::add_to(std::optional<Profile>& total) {
 
 LoadedModel::LoadedModel(const ModelDescription& description, const Plan& plan, int64_t warm_limit,
                          const LoadProgress& progress)
-    : weights(plan.options.parts.empty() ? make_weights(description, plan.options, warm_limit, progress) : nullptr),
+    : files(reads_files(plan.options) ? WatchedFiles(description.files) : WatchedFiles()),
+      weights(plan.options.parts.empty() ? make_weights(description, plan.options, warm_limit, progress) : nullptr),
       slots(description, plan),
       device(weights ? make_device(description, *weights, plan, progress)
                      : make_split_device(description, plan, warm_limit, progress)),

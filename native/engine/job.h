@@ -8,6 +8,7 @@
 #include "decode/draft_policy.h"
 #include "decode/forward.h"
 #include "engine/prefix_cache.h"
+#include "files/mapped_file.h"
 #include "kexa.h"
 #include "model/weights.h"
 
@@ -21,6 +22,7 @@ inline void append(std::vector<float>& to, std::span<const float> values) {
 struct LoadedModel {
   LoadedModel(const ModelDescription& description, const Plan& plan, int64_t warm_limit, const LoadProgress& progress);
 
+  WatchedFiles files;                // that steps read
   std::unique_ptr<Weights> weights;  // none where several devices have their own
   KvSlots slots;
   std::unique_ptr<Device> device;

@@ -68,6 +68,11 @@ InputFile::InputFile(const std::string& path)
   bytes_ = status.st_size;
 }
 
+int64_t InputFile::bytes_now() const {
+  struct stat status{};
+  return ::fstat(descriptor(), &status) == 0 ? int64_t(status.st_size) : 0;
+}
+
 bool InputFile::read(std::span<std::byte> to) {
   if (!read_at(at_, to)) return false;
   at_ += int64_t(to.size());

@@ -36,6 +36,8 @@ class InputFile {
   int descriptor() const { return descriptor_.number(); }
   // When it was opened.
   int64_t bytes() const { return bytes_; }
+  // Now; 0 if it cannot be told.
+  int64_t bytes_now() const;
 
   // Reads the next bytes. Returns whether there were as many.
   bool read(std::span<std::byte> to);

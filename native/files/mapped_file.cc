@@ -7,7 +7,6 @@
 #include <utility>
 
 #include "base/error.h"
-#include "files/descriptor.h"
 
 namespace kexa {
 
@@ -26,6 +25,18 @@ MappedFile::~MappedFile() {
 
 MappedFile::MappedFile(MappedFile&& other) noexcept
     : path_(std::move(other.path_)), data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+
+WatchedFiles::WatchedFiles(const std::vector<std::string>& paths) {
+  for (const std::string& path : paths) files_.push_back({path, InputFile(path)});
+}
+
+void WatchedFiles::check() const {
+  for (const Watched& watched : files_)
+    if (const int64_t now = watched.file.bytes_now(); now < watched.file.bytes())
+      throw Error("KEXA_BAD_FILE", watched.path + ": was cut short while the model was in use: wanted " +
+                                       std::to_string(watched.file.bytes()) + " bytes, found " + std::to_string(now) +
+                                       "; restore the file and load the model again");
+}
 
 LazyMemory::LazyMemory(size_t bytes, const char* what) {
   if (bytes == 0) return;

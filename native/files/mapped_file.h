@@ -4,11 +4,14 @@
 #include <cstddef>
 #include <span>
 #include <string>
+#include <vector>
+
+#include "files/descriptor.h"
 
 namespace kexa {
 
 // The mapping stays valid while the object lives. If another program cuts the file short meanwhile, reading past its
-// new end kills the process, as with any mapped file; kexa checks sizes when it opens a model, not after.
+// new end kills the process (SIGBUS), as with any mapped file: see WatchedFiles.
 class MappedFile {
  public:
   // Throws KEXA_NOT_FOUND, or KEXA_BAD_FILE if it is no regular file, is empty or cannot be mapped.
@@ -24,6 +27,25 @@ class MappedFile {
   std::string path_;
   const std::byte* data_ = nullptr;
   size_t size_ = 0;
+};
+
+// Whether mapped files are still as large as they were. Looking at it before each step catches a file that was cut short
+// between two of them; one that is cut in the middle of a step can still end the process.
+class WatchedFiles {
+ public:
+  WatchedFiles() = default;
+  // Throws as InputFile does.
+  explicit WatchedFiles(const std::vector<std::string>& paths);
+
+  // Throws KEXA_BAD_FILE, naming the file.
+  void check() const;
+
+ private:
+  struct Watched {
+    std::string path;
+    InputFile file;
+  };
+  std::vector<Watched> files_;
 };
 
 // Zeroed memory whose pages take no room until they are first written: how a cache planned for a full context costs

@@ -1,11 +1,13 @@
 #include "gpu/blob_cache.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
-#include <fstream>
+#include <random>
 
 namespace kexa {
 namespace {
@@ -14,6 +16,7 @@ namespace fs = std::filesystem;
 using Bytes = BlobCache::Bytes;
 
 constexpr char kSuffix[] = ".blob";
+constexpr size_t kHexDigits = 32;
 
 // FNV-1a, from any start.
 uint64_t hash(Bytes bytes, uint64_t value) {
@@ -28,6 +31,30 @@ struct Header {
   uint64_t key_bytes = 0, value_bytes = 0;
   uint64_t checksum = 0;  // of the value
 };
+
+// Whether a file is called as the cache calls its own, unfinished ones included.
+bool is_own_name(const std::string& name) {
+  return name.size() >= kHexDigits && name.find_first_not_of("0123456789abcdef") == kHexDigits &&
+         name.compare(kHexDigits, sizeof kSuffix - 1, kSuffix) == 0;
+}
+
+bool read_all(int file, void* to, size_t size) {
+  for (size_t done = 0; done < size;) {
+    const ssize_t count = ::read(file, static_cast<char*>(to) + done, size - done);
+    if (count <= 0) return false;
+    done += size_t(count);
+  }
+  return true;
+}
+
+bool write_all(int file, const void* from, size_t size) {
+  for (size_t done = 0; done < size;) {
+    const ssize_t count = ::write(file, static_cast<const char*>(from) + done, size - done);
+    if (count <= 0) return false;
+    done += size_t(count);
+  }
+  return true;
+}
 
 }  // namespace
 
@@ -66,73 +93,88 @@ void BlobCache::store(Bytes key, Bytes value) noexcept {
   }
 }
 
-fs::path BlobCache::file_of(Bytes key) const {
-  char name[33];
+std::string BlobCache::name_of(Bytes key) {
+  char name[kHexDigits + 1];
   std::snprintf(name, sizeof name, "%016llx%016llx", static_cast<unsigned long long>(hash(key, kStart)),
                 static_cast<unsigned long long>(hash(key, kOtherStart)));
-  return folder_ / (std::string(name) + kSuffix);
+  return std::string(name) + kSuffix;
+}
+
+// What lies in the folder is run by drivers: nobody else may be able to put something there. Everything goes through the
+// folder's descriptor from here on, so that it cannot become another meanwhile.
+Descriptor BlobCache::open_folder() const {
+  Descriptor folder(::open(folder_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  struct stat status{};
+  const bool is_own = folder && ::fstat(folder.number(), &status) == 0 && status.st_uid == ::geteuid() &&
+                      (status.st_mode & (S_IWGRP | S_IWOTH)) == 0;
+  return is_own ? std::move(folder) : Descriptor();
 }
 
 std::vector<uint8_t> BlobCache::read(Bytes key) const {
-  const fs::path path = file_of(key);
-  std::ifstream file(path, std::ios::binary);
+  const Descriptor folder = open_folder();
+  if (!folder) return {};
+  const Descriptor file(
+      ::openat(folder.number(), name_of(key).c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+  struct stat status{};
   Header header, wanted;
-  if (!file.read(reinterpret_cast<char*>(&header), sizeof header)) return {};
+  if (!file || ::fstat(file.number(), &status) != 0 || !S_ISREG(status.st_mode)) return {};
+  if (!read_all(file.number(), &header, sizeof header)) return {};
   const bool is_ours = std::memcmp(header.magic, wanted.magic, sizeof header.magic) == 0 &&
                        header.key_bytes == key.size() && header.value_bytes <= most_bytes_ &&
-                       fs::file_size(path) == sizeof header + header.key_bytes + header.value_bytes;
+                       uint64_t(status.st_size) == sizeof header + header.key_bytes + header.value_bytes;
   if (!is_ours) return {};
   std::vector<uint8_t> found_key(key.size()), value(header.value_bytes);
-  file.read(reinterpret_cast<char*>(found_key.data()), std::streamsize(found_key.size()));
-  file.read(reinterpret_cast<char*>(value.data()), std::streamsize(value.size()));
-  if (!file || !std::ranges::equal(found_key, key) || hash(value, kStart) != header.checksum) return {};
+  const bool is_read =
+      read_all(file.number(), found_key.data(), found_key.size()) && read_all(file.number(), value.data(), value.size());
+  if (!is_read || !std::ranges::equal(found_key, key) || hash(value, kStart) != header.checksum) return {};
   // Used: it is not to be the next that is removed.
-  std::error_code ignored;
-  fs::last_write_time(path, fs::file_time_type::clock::now(), ignored);
+  ::futimens(file.number(), nullptr);
   return value;
 }
 
 void BlobCache::write(Bytes key, Bytes value) {
-  // For its owner alone, as what lies in it is run by drivers.
-  if (fs::create_directories(folder_)) fs::permissions(folder_, fs::perms::owner_all);
-  const fs::path path = file_of(key);
-  // No other cache, in this process or another, writes to the same name.
-  char own[64];
-  std::snprintf(own, sizeof own, ".%d.%p.%d", int(::getpid()), static_cast<void*>(this), written_++);
-  fs::path unfinished = path;
-  unfinished += own;
+  // For its owner alone.
+  fs::create_directories(folder_.parent_path());
+  ::mkdir(folder_.c_str(), S_IRWXU);
+  const Descriptor folder = open_folder();
+  if (!folder) return;
+  // No other cache, in this process or another, writes to the same name, and nothing that is there is opened.
+  char own[80];
+  std::snprintf(own, sizeof own, ".%ld.%08x.%d", long(::getpid()), std::random_device()(), written_++);
+  const std::string name = name_of(key), unfinished = name + own;
+  Descriptor file(::openat(folder.number(), unfinished.c_str(),
+                           O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, S_IRUSR | S_IWUSR));
+  if (!file) return;
   Header header;
   header.key_bytes = key.size();
   header.value_bytes = value.size();
   header.checksum = hash(value, kStart);
-  std::ofstream file(unfinished, std::ios::binary);
-  file.write(reinterpret_cast<const char*>(&header), sizeof header);
-  file.write(reinterpret_cast<const char*>(key.data()), std::streamsize(key.size()));
-  file.write(reinterpret_cast<const char*>(value.data()), std::streamsize(value.size()));
-  file.close();
-  std::error_code failure;
-  if (file) fs::rename(unfinished, path, failure);
-  if (file && !failure) {
+  const bool is_written = write_all(file.number(), &header, sizeof header) &&
+                          write_all(file.number(), key.data(), key.size()) &&
+                          write_all(file.number(), value.data(), value.size()) && file.close() == 0;
+  if (is_written && ::renameat(folder.number(), unfinished.c_str(), folder.number(), name.c_str()) == 0)
     total_bytes_ += sizeof header + key.size() + value.size();
-  } else {
-    fs::remove(unfinished, failure);
-  }
+  else
+    ::unlinkat(folder.number(), unfinished.c_str(), 0);
 }
 
 // Also counts. Other processes may be at it too: what vanishes meanwhile is none of ours.
 void BlobCache::trim() {
   struct Entry {
-    fs::path path;
+    std::string name;
     fs::file_time_type used;
     uint64_t bytes;
   };
-  std::vector<Entry> entries;
+  const Descriptor folder = open_folder();
   total_bytes_ = 0;
+  if (!folder) return;
+  std::vector<Entry> entries;
   std::error_code failure;
   for (const auto& item : fs::directory_iterator(folder_, failure)) {
-    if (item.path().filename().string().find(kSuffix) == std::string::npos) continue;
+    const std::string name = item.path().filename().string();
     std::error_code gone;
-    const Entry entry{item.path(), item.last_write_time(gone), item.file_size(gone)};
+    if (!is_own_name(name) || item.symlink_status(gone).type() != fs::file_type::regular) continue;
+    const Entry entry{name, item.last_write_time(gone), item.file_size(gone)};
     if (gone) continue;
     total_bytes_ += entry.bytes;
     entries.push_back(entry);
@@ -142,7 +184,7 @@ void BlobCache::trim() {
   for (const Entry& entry : entries) {
     // Some below the limit, so that not every store from now on comes here.
     if (total_bytes_ <= most_bytes_ / 4 * 3) break;
-    if (fs::remove(entry.path, failure)) total_bytes_ -= entry.bytes;
+    if (::unlinkat(folder.number(), entry.name.c_str(), 0) == 0) total_bytes_ -= entry.bytes;
   }
 }
 

@@ -8,12 +8,15 @@
 #include <string>
 #include <vector>
 
+#include "files/descriptor.h"
+
 namespace kexa {
 
 // One file a blob, named by a hash of its key; key and value stand in the file and are verified, so a collision or a
 // broken file is a blob that is not there. Files appear by renaming, so processes may share a folder. Once all are
 // larger than `most_bytes` those unused for longest are removed. Nothing here throws or is an error: a cache that
-// cannot be read or written is an empty one. Any thread.
+// cannot be read or written is an empty one, and so is a folder of another user or one that others may write to. Any
+// thread.
 class BlobCache {
  public:
   using Bytes = std::span<const uint8_t>;
@@ -26,7 +29,9 @@ class BlobCache {
   void store(Bytes key, Bytes value) noexcept;
 
  private:
-  std::filesystem::path file_of(Bytes key) const;
+  static std::string name_of(Bytes key);
+  // None if there is no such folder, or if others may write to it.
+  Descriptor open_folder() const;
   std::vector<uint8_t> read(Bytes key) const;
   void write(Bytes key, Bytes value);
   void trim();

@@ -107,8 +107,10 @@ KEXA_INLINE float sum_lanes(const F32x16& lanes) {
   return part[0];
 }
 
-// On x86-64 the hot loops are compiled for three instruction sets and the best one is picked at load time.
-#if defined(__x86_64__) && defined(__linux__) && defined(__GNUC__) && !defined(__clang__)
+// On x86-64 the hot loops are compiled for three instruction sets and the best one is picked at load time; not under a
+// sanitizer, whose calls the picking would need before they are bound.
+#if defined(__x86_64__) && defined(__linux__) && defined(__GNUC__) && !defined(__clang__) && \
+    !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__)
 #define KEXA_HOT __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #else
 #define KEXA_HOT

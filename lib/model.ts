@@ -372,16 +372,24 @@ export class Model {
       model: this,
       prefillChunk: this.#prefillChunk,
       largestReplay: largestForward,
-      replay: async (ids: Uint32Array, leadRows: number, stepRows: number, signal: AbortSignal | undefined) => {
-        const params = { allLogits: true, mtp: false, trace: false, profile: false, leadRows, stepRows };
-        let logits = new Float32Array();
-        await readAborting(this.#engine.forward(ids, params), signal, (event) => {
-          if (event.kind === 'forwarded') logits = event.logits as Float32Array<ArrayBuffer>;
-        });
-        return logits;
-      },
+      replay: (...args: Parameters<Model['replay']>) => this.replay(...args),
     };
     return await verifyAnswer(parts, prompt, options);
+  }
+
+  /**
+   * Logits of `ids` from row `leadRows - 1` on, computed from an empty cache: the first `leadRows` as a prompt is, the others
+   * as an answer is, `stepRows` at a time.
+   *
+   * @internal
+   */
+  async replay(ids: Uint32Array, leadRows: number, stepRows: number, signal?: AbortSignal): Promise<Float32Array> {
+    const params = { allLogits: true, mtp: false, trace: false, profile: false, leadRows, stepRows };
+    let logits = new Float32Array();
+    await readAborting(this.#engine.forward(ids, params), signal, (event) => {
+      if (event.kind === 'forwarded') logits = event.logits as Float32Array<ArrayBuffer>;
+    });
+    return logits;
   }
 
   /**

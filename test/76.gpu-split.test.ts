@@ -11,13 +11,16 @@ import { useSoftwareGpu } from './support/software-gpu.js';
 
 useSoftwareGpu();
 
-/** Loads with this limit of bytes, or the device's own, and gives `rows` rows of logits. */
+/** Loads with this limit of bytes, or the device's own, and gives `rows` rows of logits, as a prompt's and as an answer's. */
 async function logitsOf(folder: string, limit: number | null, rows: number, options: LoadOptions) {
   if (limit !== null) process.env.KEXA_GPU_BUFFER_BYTES = String(limit);
   try {
     const model = await loadModel(folder, { device: 'swiftshader', contextSize: 32, ...options });
     try {
-      return (await model.forward(randomIds(rows, model.config.vocabSize, 5))).logits;
+      const ids = Uint32Array.from(randomIds(rows, model.config.vocabSize, 5));
+      // With chunks of one row the kernels of answers alone are compiled.
+      const prompt = options.prefillChunk === 1 ? [] : (await model.forward(ids)).logits;
+      return Float32Array.from([...prompt, ...(await model.replay(ids, 0, Math.min(3, options.prefillChunk ?? 3)))]);
     } finally {
       await model.close();
     }

@@ -26,6 +26,7 @@ OpRequest to_request(const Napi::Object& from) {
                .seed = from.Get("seed").ToNumber()};
   const std::vector<int> rows = to_ids(from.Get("rows"));
   for (size_t i = 0; i + 2 < rows.size(); i += 3) to.step.rows.push_back({rows[i], rows[i + 1], rows[i + 2]});
+  to.step.is_prompt = from.Get("isPrompt").ToBoolean();
   to.step.logit_rows = to_ids(from.Get("logitRows"));
   return to;
 }

@@ -32,6 +32,7 @@ StepProbe::StepProbe(const ModelDescription& description, const PlanOptions& opt
     const int end = std::min(prompt, first + plan_.options.prefill_chunk);
     slots_.reserve(slot_, end);
     step_ = {};
+    step_.is_prompt = true;
     for (int position = first; position < end; ++position)
       step_.rows.push_back({.token = ids[position], .slot = slot_, .position = position});
     if (end == prompt) step_.logit_rows = {end - 1 - first};
@@ -48,6 +49,7 @@ void StepProbe::encode() {
   step_.rows.clear();
   step_.logit_rows.clear();
   step_.is_following = true;
+  step_.is_prompt = false;
   step_.rows.push_back({.slot = slot_, .position = tokens_ - 1});
   forward(device_, description_, step_, slots_);
   device_.choose();

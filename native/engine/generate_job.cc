@@ -173,19 +173,22 @@ void GenerateJob::begin_step(const JobContext& context, int slot) {
     step_.rows.clear();
     step_.logit_rows.clear();
     step_.is_following = true;
+    step_.is_prompt = false;
     step_.cancelled = hooks.cancelled;
     for (int i = 0; i < rows; ++i) step_.rows.push_back({.slot = slot, .position = most - 1 + i});
     forward(device, context.description, step_, model.slots, hooks);
   } else {
-    // Steps end where a prompt is worth keeping.
-    const int kept_end = next_kept(model.prefixes, first);
-    const int most_rows = kept_end - first;
+    // Steps end where a prompt is worth keeping. An answer whose slot was taken meanwhile is computed again as it was
+    // the first time, so that its bits are the same: a few rows at a time, and apart from the prompt.
+    const bool is_prompt = first < int(prompt_size_);
+    const int most_rows =
+        std::min(next_kept(model.prefixes, first) - first, is_prompt ? int(prompt_size_) - first : kSmallRows);
     const auto choose_logit_rows = [&](int, int end, std::vector<int>& logit_rows) {
       if (end < int(ids_.size())) return;
       logit_rows.push_back(end - 1 - first);
       reserve_drafts(context, slot, end + 1);
     };
-    const int rows = run_chunk(context, slot, ids_, step_, hooks, choose_logit_rows, most_rows);
+    const int rows = run_chunk(context, slot, ids_, step_, hooks, choose_logit_rows, most_rows, is_prompt);
     is_following_ = model.slots.length(slot) == int(ids_.size());
     flights_.push_back({.rows = rows, .has_choice = is_following_, .logits = {}});
     if (ids_.size() == prompt_size_) {

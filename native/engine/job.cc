@@ -130,7 +130,7 @@ LoadedModel::LoadedModel(const ModelDescription& description, const Plan& plan, 
 }
 
 int run_chunk(const JobContext& context, int slot, std::span<const int> ids, Step& step, const ForwardHooks& hooks,
-              const std::function<void(int, int, std::vector<int>&)>& choose_logit_rows, int most_rows) {
+              const std::function<void(int, int, std::vector<int>&)>& choose_logit_rows, int most_rows, bool is_prompt) {
   KvSlots& slots = context.model->slots;
   const int first = slots.length(slot), chunk = context.plan.options.prefill_chunk;
   const int end = std::min(int(ids.size()), first + (most_rows > 0 ? std::min(most_rows, chunk) : chunk));
@@ -138,6 +138,7 @@ int run_chunk(const JobContext& context, int slot, std::span<const int> ids, Ste
   step.rows.clear();
   step.logit_rows.clear();
   step.is_following = false;
+  step.is_prompt = is_prompt;
   step.cancelled = hooks.cancelled;
   for (int position = first; position < end; ++position)
     step.rows.push_back({ids[position], slot, position, position + 1 < int(ids.size()) ? ids[position + 1] : 0});
@@ -192,7 +193,9 @@ bool ForwardJob::advance(const JobContext& context) {
     for (int position = std::max(first, params_.lead_rows - 1); position < end; ++position)
       if (wants_all_rows || position + 1 == int(ids_.size())) logit_rows.push_back(position - first);
   };
-  run_chunk(context, slot, ids_, step_, hooks, choose_logit_rows, most_rows(model.slots.length(slot)));
+  const int first = model.slots.length(slot);
+  const bool is_prompt = params_.step_rows == 0 || first < params_.lead_rows;
+  run_chunk(context, slot, ids_, step_, hooks, choose_logit_rows, most_rows(first), is_prompt);
   const int end = model.slots.length(slot);
   const bool is_last = end == int(ids_.size());
   for (int i = 0; i < int(step_.logit_rows.size()); ++i)

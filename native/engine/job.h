@@ -65,10 +65,10 @@ class Job {
 
 // Runs the uncached part of `ids`, at most a chunk of it, in the owner's slot. Returns the rows run. Each row is given
 // the token that follows it in `ids`. `choose_logit_rows` is told the first and one past the last position of the
-// chunk. `most_rows`: 0, or fewer rows than a chunk's.
+// chunk. `most_rows`: 0, or fewer rows than a chunk's. `is_prompt`: Step's.
 int run_chunk(const JobContext& context, int slot, std::span<const int> ids, Step& step, const ForwardHooks& hooks,
               const std::function<void(int first, int end, std::vector<int>& logit_rows)>& choose_logit_rows,
-              int most_rows = 0);
+              int most_rows = 0, bool is_prompt = true);
 
 // Profiles the device while it lives: a job that is cut short must not leave it slow.
 class Profiling {

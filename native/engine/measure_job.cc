@@ -67,6 +67,7 @@ void MeasureJob::fill_cache(const JobContext& context, int slot) {
       step_.rows.push_back({.token = int(position * int64_t{7919} % context.description.vocab),
                             .slot = slot,
                             .position = position});
+    step_.is_prompt = true;
     model.device->begin(step_, model.slots);
     model.device->embed();
     for (int layer = 0; layer < int(context.description.layers.size()); ++layer) model.device->attention_input(layer);
@@ -89,6 +90,8 @@ void MeasureJob::prepare(const JobContext& context, int slot, int rows) {
                           .next = int((token + 7919) % vocab)});
     if (rows <= kMostLogitRows || i + 1 == rows) step_.logit_rows.push_back(i);
   }
+  // A few rows are measured as an answer's.
+  step_.is_prompt = rows > kSmallRows;
   const int first_token[] = {step_.rows[0].token};
   model.device->begin_choosing(slot, {.temperature = 0, .logit_bias = {}}, first_token, 1);
   forward(*model.device, context.description, step_, model.slots,

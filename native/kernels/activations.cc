@@ -38,7 +38,6 @@ Activations::Activations(const KernelSet& kernels, const ModelDescription& descr
       host_outputs = make("host experts' outputs");
     }
   }
-  if (plan.options.prefill_chunk <= kSmallRows) return;
   choices = make("choices by expert");
   tiles = make("tiles of experts' rows");
   expert_outputs = make("experts' outputs");

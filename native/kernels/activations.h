@@ -33,7 +33,7 @@ struct Activations {
   Buffer slots;         // [rows, top_k] u32: the slot of each choice, or what ExpertSlots writes for one without
   Buffer handover;      // what the processor is given to compute: experts, their weights, the residual
   Buffer host_outputs;  // [rows, hidden]: what it computed
-  // Those of steps of more than kSmallRows rows:
+  // Those of large steps:
   Buffer row_scales;      // [rows]: multiply_matrices'
   Buffer choices;         // [rows * top_k] u32: the rows' choices of experts, sorted by expert
   Buffer tiles;           // the tiles of rows that group_rows cut them into

@@ -82,14 +82,13 @@ Attention::Attention(KernelSet& kernels, const ModelDescription& description, co
   heads_ = kernels.make("attention_input", input, input_bindings(), uint32_t(heads + 2 * kv_heads));
 
   // `team_rows` rows to a team, up to `teams` teams to a workgroup for up to `rows` rows.
-  const auto make = [&](int parts, int team_rows, int teams, int rows) {
+  const auto make = [&](std::string_view op, int parts, int team_rows, int teams, int rows) {
     const bool is_direct = parts == 1 && is_attention_direct(description);
     const int tiles = int(ceil_div(heads / kv_heads, kTeamHeads));  // of a KV head's query heads
     teams = std::min(teams, team_limit(facts, dims, team_rows));
     const int head_teams = std::min(tiles, teams);
     const int row_teams = std::min(teams / head_teams, int(ceil_div(rows, team_rows)));
     const int head_groups = int(ceil_div(tiles, head_teams));
-    const std::string_view op = rows > kSmallRows ? "attention large" : "attention";
     Prelude prelude = cache_of(op);
     prelude.cache_chunks(kv)
         .set("HEAD_WORDS", int(head_bytes / (is_quantized(kv.type) ? 4 : 16)))
@@ -127,9 +126,9 @@ Attention::Attention(KernelSet& kernels, const ModelDescription& description, co
     return size;
   };
   const int parts = attention_parts(description, plan.options, index), chunk = plan.options.prefill_chunk;
-  one_ = make(parts, 1, kFewTeams, 1);
-  if (chunk > 1) few_ = make(parts, 1, kFewTeams, kSmallRows);
-  if (chunk > kSmallRows) many_ = make(1, kManyRows, kManyTeams, chunk);
+  one_ = make("attention", parts, 1, kFewTeams, 1);
+  if (chunk > 1) few_ = make("attention", parts, 1, kFewTeams, kSmallRows);
+  many_ = make("attention large", 1, kManyRows, kManyTeams, chunk);
 }
 
 std::vector<Binding> Attention::input_bindings() const {
@@ -164,16 +163,16 @@ void Attention::grow(Gpu& gpu, int64_t bytes) {
   }
 }
 
-void Attention::run_input(const KernelSet& kernels, int rows) const {
+void Attention::run_input(const KernelSet& kernels, const StepRows& rows) const {
   for (const Matmul& product : qkv_) product.run(kernels, rows);
-  kernels.run(heads_, rows);
+  kernels.run(heads_, rows.count);
 }
 
-void Attention::run(const KernelSet& kernels, int rows, int longest) const {
-  const Size& size = rows == 1 ? one_ : rows <= kSmallRows ? few_ : many_;
+void Attention::run(const KernelSet& kernels, const StepRows& rows, int longest) const {
+  const Size& size = rows.is_large ? many_ : rows.count == 1 ? one_ : few_;
   if (window_) longest = std::min(longest, window_);
-  kernels.run(size.attend, rows, std::min<uint32_t>(size.parts, ceil_div(longest, kAttentionBlock)));
-  if (size.reduce) kernels.run(size.reduce, rows);
+  kernels.run(size.attend, rows.count, std::min<uint32_t>(size.parts, ceil_div(longest, kAttentionBlock)));
+  if (size.reduce) kernels.run(size.reduce, rows.count);
 }
 
 }  // namespace kexa

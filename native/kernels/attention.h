@@ -11,9 +11,9 @@ class Attention {
             const GpuWeights& weights, const Activations& activations);
 
   // Device::attention_input.
-  void run_input(const KernelSet& kernels, int rows) const;
+  void run_input(const KernelSet& kernels, const StepRows& rows) const;
   // Device::attention. `longest` is at least the keys that any row of the step may see, were there no window.
-  void run(const KernelSet& kernels, int rows, int longest) const;
+  void run(const KernelSet& kernels, const StepRows& rows, int longest) const;
 
   // Makes keys and values of a global layer that are smaller than `bytes` as large, one after the other, and keeps what
   // they hold. Waits. Throws KEXA_OUT_OF_MEMORY; what has not grown then is as it was.
@@ -40,7 +40,7 @@ class Attention {
   Buffer keys_, values_;
   std::vector<Matmul> qkv_;
   Op heads_;
-  Size one_, few_, many_;  // for one row, up to kSmallRows, and more
+  Size one_, few_, many_;  // for one row of a small step, for more of them, and for large steps
 };
 
 }  // namespace kexa

@@ -14,8 +14,9 @@
 // Parting: a row's blocks are counted from the first key the row sees, and part p is its blocks [p * n, p * n + n), where
 // n = ceil(the row's blocks / PARTS). Both depend on the row's own position alone. With ROWS = 1 a team never touches a
 // key that its row does not see, and does the same operations in the same order whatever the other teams hold; so a row's
-// bits do not depend on its company. With ROWS > 1 the rows of a team share blocks, counted from the first key that any
-// of them sees; rows of different slots take turns.
+// bits do not depend on its company. With ROWS > 1 the rows of a team share blocks, which begin at positions that 64
+// divides; rows of different slots take turns. A block of which a row sees nothing leaves the row's sums as they are, so
+// that its bits do not depend on its partner, nor on how a prompt is cut into steps.
 @group(0) @binding(0) var<storage, read> qkv: array<E>;
 @group(0) @binding(1) var<storage, read> keys: array<CacheWord>;
 @group(0) @binding(2) var<storage, read> values: array<CacheWord>;
@@ -83,10 +84,11 @@ fn attention(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_inde
     // A team with no rows in this turn looks at keys of its first: they are finite, and weigh nothing.
     if (ROWS > 1u && shared_keys.end <= shared_keys.start) { shared_keys = keys_of_turn(team_row, 0u, group.z); }
     for (var block = 0u; block < blocks; block++) {
-      let start = shared_keys.start + block * TEAM;
+      let start = first_of_blocks(shared_keys) + block * TEAM;
       let count = select(0u, min(TEAM, shared_keys.end - start), start < shared_keys.end);
       workgroupBarrier();
-      let cache_row = kv_row(shared_keys.slot, min(start + member, shared_keys.end - 1u));
+      // A key that no row sees may never have been written: in its place one that weighs nothing, but is finite.
+      let cache_row = kv_row(shared_keys.slot, clamp(start + member, shared_keys.start, shared_keys.end - 1u));
       heads_of_block[thread] = (cache_row * KV_HEADS + kv_head) * HEAD_WORDS;
       workgroupBarrier();
 
@@ -212,12 +214,17 @@ fn keys_of_turn(team_row: u32, turn: u32, part: u32) -> Keys {
   return all;
 }
 
+// Where the first block of a team's keys begins.
+fn first_of_blocks(shared_keys: Keys) -> u32 {
+  return select(shared_keys.start, shared_keys.start / TEAM * TEAM, ROWS > 1u);
+}
+
 // The most blocks that a team of the workgroup has in a turn: all of them go through as many, for the barriers' sake.
 fn most_blocks(first_row: u32, turn: u32, part: u32) -> u32 {
   var most = 0u;
   for (var i = 0u; i < TEAMS / HEAD_TEAMS; i++) {
     let found = keys_of_turn(first_row + i * ROWS, turn, part);
-    if (found.end > found.start) { most = max(most, (found.end - found.start + TEAM - 1u) / TEAM); }
+    if (found.end > found.start) { most = max(most, (found.end - first_of_blocks(found) + TEAM - 1u) / TEAM); }
   }
   return most;
 }

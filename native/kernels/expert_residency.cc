@@ -98,8 +98,8 @@ void ExpertResidency::load(int layer, const ExpertSlots::Load& load) {
                            load_matrix(from.down, to.routed_output, load.slot);
 }
 
-void ExpertResidency::run(const KernelSet& kernels, const Ffn& ffn, int layer, int rows) {
-  const size_t choices = size_t(rows) * top_k_, values = host_ ? size_t(rows) * stride_ : 0;
+void ExpertResidency::run(const KernelSet& kernels, const Ffn& ffn, int layer, const StepRows& rows) {
+  const size_t choices = size_t(rows.count) * top_k_, values = host_ ? size_t(rows.count) * stride_ : 0;
   handover_.resize(host_ ? choices * 2 + values : choices);
   const Buffer* read = &activations_.experts;
   if (host_) {
@@ -116,8 +116,7 @@ void ExpertResidency::run(const KernelSet& kernels, const Ffn& ffn, int layer, i
       throw Error("KEXA_INTERNAL", "the router chose expert " + std::to_string(expert));
   const float* floats = reinterpret_cast<const float*>(handover_.data());
 
-  const bool is_small = rows <= kSmallRows;
-  const ExpertSlots::Step step = slots_.place(layer, experts, is_small);
+  const ExpertSlots::Step step = slots_.place(layer, experts, !rows.is_large);
   traffic_ += step.traffic;
   for (size_t i = 0; i < step.waves.size(); ++i) {
     const ExpertSlots::Wave& wave = step.waves[i];
@@ -132,7 +131,7 @@ void ExpertResidency::run(const KernelSet& kernels, const Ffn& ffn, int layer, i
     outputs_.resize(values);
     host_->run(layer, {floats + choices * 2, values}, stride_, step.on_host, {floats + choices, choices}, outputs_);
     gpu_.write(activations_.host_outputs, 0, std::as_bytes(std::span(outputs_)));
-    kernels.run(add_, rows);
+    kernels.run(add_, rows.count);
   }
   ffn.finish(kernels, rows);
 }

@@ -19,7 +19,7 @@ class ExpertResidency {
                   std::unique_ptr<HostExperts> host);
 
   // Device::experts, after Device::route. Waits for the route.
-  void run(const KernelSet& kernels, const Ffn& ffn, int layer, int rows);
+  void run(const KernelSet& kernels, const Ffn& ffn, int layer, const StepRows& rows);
 
   const ExpertTraffic& traffic() const { return traffic_; }
 

@@ -161,29 +161,28 @@ Ffn::Ffn(KernelSet& kernels, const ModelDescription& description, const Plan& pl
   if (is_post_norm)
     norm_ = make_rms_norm(kernels, weights.ffn_norm, activations.branch, activations.residual, hidden,
                           description.norm_epsilon, stride, 0, true);
-  if (kernels.max_rows() > kSmallRows)
-    many_ = FfnTiled(kernels, description, plan, index, gpu_weights, activations,
-                     layer.is_moe ? route_of("route large") : Prelude());
+  many_ = FfnTiled(kernels, description, plan, index, gpu_weights, activations,
+                   layer.is_moe ? route_of("route large") : Prelude());
 }
 
-void Ffn::run_route(const KernelSet& kernels, int rows) const {
-  if (rows > kSmallRows)
-    many_.run_route(kernels, rows);
+void Ffn::run_route(const KernelSet& kernels, const StepRows& rows) const {
+  if (rows.is_large)
+    many_.run_route(kernels, rows.count);
   else
-    kernels.run(route_, rows);
+    kernels.run(route_, rows.count);
 }
 
-void Ffn::run_wave(const KernelSet& kernels, int rows, bool is_last) const {
-  if (rows > kSmallRows) {
-    many_.run_wave(kernels, rows, is_last);
+void Ffn::run_wave(const KernelSet& kernels, const StepRows& rows, bool is_last) const {
+  if (rows.is_large) {
+    many_.run_wave(kernels, rows.count, is_last);
   } else {
-    kernels.run(input_, rows);
-    kernels.run(output_, rows);
+    kernels.run(input_, rows.count);
+    kernels.run(output_, rows.count);
   }
 }
 
-void Ffn::finish(const KernelSet& kernels, int rows) const {
-  if (norm_) kernels.run(norm_, rows);
+void Ffn::finish(const KernelSet& kernels, const StepRows& rows) const {
+  if (norm_) kernels.run(norm_, rows.count);
 }
 
 }  // namespace kexa

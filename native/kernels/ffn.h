@@ -11,15 +11,15 @@ class Ffn {
       const Activations& activations);
 
   // Device::route.
-  void run_route(const KernelSet& kernels, int rows) const;
+  void run_route(const KernelSet& kernels, const StepRows& rows) const;
   // Device::experts and Device::dense_ffn: a dense FFN is a shared expert with no others beside it.
-  void run(const KernelSet& kernels, int rows) const {
+  void run(const KernelSet& kernels, const StepRows& rows) const {
     run_wave(kernels, rows, true);
     finish(kernels, rows);
   }
   // The same where experts take turns in slots: a wave at a time, then what comes after the last.
-  void run_wave(const KernelSet& kernels, int rows, bool is_last) const;
-  void finish(const KernelSet& kernels, int rows) const;
+  void run_wave(const KernelSet& kernels, const StepRows& rows, bool is_last) const;
+  void finish(const KernelSet& kernels, const StepRows& rows) const;
 
  private:
   Op route_, input_, output_, norm_;

@@ -1,4 +1,4 @@
-// The feed-forward part of steps of more than kSmallRows rows: rows are gathered by expert, and multiplied in tiles.
+// The feed-forward part of large steps: rows are gathered by expert, and multiplied in tiles.
 #pragma once
 
 #include "kernels/tile.h"

@@ -29,8 +29,6 @@ KernelChoice choose_kernels(const AdapterFacts& facts, const PlanOptions& option
     demand(facts.has_subgroup_matrices && facts.has_subgroups && facts.has_f16, "gpuKernels 'matrices'");
     matrices = matrices_of(facts);
     demand(matrices.has_value(), "gpuKernels 'matrices' (f16 with f32 sums, of at most 16 by 16 by 16)");
-    // Smaller steps do without.
-    if (options.prefill_chunk <= kSmallRows) matrices.reset();
   }
   if (options.gpu_elements == Type::kF16) demand(facts.has_f16, "gpuElements 'f16'");
   if (matrices) demand_f16_range(description, weights);
@@ -120,6 +118,7 @@ void GpuDevice::begin(const Step& step, const KvSlots& slots) {
   // An earlier step that was cut short may have left dispatches behind that still read the old step state.
   gpu_->submit();
   rows_ = int(step.rows.size());
+  is_large_ = step.is_prompt || rows_ > kSmallRows;
   logit_rows_ = int(step.is_following ? step.rows.size() : step.logit_rows.size());
   longest_ = 0;
   for (const Row& row : step.rows) longest_ = std::max(longest_, row.position + 1);
@@ -151,32 +150,32 @@ void GpuDevice::begin(const Step& step, const KvSlots& slots) {
 
 void GpuDevice::embed() { kernels_.run(embed_, rows_); }
 
-void GpuDevice::attention_input(int layer) { layers_[layer].attention.run_input(kernels_, rows_); }
+void GpuDevice::attention_input(int layer) { layers_[layer].attention.run_input(kernels_, step_rows()); }
 
-void GpuDevice::attention(int layer) { layers_[layer].attention.run(kernels_, rows_, longest_); }
+void GpuDevice::attention(int layer) { layers_[layer].attention.run(kernels_, step_rows(), longest_); }
 
 void GpuDevice::attention_output(int layer) {
-  layers_[layer].output.run(kernels_, rows_);
+  layers_[layer].output.run(kernels_, step_rows());
   if (layers_[layer].output_norm) kernels_.run(layers_[layer].output_norm, rows_);
   residual_copy_.clear();
 }
 
 void GpuDevice::dense_ffn(int layer) {
-  layers_[layer].ffn.run(kernels_, rows_);
+  layers_[layer].ffn.run(kernels_, step_rows());
   residual_copy_.clear();
 }
 
 void GpuDevice::route(int layer) {
-  layers_[layer].ffn.run_route(kernels_, rows_);
+  layers_[layer].ffn.run_route(kernels_, step_rows());
   experts_copy_.clear();
   weights_copy_.clear();
 }
 
 void GpuDevice::experts(int layer) {
   if (residency_)
-    residency_->run(kernels_, layers_[layer].ffn, layer, rows_);
+    residency_->run(kernels_, layers_[layer].ffn, layer, step_rows());
   else
-    layers_[layer].ffn.run(kernels_, rows_);
+    layers_[layer].ffn.run(kernels_, step_rows());
   residual_copy_.clear();
 }
 
@@ -186,7 +185,7 @@ void GpuDevice::final_norm(bool is_mtp) {
 }
 
 void GpuDevice::head() {
-  if (logit_rows_) head_.run(kernels_, logit_rows_);
+  if (logit_rows_) head_.run(kernels_, {logit_rows_, is_large_});
   logits_copy_.clear();
 }
 
@@ -194,7 +193,7 @@ void GpuDevice::draft_input() {
   kernels_.run(embed_next_, rows_);
   kernels_.run(mtp_embedding_norm_, rows_);
   kernels_.run(mtp_hidden_norm_, rows_);
-  mtp_fc_.run(kernels_, rows_);
+  mtp_fc_.run(kernels_, step_rows());
   residual_copy_.clear();
 }
 
@@ -216,6 +215,7 @@ void GpuDevice::choose_draft() { choosing_->run_draft(kernels_); }
 void GpuDevice::begin_draft() {
   choosing_->run_next_draft(kernels_);
   rows_ = 1;
+  is_large_ = false;
   ++longest_;
 }
 

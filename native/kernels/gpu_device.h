@@ -87,7 +87,10 @@ class GpuDevice final : public Device {
   Op embed_, embed_next_, final_norm_, mtp_embedding_norm_, mtp_hidden_norm_, mtp_norm_;
   Matmul head_, mtp_fc_;
 
+  StepRows step_rows() const { return {rows_, is_large_}; }
+
   int rows_ = 0, logit_rows_ = 0;
+  bool is_large_ = false;
   int longest_ = 0;       // the most keys a row may see, were there no window
   int slot_ = 0;          // of the first row
   int chosen_slot_ = -1;  // whose tokens the step chooses; -1: it chooses none

@@ -83,7 +83,6 @@ Matmul::Matmul(KernelSet& kernels, const Activations& activations, const GpuMatr
                                  read(activations.step), write(*y.buffer)},
                                 ceil_div(weight.rows, kTileOutputs), kFewTiles[i]);
   }
-  if (kernels.max_rows() <= kSmallRows) return;
   TileRows rows{.buffer = x.buffer, .stride = x.stride, .is_element = x.is_element, .columns = weight.columns};
   if (options.gain) {
     // Every tile would normalise the same rows again.
@@ -106,15 +105,15 @@ Matmul::Matmul(KernelSet& kernels, const Activations& activations, const GpuMatr
   many_ = make_multiply_matrices(kernels, activations, weight, rows, output, has_scales, nothing);
 }
 
-void Matmul::run(const KernelSet& kernels, int rows) const {
-  if (rows > kSmallRows) {
-    if (norm_) kernels.run(norm_, rows);
-    if (scales_) kernels.run(scales_, rows);
-    kernels.run(many_, rows);
+void Matmul::run(const KernelSet& kernels, const StepRows& rows) const {
+  if (rows.is_large) {
+    if (norm_) kernels.run(norm_, rows.count);
+    if (scales_) kernels.run(scales_, rows.count);
+    kernels.run(many_, rows.count);
     return;
   }
-  const auto tile = std::lower_bound(std::begin(kFewTiles), std::end(kFewTiles) - 1, rows) - std::begin(kFewTiles);
-  kernels.run(few_[tile], rows);
+  const auto tile = std::lower_bound(std::begin(kFewTiles), std::end(kFewTiles) - 1, rows.count) - std::begin(kFewTiles);
+  kernels.run(few_[tile], rows.count);
 }
 
 Op make_rms_norm(KernelSet& kernels, const Buffer& gain, const Buffer& x, const Buffer& y, int size, float epsilon,

@@ -27,7 +27,7 @@ class Matmul {
   Matmul(KernelSet& kernels, const Activations& activations, const GpuMatrix& weight, const Vectors& x,
          const Vectors& y, const Options& options, const Buffer& nothing);
 
-  void run(const KernelSet& kernels, int rows) const;
+  void run(const KernelSet& kernels, const StepRows& rows) const;
 
  private:
   // For steps of up to kFewTiles[i] rows; a row's bits are the same in each.

@@ -41,12 +41,20 @@ struct KernelChoice {
 
   bool has_f16_elements = false;  // activations between ops are f16; sums, the residual stream and logits stay f32
   bool has_subgroups = false;
-  std::optional<MatrixKernels> matrices;  // for products of more than kSmallRows rows
+  std::optional<MatrixKernels> matrices;  // for products of large steps
   std::vector<std::string> plain_ops{};
 };
 
 // The configuration of f16 matrices with f32 sums that kernels are compiled for, if the GPU has one.
 std::optional<MatrixKernels> matrices_of(const AdapterFacts& facts);
+
+// The rows of a step, and which of the two kinds of kernels compute them: those of large steps are made for the rows of
+// prompts, those of small steps for a few rows of an answer. The two add up in different orders. In either kind a row's
+// bits do not depend on how many rows there are.
+struct StepRows {
+  int count = 0;
+  bool is_large = false;
+};
 
 // Compiles each kernel once for each set of constants.
 class KernelSet {

@@ -1,4 +1,4 @@
-// Products of tiles of rows, for steps of more than kSmallRows: each weight is read once for a tile of rows.
+// Products of tiles of rows, for large steps: each weight is read once for a tile of rows.
 #pragma once
 
 #include "kernels/activations.h"

@@ -11,7 +11,7 @@ constexpr int kAttentionBlock = 64;    // keys a team looks at together; also a 
 constexpr int kAttentionParts = 64;    // most parts of a row's keys: 512 workgroups on eight KV heads
 constexpr int kUndividedWindow = 256;  // up to here a dispatch for the reduction costs more than dividing saves
 
-// Parts that a layer's keys may be divided into, in steps of up to kSmallRows rows. Larger steps divide none.
+// Parts that a layer's keys may be divided into, in small steps. Large steps divide none.
 inline int attention_parts(const ModelDescription& description, const PlanOptions& options, int layer) {
   const int window = description.layer(layer).window, context = options.context_size;
   if (window && window <= kUndividedWindow) return 1;

@@ -28,13 +28,18 @@ struct Step {
   // The rows go on from what was chosen last in their slot: row 0 is that token, row i the i-th draft after it, and
   // every row is a logit row. Only the device knows tokens and positions; `position` is the largest it can be.
   bool is_following = false;
+  // Whether the rows are a prompt's, or of a text that is computed as one; else they are an answer's, which is computed
+  // a few rows at a time. A device may have kernels for either, which round differently: so the same rows must be
+  // computed as the same, however many there are.
+  bool is_prompt = false;
   const std::atomic<bool>* cancelled = nullptr;  // if set, whoever waits for the step need not: Cancelled is thrown
 };
 
 // One forward, two devices: the CPU device (native/reference) implements each op plainly and is the oracle of every
 // GPU kernel. All matrices are row-major with one row per row of the step. Used by the engine thread alone.
 //
-// A row's result never depends on the rows it travels with: the same operations are done in the same order.
+// A row's result never depends on the rows it travels with: the same operations are done in the same order, as long as
+// they are a prompt's rows or an answer's.
 class Device {
  public:
   virtual ~Device() = default;

@@ -108,12 +108,10 @@ GpuPlan plan_gpu(const ModelDescription& description, const PlanOptions& options
         add("host experts' outputs", rows * stride);
       }
     }
-    if (rows > kSmallRows) {
-      add("choices by expert", rows * top_k);
-      add("tiles of experts' rows", (rows * top_k / kSmallestTile + experts) * 4);
-      add("experts' outputs", rows * top_k * expert_output_slice(description.hidden, int(rows), int(top_k),
-                                                                  options.has_expert_slots()));
-    }
+    add("choices by expert", rows * top_k);
+    add("tiles of experts' rows", (rows * top_k / kSmallestTile + experts) * 4);
+    add("experts' outputs", rows * top_k * expert_output_slice(description.hidden, int(rows), int(top_k),
+                                                                options.has_expert_slots()));
   }
   if (description.has_end) {
     add("sampling", int64_t(kSlots) * kSamplingWords);

@@ -10,7 +10,8 @@
 
 namespace kexa {
 
-// Steps of up to this many rows run the kernels whose results do not depend on a row's company.
+// Most rows of a small step: one of an answer's rows, computed by kernels for few rows. Steps of a prompt are large ones,
+// however few rows they have, so that how a prompt is cut changes no bit of it.
 constexpr int kSmallRows = 16;
 // Fewest rows of a tile where a large step's rows are grouped by expert.
 constexpr int kSmallestTile = 32;

@@ -39,7 +39,7 @@ struct PlanOptions {
   GpuKernels gpu_kernels = GpuKernels::kAuto;
   Type gpu_elements = Type::kF32;  // of activations between the GPU's ops: f32 or f16
   // Ops of Device whose kernels go without the subgroups that there are, because tuning found them faster so; those of
-  // steps of more than kSmallRows rows are called "... large".
+  // large steps are called "... large".
   std::vector<std::string> plain_ops;
   // Of a GPU's layers: routed experts that it holds of each. -1: all of them.
   int expert_slots = -1;

@@ -88,8 +88,8 @@ class CpuDevice final : public Device {
 
   const ModelDescription& description_;
   const Weights& weights_;
-  const PlanOptions& options_;
   ThreadPool pool_;
+  const PlanOptions& options_;
   KvLayout kv_;
   std::vector<LayerCache> cache_;
   std::vector<double> frequencies_;  // [head_dim / 2], radians a position

@@ -107,6 +107,21 @@ KEXA_INLINE float sum_lanes(const F32x16& lanes) {
   return part[0];
 }
 
+// The largest of n floats, none of them NaN; -infinity if there are none.
+KEXA_INLINE float largest_of(const float* values, size_t n) {
+  F32x16 largest = F32x16{} - __builtin_inff();
+  size_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    F32x16 some;
+    load(some, values + i);
+    largest = some > largest ? some : largest;
+  }
+  float result = -__builtin_inff();
+  for (int lane = 0; lane < kLanes; ++lane) result = largest[lane] > result ? largest[lane] : result;
+  for (; i < n; ++i) result = values[i] > result ? values[i] : result;
+  return result;
+}
+
 // On x86-64 the hot loops are compiled for three instruction sets and the best one is picked at load time; not under a
 // sanitizer, whose calls the picking would need before they are bound.
 #if defined(__x86_64__) && defined(__linux__) && defined(__GNUC__) && !defined(__clang__) && \

@@ -5,11 +5,13 @@
 #include "addon/convert.h"
 #include "base/error.h"
 #include "checks/device_probe.h"
+#include "checks/plain_sampler.h"
 #include "checks/step_probe.h"
 #include "model/synthetic.h"
 #include "plan/expert_slots.h"
 #include "quant/dequantize.h"
 #include "reference/matmul.h"
+#include "reference/sampler.h"
 
 namespace kexa {
 namespace {
@@ -293,9 +295,62 @@ Napi::Value multiply_panel_by(const Napi::CallbackInfo& info) {
   });
 }
 
+InstructionSet set_named(const std::string& name) {
+  for (InstructionSet set : instruction_sets())
+    if (instruction_set_name(set) == name) return set;
+  throw Error("KEXA_INTERNAL", "this processor has no instruction set " + name);
+}
+
+// chooseTokens(set, logits, vocab, options, ids, promptSize): for each row of logits the token that the sampler chooses by
+// an instruction set, and the one of the definition: two Int32Arrays. Row i is drawn with seed + i.
+Napi::Value choose_tokens(const Napi::CallbackInfo& info) {
+  const std::string set = info[0].ToString();
+  const auto rows = info[1].As<Napi::Float32Array>();
+  const size_t vocab = size_t(info[2].ToNumber().Int64Value());
+  const auto options = info[3].As<Napi::Object>();
+  const std::vector<int> ids = to_ids(info[4]);
+  const size_t prompt_size = size_t(info[5].ToNumber().Int64Value());
+  SamplingParams params = to_generate_params(options).sampling;
+  return or_throw(info.Env(), [&] {
+    const size_t count = rows.ElementLength() / vocab;
+    auto found = Napi::Int32Array::New(info.Env(), count), plain = Napi::Int32Array::New(info.Env(), count);
+    for (size_t i = 0; i < count; ++i, ++params.seed) {
+      const std::span<const float> logits(rows.Data() + i * vocab, vocab);
+      found[i] = Sampler(params, int(vocab), panel_kernels(set_named(set))).choose(logits, ids, prompt_size);
+      plain[i] = choose_plainly(params, logits, ids, prompt_size);
+    }
+    auto both = Napi::Array::New(info.Env(), 2);
+    both.Set(0u, found);
+    both.Set(1u, plain);
+    return both.As<Napi::Value>();
+  });
+}
+
+// logprobsOf(logits, vocab, alternatives): of each row the log-probability of token 0, then each alternative and its own, by
+// the engine and by the definition: two Float32Arrays.
+Napi::Value logprobs_of(const Napi::CallbackInfo& info) {
+  const auto rows = info[0].As<Napi::Float32Array>();
+  const size_t vocab = size_t(info[1].ToNumber().Int64Value());
+  const int alternatives = info[2].ToNumber();
+  std::vector<float> found[2];
+  for (size_t at = 0; at < rows.ElementLength(); at += vocab)
+    for (int way = 0; way < 2; ++way) {
+      const std::span<const float> logits(rows.Data() + at, vocab);
+      const Choice choice =
+          way == 0 ? with_logprobs(0, logits, alternatives) : with_plain_logprobs(0, logits, alternatives);
+      found[way].push_back(choice.logprob);
+      for (const auto& [token, logprob] : choice.top) found[way].insert(found[way].end(), {float(token), logprob});
+    }
+  auto both = Napi::Array::New(info.Env(), 2);
+  for (uint32_t way = 0; way < 2; ++way) both.Set(way, to_array(info.Env(), found[way]));
+  return both;
+}
+
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("Probe", ProbeObject::define(env));
   exports.Set("StepProbe", StepProbeObject::define(env));
+  exports.Set("chooseTokens", Napi::Function::New(env, choose_tokens));
+  exports.Set("logprobsOf", Napi::Function::New(env, logprobs_of));
   exports.Set("placeExperts", Napi::Function::New(env, place_experts));
   exports.Set("dequantize", Napi::Function::New(env, dequantize_blocks));
   exports.Set("readFp8", Napi::Function::New(env, read_fp8_rows));

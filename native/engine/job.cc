@@ -230,7 +230,7 @@ bool ScoreJob::advance(const JobContext& context) {
   for (int i = 0; i < int(step_.logit_rows.size()); ++i) {
     const auto logits = model.device->logits(i);
     check_logits(logits, context.plan.options);
-    result_.logprobs.push_back(float(logits[ids_[end - rows + i + 1]] - log_sum_exp(logits)));
+    result_.logprobs.push_back(LogNormalizer(logits).logprob(ids_[end - rows + i + 1]));
   }
   const bool is_last = end == int(ids_.size());
   if (is_last) channel().push(std::move(result_));

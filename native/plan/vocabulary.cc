@@ -28,9 +28,14 @@ Error not_finite_logit(int token, const PlanOptions& options) {
 }
 
 void check_logits(std::span<const float> logits, const PlanOptions& options) {
-  const auto is_finite = [](float logit) { return (std::bit_cast<uint32_t>(logit) & 0x7fffffffu) < 0x7f800000u; };
+  // By the bits of magnitudes, which stand in the order of the magnitudes.
+  const auto magnitude = [](float logit) { return std::bit_cast<int32_t>(logit) & 0x7fffffff; };
+  const auto is_finite = [&](float logit) { return magnitude(logit) < 0x7f800000; };
+  int32_t largest = 0;
+  for (float logit : logits) largest = std::max(largest, magnitude(logit));
+  if (largest < 0x7f800000) return;
   const auto found = std::find_if_not(logits.begin(), logits.end(), is_finite);
-  if (found != logits.end()) throw not_finite_logit(int(found - logits.begin()), options);
+  throw not_finite_logit(int(found - logits.begin()), options);
 }
 
 }  // namespace kexa

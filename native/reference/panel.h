@@ -22,6 +22,19 @@ struct PanelSource {
   int block_columns = 1;
 };
 
+// Scores are searched in blocks of so many.
+constexpr int kScoreBlock = 32;
+
+// Looks for a token whose score plus its Gumbel noise (random.h) may be at least the best sum known.
+struct NoiseSearch {
+  const float* scores;  // [count], at most 0
+  int count;            // whole blocks
+  uint64_t seed;
+  uint32_t position;
+  float least;   // scores below it are passed over
+  float chance;  // e^-(the best sum)
+};
+
 // Every sum of products is taken in sixteen lanes, column i into lane i % 16, and the lanes are then added in pairs that
 // are 8, 4, 2 and 1 apart. So it depends on the row's length alone, never on the rows that are computed beside it, and
 // the sets that fuse multiplication and addition (all but plain) agree to the last bit.
@@ -41,6 +54,12 @@ struct PanelKernels {
 
   // out[i] += sum over j of factors[j] * rows[j][i], j ascending, over n elements of a cache's type, in whole blocks.
   void (*add_scaled)(Type type, const std::byte* const* rows, const float* factors, int count, int n, float* out);
+
+  // out[i] = e^(x[i] - from), which must not be above 1, to 1e-15 of itself.
+  void (*exps)(const float* x, double from, int n, double* out);
+
+  // The first token from `from` on that may win; -1 if there is none. It never passes over one that wins.
+  int (*next_possible)(const NoiseSearch& search, int from);
 };
 
 const PanelKernels& panel_kernels(InstructionSet set);

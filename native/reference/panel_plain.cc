@@ -8,6 +8,10 @@
 #include "model/store_rows.h"
 #include "reference/panel.h"
 
+// Of choosing, the loops that every processor of the kind can run.
+#define KEXA_SET plain
+#include "reference/choice_vector.h"
+
 namespace kexa {
 namespace {
 
@@ -111,6 +115,7 @@ void add_scaled(Type type, const std::byte* const* rows, const float* factors, i
 
 }  // namespace
 
-const PanelKernels kPlainKernels = {multiply_panel, multiply_rounded_panel, read_elements, dot, add_scaled};
+const PanelKernels kPlainKernels = {multiply_panel, multiply_rounded_panel, read_elements, dot, add_scaled, plain::exps,
+                                    plain::next_possible};
 
 }  // namespace kexa

@@ -445,10 +445,12 @@ static void add_scaled(Type type, const std::byte* const* rows, const float* fac
 
 }  // namespace kexa::KEXA_SET
 
+#include "reference/choice_vector.h"
 #include "reference/panel_integers.h"
 
 namespace kexa::KEXA_SET {
 
-constexpr PanelKernels kKernels = {multiply_panel, multiply_rounded_panel, read_elements, dot, add_scaled};
+constexpr PanelKernels kKernels = {multiply_panel, multiply_rounded_panel, read_elements, dot, add_scaled, exps,
+                                   next_possible};
 
 }  // namespace kexa::KEXA_SET

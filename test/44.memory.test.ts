@@ -9,10 +9,11 @@ import { KexaError, loadModel } from '../lib/index.js';
 import { planMemory } from '../lib/memory-plan.js';
 import { mainMemory, slowMemory } from '../lib/slow-memory.js';
 import type { CacheType } from '../lib/types.js';
-import { rowDifference, show } from './support/compare.js';
+import { randomIds, rowDifference, show } from './support/compare.js';
 import { modelFolder } from './support/goldens.js';
 import { fullSizeConfigFolder } from './support/models.js';
 import { makeRandomModel, sisterConfigs, writeRandomModel } from './support/random-model.js';
+import { bigVocabularyFolder, realVocabulary } from './support/real-size.js';
 
 const gib = 2 ** 30;
 
@@ -36,6 +37,30 @@ test('K-EXAONE-236B at 262,144 tokens is planned from its config alone', async (
   const short = planMemory(shape, { contextSize: 4096, cacheType: 'bf16', prefillChunk: 128 });
   t.equal(short.cache.sliding, plan.cache.sliding, 'sliding layers cost the same at any context');
   t.equal(plan.cache.global / short.cache.global, 64, 'global layers grow with the context');
+});
+
+test('K-EXAONE-236B in chunks of 4,096 rows: logits of some hundred rows at a time, in 256 MiB', async (t) => {
+  const { shape } = await readConfigOnly(fullSizeConfigFolder());
+  for (const device of ['cpu', 'gpu'] as const) {
+    const scratch = (prefillChunk: number) => planMemory(shape, { contextSize: 8192, prefillChunk, device }).scratch;
+    const logits = 153_600 * 4;
+    t.ok(scratch(400) - scratch(399) > logits, `${device}: up to 436 rows another row has logits`);
+    t.ok(scratch(4096) - scratch(2048) < 2048 * logits, `${device}: further ones have none`);
+    t.ok(scratch(4096) < 2.5 * gib, `${device}: ${(scratch(4096) / gib).toFixed(2)} GiB in all`);
+  }
+});
+
+test('a chunk of more rows than logits are held of at a time gives the same scores', async (t) => {
+  const folder = await bigVocabularyFolder();
+  const ids = randomIds(450, realVocabulary, 3);
+  const scores: Float32Array[] = [];
+  for (const prefillChunk of [512, 64]) {
+    const model = await loadModel(folder, { contextSize: 512, prefillChunk });
+    scores.push(await model.score(ids));
+    await model.close();
+  }
+  t.equal(scores[0]!.length, 449);
+  t.deepEqual(scores[0], scores[1], 'to the bit');
 });
 
 test('a cache in 16 bits takes half of one in 32, blocks of 32 their 34 and 20 bytes', async (t) => {

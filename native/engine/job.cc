@@ -133,7 +133,9 @@ int run_chunk(const JobContext& context, int slot, std::span<const int> ids, Ste
               const std::function<void(int, int, std::vector<int>&)>& choose_logit_rows, int most_rows, bool is_prompt) {
   KvSlots& slots = context.model->slots;
   const int first = slots.length(slot), chunk = context.plan.options.prefill_chunk;
-  const int end = std::min(int(ids.size()), first + (most_rows > 0 ? std::min(most_rows, chunk) : chunk));
+  const int bearable = std::max(kLeastChunk, int(kMostPairs / (first + chunk)));
+  const int rows = std::min({chunk, bearable, most_rows > 0 ? most_rows : chunk});
+  const int end = std::min(int(ids.size()), first + rows);
   slots.reserve(slot, end);
   step.rows.clear();
   step.logit_rows.clear();
@@ -176,6 +178,7 @@ bool ForwardJob::advance(const JobContext& context) {
   if (is_fresh) result_ = {};  // the slot was taken meanwhile: from the start
   Profiling profiling(device, params_.wants_profile);
   const bool wants_all_rows = params_.wants_all_logits || params_.wants_mtp;
+  const int logit_rows = most_logit_rows(context.description, context.plan.options);
 
   ForwardHooks hooks{.cancelled = &channel().cancelled(), .after_layer = {}, .after_route = {}};
   if (params_.wants_trace) {
@@ -195,7 +198,9 @@ bool ForwardJob::advance(const JobContext& context) {
   };
   const int first = model.slots.length(slot);
   const bool is_prompt = params_.step_rows == 0 || first < params_.lead_rows;
-  run_chunk(context, slot, ids_, step_, hooks, choose_logit_rows, most_rows(first), is_prompt);
+  int rows = most_rows(first);
+  if (wants_all_rows) rows = std::min(rows > 0 ? rows : context.plan.options.prefill_chunk, logit_rows);
+  run_chunk(context, slot, ids_, step_, hooks, choose_logit_rows, rows, is_prompt);
   const int end = model.slots.length(slot);
   const bool is_last = end == int(ids_.size());
   for (int i = 0; i < int(step_.logit_rows.size()); ++i)
@@ -222,10 +227,12 @@ bool ScoreJob::advance(const JobContext& context) {
   const auto [slot, is_fresh] = model.slots.acquire(owner());
   if (is_fresh) result_.logprobs.clear();
   const ForwardHooks hooks{.cancelled = &channel().cancelled(), .after_layer = {}, .after_route = {}};
-  const int rows = run_chunk(context, slot, ids_, step_, hooks, [&](int first, int end, std::vector<int>& logit_rows) {
+  const auto choose_logit_rows = [&](int first, int end, std::vector<int>& logit_rows) {
     for (int position = first; position < end; ++position)
       if (position + 1 < int(ids_.size())) logit_rows.push_back(position - first);
-  });
+  };
+  const int rows = run_chunk(context, slot, ids_, step_, hooks, choose_logit_rows,
+                             most_logit_rows(context.description, context.plan.options));
   const int end = model.slots.length(slot);
   for (int i = 0; i < int(step_.logit_rows.size()); ++i) {
     const auto logits = model.device->logits(i);

@@ -96,7 +96,7 @@ GpuPlan plan_gpu(const ModelDescription& description, const PlanOptions& options
   const int64_t top_k = description.moe ? description.moe->top_k : 1;
   add("experts", rows * top_k);
   add("expert weights", rows * top_k);
-  if (description.has_end) add("logits", rows * description.vocab);
+  if (description.has_end) add("logits", int64_t{most_logit_rows(description, options)} * description.vocab);
   if (options.gpu_kernels == GpuKernels::kMatrices) add("row scales", rows);
   if (description.moe) {
     const int experts = description.moe->experts;

@@ -52,6 +52,14 @@ constexpr int kStepLogitRows(int max_rows) { return kStepRows + max_rows * kStep
 // Words that choosing keeps of a slot: its sequence, and how its tokens are chosen.
 constexpr int kSequenceWords = 32, kSamplingWords = 16;
 
+// Rows of a step whose logits are computed: those of 4,096 rows of K-EXAONE would take 2.5 GB. Where more are wanted, steps
+// have no more rows than this.
+inline int most_logit_rows(const ModelDescription& description, const PlanOptions& options) {
+  constexpr int64_t kLogitBytes = 256 << 20;
+  const int64_t rows = kLogitBytes / (int64_t{description.vocab} * 4);
+  return int(std::min<int64_t>(options.prefill_chunk, std::max<int64_t>(kSmallRows, rows)));
+}
+
 // Outputs of the experts' down projections that a large step computes at once. All of them would take 800 MB with 4096
 // rows of K-EXAONE; slices of columns, unlike slices of rows, leave every expert all of its rows and read each weight
 // once.

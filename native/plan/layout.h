@@ -57,6 +57,11 @@ struct PlanOptions {
 // computed again should it go on.
 constexpr int kSlots = 4;
 constexpr int kPageRows = 64;
+// A step of a prompt has no more rows than make so many pairs of a row and a token it may look at, or kLeastChunk: 1,024 rows
+// behind 65,536 tokens, 256 behind 262,144. A device is waited for a step at a time, and is taken for lost when that takes
+// too long.
+constexpr int64_t kMostPairs = 1 << 26;
+constexpr int kLeastChunk = 128;
 // Ring slack for rows that speculative decoding may have to drop.
 constexpr int kMaxDrafts = 8;
 // Tokens by which what is kept of a sequence can be gone back, and rows of a sliding layer that are kept for it: what the

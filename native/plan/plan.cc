@@ -29,7 +29,7 @@ ScratchSizes scratch_sizes(const ModelDescription& description, const PlanOption
       .ffn = rows * ffn_width,
       .router = rows * experts,
       .routes = rows * top_k * 2,
-      .logits = description.has_end ? rows * description.vocab : 0,
+      .logits = description.has_end ? int64_t{most_logit_rows(description, options)} * description.vocab : 0,
       .rounded = options.is_rounding
                      ? rows * (rounded_blocks(widest_input(description)) + ffn_blocks) * int64_t(sizeof(RoundedBlock) / 4)
                      : 0,

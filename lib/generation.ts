@@ -303,7 +303,9 @@ export class Generation implements Promise<GenerationResult>, AsyncIterable<Piec
   #fail(error: unknown): void {
     this.#request?.cancel();
     // Whoever aborts the signal or closes the model knows, and has no need of the answer.
-    const isStopped = this.#hasLeft() || (error instanceof KexaError && error.code === 'KEXA_CLOSED');
+    // Options that are no object are refused, and have no signal.
+    const isStopped =
+      (this.#parts.options && this.#hasLeft()) || (error instanceof KexaError && error.code === 'KEXA_CLOSED');
     if (this.#outcome === undefined && !this.#isRead && !isStopped) this.#unread = Promise.reject(error);
     this.#end({ error });
   }

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { KexaError } from '../errors.js';
+import { writeFileAtomic } from '../files/atomic-file.js';
 import type { ContextMemory } from './memory.js';
 import { type OpResult, type Plot, plotsOf, tokensText } from './plots.js';
 import type { BenchResult } from './result.js';
@@ -47,7 +48,7 @@ export async function writeReport(folder: string, parts: ReportParts): Promise<v
   ]);
   try {
     await mkdir(folder, { recursive: true });
-    for (const [name, text] of files) await writeFile(join(folder, name), text);
+    for (const [name, text] of files) await writeFileAtomic(join(folder, name), text);
   } catch (cause) {
     throw notWritten(folder, cause);
   }

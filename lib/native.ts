@@ -15,7 +15,7 @@ import type {
   MemoryReport,
 } from './types.js';
 
-/** PlanOptions of native/plan/plan.h. */
+/** PlanOptions of native/plan/layout.h. */
 export interface NativePlanOptions {
   contextSize: number;
   prefillChunk: number;
@@ -222,7 +222,7 @@ export interface NativeEngine {
   close(): NativeRequest;
 }
 
-/** AdapterFacts of native/gpu/gpu.h. */
+/** AdapterFacts of native/gpu/adapter.h. */
 export interface NativeAdapter {
   vendor: string;
   architecture: string;

@@ -42,7 +42,7 @@ const names: readonly (keyof GenerateOptions)[] = [
 const largestAlternatives = 20;
 /** Without effect where the temperature is 0. */
 const ofChanceOnly: ReadonlySet<string> = new Set(['topK', 'topP', 'minP'] satisfies (keyof SamplingOptions)[]);
-/** kMaxDrafts of native/plan/plan.h: what the rings have room for. */
+/** kMaxDrafts of native/plan/layout.h: what the rings have room for. */
 export const mostDrafts = 8;
 
 /** Options of one generation that do not concern the core. */

@@ -1,5 +1,5 @@
 // `npm test`: sets up, then runs every check and every test file, and ends with "N passed, N failed, N skipped".
-// `npm test -- 20 cli` runs only the test files whose names contain one of the words, and no checks.
+// `npm test -- 20 cli` runs only the test files whose name, or a part of it, begins with one of the words, and no checks.
 // `npm run test:all` runs the long rest, which `npm test` leaves out: the files named *.long.test.ts. With words it
 // chooses among these.
 import { spawn } from 'node:child_process';
@@ -31,7 +31,11 @@ const checks = [
 ];
 const files = readdirSync(join(root, 'test'))
   .filter((file) => file.endsWith('.test.ts') && file.endsWith('.long.test.ts') === isLong)
-  .filter((file) => words.length === 0 || words.some((word) => file.includes(word)))
+  .filter(
+    (file) =>
+      words.length === 0 ||
+      words.some((word) => `.${file}`.replaceAll('-', '.').includes(`.${word.replaceAll('-', '.')}`)),
+  )
   .sort((a, b) => placeOf(a) - placeOf(b) || (a < b ? -1 : 1));
 
 const total = { passed: 0, failed: 0, skipped: 0 };

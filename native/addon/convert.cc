@@ -320,10 +320,11 @@ ModelDescription to_description(const Napi::Object& from) {
 }
 
 static GpuKernels to_gpu_kernels(const std::string& name) {
-  return name == "plain"       ? GpuKernels::kPlain
-         : name == "subgroups" ? GpuKernels::kSubgroups
-         : name == "matrices"  ? GpuKernels::kMatrices
-                               : GpuKernels::kAuto;
+  if (name == "auto") return GpuKernels::kAuto;
+  if (name == "plain") return GpuKernels::kPlain;
+  if (name == "subgroups") return GpuKernels::kSubgroups;
+  if (name == "matrices") return GpuKernels::kMatrices;
+  throw Error("KEXA_INTERNAL", "no kernels are called " + name);
 }
 
 static std::vector<std::string> to_texts(const Napi::Value& from) {
@@ -334,7 +335,10 @@ static std::vector<std::string> to_texts(const Napi::Value& from) {
 }
 
 ExpertMisses to_expert_misses(const std::string& name) {
-  return name == "compute" ? ExpertMisses::kCompute : name == "auto" ? ExpertMisses::kAuto : ExpertMisses::kCopy;
+  if (name == "auto") return ExpertMisses::kAuto;
+  if (name == "copy") return ExpertMisses::kCopy;
+  if (name == "compute") return ExpertMisses::kCompute;
+  throw Error("KEXA_INTERNAL", "no way with missing experts is called " + name);
 }
 
 static std::vector<float> to_floats(const Napi::Value& from) {

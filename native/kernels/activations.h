@@ -13,7 +13,7 @@ namespace kexa {
 struct Activations {
   Activations(const KernelSet& kernels, const ModelDescription& description, const Plan& plan);
 
-  Buffer step;            // the step state (op.h)
+  Buffer step;            // the step state (plan/gpu_plan.h)
   Buffer pages;           // [kSlots, pages of a slot]: the global layers' page tables
   Buffer rope;            // rope_table() of the context: written once
   Buffer residual;        // [rows, hidden]

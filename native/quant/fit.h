@@ -141,8 +141,8 @@ KEXA_INLINE float largest(const Wide* x) {
 
 KEXA_INLINE float through_f16(float value) { return f16_to_f32(f32_to_f16(value)); }
 
-// Whole numbers from -kLow to kHigh. `kTops` are what the value of largest magnitude may become: all that the search
-// may leave there, and some past the ends, which cut it off.
+// Whole numbers from -kLow to kHigh. each_top() names the levels that the value of largest magnitude may become: every level
+// that the search may leave there, and some past the ends, where rounding cuts it off.
 template <int kLow, int kHigh>
 struct WholeLevels {
   static constexpr float kFarthest = -kLow;

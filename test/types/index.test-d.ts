@@ -12,6 +12,7 @@ import {
   type GenerationResult,
   KexaError,
   type KexaErrorCode,
+  type KexaWarning,
   type LoadOptions,
   listDevices,
   loadModel,
@@ -58,6 +59,7 @@ const load: Required<LoadOptions> = {
   expertMisses: 'copy',
   expertProfile: 'experts.json',
   onProgress: (progress) => expectType<Progress>(progress),
+  onWarning: (warning) => expectType<KexaWarning>(warning),
   signal: AbortSignal.timeout(1000),
 };
 expectType<Promise<Model>>(loadModel('models/tiny', load));
@@ -197,6 +199,7 @@ const options: Required<GenerateOptions> = {
   profile: true,
   onPromptProgress: (done, total) => expectType<[number, number]>([done, total]),
   signal: AbortSignal.timeout(5),
+  stopOnAbortSignal: true,
 };
 expectType<Generation>(model.generate('text', options));
 expectAssignable<GenerateOptions>({ stop: 'a', logprobs: true, mtp: false, logitBias: new Map([[5, 1]]) });

@@ -64,7 +64,7 @@ function normal(next: () => number): number {
 function choose(set: string, logits: Float32Array, vocab: number, setting: SamplingOptions, seed: number) {
   const options = {
     ...{ topK: 0, topP: 1, minP: 0, repeatPenalty: 1, repeatLastN: -1, presencePenalty: 0, frequencyPenalty: 0 },
-    ...{ logprobs: -1, maxTokens: 1, profile: false, drafts: 0, endTokens: new Uint32Array(), seed },
+    ...{ logprobs: -1, maxTokens: 1, profile: false, drafts: 0, keepAt: 0, endTokens: new Uint32Array(), seed },
     biasIds: Uint32Array.from({ length: 11 }, (_, i) => i + Number(i === 10)),
     biasValues: Float32Array.from({ length: 11 }, (_, i) => (i === 10 ? 0.75 : Number.NEGATIVE_INFINITY)),
     ...setting,
@@ -92,6 +92,7 @@ for (const [vocab, count, sets] of [
         }
       t.deepEqual(wrong, [], `${shape}: ${settings.length} settings, ${count} rows`);
     }
+    t.end();
   });
 
 test('the log-probabilities of the definition', (t) => {
@@ -104,4 +105,5 @@ test('the log-probabilities of the definition', (t) => {
         const [found, wanted] = logprobsOf(rowsOf(shape, vocab, count, 50 + n), vocab, alternatives);
         t.deepEqual(found, wanted, `${vocab} tokens, ${shape}, ${alternatives} alternatives`);
       }
+  t.end();
 });

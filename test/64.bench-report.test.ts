@@ -112,7 +112,10 @@ test('report: a folder that cannot be written is told before anything is measure
   mkdirSync(join(folder, 'out/index.html'), { recursive: true });
   const run = await kexa([...args, '--report', join(folder, 'out')]);
   t.equal(run.code, 1);
-  t.match(run.stderr, /out: the report cannot be written: .*index\.html: cannot be written: wanted a regular file .*, found a folder/);
+  t.match(
+    run.stderr,
+    /out: the report cannot be written: .*index\.html: cannot be written: wanted a regular file .*, found a folder/,
+  );
   t.equal((JSON.parse(run.stdout) as BenchResult[]).length, 2, 'the results are there');
   t.deepEqual(
     readdirSync(join(folder, 'out')).filter((name) => name.startsWith('.')),

@@ -3,7 +3,7 @@
 import { type NativeEvent, type NativeRequest, readRequest } from './native.js';
 
 /**
- * What is to be called for each signal. A signal that many calls share, as a server's shutdown does, is listened to once:
+ * The functions to call for each signal. A signal that many calls share, as a server's shutdown does, has one listener:
  * Node warns of more than ten listeners.
  */
 const waiting = new WeakMap<AbortSignal, { callbacks: Set<{ call: () => void }>; listener: () => void }>();

@@ -20,7 +20,7 @@ export interface NativePlanOptions {
   contextSize: number;
   prefillChunk: number;
   threads: number;
-  /** Of main memory, for rings of kept prefixes; 0: none are kept, -1: what the turns of four conversations take. */
+  /** Bytes of main memory for rings of kept prefixes; 0: none are kept, -1: room for four conversations' turns. */
   prefixCacheBytes: number;
   /** Whether of prompts only the points that `keepAt` names are kept. */
   keepsTurnsOnly: boolean;
@@ -283,7 +283,7 @@ export interface NativeVocabularySource {
   /** Spelled in the byte alphabet, in UTF-8, one after another; `nameEnds`: where each ends. */
   names: Uint8Array;
   nameEnds: Uint32Array;
-  /** Of each name; {@link unusedName} for one that is no token. */
+  /** One for each name; {@link unusedName} for one that is no token. */
   ids: Uint32Array;
   /** Two texts a merge or, with `hasJoinedMerges`, one with a space in it. */
   merges: Uint8Array;
@@ -392,7 +392,7 @@ function loadNative(): { module: NativeModule; path: string } {
   throw new KexaError('KEXA_NO_BINARY', `the native addon was not found; tried\n${tried.join('\n')}\n${fix}`);
 }
 
-/** What `call` returns; an Error of the addon's that has a `code` becomes a KexaError. */
+/** Returns the value of `call`; an Error of the addon's that has a `code` becomes a KexaError. */
 export function fromNative<Value>(call: () => Value): Value {
   try {
     return call();

@@ -21,7 +21,7 @@ export function printable(text: string): string {
   return text.replace(unprintable, escaped);
 }
 
-/** As {@link printable}, for one line: tabs and ends of lines are spelled out, too. */
+/** Does the same as {@link printable} for one line: tabs and ends of lines are spelled out, too. */
 export function printableLine(text: string): string {
   return printable(text).replace(/[\t\n]/g, (found) => (found === '\t' ? '\\t' : '\\n'));
 }

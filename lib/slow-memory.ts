@@ -37,7 +37,7 @@ export function slowMemory(
   );
 }
 
-/** What the weights take in a recipe's types. */
+/** Bytes that the weights take in a recipe's types. */
 function recipeBytes(description: ModelDescription, name: RecipeName): number {
   let bytes = 0;
   for (const tensor of wantedTensors(description)) {

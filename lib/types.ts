@@ -214,7 +214,7 @@ export interface ToolCall {
    * The parsed JSON, as `JSON.parse` gives it: numbers are doubles. `{}` where the model gave none, or `null`.
    */
   arguments: unknown;
-  /** What the model wrote, to the character; empty where it gave none. */
+  /** The text that the model wrote, to the character; empty where it gave none. */
   rawArguments: string;
   /**
    * There, and true, where the model wrote it wrongly, but without doubt about what is meant: a closing tag or bracket is
@@ -230,7 +230,7 @@ export interface ToolCall {
 
 /** Text that began as a call and cannot be read as one. It is a part of `text`, too: nothing is lost. */
 export interface FailedToolCall {
-  /** What the model wrote, its tags with it. */
+  /** The text that the model wrote, its tags with it. */
   rawText: string;
   /** Why it is none, in a few words for people. */
   reason: string;
@@ -243,7 +243,7 @@ export interface Message {
   /** The assistant's thinking; templates keep it for the turns after the last user message. */
   reasoning?: string;
   toolCalls?: readonly (ToolCall | { name: string; arguments: unknown })[];
-  /** Of a `tool` message: the id of the call it answers. For templates that print it. */
+  /** The id of the call that a `tool` message answers. For templates that print it. */
   toolCallId?: string;
   /** Who speaks. For templates that print it. */
   name?: string;
@@ -347,7 +347,7 @@ export interface Piece {
   reasoning: string;
   /** Calls completed in this piece. */
   toolCalls: ToolCall[];
-  /** What began as a call, ended in this piece, and cannot be read. */
+  /** Calls that ended in this piece and cannot be read. */
   failedToolCalls: FailedToolCall[];
   /** The tokens taken since the last piece. */
   ids: number[];
@@ -424,7 +424,7 @@ export interface GenerationResult {
   ids: number[];
   logprobs?: TokenLogprob[];
   finishReason: FinishReason;
-  /** Of `stop` the text that ended the answer; absent where it ended in another way. */
+  /** The text of `stop` that ended the answer; absent where it ended in another way. */
   stopText?: string;
   usage: Usage;
   timings: Timings;

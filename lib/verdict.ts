@@ -16,7 +16,7 @@ export interface Machine {
   name: string;
   kind: 'gpu' | 'cpu';
   cards: number;
-  /** Of each card. A card of 80 GB has 80 GiB. */
+  /** Memory of each card. A card of 80 GB has 80 GiB. */
   bytes: number;
   /** Bytes a second that one card reads; null where that is not known. */
   bandwidth: number | null;
@@ -94,7 +94,7 @@ const commonFp8: Fp8Scheme = {
   isByPart: false,
 };
 
-/** What becomes of one kind of weights on one machine. */
+/** The verdict on one kind of weights on one machine. */
 export interface Verdict {
   machine: Machine;
   weights: VerdictWeights;

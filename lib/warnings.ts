@@ -1,4 +1,4 @@
-/** What a caller should know although nothing failed. */
+/** A notice that a caller should see although nothing failed. */
 import { invalid } from './options.js';
 import { printable } from './printable.js';
 

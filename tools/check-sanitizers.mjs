@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { root } from './setup.mjs';
 
 /**
- * What of the core runs without a GPU. Left out: files that watch the process's memory (44.memory), its threads and ends by
+ * Test files of the core that run without a GPU. Left out: files that watch the process's memory (44.memory), its threads and ends by
  * the clock (53), and those that test JavaScript only.
  */
 const cpuFiles = [

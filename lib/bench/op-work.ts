@@ -44,7 +44,7 @@ export interface StepSize {
   rows: number;
   /** Tokens in the context before. */
   depth: number;
-  /** As the model was loaded with. */
+  /** The value that the model was loaded with. */
   weights: WeightType;
   /** Bytes of an activation between ops, and of an element of the KV cache. */
   elementBytes: number;

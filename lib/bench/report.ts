@@ -83,7 +83,7 @@ export async function readOps(path: string): Promise<OpResult[]> {
   return ops as OpResult[];
 }
 
-/** What keeps an entry from being a measured op; null: it is one. */
+/** Says why an entry is no measured op; null: it is one. */
 function opProblem({ op, device, ms, bytes, flops, rows }: Partial<OpResult>): string | null {
   if (typeof op !== 'string') return 'op is no text';
   if (typeof device !== 'string') return 'device is no text';

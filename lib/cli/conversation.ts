@@ -4,7 +4,7 @@ import { writeFileAtomic } from '../files/atomic-file.js';
 import { checkMessages } from '../text/chat-messages.js';
 import type { ChatMessage } from '../types.js';
 
-/** What was said so far: a system message, if there is one at the start, and the messages after it, of any role. */
+/** The conversation so far: a system message, if one is at the start, and the messages after it, of any role. */
 export class Conversation {
   /** Put before the turns; null is none. */
   system: string | null;

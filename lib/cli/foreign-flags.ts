@@ -1,6 +1,6 @@
 /** Flags of other engines' commands, for whoever has their names in the fingers. */
 
-/** What to say in their place: a flag of kexa's, or a sentence. */
+/** The answer to give in their place: a flag of kexa's, or a sentence. */
 const foreignFlags: Readonly<Record<string, string>> = {
   '--temperature': '--temp',
   '--n-predict': '--max-tokens',
@@ -39,7 +39,7 @@ const foreignFlags: Readonly<Record<string, string>> = {
 };
 
 /**
- * What commander says of a flag that there is not, with kexa's own name for it.
+ * Commander's message about an unknown flag, with kexa's own name for that flag added.
  *
  * @param text one error of commander's
  * @param words the command line

@@ -1,4 +1,4 @@
-/** What stands below a command's flags in its help. */
+/** The text below a command's flags in its help. */
 
 /** Columns of the help: those of the terminal, within reason. */
 export function helpWidth(): number {

@@ -13,16 +13,16 @@ const shown: readonly (readonly [text: string, symbol: string])[] = [
 
 const bracketedPaste = { on: '\x1b[?2004h', off: '\x1b[?2004l' };
 
-/** Of readline, what receives keys: it is replaced, as Node's own REPL does. */
+/** The part of readline that receives keys. It is replaced, as Node's own REPL does. */
 interface KeyReceiver {
   _ttyWrite(text: string | undefined, key: Key | undefined): void;
 }
 
-/** What {@link LineReader.open} takes. */
+/** The options of {@link LineReader.open}. */
 export interface LineReaderOptions {
   /** Where lines are kept for later chats; without, they are forgotten. */
   history?: LineHistory | undefined;
-  /** What the Tab key can make of a line. */
+  /** Lists the ways in which the Tab key can complete a line. */
   complete?: (line: string) => string[];
 }
 

@@ -81,7 +81,7 @@ export function isCut({ finishReason }: GenerationResult): boolean {
   return finishReason === 'length';
 }
 
-/** What is to be said of an answer that was cut at -n. */
+/** The notice for an answer that was cut at -n. */
 export function cutText({ text, reasoning, usage }: GenerationResult): string {
   const tokens = usage.completionTokens === 1 ? '1 token' : `${usage.completionTokens} tokens`;
   return text === '' && reasoning !== ''

@@ -13,7 +13,7 @@ export function widthOf(text: string): number {
   return width;
 }
 
-/** As much of a text's start as fits into so many columns. */
+/** The longest start of a text that fits into so many columns. */
 export function fitting(text: string, columns: number): string {
   let width = 0;
   let end = 0;

@@ -48,7 +48,7 @@ function percent(share: number): string {
   return `${Math.round(share * 100)} %`;
 }
 
-/** What each machine is taken to read in a second, a line for each bandwidth. */
+/** The bytes that each machine is taken to read in a second, a line for each bandwidth. */
 function bandwidthText(verdicts: readonly Verdict[]): string {
   const bandwidths = new Map<number, Set<string>>();
   for (const { machine } of verdicts) {

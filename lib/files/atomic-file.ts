@@ -121,7 +121,7 @@ const reasons: Readonly<Record<string, string>> = {
   EROFS: 'the file system can only be read',
 };
 
-/** What is at `path`; null if nothing is. @throws KexaError for anything but a regular file */
+/** Looks at the file at `path`; null if nothing is there. @throws KexaError for anything but a regular file */
 async function statsAt(path: string): Promise<Stats | null> {
   const found = await lstat(path).catch(notThere);
   if (found === null || found.isFile()) return found;

@@ -5,7 +5,7 @@ import type { GgufFile } from './gguf.js';
 import { GgufStrings } from './gguf-values.js';
 import { isJsonObject, largestConfigBytes, readBytes, readOptionalJsonObject } from './json-file.js';
 
-/** What ends a turn in the family's chat templates: K-EXAONE's, then EXAONE 4.0's. */
+/** The tokens that end a turn in the family's chat templates: K-EXAONE's, then EXAONE 4.0's. */
 const turnEnds = ['<|endofturn|>', '[|endofturn|]'];
 
 const largestTokenizer = 2 ** 26;

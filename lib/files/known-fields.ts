@@ -29,7 +29,7 @@ const bookkeepingFields = [
   'id2label label2id problem_type finetuning_task task_specific_params pretraining_tp chunk_size_feed_forward',
   'gradient_checkpointing ep_size torchscript library_name mtp_num_speculative_steps mtp_share_layers',
   'mtp_loss_scaling_factor mtp_loss_weight',
-  // What whoever saved the model adds, and what older transformers wrote of generation.
+  // Keys that savers of models add, and generation keys that older transformers wrote.
   'name model_name base_model license unsloth_fixed unsloth_version unsloth_tiled_mlp trl_version peft_version',
   '_attn_implementation_autoset _experts_implementation experts_implementation _flash_attn_2_enabled',
   'use_sliding_window max_window_layers model_max_length max_seq_length max_seq_len max_sequence_length',

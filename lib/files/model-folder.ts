@@ -33,7 +33,7 @@ export interface ModelFolder {
   notes: readonly ModelNote[];
 }
 
-/** What the metadata alone tells. */
+/** Everything that the metadata alone tells. */
 export interface ConfigOnly {
   /** Absolute path of the folder, or of the GGUF file. */
   folder: string;

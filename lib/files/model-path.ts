@@ -1,4 +1,4 @@
-/** What a path to a model leads to: a folder in Hugging Face form or a GGUF file; and what to give in place of anything else. */
+/** Finds whether a path leads to a folder in Hugging Face form or a GGUF file; else says what to give instead. */
 import { readdir, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';

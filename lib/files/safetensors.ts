@@ -21,7 +21,7 @@ export interface StoredTensor {
 const largestHeaderBytes = 100_000_000;
 const prefixBytes = 8;
 const mostDimensions = 16;
-/** Of one file. K-EXAONE-236B has 18,688 in all of its files. */
+/** The limit for one file. K-EXAONE-236B has 18,688 in all of its files. */
 const mostTensors = 2 ** 17;
 
 const bitsOf: Readonly<Record<string, number>> = {

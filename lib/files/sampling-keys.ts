@@ -9,7 +9,7 @@ export interface SamplingKey {
   /** In a GGUF file, and the type of number that it has there. */
   gguf: string;
   ggufType: 'f32' | 'i32';
-  /** What may be there, for messages. */
+  /** The allowed values, for messages. */
   says: string;
   /** The option's value for a value of the file; null: that one cannot be taken. */
   read: (value: unknown) => number | null;

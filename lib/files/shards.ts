@@ -9,7 +9,7 @@ import { readSafetensorsHeader, type StoredTensor } from './safetensors.js';
 export interface CheckpointTensor extends StoredTensor {
   /** Index into {@link Checkpoint.files}. */
   file: number;
-  /** As its file has it, for messages. */
+  /** The name in its file, for messages. */
   storedName: string;
   use: TensorUse;
 }
@@ -26,7 +26,7 @@ export interface Checkpoint {
   files: string[];
   tensors: ReadonlyMap<string, CheckpointTensor>;
   isGguf: boolean;
-  /** What the files would call a tensor that a folder calls `name`, for messages. */
+  /** The name that the files would give to a tensor that a folder calls `name`, for messages. */
   storedName: (name: string) => string;
 }
 

@@ -13,7 +13,7 @@ import type { Entries } from './model-metadata.js';
 
 export interface TokenizerMetadata {
   entries: Entries;
-  /** What GGUF cannot hold of it, a sentence each. */
+  /** Sentences that each name one thing that GGUF cannot hold. */
   warnings: string[];
 }
 

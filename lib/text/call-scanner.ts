@@ -1,6 +1,6 @@
 import { callClose, callOpen } from './reply-markers.js';
 
-/** What follows `<tool_call>`, as far as {@link CallScanner} has read it. */
+/** The text after `<tool_call>`, as far as {@link CallScanner} has read it. */
 export type ScannedCall =
   /** No call begins there: the marker was a word in a text. */
   | { kind: 'prose' }
@@ -8,7 +8,7 @@ export type ScannedCall =
   | { kind: 'failed' }
   | {
       kind: 'call';
-      /** What was written between the tags: JSON, or the form with `<function=NAME>`. */
+      /** The text between the tags: JSON, or the form with `<function=NAME>`. */
       body: { json: string } | { name: string; parameters: [key: string, value: string][]; source: string };
       /** Where the call ends, tag and all, in the text that was read. */
       end: number;
@@ -45,15 +45,15 @@ const fence = '```';
  * part of the call. Each character is read once, however the text is cut up.
  */
 export class CallScanner {
-  /** What was read of the text, and how many characters that is. */
+  /** The text that was read so far, and its length in characters. */
   readonly #parts: string[] = [];
   #length = 0;
-  /** What was not read yet: it may be the start of a marker. */
+  /** The text that was not read yet: it may be the start of a marker. */
   #rest = '';
   #isEnded = false;
   #state: State = 'start';
   #repaired = false;
-  /** Of the body, in the text that was read. */
+  /** Where the body begins and ends in the text that was read. */
   #start = 0;
   #end = 0;
   /** JSON: the brackets that would close the open ones, the quote of the string, and what came last. */

@@ -33,7 +33,7 @@ export class ChatSources {
     this.#sources[origin]!.required = name;
   }
 
-  /** What each part of a prompt may become, in UTF-16 units; neighbours that may become the same are one. */
+  /** Says what each part of a prompt may become, in UTF-16 units; neighbours that may become the same are one. */
   spansOf(prompt: Text): TextSpan[] {
     const spans: TextSpan[] = [];
     const push = (start: number, end: number, allow: TextSpan['allow']) => {

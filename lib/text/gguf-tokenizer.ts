@@ -25,7 +25,7 @@ const specialKeys: Readonly<Record<string, string | null>> = {
   unknown: 'unk_token',
 };
 
-/** What chat templates call special tokens, and the keys of their ids. */
+/** The names of special tokens in chat templates, and the keys of their ids. */
 export const namedTokenKeys: Readonly<Record<string, string>> = Object.fromEntries(
   Object.entries(specialKeys).flatMap(([key, name]) =>
     name === null ? [] : [[name, `tokenizer.ggml.${key}_token_id`]],
@@ -42,7 +42,7 @@ export function splitNameOf({ normalForm, split }: TextSteps): string | null {
 export interface GgufTokenizer extends VocabularyFile {
   /** As tokenizer_config.json has them: the chat template and the names of special tokens. */
   config: Record<string, unknown>;
-  /** What was taken in another way than the file says, for a warning; null: nothing. */
+  /** Says, for a warning, which tokens were read otherwise than the file types them; null: none. */
   mended: string | null;
 }
 
@@ -147,7 +147,7 @@ function isBracketed(bytes: Uint8Array): boolean {
   return bytes.length >= 3 && (last === 0x3e || last === 0x5d || last === 0x7c || last === 0x7d);
 }
 
-/** Those of the tokens that are no merge's result. Merges make the tokens of text, and no others. */
+/** Finds the tokens that are no merge's result. Merges make the tokens of text, and no others. */
 function withoutMerge(tokens: AddedToken[], merges: GgufStrings): AddedToken[] {
   if (tokens.length === 0) return tokens;
   const left = new Map(tokens.map((token) => [token.content, token]));

@@ -1,6 +1,6 @@
 import type { ChatTemplateOptions, Message } from '../types.js';
 
-/** What {@link rewrittenTokens} needs of a tokenizer. */
+/** The part of a tokenizer that {@link rewrittenTokens} needs. */
 export interface ChatEncoder {
   applyChatTemplate(messages: readonly Message[], options?: ChatTemplateOptions): string;
   encodeAsync(text: string): Promise<number[]>;

@@ -1,13 +1,13 @@
 /** JSON as models write it: read strictly first, then with the mistakes that leave no doubt about what is meant. */
 
-/** What {@link readJson} gives. */
+/** The result of {@link readJson}. */
 export interface JsonReading {
   value: unknown;
   /** Whether the text is no valid JSON, and was read all the same. */
   repaired: boolean;
-  /** Of an object: each member's text, as it was written; of two with one name, the last. */
+  /** An object's members, each with its text as it was written; of two with one name, the last. */
   members: ReadonlyMap<string, string>;
-  /** Of an array: each element's text. */
+  /** The text of each element of an array. */
   elements: readonly string[];
   /** JSON Pointers (RFC 6901) of the numbers that a double cannot hold: long integers, and those past its range. */
   inexactNumbers: string[];

@@ -1,4 +1,4 @@
-/** What opens and closes the parts of an answer, as its text has them. */
+/** Markers that open and close the parts of an answer, as its text has them. */
 export const thinkOpen = '<think>';
 export const thinkClose = '</think>';
 export const callOpen = '<tool_call>';

@@ -9,7 +9,7 @@ const spelledInBytes = 1;
  * space, say) for its own UTF-8 bytes.
  */
 export class TokenTable {
-  /** Of all tokens by id, one after another. */
+  /** The bytes of all tokens by id, one after another. */
   readonly #bytes: Uint8Array;
   /** [ids + 1]: token i is bytes[starts[i]] up to starts[i + 1]. */
   readonly #starts: Uint32Array;

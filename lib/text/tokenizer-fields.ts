@@ -21,7 +21,7 @@ export type TextSteps = Pick<NativeVocabularySource, 'normalForm' | 'split'>;
 export const moeSplit =
   "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?(?:\\p{L}\\p{M}*(?: \\p{L}\\p{M}*)*)+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]?|\\s*[\\r\\n]|\\s+(?!\\S)|\\s+";
 
-/** What ByteLevel splits by itself, as GPT-2 did. */
+/** The pattern by which ByteLevel splits by itself, as GPT-2 did. */
 const gpt2Split = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
 
 /** The patterns that native/text/pieces.h has a scanner for. They are compared as texts. */

@@ -7,7 +7,7 @@ import { isJsonObject, type JsonObject, kindOf } from '../files/json-file.js';
 import { PackedTexts } from './packed-texts.js';
 import { Pause } from './pause.js';
 
-/** What {@link readTokenizerJson} found. */
+/** The result of {@link readTokenizerJson}. */
 export interface TokenizerJson {
   /** All of the file; `model.vocab` and `model.merges` are null where they were packed. */
   fields: JsonObject;

@@ -77,7 +77,7 @@ export class Tokenizer implements TokenSource {
   readonly #specialIds: ReadonlySet<number>;
   readonly #shrinkage: number;
   readonly #template: ChatTemplate;
-  /** What ends each encoding that is under way. */
+  /** Functions that each end one encoding that is under way. */
   readonly #running = new Set<() => void>();
   #closed = false;
 
@@ -164,7 +164,7 @@ export class Tokenizer implements TokenSource {
     }
   }
 
-  /** As {@link encode}, without holding the event loop. Rejects with an aborted signal's reason. */
+  /** Does the same as {@link encode} without holding the event loop. Rejects with an aborted signal's reason. */
   async encodeAsync(text: string, options: EncodeAsyncOptions = {}): Promise<number[]> {
     const ids = await this.encodeIds(text, options);
     const copy = new Array<number>(ids.length);

@@ -7,7 +7,7 @@ export type Call = Omit<ToolCall, 'id'>;
 
 /** The names under which models write a call's arguments, the first that is there being the one. */
 const argumentKeys = ['arguments', 'parameters', 'args', 'input'] as const;
-/** What else may stand beside them. */
+/** Members that may stand beside them. */
 const otherKeys: ReadonlySet<string> = new Set(['name', 'function', 'id', 'type', ...argumentKeys]);
 
 /**

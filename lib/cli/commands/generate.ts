@@ -123,7 +123,7 @@ function refuseWithoutTemplate({ raw, ids }: GenerateCommandFlags, command: Comm
       throw new UsageError(`${flag} is for the chat template, which ${plain} does without`);
 }
 
-/** What the flags give to answer. @throws UsageError for flags that exclude each other */
+/** Reads the prompt that the flags give. @throws UsageError for flags that exclude each other */
 async function promptOf(flags: GenerateCommandFlags, command: Command): Promise<Prompt> {
   const { messages, prompt, file, raw, ids } = flags;
   if (messages === undefined) {

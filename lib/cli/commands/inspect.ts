@@ -59,7 +59,7 @@ interface Inspection {
   fit: { deviceMemory: number; usableMemory: number; fits: boolean; longestContext: number } | null;
   /** With --verdict. */
   verdicts: Verdict[] | null;
-  /** What was passed over, or is missing. */
+  /** Lists the parts that were passed over or are missing. */
   notes: readonly ModelNote[];
 }
 

@@ -32,7 +32,7 @@ export type Expression = { line: number } & (
   | { kind: 'dict'; entries: { key: Expression; value: Expression }[] }
 );
 
-/** What can be assigned to. */
+/** A target of an assignment. */
 export type Target =
   | { kind: 'name'; name: string; line: number }
   | { kind: 'namespace'; name: string; attribute: string; line: number }
@@ -44,7 +44,7 @@ export interface Parameter {
   initial: Expression | null;
 }
 
-/** What is called with arguments: a macro's body, or that of a call block. */
+/** A thing that is called with arguments: a macro's body, or that of a call block. */
 export interface Callee {
   name: string | null;
   parameters: Parameter[];

@@ -2,7 +2,7 @@ import { TemplateError } from './failure.js';
 import { type Origin, Text } from './text.js';
 
 /**
- * What a template computes with. Python's int is a bigint, its float a number; None is null.
+ * The values that a template computes with. Python's int is a bigint, its float a number; None is null.
  */
 export type Value =
   | null
@@ -94,7 +94,7 @@ export class Dict {
   }
 }
 
-/** What a dict's keys(), values() and items() give. */
+/** A view that a dict's keys(), values() or items() gives. */
 export class View {
   readonly kind: 'keys' | 'values' | 'items';
   readonly items: readonly Value[];
@@ -130,7 +130,7 @@ export class Range {
   }
 }
 
-/** What Python makes as a generator: it can be gone through once. */
+/** A generator of Python's: it can be gone through once. */
 export class Sequence {
   readonly name: string;
   readonly iterator: Iterator<Value, unknown>;
@@ -216,7 +216,7 @@ export function isTrue(value: Value): boolean {
   return length === undefined || length > 0;
 }
 
-/** As Python's len; undefined for what has no length. */
+/** Does the same as Python's len; undefined for values without a length. */
 export function lengthOf(value: Value): number | undefined {
   if (value instanceof Text) return value.pointCount;
   if (value instanceof List || value instanceof Tuple || value instanceof View) return value.items.length;

@@ -9,8 +9,8 @@ import { join } from 'node:path';
 import { root } from './setup.mjs';
 
 /**
- * Test files of the core that run without a GPU. Left out: files that watch the process's memory (44.memory), its threads and ends by
- * the clock (53), and those that test JavaScript only.
+ * Test files of the core that run without a GPU. The list leaves out files that watch the process's memory (44.memory) or
+ * its threads and ends by the clock (53), and files that test JavaScript only.
  */
 const cpuFiles = [
   '12',

@@ -67,6 +67,21 @@ export interface TensorScales {
   skippedRows: number;
 }
 
+/**
+ * Which weights share a scale: a block of 128 x 128 weights, the weights of one output (a row), or the whole matrix.
+ */
+export type Fp8Strategy = 'block' | 'channel' | 'tensor';
+
+/** How config.json says that matrices are stored in FP8 (E4M3 with scales). */
+export interface Fp8Scheme {
+  /** The first group whose targets name a matrix, or its class, says how the matrix is scaled. */
+  readonly groups: readonly { readonly targets: readonly string[]; readonly strategy: Fp8Strategy }[];
+  /** Modules that are not stored in FP8: their names, or patterns after `re:`. */
+  readonly ignored: readonly string[];
+  /** Whether an ignored name stands for what is below it as well, and may leave out what is above. */
+  readonly isByPart: boolean;
+}
+
 /** The switches of one decoder layer. */
 export interface LayerDescription {
   /** Keys a query sees, itself included; 0 is global attention. */

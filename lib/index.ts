@@ -11,15 +11,21 @@ export {
 export type { BenchResult } from './bench/result.js';
 export { readSuite, type SuiteEntry } from './bench/suite.js';
 export type { BenchSweep, BenchTest } from './bench/tests.js';
-export type { TokenTraffic } from './bench/traffic.js';
-export type { LayerDescription, ModelDescription, MoeDescription, RopeScaling } from './description.js';
-export { listDevices } from './devices.js';
+export type {
+  Fp8Scheme,
+  Fp8Strategy,
+  LayerDescription,
+  ModelDescription,
+  MoeDescription,
+  RopeScaling,
+} from './description.js';
+export { listDevices } from './device/devices.js';
 export { KexaError, type KexaErrorCode } from './errors.js';
-export type { Fp8Scheme, Fp8Strategy } from './files/fp8.js';
-export type { Generation } from './generation.js';
-export { loadModel, type Model } from './model.js';
+export type { Generation } from './model/generation.js';
+export { loadModel, type Model } from './model/model.js';
+export type { Session } from './model/session.js';
 export type { DeviceRates } from './native.js';
-export type { Session } from './session.js';
+export type { TokenTraffic } from './plan/traffic.js';
 export type { Tokenizer } from './text/tokenizer.js';
 export type {
   ActivationType,

@@ -73,7 +73,7 @@ export interface NativeMeasureParams {
   /** Tokens in the context before. */
   depth: number;
   ops: {
-    /** A function of native/plan/device.h, or `step` for a whole one. */
+    /** A function of native/device/device.h, or `step` for a whole one. */
     op: string;
     /** Taken in turns. */
     layers: Uint32Array;

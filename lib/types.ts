@@ -1,7 +1,5 @@
 /** The shapes that callers pass in and get back. Behaviour is documented on the classes that use them. */
-import type { ModelDescription } from './description.js';
-import type { Fp8Scheme } from './files/fp8.js';
-import type { RecipeName } from './quantize/recipes.js';
+import type { Fp8Scheme, ModelDescription } from './description.js';
 import type { KexaWarning } from './warnings.js';
 
 /**
@@ -9,6 +7,9 @@ import type { KexaWarning } from './warnings.js';
  * of 32 along a head, 8.5 and 5 bits an element.
  */
 export type CacheType = 'auto' | 'f32' | 'f16' | 'bf16' | 'q8' | 'q4';
+
+/** How small a model is made: the recipes of `kexa quantize`. */
+export type RecipeName = 'q8' | 'q4' | 'q2k' | 'q2';
 
 /**
  * How weights are held. `auto` keeps the file's type and, on the CPU device, reads it in place. `q8`, `q4`, `q2k` and

@@ -14,7 +14,7 @@
 #include "base/error.h"
 #include "engine/channel.h"
 #include "plan/plan.h"
-#include "plan/sampling.h"
+#include "device/sampling.h"
 
 namespace kexa {
 

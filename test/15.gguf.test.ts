@@ -4,11 +4,11 @@ import { cpSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node
 import { join } from 'node:path';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import test, { type Test } from 'tape';
-import { type GgufFile, readGgufFile } from '../lib/files/gguf.js';
-import { type GgufNumbers, GgufStrings } from '../lib/files/gguf-values.js';
+import { type GgufFile, readGgufFile } from '../lib/files/gguf/gguf.js';
+import { alignment, ggufHeader, type Metadata, type TensorInfo } from '../lib/files/gguf/gguf-header.js';
+import { type GgufNumbers, GgufStrings } from '../lib/files/gguf/gguf-values.js';
 import { openModelFolder } from '../lib/files/model-folder.js';
 import { type KexaErrorCode, loadModel } from '../lib/index.js';
-import { alignment, ggufHeader, type Metadata, type TensorInfo } from '../lib/quantize/gguf-header.js';
 import { tokenTypes } from '../lib/text/gguf-tokenizer.js';
 import { Tokenizer } from '../lib/text/tokenizer.js';
 import { kexa, temporaryFolder, tiny } from './support/cli.js';

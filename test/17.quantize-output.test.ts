@@ -14,8 +14,8 @@ import {
 } from 'node:fs';
 import { join, relative } from 'node:path';
 import test from 'tape';
+import { recipes } from '../lib/plan/recipes.js';
 import { type QuantizeOptions, quantizeModel } from '../lib/quantize/quantize-model.js';
-import { recipes } from '../lib/quantize/recipes.js';
 import { bin, ended, kexa, start, temporaryFolder, tiny } from './support/cli.js';
 import { writeSafetensors } from './support/safetensors-writer.js';
 import { moeConfig, moeTensors, refuses } from './support/small-model.js';

@@ -3,14 +3,14 @@ import { existsSync, readFileSync, statSync, truncateSync, writeFileSync } from 
 import { join } from 'node:path';
 import test from 'tape';
 import type { QuantizedType } from '../lib/description.js';
-import { blockBytes } from '../lib/files/gguf-types.js';
+import { blockBytes } from '../lib/files/gguf/gguf-types.js';
 import { readConfigOnly } from '../lib/files/model-folder.js';
 import { loadModel } from '../lib/index.js';
-import { planMemory } from '../lib/memory-plan.js';
 import { native } from '../lib/native.js';
+import { planMemory } from '../lib/plan/memory-plan.js';
+import { recipes } from '../lib/plan/recipes.js';
 import { quantizeModel } from '../lib/quantize/quantize-model.js';
-import { type RecipeName, recipes } from '../lib/quantize/recipes.js';
-import type { WeightType } from '../lib/types.js';
+import type { RecipeName, WeightType } from '../lib/types.js';
 import { blockValues, gridEntries } from './support/block-values.js';
 import { bin, kexa, temporaryFolder, tiny } from './support/cli.js';
 import { longPrompt, openModel, randomNumbers, rowDifference, show } from './support/compare.js';

@@ -6,10 +6,10 @@ import { join } from 'node:path';
 import test, { type Test } from 'tape';
 import { openModelFolder, readConfigOnly } from '../lib/files/model-folder.js';
 import { loadModel, type Model } from '../lib/index.js';
-import { checkPlanOptions, longestContext, MemoryPlanner, planMemory, usableShare } from '../lib/memory-plan.js';
-import { planned as planOf } from '../lib/planned.js';
+import { checkPlanOptions, longestContext, MemoryPlanner, planMemory, usableShare } from '../lib/plan/memory-plan.js';
+import { planned as planOf } from '../lib/plan/planned.js';
+import { recipes } from '../lib/plan/recipes.js';
 import { quantizeModel as quantizeFolder } from '../lib/quantize/quantize-model.js';
-import { recipes } from '../lib/quantize/recipes.js';
 import { kexa } from './support/cli.js';
 import { isSame, openModel, randomIds, randomNumbers, rowDifference, show } from './support/compare.js';
 import {

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import test from 'tape';
 import { openModelFolder } from '../lib/files/model-folder.js';
 import { KexaError, type LoadOptions, type Model } from '../lib/index.js';
-import { planMemory } from '../lib/memory-plan.js';
+import { planMemory } from '../lib/plan/memory-plan.js';
 import { isSame, longPrompt, openModel, randomNumbers, rowDifference, show } from './support/compare.js';
 import { modelFolder } from './support/goldens.js';
 

@@ -11,9 +11,8 @@ import {
   MemoryPlanner,
   planMemory,
   usableBytes,
-} from '../lib/memory-plan.js';
-import { planned } from '../lib/planned.js';
-import type { LoadOptions } from '../lib/types.js';
+} from '../lib/plan/memory-plan.js';
+import { planned } from '../lib/plan/planned.js';
 import {
   contextBesideExperts,
   machines,
@@ -23,7 +22,8 @@ import {
   type Verdict,
   type VerdictWeights,
   verdictWeights,
-} from '../lib/verdict.js';
+} from '../lib/plan/verdict.js';
+import type { LoadOptions } from '../lib/types.js';
 import { kexa, root } from './support/cli.js';
 import { fullSizeConfigFolder, modelFolder } from './support/models.js';
 

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import test from 'tape';
 import { openModelFolder } from '../lib/files/model-folder.js';
 import type { GenerateOptions, LoadOptions, Message, Model, Session } from '../lib/index.js';
-import { checkPlanOptions, withKeptTurns } from '../lib/memory-plan.js';
+import { checkPlanOptions, withKeptTurns } from '../lib/plan/memory-plan.js';
 import { longPrompt, openModel, randomIds, randomNumbers } from './support/compare.js';
 import { type GoldenName, modelFolder } from './support/goldens.js';
 import { makeRandomModel, sisterConfigs, writeRandomModel } from './support/random-model.js';

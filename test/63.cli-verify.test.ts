@@ -6,7 +6,6 @@ import { checkText } from '../lib/cli/answer-check.js';
 import { TokenSpelling } from '../lib/cli/token-spelling.js';
 import { verifyText } from '../lib/cli/verify-text.js';
 import { type Divergence, loadModel, type VerifyReport } from '../lib/index.js';
-import { nativePath } from '../lib/native.js';
 import {
   compareAnswer,
   compareRows,
@@ -14,7 +13,8 @@ import {
   firstDifference,
   type ReferenceAnswer,
   verifyAnswer,
-} from '../lib/verify.js';
+} from '../lib/model/verify.js';
+import { nativePath } from '../lib/native.js';
 import { genesis, golden, kexa, root, temporaryFolder, tiny } from './support/cli.js';
 import { openModel, randomIds } from './support/compare.js';
 import { modelFolder } from './support/models.js';

@@ -4,11 +4,10 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import test, { type Test } from 'tape';
 import { opGroups, opWork } from '../lib/bench/op-work.js';
-import { openSynthetic } from '../lib/bench/synthetic.js';
-import { partsOf, tokenTraffic } from '../lib/bench/traffic.js';
 import { tuneFrom } from '../lib/bench/tune.js';
-import { chooseDevice } from '../lib/devices.js';
-import { blockBytes, blockTypes } from '../lib/files/gguf-types.js';
+import { chooseDevice } from '../lib/device/devices.js';
+import { readTuning, tunedPlainOps, tuningPath, writeTuning } from '../lib/device/tuning.js';
+import { blockBytes, blockTypes } from '../lib/files/gguf/gguf-types.js';
 import { openModelFolder } from '../lib/files/model-folder.js';
 import { elementsOf } from '../lib/files/wanted-tensors.js';
 import {
@@ -19,11 +18,12 @@ import {
   type OpBenchOptions,
   type OpBenchResult,
 } from '../lib/index.js';
-import { checkPlanOptions, heldAs, planMemory } from '../lib/memory-plan.js';
-import { loadSynthetic, type Model } from '../lib/model.js';
+import { loadSynthetic, type Model } from '../lib/model/model.js';
 import { native } from '../lib/native.js';
-import { cacheElementBytes, cacheTypes, heldBytes, weightTypes } from '../lib/option-values.js';
-import { readTuning, tunedPlainOps, tuningPath, writeTuning } from '../lib/tuning.js';
+import { checkPlanOptions, heldAs, planMemory } from '../lib/plan/memory-plan.js';
+import { cacheElementBytes, cacheTypes, heldBytes, weightTypes } from '../lib/plan/option-values.js';
+import { openSynthetic } from '../lib/plan/synthetic.js';
+import { partsOf, tokenTraffic } from '../lib/plan/traffic.js';
 import { kexa, temporaryFolder, tiny } from './support/cli.js';
 import { rowDifference } from './support/compare.js';
 import { fullSizeConfigFolder } from './support/models.js';
@@ -149,7 +149,7 @@ test('made-up weights on a GPU: written there, the CPU’s values, and no more m
 });
 
 test('a whole K-EXAONE-236B in q2 fits 80 GiB without its MTP block', async (t) => {
-  const { planMemory } = await import('../lib/memory-plan.js');
+  const { planMemory } = await import('../lib/plan/memory-plan.js');
   const { description } = await openSynthetic(fullSizeConfigFolder(), {}, 'q2');
   const { total } = planMemory(description, { device: 'gpu', contextSize: 4096 });
   t.ok(total < 80 * 2 ** 30, `${(total / 2 ** 30).toFixed(1)} GiB`);

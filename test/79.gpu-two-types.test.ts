@@ -2,8 +2,8 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'tape';
-import { openSynthetic } from '../lib/bench/synthetic.js';
 import { type LoadOptions, loadModel } from '../lib/index.js';
+import { openSynthetic } from '../lib/plan/synthetic.js';
 import { isSame, openModel, randomIds, rowDifference, show } from './support/compare.js';
 import { writeFp8Model } from './support/fp8-model.js';
 import { OpProbe } from './support/op-probe.js';

@@ -4,13 +4,13 @@ import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from '
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'tape';
-import { chooseDevices, pickAdapter } from '../lib/devices.js';
+import { chooseDevices, pickAdapter } from '../lib/device/devices.js';
 import { readConfigOnly } from '../lib/files/model-folder.js';
 import { type GenerateOptions, KexaError, type LoadOptions, listDevices, loadModel, type Model } from '../lib/index.js';
-import { layersOfDevices } from '../lib/layer-split.js';
-import { checkPlanOptions, checkSharedFits, planMemory } from '../lib/memory-plan.js';
 import { type NativeAdapter, type NativeEngine, native, readRequest } from '../lib/native.js';
-import { planned } from '../lib/planned.js';
+import { layersOfDevices } from '../lib/plan/layer-split.js';
+import { checkPlanOptions, checkSharedFits, planMemory } from '../lib/plan/memory-plan.js';
+import { planned } from '../lib/plan/planned.js';
 import { kexa } from './support/cli.js';
 import { isSame, longPrompt, randomIds, rowDifference } from './support/compare.js';
 import { loadGoldens, modelFolder } from './support/goldens.js';
@@ -105,7 +105,7 @@ test('parts that do not fit are refused before anything is allocated, with what 
   const { shape } = await readConfigOnly(fullSizeConfigFolder());
   // Of the first eight layers: tensors enough, and quickly made up.
   const bare = { ...shape, layers: shape.layers.slice(0, 8) };
-  const { openSynthetic } = await import('../lib/bench/synthetic.js');
+  const { openSynthetic } = await import('../lib/plan/synthetic.js');
   const { description } = await openSynthetic(fullSizeConfigFolder(), { layers: 8 }, 'q4');
   const options = (layers: number[], memory: number[], contextSize = 32768) => ({
     ...checkPlanOptions({ contextSize }, bare.maxPositions),

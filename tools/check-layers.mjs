@@ -1,22 +1,50 @@
-// Checks what the style guide says of structure: a native file includes only from folders to its left, and no source file is longer than 600 lines.
+// Checks the structure: code imports only from its left, and no source file is longer than 600 lines.
 import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join, normalize } from 'node:path';
 import { root } from './setup.mjs';
 
-const order = [
+/** The folders of native/, in the order of flow: each includes from itself and from its left. kexa.h is part of engine/. */
+const native = [
   'base',
   'files',
   'text',
   'quant',
   'model',
-  'plan',
   'gpu',
+  'plan',
+  'cache',
+  'device',
+  'cpu',
   'kernels',
-  'reference',
   'decode',
   'engine',
   'addon',
   'checks',
+];
+/** The wrapper of Dawn serves any program that computes on a GPU, so it includes no more than these. */
+const gpuIncludes = ['base', 'files', 'gpu'];
+/** The folders of native/kernels/, in the order of flow. The files beside them include from all. */
+const kernels = ['source', 'buffers', 'matmul', 'attention', 'ffn', 'choose'];
+/** The files and folders of lib/, in the order of flow. It holds for imports of types as well. The CLI uses the public interface. */
+const lib = [
+  'printable',
+  'errors',
+  'package-root',
+  'description',
+  'options',
+  'warnings',
+  'types',
+  'native',
+  'abort',
+  'files',
+  'text',
+  'device',
+  'plan',
+  'quantize',
+  'model',
+  'bench',
+  'index',
+  'cli',
 ];
 const lineLimit = 600;
 const problems = [];
@@ -34,16 +62,39 @@ for (const folder of ['native', 'lib', 'bin', 'test', 'tools']) {
     const lines = text.split('\n').length - 1;
     if (lines > lineLimit) problems.push(`${path}: ${lines} lines, the limit is ${lineLimit}`);
     if (folder === 'native') checkIncludes(path, text);
+    if (folder === 'lib') checkImports(path, text);
   }
 }
 
+/** Checks the `#include "folder/..."` lines of a native file. */
 function checkIncludes(path, text) {
-  const own = order.indexOf(path.split('/')[1]);
-  for (const [, folder] of text.matchAll(/#include "(\w+)\//g)) {
-    const other = order.indexOf(folder);
-    if (other < 0) problems.push(`${path}: includes from the unknown folder ${folder}`);
-    else if (own >= 0 && other > own) problems.push(`${path}: includes from ${folder}, which is to its right`);
+  const [, folder, inner] = path.split('/');
+  for (const [, file] of text.matchAll(/#include "([\w/.-]+)"/g)) {
+    if (file === 'kernel_texts.h') continue; // generated from the .wgsl files
+    const [to, toInner] = file.split('/');
+    checkFlow(path, native, folder === 'kexa.h' ? 'engine' : folder, to === 'kexa.h' ? 'engine' : to);
+    if (folder === 'gpu' && !gpuIncludes.includes(to)) problems.push(`${path}: includes ${file}; gpu/ is Dawn only`);
+    if (folder === 'kernels' && to === 'kernels' && kernels.includes(inner)) checkFlow(path, kernels, inner, toInner);
   }
+}
+
+/** Checks the relative imports of a file of lib. */
+function checkImports(path, text) {
+  for (const [, specifier] of text.matchAll(/\b(?:from|import\()\s*'(\.[^']+)'/g)) {
+    const target = normalize(join(dirname(path), specifier));
+    if (target.startsWith('lib/')) checkFlow(path, lib, roomOf(path), roomOf(target));
+  }
+}
+
+/** The folder of lib that a file is in, or the name of a file that is in none. */
+function roomOf(path) {
+  return path.split('/')[1].replace(/\.[jt]s$/, '');
+}
+
+function checkFlow(path, order, from, to) {
+  if (!order.includes(from)) problems.push(`${path}: ${from} has no place in the order of flow`);
+  else if (!order.includes(to)) problems.push(`${path}: ${to} has no place in the order of flow`);
+  else if (order.indexOf(to) > order.indexOf(from)) problems.push(`${path}: uses ${to}, which is to its right`);
 }
 
 for (const problem of problems) console.error(problem);

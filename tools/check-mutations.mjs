@@ -15,14 +15,14 @@ const testFiles = ['40.forward', '41.chunks', '42.sisters', '43.sessions', '45.m
 const limitMs = 120_000;
 
 const [device, rope, ffn, attention, plan, job, generate, slots, engine] = [
-  'reference/cpu_device.cc',
+  'cpu/cpu_device.cc',
   'model/rope.cc',
-  'reference/ffn.cc',
-  'reference/attention.cc',
+  'cpu/ffn.cc',
+  'cpu/attention.cc',
   'plan/plan.cc',
   'engine/job.cc',
   'engine/generate_job.cc',
-  'plan/kv_slots.cc',
+  'cache/kv_slots.cc',
   'engine/engine.cc',
 ];
 

@@ -4,10 +4,10 @@
 // Layers and experts are K-EXAONE's; widths are tiny, which changes no dispatch. Rounds of the four kinds take
 // turns, each step is waited for before the next is begun, and the figures are medians of wall time: what else the
 // machine does shows in the lowest and the 90th percentile.
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { tsImport } from 'tsx/esm/api';
 import { makeRandomModelFolder } from './make-random-model.mjs';
@@ -32,8 +32,8 @@ if (options.device === 'swiftshader') {
   useSoftwareGpu();
 }
 const { openModelFolder } = await import('../dist/files/model-folder.js');
-const { chooseDevice } = await import('../dist/devices.js');
-const { checkPlanOptions } = await import('../dist/memory-plan.js');
+const { chooseDevice } = await import('../dist/device/devices.js');
+const { checkPlanOptions } = await import('../dist/plan/memory-plan.js');
 const { StepProbe } = createRequire(import.meta.url)('../build/Release/kexa_checks.node');
 const { create, globals } = await import('webgpu');
 
@@ -129,7 +129,10 @@ function spread(ops) {
 
 /** For each binding of a kernel, in their order, whether it is written. */
 function accessOf(name) {
-  const text = readFileSync(join(root, `native/kernels/${name}.wgsl`), 'utf8');
+  const path = readdirSync(join(root, 'native/kernels'), { recursive: true }).find(
+    (file) => basename(file) === `${name}.wgsl`,
+  );
+  const text = readFileSync(join(root, 'native/kernels', path), 'utf8');
   return [...text.matchAll(/@binding\((\d+)\) var<storage, (\w+)>/g)]
     .sort((a, b) => Number(a[1]) - Number(b[1]))
     .map(([, , access]) => access === 'read_write');

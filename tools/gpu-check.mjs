@@ -8,7 +8,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { findDawn } from '../dist/dawn.js';
+import { findDawn } from '../dist/device/dawn.js';
 import { benchmark, loadModel } from '../dist/index.js';
 import { native } from '../dist/native.js';
 import { readTensors, rowDifferences } from './goldens.mjs';

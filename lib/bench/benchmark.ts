@@ -1,11 +1,12 @@
 /** Measuring a model: how fast it reads prompts and generates, and what that takes. */
-import { chooseDevices, isOnProcessor } from '../devices.js';
+import { chooseDevices, isOnProcessor } from '../device/devices.js';
 import { KexaError } from '../errors.js';
 import { openModelFolder } from '../files/model-folder.js';
-import { checkPlanOptions } from '../memory-plan.js';
-import { loadModel, loadNames, loadSynthetic, type Model } from '../model.js';
+import { loadModel, loadNames, loadSynthetic, type Model } from '../model/model.js';
 import { type DeviceRates, native } from '../native.js';
 import { booleanOption, checkNames, checkSignalType, integerOption, invalid } from '../options.js';
+import { checkPlanOptions } from '../plan/memory-plan.js';
+import { openSynthetic, type SyntheticOptions } from '../plan/synthetic.js';
 import type { GenerationProfile, LoadOptions } from '../types.js';
 import {
   checkDrafts,
@@ -19,7 +20,6 @@ import {
 import { type EnergyMeter, openEnergyMeter } from './energy.js';
 import { type BenchResult, compareWithPlain, ResultMaker } from './result.js';
 import { preparePrompts, type SuiteEntry } from './suite.js';
-import { openSynthetic, type SyntheticOptions } from './synthetic.js';
 import type { BenchSweep, BenchTest } from './tests.js';
 import { type Bench, promptUnit, type Sample, sweepUnit, testUnit, type Unit } from './units.js';
 

@@ -1,8 +1,9 @@
 /** Checks of what `benchmark`, `benchmarkOps` and `readSuite` are given. Messages name the field and what may stand there. */
+
+import { mostDrafts } from '../model/sampling.js';
 import { checkNames, integerOption, invalid } from '../options.js';
-import { mostDrafts } from '../sampling.js';
+import type { SyntheticOptions } from '../plan/synthetic.js';
 import type { SuiteEntry } from './suite.js';
-import type { SyntheticOptions } from './synthetic.js';
 import type { BenchSweep, BenchTest } from './tests.js';
 
 const mostTokens = 2 ** 31 - 1;

@@ -2,7 +2,7 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { isOnProcessor } from '../devices.js';
+import { isOnProcessor } from '../device/devices.js';
 import type { DeviceInfo } from '../types.js';
 
 /** Counts from some start on. */

@@ -1,9 +1,9 @@
 /** What a model takes at growing contexts, by the plan. */
 import type { ModelDescription } from '../description.js';
-import { chooseDevices } from '../devices.js';
+import { chooseDevices } from '../device/devices.js';
 import type { StoredShape } from '../files/config.js';
 import { openModelFolder } from '../files/model-folder.js';
-import { type PlannedOptions, planMemory } from '../memory-plan.js';
+import { type PlannedOptions, planMemory } from '../plan/memory-plan.js';
 import type { LoadOptions } from '../types.js';
 
 /** One context, for one sequence; bytes. */

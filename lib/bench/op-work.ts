@@ -1,6 +1,6 @@
 /** What each op of a step has to do at the least: bytes moved once, and operations. What its time is held against. */
 import type { ModelDescription, TensorEntry } from '../description.js';
-import { heldBytes } from '../option-values.js';
+import { heldBytes } from '../plan/option-values.js';
 import type { WeightType } from '../types.js';
 
 /** Ops of the device, in the order a step calls them. */

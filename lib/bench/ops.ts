@@ -1,12 +1,12 @@
 /** Measuring a device's ops by themselves, each against what the device itself can do. */
 import { availableParallelism } from 'node:os';
-import { type ChosenDevice, chooseDevice, pickAdapter } from '../devices.js';
+import { type ChosenDevice, chooseDevice, pickAdapter } from '../device/devices.js';
 import { KexaError, type KexaErrorCode } from '../errors.js';
-import { checkPlanOptions } from '../memory-plan.js';
-import { loadModel, loadSynthetic, type Model } from '../model.js';
+import { loadModel, loadSynthetic, type Model } from '../model/model.js';
 import { type DeviceRates, type NativeMeasurement, native } from '../native.js';
-import { cacheElementBytes, cacheTypes, gpuElements, gpuKernels, weightTypes } from '../option-values.js';
 import { checkNames, checkSignalType, choiceOption, integerOption, invalid, numberOption } from '../options.js';
+import { checkPlanOptions } from '../plan/memory-plan.js';
+import { cacheElementBytes, cacheTypes, gpuElements, gpuKernels, weightTypes } from '../plan/option-values.js';
 import type { CacheType, GpuKernels, LoadOptions, WeightType } from '../types.js';
 import { checkSynthetic, functionOption, listOption } from './checks.js';
 import { type OpGroup, type OpName, opGroups, opNames, opWork, smallRows } from './op-work.js';
@@ -259,7 +259,7 @@ async function layersOf(
   weights: LoadOptions['weights'],
 ): Promise<{ layers: number }> {
   if (layers !== undefined) return { layers };
-  const { openSynthetic } = await import('./synthetic.js');
+  const { openSynthetic } = await import('../plan/synthetic.js');
   const { config } = await openSynthetic(path, {}, weights);
   return { layers: Math.min(defaultLayers, config.layers.length) };
 }

@@ -1,10 +1,20 @@
 /** What is told of each test. */
 import { createHash } from 'node:crypto';
 import { availableParallelism } from 'node:os';
-import type { Model } from '../model.js';
+import type { Model } from '../model/model.js';
 import type { DeviceRates } from '../native.js';
-import { cacheElementBytes, heldBytes } from '../option-values.js';
 import { version } from '../package-root.js';
+import { cacheElementBytes, heldBytes } from '../plan/option-values.js';
+import {
+  elementCount,
+  kvBytes,
+  type ModelParts,
+  partsOf,
+  readTraffic,
+  type TokenTraffic,
+  tokenOperations,
+  tokenTraffic,
+} from '../plan/traffic.js';
 import type {
   ActivationType,
   ExpertTraffic,
@@ -16,16 +26,6 @@ import type {
 import { ratioInterval } from './compare.js';
 import { deviation, mean } from './statistics.js';
 import type { BenchTest } from './tests.js';
-import {
-  elementCount,
-  kvBytes,
-  type ModelParts,
-  partsOf,
-  readTraffic,
-  type TokenTraffic,
-  tokenOperations,
-  tokenTraffic,
-} from './traffic.js';
 import type { Measured, Sample } from './units.js';
 
 /** What was measured of one test. Names are llama-bench's where it has one. Times are wall-clock nanoseconds. */

@@ -1,7 +1,7 @@
 /** From measured ops to the choice of kernels that a device is loaded with. */
 
+import { type DeviceTuning, type TunedKernels, tunedOps } from '../device/tuning.js';
 import { version } from '../package-root.js';
-import { type DeviceTuning, type TunedKernels, tunedOps } from '../tuning.js';
 import { smallRows } from './op-work.js';
 import type { OpBenchResult } from './ops.js';
 import { mean } from './statistics.js';

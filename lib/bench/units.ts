@@ -1,5 +1,5 @@
 /** How measurements are taken: each unit runs once a round and gives a sample for each of its tests. */
-import type { Model } from '../model.js';
+import type { Model } from '../model/model.js';
 import type { GenerateOptions, GenerationResult, Prompt } from '../types.js';
 import type { EnergyMeter } from './energy.js';
 import { type BenchSweep, type BenchTest, contextOf, draftsText, sweepTests, testName } from './tests.js';

@@ -1,7 +1,7 @@
 /** `kexa generate --check`: the same answer once more, without drafts. */
-import type { Model } from '../model.js';
+import type { Model } from '../model/model.js';
+import { firstDifference } from '../model/verify.js';
 import type { GenerateOptions, GenerationResult, Prompt } from '../types.js';
-import { firstDifference } from '../verify.js';
 import type { Interrupt } from './interrupt.js';
 import { readGeneration } from './reply-writer.js';
 import type { TokenSpelling } from './token-spelling.js';

@@ -3,7 +3,7 @@
  * and `kexa doctor` must not go with it.
  */
 import { writeSync } from 'node:fs';
-import { findDawn } from '../dawn.js';
+import { findDawn } from '../device/dawn.js';
 import { type NativeAdapter, native } from '../native.js';
 
 /** One adapter, as kexa's core sees it: with the features it asks Dawn for. */

@@ -1,5 +1,5 @@
 import { basename, resolve } from 'node:path';
-import type { Model } from '../model.js';
+import type { Model } from '../model/model.js';
 import { printableLine } from '../printable.js';
 import type { Interrupt } from './interrupt.js';
 import { type LoadFlags, toLoadOptions } from './options.js';

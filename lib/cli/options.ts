@@ -1,6 +1,6 @@
 /** The flags that commands share, in groups, and how they become options of the library. */
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { activationTypes, cacheTypes, expertMisses, weightTypes } from '../option-values.js';
+import { activationTypes, cacheTypes, expertMisses, weightTypes } from '../plan/option-values.js';
 import type { ActivationType, CacheType, ExpertMisses, GenerateOptions, LoadOptions, WeightType } from '../types.js';
 import { UsageError } from './exit.js';
 import { byteCount, integer, number, tokenCount, wordOr } from './numbers.js';

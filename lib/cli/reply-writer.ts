@@ -1,5 +1,5 @@
-import type { Generation } from '../generation.js';
-import type { Model } from '../model.js';
+import type { Generation } from '../model/generation.js';
+import type { Model } from '../model/model.js';
 import type { GenerationResult, Piece } from '../types.js';
 import type { Interrupt } from './interrupt.js';
 import { writeAnswer, writeDimmed, writeNote } from './output.js';

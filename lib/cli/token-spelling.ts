@@ -1,4 +1,4 @@
-import type { Model } from '../model.js';
+import type { Model } from '../model/model.js';
 import type { Tokenizer } from '../text/tokenizer.js';
 
 /** What a table shows a token as: its text in quotes, with bytes that are no whole character as `\xEC`. */

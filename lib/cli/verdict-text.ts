@@ -1,5 +1,5 @@
-import { usableShare } from '../memory-plan.js';
-import { contextBesideExperts, estimateAt, reachedShare, type Verdict, verdictCaches } from '../verdict.js';
+import { usableShare } from '../plan/memory-plan.js';
+import { contextBesideExperts, estimateAt, reachedShare, type Verdict, verdictCaches } from '../plan/verdict.js';
 import { bytesText, groupedText } from './figures.js';
 import { table } from './output.js';
 

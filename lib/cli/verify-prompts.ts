@@ -1,6 +1,6 @@
 /** The prompts of `kexa verify`. */
 import { KexaError } from '../errors.js';
-import type { Model } from '../model.js';
+import type { Model } from '../model/model.js';
 import type { Prompt } from '../types.js';
 import { UsageError } from './exit.js';
 import { parseIds, readPrompt } from './input.js';

@@ -1,9 +1,8 @@
 /** config.json: the model's shape, read and checked. Nothing is taken from a class default. */
-import type { LayerDescription, ModelDescription, MoeDescription } from '../description.js';
+import type { Fp8Scheme, LayerDescription, ModelDescription, MoeDescription } from '../description.js';
 import { ConfigFields } from './config-fields.js';
 import { readFfnKinds, readMtpWindow, readSwigluLimits, readWindows } from './config-layers.js';
 import { readRope } from './config-rope.js';
-import type { Fp8Scheme } from './fp8.js';
 import { type JsonObject, shown } from './json-file.js';
 import { refuseUnknownFields } from './known-fields.js';
 import { readQuantization } from './quantization-config.js';

@@ -1,8 +1,8 @@
 /** Which tokens end an answer, where config.json, generation_config.json and a GGUF file's ids do not say it all. */
 import { join } from 'node:path';
 import { isIntegerIn } from './config-fields.js';
-import type { GgufFile } from './gguf.js';
-import { GgufStrings } from './gguf-values.js';
+import type { GgufFile } from './gguf/gguf.js';
+import { GgufStrings } from './gguf/gguf-values.js';
 import { isJsonObject, largestConfigBytes, readBytes, readOptionalJsonObject } from './json-file.js';
 
 /** The tokens that end a turn in the family's chat templates: K-EXAONE's, then EXAONE 4.0's. */

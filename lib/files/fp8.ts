@@ -1,22 +1,7 @@
 /** Matrices in FP8: which ones a config says are stored so, and the scales that go with them. */
-import type { TensorEntry, TensorScales } from '../description.js';
+import type { Fp8Scheme, Fp8Strategy, TensorEntry, TensorScales } from '../description.js';
 import { KexaError } from '../errors.js';
 import type { TensorPart, TensorSource } from './wanted-tensors.js';
-
-/**
- * What shares a scale: a block of 128 x 128 weights, the weights of one output (a row), or the whole matrix.
- */
-export type Fp8Strategy = 'block' | 'channel' | 'tensor';
-
-/** How config.json says that matrices are stored in FP8, E4M3 with scales. */
-export interface Fp8Scheme {
-  /** The first whose targets name a matrix, or its class, says how it is scaled. */
-  readonly groups: readonly { readonly targets: readonly string[]; readonly strategy: Fp8Strategy }[];
-  /** What is not stored in FP8: names of modules, or patterns after `re:`. */
-  readonly ignored: readonly string[];
-  /** Whether an ignored name stands for what is below it as well, and may leave out what is above. */
-  readonly isByPart: boolean;
-}
 
 /** Rows, and columns, of a block. */
 export const fp8Block = 128;

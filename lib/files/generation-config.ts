@@ -1,7 +1,7 @@
 /** How a model's makers sample from it: generation_config.json, and the keys of GGUF files that say the same. */
 import type { SamplingOptions } from '../types.js';
 import { ConfigFields } from './config-fields.js';
-import type { GgufValue } from './gguf-values.js';
+import type { GgufValue } from './gguf/gguf-values.js';
 import { type JsonObject, shown } from './json-file.js';
 import { type SamplingKey, samplingKeys } from './sampling-keys.js';
 import { readEosTokenIds } from './token-ids.js';

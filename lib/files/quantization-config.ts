@@ -1,6 +1,8 @@
 /** quantization_config of config.json: how its publisher made the weights smaller. */
+
+import type { Fp8Scheme, Fp8Strategy } from '../description.js';
 import { type ConfigFields, isText } from './config-fields.js';
-import { type Fp8Scheme, type Fp8Strategy, fp8Block, patternOf } from './fp8.js';
+import { fp8Block, patternOf } from './fp8.js';
 import { isJsonObject, shown } from './json-file.js';
 
 /** Fields that say nothing of the weights: bookkeeping, and how an engine may round activations. */

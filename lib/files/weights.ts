@@ -1,18 +1,10 @@
 /** Binding: each tensor the core wants, found in the checkpoint and checked. */
 import { basename } from 'node:path';
-import type { TensorEntry, TensorScales, TensorType } from '../description.js';
+import type { Fp8Scheme, TensorEntry, TensorScales, TensorType } from '../description.js';
 import { KexaError } from '../errors.js';
 import type { ModelShape, StoredShape } from './config.js';
-import {
-  activationScaleNames,
-  type Fp8Scheme,
-  scaledName,
-  scaleNames,
-  scaleShapes,
-  scalesOf,
-  storedStrategy,
-} from './fp8.js';
-import { blockBytes, isReadType } from './gguf-types.js';
+import { activationScaleNames, scaledName, scaleNames, scaleShapes, scalesOf, storedStrategy } from './fp8.js';
+import { blockBytes, isReadType } from './gguf/gguf-types.js';
 import type { Checkpoint, CheckpointTensor } from './shards.js';
 import { elementsOf, type TensorSource, type Wanted, wantedTensors } from './wanted-tensors.js';
 

@@ -2,9 +2,9 @@
 import type { LayerDescription } from '../description.js';
 import { KexaError } from '../errors.js';
 import type { ModelShape } from '../files/config.js';
+import type { MetadataValue } from '../files/gguf/gguf-header.js';
 import { samplingKeys } from '../files/sampling-keys.js';
 import type { ModelConfig } from '../types.js';
-import type { MetadataValue } from './gguf-header.js';
 
 export type Entries = [string, MetadataValue][];
 

@@ -1,12 +1,12 @@
 /** What a quantised file will hold, tensor by tensor, before anything is written. */
 import type { TensorEntry } from '../description.js';
-import { blockBytes, blockTypes, type GgufType } from '../files/gguf-types.js';
+import { aligned, ggufHeader, type Metadata } from '../files/gguf/gguf-header.js';
+import { ggufPlace } from '../files/gguf/gguf-names.js';
+import { blockBytes, blockTypes, type GgufType } from '../files/gguf/gguf-types.js';
 import type { ModelFolder } from '../files/model-folder.js';
 import { elementsOf, wantedTensors } from '../files/wanted-tensors.js';
-import { aligned, ggufHeader, type Metadata } from './gguf-header.js';
-import { ggufPlace } from './gguf-names.js';
+import { chooseType, type Recipe } from '../plan/recipes.js';
 import { ropeFactors } from './model-metadata.js';
-import { chooseType, type Recipe } from './recipes.js';
 
 /** A tensor of the file. */
 export interface OutputTensor {

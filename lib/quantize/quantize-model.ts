@@ -6,15 +6,15 @@ import type { TensorEntry, TensorType } from '../description.js';
 import { KexaError, type KexaErrorCode } from '../errors.js';
 import { checkPlace } from '../files/atomic-file.js';
 import { storedScales } from '../files/fp8.js';
-import { blockBytes } from '../files/gguf-types.js';
+import { blockBytes } from '../files/gguf/gguf-types.js';
 import { fileError } from '../files/json-file.js';
 import { type ModelFolder, openModelFolder } from '../files/model-folder.js';
 import { elementsOf } from '../files/wanted-tensors.js';
 import { type NativeScales, native } from '../native.js';
+import type { Recipe } from '../plan/recipes.js';
 import { modelMetadata } from './model-metadata.js';
 import { type OutputPlan, type OutputTensor, planOutput } from './output-plan.js';
 import { PartFile, partPath, thereAlready } from './part-file.js';
-import type { Recipe } from './recipes.js';
 import { tokenizerMetadata } from './tokenizer-metadata.js';
 
 /** Elements read, made smaller and written at a time: whole blocks of every type. At most 16 MiB in and 16 MiB out. */

@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { KexaError } from '../errors.js';
-import { endKeys, endListKey } from '../files/gguf-ends.js';
+import { endKeys, endListKey } from '../files/gguf/gguf-ends.js';
 import { fileError } from '../files/json-file.js';
 import { specialTokens, templateSources } from '../text/chat-template.js';
 import { namedTokenKeys, splitNameOf, tokenTypes } from '../text/gguf-tokenizer.js';

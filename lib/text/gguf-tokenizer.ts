@@ -1,7 +1,7 @@
 /** A GGUF file's tokenizer: its metadata as a vocabulary, and the chat template. */
 import { KexaError } from '../errors.js';
-import { readGgufFile } from '../files/gguf.js';
-import { GgufNumbers, GgufStrings, type GgufValue } from '../files/gguf-values.js';
+import { readGgufFile } from '../files/gguf/gguf.js';
+import { GgufNumbers, GgufStrings, type GgufValue } from '../files/gguf/gguf-values.js';
 import { unusedName } from '../native.js';
 import { Pause } from './pause.js';
 import { type AddedToken, looksLikeMarker, type TextSteps, type VocabularyFile } from './tokenizer-fields.js';

@@ -8,7 +8,7 @@
 #include "base/thread_pool.h"
 #include "quant/fp8.h"
 #include "quant/quantize.h"
-#include "reference/matmul.h"
+#include "cpu/matmul.h"
 
 namespace kexa {
 namespace {

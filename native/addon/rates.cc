@@ -6,7 +6,7 @@
 #ifdef KEXA_GPU
 #include "kernels/gpu_rates.h"
 #endif
-#include "reference/cpu_rates.h"
+#include "cpu/cpu_rates.h"
 
 namespace kexa {
 namespace {

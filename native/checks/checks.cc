@@ -8,10 +8,10 @@
 #include "checks/plain_sampler.h"
 #include "checks/step_probe.h"
 #include "model/synthetic.h"
-#include "plan/expert_slots.h"
+#include "cache/expert_slots.h"
 #include "quant/dequantize.h"
-#include "reference/matmul.h"
-#include "reference/sampler.h"
+#include "cpu/matmul.h"
+#include "cpu/sampler.h"
 
 namespace kexa {
 namespace {

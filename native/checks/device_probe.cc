@@ -7,7 +7,7 @@
 
 #include "base/error.h"
 #include "checks/cache_image.h"
-#include "reference/matmul.h"
+#include "cpu/matmul.h"
 
 namespace kexa {
 namespace {

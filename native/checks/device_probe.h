@@ -4,7 +4,7 @@
 #include <string>
 
 #include "kernels/gpu_device.h"
-#include "reference/cpu_device.h"
+#include "cpu/cpu_device.h"
 
 namespace kexa {
 

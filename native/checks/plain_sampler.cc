@@ -5,8 +5,8 @@
 #include <map>
 #include <numeric>
 
-#include "plan/vocabulary.h"
-#include "reference/random.h"
+#include "device/vocabulary.h"
+#include "cpu/random.h"
 
 namespace kexa {
 namespace {

@@ -5,7 +5,7 @@
 #include <span>
 
 #include "decode/logprobs.h"
-#include "plan/sampling.h"
+#include "device/sampling.h"
 
 namespace kexa {
 

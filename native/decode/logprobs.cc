@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "base/numbers.h"
-#include "reference/panel.h"
+#include "cpu/panel.h"
 
 namespace kexa {
 namespace {

@@ -4,7 +4,7 @@
 #include <cstddef>
 #include <span>
 
-#include "plan/device.h"
+#include "device/device.h"
 
 namespace kexa {
 

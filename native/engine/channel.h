@@ -15,7 +15,7 @@
 
 #include "decode/logprobs.h"
 #include "plan/host_experts.h"
-#include "plan/profile.h"
+#include "base/profile.h"
 
 namespace kexa {
 

@@ -7,9 +7,9 @@
 #include "kernels/gpu_device.h"
 #endif
 #include "engine/split_device.h"
-#include "plan/vocabulary.h"
-#include "reference/cpu_device.h"
-#include "reference/cpu_experts.h"
+#include "device/vocabulary.h"
+#include "cpu/cpu_device.h"
+#include "cpu/cpu_experts.h"
 
 namespace kexa {
 namespace {

@@ -5,7 +5,7 @@
 #include <list>
 #include <vector>
 
-#include "plan/device.h"
+#include "device/device.h"
 
 namespace kexa {
 

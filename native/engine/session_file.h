@@ -4,7 +4,7 @@
 #include <atomic>
 #include <string>
 
-#include "plan/device.h"
+#include "device/device.h"
 
 namespace kexa {
 

@@ -10,7 +10,7 @@
 
 #include "engine/device_thread.h"
 #include "model/weights.h"
-#include "plan/device.h"
+#include "device/device.h"
 #include "plan/split.h"
 
 namespace kexa {

@@ -5,8 +5,8 @@
 #include <utility>
 
 #include "base/error.h"
+#include "gpu/buffer_size.h"
 #include "gpu/callback.h"
-#include "plan/gpu_plan.h"
 
 namespace kexa {
 namespace {

@@ -12,7 +12,7 @@
 #include "gpu/adapter.h"
 #include "gpu/blob_cache.h"
 #include "gpu/timestamps.h"
-#include "plan/profile.h"
+#include "base/profile.h"
 
 namespace kexa {
 

@@ -5,7 +5,7 @@
 #include <functional>
 #include <limits>
 
-#include "kernels/op.h"
+#include "kernels/buffers/op.h"
 
 namespace kexa {
 namespace {

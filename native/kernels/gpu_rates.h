@@ -2,7 +2,7 @@
 #pragma once
 
 #include "gpu/gpu.h"
-#include "plan/rates.h"
+#include "device/rates.h"
 
 namespace kexa {
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "gpu/buffer_size.h"
 #include "model/rope.h"
 #include "plan/attention_parts.h"
 

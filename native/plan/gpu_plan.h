@@ -28,8 +28,6 @@ constexpr int64_t gpu_row_bytes(Type type, int columns) {
 }
 // The same in words of 16 bytes.
 constexpr int gpu_row_words(Type type, int columns) { return int(gpu_row_bytes(type, columns) / 16); }
-// Bytes of a buffer that is to hold so many: a multiple of 16, which is also the least.
-constexpr int64_t whole_buffer(int64_t bytes) { return std::max<int64_t>(16, (bytes + 15) / 16 * 16); }
 
 // Bytes of a head's row in the cache. A head is padded to whole chunks; one of blocks has all codes first and what
 // belongs to each block after them, in whole words of four bytes.

@@ -1,7 +1,7 @@
 /** The values of GGUF's blocks, element by element from the format's definition: what quantised bytes are held against. */
 import { createRequire } from 'node:module';
 import type { QuantizedType } from '../../lib/description.js';
-import { blockTypes } from '../../lib/files/gguf-types.js';
+import { blockTypes } from '../../lib/files/gguf/gguf-types.js';
 
 const normalLevels = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
 const floatLevels = [0, 0.5, 1, 1.5, 2, 3, 4, 6];

@@ -3,10 +3,10 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { cp } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { QuantizedType, TensorType } from '../../lib/description.js';
-import { blockBytes, blockTypes } from '../../lib/files/gguf-types.js';
+import { ggufPlace } from '../../lib/files/gguf/gguf-names.js';
+import { blockBytes, blockTypes } from '../../lib/files/gguf/gguf-types.js';
 import { openModelFolder } from '../../lib/files/model-folder.js';
 import { elementsOf, wantedTensors } from '../../lib/files/wanted-tensors.js';
-import { ggufPlace } from '../../lib/quantize/gguf-names.js';
 import { blockValues } from './block-values.js';
 import { type TensorToWrite, writeSafetensors } from './safetensors-writer.js';
 

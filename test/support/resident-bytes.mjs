@@ -1,7 +1,7 @@
 // Measures in a process of its own, with nothing in it but the built library, what a load and a growing context cost:
 // `node --expose-gc test/support/resident-bytes.mjs CONFIG CACHE_TYPE`, for a config with sliding layers.
 import { readFileSync } from 'node:fs';
-import { loadSynthetic } from '../../dist/model.js';
+import { loadSynthetic } from '../../dist/model/model.js';
 
 const chunk = 64;
 const [config, cacheType] = process.argv.slice(2);

@@ -1,5 +1,5 @@
 /** kexa as a contestant: a process that {@link file://./contestant.ts} starts. */
-import { loadModel, type Model } from '../../model.js';
+import { loadModel, type Model } from '../../model/model.js';
 import { serve } from './contestant.js';
 
 let model: Model;

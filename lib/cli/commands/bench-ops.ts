@@ -102,10 +102,10 @@ async function benchOps(flags: OpsFlags, command: Command): Promise<number> {
   const { path, synthetic } = benchedModel(flags, command);
   if (flags.tune && (flags.elements === 'f16' || flags.variant !== undefined))
     throw new UsageError('--tune compares the ways there are in f32; leave out --elements f16 and --variant');
-  const { chooseDevice } = await import('../../devices.js');
+  const { chooseDevice } = await import('../../device/devices.js');
   const { benchmarkOps } = await import('../../bench/ops.js');
   const { deviceTuning } = await import('../../bench/tune.js');
-  const { readTuning, tuningPath, writeTuning } = await import('../../tuning.js');
+  const { readTuning, tuningPath, writeTuning } = await import('../../device/tuning.js');
   const tuning = flags.tune ? tuningPath() : null;
   if (flags.tune && tuning === null)
     throw new UsageError('--tune: there is nowhere to keep it (KEXA_TUNING is off, or KEXA_CACHE_DIR empty)');

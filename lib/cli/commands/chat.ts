@@ -1,8 +1,8 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { KexaError } from '../../errors.js';
-import type { Model } from '../../model.js';
-import type { Session } from '../../session.js';
+import type { Model } from '../../model/model.js';
+import type { Session } from '../../model/session.js';
 import type { GenerateOptions } from '../../types.js';
 import { type ChatState, completions, helpText, isChatCommand, runChatCommand } from '../chat-commands.js';
 import { Conversation } from '../conversation.js';

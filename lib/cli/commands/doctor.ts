@@ -55,7 +55,7 @@ async function doctor(flags: { json?: boolean }): Promise<number> {
 }
 
 async function examine(): Promise<DoctorReport> {
-  const { listDevices } = await import('../../devices.js');
+  const { listDevices } = await import('../../device/devices.js');
   const [devices, dawn, native, tuning] = await Promise.all([listDevices(), askDawn(), askNative(), askTuning()]);
   const total = totalmem();
   const limit = process.constrainedMemory();
@@ -74,7 +74,7 @@ async function examine(): Promise<DoctorReport> {
 }
 
 async function askTuning(): Promise<DoctorReport['tuning']> {
-  const { readTuning, tuningPath } = await import('../../tuning.js');
+  const { readTuning, tuningPath } = await import('../../device/tuning.js');
   const { version } = await import('../../package-root.js');
   const path = tuningPath();
   if (path === null) return { path, devices: [], error: null };

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import type { Model } from '../../model.js';
+import type { Model } from '../../model/model.js';
 import type { GenerateOptions, GenerationResult, Message, Prompt, TokenLogprob, Tool } from '../../types.js';
 import { type AnswerCheck, checkAnswer, checkText } from '../answer-check.js';
 import { exitCodes, exitWith, UsageError } from '../exit.js';

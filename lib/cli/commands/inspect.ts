@@ -5,9 +5,9 @@ import type { TensorEntry } from '../../description.js';
 import { KexaError } from '../../errors.js';
 import { storedScales } from '../../files/fp8.js';
 import type { ModelNote } from '../../files/model-folder.js';
+import type { Verdict } from '../../plan/verdict.js';
 import { printableLine } from '../../printable.js';
 import type { DeviceMemory, MemoryReport, ModelConfig } from '../../types.js';
-import type { Verdict } from '../../verdict.js';
 import { exitWith, UsageError } from '../exit.js';
 import { bytesText, countText, groupedText } from '../figures.js';
 import { wrapHelp } from '../help-text.js';
@@ -133,7 +133,7 @@ async function inspect(dir: string | undefined, flags: InspectFlags, command: Co
 
 async function read(path: string, flags: InspectFlags): Promise<Inspection> {
   const { openModelFolder, readConfigOnly } = await import('../../files/model-folder.js');
-  const { fitsInto, longestContext, MemoryPlanner, usableBytes } = await import('../../memory-plan.js');
+  const { fitsInto, longestContext, MemoryPlanner, usableBytes } = await import('../../plan/memory-plan.js');
   const {
     contextSize: wanted,
     prefillChunk,
@@ -176,7 +176,7 @@ async function read(path: string, flags: InspectFlags): Promise<Inspection> {
         longestContext: longestContext(planner, options, deviceMemory),
       };
     if (flags.verdict) {
-      const { machines, planVerdicts, thisMachine } = await import('../../verdict.js');
+      const { machines, planVerdicts, thisMachine } = await import('../../plan/verdict.js');
       verdicts = planVerdicts(shape, defined({ prefillChunk }), [...machines, ...(await thisMachine())]);
     }
   } catch (error) {

@@ -1,10 +1,11 @@
 import { existsSync } from 'node:fs';
 import { basename, resolve } from 'node:path';
 import type { Command } from 'commander';
+import type { uniformRecipes } from '../../plan/recipes.js';
 import { printable } from '../../printable.js';
 import type { OutputTensor } from '../../quantize/output-plan.js';
 import type { QuantizeReport } from '../../quantize/quantize-model.js';
-import type { RecipeName, uniformRecipes } from '../../quantize/recipes.js';
+import type { RecipeName } from '../../types.js';
 import { exitWith, Interruption } from '../exit.js';
 import { bytesText, groupedText } from '../figures.js';
 import { wrapHelp } from '../help-text.js';
@@ -63,7 +64,7 @@ export function addQuantize(program: Command): void {
 
 async function quantize(from: string, out: string, flags: QuantizeFlags): Promise<number> {
   const { quantizeModel } = await import('../../quantize/quantize-model.js');
-  const { recipes, uniformRecipes } = await import('../../quantize/recipes.js');
+  const { recipes, uniformRecipes } = await import('../../plan/recipes.js');
   using interrupt = new Interrupt();
   const report = await shown(out, async (bar) => {
     const { threads, force } = flags;

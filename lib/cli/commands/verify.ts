@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import type { Model } from '../../model.js';
+import type { Model } from '../../model/model.js';
 import type { VerifyReport } from '../../types.js';
 import { exitCodes, exitWith } from '../exit.js';
 import { groupedText } from '../figures.js';

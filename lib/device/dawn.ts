@@ -1,0 +1,102 @@
+/** Where Dawn is, and whether it is the build kexa knows. */
+import { createHash } from 'node:crypto';
+import { readFile, stat } from 'node:fs/promises';
+import { homedir } from 'node:os';
+import { dirname, isAbsolute, join } from 'node:path';
+import { KexaError } from '../errors.js';
+import { native, nativePath } from '../native.js';
+import { packageRequire } from '../package-root.js';
+
+/** SHA-256 of npm `webgpu` 0.6.2's dawn.node, whose C API the addon was compiled against. */
+const knownBuilds: Readonly<Record<string, string>> = {
+  'linux-x64': 'ab18a659f8325e874ea45c80347b64336d7f748601102753d2bc669fdecfd710',
+  'linux-arm64': '474a272ac9be570b04fa3791576d32e56f574818e60190c6788a83be90233980',
+};
+
+/** A build of Dawn. */
+export interface DawnLibrary {
+  path: string;
+  /** Another for each build. */
+  identity: string;
+}
+
+let checked: Promise<DawnLibrary> | undefined;
+
+/**
+ * Dawn's library: the addon itself where Dawn was linked into it; else `KEXA_DAWN_LIBRARY`, taken as it is, else npm `webgpu`'s, if it is the known build.
+ *
+ * @throws KexaError KEXA_NO_DEVICE saying why there is none.
+ */
+export function findDawn(): Promise<DawnLibrary> {
+  checked ??= find();
+  return checked;
+}
+
+/**
+ * Where kernels that were compiled once are kept: under `KEXA_CACHE_DIR`, else `$XDG_CACHE_HOME/kexa`, else
+ * `~/.cache/kexa`. Empty, for nowhere, if `KEXA_CACHE_DIR` is, or where the user has no home.
+ */
+export function blobFolder(): string {
+  const { KEXA_CACHE_DIR: named, XDG_CACHE_HOME: cache } = process.env;
+  if (named !== undefined) return named === '' ? '' : join(named, 'dawn');
+  // A relative XDG_CACHE_HOME is to be ignored, as its specification says.
+  if (cache !== undefined && isAbsolute(cache)) return join(cache, 'kexa/dawn');
+  const home = homeFolder();
+  return home === null ? '' : join(home, '.cache/kexa/dawn');
+}
+
+/** Null for a user that the system does not know, without HOME: in containers that is common. */
+function homeFolder(): string | null {
+  try {
+    return homedir();
+  } catch {
+    return null;
+  }
+}
+
+/** The addon, if Dawn was linked into it (CMake's KEXA_LINK_DAWN). */
+function linkedPath(): string | null {
+  try {
+    return native().hasLinkedDawn ? nativePath() : null;
+  } catch {
+    return null; // no addon: reported where one is needed
+  }
+}
+
+async function find(): Promise<DawnLibrary> {
+  const linked = linkedPath();
+  if (linked !== null) return { path: linked, identity: await fileIdentity(linked) };
+  const named = process.env.KEXA_DAWN_LIBRARY;
+  if (named) return { path: named, identity: await fileIdentity(named) };
+  const platform = `${process.platform}-${process.arch}`;
+  const known = knownBuilds[platform];
+  if (known === undefined)
+    throw new KexaError(
+      'KEXA_NO_DEVICE',
+      `Dawn: there is no known build for ${platform}; KEXA_DAWN_LIBRARY can name one`,
+    );
+  let path: string;
+  try {
+    path = join(dirname(packageRequire().resolve('webgpu/package.json')), 'dist', platform, 'dawn.node');
+  } catch (cause) {
+    throw new KexaError('KEXA_NO_DEVICE', 'Dawn: npm package webgpu is not installed', { cause });
+  }
+  const found = createHash('sha256')
+    .update(await readFile(path))
+    .digest('hex');
+  if (found === known) return { path, identity: found };
+  throw new KexaError(
+    'KEXA_NO_DEVICE',
+    `Dawn: wanted the build of npm webgpu 0.6.2 (SHA-256 ${known}), found ${found}\n  in ${path}`,
+  );
+}
+
+/** That of a library too large to hash at each start. One that is not there is reported when it is opened. */
+async function fileIdentity(path: string): Promise<string> {
+  try {
+    const { size, mtimeMs } = await stat(path);
+    return `${path} ${size} ${mtimeMs}`;
+  } catch {
+    return path;
+  }
+}

@@ -1,0 +1,120 @@
+/** Which way to write its kernels is fastest on a device, op by op: measured once, kept in a file, read at load. */
+import { readFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { KexaError } from '../errors.js';
+import { isJsonObject, writeJsonFile } from '../files/json-file.js';
+import { version } from '../package-root.js';
+import { blobFolder } from './dawn.js';
+
+/**
+ * Ops whose kernels are written in more ways than one, all with the same results to rounding. Those of steps of up to
+ * 16 rows have one way for all of them, so that a row's bits do not depend on its company; ` large` are those of
+ * larger steps.
+ */
+export const tunedOps = [
+  'attention_input',
+  'attention',
+  'attention_output',
+  'dense_ffn',
+  'route',
+  'experts',
+  'final_norm',
+  'head',
+  'draft_input',
+  'attention_input large',
+  'attention large',
+  'route large',
+] as const;
+export type TunedOp = (typeof tunedOps)[number];
+
+export type TunedKernels = 'plain' | 'subgroups';
+
+/** What was found for one device. */
+export interface DeviceTuning {
+  /** The version that measured; for another one nothing is known. */
+  kexa: string;
+  /** ISO 8601. */
+  measured: string;
+  /** The way that was faster, and how much time the other one took for what this one does in 1. */
+  ops: Partial<Record<TunedOp, { kernels: TunedKernels; ratio: number }>>;
+}
+
+/** By adapter and driver. */
+export type Tuning = Record<string, DeviceTuning>;
+
+/** `KEXA_TUNING`, else tuning.json beside the compiled kernels' folder; null if it is `off` or there is no such folder. */
+export function tuningPath(): string | null {
+  const named = process.env.KEXA_TUNING;
+  if (named === 'off') return null;
+  if (named !== undefined && named !== '') return named;
+  const blobs = blobFolder();
+  return blobs === '' ? null : join(dirname(blobs), 'tuning.json');
+}
+
+/**
+ * What the file holds; nothing if there is none.
+ *
+ * @throws KexaError KEXA_BAD_FILE
+ */
+export async function readTuning(path: string): Promise<Tuning> {
+  let text: string;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch (cause) {
+    // ENOTDIR: nor is there a folder to hold one.
+    const { code } = cause as NodeJS.ErrnoException;
+    if (code === 'ENOENT' || code === 'ENOTDIR') return {};
+    throw damaged(path, (cause as Error).message, cause);
+  }
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (cause) {
+    throw damaged(path, (cause as Error).message, cause);
+  }
+  if (!isJsonObject(json) || json.version !== 1 || !isJsonObject(json.devices))
+    throw damaged(path, 'wanted {"version": 1, "devices": {...}}');
+  for (const [device, entry] of Object.entries(json.devices))
+    if (!isDeviceTuning(entry)) throw damaged(path, `the entry of ${JSON.stringify(device)} is none`);
+  return json.devices as unknown as Tuning;
+}
+
+function isDeviceTuning(entry: unknown): entry is DeviceTuning {
+  if (!isJsonObject(entry) || typeof entry.kexa !== 'string' || typeof entry.measured !== 'string') return false;
+  if (!isJsonObject(entry.ops)) return false;
+  return Object.values(entry.ops).every(
+    (op) => isJsonObject(op) && (op.kernels === 'plain' || op.kernels === 'subgroups') && typeof op.ratio === 'number',
+  );
+}
+
+function damaged(path: string, reason: string, cause?: unknown): KexaError {
+  return new KexaError(
+    'KEXA_BAD_FILE',
+    `${path}: the tuning file cannot be read (${reason}); remove it, or set KEXA_TUNING=off`,
+    { cause },
+  );
+}
+
+/**
+ * Puts what was found for a device into the file, beside what it has of others.
+ *
+ * @throws KexaError KEXA_BAD_FILE for a file that cannot be read, KEXA_WRITE_FAILED
+ */
+export async function writeTuning(path: string, key: string, tuning: DeviceTuning): Promise<void> {
+  const devices = { ...(await readTuning(path)), [key]: tuning };
+  await writeJsonFile(path, { version: 1, devices }, 2);
+}
+
+/**
+ * Ops that a device with subgroups does without them, by the file's entry for this adapter, driver and version of kexa.
+ *
+ * @throws KexaError KEXA_BAD_FILE
+ */
+export async function tunedPlainOps({ tuningKey }: { tuningKey: string }): Promise<TunedOp[]> {
+  const path = tuningPath();
+  if (path === null) return [];
+  const found = (await readTuning(path))[tuningKey];
+  if (found === undefined || found.kexa !== version()) return [];
+  // An op that this version does not know has no kernels to choose.
+  return tunedOps.filter((op) => found.ops[op]?.kernels === 'plain');
+}

@@ -1,0 +1,507 @@
+import { readAborting } from '../abort.js';
+import type { ModelDescription } from '../description.js';
+import { type ChosenDevice, chooseDevices, sharedDevice } from '../device/devices.js';
+import { tunedPlainOps } from '../device/tuning.js';
+import { KexaError } from '../errors.js';
+import { type ModelFolder, openModelFolder } from '../files/model-folder.js';
+import {
+  fromNative,
+  type NativeEngine,
+  type NativeMeasurement,
+  type NativeMeasureParams,
+  type NativePart,
+  type NativePlanOptions,
+  native,
+  readRequest,
+} from '../native.js';
+import { booleanOption, checkNames, checkSignal, choiceOption, invalid, toIds } from '../options.js';
+import {
+  checkGpuFits,
+  checkHostExperts,
+  readExpertProfile,
+  withExpertSlots,
+  writeExpertProfile,
+} from '../plan/experts.js';
+import { layersOfDevices, memoryReport } from '../plan/layer-split.js';
+import {
+  availableMemory,
+  checkFits,
+  checkPlanOptions,
+  checkSharedFits,
+  heldAs,
+  refuseActivations,
+  withKeptTurns,
+} from '../plan/memory-plan.js';
+import { planned } from '../plan/planned.js';
+import { mainMemory, slowMemory } from '../plan/slow-memory.js';
+import { openSynthetic, type SyntheticOptions } from '../plan/synthetic.js';
+import { type OpenOptions, Tokenizer } from '../text/tokenizer.js';
+import type {
+  ActivationType,
+  DeviceInfo,
+  ForwardOptions,
+  ForwardResult,
+  GenerateOptions,
+  LoadOptions,
+  MemoryReport,
+  ModelConfig,
+  Prompt,
+  VerifyOptions,
+  VerifyReport,
+} from '../types.js';
+import { warningChannel } from '../warnings.js';
+import type { Generation } from './generation.js';
+import { checkPath, Session } from './session.js';
+import { verifyAnswer } from './verify.js';
+
+/** Every option of {@link loadModel}. */
+export const loadNames: readonly (keyof LoadOptions)[] = [
+  'device',
+  'layerSplit',
+  'contextSize',
+  'weights',
+  'cacheType',
+  'prefixCacheBytes',
+  'prefillChunk',
+  'activations',
+  'threads',
+  'gpuChecks',
+  'gpuKernels',
+  'gpuElements',
+  'expertSlots',
+  'gpuMemory',
+  'expertMisses',
+  'expertProfile',
+  'onProgress',
+  'onWarning',
+  'signal',
+];
+
+/** The largest result `forward` gives, in elements: 4 GiB of f32. */
+const largestForward = 2 ** 30;
+
+/**
+ * Loads a model folder in Hugging Face form (config.json, safetensors, and for text tokenizer.json) or a GGUF file.
+ *
+ * Metadata is read and checked first, memory is planned, and only then is anything allocated. Weights stay in their
+ * files, mapped, unless `weights` asks for another type.
+ *
+ * @throws KexaError KEXA_NOT_FOUND, KEXA_BAD_FILE, KEXA_BAD_CONFIG, KEXA_TENSOR_MISMATCH, KEXA_BAD_TOKENIZER or
+ *   KEXA_UNSUPPORTED for a model that would not run right; KEXA_INVALID_ARGUMENT for options; KEXA_NO_DEVICE;
+ *   KEXA_OUT_OF_MEMORY, with what would fit; KEXA_NO_BINARY. An aborted signal's reason.
+ *
+ * @param path of the folder or file, or its `file:` URL
+ * @example
+ * const model = await loadModel('models/tiny');
+ * const { text } = await model.generate('Why is the sky blue?', { maxTokens: 100 });
+ * await model.close();
+ */
+export async function loadModel(path: string | URL, options: LoadOptions = {}): Promise<Model> {
+  checkNames('loadModel', options, loadNames);
+  return await load(options, () => openModelFolder(path), openTokenizer);
+}
+
+/**
+ * Loads a model of a config's shape with made-up weights (see {@link openSynthetic}), for measuring: it takes and gives
+ * token ids that mean nothing. Memory is planned and refused as for any model.
+ *
+ * @internal
+ */
+export async function loadSynthetic(
+  path: string,
+  synthetic: SyntheticOptions,
+  options: LoadOptions = {},
+): Promise<Model> {
+  const { weights, ...others } = options;
+  return await load(others, () => openSynthetic(path, synthetic, weights), null);
+}
+
+async function load(
+  options: LoadOptions,
+  open: () => Promise<ModelFolder>,
+  findTokenizer: typeof openTokenizer | null,
+): Promise<Model> {
+  const { onProgress, signal } = options;
+  if (onProgress !== undefined && typeof onProgress !== 'function')
+    throw invalid('onProgress', 'a function', onProgress);
+  checkSignal(signal);
+  const warn = warningChannel(options.onWarning);
+  const isChecked = booleanOption('gpuChecks', options.gpuChecks, false);
+  const devices = await chooseDevices(options.device);
+  const { folder, config, notes, ...opened } = await open();
+  const checked = checkPlanOptions(options, config.maxPositions);
+  const infos = devices.map(({ info }) => info);
+  for (const { kind, name } of infos) if (kind === 'gpu') refuseActivations(checked.activations, name);
+  const description = heldAs(opened.description, options.weights);
+  const onThem = { ...checked, ...(await onDevices(devices, options, checked, config)), isChecked };
+  const slotted = withExpertSlots(description, onThem, options);
+  const expertProfile = slotted.expertSlots < 0 ? undefined : options.expertProfile;
+  const profile: unknown = options.expertProfile;
+  if (profile !== undefined && (typeof profile !== 'string' || profile === ''))
+    throw invalid('expertProfile', 'the path of a file', profile);
+  const profiled =
+    expertProfile === undefined
+      ? slotted
+      : { ...slotted, expertHeat: await readExpertProfile(expertProfile, description) };
+  const planOptions = withKeptTurns(description, profiled);
+  const tokenizer = (await findTokenizer?.(folder, config.vocabSize, { signal, warn })) ?? null;
+  // Without a tokenizer a model is for ids, whose end the caller decides.
+  for (const { code, message } of notes) {
+    if (code !== null && (code !== 'KEXA_NO_END_TOKEN' || tokenizer !== null)) warn(code, message);
+  }
+  signal?.throwIfAborted();
+
+  const { Engine } = native();
+  const plan = planned(description, planOptions);
+  const device = sharedDevice(infos);
+  if (infos.length > 1) checkSharedFits(description, planOptions, plan, infos);
+  else if (device.kind === 'cpu') {
+    checkFits(description, planOptions, plan);
+    const slow = slowMemory(description, plan, mainMemory());
+    if (slow !== null) warn('KEXA_SLOW_MEMORY', `${folder}: ${slow}`);
+  } else checkGpuFits(description, planOptions, plan, device);
+  checkHostExperts(plan, availableMemory());
+  const memory = memoryReport(
+    plan,
+    infos.map(({ name }) => name),
+  );
+  const engine = fromNative(() => new Engine(description, planOptions));
+  const isMadeUp = description.files.length === 0;
+  const request = engine.load(availableMemory() * 0.8);
+  const phase = (options.weights ?? 'auto') === 'auto' && device.kind === 'cpu' && !isMadeUp ? 'read' : 'load';
+  try {
+    await readAborting(request, signal, (event) => {
+      if (event.kind !== 'progress') return;
+      const { doneBytes, totalBytes } = event;
+      onProgress?.({ phase, doneBytes, totalBytes, fraction: totalBytes ? doneBytes / totalBytes : 1 });
+    });
+  } catch (error) {
+    tokenizer?.close();
+    await readRequest(engine.close(), () => {});
+    throw error;
+  }
+  const { contextSize, prefillChunk, activations } = planOptions;
+  return new Model({
+    engine,
+    config,
+    description,
+    device,
+    devices: infos,
+    memory,
+    tokenizer,
+    folder,
+    contextSize,
+    prefillChunk,
+    activations,
+    expertProfile,
+  });
+}
+
+/** What of a plan's options the devices decide. */
+async function onDevices(
+  devices: readonly ChosenDevice[],
+  { layerSplit }: LoadOptions,
+  { gpuKernels }: NativePlanOptions,
+  { layers }: ModelConfig,
+): Promise<Partial<NativePlanOptions>> {
+  const tuned = async (device: ChosenDevice) =>
+    device.info.kind === 'gpu' && gpuKernels === 'auto' ? await tunedPlainOps(device) : [];
+  const own = layersOfDevices(layerSplit, devices.length, layers.length);
+  if (devices.length === 1) {
+    const { info: _, ...gpu } = devices[0]!;
+    return { ...gpu, plainOps: await tuned(devices[0]!) };
+  }
+  const parts: NativePart[] = [];
+  for (const [i, device] of devices.entries())
+    parts.push({
+      adapter: device.adapter,
+      plainOps: await tuned(device),
+      layers: own[i]!,
+      memoryBytes: device.info.memoryBytes ?? 0,
+    });
+  // All GPUs are Dawn's.
+  const { dawnLibrary, dawnIdentity, blobFolder } = devices.find(({ adapter }) => adapter !== '') ?? devices[0]!;
+  return { dawnLibrary, dawnIdentity, blobFolder, parts };
+}
+
+/** A model may be used with ids alone, so a folder without a tokenizer is no error until text is asked for. */
+async function openTokenizer(folder: string, vocabSize: number, options: OpenOptions): Promise<Tokenizer | null> {
+  try {
+    const tokenizer = await Tokenizer.open(folder, options);
+    tokenizer.checkVocab(vocabSize);
+    return tokenizer;
+  } catch (error) {
+    if (error instanceof KexaError && error.code === 'KEXA_NOT_FOUND') return null;
+    throw error;
+  }
+}
+
+/** What {@link loadModel} makes a Model of. */
+interface ModelParts {
+  engine: NativeEngine;
+  config: ModelConfig;
+  description: ModelDescription;
+  device: DeviceInfo;
+  devices: readonly DeviceInfo[];
+  memory: MemoryReport;
+  tokenizer: Tokenizer | null;
+  folder: string;
+  contextSize: number;
+  prefillChunk: number;
+  /** Where to keep how often each expert was chosen. */
+  expertProfile: string | undefined;
+  activations: ActivationType;
+}
+
+/**
+ * A loaded model. Made by {@link loadModel}.
+ *
+ * Its weights, cache and device belong to one thread of its own; nothing here blocks the event loop or keeps the
+ * process alive, except while a promise it returned is pending.
+ */
+export class Model {
+  readonly config: ModelConfig;
+  /** What it runs on. Several devices are told of as one, whose name names all. */
+  readonly device: DeviceInfo;
+  /** The devices that share it, in the layers' order; or the one. */
+  readonly devices: readonly DeviceInfo[];
+  readonly memory: MemoryReport;
+  /** What block-quantised weights are multiplied by. */
+  readonly activations: ActivationType;
+  /** Most tokens a sequence may hold. */
+  readonly contextSize: number;
+  readonly #engine: NativeEngine;
+  readonly #description: ModelDescription;
+  readonly #tokenizer: Tokenizer | null;
+  readonly #folder: string;
+  readonly #prefillChunk: number;
+  readonly #expertProfile: string | undefined;
+  #closing: Promise<void> | undefined;
+  #nextSession = 1;
+
+  /** @internal */
+  constructor(parts: ModelParts) {
+    this.config = parts.config;
+    this.device = parts.device;
+    this.devices = parts.devices;
+    this.memory = parts.memory;
+    this.activations = parts.activations;
+    this.contextSize = parts.contextSize;
+    this.#engine = parts.engine;
+    this.#description = parts.description;
+    this.#tokenizer = parts.tokenizer;
+    this.#folder = parts.folder;
+    this.#prefillChunk = parts.prefillChunk;
+    this.#expertProfile = parts.expertProfile;
+  }
+
+  /** @throws KexaError KEXA_NOT_FOUND if the model's folder has no tokenizer.json. */
+  get tokenizer(): Tokenizer {
+    if (this.#tokenizer !== null) return this.#tokenizer;
+    const missing = this.#description.files.includes(this.#folder)
+      ? ': no tokenizer in it'
+      : '/tokenizer.json: no such file';
+    throw new KexaError(
+      'KEXA_NOT_FOUND',
+      `${this.#folder}${missing}; without it the model takes and gives token ids only`,
+    );
+  }
+
+  /**
+   * One pass over `ids` from an empty cache, in chunks of `prefillChunk` rows.
+   *
+   * `logits` is [ids.length, vocab] or, with `logits: 'last'`, [vocab]; `mtpLogits` is [ids.length - 1, vocab], its row
+   * i the MTP block's prediction of `ids[i + 2]`.
+   *
+   * @throws KexaError KEXA_INVALID_ARGUMENT, KEXA_CONTEXT_FULL, KEXA_UNSUPPORTED (`mtp` of a model without the block),
+   *   KEXA_CLOSED. An aborted signal's reason.
+   */
+  async forward(ids: readonly number[] | Uint32Array, options: ForwardOptions = {}): Promise<ForwardResult> {
+    checkNames('forward', options, ['logits', 'mtp', 'trace', 'profile', 'signal']);
+    checkSignal(options.signal);
+    const allLogits = choiceOption('logits', options.logits, ['all', 'last']) === 'all';
+    const mtp = booleanOption('mtp', options.mtp, false);
+    const trace = booleanOption('trace', options.trace, false);
+    const profile = booleanOption('profile', options.profile, false);
+    const tokens = this.#checkIds(ids);
+    if (mtp && this.config.mtp === null) throw new KexaError('KEXA_UNSUPPORTED', 'mtp: this model has no MTP block');
+    const elements = tokens.length * this.config.vocabSize;
+    if ((allLogits || mtp) && elements > largestForward)
+      throw new KexaError(
+        'KEXA_INVALID_ARGUMENT',
+        `ids: all logits of ${tokens.length} tokens are ${elements} numbers, more than ${largestForward}; use logits: 'last', or score()`,
+      );
+
+    let result: ForwardResult | undefined;
+    const params = { allLogits, mtp, trace, profile, leadRows: 0, stepRows: 0 };
+    await readAborting(this.#engine.forward(tokens, params), options.signal, (event) => {
+      if (event.kind !== 'forwarded') return;
+      result = { logits: event.logits };
+      if (mtp) result.mtpLogits = event.mtpLogits;
+      if (trace) Object.assign(result, { layers: event.layers, hidden: event.hidden, routes: event.routes });
+      if (profile) result.profile = event.profile;
+    });
+    return result!;
+  }
+
+  /**
+   * How probable a text is: element i is ln p(ids[i + 1] | ids[0..i]), of ids.length - 1 in all.
+   *
+   * @throws as {@link forward}.
+   */
+  async score(ids: readonly number[] | Uint32Array, options: { signal?: AbortSignal } = {}): Promise<Float32Array> {
+    checkNames('score', options, ['signal']);
+    checkSignal(options.signal);
+    let logprobs = new Float32Array();
+    await readAborting(this.#engine.score(this.#checkIds(ids)), options.signal, (event) => {
+      if (event.kind === 'scored') logprobs = event.logprobs as Float32Array<ArrayBuffer>;
+    });
+    return logprobs;
+  }
+
+  /**
+   * Checks on this device that drafts change nothing. A greedy answer of `maxTokens` tokens, end-of-turn tokens passed
+   * over, is compared with those made with 1 to 8 drafts a step; and the logits it was chosen from, computed one row at a
+   * time, with those of batches of 1 to 9 rows, to the bit. A string is put through the chat template as by `generate`.
+   *
+   * Takes some twenty times as long as the answer. A divergence is reported, not thrown.
+   *
+   * @throws KexaError as {@link Session.generate}. An aborted signal's reason.
+   *
+   * @example
+   * const { divergence } = await model.verify('Why is the sky blue?');
+   * if (divergence !== null) console.error(divergence);
+   */
+  async verify(prompt: Prompt, options: VerifyOptions = {}): Promise<VerifyReport> {
+    this.#checkOpen();
+    const parts = {
+      model: this,
+      prefillChunk: this.#prefillChunk,
+      largestReplay: largestForward,
+      replay: (...args: Parameters<Model['replay']>) => this.replay(...args),
+    };
+    return await verifyAnswer(parts, prompt, options);
+  }
+
+  /**
+   * Logits of `ids` from row `leadRows - 1` on, computed from an empty cache: the first `leadRows` as a prompt is, the others
+   * as an answer is, `stepRows` at a time.
+   *
+   * @internal
+   */
+  async replay(ids: Uint32Array, leadRows: number, stepRows: number, signal?: AbortSignal): Promise<Float32Array> {
+    const params = { allLogits: true, mtp: false, trace: false, profile: false, leadRows, stepRows };
+    let logits = new Float32Array();
+    await readAborting(this.#engine.forward(ids, params), signal, (event) => {
+      if (event.kind === 'forwarded') logits = event.logits as Float32Array<ArrayBuffer>;
+    });
+    return logits;
+  }
+
+  /**
+   * What the core was told of the model: tensors with the types they are held in.
+   *
+   * @internal
+   */
+  get description(): ModelDescription {
+    return this.#description;
+  }
+
+  /**
+   * Times ops of the device by themselves, in order, on rows of ids that mean nothing. For benchmarks.
+   *
+   * @internal
+   */
+  async measure(
+    params: NativeMeasureParams,
+    signal: AbortSignal | undefined,
+    onMeasured: (measurement: NativeMeasurement) => void = () => {},
+  ): Promise<NativeMeasurement[]> {
+    this.#checkOpen();
+    const found: NativeMeasurement[] = [];
+    await readAborting(this.#engine.measure(params), signal, (event) => {
+      if (event.kind !== 'measured') return;
+      found.push(event);
+      onMeasured(event);
+    });
+    return found;
+  }
+
+  /** A timeline of its own: what a prompt shares with the one before it is not computed again. */
+  createSession(): Session {
+    this.#checkOpen();
+    return new Session(this, this.#engine, () => this.#nextSession++);
+  }
+
+  /**
+   * The session that {@link Session.save} wrote, with what it had cached: a prompt that begins with its tokens goes on
+   * from there. Others wait meanwhile.
+   *
+   * @throws KexaError KEXA_NOT_FOUND; KEXA_BAD_FILE for a file that is damaged or no saved session; KEXA_SESSION_MISMATCH
+   *   for one of another model or other settings (weights, cacheType, kind of device); KEXA_CONTEXT_FULL for one longer
+   *   than the context. An aborted signal's reason.
+   */
+  async loadSession(path: string, options: { signal?: AbortSignal } = {}): Promise<Session> {
+    this.#checkOpen();
+    checkPath(path);
+    checkNames('loadSession', options, ['signal']);
+    checkSignal(options.signal);
+    const session = this.createSession();
+    try {
+      await session.restoreFrom(path, options.signal);
+      return session;
+    } catch (error) {
+      await session.close();
+      throw error;
+    }
+  }
+
+  /** As {@link Session.generate}, in a session of its own. */
+  generate(prompt: Prompt, options: GenerateOptions = {}): Generation {
+    return new Session(this, this.#engine, () => this.#nextSession++, true).generate(prompt, options);
+  }
+
+  /**
+   * Stops whatever is going on, with KEXA_CLOSED, and frees everything; writes the `expertProfile`. Calling it again is
+   * fine.
+   *
+   * @throws KexaError KEXA_WRITE_FAILED if the profile cannot be written; all else is done then
+   */
+  close(): Promise<void> {
+    this.#closing ??= (async () => {
+      this.#tokenizer?.close();
+      const heat = this.#expertProfile === undefined ? null : await this.#expertHeat();
+      await readRequest(this.#engine.close(), () => {});
+      if (heat !== null) await writeExpertProfile(this.#expertProfile!, this.#description, heat);
+    })();
+    return this.#closing;
+  }
+
+  /** Null if the device was lost: then it cannot tell. */
+  async #expertHeat(): Promise<Float32Array | null> {
+    let heat: Float32Array | null = null;
+    await readRequest(this.#engine.expertHeat(), (event) => {
+      if (event.kind === 'expertHeat') heat = event.heat;
+    });
+    return heat;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  #checkOpen(): void {
+    if (this.#closing !== undefined) throw new KexaError('KEXA_CLOSED', 'the model was closed');
+  }
+
+  #checkIds(ids: unknown): Uint32Array {
+    this.#checkOpen();
+    const tokens = toIds('ids', ids, this.config.vocabSize);
+    if (tokens.length > this.contextSize)
+      throw new KexaError(
+        'KEXA_CONTEXT_FULL',
+        `ids: ${tokens.length} tokens do not fit the context of ${this.contextSize}`,
+      );
+    return tokens;
+  }
+}

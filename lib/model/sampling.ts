@@ -1,0 +1,171 @@
+/** Generation options, checked and with their defaults, in the form the core takes. */
+import { randomBytes } from 'node:crypto';
+import { KexaError } from '../errors.js';
+import type { NativeGenerateParams } from '../native.js';
+import {
+  booleanOption,
+  checkNames,
+  checkSignal,
+  integerOption,
+  invalid,
+  numberAbove,
+  numberOption,
+} from '../options.js';
+import type { GenerateOptions, ModelConfig, SamplingOptions } from '../types.js';
+
+const names: readonly (keyof GenerateOptions)[] = [
+  'temperature',
+  'topK',
+  'topP',
+  'minP',
+  'repeatPenalty',
+  'repeatLastN',
+  'presencePenalty',
+  'frequencyPenalty',
+  'maxTokens',
+  'logitBias',
+  'seed',
+  'stop',
+  'logprobs',
+  'mtp',
+  'ignoreEos',
+  'profile',
+  'thinking',
+  'tools',
+  'raw',
+  'specialTokensInText',
+  'onPromptProgress',
+  'signal',
+  'stopOnAbortSignal',
+];
+
+const largestAlternatives = 20;
+/** Without effect where the temperature is 0. */
+const ofChanceOnly: ReadonlySet<string> = new Set(['topK', 'topP', 'minP'] satisfies (keyof SamplingOptions)[]);
+/** kMaxDrafts of native/plan/layout.h: what the rings have room for. */
+export const mostDrafts = 8;
+
+/** Options of one generation that do not concern the core. */
+export interface TextOptions {
+  stop: string[];
+  raw: boolean;
+  wantsLogprobs: boolean;
+}
+
+/**
+ * Checks generation options and fills in defaults: the caller's, else those of the model's files, else the documented
+ * ones. `maxTokens` is still Infinity when none was given.
+ *
+ * @throws KexaError KEXA_INVALID_ARGUMENT naming the option; KEXA_BAD_CONFIG for a default of the model's files that is out of
+ *   range and not overridden; KEXA_UNSUPPORTED for what this version does not do.
+ */
+export function checkGenerateOptions(
+  options: GenerateOptions,
+  config: ModelConfig,
+): { params: NativeGenerateParams; text: TextOptions } {
+  if (options !== null && typeof options === 'object' && 'jsonSchema' in options && options.jsonSchema !== undefined)
+    throw new KexaError('KEXA_UNSUPPORTED', 'jsonSchema: this version does not constrain answers to a schema');
+  checkNames('generate', options, names);
+  checkSignal(options.signal);
+  if (options.thinking !== undefined) booleanOption('thinking', options.thinking, true);
+  booleanOption('stopOnAbortSignal', options.stopOnAbortSignal, false);
+  if (options.tools !== undefined && !Array.isArray(options.tools)) throw invalid('tools', 'an array', options.tools);
+  if (options.onPromptProgress !== undefined && typeof options.onPromptProgress !== 'function')
+    throw invalid('onPromptProgress', 'a function', options.onPromptProgress);
+  const drafts = checkMtp(options.mtp, config);
+
+  const { generationDefaults, generationFaults } = config;
+  const isGreedy = (options.temperature ?? generationDefaults.temperature) === 0;
+  const given = (name: keyof SamplingOptions) => {
+    if (options[name] !== undefined) return options[name];
+    const fault = generationFaults[name];
+    if (fault === undefined || (isGreedy && ofChanceOnly.has(name))) return generationDefaults[name];
+    throw new KexaError('KEXA_BAD_CONFIG', `${fault}\n  give ${name} to go on without it`);
+  };
+  const bias = checkLogitBias(options.logitBias, config.vocabSize);
+  const logprobs = checkLogprobs(options.logprobs);
+  const params: NativeGenerateParams = {
+    temperature: numberOption('temperature', given('temperature'), 0, 100, 1),
+    topK: integerOption('topK', given('topK'), 0, 2 ** 31 - 1, 0),
+    topP: numberAbove('topP', given('topP'), 0, 1, 1),
+    minP: numberOption('minP', given('minP'), 0, 1, 0),
+    repeatPenalty: numberOption('repeatPenalty', given('repeatPenalty'), 0.01, 100, 1),
+    repeatLastN: integerOption('repeatLastN', given('repeatLastN'), -1, 2 ** 31 - 1, -1),
+    presencePenalty: numberOption('presencePenalty', given('presencePenalty'), -2, 2, 0),
+    frequencyPenalty: numberOption('frequencyPenalty', given('frequencyPenalty'), -2, 2, 0),
+    // -1 is random, as on the command line.
+    seed: integerOption(
+      'seed',
+      options.seed === -1 ? undefined : options.seed,
+      0,
+      Number.MAX_SAFE_INTEGER,
+      randomSeed(),
+    ),
+    logprobs,
+    biasIds: bias.ids,
+    biasValues: bias.values,
+    drafts,
+    keepAt: 0,
+    maxTokens: integerOption('maxTokens', options.maxTokens, 1, 2 ** 31 - 1, Number.POSITIVE_INFINITY),
+    profile: booleanOption('profile', options.profile, false),
+    endTokens: Uint32Array.from(booleanOption('ignoreEos', options.ignoreEos, false) ? [] : config.eosTokenIds),
+  };
+  const text = {
+    stop: checkStop(options.stop),
+    raw: booleanOption('raw', options.raw, false),
+    specialTokensInText: booleanOption('specialTokensInText', options.specialTokensInText, false),
+    wantsLogprobs: logprobs >= 0,
+  };
+  return { params, text };
+}
+
+/** 53 bits. */
+function randomSeed(): number {
+  return Number(randomBytes(8).readBigUInt64LE() >> 11n);
+}
+
+/** Drafts a step; -1 where the engine is to find out how many pay. */
+function checkMtp(mtp: unknown, config: ModelConfig): number {
+  if (mtp === false || mtp === 0) return 0;
+  if (mtp === undefined || mtp === 'auto') return config.mtp === null ? 0 : -1;
+  if (typeof mtp !== 'number' || !Number.isInteger(mtp) || mtp < 1 || mtp > mostDrafts)
+    throw invalid('mtp', `false, 'auto' or a number of drafts from 1 to ${mostDrafts}`, mtp);
+  if (config.mtp === null)
+    throw new KexaError('KEXA_UNSUPPORTED', `mtp: wanted ${mtp} drafts a step, found a model with no MTP block`);
+  return mtp;
+}
+
+function checkLogprobs(logprobs: unknown): number {
+  if (logprobs === undefined || logprobs === false) return -1;
+  if (logprobs === true) return 0;
+  return integerOption('logprobs', logprobs, 0, largestAlternatives, 0);
+}
+
+function checkStop(stop: unknown): string[] {
+  if (stop === undefined) return [];
+  const list: unknown[] = Array.isArray(stop) ? stop : [stop];
+  for (const text of list)
+    if (typeof text !== 'string' || text === '') throw invalid('stop', 'texts of at least one character', text);
+  return list as string[];
+}
+
+function checkLogitBias(bias: unknown, vocabSize: number): { ids: Uint32Array; values: Float32Array } {
+  if (bias === undefined) return { ids: new Uint32Array(), values: new Float32Array() };
+  if (typeof bias !== 'object' || bias === null || Array.isArray(bias))
+    throw invalid('logitBias', 'an object or Map from token id to number', bias);
+  const entries: [unknown, unknown][] =
+    bias instanceof Map
+      ? [...bias]
+      : Object.entries(bias).map(([id, value]) => [/^\d+$/.test(id) ? Number(id) : id, value]);
+  for (const [id, value] of entries) {
+    if (typeof id !== 'number' || !Number.isInteger(id) || id < 0 || id >= vocabSize)
+      throw invalid('logitBias', `token ids from 0 to ${vocabSize - 1}`, id);
+    // The core has 32 bits for it, in which 1e39 would be infinite.
+    if (typeof value !== 'number' || !(Math.fround(value) < Number.POSITIVE_INFINITY))
+      throw invalid(`logitBias[${id}]`, 'a number below 3.4e38 or -Infinity', value);
+  }
+  return {
+    ids: Uint32Array.from(entries, ([id]) => id as number),
+    values: Float32Array.from(entries, ([, value]) => value as number),
+  };
+}

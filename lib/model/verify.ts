@@ -1,0 +1,222 @@
+/**
+ * The proof that drafts change nothing, on the model and device at hand: an answer without drafts against the same one
+ * with them, and its logits computed row by row against those of rows computed together.
+ */
+import { setImmediate as breathe } from 'node:timers/promises';
+import { KexaError } from '../errors.js';
+import { checkNames, checkSignal, integerOption, invalid } from '../options.js';
+import type { Divergence, GenerateOptions, Prompt, VerifyOptions, VerifyReport } from '../types.js';
+import { encodePrompt } from './generation.js';
+import type { Model } from './model.js';
+import { mostDrafts } from './sampling.js';
+
+/** Most rows of a batch that is checked: those of a step with the most drafts. */
+const mostRows = mostDrafts + 1;
+const defaultTokens = 64;
+/** Rows compared before the event loop has its turn: ten million logits of the released model. */
+const rowsAtOnce = 64;
+
+/** What {@link verifyAnswer} needs of the model's inside. */
+export interface VerifyParts {
+  model: Model;
+  /** Most rows of a step. */
+  prefillChunk: number;
+  /** Most numbers that {@link replay} gives. */
+  largestReplay: number;
+  /** Runs `ids` from an empty cache, those after the first `leadRows` in steps of `stepRows`: logits from row leadRows - 1 on. */
+  replay(ids: Uint32Array, leadRows: number, stepRows: number, signal: AbortSignal | undefined): Promise<Float32Array>;
+}
+
+/** What everything is compared with. */
+export interface ReferenceAnswer {
+  ids: readonly number[];
+  /** [ids.length, vocabSize]: row i is what token i was chosen from, computed one row at a time. */
+  logits: Float32Array;
+  vocabSize: number;
+}
+
+/** `Model.verify`, given the model's inside. */
+export async function verifyAnswer(
+  { model, prefillChunk, largestReplay, replay }: VerifyParts,
+  prompt: Prompt,
+  options: VerifyOptions,
+): Promise<VerifyReport> {
+  checkNames('verify', options, ['maxTokens', 'onProgress', 'signal']);
+  const { onProgress, signal } = options;
+  checkSignal(signal);
+  if (onProgress !== undefined && typeof onProgress !== 'function')
+    throw invalid('onProgress', 'a function', onProgress);
+  const maxTokens = integerOption('maxTokens', options.maxTokens, 1, 2 ** 31 - 1, defaultTokens);
+  const { vocabSize, mtp } = model.config;
+  const { ids: promptIds } = await encodePrompt(model, prompt, signal === undefined ? {} : { signal });
+  if (Math.min(maxTokens, model.contextSize - promptIds.length) * vocabSize > largestReplay)
+    throw new KexaError(
+      'KEXA_INVALID_ARGUMENT',
+      `maxTokens: wanted at most ${Math.floor(largestReplay / vocabSize)}, as many rows of logits as one pass gives, found ${maxTokens}`,
+    );
+
+  // A step has a row for each draft and one more.
+  const draftCounts = mtp === null ? [] : countUpTo(Math.min(mostDrafts, prefillChunk - 1));
+  const rowCounts = countUpTo(Math.min(mostRows, prefillChunk));
+  const total = 1 + draftCounts.length + rowCounts.length;
+  let done = 0;
+  const step = () => onProgress?.({ done: ++done, total });
+
+  const greedy: GenerateOptions = {
+    maxTokens,
+    temperature: 0,
+    // generation_config.json may have others, which would make the answer not that of the logits alone.
+    repeatPenalty: 1,
+    presencePenalty: 0,
+    frequencyPenalty: 0,
+    ignoreEos: true,
+    ...(signal && { signal }),
+  };
+  const { ids } = await model.generate(promptIds, { ...greedy, mtp: false });
+  step();
+
+  const drafted: { size: number; ids: readonly number[] }[] = [];
+  const drafts = { sizes: draftCounts, drafted: 0, accepted: 0 };
+  for (const size of draftCounts) {
+    const { ids, speculation } = await model.generate(promptIds, { ...greedy, mtp: size });
+    drafted.push({ size, ids });
+    drafts.drafted += speculation.drafted;
+    drafts.accepted += speculation.accepted;
+    step();
+  }
+
+  // The row of the last token would tell what comes after the answer.
+  const text = Uint32Array.from([...promptIds, ...ids.slice(0, -1)]);
+  const run = async (size: number) => {
+    const logits = await replay(text, promptIds.length, size, signal);
+    step();
+    return logits;
+  };
+  const reference: ReferenceAnswer = { ids, logits: await run(1), vocabSize };
+  const found = drafted.map((answer) => compareAnswer(reference, answer.size, answer.ids));
+  for (const size of rowCounts)
+    found.push(await compareRows(reference, size, size === 1 ? reference.logits : await run(size)));
+  return { promptTokens: promptIds.length, ids, drafts, rows: { sizes: rowCounts }, divergence: earliest(found) };
+}
+
+/** The first token at which two answers differ; null on the side that is over there. */
+export function firstDifference(
+  expected: ArrayLike<number>,
+  found: ArrayLike<number>,
+): { position: number; expected: number | null; found: number | null } | null {
+  for (let position = 0; position < Math.max(expected.length, found.length); position++)
+    if (expected[position] !== found[position])
+      return { position, expected: expected[position] ?? null, found: found[position] ?? null };
+  return null;
+}
+
+/** Where an answer that was made with `size` drafts a step leaves the one made without. */
+export function compareAnswer(
+  { ids, logits, vocabSize }: ReferenceAnswer,
+  size: number,
+  found: readonly number[],
+): Divergence | null {
+  if (found.length !== ids.length)
+    throw new KexaError('KEXA_INTERNAL', `${size} drafts: wanted ${ids.length} tokens, found ${found.length}`);
+  const difference = firstDifference(ids, found);
+  if (difference === null) return null;
+  const { position } = difference;
+  const row = rowOf(logits, position, vocabSize);
+  const withLogit = (id: number) => ({ id, logit: row[id]! });
+  return {
+    check: 'drafts',
+    size,
+    position,
+    expected: withLogit(ids[position]!),
+    found: withLogit(found[position]!),
+    margin: bestOf(row).margin,
+  };
+}
+
+/**
+ * Where the logits `found`, computed in batches of `size` rows, are not those of rows computed one by one, to the bit, or
+ * their best token is not the answer's.
+ */
+export async function compareRows(
+  { ids, logits, vocabSize }: ReferenceAnswer,
+  size: number,
+  found: Float32Array,
+): Promise<Divergence | null> {
+  if (found.length !== logits.length)
+    throw new KexaError(
+      'KEXA_INTERNAL',
+      `batches of ${size} rows: wanted ${logits.length} logits, found ${found.length}`,
+    );
+  for (const [position, id] of ids.entries()) {
+    if (position % rowsAtOnce === rowsAtOnce - 1) await breathe();
+    const expectedRow = rowOf(logits, position, vocabSize);
+    const foundRow = rowOf(found, position, vocabSize);
+    const isSame = bytesOf(expectedRow).equals(bytesOf(foundRow));
+    // Where the logits are the same, so is what is best among them: looked for once, in the rows of batches of one.
+    if (isSame && size > 1) continue;
+    const best = bestOf(foundRow);
+    if (isSame && best.id === id) continue;
+    return {
+      check: 'rows',
+      size,
+      position,
+      expected: { id, logit: expectedRow[id]! },
+      found: { id: best.id, logit: best.logit },
+      margin: bestOf(expectedRow).margin,
+      ...(!isSame && { differing: differingLogits(expectedRow, foundRow) }),
+    };
+  }
+  return null;
+}
+
+/** The divergence at the first position; of several there, the one of the check made first. */
+export function earliest(divergences: readonly (Divergence | null)[]): Divergence | null {
+  let first: Divergence | null = null;
+  for (const one of divergences) if (one !== null && (first === null || one.position < first.position)) first = one;
+  return first;
+}
+
+/** The best logit, of the lowest id among equals, and by how much it leads the next. */
+function bestOf(row: Float32Array): { id: number; logit: number; margin: number } {
+  let id = 0;
+  let second = Number.NEGATIVE_INFINITY;
+  for (let i = 1; i < row.length; i++) {
+    if (row[i]! > row[id]!) {
+      second = row[id]!;
+      id = i;
+    } else if (row[i]! > second) {
+      second = row[i]!;
+    }
+  }
+  return { id, logit: row[id]!, margin: row[id]! - second };
+}
+
+function differingLogits(expected: Float32Array, found: Float32Array): NonNullable<Divergence['differing']> {
+  const bits = (row: Float32Array) => new Uint32Array(row.buffer, row.byteOffset, row.length);
+  const [expectedBits, foundBits] = [bits(expected), bits(found)];
+  let count = 0;
+  let id = 0;
+  let largest = -1;
+  for (let i = 0; i < expected.length; i++) {
+    if (expectedBits[i] === foundBits[i]) continue;
+    count++;
+    const difference = Math.abs(expected[i]! - found[i]!);
+    if (difference <= largest || Number.isNaN(largest)) continue;
+    largest = difference;
+    id = i;
+  }
+  return { count, id, expected: expected[id]!, found: found[id]! };
+}
+
+function rowOf(logits: Float32Array, row: number, vocabSize: number): Float32Array {
+  return logits.subarray(row * vocabSize, (row + 1) * vocabSize);
+}
+
+function bytesOf(row: Float32Array): Buffer {
+  return Buffer.from(row.buffer, row.byteOffset, row.byteLength);
+}
+
+/** 1, 2, …, `last`. */
+function countUpTo(last: number): number[] {
+  return Array.from({ length: Math.max(0, last) }, (_, i) => i + 1);
+}

@@ -1,0 +1,60 @@
+/** Which layers of a model each of several devices takes, and what a plan says of it. */
+import { KexaError } from '../errors.js';
+import type { NativePart, NativePlan } from '../native.js';
+import { invalid } from '../options.js';
+import type { LoadOptions, MemoryReport } from '../types.js';
+
+/**
+ * How many of `layers` each device takes: as the numbers of `split` are to one another, and at least one. Numbers that add
+ * up to `layers` are the counts themselves. Zeros for no `split`: the core then divides by bytes.
+ *
+ * @throws KexaError KEXA_INVALID_ARGUMENT
+ */
+export function layersOfDevices(split: LoadOptions['layerSplit'], devices: number, layers: number): number[] {
+  if (split === undefined) return new Array<number>(devices).fill(0);
+  const wanted = `${devices} positive numbers, one for each device`;
+  if (!Array.isArray(split)) throw invalid('layerSplit', wanted, split);
+  const isPositive = (share: unknown) => typeof share === 'number' && share > 0 && Number.isFinite(share);
+  if (devices < 2 || split.length !== devices || !split.every(isPositive))
+    throw new KexaError(
+      'KEXA_INVALID_ARGUMENT',
+      `layerSplit: wanted ${devices < 2 ? 'none without several devices' : wanted}, found [${split.join(', ')}]`,
+    );
+  const total = split.reduce((sum, share) => sum + share, 0);
+  let upTo = 0;
+  let last = 0;
+  return split.map((share, i) => {
+    upTo += share;
+    // With fewer layers than devices the core says so.
+    const most = Math.max(last + 1, layers - (devices - 1 - i));
+    const end = Math.min(most, Math.max(last + 1, Math.round((layers * upTo) / total)));
+    const own = end - last;
+    last = end;
+    return own;
+  });
+}
+
+/** Parts for a plan, of the kinds of device alone. */
+export function plannedParts(
+  kinds: readonly ('cpu' | 'gpu')[],
+  split: LoadOptions['layerSplit'],
+  layers: number,
+): NativePart[] {
+  return layersOfDevices(split, kinds.length, layers).map((own, i) => ({
+    adapter: kinds[i] === 'gpu' ? 'gpu' : '',
+    plainOps: [],
+    layers: own,
+    memoryBytes: 0,
+  }));
+}
+
+/** What a plan says, with the devices' names; a plan for one device has none. */
+export function memoryReport({ parts, ...memory }: NativePlan, names: readonly string[]): MemoryReport {
+  if (parts.length === 0) return memory;
+  const devices = parts.map(({ firstLayer, layers, prefixCache: _, ...own }, i) => ({
+    name: names[i]!,
+    layers: [firstLayer, firstLayer + layers - 1] as [number, number],
+    ...own,
+  }));
+  return { ...memory, devices };
+}

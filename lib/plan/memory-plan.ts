@@ -1,0 +1,306 @@
+/** What loading will take, before it is done. */
+import { availableParallelism, freemem } from 'node:os';
+import type { ModelDescription, TensorEntry } from '../description.js';
+import { isOnProcessor } from '../device/devices.js';
+import { KexaError } from '../errors.js';
+import type { StoredShape } from '../files/config.js';
+import { plannedStrategy, scalesOf } from '../files/fp8.js';
+import { elementsOf, wantedTensors } from '../files/wanted-tensors.js';
+import { type NativePlan, type NativePlanOptions, native } from '../native.js';
+import { choiceOption, integerOption, sizeText } from '../options.js';
+import type { ActivationType, DeviceInfo, LoadOptions, MemoryReport, WeightType } from '../types.js';
+import { type ExpertOptions, withExpertSlots } from './experts.js';
+import { memoryReport, plannedParts } from './layer-split.js';
+import {
+  activationTypes,
+  cacheTypes,
+  gpuElements,
+  gpuKernels,
+  isRecipe,
+  storedCacheTypes,
+  weightTypes,
+} from './option-values.js';
+import { contextAdvice, largestFitting, planned } from './planned.js';
+import { chooseType, recipes } from './recipes.js';
+
+const defaultContextSize = 32768;
+const cacheStartRows = 8192;
+
+/** Checks the options a plan depends on and fills in their defaults. @throws KexaError KEXA_INVALID_ARGUMENT */
+export function checkPlanOptions(
+  options: Pick<
+    LoadOptions,
+    | 'contextSize'
+    | 'prefillChunk'
+    | 'threads'
+    | 'cacheType'
+    | 'weights'
+    | 'activations'
+    | 'gpuKernels'
+    | 'gpuElements'
+    | 'prefixCacheBytes'
+  >,
+  maxPositions: number,
+): NativePlanOptions {
+  const contextSize = integerOption(
+    'contextSize',
+    options.contextSize,
+    1,
+    maxPositions,
+    Math.min(maxPositions, defaultContextSize),
+  );
+  const cacheType = choiceOption('cacheType', options.cacheType, cacheTypes);
+  const weights = choiceOption('weights', options.weights, weightTypes);
+  return {
+    contextSize,
+    // A chunk longer than the context would only make its buffers larger.
+    prefillChunk: Math.min(contextSize, integerOption('prefillChunk', options.prefillChunk, 1, 4096, 128)),
+    threads: integerOption('threads', options.threads, 1, 1024, availableParallelism()),
+    prefixCacheBytes: integerOption('prefixCacheBytes', options.prefixCacheBytes, 0, Number.MAX_SAFE_INTEGER, -1),
+    keepsTurnsOnly: options.prefixCacheBytes === undefined,
+    cacheType: storedCacheTypes[cacheType],
+    activations: choiceOption('activations', options.activations, activationTypes),
+    weights: isRecipe(weights) ? 'auto' : weights,
+    adapter: '',
+    dawnLibrary: '',
+    dawnIdentity: '',
+    blobFolder: '',
+    isChecked: false,
+    gpuKernels: choiceOption('gpuKernels', options.gpuKernels, gpuKernels),
+    gpuElements: choiceOption('gpuElements', options.gpuElements, gpuElements),
+    plainOps: [],
+    expertSlots: -1,
+    expertMisses: 'copy',
+    expertHeat: new Float32Array(),
+    parts: [],
+    cacheStartRows,
+  };
+}
+
+/** Only the CPU device rounds activations. @throws KexaError KEXA_UNSUPPORTED */
+export function refuseActivations(activations: ActivationType, device: string): void {
+  if (activations === 'f32') return;
+  throw new KexaError(
+    'KEXA_UNSUPPORTED',
+    `activations: wanted f32 on a GPU (others are the CPU device's), found ${activations} with device ${device}`,
+  );
+}
+
+/** What {@link planMemory} plans with; every GPU is planned alike. Several devices share the model. */
+export type PlannedOptions = Pick<
+  LoadOptions,
+  'contextSize' | 'prefillChunk' | 'threads' | 'cacheType' | 'weights' | 'activations' | 'layerSplit'
+> &
+  ExpertOptions & { device?: 'cpu' | 'gpu' | readonly ('cpu' | 'gpu')[] };
+
+/**
+ * Of a card's memory, and of a machine's main memory, what is planned with: the rest is for drivers, for fragments and for
+ * other programs.
+ */
+export const usableShare: Readonly<Record<'gpu' | 'cpu', number>> = { gpu: 0.98, cpu: 0.95 };
+
+/** Bytes of a device's memory that are planned with. */
+export function usableBytes(kind: 'gpu' | 'cpu', bytes: number): number {
+  return Math.floor(bytes * usableShare[kind]);
+}
+
+/**
+ * The longest context, in tokens, with which each device has room for its part, with all else as in `options`; 0 if there is
+ * none.
+ *
+ * @param bytes of each device's memory, of which {@link usableBytes} are planned with
+ * @throws KexaError KEXA_INVALID_ARGUMENT
+ */
+export function longestContext(planner: MemoryPlanner, options: PlannedOptions, bytes: number): number {
+  const most = planner.description.maxPositions;
+  const fits = (contextSize: number) => fitsInto(planner.plan({ ...options, contextSize }), bytes, options.device);
+  // Most devices have room for all of it or for nothing.
+  if (fits(most)) return most;
+  return fits(1) ? largestFitting(most, fits) : 0;
+}
+
+/** Whether each device has room, if each has `bytes` of memory, of which {@link usableBytes} are planned with. */
+export function fitsInto(
+  { total, devices }: MemoryReport,
+  bytes: number,
+  device: PlannedOptions['device'] = 'cpu',
+): boolean {
+  const kinds = typeof device === 'string' ? [device] : device;
+  return (devices ?? [{ total }]).every((part, i) => part.total <= usableBytes(kinds[i]!, bytes));
+}
+
+/**
+ * The memory that a model would take, at any context and on any devices. A description without tensors (a config alone) is
+ * counted as stored in bf16, or in FP8 where the config says so, or in the type that `weights` asks for.
+ *
+ * @example
+ * const planner = new MemoryPlanner(shape, 'q4');
+ * planner.plan({ device: 'gpu', contextSize: 4096 }).total; // bytes
+ */
+export class MemoryPlanner {
+  readonly description: ModelDescription;
+  readonly #weights: WeightType | undefined;
+  /** Whether there are files, which can be read in place. */
+  readonly #hasFiles: boolean;
+
+  constructor(description: ModelDescription | StoredShape, weights?: WeightType) {
+    this.#weights = weights;
+    this.#hasFiles = 'tensors' in description;
+    this.description = mergeExperts(heldAs(withTensors(description), weights));
+  }
+
+  /** @throws KexaError KEXA_INVALID_ARGUMENT */
+  plan({ device = 'cpu', layerSplit, ...options }: Omit<PlannedOptions, 'weights'> = {}): MemoryReport {
+    const { description } = this;
+    const weights = this.#weights === undefined ? {} : { weights: this.#weights };
+    const planOptions = checkPlanOptions({ ...options, ...weights }, description.maxPositions);
+    const kinds = typeof device === 'string' ? [device] : device;
+    if (kinds.includes('gpu')) refuseActivations(planOptions.activations, 'gpu');
+    const parts = plannedParts(kinds, layerSplit, description.layers.length);
+    const isShared = parts.length > 1;
+    const onThem = { ...planOptions, adapter: isShared ? '' : parts[0]!.adapter, parts: isShared ? parts : [] };
+    const plan = planned(description, withExpertSlots(description, onThem, options));
+    if (this.#hasFiles) return memoryReport(plan, kinds);
+    const unmapped = <Memory extends Pick<MemoryReport, 'weights'>>(memory: Memory) => ({
+      ...memory,
+      weights: { ...memory.weights, mapped: 0 },
+    });
+    return memoryReport({ ...unmapped(plan), parts: plan.parts.map(unmapped) }, kinds);
+  }
+}
+
+/**
+ * The memory a model would take, as {@link MemoryPlanner} tells it.
+ *
+ * @throws KexaError KEXA_INVALID_ARGUMENT
+ */
+export function planMemory(
+  description: ModelDescription | StoredShape,
+  { weights, ...options }: PlannedOptions = {},
+): MemoryReport {
+  return new MemoryPlanner(description, weights).plan(options);
+}
+
+/**
+ * The description with the routed experts' matrices of one name in a layer as one matrix. For a plan only their bytes
+ * count, and a model has tens of thousands of them.
+ */
+function mergeExperts(description: ModelDescription): ModelDescription {
+  const merged = new Map<string, TensorEntry>();
+  for (const tensor of description.tensors) {
+    const expert = /^(.*\.experts\.)\d+(\..*)$/.exec(tensor.name);
+    const { name, type, held, scales } = tensor;
+    // Scales are counted by blocks of rows, which must not lie across two experts.
+    const isWhole = scales === undefined || (scales.skippedRows === 0 && tensor.shape[0]! % scales.blockRows === 0);
+    // Experts of a layer may be stored in different types.
+    const key = expert === null || !isWhole ? name : `${expert[1]}${type}.${held}${expert[2]}`;
+    const first = merged.get(key);
+    if (first === undefined) merged.set(key, tensor);
+    else {
+      const [rows, ...others] = first.shape as [number, ...number[]];
+      merged.set(key, { ...first, bytes: first.bytes + tensor.bytes, shape: [rows + tensor.shape[0]!, ...others] });
+    }
+  }
+  return { ...description, tensors: [...merged.values()] };
+}
+
+/** The description for a recipe as `weights`: each tensor with the type that it is to be held as. */
+export function heldAs(description: ModelDescription, weights: WeightType | undefined): ModelDescription {
+  if (!isRecipe(weights)) return description;
+  const parts = new Map(Array.from(wantedTensors(description), ({ name, part }) => [name, part]));
+  const tensors = description.tensors.map((tensor) => {
+    const { type } = chooseType(recipes[weights], parts.get(tensor.name)!, tensor.name, tensor.shape);
+    // The router, norms and the correction bias stay as they are.
+    return type === 'f32' ? tensor : { ...tensor, held: type };
+  });
+  return { ...description, tensors };
+}
+
+function withTensors(description: ModelDescription | StoredShape): ModelDescription {
+  if ('tensors' in description) return description;
+  const { fp8, ...shape } = description;
+  const tensors = Array.from(wantedTensors(shape), (tensor): TensorEntry => {
+    const source = tensor.sources[0]!;
+    const entry = { name: tensor.name, file: 0, offset: 0, bytes: elementsOf(tensor.shape), shape: tensor.shape };
+    const strategy = fp8 && plannedStrategy(fp8, tensor, source);
+    if (strategy === null) return { ...entry, bytes: 2 * entry.bytes, type: 'bf16' };
+    const scales = scalesOf(strategy, source, { name: '', file: 0, offset: 0, type: 'f32' });
+    return { ...entry, type: 'f8_e4m3', scales };
+  });
+  return { ...shape, files: [], tensors };
+}
+
+/** Memory this process may still take, in bytes. */
+export function availableMemory(): number {
+  // Knows of container limits, where Node has it (20.13, 22).
+  return process.availableMemory?.() ?? freemem();
+}
+
+/**
+ * The options with as much for kept turns as they take by default, if nothing else was asked for: at most an eighth of what
+ * is free, and no more than the rest of the model leaves, so that it never keeps a model from being loaded.
+ */
+export function withKeptTurns(
+  description: ModelDescription,
+  options: NativePlanOptions,
+  free: number = availableMemory(),
+): NativePlanOptions {
+  if (options.prefixCacheBytes >= 0) return options;
+  const { prefixCache, total, weights } = planned(description, options);
+  const isHost = options.adapter === '' && options.parts.length === 0;
+  const left = isHost ? free - (total - prefixCache - weights.mapped) : free;
+  return { ...options, prefixCacheBytes: Math.max(0, Math.floor(Math.min(prefixCache, free / 8, left))) };
+}
+
+/**
+ * Throws KEXA_OUT_OF_MEMORY, with the longest context that would fit, if the plan does not fit the machine. Weights
+ * read in place do not count: the system drops and rereads them as it must.
+ */
+export function checkFits(description: ModelDescription, options: NativePlanOptions, plan: MemoryReport): void {
+  const wanted = plan.total - plan.weights.mapped;
+  const found = availableMemory();
+  if (wanted <= found) return;
+  const advice = contextAdvice(description, options, ({ total, weights }) => total - weights.mapped <= found);
+  throw new KexaError(
+    'KEXA_OUT_OF_MEMORY',
+    `memory: wanted ${sizeText(wanted)} beside the mapped weights (KV cache ${sizeText(plan.cache.total)}, kept prefixes ${sizeText(plan.prefixCache)}, buffers ${sizeText(plan.scratch)}, ` +
+      `weights stored anew ${sizeText(plan.weights.total - plan.weights.mapped)}), found ${sizeText(found)} free; ${advice}`,
+  );
+}
+
+/**
+ * {@link checkFits} for devices that share a model: each GPU whose memory is known has room for its own part, and main
+ * memory for those of the CPU and of software GPUs together.
+ */
+export function checkSharedFits(
+  description: ModelDescription,
+  options: NativePlanOptions,
+  plan: NativePlan,
+  devices: readonly DeviceInfo[],
+): void {
+  const free = availableMemory();
+  /** The first place that is too small: what is to go there, and what there is. */
+  const lacking = ({ parts }: NativePlan) => {
+    const inHost = parts.filter((_, i) => isOnProcessor(devices[i]!));
+    const host = inHost.reduce((sum, { total, weights }) => sum + total - weights.mapped, 0);
+    const own = parts.map(({ total, firstLayer, layers }, i) => ({
+      what: `layers ${firstLayer} to ${firstLayer + layers - 1} on ${devices[i]!.name}`,
+      wanted: total,
+      found: devices[i]!.memoryBytes ?? Number.POSITIVE_INFINITY,
+    }));
+    const shared = { what: 'parts in main memory, beside the mapped weights', wanted: host, found: free };
+    return [...own, shared].find(({ wanted, found }) => wanted > found);
+  };
+  const first = lacking(plan);
+  if (first === undefined) return;
+  const fits = (other: NativePlan) => lacking(other) === undefined;
+  const even = { ...options, parts: options.parts.map((part) => ({ ...part, layers: 0 })) };
+  const others = native().plan(description, even);
+  const advice = fits(others)
+    ? `layerSplit [${others.parts.map(({ layers }) => layers).join(', ')}] would fit`
+    : contextAdvice(description, options, fits);
+  throw new KexaError(
+    'KEXA_OUT_OF_MEMORY',
+    `memory: ${first.what}: wanted ${sizeText(first.wanted)}, found ${sizeText(first.found)}; ${advice}`,
+  );
+}

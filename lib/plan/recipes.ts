@@ -1,0 +1,65 @@
+/** Which type each tensor is stored in: by its role in the model, and by the length of its rows. */
+import type { QuantizedType } from '../description.js';
+import { blockTypes, type GgufType } from '../files/gguf/gguf-types.js';
+import type { TensorPart } from '../files/wanted-tensors.js';
+import type { RecipeName } from '../types.js';
+
+/** What the matrices of a model are stored in. The router, norms and the correction bias are always f32. */
+export interface Recipe {
+  /** The type wanted for a matrix of the core's name and part. */
+  typeOf: (part: TensorPart, name: string) => QuantizedType | 'f16';
+  /** `general.file_type`, which other tools show. */
+  fileType: number;
+}
+
+/**
+ * A recipe by what a token reads: `routed`, the routed experts, nearly all of a large model, of which it reads a few;
+ * `rest`, all else (embedding, head, attention, dense FFNs, shared experts and the MTP block): little, and read by
+ * every token.
+ */
+export function byRole(routed: QuantizedType | 'f16', rest: QuantizedType | 'f16', fileType: number): Recipe {
+  return { typeOf: (part) => (part === 'routed' ? routed : rest), fileType };
+}
+
+export const recipes: Readonly<Record<RecipeName, Recipe>> = {
+  q8: byRole('q8_0', 'q8_0', 7),
+  q4: byRole('q4_k', 'q8_0', 15),
+  q2k: byRole('q2_k', 'q8_0', 10),
+  // The most that a card of 80 GB holds beside a cache of 262,144 tokens in 16 bits: the 236B then takes 78.0 GiB.
+  q2: byRole('iq2_xxs', 'q8_0', 19),
+};
+
+/** Recipes of files alone: every matrix in one type, to compare engines by. */
+export const uniformRecipes: Readonly<Record<'f16' | 'q4_k', Recipe>> = {
+  f16: byRole('f16', 'f16', 1),
+  q4_k: byRole('q4_k', 'q4_k', 14),
+};
+
+/** What is taken instead where a row is no whole number of 256: the choice of llama.cpp's quantiser. */
+const smallBlocks: Partial<Record<GgufType, GgufType>> = {
+  q2_k: 'iq4_nl',
+  q3_k: 'iq4_nl',
+  q4_k: 'q5_0',
+  q5_k: 'q5_1',
+  q6_k: 'q8_0',
+  iq2_xxs: 'iq4_nl',
+  iq2_xs: 'iq4_nl',
+  iq3_xxs: 'iq4_nl',
+  iq4_xs: 'iq4_nl',
+};
+
+/** The type of a tensor, and the one that was wanted for it where its rows do not fit that. */
+export interface ChosenType {
+  type: GgufType;
+  instead: GgufType | null;
+}
+
+/** What `recipe` stores a tensor of the core's `name` in. */
+export function chooseType(recipe: Recipe, part: TensorPart, name: string, shape: readonly number[]): ChosenType {
+  if (shape.length < 2 || part === 'router' || name.endsWith('.router')) return { type: 'f32', instead: null };
+  const wanted = recipe.typeOf(part, name);
+  const fits = (type: GgufType) => shape.at(-1)! % blockTypes[type].elements === 0;
+  if (fits(wanted)) return { type: wanted, instead: null };
+  const smaller = smallBlocks[wanted];
+  return { type: smaller !== undefined && fits(smaller) ? smaller : 'f16', instead: wanted };
+}

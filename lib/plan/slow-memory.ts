@@ -1,0 +1,48 @@
+/** Weights that are read in place from their files, and do not fit the main memory that would keep them. */
+import { totalmem } from 'node:os';
+import type { ModelDescription } from '../description.js';
+import { blockBytes } from '../files/gguf/gguf-types.js';
+import { elementsOf, wantedTensors } from '../files/wanted-tensors.js';
+import { sizeText } from '../options.js';
+import type { MemoryReport, RecipeName } from '../types.js';
+import { chooseType, recipes } from './recipes.js';
+
+/** Main memory of this machine, or of the container that the process is in, in bytes. */
+export function mainMemory(): number {
+  const limit = process.constrainedMemory?.() ?? 0;
+  return limit > 0 ? Math.min(limit, totalmem()) : totalmem();
+}
+
+/**
+ * What to tell of a model whose weights, read in place, are larger than `memory` bytes have room for beside the rest of
+ * the plan: how slow that is, and the recipe of `kexa quantize` that would fit. Null: they fit.
+ */
+export function slowMemory(
+  description: ModelDescription,
+  { total, weights }: Pick<MemoryReport, 'total' | 'weights'>,
+  memory: number,
+): string | null {
+  if (weights.mapped === 0 || total <= memory) return null;
+  const rest = total - weights.total;
+  const sizes = (Object.keys(recipes) as RecipeName[]).map((name) => ({ name, bytes: recipeBytes(description, name) }));
+  const fitting = sizes.find(({ bytes }) => bytes + rest <= memory);
+  const smallest = sizes.reduce((least, size) => (size.bytes < least.bytes ? size : least));
+  const advice =
+    fitting !== undefined
+      ? `in the recipe ${fitting.name} (kexa quantize IN OUT --recipe ${fitting.name}) they would take ${sizeText(fitting.bytes)}, and fit`
+      : `even in the smallest recipe, ${smallest.name}, they would take ${sizeText(smallest.bytes)}`;
+  return (
+    `the weights take ${sizeText(weights.total)}, and main memory has ${sizeText(memory)}: most of what a token needs is ` +
+    `read from disk each time, which is very slow; ${advice}`
+  );
+}
+
+/** Bytes that the weights take in a recipe's types. */
+function recipeBytes(description: ModelDescription, name: RecipeName): number {
+  let bytes = 0;
+  for (const tensor of wantedTensors(description)) {
+    const { type } = chooseType(recipes[name], tensor.part, tensor.name, tensor.shape);
+    bytes += blockBytes(type, elementsOf(tensor.shape));
+  }
+  return bytes;
+}

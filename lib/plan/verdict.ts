@@ -1,0 +1,208 @@
+/** Which weights of a model fit which machine, and about how fast it would be there: told before there is either. */
+
+import type { Fp8Scheme, ModelDescription } from '../description.js';
+import { listDevices } from '../device/devices.js';
+import { KexaError } from '../errors.js';
+import type { ModelShape, StoredShape } from '../files/config.js';
+import type { CacheType, LoadOptions, MemoryReport, RecipeName } from '../types.js';
+import { longestContext, MemoryPlanner, type PlannedOptions, usableBytes } from './memory-plan.js';
+import { cacheElementBytes, heldBytes } from './option-values.js';
+import { recipes } from './recipes.js';
+import { mainMemory } from './slow-memory.js';
+import { partsOf, tokenTraffic } from './traffic.js';
+
+/** Cards of a kind, or the main memory of a machine without. */
+export interface Machine {
+  name: string;
+  kind: 'gpu' | 'cpu';
+  cards: number;
+  /** Memory of each card. A card of 80 GB has 80 GiB. */
+  bytes: number;
+  /** Bytes a second that one card reads; null where that is not known. */
+  bandwidth: number | null;
+}
+
+const gib = 2 ** 30;
+const cards = (count: number, size: number, bandwidth: number): Machine => ({
+  name: `${count} x ${size} GB`,
+  kind: 'gpu',
+  cards: count,
+  bytes: size * gib,
+  bandwidth,
+});
+const host = (size: number, bandwidth: number): Machine => ({
+  name: `CPU, ${size} GB`,
+  kind: 'cpu',
+  cards: 1,
+  bytes: size * gib,
+  bandwidth,
+});
+
+/**
+ * Bandwidths are those of a common card of each size: RTX 4090, RTX 5090, RTX 6000 Ada, A100, RTX PRO 6000, H200 and MI300X;
+ * of two channels of DDR5, and from 256 GB on of eight.
+ */
+export const machines: readonly Machine[] = [
+  cards(1, 24, 1.0e12),
+  cards(1, 32, 1.8e12),
+  cards(1, 48, 0.96e12),
+  ...[1, 2, 4, 8].map((count) => cards(count, 80, 2.0e12)),
+  cards(1, 96, 1.8e12),
+  ...[1, 2, 4].map((count) => cards(count, 141, 4.8e12)),
+  ...[1, 2].map((count) => cards(count, 192, 5.3e12)),
+  host(64, 0.08e12),
+  host(128, 0.08e12),
+  host(256, 0.3e12),
+  host(512, 0.3e12),
+];
+
+/** This machine: its GPUs, those of one size together, and its main memory. */
+export async function thisMachine(): Promise<Machine[]> {
+  const gpus = (await listDevices()).filter(({ kind, isSoftware }) => kind === 'gpu' && !isSoftware);
+  const sizes = [...new Set(gpus.flatMap(({ memoryBytes }) => memoryBytes ?? []))];
+  return [
+    ...sizes.map((bytes): Machine => {
+      const count = gpus.filter(({ memoryBytes }) => memoryBytes === bytes).length;
+      return { name: `here, ${count} GPU`, kind: 'gpu', cards: count, bytes, bandwidth: null };
+    }),
+    {
+      name: 'here, CPU',
+      kind: 'cpu',
+      cards: 1,
+      bytes: mainMemory(),
+      bandwidth: null,
+    },
+  ];
+}
+
+/** Of the bandwidth, what decoding is taken to reach. */
+export const reachedShare = 0.6;
+/** Where in a context the estimate is made, with a cache of f16. */
+export const estimateAt = 4096;
+/** The context beside which experts that do not all fit are counted. */
+export const contextBesideExperts = 32768;
+
+/** The model's folder in bf16 or FP8, or what `kexa quantize` and `weights` make of it. */
+export type VerdictWeights = 'bf16' | 'fp8' | RecipeName;
+export const verdictWeights: readonly VerdictWeights[] = ['bf16', 'fp8', ...(Object.keys(recipes) as RecipeName[])];
+export const verdictCaches: readonly ['f16', 'q8', 'q4'] = ['f16', 'q8', 'q4'];
+
+/** As the publishers of FP8 folders store the family: matrices in blocks, the head as it was. */
+const commonFp8: Fp8Scheme = {
+  groups: [{ targets: ['Linear'], strategy: 'block' }],
+  ignored: ['lm_head'],
+  isByPart: false,
+};
+
+/** The verdict on one kind of weights on one machine. */
+export interface Verdict {
+  machine: Machine;
+  weights: VerdictWeights;
+  /** On one device. */
+  weightBytes: number;
+  /** How many layers each card takes, as `layerSplit` takes them, with the longest f16 context. None if nothing fits. */
+  layers: number[];
+  /** The longest context by type of cache; 0 where none fits. */
+  longestContext: Record<(typeof verdictCaches)[number], number>;
+  /**
+   * Where a card holds but some of each layer's routed experts: how many beside {@link contextBesideExperts} tokens of cache in
+   * f16, and the bytes that all of them take in main memory. Null: it holds all.
+   */
+  experts: { slots: number; host: number } | null;
+  /**
+   * An estimate: {@link reachedShare} of the bandwidth over the bytes that a token reads at {@link estimateAt}. Null where
+   * nothing fits, or the bandwidth or the share of experts found on the card is not known.
+   */
+  tokensPerSecond: number | null;
+}
+
+/**
+ * Each kind of weights on each machine, by the plan that loading makes. Several cards share the model's layers as they do
+ * without `layerSplit`; a card that is too small for all experts leaves some in main memory.
+ */
+export function planVerdicts(
+  shape: ModelDescription | StoredShape,
+  options: Pick<LoadOptions, 'prefillChunk'>,
+  among: readonly Machine[] = machines,
+): Verdict[] {
+  return verdictWeights.flatMap((weights) => {
+    const planner = plannerOf(shape, weights);
+    const traffic = trafficOf(planner.description);
+    const weightBytes = { cpu: weightsOn(planner, 'cpu'), gpu: weightsOn(planner, 'gpu') };
+    return among.map((machine): Verdict => {
+      const { kind, cards: count, bytes, bandwidth } = machine;
+      const device = count > 1 ? new Array<'gpu'>(count).fill('gpu') : kind;
+      const longest = (cacheType: CacheType) => longestContext(planner, { ...options, cacheType, device }, bytes);
+      const f16 = longest('f16');
+      const isAll = f16 === planner.description.maxPositions;
+      const longestContexts = { f16, q8: isAll ? f16 : longest('q8'), q4: isAll ? f16 : longest('q4') };
+      const common = { machine, weights, weightBytes: weightBytes[kind] };
+      const cacheType = verdictCaches.find((type) => longestContexts[type] > 0);
+      if (cacheType === undefined) return { ...common, ...withSomeExperts(planner, machine, options) };
+      const plan = planner.plan({ ...options, device, cacheType, contextSize: longestContexts[cacheType] });
+      return {
+        ...common,
+        layers: plan.devices?.map(({ layers: [first, last] }) => last - first + 1) ?? [shape.layers.length],
+        longestContext: longestContexts,
+        experts: null,
+        tokensPerSecond: bandwidth === null ? null : (reachedShare * bandwidth) / traffic,
+      };
+    });
+  });
+}
+
+/** One card with some experts of each layer, or nothing. */
+function withSomeExperts(
+  planner: MemoryPlanner,
+  { kind, cards: count, bytes }: Machine,
+  options: Pick<LoadOptions, 'prefillChunk'>,
+): Pick<Verdict, 'layers' | 'longestContext' | 'experts' | 'tokensPerSecond'> {
+  const nothing = { layers: [], longestContext: { f16: 0, q8: 0, q4: 0 }, experts: null, tokensPerSecond: null };
+  if (kind === 'cpu' || count > 1) return nothing;
+  const contextSize = Math.min(contextBesideExperts, planner.description.maxPositions);
+  const planOf = (cacheType: CacheType): MemoryReport | null => {
+    const wanted: PlannedOptions = { ...options, device: 'gpu', cacheType, contextSize };
+    try {
+      return planner.plan({ ...wanted, gpuMemory: usableBytes('gpu', bytes) });
+    } catch (error) {
+      if (error instanceof KexaError && error.code === 'KEXA_OUT_OF_MEMORY') return null;
+      throw error;
+    }
+  };
+  const plans = { f16: planOf('f16'), q8: planOf('q8'), q4: planOf('q4') };
+  const experts = (plans.f16 ?? plans.q8 ?? plans.q4)?.experts ?? null;
+  if (experts === null) return nothing;
+  const context = (plan: MemoryReport | null) => (plan === null ? 0 : contextSize);
+  return {
+    layers: [planner.description.layers.length],
+    longestContext: { f16: context(plans.f16), q8: context(plans.q8), q4: context(plans.q4) },
+    experts: { slots: experts.slots, host: experts.host },
+    tokensPerSecond: null,
+  };
+}
+
+function plannerOf(shape: ModelDescription | StoredShape, weights: VerdictWeights): MemoryPlanner {
+  const bare = bareShape(shape);
+  if (weights === 'fp8') {
+    const scheme = 'fp8' in shape ? shape.fp8 : null;
+    return new MemoryPlanner({ ...bare, fp8: scheme ?? commonFp8 });
+  }
+  return new MemoryPlanner({ ...bare, fp8: null }, weights === 'bf16' ? 'auto' : weights);
+}
+
+/** Without the tensors that there may be, whose types decide nothing here. */
+function bareShape(shape: ModelDescription | StoredShape): ModelShape {
+  const { files: _, tensors: __, fp8: ___, ...bare } = shape as ModelDescription & Partial<StoredShape>;
+  return bare;
+}
+
+/** Bytes that a token reads at {@link estimateAt}, with a cache of f16. */
+function trafficOf(description: ModelDescription): number {
+  const position = Math.min(estimateAt, description.maxPositions) - 1;
+  const parts = partsOf(description, (tensor) => heldBytes(tensor, 'auto'));
+  return tokenTraffic(description, parts, position, cacheElementBytes('f16', description.headDim)).total;
+}
+
+function weightsOn(planner: MemoryPlanner, device: 'cpu' | 'gpu'): number {
+  return planner.plan({ device, contextSize: 1 }).weights.total;
+}

@@ -1,0 +1,294 @@
+#include "cpu/cpu_device.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <cstdlib>
+#include <string_view>
+
+#include "base/cores.h"
+#include "model/rope.h"
+#include "device/vocabulary.h"
+#include "quant/cache_blocks.h"
+#include "cpu/ffn.h"
+#include "cpu/matmul.h"
+
+namespace kexa {
+
+// Where each thread stays: on a core of its own, if there are as many threads as cores. With fewer, several processes
+// would all take the first ones; with more, there is nothing to choose.
+static std::vector<int> cores_for(int threads) {
+  const char* wanted = std::getenv("KEXA_PIN");
+  if (threads == 1 || (wanted && std::string_view(wanted) == "0")) return {};
+  std::vector<int> cores = physical_cores();
+  return int(cores.size()) == threads ? cores : std::vector<int>{};
+}
+
+CpuDevice::CpuDevice(const ModelDescription& description, const Weights& weights, const Plan& plan)
+    : description_(description),
+      weights_(weights),
+      pool_(plan.options.threads, cores_for(plan.options.threads)),
+      options_(plan.options),
+      kv_(plan.kv),
+      frequencies_(rope_frequencies(description)) {
+  pool_.demand(plan.options.threads);
+  panel_kernels();  // KEXA_CPU is refused now, not in the middle of a step
+  const size_t rows = plan.options.prefill_chunk, hidden = description.hidden;
+  for (int ring : kv_.ring_rows) {
+    const size_t bytes = size_t(ring ? int64_t(kSlots) * ring : int64_t(kv_.pages) * kPageRows) * kv_.row_bytes();
+    cache_.push_back({LazyMemory(bytes, "keys of the KV cache"), LazyMemory(bytes, "values of the KV cache")});
+  }
+  const int group = description.heads / description.kv_heads, head_dim = description.head_dim;
+  for (int i = 0; i < pool_.threads(); ++i)
+    attending_.push_back({.scores = std::vector<float>(size_t(group) * kKeyBlock),
+                          .output = std::vector<double>(size_t(group) * kv_.head_elements()),
+                          .sum = std::vector<double>(group),
+                          .maximum = std::vector<float>(group),
+                          .block = std::vector<float>(kv_.head_elements()),
+                          .queries = std::vector<float>(size_t(group) * kv_.head_elements()),
+                          .row = std::vector<float>(kv_.head_elements())});
+  cosines_.resize(rows * head_dim / 2), sines_.resize(rows * head_dim / 2);
+  residual_.resize(rows * hidden), normed_.resize(rows * hidden), branch_.resize(rows * hidden),
+      hidden_.resize(rows * hidden);
+  if (description.mtp) pair_.resize(rows * hidden * 2);
+  q_.resize(size_t(plan.scratch.q)), attended_.resize(size_t(plan.scratch.attention));
+  k_.resize(size_t(plan.scratch.kv / 2)), v_.resize(size_t(plan.scratch.kv / 2));
+  inner_.resize(size_t(plan.scratch.ffn)), router_.resize(size_t(plan.scratch.router));
+  routed_.resize(size_t(plan.scratch.routes / 2)), routed_weights_.resize(size_t(plan.scratch.routes / 2));
+  logits_.resize(size_t(plan.scratch.logits));
+  is_rounding_ = plan.options.is_rounding;
+  if (is_rounding_) {
+    rounded_.reserve(int(rows), widest_input(description));
+    int64_t blocks = 0;
+    for (int i = 0; i < description.layer_count(); ++i)
+      blocks = std::max(blocks, rounded_inner_blocks(description, i));
+    rounded_inner_.resize(rows * size_t(blocks));
+  }
+  sequences_.resize(kSlots);
+}
+
+void CpuDevice::begin(const Step& step, const KvSlots& slots) {
+  check_tokens(step, description_.vocab);
+  step_ = step;
+  slots_ = &slots;
+  rows_ = int(step.rows.size());
+  chosen_.clear();
+  if (step.is_following) {
+    const Sequence& sequence = *sequences_[step.rows[0].slot];
+    step_.logit_rows.clear();
+    for (int r = 0; r < rows_; ++r) {
+      step_.rows[r].token = r ? sequence.drafts[r - 1] : sequence.ids.back();
+      step_.rows[r].position = int(sequence.ids.size()) - 1 + r;
+      step_.logit_rows.push_back(r);
+    }
+  }
+  prepare_rope();
+}
+
+void CpuDevice::prepare_rope() {
+  const size_t half = frequencies_.size();
+  for (int r = 0; r < rows_; ++r)
+    for (size_t i = 0; i < half; ++i) {
+      // In double: at position 262,143 an f32 angle is off by up to 0.016 radians.
+      const double angle = step_.rows[r].position * frequencies_[i];
+      cosines_[r * half + i] = float(std::cos(angle));
+      sines_[r * half + i] = float(std::sin(angle));
+    }
+}
+
+void CpuDevice::embed() {
+  for (int r = 0; r < rows_; ++r)
+    read_row(weights_.embed, step_.rows[r].token, &residual_[size_t(r) * description_.hidden]);
+}
+
+void normalize(const float* from, const std::vector<float>& gain, float epsilon, float* to) {
+  const int n = int(gain.size());
+  const float scale = 1.0f / std::sqrt(dot(from, from, n) / float(n) + epsilon);
+  for (int i = 0; i < n; ++i) to[i] = from[i] * scale * gain[i];
+}
+
+void CpuDevice::normalize_rows(const std::vector<float>& gain, const float* from, float* to) {
+  pool_.run(rows_, [&](int r, int) {
+    const size_t at = size_t(r) * gain.size();
+    normalize(from + at, gain, description_.norm_epsilon, to + at);
+  });
+}
+
+const float* CpuDevice::branch_input(const std::vector<float>& norm) {
+  if (description_.is_post_norm) return residual_.data();
+  normalize_rows(norm, residual_.data(), normed_.data());
+  return normed_.data();
+}
+
+void CpuDevice::add_branch(const std::vector<float>& norm) {
+  if (description_.is_post_norm) normalize_rows(norm, branch_.data(), branch_.data());
+  const size_t n = size_t(rows_) * description_.hidden;
+  for (size_t i = 0; i < n; ++i) residual_[i] += branch_[i];
+}
+
+const RoundedRows* CpuDevice::rounded(const std::vector<const Matrix*>& weights, const float* x, int rows,
+                                      int columns) {
+  const auto takes = [](const Matrix* weight) { return takes_rounded(weight->type); };
+  if (!is_rounding_ || std::none_of(weights.begin(), weights.end(), takes)) return nullptr;
+  rounded_.make(pool_, x, columns, rows, columns);
+  return &rounded_;
+}
+
+// Half-split pairs: dimension i turns with dimension i + head_dim / 2.
+void CpuDevice::rotate(float* head, int row) const {
+  const int half = int(frequencies_.size());
+  const float* cosine = &cosines_[size_t(row) * half];
+  const float* sine = &sines_[size_t(row) * half];
+  for (int i = 0; i < half; ++i) {
+    const float a = head[i], b = head[i + half];
+    head[i] = a * cosine[i] - b * sine[i];
+    head[i + half] = b * cosine[i] + a * sine[i];
+  }
+}
+
+void CpuDevice::attention_input(int layer) {
+  const LayerWeights& weights = weights_.layers[layer];
+  const int hidden = description_.hidden, head_dim = description_.head_dim;
+  const int q_width = description_.q_width(), kv_width = description_.kv_width();
+  const float* input = branch_input(weights.attention_norm);
+  const RoundedRows* in_16_bits = rounded({&weights.q, &weights.k, &weights.v}, input, rows_, hidden);
+  multiply(pool_, weights.q, input, hidden, rows_, q_.data(), q_width, in_16_bits);
+  multiply(pool_, weights.k, input, hidden, rows_, k_.data(), kv_width, in_16_bits);
+  multiply(pool_, weights.v, input, hidden, rows_, v_.data(), kv_width, in_16_bits);
+
+  const bool has_rope = description_.layer(layer).has_rope;
+  const auto finish_head = [&](float* head, const std::vector<float>& gain, int row) {
+    normalize(head, gain, description_.norm_epsilon, head);
+    if (has_rope) rotate(head, row);
+  };
+  pool_.run(rows_, [&](int r, int thread) {
+    for (int h = 0; h < description_.heads; ++h)
+      finish_head(&q_[size_t(r) * q_width + h * head_dim], weights.q_norm, r);
+    for (int h = 0; h < description_.kv_heads; ++h)
+      finish_head(&k_[size_t(r) * kv_width + h * head_dim], weights.k_norm, r);
+    const int64_t at = slots_->row(description_.first_layer + layer, step_.rows[r].slot, step_.rows[r].position) * kv_.row_bytes();
+    write_cache_row(&k_[size_t(r) * kv_width], cache_[layer].keys.data() + at, attending_[thread]);
+    write_cache_row(&v_[size_t(r) * kv_width], cache_[layer].values.data() + at, attending_[thread]);
+  });
+}
+
+void CpuDevice::write_cache_row(const float* from, std::byte* to, Attending& attending) const {
+  if (!is_quantized(kv_.type)) return write_elements(from, kv_.type, kv_.kv_width(), to);
+  // Heads of whole blocks, so that a head is read without its neighbours.
+  std::vector<float>& head = attending.row;
+  std::fill(head.begin(), head.end(), 0.0f);
+  for (int h = 0; h < kv_.kv_heads; ++h) {
+    std::copy_n(from + size_t(h) * kv_.head_dim, kv_.head_dim, head.begin());
+    write_cache_blocks(kv_.type, head.data(), kv_.head_elements(), to + h * kv_.head_bytes());
+  }
+}
+
+void CpuDevice::read_cache(int layer, int64_t row, int count, std::span<std::byte> bytes) {
+  const size_t at = size_t(row * kv_.row_bytes()), size = size_t(count * kv_.row_bytes());
+  std::memcpy(bytes.data(), cache_[layer].keys.data() + at, size);
+  std::memcpy(bytes.data() + size, cache_[layer].values.data() + at, size);
+}
+
+void CpuDevice::write_cache(int layer, int64_t row, int count, std::span<const std::byte> bytes) {
+  const size_t at = size_t(row * kv_.row_bytes()), size = size_t(count * kv_.row_bytes());
+  std::memcpy(cache_[layer].keys.data() + at, bytes.data(), size);
+  std::memcpy(cache_[layer].values.data() + at, bytes.data() + size, size);
+}
+
+void CpuDevice::attention_output(int layer) {
+  const LayerWeights& weights = weights_.layers[layer];
+  const int q_width = description_.q_width();
+  multiply(pool_, weights.o, attended_.data(), q_width, rows_, branch_.data(), description_.hidden,
+           rounded({&weights.o}, attended_.data(), rows_, q_width));
+  add_branch(weights.attention_norm);
+}
+
+void CpuDevice::final_norm(bool is_mtp) {
+  normalize_rows(is_mtp ? weights_.mtp.norm : weights_.norm, residual_.data(), hidden_.data());
+}
+
+void CpuDevice::head() {
+  const int hidden = description_.hidden;
+  const int count = int(step_.logit_rows.size());
+  // The rows whose logits are wanted, side by side: multiply() wants an even stride.
+  for (int i = 0; i < count; ++i)
+    std::copy_n(&hidden_[size_t(step_.logit_rows[i]) * hidden], hidden, &normed_[size_t(i) * hidden]);
+  multiply(pool_, weights_.head, normed_.data(), hidden, count, logits_.data(), description_.vocab,
+           rounded({&weights_.head}, normed_.data(), count, hidden));
+}
+
+void CpuDevice::draft_input() {
+  const int hidden = description_.hidden;
+  const float epsilon = description_.norm_epsilon;
+  for (int r = 0; r < rows_; ++r) {
+    float* pair = &pair_[size_t(r) * hidden * 2];
+    read_row(weights_.embed, step_.rows[r].next, pair);
+    normalize(pair, weights_.mtp.embedding_norm, epsilon, pair);
+    normalize(&hidden_[size_t(r) * hidden], weights_.mtp.hidden_norm, epsilon, pair + hidden);
+  }
+  multiply(pool_, weights_.mtp.fc, pair_.data(), 2 * hidden, rows_, residual_.data(), hidden,
+           rounded({&weights_.mtp.fc}, pair_.data(), rows_, 2 * hidden));
+}
+
+void CpuDevice::set_residual(std::span<const float> rows) { std::copy(rows.begin(), rows.end(), residual_.begin()); }
+
+void CpuDevice::begin_choosing(int slot, const SamplingParams& params, std::span<const int> ids, size_t prompt_size) {
+  check_tokens(ids, description_.vocab);
+  sequences_[slot] = Sequence{Sampler(params, description_.vocab), {ids.begin(), ids.end()}, prompt_size, {}};
+}
+
+void CpuDevice::choose() {
+  Sequence& sequence = *sequences_[step_.rows[0].slot];
+  sequence.drafts.clear();
+  for (int i = 0;; ++i) {
+    check_logits(logits(i), options_);
+    const int token = sequence.sampler.choose(logits(i), sequence.ids, sequence.prompt_size);
+    sequence.ids.push_back(token);
+    chosen_.push_back(token);
+    const int row = step_.logit_rows[i];
+    step_.rows[row].next = token;
+    if (i + 1 < int(step_.logit_rows.size()) && step_.rows[step_.logit_rows[i + 1]].token == token) continue;
+    step_.logit_rows = {row};
+    return;
+  }
+}
+
+void CpuDevice::choose_draft() {
+  Sequence& sequence = *sequences_[step_.rows[0].slot];
+  std::vector<int> ids = sequence.ids;
+  ids.insert(ids.end(), sequence.drafts.begin(), sequence.drafts.end());
+  check_logits(logits(0), options_);
+  sequence.drafts.push_back(sequence.sampler.choose(logits(0), ids, sequence.prompt_size));
+}
+
+void CpuDevice::begin_draft() {
+  const int row = step_.logit_rows[0], hidden = description_.hidden;
+  if (row) std::copy_n(&hidden_[size_t(row) * hidden], hidden, hidden_.data());
+  const Row from = step_.rows[row];
+  const int draft = sequences_[from.slot]->drafts.back();
+  step_.rows = {{.token = draft, .slot = from.slot, .position = from.position + 1, .next = draft}};
+  step_.logit_rows = {0};
+  rows_ = 1;
+  prepare_rope();
+}
+
+int CpuDevice::end_step() {
+  taken_later_[next_ticket_] = std::move(chosen_);
+  return next_ticket_++;
+}
+
+std::vector<int> CpuDevice::take(int ticket) { return std::move(taken_later_.extract(ticket).mapped()); }
+
+std::span<const float> CpuDevice::logits(int logit_row) const {
+  return {&logits_[size_t(logit_row) * description_.vocab], size_t(description_.vocab)};
+}
+
+std::span<const int> CpuDevice::route_experts() const {
+  return {routed_.data(), size_t(rows_) * description_.moe->top_k};
+}
+
+std::span<const float> CpuDevice::route_weights() const {
+  return {routed_weights_.data(), size_t(rows_) * description_.moe->top_k};
+}
+
+}  // namespace kexa

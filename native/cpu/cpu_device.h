@@ -1,0 +1,120 @@
+// The CPU device: every op written to be read, and the oracle of every GPU kernel.
+#pragma once
+
+#include <map>
+#include <optional>
+
+#include "base/thread_pool.h"
+#include "model/weights.h"
+#include "device/device.h"
+#include "quant/rounded.h"
+#include "cpu/sampler.h"
+
+namespace kexa {
+
+class CpuDevice final : public Device {
+ public:
+  // Allocates what the plan says. `description`, `weights` and `plan` must outlive the device.
+  CpuDevice(const ModelDescription& description, const Weights& weights, const Plan& plan);
+
+  void begin(const Step& step, const KvSlots& slots) override;
+  void embed() override;
+  void attention_input(int layer) override;
+  void attention(int layer) override;
+  void attention_output(int layer) override;
+  void dense_ffn(int layer) override;
+  void route(int layer) override;
+  void experts(int layer) override;
+  void final_norm(bool is_mtp) override;
+  void head() override;
+  void draft_input() override;
+  void begin_choosing(int slot, const SamplingParams& params, std::span<const int> ids, size_t prompt_size) override;
+  void choose() override;
+  void choose_draft() override;
+  void begin_draft() override;
+  void set_residual(std::span<const float> rows) override;
+  std::vector<Row> rows() const override { return step_.rows; }
+  int end_step() override;
+  std::vector<int> take(int ticket) override;
+  void drop(int ticket) override { take(ticket); }
+
+  int hold_pages(int) override { return kv_.pages; }  // touched only where they are used
+  int64_t cache_row_bytes() const override { return kv_.row_bytes(); }
+  void read_cache(int layer, int64_t row, int count, std::span<std::byte> bytes) override;
+  void write_cache(int layer, int64_t row, int count, std::span<const std::byte> bytes) override;
+
+  std::span<const float> residual() const override { return {residual_.data(), size_t(rows_) * description_.hidden}; }
+  std::span<const float> hidden() const override { return {hidden_.data(), size_t(rows_) * description_.hidden}; }
+  std::span<const float> logits(int logit_row) const override;
+  std::span<const int> route_experts() const override;
+  std::span<const float> route_weights() const override;
+
+ private:
+  friend struct DeviceProbe;  // native/checks
+  struct LayerCache {
+    LazyMemory keys, values;  // rows of KvLayout::row_bytes()
+  };
+  // What one thread needs while it attends.
+  struct Attending {
+    std::vector<float> scores;        // [query heads of a KV head, kKeyBlock]
+    std::vector<double> output;       // [query heads of a KV head, KvLayout::head_elements()]
+    std::vector<double> sum;          // [query heads of a KV head]
+    std::vector<float> maximum;       // [query heads of a KV head]
+    std::vector<float> block;         // [KvLayout::head_elements()], what a block of keys adds to an output
+    std::vector<float> queries;       // [query heads of a KV head, KvLayout::head_elements()]
+    std::vector<float> row;           // [KvLayout::head_elements()], what becomes a row of the cache
+  };
+
+  // A slot's sequence, as far as choosing goes.
+  struct Sequence {
+    Sampler sampler;
+    std::vector<int> ids;
+    size_t prompt_size;
+    std::vector<int> drafts;
+  };
+
+  void prepare_rope();
+  void normalize_rows(const std::vector<float>& gain, const float* from, float* to);
+  void rotate(float* head, int row) const;
+  // A row of keys or values, as the cache stores it.
+  void write_cache_row(const float* from, std::byte* to, Attending& attending) const;
+  void attend(int layer, int row, int kv_head, Attending& attending);
+  void choose_experts(const std::vector<float>& bias, int row);
+  // What a sub-layer reads, and how its branch joins the residual: where pre-norm and post-norm models differ.
+  const float* branch_input(const std::vector<float>& norm);
+  void add_branch(const std::vector<float>& norm);
+  // The rows of a product's input, rounded; null if that was not asked for, or no weight of `weights` takes them.
+  const RoundedRows* rounded(const std::vector<const Matrix*>& weights, const float* x, int rows, int columns);
+
+  const ModelDescription& description_;
+  const Weights& weights_;
+  ThreadPool pool_;
+  const PlanOptions& options_;
+  KvLayout kv_;
+  std::vector<LayerCache> cache_;
+  std::vector<double> frequencies_;  // [head_dim / 2], radians a position
+  std::vector<Attending> attending_;
+
+  Step step_;
+  std::vector<std::optional<Sequence>> sequences_;  // [kSlots]
+  std::vector<int> chosen_;                         // by the step that is running
+  std::map<int, std::vector<int>> taken_later_;     // by ticket
+  int next_ticket_ = 0;
+  const KvSlots* slots_ = nullptr;
+  int rows_ = 0;
+  bool is_rounding_ = false;
+  std::vector<float> cosines_, sines_;                      // [rows, head_dim / 2]
+  std::vector<float> residual_, normed_, branch_, hidden_;  // [rows, hidden]
+  std::vector<float> pair_;                                 // [rows, 2 * hidden], MTP's input
+  std::vector<float> q_, attended_;                         // [rows, heads * head_dim]
+  std::vector<float> k_, v_;                                // [rows, kv_heads * head_dim]
+  std::vector<float> inner_;                                // FFN activations
+  RoundedRows rounded_;                                     // of the product that is running
+  std::vector<RoundedBlock> rounded_inner_;                 // FFN activations
+  std::vector<float> router_;                               // [rows, experts]
+  std::vector<int> routed_;                                 // [rows, top_k]
+  std::vector<float> routed_weights_;                       // [rows, top_k]
+  std::vector<float> logits_;                               // [logit rows, vocab]
+};
+
+}  // namespace kexa

@@ -1,0 +1,84 @@
+#include "kernels/buffers/op.h"
+
+namespace kexa {
+
+std::optional<MatrixKernels> matrices_of(const AdapterFacts& facts) {
+  // The Null backend lists none, though it takes any, and its largest subgroups are larger than any GPU's: it stands in
+  // for NVIDIA.
+  if (facts.backend == "null") return MatrixKernels{};
+  const int threads = int(4 * facts.subgroup_max);
+  if (threads == 0 || uint32_t(threads) > std::min(facts.max_invocations, facts.max_workgroup_size_x)) return {};
+  const auto is_usable = [](const MatrixShape& shape) {
+    const auto is_size = [](uint32_t size) { return size == 8 || size == 16; };
+    return shape.component == "f16" && shape.result == "f32" && is_size(shape.m) && is_size(shape.n) &&
+           is_size(shape.k);
+  };
+  const auto size = [](const MatrixShape& shape) { return shape.m * shape.n * shape.k; };
+  const MatrixShape* best = nullptr;
+  for (const MatrixShape& shape : facts.matrix_shapes)
+    if (is_usable(shape) && (!best || size(shape) > size(*best))) best = &shape;
+  if (!best) return {};
+  return MatrixKernels{.m = int(best->m), .n = int(best->n), .k = int(best->k), .threads = threads};
+}
+
+Prelude KernelSet::prelude(std::string_view op) const {
+  Prelude prelude;
+  const bool has_subgroups = choice_.has_subgroups_in(op);
+  prelude.elements(choice_.has_f16_elements).set("HAS_SUBGROUPS", has_subgroups);
+  if (has_subgroups) prelude.enable("subgroups");
+  prelude.set("STEP_ROW_COUNT", kStepRowCount).set("STEP_LOGIT_COUNT", kStepLogitCount).set("STEP_ROWS", kStepRows);
+  prelude.set("STEP_LOGIT_ROWS", kStepLogitRows(max_rows_)).set("LOWEST", -3.0e38f);
+  // Subgroup builtins may be named only where they are enabled.
+  prelude.declare(std::string("struct Invocation {\n"
+                              "  @builtin(workgroup_id) group: vec3u,\n"
+                              "  @builtin(local_invocation_index) thread: u32,\n") +
+                  (has_subgroups ? "  @builtin(subgroup_invocation_id) lane: u32,\n"
+                                           "  @builtin(subgroup_size) subgroup_size: u32,\n}\n"
+                                         : "}\n"));
+  // On a GPU fma() leaves the compiler no choice of how to round. A processor that plays a GPU may take a hundred times
+  // as long for it as for a product and a sum, which it has no reason to fuse.
+  const bool is_fused = !gpu_.facts().is_software;
+  for (const auto& [name, type] : {std::pair{"multiply_add", "f32"}, {"multiply_add4", "vec4f"}}) {
+    const std::string t = type;
+    prelude.declare("fn " + std::string(name) + "(a: " + t + ", b: " + t + ", c: " + t + ") -> " + t + " { return " +
+                    (is_fused ? "fma(a, b, c)" : "a * b + c") + "; }\n");
+  }
+  return prelude;
+}
+
+Prelude KernelSet::prelude_of_sums(int units, std::string_view op) const {
+  const bool has_subgroups = choice_.has_subgroups_in(op);
+  // A thread should have several units to read, and without subgroups every thread's sums take workgroup memory.
+  uint32_t threads = units <= 32 ? 32 : units < 384 || !has_subgroups ? 64 : 128;
+  // Fewer where more than an eighth of their turns would have nothing to read.
+  const auto turns = [&] { return ceil_div(units, threads) * threads; };
+  while (threads > 32 && turns() > uint32_t(units) * 9 / 8) threads /= 2;
+  Prelude to = prelude(op);
+  to.set("THREADS", threads).include(has_subgroups ? "workgroup_sums_subgroups" : "workgroup_sums");
+  return to;
+}
+
+Op KernelSet::make(const std::string& name, const Prelude& prelude, const std::vector<Binding>& bindings,
+                   uint32_t workgroups, int rows_per_workgroup) {
+  const std::string text = prelude.text() + std::string(kernel_source(name));
+  const std::string key = name + "\n" + text;
+  auto found = kernels_.find(key);
+  if (found == kernels_.end()) {
+    bool access[16];
+    for (size_t i = 0; i < bindings.size(); ++i) access[i] = bindings[i].is_written;
+    found = kernels_.emplace(key, gpu_.create_kernel(name, text, {access, bindings.size()})).first;
+  }
+  return {.kernel = &found->second,
+          .group = gpu_.bind(found->second, bindings),
+          .workgroups = workgroups,
+          .rows_per_workgroup = rows_per_workgroup};
+}
+
+Op KernelSet::make_rows_first(const std::string& name, const Prelude& prelude, const std::vector<Binding>& bindings,
+                              uint32_t workgroups, int rows_per_workgroup) {
+  Op op = make(name, prelude, bindings, workgroups, rows_per_workgroup);
+  op.has_rows_first = true;
+  return op;
+}
+
+}  // namespace kexa

@@ -1,0 +1,346 @@
+// choose: the token after each of the step's logit rows, as long as the row after it holds the token just chosen: a draft
+// that was right. What follows from it (length, counts of tokens, the next step's first token) is kept here, so that the
+// next step can run before anybody has read what was chosen.
+// With IS_DRAFT: one more draft, from the MTP block's only logit row.
+// dispatch   1
+// logits     [logit rows, VOCAB]
+// sampling   [slots, 16] words: see choose.cc
+// bias       [slots, VOCAB], read if the slot has one; the lowest f32 for a token that must not be chosen
+// step       step state: its logit rows; out: the rows' next tokens, and as only logit row the last one chosen from
+// sequences  [slots, SEQUENCE_WORDS] in and out: see choose.cc
+// marks      [slots, VOCAB] in and out, used with penalties: how often a token stands in the window of the repeat penalty,
+//            and in the answer
+// history    [slots, CONTEXT] in and out: the sequence's tokens, used with penalties
+// matches    cpu: Sampler::choose; the same token but for near ties (sums of top-p and logarithms differ by 1e-7)
+@group(0) @binding(0) var<storage, read> logits: array<f32>;
+@group(0) @binding(1) var<storage, read> sampling: array<u32>;
+@group(0) @binding(2) var<storage, read> bias: array<f32>;
+@group(0) @binding(3) var<storage, read_write> step: array<u32>;
+@group(0) @binding(4) var<storage, read_write> sequences: array<u32>;
+@group(0) @binding(5) var<storage, read_write> marks: array<vec2u>;
+@group(0) @binding(6) var<storage, read_write> history: array<u32>;
+
+const NONE = 0xffffffffu;
+const BINS = 256u;
+const ALL_BANNED = 0xfffffffeu;
+const BANNED = bitcast<f32>(0xff7fffffu);  // the lowest f32; no token that may be chosen is worth so little
+
+var<private> slot: u32;
+var<private> row_at: u32;  // where the row's logits begin
+var<private> inverse_temperature: f32;
+var<private> has_bias: bool;
+var<private> has_penalties: bool;
+var<private> repeat_penalty: f32;
+var<private> presence_penalty: f32;
+var<private> frequency_penalty: f32;
+var<private> maximum: f32;
+
+var<workgroup> values: array<f32, THREADS>;
+var<workgroup> ids: array<u32, THREADS>;
+var<workgroup> not_finite: atomic<u32>;  // the lowest token whose logit is NaN or infinite
+// Sums of whole units, of 2^-14 of a unit and of 2^-28: exact, so in any order the same.
+var<workgroup> units: array<atomic<u32>, BINS>;
+var<workgroup> middle: array<atomic<u32>, BINS>;
+var<workgroup> fine: array<atomic<u32>, BINS>;
+var<workgroup> tokens_in_bin: array<atomic<u32>, BINS>;
+var<workgroup> found_bin: u32;
+var<workgroup> found_count: u32;
+var<workgroup> found_before: vec3u;
+var<workgroup> found_target: f32;
+var<workgroup> next_row: u32;
+var<workgroup> shared_slot: u32;
+
+fn word(i: u32) -> u32 { return sampling[slot * 16u + i]; }
+
+// The value, or the finite one nearest to it that is not BANNED. By its bits: a compiler may take infinities for impossible.
+fn saturated(value: f32) -> f32 {
+  let bits = bitcast<u32>(value);
+  if ((bits & 0x7fffffffu) < 0x7f7fffffu) { return value; }
+  return bitcast<f32>(select(0x7f7fffffu, 0xff7ffffeu, bits >= 0x80000000u));
+}
+
+// Logit, bias and penalties: finite, whatever they are.
+fn adjusted(token: u32) -> f32 {
+  var value = saturated(logits[row_at + token]);
+  if (has_bias) {
+    let by = bias[slot * VOCAB + token];
+    if (by <= BANNED) { return BANNED; }
+    value = saturated(value + by);
+  }
+  if (has_penalties) {
+    let mark = marks[slot * VOCAB + token];
+    if (mark.x > 0u) { value = saturated(value * select(repeat_penalty, 1.0 / repeat_penalty, value > 0.0)); }
+    if (mark.y > 0u) { value = saturated(value - (frequency_penalty * f32(mark.y) + presence_penalty)); }
+  }
+  return value;
+}
+
+// Counted from the best, by temperature: 0 or less.
+fn scaled(value: f32) -> f32 { return saturated((value - maximum) * inverse_temperature); }
+
+// The best of every thread's (value, id): the lowest id among equals.
+fn best_of_all(thread: u32, value: f32, id: u32) {
+  values[thread] = value;
+  ids[thread] = id;
+  for (var width = THREADS / 2u; width > 0u; width /= 2u) {
+    workgroupBarrier();
+    if (thread < width) {
+      let other = values[thread + width];
+      if (other > values[thread] || (other == values[thread] && ids[thread + width] < ids[thread])) {
+        values[thread] = other;
+        ids[thread] = ids[thread + width];
+      }
+    }
+  }
+  workgroupBarrier();
+}
+
+// A cut through the tokens in order of preference (likeliest first, the lowest id among equals): the last one kept.
+struct Cut {
+  key: u32,
+  id: u32,
+}
+
+// Orders as how much worse than the best a token is.
+fn key_of(score: f32) -> u32 { return bitcast<u32>(abs(score)); }
+// The same order, coarser, and spread evenly enough over the bins that few threads add to one at once.
+fn coarse_of(score: f32) -> u32 { return min((bitcast<u32>(abs(score) + 1.0) - 0x3f800000u) >> 18u, BINS - 1u); }
+
+fn is_kept(cut: Cut, key: u32, id: u32) -> bool { return key < cut.key || (key == cut.key && id <= cut.id); }
+
+// The cut at which what is kept of the tokens within `outer` first reaches `wanted` tokens, or if `is_mass` that share
+// of their probability. A digit at a time: coarse key, four of the exact key, three of the id among equal keys.
+fn find_cut(thread: u32, outer: Cut, wanted: f32, is_mass: bool) -> Cut {
+  var coarse = 0u;
+  var key = 0u;
+  var id = 0u;
+  var before = vec3u();
+  var goal = wanted;
+  for (var level = 0u; level < 8u; level++) {
+    for (var bin = thread; bin < BINS; bin += THREADS) {
+      atomicStore(&units[bin], 0u);
+      atomicStore(&middle[bin], 0u);
+      atomicStore(&fine[bin], 0u);
+      atomicStore(&tokens_in_bin[bin], 0u);
+    }
+    workgroupBarrier();
+    for (var token = thread; token < VOCAB; token += THREADS) {
+      let value = adjusted(token);
+      if (value == BANNED) { continue; }
+      let score = scaled(value);
+      let own_key = key_of(score);
+      if (!is_kept(outer, own_key, token)) { continue; }
+      let own_coarse = coarse_of(score);
+      var bin = own_coarse;
+      if (level > 0u) {
+        if (own_coarse != coarse) { continue; }
+        if (level < 5u) {
+          let shift = 32u - 8u * level;
+          if (level > 1u && (own_key >> (shift + 8u)) != key) { continue; }
+          bin = (own_key >> shift) & 255u;
+        } else {
+          if (own_key != key) { continue; }
+          let shift = 16u - 8u * (level - 5u);
+          if (level > 5u && (token >> (shift + 8u)) != id) { continue; }
+          bin = (token >> shift) & 255u;
+        }
+      }
+      atomicAdd(&tokens_in_bin[bin], 1u);
+      if (is_mass) {
+        let mass = exp(score) * 16384.0;
+        let rest = fract(mass) * 16384.0;
+        atomicAdd(&units[bin], u32(mass));
+        atomicAdd(&middle[bin], u32(rest));
+        atomicAdd(&fine[bin], u32(fract(rest) * 16384.0));
+      } else {
+        atomicAdd(&units[bin], 1u);
+      }
+    }
+    workgroupBarrier();
+    if (thread == 0u) {
+      if (level == 0u && is_mass) {
+        var all = vec3u();
+        for (var bin = 0u; bin < BINS; bin++) { all += sums_of(bin); }
+        goal = wanted * amount(all, true);
+      }
+      var reached = before;
+      for (var bin = 0u; bin < BINS; bin++) {
+        let count = atomicLoad(&tokens_in_bin[bin]);
+        if (count == 0u) { continue; }
+        // Kept up to date, so that the last bin with tokens is taken should rounding keep the goal from being reached.
+        found_bin = bin;
+        found_count = count;
+        found_before = reached;
+        reached += sums_of(bin);
+        if (amount(reached, is_mass) >= goal) { break; }
+      }
+      found_target = goal;
+    }
+    let bin = workgroupUniformLoad(&found_bin);
+    let count = workgroupUniformLoad(&found_count);
+    before = workgroupUniformLoad(&found_before);
+    goal = workgroupUniformLoad(&found_target);
+    if (level == 0u) {
+      coarse = bin;
+    } else if (level < 5u) {
+      key = (key << 8u) | bin;
+    } else {
+      id = (id << 8u) | bin;
+    }
+    // One token within `outer` has this key: no need to look at ids.
+    if (level == 4u && count == 1u) { return Cut(key, select(NONE, outer.id, key == outer.key)); }
+  }
+  return Cut(key, id);
+}
+
+fn sums_of(bin: u32) -> vec3u { return vec3u(atomicLoad(&units[bin]), atomicLoad(&middle[bin]), atomicLoad(&fine[bin])); }
+fn amount(sums: vec3u, is_mass: bool) -> f32 {
+  if (!is_mass) { return f32(sums.x); }
+  return f32(sums.x) + (f32(sums.y) + f32(sums.z) / 16384.0) / 16384.0;
+}
+
+// WGSL's own may err by 2^-21 near 1, where the noise needs it exact: ln(m 2^e) = e ln 2 + 2 atanh((m - 1) / (m + 1)).
+fn accurate_log(x: f32) -> f32 {
+  let shifted = bitcast<u32>(x) - 0x3f3504f3u;  // m in [sqrt(1/2), sqrt(2))
+  let exponent = f32(bitcast<i32>(shifted) >> 23u);
+  let f = bitcast<f32>((shifted & 0x7fffffu) + 0x3f3504f3u) - 1.0;
+  let s = f / (2.0 + f);
+  let z = s * s;
+  let series = z * (1.0 / 3.0 + z * (0.2 + z * (1.0 / 7.0 + z * (1.0 / 9.0 + z / 11.0))));
+  return exponent * 0.693359375 + (exponent * -2.12194440e-4 + 2.0 * (s + s * series));
+}
+
+fn multiply_wide(a: u32, b: u32) -> vec2u {
+  let low = (a & 0xffffu) * (b & 0xffffu);
+  let left = (a >> 16u) * (b & 0xffffu);
+  let right = (a & 0xffffu) * (b >> 16u);
+  let carry = ((low >> 16u) + (left & 0xffffu) + (right & 0xffffu)) >> 16u;
+  return vec2u(a * b, (a >> 16u) * (b >> 16u) + (left >> 16u) + (right >> 16u) + carry);
+}
+
+// Standard Gumbel noise by Philox4x32-10 (Salmon and others, 2011), as native/cpu/random.h draws it.
+fn gumbel(token: u32, position: u32) -> f32 {
+  var counter = vec4u(token / 4u, position, 0u, 0u);
+  var key = vec2u(word(8u), word(9u));
+  for (var round = 0u; round < 10u; round++) {
+    let a = multiply_wide(0xD2511F53u, counter.x);
+    let b = multiply_wide(0xCD9E8D57u, counter.z);
+    counter = vec4u(b.y ^ counter.y ^ key.x, b.x, a.y ^ counter.w ^ key.y, a.x);
+    key += vec2u(0x9E3779B9u, 0xBB67AE85u);
+  }
+  let uniform_value = (f32(counter[token % 4u] >> 9u) + 0.5) * 0x1p-23;
+  return -accurate_log(-accurate_log(uniform_value));
+}
+
+// `slot` again: unlike a private variable an argument is known to be the same in every thread. NONE if every token is banned.
+fn draw(thread: u32, own_slot: u32, position: u32) -> u32 {
+  var cut = Cut(NONE, NONE);
+  let top_k = sampling[own_slot * 16u + 1u];
+  if (top_k > 0u && top_k < VOCAB) { cut = find_cut(thread, cut, f32(top_k), false); }
+  let top_p = bitcast<f32>(sampling[own_slot * 16u + 2u]);
+  if (top_p < 1.0) { cut = find_cut(thread, cut, top_p, true); }
+  let min_p = bitcast<f32>(word(3u));
+  var best = BANNED;
+  var best_id = NONE;
+  for (var token = thread; token < VOCAB; token += THREADS) {
+    let value = adjusted(token);
+    if (value == BANNED) { continue; }
+    let score = scaled(value);
+    if (!is_kept(cut, key_of(score), token) || exp(score) < min_p) { continue; }
+    let noisy = score + gumbel(token, position);
+    if (noisy > best) {
+      best = noisy;
+      best_id = token;
+    }
+  }
+  best_of_all(thread, best, best_id);
+  return ids[0];
+}
+
+// Why the row's token means nothing; NONE if it means something.
+fn problem_of_row() -> u32 {
+  let token = atomicLoad(&not_finite);
+  return select(token, ALL_BANNED, token == NONE && maximum == BANNED);
+}
+
+// Makes the token part of the sequence. Returns the next logit row to choose from, NONE if there is none.
+fn commit(i: u32, token: u32, state: u32, position: u32) -> u32 {
+  let row = step[STEP_LOGIT_ROWS + i];
+  step[STEP_ROWS + row * 4u + 3u] = token;
+  let chosen = sequences[state + SEQUENCE_CHOSEN];
+  sequences[state + SEQUENCE_TOKENS + chosen] = token;
+  sequences[state + SEQUENCE_CHOSEN] = chosen + 1u;
+  sequences[state + SEQUENCE_LENGTH] = position + 1u;
+  if (has_penalties) {
+    marks[slot * VOCAB + token] += vec2u(1u);
+    history[slot * CONTEXT + position] = token;
+    let window = word(5u);
+    if (position >= window) { marks[slot * VOCAB + history[slot * CONTEXT + position - window]].x -= 1u; }
+  }
+  let problem = problem_of_row();
+  sequences[state + SEQUENCE_PROBLEM] = problem;
+  if (problem == NONE && i + 1u < step[STEP_LOGIT_COUNT]) {
+    if (step[STEP_ROWS + step[STEP_LOGIT_ROWS + i + 1u] * 4u] == token) { return i + 1u; }
+  }
+  step[STEP_LOGIT_COUNT] = 1u;
+  step[STEP_LOGIT_ROWS] = row;
+  return NONE;
+}
+
+@compute @workgroup_size(THREADS)
+fn choose(@builtin(local_invocation_index) thread: u32) {
+  if (thread == 0u) { shared_slot = step[STEP_ROWS + 1u]; }
+  let own_slot = workgroupUniformLoad(&shared_slot);
+  slot = own_slot;
+  let state = slot * SEQUENCE_WORDS;
+  let is_greedy = sampling[own_slot * 16u] == 0u;
+  inverse_temperature = bitcast<f32>(word(12u));
+  has_bias = word(10u) != 0u;
+  has_penalties = word(11u) != 0u;
+  repeat_penalty = bitcast<f32>(word(4u));
+  presence_penalty = bitcast<f32>(word(6u));
+  frequency_penalty = bitcast<f32>(word(7u));
+  if (thread == 0u) { atomicStore(&not_finite, NONE); }
+  if (!IS_DRAFT && thread == 0u) {
+    sequences[state + SEQUENCE_CHOSEN] = 0u;
+    sequences[state + SEQUENCE_DRAFTS] = 0u;
+  }
+  workgroupBarrier();
+  let drafts = sequences[state + SEQUENCE_DRAFTS];
+  var i = 0u;
+  loop {
+    row_at = i * VOCAB;
+    let position = sequences[state + SEQUENCE_LENGTH] + select(0u, drafts, IS_DRAFT);
+    var best = BANNED;
+    var best_id = NONE;
+    for (var token = thread; token < VOCAB; token += THREADS) {
+      if ((bitcast<u32>(logits[row_at + token]) & 0x7fffffffu) >= 0x7f800000u) { atomicMin(&not_finite, token); }
+      let value = adjusted(token);
+      if (value > best) {
+        best = value;
+        best_id = token;
+      }
+    }
+    best_of_all(thread, best, best_id);
+    maximum = values[0];
+    var token = ids[0];
+    workgroupBarrier();
+    if (!is_greedy) { token = draw(thread, own_slot, position); }
+    // A row with a problem gives a token too: the steps begun after this one must not read past their buffers.
+    token = min(token, VOCAB - 1u);
+    if (thread == 0u) {
+      if (IS_DRAFT) {
+        sequences[state + SEQUENCE_DRAFT_TOKENS + drafts] = token;
+        sequences[state + SEQUENCE_DRAFTS] = drafts + 1u;
+        let problem = problem_of_row();
+        if (problem != NONE) { sequences[state + SEQUENCE_PROBLEM] = problem; }
+        next_row = NONE;
+      } else {
+        next_row = commit(i, token, state, position);
+      }
+    }
+    storageBarrier();
+    i = workgroupUniformLoad(&next_row);
+    if (i == NONE) { break; }
+  }
+}

@@ -1,0 +1,48 @@
+// Layers whose routed experts are not all on the GPU: what stands in their slots, and what is done about the others.
+#pragma once
+
+#include <memory>
+
+#include "base/thread_pool.h"
+#include "kernels/buffers/activations.h"
+#include "kernels/ffn/ffn.h"
+#include "cache/expert_slots.h"
+
+namespace kexa {
+
+class ExpertResidency {
+ public:
+  // `host` computes what is not copied; null: everything is copied. All but `host` must outlive it. With
+  // ExpertMisses::kAuto both are timed.
+  ExpertResidency(KernelSet& kernels, const ModelDescription& description, const Weights& weights,
+                  const GpuWeights& gpu_weights, const Activations& activations, const Plan& plan, ExpertSlots& slots,
+                  std::unique_ptr<HostExperts> host);
+
+  // Device::experts, after Device::route. Waits for the route.
+  void run(const KernelSet& kernels, const Ffn& ffn, int layer, const StepRows& rows);
+
+  const ExpertTraffic& traffic() const { return traffic_; }
+
+ private:
+  void load(int layer, const ExpertSlots::Load& load);
+  // Into the slot of `to`, `at` bytes after its first. Returns how many bytes it takes there.
+  int64_t load_matrix(const Matrix& from, const GpuExperts& to, int slot, int64_t at = 0);
+  void measure_costs(int layer);
+
+  Gpu& gpu_;
+  const ModelDescription& description_;
+  const Weights& weights_;
+  const GpuWeights& gpu_weights_;
+  const Activations& activations_;
+  int stride_, top_k_;
+  ExpertSlots& slots_;
+  std::unique_ptr<HostExperts> host_;
+  ThreadPool pool_;
+  Op add_;
+  ExpertTraffic traffic_;
+  std::vector<std::byte> made_;
+  std::vector<uint32_t> handover_;
+  std::vector<float> outputs_;
+};
+
+}  // namespace kexa

@@ -1,0 +1,29 @@
+// A layer's feed-forward part: the route and the experts, or the dense FFN.
+#pragma once
+
+#include "kernels/ffn/ffn_tiled.h"
+
+namespace kexa {
+
+class Ffn {
+ public:
+  Ffn(KernelSet& kernels, const ModelDescription& description, const Plan& plan, int layer, const GpuWeights& weights,
+      const Activations& activations);
+
+  // Device::route.
+  void run_route(const KernelSet& kernels, const StepRows& rows) const;
+  // Device::experts and Device::dense_ffn: a dense FFN is a shared expert with no others beside it.
+  void run(const KernelSet& kernels, const StepRows& rows) const {
+    run_wave(kernels, rows, true);
+    finish(kernels, rows);
+  }
+  // The same where experts take turns in slots: a wave at a time, then what comes after the last.
+  void run_wave(const KernelSet& kernels, const StepRows& rows, bool is_last) const;
+  void finish(const KernelSet& kernels, const StepRows& rows) const;
+
+ private:
+  Op route_, input_, output_, norm_;
+  FfnTiled many_;
+};
+
+}  // namespace kexa

@@ -1,0 +1,36 @@
+// The feed-forward part of large steps: rows are gathered by expert, and multiplied in tiles.
+#pragma once
+
+#include "kernels/matmul/tile.h"
+
+namespace kexa {
+
+// What kernels must know to read ExpertSlots::Wave::slots where other models have the experts' ids.
+Prelude& set_slots(Prelude& prelude, bool has_slots);
+
+class FfnTiled {
+ public:
+  FfnTiled() = default;
+  // `route` holds the constants of route.wgsl but for HAS_LOGITS; unused in a dense layer.
+  FfnTiled(KernelSet& kernels, const ModelDescription& description, const Plan& plan, int layer,
+           const GpuWeights& weights, const Activations& activations, const Prelude& route);
+
+  // Device::route.
+  void run_route(const KernelSet& kernels, int rows) const;
+  // Device::experts, after run_route(), and Device::dense_ffn; or one wave of several. The last leaves the sum where
+  // swiglu_output does.
+  void run_wave(const KernelSet& kernels, int rows, bool is_last) const;
+
+ private:
+  struct Slice {
+    Op product, sum;
+  };
+
+  bool is_moe_ = false;
+  int top_k_ = 0, experts_ = 0, routed_tile_ = 0;  // experts that have their place on the GPU
+  Op norm_, router_, route_, group_;
+  Op shared_input_, shared_output_, routed_input_;
+  std::vector<Slice> routed_output_;
+};
+
+}  // namespace kexa

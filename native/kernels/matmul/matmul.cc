@@ -1,0 +1,131 @@
+#include "kernels/matmul/matmul.h"
+
+#include <algorithm>
+
+#include "kernels/source/weight_units.h"
+
+namespace kexa {
+namespace {
+
+constexpr int kTileOutputs = 4;
+// Rows that share one reading of the weights. More than the last takes several tiles.
+constexpr int kFewTiles[] = {1, 4, 8};
+// Tiles of multiply_matrices, in matrices.
+constexpr int kMatrixTile = 4;
+
+// row_scales, which multiply_matrices needs of an x that is not in f16 yet.
+Op make_row_scales(KernelSet& kernels, const Activations& activations, const TileRows& x, bool is_gathered) {
+  Prelude prelude = kernels.prelude();
+  prelude.alias("X4", x.is_element ? "E4" : "vec4f")
+      .set("CHUNKS", padded(x.columns) / 8)
+      .set("X_STRIDE", x.stride)
+      .set("IS_GATHERED", is_gathered);
+  return kernels.make("row_scales", prelude, {read(*x.buffer), read(activations.step), write(activations.row_scales)},
+                      1);
+}
+
+Op make_multiply_matrices(KernelSet& kernels, const Activations& activations, const GpuMatrix& weight,
+                          const TileRows& x, const TiledOutput& y, bool has_scales, const Buffer& nothing) {
+  const MatrixKernels& matrices = *kernels.choice().matrices;
+  Prelude prelude = kernels.prelude();
+  prelude.enable("f16")
+      .enable("chromium_experimental_subgroup_matrix")
+      .weights(weight.type)
+      .alias("X4", x.is_element ? "E4" : "vec4f")
+      .alias("Y", y.is_element ? "E" : "f32")
+      .set("MATRIX_M", matrices.m)
+      .set("MATRIX_N", matrices.n)
+      .set("MATRIX_K", matrices.k)
+      .set("THREADS", matrices.threads)
+      .set("OUTPUTS", weight.rows)
+      .reads("weight", weight.type, weight.columns)
+      .set("COLUMN_CHUNKS", weight.column_chunks())
+      .set("ROW_WORDS", weight.row_words())
+      .set("X_STRIDE", x.stride)
+      .set("Y_STRIDE", y.stride)
+      .set("Y_OFFSET", y.offset)
+      .set("HAS_SCALES", has_scales)
+      .set("ADDS", y.adds)
+      .set("IS_GATHERED", y.is_gathered);
+  return kernels.make_rows_first(
+      "multiply_matrices", prelude,
+      {read(weight.buffer), read(*x.buffer), read(has_scales ? activations.row_scales : nothing),
+       read(activations.step), write(*y.buffer)},
+      ceil_div(weight.rows, kMatrixTile * matrices.n), kMatrixTile * matrices.m);
+}
+
+}  // namespace
+
+Matmul::Matmul(KernelSet& kernels, const Activations& activations, const GpuMatrix& weight, const Vectors& x,
+               const Vectors& y, const Options& options, const Buffer& nothing) {
+  Prelude prelude = kernels.prelude_of_sums(weight_units(weight.type, weight.columns).count, options.op);
+  prelude.weights(weight.type)
+      .set("OUTPUTS", weight.rows)
+      .reads("weight", weight.type, weight.columns)
+      .set("ROW_WORDS", weight.row_words())
+      .set("X_STRIDE", x.stride)
+      .set("Y_STRIDE", y.stride)
+      .set("Y_OFFSET", y.offset)
+      .alias("X4", x.is_element ? "E4" : "vec4f")
+      .alias("Y", y.is_element ? "E" : "f32")
+      .set("HAS_NORM", options.gain != nullptr)
+      .set("NORM_SIZE", float(weight.columns))
+      .set("EPSILON", options.epsilon)
+      .set("ADDS", options.adds)
+      .set("IS_GATHERED", options.is_gathered)
+      .set("TILE_OUTPUTS", kTileOutputs);
+  for (size_t i = 0; i < few_.size(); ++i) {
+    Prelude tile = prelude;
+    tile.set("TILE_ROWS", kFewTiles[i]);
+    few_[i] =
+        kernels.make_rows_first("multiply", tile,
+                                {read(weight.buffer), read(*x.buffer), read(options.gain ? *options.gain : nothing),
+                                 read(activations.step), write(*y.buffer)},
+                                ceil_div(weight.rows, kTileOutputs), kFewTiles[i]);
+  }
+  TileRows rows{.buffer = x.buffer, .stride = x.stride, .is_element = x.is_element, .columns = weight.columns};
+  if (options.gain) {
+    // Every tile would normalise the same rows again.
+    norm_ = make_rms_norm(kernels, *options.gain, *x.buffer, activations.branch, weight.columns, options.epsilon,
+                          x.stride, 0, false, options.op + " large");
+    rows.buffer = &activations.branch;
+  }
+  const TiledOutput output{.buffer = y.buffer,
+                           .stride = y.stride,
+                           .offset = y.offset,
+                           .is_element = y.is_element,
+                           .adds = options.adds,
+                           .is_gathered = options.is_gathered};
+  if (!kernels.choice().matrices) {
+    many_ = make_multiply_tiled(kernels, activations, weight, rows, output, nothing);
+    return;
+  }
+  const bool has_scales = !(rows.is_element && kernels.choice().has_f16_elements);
+  if (has_scales) scales_ = make_row_scales(kernels, activations, rows, options.is_gathered);
+  many_ = make_multiply_matrices(kernels, activations, weight, rows, output, has_scales, nothing);
+}
+
+void Matmul::run(const KernelSet& kernels, const StepRows& rows) const {
+  if (rows.is_large) {
+    if (norm_) kernels.run(norm_, rows.count);
+    if (scales_) kernels.run(scales_, rows.count);
+    kernels.run(many_, rows.count);
+    return;
+  }
+  const auto tile = std::lower_bound(std::begin(kFewTiles), std::end(kFewTiles) - 1, rows.count) - std::begin(kFewTiles);
+  kernels.run(few_[tile], rows.count);
+}
+
+Op make_rms_norm(KernelSet& kernels, const Buffer& gain, const Buffer& x, const Buffer& y, int size, float epsilon,
+                 int y_stride, int y_offset, bool adds, std::string_view op) {
+  Prelude prelude = kernels.prelude_of_sums(padded(size) / 8, op);
+  prelude.set("SIZE", size)
+      .set("EPSILON", epsilon)
+      .set("X_STRIDE", padded(size))
+      .set("Y_STRIDE", y_stride)
+      .set("Y_OFFSET", y_offset)
+      .set("ADDS", adds);
+  return kernels.make("rms_norm", prelude, {read(gain), read(x), write(y)}, 1);
+}
+
+}  // namespace kexa

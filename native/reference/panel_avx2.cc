@@ -1,4 +1,0 @@
-#define KEXA_SET avx2
-#include "reference/panel_vector.h"
-
-const kexa::PanelKernels kexa::kAvx2Kernels = kexa::KEXA_SET::kKernels;

@@ -1,4 +1,0 @@
-#define KEXA_SET avx512
-#include "reference/panel_vector.h"
-
-const kexa::PanelKernels kexa::kAvx512Kernels = kexa::KEXA_SET::kKernels;

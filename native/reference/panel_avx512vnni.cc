@@ -1,4 +1,0 @@
-#define KEXA_SET avx512vnni
-#include "reference/panel_vector.h"
-
-const kexa::PanelKernels kexa::kAvx512VnniKernels = kexa::KEXA_SET::kKernels;

@@ -1,4 +1,0 @@
-#define KEXA_SET neon
-#include "reference/panel_vector.h"
-
-const kexa::PanelKernels kexa::kNeonKernels = kexa::KEXA_SET::kKernels;

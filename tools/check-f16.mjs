@@ -93,7 +93,7 @@ function firstOtherRoute(found, wanted, rows) {
 }
 
 function checkOps() {
-  const test = ['--import', 'tsx', 'node_modules/tape/bin/tape', 'test/73.gpu-ops.test.ts'];
+  const test = ['--import', 'tsx', 'node_modules/tape/bin/tape', 'test/gpu/ops.test.ts'];
   const env = { ...process.env, KEXA_TEST_DEVICE: device, KEXA_TEST_ELEMENTS: 'f16' };
   const { status, stdout, stderr } = spawnSync(process.execPath, test, { cwd: root, encoding: 'utf8', env });
   const lines = stdout.split('\n');

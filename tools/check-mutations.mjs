@@ -9,7 +9,7 @@ import { root } from './setup.mjs';
 const copy = join(root, 'build/mutations/src');
 const build = join(root, 'build/mutations/build');
 const binary = join(build, 'Release/kexa.node');
-const testFiles = ['40.forward', '41.chunks', '42.sisters', '43.sessions', '45.mtp'].map(
+const testFiles = ['core/forward', 'core/chunks', 'core/sisters', 'sessions/turns', 'generate/mtp'].map(
   (name) => `test/${name}.test.ts`,
 );
 const limitMs = 120_000;

@@ -9,28 +9,37 @@ import { join } from 'node:path';
 import { root } from './setup.mjs';
 
 /**
- * Test files of the core that run without a GPU. The list leaves out files that watch the process's memory (44.memory) or
+ * Test files of the core that run without a GPU. The list leaves out files that watch the process's memory (core/memory) or
  * its threads and ends by the clock (53), and files that test JavaScript only.
  */
 const cpuFiles = [
-  '12',
-  '14',
-  '15',
-  '16',
-  '17',
-  '18',
-  '19',
-  '20',
-  '40',
-  '41',
-  '42',
-  '43',
-  '45',
-  '47',
-  '48',
-  '50',
-  '51',
-  '52',
+  'files/weights',
+  'quant/blocks',
+  'files/gguf-accepted',
+  'files/gguf',
+  'core/instructions',
+  'files/warnings',
+  'quant/quantize-keeps',
+  'quant/quantize-output',
+  'quant/quantize',
+  'files/fp8',
+  'quant/activations',
+  'text/tokenizer',
+  'core/forward',
+  'core/chunks',
+  'core/sisters',
+  'sessions/turns',
+  'generate/mtp',
+  'generate/mtp-sampling',
+  'sessions/kept',
+  'sessions/session-file',
+  'generate/answers',
+  'generate/options',
+  'generate/stop',
+  'generate/choice',
+  'generate/sampling',
+  'generate/cancel',
+  'generate/promise',
 ];
 
 const [which, ...words] = process.argv.slice(2);

@@ -174,7 +174,7 @@ async function bench(name, folder, synthetic) {
   }
 }
 
-/** Every op against the CPU device: test 73, as a process of its own. */
+/** Every op against the CPU device: test gpu/ops, as a process of its own. */
 async function checkOps() {
   const packed = join(root, 'build/gpu-check/ops.mjs');
   try {

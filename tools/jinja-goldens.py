@@ -2,7 +2,7 @@
 
     python3 tools/jinja-goldens.py && npx biome check --write test/support/jinja-goldens.json
 
-Needs Jinja2 3.1 (the fixture names the version). test/24.jinja.test.ts renders the same with lib/text/jinja.
+Needs Jinja2 3.1 (the fixture names the version). test/text/jinja.test.ts renders the same with lib/text/jinja.
 """
 
 import json

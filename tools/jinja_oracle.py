@@ -1,6 +1,6 @@
 """Renders templates as transformers does: Jinja2's immutable sandbox, with what transformers adds for chat templates.
 
-Needs Jinja2 3.1. Used by tools/jinja-goldens.py, which makes the fixture of test/24.jinja.test.ts, and for comparing
+Needs Jinja2 3.1. Used by tools/jinja-goldens.py, which makes the fixture of test/text/jinja.test.ts, and for comparing
 any list of cases:
 
     python3 tools/jinja_oracle.py < cases.json > results.json

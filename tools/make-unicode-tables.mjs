@@ -1,6 +1,6 @@
 // Writes native/text/unicode_tables.h: character classes and normalisation as npm `tokenizers` has them, which is what
 // models were trained with. Its Unicode is older than Node's, and differs from Node's in places, so all is asked of the
-// library itself. Takes some minutes; run it when `tokenizers` has been updated and test/23 finds a difference.
+// library itself. Takes some minutes; run it when `tokenizers` has been updated and test/text/bpe finds a difference.
 //
 //   node tools/make-unicode-tables.mjs
 import { writeFileSync } from 'node:fs';

@@ -11,7 +11,7 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)));
 export async function packOps() {
   const outfile = join(root, 'build/gpu-check/ops.mjs');
   await build({
-    entryPoints: [join(root, 'test/73.gpu-ops.test.ts')],
+    entryPoints: [join(root, 'test/gpu/ops.test.ts')],
     outfile,
     bundle: true,
     platform: 'node',

@@ -1,5 +1,6 @@
 // `npm test`: sets up, then runs every check and every test file, and ends with "N passed, N failed, N skipped".
-// `npm test -- 20 cli` runs only the test files whose name, or a part of it, begins with one of the words, and no checks.
+// `npm test -- gpu/attention cli` runs only the test files of which the path (`gpu/attention`), or a part of it between
+// slashes, begins with one of the words, and no checks.
 // `npm run test:all` runs the long rest, which `npm test` leaves out: the files named *.long.test.ts. With words it
 // chooses among these.
 import { spawn } from 'node:child_process';
@@ -11,22 +12,24 @@ import { root, setUp } from './setup.mjs';
 const fileLimitMs = 1_200_000;
 /** Files that take more than a minute, the longest first: begun last, one of them would keep the others' lanes waiting. */
 const longest = [
-  '78',
-  '73',
-  '70',
-  '75',
-  '74',
-  '71',
-  '79.gpu-experts',
-  '79.gpu-gguf',
-  '72',
-  '65',
-  '46',
-  '63',
-  '47',
-  '80',
-  '76',
-  '77',
+  'gpu/mtp',
+  'gpu/ops',
+  'gpu/goldens',
+  'gpu/choose',
+  'gpu/chunks',
+  'gpu/dawn',
+  'gpu/experts',
+  'gpu/gguf',
+  'gpu/attention',
+  'gpu/real-size',
+  'gpu/life',
+  'bench/device',
+  'generate/mtp-prompts',
+  'cli/verify',
+  'generate/mtp-sampling',
+  'gpu/devices',
+  'gpu/expert-buffers',
+  'gpu/growth',
 ];
 const given = process.argv.slice(2);
 const isLong = given.includes('--long');
@@ -46,13 +49,13 @@ const checks = [
   },
   { name: 'layers and file sizes', command: [node, 'tools/check-layers.mjs'] },
 ];
-const files = readdirSync(join(root, 'test'))
-  .filter((file) => file.endsWith('.test.ts') && file.endsWith('.long.test.ts') === isLong)
+const files = readdirSync(join(root, 'test'), { recursive: true })
+  .map((file) => file.replaceAll('\\', '/'))
   .filter(
     (file) =>
-      words.length === 0 ||
-      words.some((word) => `.${file}`.replaceAll('-', '.').includes(`.${word.replaceAll('-', '.')}`)),
+      !file.startsWith('node_modules/') && file.endsWith('.test.ts') && file.endsWith('.long.test.ts') === isLong,
   )
+  .filter((file) => words.length === 0 || words.some((word) => `/${file}`.includes(`/${word}`)))
   .sort((a, b) => placeOf(a) - placeOf(b) || (a < b ? -1 : 1));
 
 const total = { passed: 0, failed: 0, skipped: 0 };

@@ -111,7 +111,7 @@ type GridType = 'iq2_xxs' | 'iq2_xs' | 'iq3_xxs';
 const grids = new Map<GridType, Float32Array>();
 
 /**
- * A grid's entries, one after the other. They are the core's, read out of blocks whose factors are all 1; test 14 holds
+ * A grid's entries, one after the other. They are the core's, read out of blocks whose factors are all 1; test quant/blocks holds
  * them against the published ones.
  */
 export function gridEntries(type: GridType): Float32Array {

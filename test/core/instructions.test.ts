@@ -1,0 +1,120 @@
+/** The CPU device's inner loops, which are compiled once for each instruction set, and the cores its threads stay on. */
+import { createRequire } from 'node:module';
+import { availableParallelism } from 'node:os';
+import test from 'tape';
+import { genesis, kexa, tiny } from '../support/cli.js';
+import { isSame, randomNumbers } from '../support/compare.js';
+
+const { panel, dequantize } = createRequire(import.meta.url)('../../build/Release/kexa_checks.node') as {
+  panel(set: string, type: string, weights: Uint8Array, columns: number, x: Float32Array, rows: number): Float32Array;
+  dequantize(type: string, blocks: Uint8Array, elements: number): Float32Array;
+};
+const { instructionSets } = createRequire(import.meta.url)('../../build/Release/kexa.node') as {
+  instructionSets(): { used: string; available: string[] };
+};
+const outputs = 6;
+
+const types: Readonly<Record<string, [elements: number, bytes: number, scales: number[]]>> = {
+  f32: [1, 4, []],
+  f16: [1, 2, []],
+  bf16: [1, 2, []],
+  q8_0: [32, 34, [0]],
+  q4_0: [32, 18, [0]],
+  q4_1: [32, 20, [0, 2]],
+  q5_0: [32, 22, [0]],
+  q5_1: [32, 24, [0, 2]],
+  q2_k: [256, 84, [80, 82]],
+  q3_k: [256, 110, [108]],
+  q4_k: [256, 144, [0, 2]],
+  q5_k: [256, 176, [0, 2]],
+  q6_k: [256, 210, [208]],
+  iq2_xxs: [256, 66, [0]],
+  iq2_xs: [256, 74, [0]],
+  iq3_xxs: [256, 98, [0]],
+  iq4_nl: [32, 18, [0]],
+  iq4_xs: [256, 136, [0]],
+  mxfp4: [32, 17, []],
+};
+
+function randomWeights(type: string, columns: number): Uint8Array {
+  const [elements, bytes, scales] = types[type]!;
+  const next = randomNumbers(5);
+  const weights = Uint8Array.from({ length: ((outputs * columns) / elements) * bytes }, () => Math.floor(next() * 256));
+  for (let at = 0; at < weights.length; at += bytes) {
+    for (const scale of scales) weights[at + scale + 1] = 0x20 + Math.floor(next() * 8);
+    if (type === 'mxfp4') weights[at] = 118 + Math.floor(next() * 8);
+    // Numbers of about one, of either sign.
+    if (bytes <= 4) weights[at + bytes - 1] = 0x3c + Math.floor(next() * 4) + (next() < 0.5 ? 128 : 0);
+  }
+  return weights;
+}
+
+test('every instruction set multiplies alike, whatever the weights and however many rows', (t) => {
+  const { used, available } = instructionSets();
+  t.equal(available[0], 'plain');
+  t.ok(available.includes(used), `${used}, of ${available.join(', ')}`);
+  const fused = available.slice(1);
+  for (const [type, [elements]] of Object.entries(types)) {
+    // Past a block of columns; where elements stand alone, with some left over after the last sixteen.
+    const columns = elements === 1 ? 1047 : 1280;
+    const weights = randomWeights(type, columns);
+    const next = randomNumbers(6);
+    const x = Float32Array.from({ length: 9 * columns }, () => next() - 0.5);
+    const plain = panel('plain', type, weights, columns, x, 9);
+    const largest = Math.max(...plain.map(Math.abs));
+    t.ok(largest > 0 && Number.isFinite(largest), `${type}: numbers`);
+    for (const set of fused) {
+      const all = panel(set, type, weights, columns, x, 9);
+      const off = Math.max(...all.map((value, i) => Math.abs(value - plain[i]!))) / largest;
+      t.ok(off < 1e-5, `${type}: ${set} within ${off.toExponential(1)} of plain`);
+      t.ok(isSame(all, panel(fused[0]!, type, weights, columns, x, 9)), `${type}: ${set} as ${fused[0]}, to the bit`);
+      for (let rows = 1; rows < 9; rows++) {
+        const some = panel(set, type, weights, columns, x.slice(0, rows * columns), rows);
+        if (!isSame(some, all.slice(0, rows * outputs))) t.fail(`${type}: ${set}, ${rows} rows`);
+      }
+    }
+  }
+  t.ok(dequantize('q8_0', new Uint8Array(34), 32).every((value) => value === 0));
+  t.end();
+});
+
+test('KEXA_CPU forces an instruction set, and one that is not there is refused', async (t) => {
+  const score = async (env: NodeJS.ProcessEnv) => await kexa(['score', '-m', tiny, '-p', genesis, '--json'], { env });
+  const sums: number[] = [];
+  for (const set of instructionSets().available) sums.push(JSON.parse((await score({ KEXA_CPU: set })).stdout).sum);
+  for (const sum of sums) t.ok(Math.abs(sum - sums[0]!) < 1e-3, `${sum}`);
+  const wrong = await score({ KEXA_CPU: 'mmx' });
+  t.equal(wrong.code, 1);
+  t.match(wrong.stderr, /KEXA_CPU: wanted an instruction set of this processor \(plain.*\), found mmx\n$/);
+  const doctor = await kexa(['doctor', '--json'], { env: { KEXA_CPU: 'plain' } });
+  t.equal(JSON.parse(doctor.stdout).native.instructionSets.used, 'plain');
+});
+
+test('threads stay on cores of their own, or move as they like', async (t) => {
+  if (process.platform !== 'linux') return t.skip('only Linux tells');
+  const script = `
+    const { loadModel } = await import('${new URL('../../dist/index.js', import.meta.url).href}');
+    const { readdirSync, readFileSync } = await import('node:fs');
+    const threads = Number(process.argv[1]);
+    const model = await loadModel('${tiny}', { device: 'cpu', threads });
+    await model.score(Array.from({ length: 64 }, (_, i) => i));
+    const allowed = readdirSync('/proc/self/task').map((id) =>
+      /Cpus_allowed_list:\\s*(\\S+)/.exec(readFileSync('/proc/self/task/' + id + '/status', 'utf8'))[1]);
+    console.log(JSON.stringify(allowed.filter((list) => /^\\d+$/.test(list)).sort()));
+    await model.close();`;
+  const { execFileSync } = await import('node:child_process');
+  const placed = (threads: number, env: NodeJS.ProcessEnv = {}): string[] =>
+    JSON.parse(
+      execFileSync(process.execPath, ['--input-type=module', '-e', script, '--', String(threads)], {
+        encoding: 'utf8',
+        env: { ...process.env, ...env },
+      }),
+    );
+  const cores = availableParallelism();
+  if (cores < 2) return t.skip('one core is no choice');
+  t.deepEqual(placed(1), [], 'fewer threads than cores move');
+  t.deepEqual(placed(cores * 2), [], 'so do more');
+  t.deepEqual(placed(cores, { KEXA_PIN: '0' }), [], 'and all, if they are told to');
+  const own = placed(cores);
+  t.ok(own.length === 0 || (own.length === cores && new Set(own).size === cores), `CPUs ${own.join(', ')}`);
+});

@@ -1,0 +1,139 @@
+// Attention on the GPU, in both ways its kernels are written: how prompts are cut, where rings, pages and windows end,
+// head sizes that divide nothing.
+import { join } from 'node:path';
+import test from 'tape';
+import { type LoadOptions, loadModel, type Model, type Session } from '../../lib/index.js';
+import { twoLayers } from '../support/attention-model.js';
+import { isSame, randomIds, rowDifference, show } from '../support/compare.js';
+import type { HfConfig } from '../support/reference.js';
+import { refuses } from '../support/small-model.js';
+import { useSoftwareGpu } from '../support/software-gpu.js';
+
+useSoftwareGpu();
+// Dawn checks these kernels elsewhere: every op by itself (73), and whole models (70).
+const onGpu: LoadOptions = { device: 'swiftshader' };
+const bothWays = ['plain', 'subgroups'] as const;
+
+/** As a prompt or, with `stepRows`, as an answer is computed, so many rows at a time. */
+async function forwardOf(folder: string, ids: number[], options: LoadOptions, stepRows = 0): Promise<Float32Array> {
+  const model = await loadModel(folder, options);
+  const { logits } = stepRows
+    ? { logits: await model.replay(Uint32Array.from(ids), 0, stepRows) }
+    : await model.forward(ids);
+  await model.close();
+  return logits;
+}
+
+/** What the shapes are there for: tiles of heads that are not full, chunks that are not, results written in both ways. */
+const shapes: [string, Partial<HfConfig>, number][] = [
+  ['heads of 24, 3 to a KV head', { num_attention_heads: 6, num_key_value_heads: 2, head_dim: 24 }, 70],
+  ['heads of 6, 5 to a KV head', { num_attention_heads: 5, num_key_value_heads: 1, head_dim: 6 }, 64],
+  ['heads of 136, 9 to a KV head', { num_attention_heads: 9, num_key_value_heads: 1, head_dim: 136 }, 128],
+];
+/** Every number of rows for the first shape; for the others those whose kernels differ, small and large, in both ways. */
+const rowsOf = [
+  { plain: [1, 16, 128], subgroups: [1, 7, 16, 17, 64, 128] },
+  { plain: [1, 16], subgroups: [1, 16, 64] },
+  { plain: [128], subgroups: [7, 16, 128] },
+];
+for (const [index, [what, changes, window]] of shapes.entries())
+  test(`${what}, window ${window}: prompts cut into ${rowsOf[index]!.subgroups.join(', ')} rows`, async (t) => {
+    const folder = twoLayers(t, changes, window);
+    const ids = randomIds(window + 22, 200, 3);
+    const cpu = await forwardOf(folder, ids, { device: 'cpu' });
+    for (const gpuKernels of bothWays) {
+      const firsts = new Map<boolean, Float32Array>();
+      for (const rows of rowsOf[index]![gpuKernels]) {
+        const isPrompt = rows > 16;
+        const logits = await forwardOf(folder, ids, { ...onGpu, gpuKernels, prefillChunk: rows }, isPrompt ? 0 : rows);
+        const difference = rowDifference(logits, cpu, 200);
+        t.ok(difference < 1e-5, `${gpuKernels}, ${rows} rows: within ${show(difference)}`);
+        const first = firsts.get(isPrompt) ?? logits;
+        firsts.set(isPrompt, first);
+        t.ok(isSame(logits, first), `${rows} rows: bits do not depend on the company`);
+      }
+    }
+  });
+
+test('a window that is divided among workgroups', async (t) => {
+  const folder = twoLayers(t, { rope_parameters: { rope_theta: 1e6, rope_type: 'default' } }, 300);
+  const ids = randomIds(333, 200, 4);
+  const cpu = await forwardOf(folder, ids, { device: 'cpu' });
+  for (const gpuKernels of bothWays)
+    for (const stepRows of [0, 16]) {
+      const difference = rowDifference(await forwardOf(folder, ids, { ...onGpu, gpuKernels }, stepRows), cpu, 200);
+      t.ok(difference < 1e-5, `${gpuKernels}, ${stepRows || 128} rows: within ${show(difference)}`);
+    }
+});
+
+/** What a stored value that is rounded the other way may do to a row of logits. */
+const cacheBounds = { f16: 1e-3, bf16: 1e-2, q8: 2e-2, q4: 0.2 } as const;
+
+test('a smaller cache is the CPU device’s, whatever the size of steps', async (t) => {
+  const folder = twoLayers(t, { head_dim: 20 }, 40);
+  const ids = randomIds(80, 200, 5);
+  for (const [i, [cacheType, bound]] of Object.entries(cacheBounds).entries()) {
+    const options = { cacheType: cacheType as keyof typeof cacheBounds };
+    const cpu = await forwardOf(folder, ids, { device: 'cpu', ...options });
+    const few = await forwardOf(folder, ids, { ...onGpu, gpuKernels: 'subgroups', ...options }, 16);
+    // What is cached is read by the same text in both ways: plain kernels take small steps and large ones in turn.
+    for (const [gpuKernels, rows] of [
+      ['subgroups', 1],
+      ['subgroups', 64],
+      ['plain', i % 2 ? 16 : 64],
+    ] as const) {
+      const found = await forwardOf(folder, ids, { ...onGpu, gpuKernels, ...options }, rows < 64 ? rows : 0);
+      const difference = rowDifference(found, cpu, 200);
+      t.ok(difference < bound, `${gpuKernels}, ${cacheType}, ${rows} rows: within ${show(difference)}`);
+      if (rows === 1) t.ok(isSame(found, few), `${gpuKernels}, ${cacheType}: one row at a time, to the bit`);
+    }
+  }
+});
+
+test('forks, files and kept prefixes hold what a GPU has cached', async (t) => {
+  const folder = twoLayers(t, {}, 70);
+  const file = join(folder, 'session');
+  const ids = randomIds(150, 200, 8);
+  const run = async (options: LoadOptions) => {
+    const model = await loadModel(folder, { ...options, prefillChunk: 64, prefixCacheBytes: 2 ** 20, cacheType: 'q8' });
+    const found: { ids: number[]; cached: number }[] = [];
+    const ask = async (from: Model | Session, prompt: number[]) => {
+      const answer = await from.generate(prompt, { temperature: 0, maxTokens: 3, ignoreEos: true });
+      found.push({ ids: answer.ids, cached: answer.usage.cachedTokens });
+    };
+    const session = model.createSession();
+    await ask(session, ids);
+    const fork = await session.fork();
+    await session.save(file);
+    await ask(fork, [...ids, 1, 2]);
+    await ask(session, [...ids, 3]);
+    await ask(await model.loadSession(file), [...ids, 4]);
+    await ask(model, [...ids, 5, 6, 7]);
+    await model.close();
+    return found;
+  };
+  const [gpu, cpu] = [await run(onGpu), await run({ device: 'cpu' })];
+  t.deepEqual(gpu, cpu, `cached: ${gpu.map(({ cached }) => cached).join(', ')}`);
+  const model = await loadModel(folder, { ...onGpu, cacheType: 'q8' });
+  await refuses(t, 'KEXA_SESSION_MISMATCH', ['device', 'wanted gpu', 'found cpu'], () => model.loadSession(file));
+  await model.close();
+});
+
+test('two sessions whose prompts are computed in turns, from other slots and pages', async (t) => {
+  const folder = twoLayers(t, {}, 70);
+  const run = async (options: LoadOptions) => {
+    const model = await loadModel(folder, { ...options, prefillChunk: 64 });
+    const answer = async (seed: number, length: number) => {
+      const generated = await model.createSession().generate(randomIds(length, 200, seed), {
+        temperature: 0,
+        maxTokens: 6,
+        ignoreEos: true,
+      });
+      return generated.ids;
+    };
+    const answers = await Promise.all([answer(6, 200), answer(7, 161)]);
+    await model.close();
+    return answers;
+  };
+  t.deepEqual(await run(onGpu), await run({ device: 'cpu' }));
+});

@@ -1,0 +1,176 @@
+/** Tokens chosen on the GPU, with the next step begun before they are read: the CPU device's tokens, for every setting. */
+import test from 'tape';
+import { type GenerateOptions, loadModel, type Model } from '../../lib/index.js';
+import { randomNumbers } from '../support/compare.js';
+import { bf16, damagedCopy } from '../support/damaged-model.js';
+import { modelFolder } from '../support/models.js';
+import { extremeOptions } from '../support/sampling-extremes.js';
+import { refuses } from '../support/small-model.js';
+import { useSoftwareGpu } from '../support/software-gpu.js';
+
+useSoftwareGpu();
+
+const settings: GenerateOptions[] = [
+  { temperature: 0 },
+  { temperature: 1, seed: 1 },
+  { temperature: 0.7, topK: 20, seed: 2 },
+  { temperature: 1.3, topP: 0.8, seed: 3 },
+  { temperature: 1, minP: 0.05, seed: 4 },
+  { temperature: 0.9, topK: 50, topP: 0.9, minP: 0.02, seed: 5, repeatPenalty: 1.3 },
+  { temperature: 1, repeatPenalty: 1.2, repeatLastN: 5, presencePenalty: 0.5, frequencyPenalty: 0.3, seed: 6 },
+  { temperature: 0, repeatPenalty: 1.5, logitBias: { 5: Number.NEGATIVE_INFINITY, 7: 3 } },
+  { temperature: 1e-9, seed: 7 },
+  { temperature: 1, topP: 0.999, seed: 8 },
+  { temperature: 1, topK: 1, seed: 9 },
+  { temperature: 2, topP: 0.0001, seed: 10 },
+];
+
+function ids(next: () => number, model: Model, most: number): number[] {
+  return Array.from({ length: 3 + Math.floor(next() * (most - 2)) }, () => Math.floor(next() * model.config.vocabSize));
+}
+
+/** Numbers of drafts that settings try in turn. Prompts of edge may be longer than the largest small step, of 16 rows. */
+for (const [name, mtps, most, count] of [
+  [
+    'edge',
+    [
+      [false, 2],
+      [false, 8],
+    ],
+    20,
+    settings.length,
+  ],
+  ['two', [[3]], 10, 6],
+  ['tiny', [[false, 4]], 10, 3],
+] as const)
+  test(`${name}: the GPU chooses what the CPU chooses`, async (t) => {
+    const cpu = await loadModel(modelFolder(name), { device: 'cpu' });
+    const gpu = await loadModel(modelFolder(name), { device: 'swiftshader', gpuChecks: name === 'edge' });
+    const next = randomNumbers(41);
+    for (const [i, setting] of settings.slice(0, count).entries())
+      for (const mtp of mtps[i % mtps.length]!) {
+        const prompt = ids(next, cpu, most);
+        const options = { ...setting, maxTokens: 6, ignoreEos: true };
+        const wanted = await cpu.generate(prompt, options);
+        const found = await gpu.generate(prompt, { ...options, mtp });
+        t.deepEqual(found.ids, wanted.ids, `${JSON.stringify(setting)}, mtp ${mtp}`);
+      }
+    await cpu.close();
+    await gpu.close();
+  });
+
+test('ties go to the lowest id, greedy and at the edge of top-k', async (t) => {
+  const gpu = await loadModel(modelFolder('edge'), { device: 'swiftshader', gpuChecks: true });
+  const cpu = await loadModel(modelFolder('edge'), { device: 'cpu' });
+  // A bias this large swallows the logits: 512 + 1e9 is 1e9 in 32 bits, so all three are equal.
+  const logitBias = { 300: 1e9, 44: 1e9, 400: 1e9 };
+  const options = { maxTokens: 3, ignoreEos: true, logitBias };
+  t.deepEqual((await gpu.generate([1, 2, 3], { ...options, temperature: 0 })).ids, [44, 44, 44]);
+  for (const topK of [1, 2, 3])
+    for (let seed = 0; seed < 2; seed++) {
+      const sampled = { ...options, temperature: 1, topK, seed };
+      // Top-p looks at what top-k has left, not at what has the same logit.
+      for (const topP of [1, 0.999])
+        t.deepEqual(
+          (await gpu.generate([1, 2, 3], { ...sampled, topP })).ids,
+          (await cpu.generate([1, 2, 3], { ...sampled, topP })).ids,
+          `top ${topK}, ${topP}, seed ${seed}`,
+        );
+    }
+  await gpu.close();
+  await cpu.close();
+});
+
+test('log-probabilities, stop texts, the end of the context and an end-of-turn token, with the next step under way', async (t) => {
+  const gpu = await loadModel(modelFolder('tiny'), { device: 'swiftshader', contextSize: 40, prefillChunk: 16 });
+  const cpu = await loadModel(modelFolder('tiny'), { device: 'cpu', contextSize: 40, prefillChunk: 16 });
+  const next = randomNumbers(5);
+  for (const mtp of [false, 1, 8] as const) {
+    const prompt = ids(next, cpu, 33);
+    const toTheEnd = { temperature: 0, ignoreEos: true, mtp };
+    const found = await gpu.generate(prompt, toTheEnd);
+    t.deepEqual(found.ids, (await cpu.generate(prompt, { ...toTheEnd, mtp: false })).ids, `to the end, mtp ${mtp}`);
+    t.equal(found.finishReason, 'length');
+    t.equal(prompt.length + found.ids.length, 40);
+  }
+  const question = 'Insert Fields';
+  const base = { temperature: 0, thinking: false, maxTokens: 12, logprobs: 2, seed: 1 };
+  const wanted = await cpu.generate(question, base);
+  for (const mtp of [false, 3] as const) {
+    const found = await gpu.generate(question, { ...base, mtp });
+    t.equal(found.text, wanted.text);
+    const apart = found.logprobs!.map(({ logprob }, i) => Math.abs(logprob - wanted.logprobs![i]!.logprob));
+    t.ok(Math.max(...apart) < 1e-4, `log-probabilities within ${Math.max(...apart)}`);
+    t.deepEqual(
+      found.logprobs!.map(({ id, top }) => [id, top.map(({ id }) => id)]),
+      wanted.logprobs!.map(({ id, top }) => [id, top.map(({ id }) => id)]),
+    );
+    const stop = wanted.text.slice(5, 9);
+    const stopped = await gpu.generate(question, { ...base, stop, mtp });
+    t.equal(stopped.text, wanted.text.slice(0, wanted.text.indexOf(stop)), 'stopped before the stop text');
+    // The session goes on from what was said, whatever had been computed beyond it.
+    const session = gpu.createSession();
+    const first = await session.generate([5, 6, 7, 8], { temperature: 0, maxTokens: 4, ignoreEos: true, mtp });
+    const again = await session.generate([5, 6, 7, 8, ...first.ids, 9], { temperature: 0, maxTokens: 4, mtp });
+    const fresh = await cpu.generate([5, 6, 7, 8, ...first.ids, 9], { temperature: 0, maxTokens: 4 });
+    t.deepEqual(again.ids, fresh.ids, 'a second turn');
+    t.ok(again.usage.cachedTokens >= 6, `${again.usage.cachedTokens} tokens were kept`);
+  }
+  await gpu.close();
+  await cpu.close();
+});
+
+test('a bias that bans every token is an error, and the model goes on', async (t) => {
+  const gpu = await loadModel(modelFolder('edge'), { device: 'swiftshader', gpuChecks: true });
+  const logitBias = Object.fromEntries(
+    Array.from({ length: gpu.config.vocabSize }, (_, id) => [id, Number.NEGATIVE_INFINITY]),
+  );
+  for (const temperature of [0, 1])
+    try {
+      await gpu.generate([1, 2], { temperature, logitBias, maxTokens: 2 });
+      t.fail('it was accepted');
+    } catch (error) {
+      t.match(String(error), /logitBias bans every token/);
+    }
+  t.equal((await gpu.generate([1, 2], { temperature: 0, maxTokens: 2, ignoreEos: true })).ids.length, 2);
+  await gpu.close();
+});
+
+test('options at the ends of their ranges: a token is one of the vocabulary, and the CPU device chooses the same', async (t) => {
+  const gpu = await loadModel(modelFolder('edge'), { device: 'swiftshader', gpuChecks: true });
+  const cpu = await loadModel(modelFolder('edge'), { device: 'cpu' });
+  const wrong: unknown[] = [];
+  for (const [i, options] of [...extremeOptions(30, randomNumbers(12))].entries()) {
+    const own = { ...options, maxTokens: 3, ignoreEos: true };
+    const wanted = await cpu.generate([5, 6, 7], { ...own, mtp: false });
+    const found = await gpu.generate([5, 6, 7], { ...own, mtp: i % 2 ? 2 : false });
+    if (found.ids.join() !== wanted.ids.join()) wrong.push({ options, found: found.ids, wanted: wanted.ids });
+  }
+  t.deepEqual(wrong, [], '30 combinations');
+  await gpu.close();
+  await cpu.close();
+});
+
+test('a logit that is not finite is KEXA_BAD_FILE, and the steps begun after it do no harm', async (t) => {
+  const element = 100 * 96 + 7; // of the head's row for token 100
+  for (const bits of [bf16.nan, bf16.infinity, bf16.minusInfinity]) {
+    const folder = await damagedCopy(t, modelFolder('edge'), 'lm_head.weight', element, bits);
+    const gpu = await loadModel(folder, { device: 'swiftshader', gpuChecks: true });
+    for (const options of [{ temperature: 0 }, { temperature: 1, frequencyPenalty: 1 }, { temperature: 1, mtp: 2 }])
+      await refuses(t, 'KEXA_BAD_FILE', ['logit of token 100', 'weights are damaged'], () =>
+        gpu.generate([1, 2, 3], { ...options, seed: 1, maxTokens: 8, ignoreEos: true }),
+      );
+    await refuses(t, 'KEXA_BAD_FILE', ['logit of token 100'], () => gpu.score([1, 2, 3]));
+    await gpu.close();
+  }
+  const folder = await damagedCopy(t, modelFolder('edge'), 'mtp.norm.weight', 7, bf16.infinity);
+  const gpu = await loadModel(folder, { device: 'swiftshader', gpuChecks: true });
+  const options = { temperature: 1, seed: 1, maxTokens: 4, ignoreEos: true };
+  t.equal(
+    (await gpu.generate([1, 2, 3], { ...options, mtp: false })).ids.length,
+    4,
+    'an unused MTP block does no harm',
+  );
+  await refuses(t, 'KEXA_BAD_FILE', ['not a finite number'], () => gpu.generate([1, 2, 3], { ...options, mtp: 2 }));
+  await gpu.close();
+});

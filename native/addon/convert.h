@@ -21,6 +21,7 @@ std::vector<int> to_ids(const Napi::Value& from);
 // JavaScript's numbers are doubles, and a cast of one that does not fit is undefined or another number. These throw
 // KEXA_INVALID_ARGUMENT, naming `name`, for NaN, fractions, and what is not in the type's range. A count is a whole number
 // from 0 to 2^53; of bytes that were measured or computed a fraction is dropped.
+double in_range(const Napi::Value& from, const char* name, double least, double most);
 int to_int(const Napi::Value& from, const char* name);
 int64_t to_count(const Napi::Value& from, const char* name);
 int64_t to_bytes(const Napi::Value& from, const char* name);

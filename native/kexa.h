@@ -23,7 +23,8 @@ struct ForwardParams {
   bool wants_mtp = false;
   bool wants_trace = false;
   bool wants_profile = false;
-  // The first rows of `ids`, run as every prompt is. Of all but the last of them no logits are given.
+  // Number of leading tokens that only fill the cache, in ordinary prompt chunks. Logits come for the last of them and
+  // for every later row.
   int lead_rows = 0;
   // Rows of each step after those, at most a chunk: 1 runs them as decoding does, 1 + n as n drafts are checked. 0: a
   // chunk.
@@ -48,10 +49,10 @@ struct GenerateParams {
   SamplingParams sampling;
   int logprobs = -1;  // -1: none wanted; else alternatives beside the chosen token
   int max_tokens = 0;
-  // Where the prompt of the conversation's next turn will leave this one, in tokens from its start: to be kept, so that the
-  // next turn can go on from there. 0: nowhere.
+  // Where the prompt of the conversation's next turn will leave this one, in tokens from its start: to be kept, so that
+  // the next turn can go on from there. 0: nowhere.
   int keep_at = 0;
-  int drafts = 0;               // tokens the MTP block guesses ahead a step, up to kMaxDrafts; 0: none; -1: as many as pay
+  int drafts = 0;  // tokens the MTP block guesses ahead a step, up to kMaxDrafts; 0: none; -1: as many as pay
   bool wants_profile = false;   // counts what the steps do, which slows them
   std::vector<int> end_tokens;  // any of them ends the answer, and is its last token
 };
@@ -63,7 +64,8 @@ class Engine {
   Engine(ModelDescription description, const PlanOptions& options);
   // Has the thread stop between two layers, whatever is going on. Does not wait: the thread frees everything, some day.
   ~Engine();
-  // The same, and waits for the thread, for `most` at most. Returns whether it has ended. Nothing may be asked for later.
+  // The same, and waits for the thread, for `most` at most. Returns whether it has ended. Nothing may be asked for
+  // later.
   bool stop(std::chrono::milliseconds most);
 
   const ModelDescription& description() const;
@@ -123,7 +125,8 @@ class Engine {
 };
 
 // Stops every engine of this process, as Engine::stop() does, and waits for their threads, for `most` at most. Returns
-// whether all have ended. To be called before the process ends: libraries that a thread is using must not be taken down.
+// whether all have ended. To be called before the process ends: libraries that a thread is using must not be taken
+// down.
 bool stop_all_engines(std::chrono::milliseconds most);
 
 }  // namespace kexa

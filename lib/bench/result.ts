@@ -65,7 +65,7 @@ export interface BenchResult {
   samples_ts: number[];
   avg_ts: number;
   stddev_ts: number;
-  /** Of sessions at once: each one's tokens a second, the mean of all; else null. */
+  /** Tokens a second of one session, the mean over sessions that ran at once. Null where one ran alone. */
   session_ts: number | null;
   /** Loading, the same for all tests of a run; the first of a model may find its file on the disk alone. */
   load_ms: number;

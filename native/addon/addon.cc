@@ -1,5 +1,5 @@
-// The addon: the classes Engine and Tokenizer, plan(), quantize(), lockFile(), rates() and adapters(), wrapping the core
-// one to one.
+// The addon: the classes Engine and Tokenizer, plan(), quantize(), lockFile(), rates() and adapters(), wrapping the
+// core one to one.
 #include <napi.h>
 
 #include <chrono>
@@ -24,18 +24,21 @@ constexpr std::chrono::seconds kLongestWait{10};
 class EngineObject : public Napi::ObjectWrap<EngineObject> {
  public:
   static Napi::Function define(Napi::Env env) {
-    return DefineClass(
-        env, "Engine",
-        {InstanceMethod<&EngineObject::guarded<&EngineObject::load>>("load"), InstanceMethod<&EngineObject::guarded<&EngineObject::forward>>("forward"),
-         InstanceMethod<&EngineObject::guarded<&EngineObject::score>>("score"), InstanceMethod<&EngineObject::guarded<&EngineObject::generate>>("generate"),
-         InstanceMethod<&EngineObject::guarded<&EngineObject::fork>>("fork"), InstanceMethod<&EngineObject::guarded<&EngineObject::rewind>>("rewind"),
-         InstanceMethod<&EngineObject::guarded<&EngineObject::save>>("save"), InstanceMethod<&EngineObject::guarded<&EngineObject::load_session>>("loadSession"),
-         InstanceMethod<&EngineObject::guarded<&EngineObject::end_session>>("endSession"),
-         InstanceMethod<&EngineObject::guarded<&EngineObject::measure>>("measure"),
-         InstanceMethod<&EngineObject::guarded<&EngineObject::expert_heat>>("expertHeat"),
-         InstanceMethod<&EngineObject::guarded<&EngineObject::force_device_loss>>("forceDeviceLoss"),
-         InstanceMethod<&EngineObject::guarded<&EngineObject::force_device_room>>("forceDeviceRoom"),
-         InstanceMethod<&EngineObject::guarded<&EngineObject::close>>("close")});
+    return DefineClass(env, "Engine",
+                       {InstanceMethod<&EngineObject::guarded<&EngineObject::load>>("load"),
+                        InstanceMethod<&EngineObject::guarded<&EngineObject::forward>>("forward"),
+                        InstanceMethod<&EngineObject::guarded<&EngineObject::score>>("score"),
+                        InstanceMethod<&EngineObject::guarded<&EngineObject::generate>>("generate"),
+                        InstanceMethod<&EngineObject::guarded<&EngineObject::fork>>("fork"),
+                        InstanceMethod<&EngineObject::guarded<&EngineObject::rewind>>("rewind"),
+                        InstanceMethod<&EngineObject::guarded<&EngineObject::save>>("save"),
+                        InstanceMethod<&EngineObject::guarded<&EngineObject::load_session>>("loadSession"),
+                        InstanceMethod<&EngineObject::guarded<&EngineObject::end_session>>("endSession"),
+                        InstanceMethod<&EngineObject::guarded<&EngineObject::measure>>("measure"),
+                        InstanceMethod<&EngineObject::guarded<&EngineObject::expert_heat>>("expertHeat"),
+                        InstanceMethod<&EngineObject::guarded<&EngineObject::force_device_loss>>("forceDeviceLoss"),
+                        InstanceMethod<&EngineObject::guarded<&EngineObject::force_device_room>>("forceDeviceRoom"),
+                        InstanceMethod<&EngineObject::guarded<&EngineObject::close>>("close")});
   }
 
   explicit EngineObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<EngineObject>(info), env_(info.Env()) {
@@ -116,8 +119,8 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
 
 // Throws what make_plan() throws.
 Napi::Value plan(const Napi::CallbackInfo& info) {
-  return from_plan(info.Env(), make_plan(to_description(info[0].As<Napi::Object>()),
-                                         to_plan_options(info[1].As<Napi::Object>())));
+  return from_plan(info.Env(),
+                   make_plan(to_description(info[0].As<Napi::Object>()), to_plan_options(info[1].As<Napi::Object>())));
 }
 
 // { used, available }: the CPU device's instruction sets. Throws what chosen_instruction_set() throws.
@@ -131,8 +134,8 @@ Napi::Value instruction_set_names(const Napi::CallbackInfo& info) {
   return object;
 }
 
-// stopEngines(exitCode): the process is about to exit with that code, and would take libraries down under the threads that
-// are in them. If a thread does not end in time the process ends here, with nothing taken down.
+// stopEngines(exitCode): the process is about to exit with that code, and would take libraries down under the threads
+// that are in them. If a thread does not end in time the process ends here, with nothing taken down.
 Napi::Value stop_engines(const Napi::CallbackInfo& info) {
   if (stop_all_engines(kLongestWait)) return info.Env().Undefined();
   std::fflush(nullptr);

@@ -19,8 +19,8 @@ ExpertMisses to_expert_misses(const std::string& name);
 std::vector<int> to_ids(const Napi::Value& from);
 
 // JavaScript's numbers are doubles, and a cast of one that does not fit is undefined or another number. These throw
-// KEXA_INVALID_ARGUMENT, naming `name`, for NaN, fractions, and what is not in the type's range. A count is a whole number
-// from 0 to 2^53; of bytes that were measured or computed a fraction is dropped.
+// KEXA_INVALID_ARGUMENT, naming `name`, for NaN, fractions, and what is not in the type's range. A count is a whole
+// number from 0 to 2^53; of bytes that were measured or computed a fraction is dropped.
 double in_range(const Napi::Value& from, const char* name, double least, double most);
 int to_int(const Napi::Value& from, const char* name);
 int64_t to_count(const Napi::Value& from, const char* name);
@@ -29,8 +29,8 @@ int64_t to_bytes(const Napi::Value& from, const char* name);
 Napi::Object from_plan(Napi::Env env, const Plan& plan);
 Napi::Object from_event(Napi::Env env, const Event& event);
 
-// Runs `work`; whatever is thrown becomes a JavaScript Error with the code and message of failure_of(). Nothing else may
-// leave a function that JavaScript calls: it would end the process.
+// Runs `work`; whatever is thrown becomes a JavaScript Error with the code and message of failure_of(). Nothing else
+// may leave a function that JavaScript calls: it would end the process.
 template <typename Work>
 auto or_throw(Napi::Env env, const Work& work) {
   try {

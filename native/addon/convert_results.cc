@@ -247,4 +247,3 @@ Napi::Object from_plan(Napi::Env env, const Plan& plan) {
 Napi::Object from_event(Napi::Env env, const Event& event) { return std::visit(EventToObject{env}, event); }
 
 }  // namespace kexa
-

@@ -152,8 +152,8 @@ class Turns {
   int taken_ = 0;
 };
 
-// One text, encoded on a thread of its own. On libuv's pool, process.exit() and worker.terminate() would wait until a long
-// text is done, since nothing of an addon runs before they do.
+// One text, encoded on a thread of its own. On libuv's pool, process.exit() and worker.terminate() would wait until a
+// long text is done, since nothing of an addon runs before they do.
 class EncodeJob {
  public:
   // Gives { result, cancel }; the job deletes itself at its end.
@@ -301,8 +301,7 @@ class LoadWork final : public Napi::AsyncWorker {
     auto bytes = Napi::Uint8Array::New(env, vocabulary.bytes().size());
     std::copy(vocabulary.bytes().begin(), vocabulary.bytes().end(), reinterpret_cast<char*>(bytes.Data()));
     auto spellings = Napi::Uint8Array::New(env, vocabulary.spellings().size());
-    for (size_t id = 0; id < vocabulary.spellings().size(); ++id)
-      spellings[id] = uint8_t(vocabulary.spellings()[id]);
+    for (size_t id = 0; id < vocabulary.spellings().size(); ++id) spellings[id] = uint8_t(vocabulary.spellings()[id]);
     auto table = Napi::Object::New(env);
     table.Set("bytes", bytes);
     table.Set("starts", from_ids(env, vocabulary.starts()));
@@ -331,10 +330,10 @@ Napi::Value TokenizerObject::load(const Napi::CallbackInfo&) {
 
 Napi::Function define_tokenizer(Napi::Env env) {
   using Object = TokenizerObject;
-  return Object::DefineClass(env, "Tokenizer",
-                             {Object::InstanceMethod<&Object::load>("load"), Object::InstanceMethod<&Object::id_of>("idOf"),
-                              Object::InstanceMethod<&Object::encode>("encode"),
-                              Object::InstanceMethod<&Object::start>("start")});
+  return Object::DefineClass(
+      env, "Tokenizer",
+      {Object::InstanceMethod<&Object::load>("load"), Object::InstanceMethod<&Object::id_of>("idOf"),
+       Object::InstanceMethod<&Object::encode>("encode"), Object::InstanceMethod<&Object::start>("start")});
 }
 
 }  // namespace kexa

@@ -41,9 +41,9 @@ struct Profile {
 // What the steps of one kind did: those of a prompt, or those that go on from it.
 struct StepCounts {
   int64_t steps = 0, rows = 0;
-  int64_t experts = 0;        // that MoE layers read: the distinct ones of each layer and step, added up
-  int64_t mtp_passes = 0;     // of the MTP block
-  int64_t draft_heads = 0;    // those of them that needed logits
+  int64_t experts = 0;      // that MoE layers read: the distinct ones of each layer and step, added up
+  int64_t mtp_passes = 0;   // of the MTP block
+  int64_t draft_heads = 0;  // those of them that needed logits
   std::optional<Profile> profile;
 };
 

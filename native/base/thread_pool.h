@@ -16,8 +16,9 @@ namespace kexa {
 // depend on which thread runs a task.
 class ThreadPool {
  public:
-  // `threads` counts the caller; 1 starts none. Where the system starts fewer, threads() tells. With `cores`, one for each thread, every thread stays on its own from its
-  // first task on, the caller too, which must then always be the same thread.
+  // `threads` counts the caller; 1 starts none. Where the system starts fewer, threads() tells. With `cores`, one for
+  // each thread, every thread stays on its own from its first task on, the caller too, which must then always be the
+  // same thread.
   explicit ThreadPool(int threads, std::vector<int> cores = {});
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
@@ -28,8 +29,8 @@ class ThreadPool {
   void demand(int threads) const;
 
   // Calls task(index, thread) for every index in [0, tasks), thread in [0, threads()), and returns when all are done.
-  // If tasks throw, all others are done all the same; then what the first of them by index threw is thrown. One caller at
-  // a time.
+  // If tasks throw, all others are done all the same; then what the first of them by index threw is thrown. One caller
+  // at a time.
   void run(int tasks, const std::function<void(int, int)>& task);
 
  private:

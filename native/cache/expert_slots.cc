@@ -8,7 +8,8 @@ namespace {
 
 // After so many rows a choice counts half: a conversation's subject changes, and with it the experts it needs.
 constexpr int64_t kHalfLifeRows = 512;
-// How much hotter than what it takes the place of an expert must be for a copy that costs more than it saves now.
+// A missing expert is copied into a slot, though that costs more than computing it now, only if its heat is at least
+// kPromotionFactor * (the coldest slot's heat) + kPromotionHeat: it will probably be needed again.
 constexpr float kPromotionFactor = 2, kPromotionHeat = 4;
 
 }  // namespace

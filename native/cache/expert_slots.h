@@ -10,9 +10,9 @@ namespace kexa {
 
 // In nanoseconds, as measured when the model is loaded.
 struct ExpertCosts {
-  double copy = 0;           // of one expert into a slot
-  double compute = 0;        // of one expert on the processor, for one row
-  double compute_more = 0;   // for each further row
+  double copy = 0;          // of one expert into a slot
+  double compute = 0;       // of one expert on the processor, for one row
+  double compute_more = 0;  // for each further row
 };
 
 // Pure bookkeeping: copies nothing itself.
@@ -46,9 +46,10 @@ class ExpertSlots {
   int in_slot(int layer, int slot) const { return layers_[layer].in_slot[slot]; }
   void set_costs(const ExpertCosts& costs) { costs_ = costs; }
 
-  // Decides for one layer of a step what its rows' `experts`, [rows, top_k], need, as if it were done. With
-  // `is_whole_row` all of a row's choices are in the same wave, as small steps' kernels want it; else an expert's rows
-  // are, and each expert is in one wave only.
+  // Plans how one layer's chosen `experts` [rows, top_k] get into slots: which to load, which the processor computes,
+  // and in how many waves. The bookkeeping assumes that the plan is carried out. With `is_whole_row` all choices of a
+  // row share a wave, which the kernels for few rows need. Else all rows of an expert share a wave, and each expert is
+  // in exactly one.
   Step place(int layer, std::span<const int> experts, bool is_whole_row);
 
   // [layers, experts]: how often each was chosen, older choices counting less.
@@ -56,11 +57,11 @@ class ExpertSlots {
 
  private:
   struct Layer {
-    std::vector<int> in_slot;  // [slots]: expert
-    std::vector<int> slot_of;  // [experts]; -1: in none
-    std::vector<float> heat;   // [experts]
-    std::vector<int64_t> used; // [slots]: the step that last wanted it
-    int64_t rows = 0;          // since heat was halved
+    std::vector<int> in_slot;   // [slots]: expert
+    std::vector<int> slot_of;   // [experts]; -1: in none
+    std::vector<float> heat;    // [experts]
+    std::vector<int64_t> used;  // [slots]: the step that last wanted it
+    int64_t rows = 0;           // since heat was halved
   };
 
   bool is_host_cheaper(const Layer& layer, int expert, int rows) const;

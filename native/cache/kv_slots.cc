@@ -7,7 +7,11 @@
 namespace kexa {
 
 KvSlots::KvSlots(const ModelDescription& description, const Plan& plan)
-    : description_(description), kv_(plan.kv), context_size_(plan.options.context_size), slots_(kSlots), holders_(plan.kv.pages) {
+    : description_(description),
+      kv_(plan.kv),
+      context_size_(plan.options.context_size),
+      slots_(kSlots),
+      holders_(plan.kv.pages) {
   for (int page = kv_.pages - 1; page >= 0; --page) free_pages_.push_back(page);
 }
 
@@ -114,7 +118,8 @@ int KvSlots::rewind(int index, int length) {
 
 int KvSlots::ring_reach(int index) const {
   const Slot& slot = slots_[index];
-  // A ring's row of position p is gone once p + ring has been written, where a ring is longer than its window by `slack`.
+  // A ring's row of position p is gone once p + ring has been written, where a ring is longer than its window by
+  // `slack`.
   int slack = 0;
   for (int layer = 0; layer < int(kv_.ring_rows.size()); ++layer)
     if (kv_.ring_rows[layer]) slack = kv_.ring_rows[layer] - description_.layer(layer).window;

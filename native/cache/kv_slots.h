@@ -12,22 +12,22 @@
 
 namespace kexa {
 
-// What the cache holds of one sequence: its tokens, where their rows are, and how far it can be gone back.
+// One cached sequence: its tokens, where their rows lie, and how far back it can be cut.
 struct CachedSequence {
   std::vector<int> ids;  // the tokens of positions [0, length)
   std::vector<int> pages;
   int mtp_length = 0;   // positions whose rows the MTP layer's cache holds
   int mtp_written = 0;  // positions that had a row there at some time since it was empty
   int written = 0;      // one past the highest position written since it was empty
-  // Rings hold positions from ring_start(layer, restored_at) on, because that is what they were given; 0: all that has not
-  // been overwritten.
+  // Rings hold positions from ring_start(layer, restored_at) on, because that is what they were given; 0: all that has
+  // not been overwritten.
   int restored_at = 0;
 };
 
 // Book-keeping only: the rows themselves belong to the device. Used by the engine thread alone.
 //
-// Pages may be shared, by slots and by what was kept of them: each has a count of its holders. Whoever is to write into a
-// page that others hold is given a copy of it first.
+// Pages may be shared, by slots and by what was kept of them: each has a count of its holders. Whoever is to write into
+// a page that others hold is given a copy of it first.
 //
 // A slot is the cache of one sequence: a page table for the global layers and a ring in each sliding layer. Positions
 // [0, length) are valid. Going back is setting `length`; rows past it stay until they are written again.
@@ -37,9 +37,9 @@ class KvSlots {
 
   // How a page's rows are copied, in every global layer. To be set before pages are shared.
   void set_copy_page(std::function<void(int from, int to)> copy_page) { copy_page_ = std::move(copy_page); }
-  // How a device makes room for at least that many pages; returns how many it then has. What it throws reserve() throws.
-  // Pages of low numbers are taken first, and those used before that are free, so that what a device holds follows the
-  // most pages that were ever in use at a time. Without it all pages are there.
+  // How a device makes room for at least that many pages; returns how many it then has. What it throws reserve()
+  // throws. Pages of low numbers are taken first, and those used before that are free, so that what a device holds
+  // follows the most pages that were ever in use at a time. Without it all pages are there.
   void set_make_pages(std::function<int(int pages)> make_pages) { make_pages_ = std::move(make_pages); }
   // What is asked to let go of pages before a slot loses its own. Returns whether it has let go of anything.
   void set_reclaim(std::function<bool()> reclaim) { reclaim_ = std::move(reclaim); }
@@ -51,8 +51,8 @@ class KvSlots {
     int slot;
     bool is_fresh;  // the owner had none: the slot is empty
   };
-  // The slot of `owner`, or an unused one, or the one unused for longest, emptied. Neither a protected owner's nor that of
-  // `spared` is taken; throws NoRoom if there is no other.
+  // The slot of `owner`, or an unused one, or the one unused for longest, emptied. Neither a protected owner's nor that
+  // of `spared` is taken; throws NoRoom if there is no other.
   Lease acquire(uint64_t owner, uint64_t spared = 0);
 
   // Empties the owner's slot, if it has one.
@@ -84,8 +84,8 @@ class KvSlots {
   // are not needed for them. Returns the tokens that are left.
   int rewind(int slot, int length);
 
-  // What the slot holds, with a hold on its pages: to be given to release() some day. Rings are the caller's to copy, from
-  // ring_start() to the length.
+  // What the slot holds, with a hold on its pages: to be given to release() some day. Rings are the caller's to copy,
+  // from ring_start() to the length.
   CachedSequence share(int slot);
   void release(CachedSequence& sequence);
   // Makes the slot's sequence this one; its rings are the caller's to write, or, for a copy of a slot, to copy whole.
@@ -93,12 +93,14 @@ class KvSlots {
   // The slot's sequence as it is.
   const CachedSequence& sequence(int slot) const { return slots_[slot]; }
 
-  // What restored_at would say of the slot's rings: they hold all positions from ring_start(layer, ring_reach()) to its
-  // length.
+  // The shortest length that this slot can be cut back to with its rings still complete. All rings hold every position
+  // from ring_start(layer, ring_reach()) up to the slot's length. A snapshot stores it as its `restored_at`.
   int ring_reach(int slot) const;
 
   // The first position that what is kept of a sequence of `length` has of a ring.
-  int ring_start(int layer, int length) const { return std::max(0, length - kept_rows(description_.layer(layer).window)); }
+  int ring_start(int layer, int length) const {
+    return std::max(0, length - kept_rows(description_.layer(layer).window));
+  }
 
   // Drops everything from `length` on.
   void truncate(int slot, int length);
@@ -124,8 +126,8 @@ class KvSlots {
   int length(int slot) const { return int(slots_[slot].ids.size()); }
   std::span<const int> pages(int slot) const { return slots_[slot].pages; }
 
-  // A copy that knows row() and pages() and no more, for a device that works while the slots go on. What the slots refer
-  // to must outlive it.
+  // A copy that knows row() and pages() and no more, for a device that works while the slots go on. What the slots
+  // refer to must outlive it.
   std::shared_ptr<const KvSlots> row_tables() const;
 
   // The row of `position` in the layer's storage: a page's row in a global layer, a ring's in a sliding one.

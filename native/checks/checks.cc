@@ -61,8 +61,7 @@ Napi::Value place_experts(const Napi::CallbackInfo& info) {
   auto placed = Napi::Array::New(env, steps.Length());
   for (uint32_t i = 0; i < steps.Length(); ++i) {
     const auto wanted = steps.Get(i).As<Napi::Object>();
-    const ExpertSlots::Step step =
-        slots.place(0, to_ids(wanted.Get("experts")), wanted.Get("isWholeRow").ToBoolean());
+    const ExpertSlots::Step step = slots.place(0, to_ids(wanted.Get("experts")), wanted.Get("isWholeRow").ToBoolean());
     auto waves = Napi::Array::New(env, step.waves.size());
     for (uint32_t w = 0; w < step.waves.size(); ++w) {
       auto loads = Napi::Array::New(env, step.waves[w].loads.size());
@@ -78,8 +77,8 @@ Napi::Value place_experts(const Napi::CallbackInfo& info) {
     auto to = Napi::Object::New(env);
     to.Set("waves", waves);
     to.Set("onHost", list(step.on_host));
-    to.Set("traffic", list(std::vector{step.traffic.hits, step.traffic.misses, step.traffic.computed,
-                                       step.traffic.copies}));
+    to.Set("traffic",
+           list(std::vector{step.traffic.hits, step.traffic.misses, step.traffic.computed, step.traffic.copies}));
     to.Set("inSlot", list(in_slot));
     placed.Set(i, to);
   }
@@ -199,8 +198,7 @@ Napi::Value synthetic_row(const Napi::CallbackInfo& info) {
     const Type type = to_type(info[0].ToString());
     const int columns = info[3].ToNumber();
     auto row = Napi::Uint8Array::New(info.Env(), size_t(bytes_of(type, columns)));
-    make_synthetic_row(type, info[1].ToNumber(), info[2].ToNumber(), columns,
-                       reinterpret_cast<std::byte*>(row.Data()));
+    make_synthetic_row(type, info[1].ToNumber(), info[2].ToNumber(), columns, reinterpret_cast<std::byte*>(row.Data()));
     return row;
   });
 }
@@ -257,8 +255,8 @@ Napi::Value read_fp8_rows(const Napi::CallbackInfo& info) {
   return values;
 }
 
-// panel(set, type, weights, columns, x, rows, activations): six weight rows with `rows` rows by an instruction set's own
-// loops, [rows, 6]; of 'i16' activations, rounded first. Null for a type that does not take them.
+// panel(set, type, weights, columns, x, rows, activations): six weight rows with `rows` rows by an instruction set's
+// own loops, [rows, 6]; of 'i16' activations, rounded first. Null for a type that does not take them.
 Napi::Value multiply_panel_by(const Napi::CallbackInfo& info) {
   const std::string set_name = info[0].ToString(), type_text = info[1].ToString();
   const auto bytes = info[2].As<Napi::Uint8Array>();
@@ -301,8 +299,8 @@ InstructionSet set_named(const std::string& name) {
   throw Error("KEXA_INTERNAL", "this processor has no instruction set " + name);
 }
 
-// chooseTokens(set, logits, vocab, options, ids, promptSize): for each row of logits the token that the sampler chooses by
-// an instruction set, and the one of the definition: two Int32Arrays. Row i is drawn with seed + i.
+// chooseTokens(set, logits, vocab, options, ids, promptSize): for each row of logits the token that the sampler chooses
+// by an instruction set, and the one of the definition: two Int32Arrays. Row i is drawn with seed + i.
 Napi::Value choose_tokens(const Napi::CallbackInfo& info) {
   const std::string set = info[0].ToString();
   const auto rows = info[1].As<Napi::Float32Array>();
@@ -326,8 +324,8 @@ Napi::Value choose_tokens(const Napi::CallbackInfo& info) {
   });
 }
 
-// logprobsOf(logits, vocab, alternatives): of each row the log-probability of token 0, then each alternative and its own, by
-// the engine and by the definition: two Float32Arrays.
+// logprobsOf(logits, vocab, alternatives): of each row the log-probability of token 0, then each alternative and its
+// own, by the engine and by the definition: two Float32Arrays.
 Napi::Value logprobs_of(const Napi::CallbackInfo& info) {
   const auto rows = info[0].As<Napi::Float32Array>();
   const size_t vocab = size_t(info[1].ToNumber().Int64Value());
@@ -354,7 +352,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("placeExperts", Napi::Function::New(env, place_experts));
   exports.Set("dequantize", Napi::Function::New(env, dequantize_blocks));
   exports.Set("readFp8", Napi::Function::New(env, read_fp8_rows));
- exports.Set("syntheticRow", Napi::Function::New(env, synthetic_row));
+  exports.Set("syntheticRow", Napi::Function::New(env, synthetic_row));
   exports.Set("panel", Napi::Function::New(env, multiply_panel_by));
   exports.Set("multiply", Napi::Function::New(env, multiply_rows));
   return exports;

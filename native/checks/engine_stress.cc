@@ -1,8 +1,8 @@
 // kexa_stress [SECONDS] [SEED]: engines asked for everything at once, for a sanitizer to watch; no Node, no GPU.
 //
-// Each round makes engines on one device and on several, and gives their requests to readers on threads of their own: they
-// read, stop reading, or cancel. Sessions are forked, gone back in, saved and loaded meanwhile. Some rounds end in close(),
-// some in the engine's destruction, in the middle of it all. Greedy answers must be those of the first round.
+// Each round makes engines on one device and on several, and gives their requests to readers on threads of their own:
+// they read, stop reading, or cancel. Sessions are forked, gone back in, saved and loaded meanwhile. Some rounds end in
+// close(), some in the engine's destruction, in the middle of it all. Greedy answers must be those of the first round.
 #include <unistd.h>
 
 #include <cstdio>

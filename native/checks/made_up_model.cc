@@ -54,7 +54,8 @@ ModelDescription made_up_model() {
   model.moe = {.experts = 4, .top_k = 2, .groups = 1, .kept_groups = 1, .shared_experts = 1};
   model.max_positions = 4096;
   for (int i = 0; i < 8; ++i)
-    model.layers.push_back({.window = i % 3 == 2 ? 0 : 5, .has_rope = i % 3 != 2, .is_moe = i % 2 == 1, .ffn_width = 16});
+    model.layers.push_back(
+        {.window = i % 3 == 2 ? 0 : 5, .has_rope = i % 3 != 2, .is_moe = i % 2 == 1, .ffn_width = 16});
   model.mtp = {.window = 5, .has_rope = true, .is_moe = false, .ffn_width = 16};
   Maker maker(model);
   maker.add("embed", {model.vocab, model.hidden});

@@ -5,8 +5,8 @@
 
 namespace kexa {
 
-// Eight layers, two of three sliding with windows of 5, dense and with experts in turns, and a drafting block. The weights
-// are made up when it is loaded.
+// Eight layers, two of three sliding with windows of 5, dense and with experts in turns, and a drafting block. The
+// weights are made up when it is loaded.
 ModelDescription made_up_model();
 
 }  // namespace kexa

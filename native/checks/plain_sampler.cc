@@ -11,8 +11,8 @@
 namespace kexa {
 namespace {
 
-std::vector<float> with_penalties(const SamplingParams& params, std::span<const float> logits,
-                                  std::span<const int> ids, size_t prompt_size) {
+std::vector<float> with_penalties(const SamplingParams& params, std::span<const float> logits, std::span<const int> ids,
+                                  size_t prompt_size) {
   std::vector<float> adjusted(logits.begin(), logits.end());
   const auto change = [&](int token, float to) {
     if (adjusted[token] != -INFINITY) adjusted[token] = saturated(to);

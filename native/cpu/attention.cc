@@ -22,7 +22,8 @@ void CpuDevice::attend(int layer, int row, int kv_head, Attending& attending) {
   const int columns = kv_.head_elements();  // past head_dim zeros
 
   // The queries' ends past head_dim are never written.
-  for (int h = 0; h < group; ++h) std::copy_n(q + size_t(h) * head_dim, head_dim, &attending.queries[size_t(h) * columns]);
+  for (int h = 0; h < group; ++h)
+    std::copy_n(q + size_t(h) * head_dim, head_dim, &attending.queries[size_t(h) * columns]);
   std::vector<double>&output = attending.output, &sum = attending.sum;
   std::fill(output.begin(), output.end(), 0.0);
   std::fill(sum.begin(), sum.end(), 0.0);
@@ -39,7 +40,8 @@ void CpuDevice::attend(int layer, int row, int kv_head, Attending& attending) {
       const int outputs = std::min(kPanelOutputs, count - first);
       for (int o = 0; o < kPanelOutputs; ++o) {
         const int key = first + (o < outputs ? o : 0);
-        const int64_t at = slots_->row(description_.first_layer + layer, query.slot, start + key) * kv_.row_bytes() + head_offset;
+        const int64_t at =
+            slots_->row(description_.first_layer + layer, query.slot, start + key) * kv_.row_bytes() + head_offset;
         keys.rows[o] = cache_[layer].keys.data() + at;
         values[key] = cache_[layer].values.data() + at;
       }

@@ -84,9 +84,9 @@ KEXA_INLINE void draw_words(uint32_t first, uint32_t position, uint64_t seed, U3
 #pragma GCC unroll 10
   for (int round = 0; round < 10; ++round) {
     const U64Part a = multiply_low(x0, 0xD2511F53u), b = multiply_low(x2, 0xCD9E8D57u);
-    x0 = (b >> 32) ^ x1 ^ uint64_t{key0};
+    x0 = (b >> 32) ^ x1 ^ uint64_t { key0 };
     x1 = b;
-    x2 = (a >> 32) ^ x3 ^ uint64_t{key1};
+    x2 = (a >> 32) ^ x3 ^ uint64_t { key1 };
     x3 = a;
     key0 += 0x9E3779B9u;
     key1 += 0xBB67AE85u;
@@ -104,9 +104,9 @@ KEXA_INLINE void draw_words(uint32_t first, uint32_t position, uint64_t seed, U3
 #endif
 }
 
-// A token wins if its noise -ln(-ln u) is at least best - score. As -ln u >= 1 - u, that takes 1 - u <= e^(score - best):
-// no logarithm is needed to rule out nearly all tokens. e^score by the straight lines between the powers of two, which lie
-// above it; what is lost to rounding is far less than the thousandth that is added.
+// A token wins if its noise -ln(-ln u) is at least best - score. As -ln u >= 1 - u, that takes 1 - u <= e^(score -
+// best): no logarithm is needed to rule out nearly all tokens. e^score by the straight lines between the powers of two,
+// which lie above it; what is lost to rounding is far less than the thousandth that is added.
 int next_possible(const NoiseSearch& search, int from) {
   constexpr int kBlock = 2 * kWidth;
   static_assert(kScoreBlock % kBlock == 0);
@@ -121,7 +121,7 @@ int next_possible(const NoiseSearch& search, int from) {
     for (int i = 0; i < 2; ++i) {
       const Part rest = __builtin_convertvector(0x800000 - (I32Part)(words[i] >> 9), Part) - 0.5f;
       const Part score = scores[i] > -80.0f ? scores[i] : Part{} - 80.0f;
-      const Part chance = (Part)__builtin_convertvector(score * 12102203.0f + 1065353216.0f, I32Part);
+      const Part chance = (Part) __builtin_convertvector(score * 12102203.0f + 1065353216.0f, I32Part);
       is_possible[i] = (rest <= chance * factor) & (scores[i] >= search.least);
     }
     if (!is_any(is_possible[0] | is_possible[1])) continue;

@@ -60,8 +60,7 @@ CpuDevice::CpuDevice(const ModelDescription& description, const Weights& weights
   if (is_rounding_) {
     rounded_.reserve(int(rows), widest_input(description));
     int64_t blocks = 0;
-    for (int i = 0; i < description.layer_count(); ++i)
-      blocks = std::max(blocks, rounded_inner_blocks(description, i));
+    for (int i = 0; i < description.layer_count(); ++i) blocks = std::max(blocks, rounded_inner_blocks(description, i));
     rounded_inner_.resize(rows * size_t(blocks));
   }
   sequences_.resize(kSlots);
@@ -166,7 +165,8 @@ void CpuDevice::attention_input(int layer) {
       finish_head(&q_[size_t(r) * q_width + h * head_dim], weights.q_norm, r);
     for (int h = 0; h < description_.kv_heads; ++h)
       finish_head(&k_[size_t(r) * kv_width + h * head_dim], weights.k_norm, r);
-    const int64_t at = slots_->row(description_.first_layer + layer, step_.rows[r].slot, step_.rows[r].position) * kv_.row_bytes();
+    const int64_t at =
+        slots_->row(description_.first_layer + layer, step_.rows[r].slot, step_.rows[r].position) * kv_.row_bytes();
     write_cache_row(&k_[size_t(r) * kv_width], cache_[layer].keys.data() + at, attending_[thread]);
     write_cache_row(&v_[size_t(r) * kv_width], cache_[layer].values.data() + at, attending_[thread]);
   });

@@ -56,13 +56,13 @@ class CpuDevice final : public Device {
   };
   // What one thread needs while it attends.
   struct Attending {
-    std::vector<float> scores;        // [query heads of a KV head, kKeyBlock]
-    std::vector<double> output;       // [query heads of a KV head, KvLayout::head_elements()]
-    std::vector<double> sum;          // [query heads of a KV head]
-    std::vector<float> maximum;       // [query heads of a KV head]
-    std::vector<float> block;         // [KvLayout::head_elements()], what a block of keys adds to an output
-    std::vector<float> queries;       // [query heads of a KV head, KvLayout::head_elements()]
-    std::vector<float> row;           // [KvLayout::head_elements()], what becomes a row of the cache
+    std::vector<float> scores;   // [query heads of a KV head, kKeyBlock]
+    std::vector<double> output;  // [query heads of a KV head, KvLayout::head_elements()]
+    std::vector<double> sum;     // [query heads of a KV head]
+    std::vector<float> maximum;  // [query heads of a KV head]
+    std::vector<float> block;    // [KvLayout::head_elements()], what a block of keys adds to an output
+    std::vector<float> queries;  // [query heads of a KV head, KvLayout::head_elements()]
+    std::vector<float> row;      // [KvLayout::head_elements()], what becomes a row of the cache
   };
 
   // A slot's sequence, as far as choosing goes.

@@ -21,7 +21,8 @@ void CpuExperts::run(int index, std::span<const float> residual, int stride, std
     normed_.resize(rows * hidden);
     pool_.run(int(rows), [&](int r, int) {
       if (is_wanted(r))
-        normalize(&residual[size_t(r) * stride], from.ffn_norm, description_.norm_epsilon, &normed_[size_t(r) * hidden]);
+        normalize(&residual[size_t(r) * stride], from.ffn_norm, description_.norm_epsilon,
+                  &normed_[size_t(r) * hidden]);
     });
     input = normed_.data();
     input_stride = hidden;

@@ -95,10 +95,10 @@ DeviceRates measure_cpu_rates(int threads) {
   const size_t piece = kBytes / kPieces;
   std::vector<float> sums(kPieces);
   DeviceRates rates;
-  rates.copy = 2 * double(kBytes) / best_seconds([&] {
-                 pool.run(kPieces,
-                          [&](int i, int) { std::memcpy(to.data() + i * piece, from.data() + i * piece, piece); });
-               });
+  rates.copy =
+      2 * double(kBytes) / best_seconds([&] {
+        pool.run(kPieces, [&](int i, int) { std::memcpy(to.data() + i * piece, from.data() + i * piece, piece); });
+      });
   rates.read = double(kBytes) / best_seconds([&] {
                  pool.run(kPieces, [&](int i, int) {
                    sums[i] = sum_all(reinterpret_cast<const float*>(from.data() + i * piece), piece / sizeof(float));

@@ -53,8 +53,7 @@ KEXA_INLINE void add_pairs(I32x8& sums, const I16x16& a, const I16x16& b) {
 #pragma GCC unroll 2
   for (int i = 0; i < kIntegerParts; ++i) {
     const int16x8_t x = (int16x8_t)a.part[i], y = (int16x8_t)b.part[i];
-    sums.part[i] +=
-        (SumPart)vpaddq_s32(vmull_s16(vget_low_s16(x), vget_low_s16(y)), vmull_high_s16(x, y));
+    sums.part[i] += (SumPart)vpaddq_s32(vmull_s16(vget_low_s16(x), vget_low_s16(y)), vmull_high_s16(x, y));
   }
 #endif
 }
@@ -100,8 +99,8 @@ KEXA_INLINE void widen_signed(I16x16& lanes, const U8x16& codes) {
 #endif
 }
 
-// Integers of 16 bits, each twice beside itself: registers are filled with two at once, which takes no instruction of
-// its own.
+// lanes *= a factor of 16 bits. `twice` holds the factor in both halves of 32 bits: a register is then filled by a
+// 32-bit broadcast, which needs no instruction of its own.
 KEXA_INLINE void multiply(I16x16& lanes, uint32_t twice) {
   typedef uint32_t Filled __attribute__((vector_size(kIntegerWidth * 2)));
   const Filled by = Filled{} + twice;
@@ -178,8 +177,9 @@ struct Iq4NlIntegers : SmallIntegerLanes {
   }
 };
 
-// Blocks of 256. The bound of a unit is that of 32 bits: a sum's lane takes an eighth of its products. Where 32 elements
-// have one scale, the sum of 32 products can be multiplied by it as well as the elements: it is the same whole number.
+// Blocks of 256. The bound of a unit is that of 32 bits: a sum's lane takes an eighth of its products. Where 32
+// elements have one scale, the sum of 32 products can be multiplied by it as well as the elements: it is the same whole
+// number.
 struct Q3KIntegers {
   static constexpr int kBytes = Q3KLanes::kBytes, kUnit = 256;
   static constexpr bool kHasMinima = false;

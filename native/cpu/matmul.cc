@@ -36,7 +36,8 @@ void multiply_panel(const Matrix& weight, const PanelOutputs& outputs, const flo
 
 int outputs_per_task(int columns) {
   constexpr int kWeightsPerTask = 65536;
-  return std::clamp(kWeightsPerTask / std::max(1, columns), kPanelOutputs, 20 * kPanelOutputs) / kPanelOutputs * kPanelOutputs;
+  return std::clamp(kWeightsPerTask / std::max(1, columns), kPanelOutputs, 20 * kPanelOutputs) / kPanelOutputs *
+         kPanelOutputs;
 }
 
 void multiply(ThreadPool& pool, const Matrix& weight, const float* x, int64_t x_stride, int rows, float* y,

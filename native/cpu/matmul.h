@@ -11,9 +11,10 @@ namespace kexa {
 struct PanelOutputs {
   int row[kPanelOutputs];
 };
-// All outputs of a matrix are dealt to panels, kPanelOutputs to each; this is the share of the one that begins at `first`,
-// a multiple of that below `outputs`. A panel takes rows from three places a third of the matrix apart, two from each: a
-// row of x then reads three streams in different pages, which the processor fetches sooner than rows that follow each other.
+// All outputs of a matrix are dealt to panels, kPanelOutputs to each; this is the share of the one that begins at
+// `first`, a multiple of that below `outputs`. A panel takes rows from three places a third of the matrix apart, two
+// from each: a row of x then reads three streams in different pages, which the processor fetches sooner than rows that
+// follow each other.
 PanelOutputs panel_outputs(int outputs, int first);
 
 // out[o * kPanelRows + r] = weight row outputs.row[o] . x[r], for `rows` <= kPanelRows.

@@ -1,5 +1,5 @@
-// The CPU device's inner loops, which are compiled once for each instruction set. A file of its own for each set fills a
-// table of functions; the best set that the processor has is chosen when the program runs.
+// The CPU device's inner loops, which are compiled once for each instruction set. A file of its own for each set fills
+// a table of functions; the best set that the processor has is chosen when the program runs.
 #pragma once
 
 #include "base/instruction_set.h"
@@ -35,9 +35,9 @@ struct NoiseSearch {
   float chance;  // e^-(the best sum)
 };
 
-// Every sum of products is taken in sixteen lanes, column i into lane i % 16, and the lanes are then added in pairs that
-// are 8, 4, 2 and 1 apart. So it depends on the row's length alone, never on the rows that are computed beside it, and
-// the sets that fuse multiplication and addition (all but plain) agree to the last bit.
+// Every sum of products is taken in sixteen lanes, column i into lane i % 16, and the lanes are then added in pairs
+// that are 8, 4, 2 and 1 apart. So it depends on the row's length alone, never on the rows that are computed beside it,
+// and the sets that fuse multiplication and addition (all but plain) agree to the last bit.
 struct PanelKernels {
   // out[o * kPanelRows + r] = weight row o . x[r], for `rows` <= kPanelRows.
   void (*multiply_panel)(const PanelSource& weights, const float* const* x, int rows, float* out);

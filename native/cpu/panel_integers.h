@@ -89,7 +89,8 @@ KEXA_INLINE void add_large_block(F32x8& sums, const uint8_t* block, const Rounde
       for (int step = first; step < first + Integers::kUnit / kLanes; step += 2) {
         I32x8 group{};
         Integers::load_codes(w, block, step), load_parts(a, from->values + step * kLanes), add_pairs(group, w, a);
-        Integers::load_codes(w, block, step + 1), load_parts(a, from->values + (step + 1) * kLanes), add_pairs(group, w, a);
+        Integers::load_codes(w, block, step + 1), load_parts(a, from->values + (step + 1) * kLanes),
+            add_pairs(group, w, a);
         add_multiple(whole, group, integers.scale[step / 2]);
       }
     } else {
@@ -161,7 +162,8 @@ template <typename Integers>
       small_scales<Integers>(block, columns / 32, 1, panel.scales[o]);
       for (int i = 0; i < columns / 32; ++i, block += Integers::kBytes)
 #pragma GCC unroll 2
-        for (int step = 0; step < 2; ++step) Integers::load(w, block, step), store_parts(to + i * 32 + step * kLanes, w);
+        for (int step = 0; step < 2; ++step)
+          Integers::load(w, block, step), store_parts(to + i * 32 + step * kLanes, w);
     } else {
       Integers integers;
       integers.prepare(block);
@@ -280,7 +282,8 @@ static void multiply_rounded_panel(const PanelSource& weights, const RoundedBloc
   with_integers(weights.type, [&](auto integers) KEXA_INLINE_CALL {
     using Integers = decltype(integers);
     if (rows == 1)
-      multiply_rounded_row<Integers>(reinterpret_cast<const uint8_t* const*>(weights.rows), x[0], weights.columns, sums);
+      multiply_rounded_row<Integers>(reinterpret_cast<const uint8_t* const*>(weights.rows), x[0], weights.columns,
+                                     sums);
     else
       multiply_rounded_rows<Integers>(weights, x, rows, sums);
   });

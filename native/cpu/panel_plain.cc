@@ -37,7 +37,8 @@ void multiply_panel(const PanelSource& weights, const float* const* x, int rows,
   }
 }
 
-// Where a block has its scale, and the one of its minima; and the elements whose sum is whole numbers times one scale.
+// Byte offsets in a block of its scale and of the scale of its minima, and how many elements share one inner scale: the
+// sum of that many products is a sum of integers times one scale.
 struct ScalesAt {
   int scale, minima_scale, unit;  // -1: no minima
 };
@@ -91,8 +92,8 @@ float dot_rounded(const std::byte* row, Type type, int columns, const RoundedBlo
     if (at.minima_scale < 0) continue;
     read_integers(row, type, 0, -1, minima);
     for (int group = 0; group < kRoundedColumns / 32; ++group)
-      sums[group] -= float(int32_t(minima[group * 32]) * rounded.sums[group]) *
-                     (half_in(row, at.minima_scale) * rounded.scale);
+      sums[group] -=
+          float(int32_t(minima[group * 32]) * rounded.sums[group]) * (half_in(row, at.minima_scale) * rounded.scale);
   }
   for (int apart = kLanes / 4; apart > 0; apart /= 2)
     for (int lane = 0; lane < apart; ++lane) sums[lane] += sums[lane + apart];
@@ -115,7 +116,7 @@ void add_scaled(Type type, const std::byte* const* rows, const float* factors, i
 
 }  // namespace
 
-const PanelKernels kPlainKernels = {multiply_panel, multiply_rounded_panel, read_elements, dot, add_scaled, plain::exps,
-                                    plain::next_possible};
+const PanelKernels kPlainKernels = {multiply_panel, multiply_rounded_panel, read_elements, dot, add_scaled,
+                                    plain::exps,    plain::next_possible};
 
 }  // namespace kexa

@@ -1,8 +1,9 @@
 // The inner loops of panel.h for one instruction set, KEXA_SET. Included once by each set's file.
 //
 // Several rows: a panel's weights become floats in a buffer, 512 columns at a time, and are multiplied by four rows at
-// once in a tile whose sums stay in registers. A register holds a part of a sum's sixteen lanes, so a tile goes over its
-// columns once for each part. One row reads each weight once: there the weights are multiplied where they became floats.
+// once in a tile whose sums stay in registers. A register holds a part of a sum's sixteen lanes, so a tile goes over
+// its columns once for each part. One row reads each weight once: there the weights are multiplied where they became
+// floats.
 #pragma once
 
 #include "cpu/lanes.h"
@@ -132,9 +133,8 @@ template <typename Lanes>
 }
 
 static void read_elements(const std::byte* from, Type type, int n, float* out) {
-  with_lanes(type, [&](auto lanes) KEXA_INLINE_CALL {
-    convert<decltype(lanes)>(reinterpret_cast<const uint8_t*>(from), n, out);
-  });
+  with_lanes(type, [&](auto lanes)
+                       KEXA_INLINE_CALL { convert<decltype(lanes)>(reinterpret_cast<const uint8_t*>(from), n, out); });
 }
 
 // Sixteen columns of row o into a panel of `steps` times as many.
@@ -145,7 +145,8 @@ KEXA_INLINE void put_step(float* panel, int steps, int o, int step, const F32x16
     store_part(to + (part * steps + step) * kTileOutputs * kWidth, values.part[part]);
 }
 
-// n columns of all of a panel's rows, as the tiles read them: [tile][part of the lanes][step][output of the tile][part].
+// n columns of all of a panel's rows, as the tiles read them: [tile][part of the lanes][step][output of the
+// tile][part].
 template <typename Lanes>
 [[gnu::noinline]] static void convert_panel(const uint8_t* const* rows, int n, float* panel) {
   const int steps = (n + kLanes - 1) / kLanes;
@@ -325,8 +326,7 @@ static void multiply_panel(const PanelSource& weights, const float* const* x, in
       if (is_fp8)
         convert_fp8_panel(weights, start, n, panel);
       else
-        with_lanes(weights.type,
-                   [&](auto lanes) KEXA_INLINE_CALL { convert_panel<decltype(lanes)>(from, n, panel); });
+        with_lanes(weights.type, [&](auto lanes) KEXA_INLINE_CALL { convert_panel<decltype(lanes)>(from, n, panel); });
       for (int r = 0; r < rows; r += kTileRows) {
         float* tile_sums = sums + r * kPanelOutputs * kLanes;
         switch (rows - r) {
@@ -450,7 +450,7 @@ static void add_scaled(Type type, const std::byte* const* rows, const float* fac
 
 namespace kexa::KEXA_SET {
 
-constexpr PanelKernels kKernels = {multiply_panel, multiply_rounded_panel, read_elements, dot, add_scaled, exps,
-                                   next_possible};
+constexpr PanelKernels kKernels = {multiply_panel, multiply_rounded_panel, read_elements, dot, add_scaled,
+                                   exps,           next_possible};
 
 }  // namespace kexa::KEXA_SET

@@ -22,8 +22,8 @@ constexpr size_t kFewTokens = 256;
 constexpr float kMostNoise = 17;
 constexpr int kExpsAtOnce = 512;
 
-// The lowest score whose probability, counted from the best's 1, is at least min_p: probabilities fall with scores, so a
-// search among all floats finds it.
+// The lowest score whose probability, counted from the best's 1, is at least min_p: probabilities fall with scores, so
+// a search among all floats finds it.
 float lowest_score(float min_p) {
   if (min_p <= 0) return -INFINITY;
   // The bits of positive floats stand in the order of the floats.
@@ -126,8 +126,8 @@ Sampler::Reached Sampler::search(std::vector<int> tokens, bool is_mass, double w
 
   const auto score_of = [&](int token) { return scores_[token]; };
   while (tokens.size() > kFewTokens) {
-    const auto [worst, best] = std::minmax_element(
-        tokens.begin(), tokens.end(), [&](int a, int b) { return score_of(a) < score_of(b); });
+    const auto [worst, best] =
+        std::minmax_element(tokens.begin(), tokens.end(), [&](int a, int b) { return score_of(a) < score_of(b); });
     const float from = score_of(*best), range = std::min(from - score_of(*worst), kMostRange);
     if (!(range > 1e-6f)) break;
     const Bins bins{from, kBins / range};

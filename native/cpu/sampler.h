@@ -10,9 +10,9 @@ namespace kexa {
 
 // One sequence's sampling.
 //
-// Of a vocabulary of 153,600 tokens nearly all are ruled out without computing what decides about them. What is left out
-// never changes a choice: it is the one that the definition in device/sampling.h gives, sums of probabilities being taken in
-// double and in the order of the ids.
+// Of a vocabulary of 153,600 tokens nearly all are ruled out without computing what decides about them. What is left
+// out never changes a choice: it is the one that the definition in device/sampling.h gives, sums of probabilities being
+// taken in double and in the order of the ids.
 class Sampler {
  public:
   Sampler(SamplingParams params, int vocab, const PanelKernels& loops = panel_kernels());
@@ -35,8 +35,8 @@ class Sampler {
   int draw(int best, uint32_t position);
   bool has_top_k() const { return params_.top_k > 0 && params_.top_k < vocab_; }
 
-  // Where, in order of preference, the weights of tokens first come to what is wanted: so many tokens or, with `is_mass`,
-  // such a share of all their probability.
+  // Where, in order of preference, the weights of tokens first come to what is wanted: so many tokens or, with
+  // `is_mass`, such a share of all their probability.
   struct Reached {
     Cut cut;
     double before, with;  // the sums without the cut's token, and with it
@@ -54,12 +54,12 @@ class Sampler {
   const PanelKernels* loops_;
   SamplingParams params_;
   int vocab_;
-  float least_kept_;             // by min-p: the lowest score whose probability is enough
-  std::vector<float> adjusted_;  // [vocab], logits with bias and penalties
-  std::vector<float> scores_;    // [vocab, to whole blocks], by temperature, counted from the best: 0 or less
-  std::vector<uint16_t> bins_;   // [vocab]
-  std::vector<double> sums_;     // of a bin's weights
-  std::vector<double> weights_;  // of the tokens that are looked at
+  float least_kept_;              // by min-p: the lowest score whose probability is enough
+  std::vector<float> adjusted_;   // [vocab], logits with bias and penalties
+  std::vector<float> scores_;     // [vocab, to whole blocks], by temperature, counted from the best: 0 or less
+  std::vector<uint16_t> bins_;    // [vocab]
+  std::vector<double> sums_;      // of a bin's weights
+  std::vector<double> weights_;   // of the tokens that are looked at
   std::vector<uint32_t> counts_;  // [vocab], occurrences; all zero between calls
 };
 

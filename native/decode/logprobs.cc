@@ -69,8 +69,7 @@ float LogNormalizer::logprob(int token) {
 Choice with_logprobs(int token, std::span<const float> logits, int alternatives) {
   LogNormalizer normalizer(logits);
   Choice choice{.token = token, .logprob = normalizer.logprob(token), .top = {}};
-  for (int other : best_tokens(logits, size_t(alternatives)))
-    choice.top.emplace_back(other, normalizer.logprob(other));
+  for (int other : best_tokens(logits, size_t(alternatives))) choice.top.emplace_back(other, normalizer.logprob(other));
   return choice;
 }
 

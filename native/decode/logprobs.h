@@ -14,8 +14,8 @@ struct Choice {
   std::vector<std::pair<int, float>> top;  // the most probable tokens, best first
 };
 
-// log(sum(exp(logits))) of a row that must outlive it, as it is in double with the terms added up in the order of the ids. It is
-// known between two bounds; only if a log-probability is rounded to other floats by them is it computed so.
+// log(sum(exp(logits))) of a row that must outlive it, as it is in double with the terms added up in the order of the
+// ids. It is known between two bounds; only if a log-probability is rounded to other floats by them is it computed so.
 class LogNormalizer {
  public:
   explicit LogNormalizer(std::span<const float> logits);

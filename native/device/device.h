@@ -90,8 +90,8 @@ class Device {
   // Chooses one more draft, from the MTP block's logits.
   virtual void choose_draft() = 0;
 
-  // Makes the step one of a single row: the position after the logit row's, that row's hidden state, and the last draft
-  // as the token that follows.
+  // Prepares the next MTP step. The step has one row: its position is one after the current logit row, its hidden state
+  // is the logit row's, and its token is the draft chosen last.
   virtual void begin_draft() = 0;
 
   // Ends the step. Returns the ticket by which take() gives what it chose.

@@ -22,7 +22,8 @@ Error not_finite_logit(int token, const PlanOptions& options);
 // Throws it for the first such logit of a row.
 void check_logits(std::span<const float> logits, const PlanOptions& options);
 
-// The finite float nearest to what a sum or a product of finite floats came to: a logit's bias and penalties may overflow.
+// The finite float nearest to what a sum or a product of finite floats came to: a logit's bias and penalties may
+// overflow.
 inline float saturated(float value) {
   return std::clamp(value, std::numeric_limits<float>::lowest(), std::numeric_limits<float>::max());
 }

@@ -75,7 +75,8 @@ std::vector<Event> Channel::take() {
   {
     std::lock_guard lock(bell_->mutex);
     if (is_lost_)
-      events_.assign(1, event::Failed{"KEXA_OUT_OF_MEMORY", "the system has no memory left for this request's results"});
+      events_.assign(1,
+                     event::Failed{"KEXA_OUT_OF_MEMORY", "the system has no memory left for this request's results"});
     is_lost_ = false;
     taken.swap(events_);
     waiting_tokens_ = 0;

@@ -83,7 +83,7 @@ struct Ended {
     StepCounts prefill, decode;
     std::vector<float> logits;  // [vocab], that the last token was chosen from
   };
-  std::optional<Counts> counts;  // if a profile was wanted
+  std::optional<Counts> counts;          // if a profile was wanted
   std::optional<ExpertTraffic> experts;  // where not all of them are on the GPU
 };
 // How often each routed expert was chosen, [layers, experts]; empty where all are on the device.
@@ -102,8 +102,8 @@ struct Stopped {};  // because it was asked to
 }  // namespace event
 
 using Event = std::variant<event::Progress, event::Started, event::Prompt, event::Tokens, event::Forwarded,
-                           event::Measured, event::Scored, event::Ended, event::ExpertHeat, event::Kept, event::Done, event::Failed,
-                           event::Stopped>;
+                           event::Measured, event::Scored, event::Ended, event::ExpertHeat, event::Kept, event::Done,
+                           event::Failed, event::Stopped>;
 
 // A bounded queue from the engine thread to one reader, who may be slow, or gone.
 class Channel {

@@ -52,8 +52,8 @@ class EngineThreads {
     return threads;
   }
 
-  // Throws KEXA_OUT_OF_MEMORY. The thread belongs to nobody: it ends when its engine is stopped, and whoever wants to wait
-  // for that does so here.
+  // Throws KEXA_OUT_OF_MEMORY. The thread belongs to nobody: it ends when its engine is stopped, and whoever wants to
+  // wait for that does so here.
   template <typename State, typename Work>
   void start(const std::shared_ptr<State>& state, Work work) {
     std::list<Running> own;
@@ -144,8 +144,9 @@ void Engine::State::stop() {
 const ModelDescription& Engine::description() const { return state_->description; }
 const Plan& Engine::plan() const { return state_->plan; }
 
-// Whose cache the job may not take. Jobs take turns, but room is first come, first served: were each to take it from
-// the next, all would start again and again and none would end. Those who wait for a reader hold up nobody.
+// The owners whose cache this job may not take: the jobs that came before it and can run. Jobs take turns, but room is
+// first come, first served. If each job took room from the next, all would start again and again and none would end. A
+// job that waits for its reader protects nothing, so that a slow reader holds up nobody.
 std::vector<uint64_t> Engine::State::owners_before(const Job& job) {
   std::lock_guard lock(bell->mutex);
   std::vector<uint64_t> owners;
@@ -317,9 +318,8 @@ std::shared_ptr<Channel> Engine::rewind(uint64_t session, int length) {
 }
 
 std::shared_ptr<Channel> Engine::save(uint64_t session, std::string path) {
-  return post([&](auto channel, uint64_t) {
-    return std::make_unique<SaveJob>(std::move(channel), session, std::move(path));
-  });
+  return post(
+      [&](auto channel, uint64_t) { return std::make_unique<SaveJob>(std::move(channel), session, std::move(path)); });
 }
 
 std::shared_ptr<Channel> Engine::load_session(uint64_t session, std::string path) {

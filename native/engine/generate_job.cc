@@ -69,15 +69,14 @@ bool GenerateJob::advance(const JobContext& context) {
     model.prefixes.keep(slot, owner());
   }
   if (is_over_)
-    channel().push(event::Ended{
-        .is_length = is_length_,
-        .prefill_ns = prefill_ns_,
-        .decode_ns = decode_ns_,
-        .prefill_tokens = prefill_tokens_,
-        .saved_ns = saved_ns(model.drafting),
-        .encode_ns = steps_ahead ? std::optional(encode_ns_) : std::nullopt,
-        .counts = params_.wants_profile ? std::optional(std::move(counts_)) : std::nullopt,
-        .experts = traffic_before ? std::optional(experts_) : std::nullopt});
+    channel().push(event::Ended{.is_length = is_length_,
+                                .prefill_ns = prefill_ns_,
+                                .decode_ns = decode_ns_,
+                                .prefill_tokens = prefill_tokens_,
+                                .saved_ns = saved_ns(model.drafting),
+                                .encode_ns = steps_ahead ? std::optional(encode_ns_) : std::nullopt,
+                                .counts = params_.wants_profile ? std::optional(std::move(counts_)) : std::nullopt,
+                                .experts = traffic_before ? std::optional(experts_) : std::nullopt});
   return is_over_;
 }
 
@@ -224,7 +223,8 @@ void GenerateJob::begin_step(const JobContext& context, int slot) {
   profiling.add_to(counts.profile);
 }
 
-// What has been run of the prompt, the MTP block's rows included, if it ran: settle() is to tell the slot of them later.
+// What has been run of the prompt, the MTP block's rows included, if it ran: settle() is to tell the slot of them
+// later.
 void GenerateJob::keep_prompt(LoadedModel& model, int slot, int drafts) {
   const int length = model.slots.length(slot);
   if (is_drafting_) model.slots.set_mtp_length(slot, length);
@@ -238,8 +238,8 @@ int GenerateJob::next_kept(const PrefixCache& prefixes, int position) const {
   if (!prefixes.is_on()) return next;
   const int end = int(ids_.size()), prompt_end = int(prompt_size_);
   if (prefixes.keeps_all()) next = std::min(PrefixCache::next_boundary(position), end);
-  // Where going back from the prompt's end will do, no step of its own is made for the few tokens after it. An MTP block
-  // that must go on too takes one token of that reach.
+  // Where going back from the prompt's end will do, no step of its own is made for the few tokens after it. An MTP
+  // block that must go on too takes one token of that reach.
   const bool is_near = prompt_end - params_.keep_at <= kKeptReach - (params_.drafts > 0 ? 1 : 0);
   const int turn_end = is_near ? prompt_end : params_.keep_at;
   if (params_.keep_at > 0 && turn_end > position) next = std::min(next, turn_end);

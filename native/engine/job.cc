@@ -29,8 +29,7 @@ std::unique_ptr<Device> make_device(const ModelDescription& description, const W
 #ifdef KEXA_GPU
   load_dawn(options.dawn_library);
   std::unique_ptr<HostExperts> host;
-  if (options.has_host_experts())
-    host = std::make_unique<CpuExperts>(description, weights, options.threads);
+  if (options.has_host_experts()) host = std::make_unique<CpuExperts>(description, weights, options.threads);
   return std::make_unique<GpuDevice>(description, weights, plan,
                                      std::make_unique<Gpu>(GpuOptions{.wanted = options.adapter,
                                                                       .is_checked = options.is_checked,
@@ -130,7 +129,8 @@ LoadedModel::LoadedModel(const ModelDescription& description, const Plan& plan, 
 }
 
 int run_chunk(const JobContext& context, int slot, std::span<const int> ids, Step& step, const ForwardHooks& hooks,
-              const std::function<void(int, int, std::vector<int>&)>& choose_logit_rows, int most_rows, bool is_prompt) {
+              const std::function<void(int, int, std::vector<int>&)>& choose_logit_rows, int most_rows,
+              bool is_prompt) {
   KvSlots& slots = context.model->slots;
   const int first = slots.length(slot), chunk = context.plan.options.prefill_chunk;
   const int bearable = std::max(kLeastChunk, int(kMostPairs / (first + chunk)));

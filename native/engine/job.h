@@ -43,7 +43,7 @@ struct JobContext {
 
 class Job {
  public:
-  // `owner` is whose cache the job works in; 0: nobody's.
+  // `owner` is the session whose cache the job works in; 0: the job uses no cache.
   Job(std::shared_ptr<Channel> channel, uint64_t owner) : owner_(owner), channel_(std::move(channel)) {}
   virtual ~Job() = default;
 

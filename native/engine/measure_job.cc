@@ -64,9 +64,8 @@ void MeasureJob::fill_cache(const JobContext& context, int slot) {
     model.slots.begin_write(slot, end);
     step_ = {};
     for (int position = first; position < end; ++position)
-      step_.rows.push_back({.token = int(position * int64_t{7919} % context.description.vocab),
-                            .slot = slot,
-                            .position = position});
+      step_.rows.push_back(
+          {.token = int(position * int64_t{7919} % context.description.vocab), .slot = slot, .position = position});
     step_.is_prompt = true;
     model.device->begin(step_, model.slots);
     model.device->embed();

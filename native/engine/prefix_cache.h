@@ -13,14 +13,18 @@ namespace kexa {
 // included, are copied out, since whoever owns the slot goes on writing them. Those copies have a budget. Whatever was
 // unused for longest goes first, for the budget's sake or for that of a slot in want of pages.
 //
-// Where turns alone are kept, they are for their own sessions and for forks of those, and end with the last of them. The
-// budget has room for a few; of those that go for its sake the owner is one that has most of them.
+// Where turns alone are kept, they are for their own sessions and for forks of those, and end with the last of them.
+// The budget has room for a few; of those that go for its sake the owner is one that has most of them.
 class PrefixCache {
  public:
   // All must outlive it.
   PrefixCache(const ModelDescription& description, const Plan& plan, KvSlots& slots, Device& device)
-      : description_(description), kv_(plan.kv), budget_(plan.options.prefix_cache_bytes),
-        keeps_turns_only_(plan.options.keeps_turns_only), slots_(slots), device_(device) {}
+      : description_(description),
+        kv_(plan.kv),
+        budget_(plan.options.prefix_cache_bytes),
+        keeps_turns_only_(plan.options.keeps_turns_only),
+        slots_(slots),
+        device_(device) {}
 
   bool is_on() const { return budget_ > 0; }
   // Whether more than the turns that are asked for is worth keeping: boundaries, ends of prompts and answers.

@@ -36,8 +36,8 @@ std::string text_of(const char (&from)[N]) {
   return {from, strnlen(from, N)};
 }
 
-// A block has `rows` rows of keys and then as many of values; from row `from` on they become zeros. The drafting layer has
-// rows there that were never this session's: what they hold is another's.
+// A block has `rows` rows of keys and then as many of values; from row `from` on they become zeros. The drafting layer
+// has rows there that were never this session's: what they hold is another's.
 void clear_rows(std::span<std::byte> block, int from, int rows) {
   const int first = std::clamp(from, 0, rows);
   const size_t row_bytes = block.size() / size_t(2 * rows), count = size_t(rows - first) * row_bytes;
@@ -96,14 +96,15 @@ std::string fault_of(const Header& header, const ModelDescription& description, 
     return fault;
   if (auto fault = check("rows that drafting holds", 0, header.mtp_written, header.mtp_length); !fault.empty())
     return fault;
-  if (auto fault = check("reach of the sliding layers", 0, description.max_positions, header.restored_at); !fault.empty())
+  if (auto fault = check("reach of the sliding layers", 0, description.max_positions, header.restored_at);
+      !fault.empty())
     return fault;
   CachedSequence sequence;
   sequence.written = length;
   sequence.restored_at = header.restored_at;
   if (!slots.can_go_back_to(sequence, length))
-    return "reach of the sliding layers: " + std::to_string(header.restored_at) + " leaves out rows of the window before " +
-           std::to_string(length) + " tokens";
+    return "reach of the sliding layers: " + std::to_string(header.restored_at) +
+           " leaves out rows of the window before " + std::to_string(length) + " tokens";
   return {};
 }
 
@@ -213,8 +214,8 @@ uint64_t model_fingerprint(const ModelDescription& description, const Plan& plan
     sum.add_value(number);
   sum.add_value(description.rope_theta);
   if (const auto& scaling = description.rope_scaling)
-    for (double value : {scaling->factor, scaling->low_freq_factor, scaling->high_freq_factor,
-                         scaling->original_max_positions})
+    for (double value :
+         {scaling->factor, scaling->low_freq_factor, scaling->high_freq_factor, scaling->original_max_positions})
       sum.add_value(value);
   for (double factor : description.rope_factors) sum.add_value(factor);
   sum.add_value(description.norm_epsilon);

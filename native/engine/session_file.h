@@ -8,9 +8,9 @@
 
 namespace kexa {
 
-// Little-endian. A header (below), the tokens as int32, then for each layer, MTP's last, the rows of its positions: all of
-// a global layer's, of a sliding one those its ring holds; in blocks of 64 positions, their keys and then
-// their values, as the device stores them. At the end the Checksum of all that.
+// Little-endian. A header (below), the tokens as int32, then for each layer, MTP's last, the rows of its positions: all
+// of a global layer's, of a sliding one those its ring holds; in blocks of 64 positions, their keys and then their
+// values, as the device stores them. At the end the Checksum of all that.
 struct SessionFile {
   const ModelDescription& description;
   const Plan& plan;

@@ -56,9 +56,10 @@ bool SaveJob::advance(const JobContext& context) {
   const int slot = slots.find(owner());
   // A broken-off answer may have written over the window that the sequence goes on from: then it is lost.
   if (slot < 0 || slots.rewind(slot, slots.length(slot)) == 0)
-    throw Error("KEXA_INVALID_ARGUMENT",
-                "save: wanted a session with tokens in the cache, found none: it has not generated yet, was gone back to "
-                "its start, or lost its cache to other sessions");
+    throw Error(
+        "KEXA_INVALID_ARGUMENT",
+        "save: wanted a session with tokens in the cache, found none: it has not generated yet, was gone back to "
+        "its start, or lost its cache to other sessions");
   session_file(context, channel()).save(slot, path_);
   channel().push(event::Kept{slots.length(slot)});
   return true;

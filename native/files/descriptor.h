@@ -53,8 +53,8 @@ class InputFile {
 // has, and is removed if it is never finished. What stood at `path` is kept until then.
 class OutputFile {
  public:
-  // Throws KEXA_WRITE_FAILED if the folder cannot be written to, or if `path` is there and is no regular file: a device,
-  // a FIFO, a symbolic link and a folder are never replaced.
+  // Throws KEXA_WRITE_FAILED if the folder cannot be written to, or if `path` is there and is no regular file: a
+  // device, a FIFO, a symbolic link and a folder are never replaced.
   explicit OutputFile(std::string path);
   ~OutputFile();
   OutputFile(const OutputFile&) = delete;

@@ -29,8 +29,8 @@ class MappedFile {
   size_t size_ = 0;
 };
 
-// Whether mapped files are still as large as they were. Looking at it before each step catches a file that was cut short
-// between two of them; one that is cut in the middle of a step can still end the process.
+// Whether mapped files are still as large as they were. Looking at it before each step catches a file that was cut
+// short between two of them; one that is cut in the middle of a step can still end the process.
 class WatchedFiles {
  public:
   WatchedFiles() = default;

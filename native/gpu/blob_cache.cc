@@ -100,8 +100,8 @@ std::string BlobCache::name_of(Bytes key) {
   return std::string(name) + kSuffix;
 }
 
-// What lies in the folder is run by drivers: nobody else may be able to put something there. Everything goes through the
-// folder's descriptor from here on, so that it cannot become another meanwhile.
+// What lies in the folder is run by drivers: nobody else may be able to put something there. Everything goes through
+// the folder's descriptor from here on, so that it cannot become another meanwhile.
 Descriptor BlobCache::open_folder() const {
   Descriptor folder(::open(folder_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   struct stat status{};
@@ -124,8 +124,8 @@ std::vector<uint8_t> BlobCache::read(Bytes key) const {
                        uint64_t(status.st_size) == sizeof header + header.key_bytes + header.value_bytes;
   if (!is_ours) return {};
   std::vector<uint8_t> found_key(key.size()), value(header.value_bytes);
-  const bool is_read =
-      read_all(file.number(), found_key.data(), found_key.size()) && read_all(file.number(), value.data(), value.size());
+  const bool is_read = read_all(file.number(), found_key.data(), found_key.size()) &&
+                       read_all(file.number(), value.data(), value.size());
   if (!is_read || !std::ranges::equal(found_key, key) || hash(value, kStart) != header.checksum) return {};
   // Used: it is not to be the next that is removed.
   ::futimens(file.number(), nullptr);
@@ -142,8 +142,8 @@ void BlobCache::write(Bytes key, Bytes value) {
   char own[80];
   std::snprintf(own, sizeof own, ".%ld.%08x.%d", long(::getpid()), std::random_device()(), written_++);
   const std::string name = name_of(key), unfinished = name + own;
-  Descriptor file(::openat(folder.number(), unfinished.c_str(),
-                           O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, S_IRUSR | S_IWUSR));
+  Descriptor file(::openat(folder.number(), unfinished.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW,
+                           S_IRUSR | S_IWUSR));
   if (!file) return;
   Header header;
   header.key_bytes = key.size();

@@ -5,8 +5,8 @@
 
 namespace kexa {
 
-// Dawn calls every callback once, some day: when its future is waited for or, if nobody does, when the instance goes. By
-// then whoever asked may have given up and be gone. So the state is on the heap, and callback and asker both own it.
+// Dawn calls every callback once, some day: when its future is waited for or, if nobody does, when the instance goes.
+// By then whoever asked may have given up and be gone. So the state is on the heap, and callback and asker both own it.
 //
 //   auto answer = std::make_shared<std::string>();
 //   info.userdata1 = lend(answer);

@@ -56,8 +56,7 @@ void load_dawn(const std::string& path) {
   if (!::dlsym(library, "wgpuCreateInstance")) {
     using GetProcs = const void* (*)();
     using SetProcs = void (*)(const void*);
-    reinterpret_cast<SetProcs>(find(kDawnSetProcs))(
-        reinterpret_cast<GetProcs>(find(kDawnGetProcs))());
+    reinterpret_cast<SetProcs>(find(kDawnSetProcs))(reinterpret_cast<GetProcs>(find(kDawnGetProcs))());
   }
   enumerate_adapters = reinterpret_cast<EnumerateAdapters>(symbols.find(kDawnEnumerateAdapters));
 #define KEXA_DAWN_FIND(name) procs.name = reinterpret_cast<WGPUProc##name>(find("wgpu" #name));

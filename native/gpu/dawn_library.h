@@ -43,9 +43,10 @@ void load_dawn(const std::string& path);
 // nothing.
 std::string open_vulkan();
 
-// dawn::native::Instance::EnumerateAdapters, which gives every adapter and a reference to each, or null in a library
-// that has no such symbol: the C API only gives the adapter that fits a wish best. In Dawn's C++ an Instance is a
-// pointer to what WGPUInstance points to, and an Adapter one to what WGPUAdapter does.
+// dawn::native::Instance::EnumerateAdapters: lists every adapter, with a reference to each that the caller releases.
+// Null in a library without that symbol; the C API alone gives only the one adapter that fits a request best. In Dawn's
+// C++ an Instance is a pointer to the object behind WGPUInstance, and an Adapter is one to the object behind
+// WGPUAdapter.
 using EnumerateAdapters = std::vector<WGPUAdapter> (*)(const WGPUInstance*, const WGPURequestAdapterOptions*);
 EnumerateAdapters dawn_enumerate_adapters();
 

@@ -82,7 +82,8 @@ Gpu::Gpu(const GpuOptions& options) : blobs_(options.blob_folder), instance_(cre
     *take_back<Answer>(to) = {DeviceHandle(device), text(message)};
   };
   wait(dawn().AdapterRequestDevice(adapter_, &descriptor, callback));
-  if (!answer->device) throw Error("KEXA_NO_DEVICE", "Dawn gave no device on " + facts_.device + ": " + answer->message);
+  if (!answer->device)
+    throw Error("KEXA_NO_DEVICE", "Dawn gave no device on " + facts_.device + ": " + answer->message);
   device_ = std::move(answer->device);
   check_device(features, limits);
   queue_ = QueueHandle(dawn().DeviceGetQueue(device_));
@@ -173,8 +174,8 @@ Buffer Gpu::create_buffer(const std::string& label, uint64_t bytes, bool is_zero
   descriptor.size = uint64_t(whole_buffer(int64_t(bytes)));
   descriptor.mappedAtCreation = is_zeroed;
   const auto fail = [&](const std::string& why) {
-    throw Error("KEXA_OUT_OF_MEMORY", label + ": " + facts_.device + " has no room for " +
-                                          std::to_string(descriptor.size) + " bytes" + why);
+    throw Error("KEXA_OUT_OF_MEMORY",
+                label + ": " + facts_.device + " has no room for " + std::to_string(descriptor.size) + " bytes" + why);
   };
   if (buffer_bytes_ + int64_t(descriptor.size) > room_) fail("");
   dawn().DevicePushErrorScope(device_, WGPUErrorFilter_OutOfMemory);

@@ -80,9 +80,9 @@ class Gpu {
   // Queued before the next submit.
   void write(const Buffer& buffer, uint64_t offset, std::span<const std::byte> data);
 
-  // `access` tells, for each binding, whether it is written. Compiles it, so that no step waits for that; on a processor
-  // that plays a GPU, which takes seconds for all kernels and is seldom asked to run all, before it is first run. Throws
-  // KEXA_INTERNAL with Dawn's message.
+  // `access` tells, for each binding, whether it is written. Compiles it, so that no step waits for that; on a
+  // processor that plays a GPU, which takes seconds for all kernels and is seldom asked to run all, before it is first
+  // run. Throws KEXA_INTERNAL with Dawn's message.
   Kernel create_kernel(const std::string& name, const std::string& wgsl, std::span<const bool> access);
   BindGroup bind(const Kernel& kernel, std::span<const Binding> bindings);
 

@@ -65,13 +65,12 @@ GpuDevice::GpuDevice(const ModelDescription& description, const Weights& weights
   for (int i = 0; i < description.layer_count(); ++i) {
     const GpuLayer& layer = weights_.layers[i];
     const bool is_post_norm = description.is_post_norm;
-    layers_.push_back(
-        {.attention = Attention(kernels_, description, plan, i, weights_, a),
-         .output = Matmul(kernels_, a, layer.o, {&a.attended, padded(description.q_width()), true},
-                          {is_post_norm ? &a.branch : &a.residual, stride},
-                          {.adds = !is_post_norm, .op = "attention_output"}, weights_.nothing),
-         .output_norm = {},
-         .ffn = Ffn(kernels_, description, plan, i, weights_, a)});
+    layers_.push_back({.attention = Attention(kernels_, description, plan, i, weights_, a),
+                       .output = Matmul(kernels_, a, layer.o, {&a.attended, padded(description.q_width()), true},
+                                        {is_post_norm ? &a.branch : &a.residual, stride},
+                                        {.adds = !is_post_norm, .op = "attention_output"}, weights_.nothing),
+                       .output_norm = {},
+                       .ffn = Ffn(kernels_, description, plan, i, weights_, a)});
     if (is_post_norm)
       layers_.back().output_norm =
           make_rms_norm(kernels_, layer.attention_norm, a.branch, a.residual, hidden, epsilon, stride, 0, true);

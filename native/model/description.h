@@ -28,8 +28,8 @@ struct TensorEntry {
   int64_t offset = 0;  // from the start of the file
   int64_t bytes = 0;
   Type type = Type::kBf16;
-  std::optional<Type> held;  // stored anew as this when loaded; nullopt: as the plan has it for all
-  std::vector<int64_t> shape;  // row-major, [outputs, inputs]
+  std::optional<Type> held;          // stored anew as this when loaded; nullopt: as the plan has it for all
+  std::vector<int64_t> shape;        // row-major, [outputs, inputs]
   std::optional<ScaleEntry> scales;  // of an f8_e4m3 matrix
 
   bool is_routed_expert() const { return name.find(".experts.") != std::string::npos; }
@@ -75,9 +75,9 @@ struct ModelDescription {
   int max_positions = 0;
   std::vector<std::string> files;  // none: the weights are made up, for measuring
   std::vector<TensorEntry> tensors;
-  int first_layer = 0;     // layers[0]'s index in the whole model; tensors are named by it
-  bool has_start = true;   // embeds tokens
-  bool has_end = true;     // has the final norm, the head, and the MTP block if there is one
+  int first_layer = 0;    // layers[0]'s index in the whole model; tensors are named by it
+  bool has_start = true;  // embeds tokens
+  bool has_end = true;    // has the final norm, the head, and the MTP block if there is one
 
   // The MTP block embeds too, and a tied head is the embedding.
   bool needs_embed() const { return has_start || mtp || has_tied_head; }

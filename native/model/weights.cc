@@ -62,8 +62,9 @@ struct Weights::Binder {
     const MappedFile& file = weights.files_[index];
     const int64_t size = int64_t(file.bytes().size());
     if (offset < 0 || offset > size || bytes < 0 || bytes > size - offset)
-      throw Error("KEXA_BAD_FILE", name + ": wanted " + std::to_string(bytes) + " bytes from " + std::to_string(offset) +
-                                       " on, found " + std::to_string(size) + " bytes\n  in " + file.path());
+      throw Error("KEXA_BAD_FILE", name + ": wanted " + std::to_string(bytes) + " bytes from " +
+                                       std::to_string(offset) + " on, found " + std::to_string(size) + " bytes\n  in " +
+                                       file.path());
     return file.bytes().data() + offset;
   }
 
@@ -189,8 +190,8 @@ struct Weights::Binder {
   }
 };
 
-Weights::Weights(const ModelDescription& description, std::optional<Type> type, StoringAnew storing,
-                 int64_t warm_limit, const LoadProgress& progress) {
+Weights::Weights(const ModelDescription& description, std::optional<Type> type, StoringAnew storing, int64_t warm_limit,
+                 const LoadProgress& progress) {
   const LoadProgress silent = [](int64_t, int64_t) {};
   int64_t file_bytes = 0, tensor_bytes = 0;
   for (const std::string& path : description.files) {
@@ -204,15 +205,16 @@ Weights::Weights(const ModelDescription& description, std::optional<Type> type, 
   const bool is_synthetic = description.is_synthetic(), is_made = is_stored_anew || is_synthetic;
   const bool is_warming = !is_made && file_bytes <= warm_limit;
   const bool is_making = is_made && storing == StoringAnew::kHere;
-  ThreadPool pool(is_made && storing != StoringAnew::kOnDevice ? int(std::max(1u, std::thread::hardware_concurrency())) : 1);
+  ThreadPool pool(is_made && storing != StoringAnew::kOnDevice ? int(std::max(1u, std::thread::hardware_concurrency()))
+                                                               : 1);
   Binder binder{.description = description,
                 .weights = *this,
                 .type = type,
                 .storing = storing,
                 .pool = pool,
-                 // What is read or made later is told then.
-                 .progress = is_warming || (is_made && !is_making) ? silent : progress,
-                 .entries = {}};
+                // What is read or made later is told then.
+                .progress = is_warming || (is_made && !is_making) ? silent : progress,
+                .entries = {}};
   binder.total_bytes = tensor_bytes;
   for (const TensorEntry& entry : description.tensors) binder.entries.emplace(entry.name, &entry);
 
@@ -232,9 +234,13 @@ Weights::Weights(const ModelDescription& description, std::optional<Type> type, 
     layers.push_back(binder.layer("mtp.layer.", *description.mtp));
   }
   if (is_warming) {
-    Binder warmer{
-        .description = description, .weights = *this, .type = {}, .storing = storing, .pool = pool,
-        .progress = progress, .entries = {}};
+    Binder warmer{.description = description,
+                  .weights = *this,
+                  .type = {},
+                  .storing = storing,
+                  .pool = pool,
+                  .progress = progress,
+                  .entries = {}};
     warmer.total_bytes = file_bytes;
     warmer.warm();
   }

@@ -18,8 +18,8 @@ namespace kexa {
 struct Matrix {
   const std::byte* data = nullptr;
   Type type = Type::kF32;
-  int rows = 0;     // outputs
-  int columns = 0;  // inputs
+  int rows = 0;           // outputs
+  int columns = 0;        // inputs
   ScaleGrid scales = {};  // of f8_e4m3; outlives it too
   // Of made-up weights (synthetic.h). With a seed and no data, the matrix is for its device to make.
   uint32_t seed = 0;
@@ -60,9 +60,10 @@ struct MtpWeights {
 // Called with bytes done and in all; throws to stop.
 using LoadProgress = std::function<void(int64_t, int64_t)>;
 
-// Who stores matrices anew that are to be held in another type: Weights itself, in memory, or a device, as Matrix::held
-// tells it.
-// kExpertsHere: routed experts by Weights, all others by the device.
+// Who converts a matrix whose type on the device differs from its file's.
+// - kHere: Weights, in main memory, before the upload.
+// - kOnDevice: the device while it uploads, to Matrix::held.
+// - kExpertsHere: Weights converts the routed experts, the device all others.
 enum class StoringAnew : uint8_t { kHere, kOnDevice, kExpertsHere };
 
 class Weights {

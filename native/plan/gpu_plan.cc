@@ -12,7 +12,6 @@ namespace {
 
 constexpr int64_t kExpertOutputBytes = 128 << 20;
 
-
 }  // namespace
 
 int64_t gpu_cache_bytes(const KvLayout& kv, int64_t rows) {
@@ -42,8 +41,8 @@ int64_t weight_bytes(const ModelDescription& description, const PlanOptions& opt
     (tensor.is_routed_expert() ? routed_bytes : bytes) += gpu_matrix_bytes(tensor, options);
   }
   // A layer's experts are all alike.
-  return bytes + (options.has_expert_slots() ? routed_bytes / description.moe->experts * options.expert_slots
-                                             : routed_bytes);
+  return bytes +
+         (options.has_expert_slots() ? routed_bytes / description.moe->experts * options.expert_slots : routed_bytes);
 }
 
 }  // namespace
@@ -111,8 +110,8 @@ GpuPlan plan_gpu(const ModelDescription& description, const PlanOptions& options
     }
     add("choices by expert", rows * top_k);
     add("tiles of experts' rows", (rows * top_k / kSmallestTile + experts) * 4);
-    add("experts' outputs", rows * top_k * expert_output_slice(description.hidden, int(rows), int(top_k),
-                                                                options.has_expert_slots()));
+    add("experts' outputs",
+        rows * top_k * expert_output_slice(description.hidden, int(rows), int(top_k), options.has_expert_slots()));
   }
   if (description.has_end) {
     add("sampling", int64_t(kSlots) * kSamplingWords);

@@ -10,13 +10,13 @@
 
 namespace kexa {
 
-// Most rows of a small step: one of an answer's rows, computed by kernels for few rows. Steps of a prompt are large ones,
-// however few rows they have, so that how a prompt is cut changes no bit of it.
+// Most rows of a small step: one of an answer's rows, computed by kernels for few rows. Steps of a prompt are large
+// ones, however few rows they have, so that how a prompt is cut changes no bit of it.
 constexpr int kSmallRows = 16;
 // Fewest rows of a tile where a large step's rows are grouped by expert.
 constexpr int kSmallestTile = 32;
 
-// Elements of a row that `columns` of are used: kernels read whole chunks of eight.
+// Row length in memory for `columns` values: rounded up to a multiple of 8, because kernels read chunks of 8.
 constexpr int padded(int columns) { return (columns + 7) / 8 * 8; }
 // Columns of an FP8 matrix that share a scale, and scales in a row.
 constexpr int kScaleColumns = 128;
@@ -50,8 +50,8 @@ constexpr int kStepLogitRows(int max_rows) { return kStepRows + max_rows * kStep
 // Words that choosing keeps of a slot: its sequence, and how its tokens are chosen.
 constexpr int kSequenceWords = 32, kSamplingWords = 16;
 
-// Rows of a step whose logits are computed: those of 4,096 rows of K-EXAONE would take 2.5 GB. Where more are wanted, steps
-// have no more rows than this.
+// Rows of a step whose logits are computed: those of 4,096 rows of K-EXAONE would take 2.5 GB. Where more are wanted,
+// steps have no more rows than this.
 inline int most_logit_rows(const ModelDescription& description, const PlanOptions& options) {
   constexpr int64_t kLogitBytes = 256 << 20;
   const int64_t rows = kLogitBytes / (int64_t{description.vocab} * 4);

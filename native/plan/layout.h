@@ -57,22 +57,22 @@ struct PlanOptions {
 // computed again should it go on.
 constexpr int kSlots = 4;
 constexpr int kPageRows = 64;
-// A step of a prompt has no more rows than make so many pairs of a row and a token it may look at, or kLeastChunk: 1,024 rows
-// behind 65,536 tokens, 256 behind 262,144. A device is waited for a step at a time, and is taken for lost when that takes
-// too long.
+// A step of a prompt has no more rows than make so many pairs of a row and a token it may look at, or kLeastChunk:
+// 1,024 rows behind 65,536 tokens, 256 behind 262,144. A device is waited for a step at a time, and is taken for lost
+// when that takes too long.
 constexpr int64_t kMostPairs = 1 << 26;
 constexpr int kLeastChunk = 128;
 // Ring slack for rows that speculative decoding may have to drop.
 constexpr int kMaxDrafts = 8;
-// Tokens by which what is kept of a sequence can be gone back, and rows of a sliding layer that are kept for it: what the
-// next token sees, and those.
+// Tokens by which what is kept of a sequence can be gone back, and rows of a sliding layer that are kept for it: what
+// the next token sees, and those.
 constexpr int kKeptReach = 2;
 constexpr int kept_rows(int window) { return window - 1 + kKeptReach; }
 
 struct KvLayout {
   Type type = Type::kF32;
   int kv_heads = 0, head_dim = 0;
-  int pages = 0;     // of kPageRows rows, shared by all slots; a page number means the same page in every global layer
+  int pages = 0;  // of kPageRows rows, shared by all slots; a page number means the same page in every global layer
   int start_pages = 0;  // of them, at most: what a GPU is given at load
   // For each layer, MTP's last. 0: a global layer, kept in pages. Else the rows of one slot's ring, which is
   // window + max(prefill_chunk, kMaxDrafts + 1) - 1: a step writes its rows before its first row has read, so the ring
@@ -88,8 +88,9 @@ struct KvLayout {
   }
   int64_t head_bytes() const { return bytes_of(type, head_elements()); }
   int64_t row_bytes() const { return kv_heads * head_bytes(); }
-  // What a GPU has once it has `wanted` pages or more: all of them halved, rounding up, as often as that will do. So it
-  // grows by doubling, and half of all is the most that is ever copied.
+  // Pages to allocate for at least `wanted`: the smallest of `pages`, `pages / 2`, `pages / 4`, ... (rounded up) that
+  // is enough and not below `start_pages`. So the cache grows by doubling, and a growth copies at most half of the
+  // final size.
   constexpr int grown_pages(int wanted) const {
     int found = pages;
     while (found > start_pages && (found + 1) / 2 >= wanted) found = (found + 1) / 2;

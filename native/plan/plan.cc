@@ -30,11 +30,11 @@ ScratchSizes scratch_sizes(const ModelDescription& description, const PlanOption
       .router = rows * experts,
       .routes = rows * top_k * 2,
       .logits = description.has_end ? int64_t{most_logit_rows(description, options)} * description.vocab : 0,
-      .rounded = options.is_rounding
-                     ? rows * (rounded_blocks(widest_input(description)) + ffn_blocks) * int64_t(sizeof(RoundedBlock) / 4)
-                     : 0,
-      // scores, and of each of a KV head's query heads its query, output, sum (both in f64) and maximum; what a block adds,
-      // and what becomes one key row
+      .rounded = options.is_rounding ? rows * (rounded_blocks(widest_input(description)) + ffn_blocks) *
+                                           int64_t(sizeof(RoundedBlock) / 4)
+                                     : 0,
+      // scores, and of each of a KV head's query heads its query, output, sum (both in f64) and maximum; what a block
+      // adds, and what becomes one key row
       .per_thread = int64_t(description.heads / description.kv_heads) * (kKeyBlock + 3 * kv.head_elements() + 3) +
                     2 * kv.head_elements(),
   };
@@ -63,11 +63,12 @@ void add_expert_bytes(const ModelDescription& description, const PlanOptions& op
   memory.expert_slot_bytes = gpu_bytes / description.moe->experts * options.expert_slots;
 }
 
-// Most that a kept prefix takes of main memory: PrefixCache::Kept. None where every layer is global, since such a cache can
-// be gone back to anywhere.
+// Most that a kept prefix takes of main memory: PrefixCache::Kept. None where every layer is global, since such a cache
+// can be gone back to anywhere.
 int64_t kept_bytes(const ModelDescription& description, const PlanOptions& options, const KvLayout& kv) {
-  const bool has_gpu = !options.adapter.empty() || std::any_of(options.parts.begin(), options.parts.end(),
-                                                               [](const PartOptions& part) { return !part.adapter.empty(); });
+  const bool has_gpu =
+      !options.adapter.empty() || std::any_of(options.parts.begin(), options.parts.end(),
+                                              [](const PartOptions& part) { return !part.adapter.empty(); });
   const int64_t row_bytes = has_gpu ? std::max(kv.row_bytes(), kv.kv_heads * gpu_cache_head_bytes(kv)) : kv.row_bytes();
   int64_t bytes = 0;
   for (int i = 0; i < description.layer_count(); ++i)
@@ -113,8 +114,7 @@ Plan make_plan(const ModelDescription& description, const PlanOptions& options) 
     const int window = description.layer(i).window;
     kv.ring_rows.push_back(window ? window + slack : 0);
     if (!options.parts.empty()) continue;
-    const int64_t pair_bytes =
-        2 * (options.adapter.empty() ? kv.row_bytes() : kv.kv_heads * gpu_cache_head_bytes(kv));
+    const int64_t pair_bytes = 2 * (options.adapter.empty() ? kv.row_bytes() : kv.kv_heads * gpu_cache_head_bytes(kv));
     const int64_t bytes = pair_bytes * (window ? int64_t(kSlots) * kv.ring_rows.back() : int64_t(kv.pages) * kPageRows);
     if (!window) memory.cache_bytes_per_token += pair_bytes;
     cache_share(i) += bytes;

@@ -39,9 +39,7 @@ void write_q4_1(const float* x, std::byte* to) {
   const float m = through_f16(*low), d = through_f16((*high - m) / 15), inverse = d > 0 ? 1 / d : 0;
   put_f16(to, d);
   put_f16(to + 2, m);
-  const auto code = [&](float value) {
-    return uint8_t(std::clamp(nearest((value - m) * inverse), 0.0f, 15.0f));
-  };
+  const auto code = [&](float value) { return uint8_t(std::clamp(nearest((value - m) * inverse), 0.0f, 15.0f)); };
   for (int i = 0; i < kElements / 2; ++i) to[4 + i] = std::byte(code(x[i]) | code(x[i + kElements / 2]) << 4);
 }
 

@@ -141,8 +141,8 @@ KEXA_INLINE float largest(const Wide* x) {
 
 KEXA_INLINE float through_f16(float value) { return f16_to_f32(f32_to_f16(value)); }
 
-// Whole numbers from -kLow to kHigh. each_top() names the levels that the value of largest magnitude may become: every level
-// that the search may leave there, and some past the ends, where rounding cuts it off.
+// Whole numbers from -kLow to kHigh. each_top() names the levels that the value of largest magnitude may become: every
+// level that the search may leave there, and some past the ends, where rounding cuts it off.
 template <int kLow, int kHigh>
 struct WholeLevels {
   static constexpr float kFarthest = -kLow;
@@ -171,8 +171,7 @@ struct NormalLevels {
   KEXA_INLINE static Wide nearest(Wide x) {
     Wide value = splat(kValues[0]);
 #pragma GCC unroll 16
-    for (int i = 1; i < kCount; ++i)
-      value = where_above(x, (kValues[i - 1] + kValues[i]) * 0.5f, kValues[i], value);
+    for (int i = 1; i < kCount; ++i) value = where_above(x, (kValues[i - 1] + kValues[i]) * 0.5f, kValues[i], value);
     return value;
   }
   template <typename Try>

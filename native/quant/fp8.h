@@ -13,8 +13,8 @@ namespace kexa {
 
 // Which scale is whose. Blocks of a column, a row or the whole matrix are blocks like others.
 struct ScaleGrid {
-  const float* values = nullptr;  // [grid rows, columns], from the block on that holds the matrix's first row
-  int columns = 1;                // of the grid
+  const float* values = nullptr;          // [grid rows, columns], from the block on that holds the matrix's first row
+  int columns = 1;                        // of the grid
   int block_rows = 1, block_columns = 1;  // weights that share a scale; a block ends at the matrix's edge
   int skipped_rows = 0;                   // rows of the first block that are another matrix's
 

@@ -6,9 +6,9 @@
 #include "quant/fit.h"
 
 // The magnitudes of eight (iq2) or four (iq3) weights are a point of a grid, times a scale that a run of weights
-// shares. The error of point g at scale s is |x|^2 - 2 s <x, g> + s^2 |g|^2: of the points of one length the one with the
-// largest <x, g> is best at every scale. So each point is held against a vector once, and a trial of a scale looks at
-// one point of each length, which is an exact search of the grid.
+// shares. The error of point g at scale s is |x|^2 - 2 s <x, g> + s^2 |g|^2: of the points of one length the one with
+// the largest <x, g> is best at every scale. So each point is held against a vector once, and a trial of a scale looks
+// at one point of each length, which is an exact search of the grid.
 //
 // Of eight signs seven are stored, and an even number is minus. Where the weights' own are an odd number, one is
 // turned: that costs 4 s x_i g_i, so a point's product counts less by twice its least x_i g_i.
@@ -49,9 +49,8 @@ struct Grid {
       order[p] = p;
       for (int i = 0; i < kSize; ++i) squares[p] += magnitude(p, i) * magnitude(p, i);
     }
-    std::sort(order, order + kPoints, [&](int a, int b) {
-      return squares[a] != squares[b] ? squares[a] < squares[b] : a < b;
-    });
+    std::sort(order, order + kPoints,
+              [&](int a, int b) { return squares[a] != squares[b] ? squares[a] < squares[b] : a < b; });
     for (int p = 0; p < kPoints; ++p) {
       if (p == 0 || squares[order[p]] != squares[order[p - 1]]) square[lengths++] = float(squares[order[p]]);
       end[lengths - 1] = p + 1;
@@ -122,7 +121,7 @@ KEXA_INLINE void find_nearest(const Grid<Format::kPoints, Format::kSize>& grid, 
 // The least error at scale s, |x|^2 left out.
 template <typename Format>
 KEXA_INLINE Lanes error_at(const Grid<Format::kPoints, Format::kSize>& grid, const Nearest<Format>& nearest,
-                            const Lanes& s) {
+                           const Lanes& s) {
   Lanes error = splat(INFINITY);
   for (int length = 0; length < grid.lengths; ++length) {
     const Lanes own = s * grid.square[length] - (nearest.product[length] + nearest.product[length]);
@@ -167,7 +166,7 @@ struct GridBlock {
 
   const Grid<Format::kPoints, Format::kSize>& grid;
   Lanes x[kTeams][Format::kSize];  // magnitudes, a vector in each lane
-  uint8_t minus[kBlock / 8];        // of each eight, a bit where the weight is below zero
+  uint8_t minus[kBlock / 8];       // of each eight, a bit where the weight is below zero
   bool is_odd[kBlock / 8];
   float peak[kRuns];
   // Of vectors as they are to be, and with pairs also of those in which one sign is turned.
@@ -222,9 +221,9 @@ struct GridBlock {
         std::memcpy(other, &turned_error, sizeof other);
         for (int lane = 0; lane < kWidth; lane += 2) {
           const int vector = team * kWidth + lane;
-          error[vector / kRunVectors] +=
-              is_odd[vector / 2] ? std::min(other[lane] + own[lane + 1], own[lane] + other[lane + 1])
-                                 : own[lane] + own[lane + 1];
+          error[vector / kRunVectors] += is_odd[vector / 2]
+                                             ? std::min(other[lane] + own[lane + 1], own[lane] + other[lane + 1])
+                                             : own[lane] + own[lane + 1];
         }
       } else {
         for (int lane = 0; lane < kWidth; ++lane) error[(team * kWidth + lane) / kRunVectors] += own[lane];

@@ -14,7 +14,7 @@ constexpr int kRoundedColumns = 256;
 
 // value = scale * integer. A row that ends within a block goes on with zeros.
 struct alignas(64) RoundedBlock {
-  int16_t values[kRoundedColumns];    // -32767 to 32767
+  int16_t values[kRoundedColumns];     // -32767 to 32767
   int32_t sums[kRoundedColumns / 32];  // of each 32 values
   float scale;                         // NaN if any of them was no finite number
 };

@@ -9,8 +9,8 @@
 
 namespace kexa {
 
-// The places in a run of bytes where two tokens may be merged, the most urgent merge first and of one merge the leftmost.
-// Fast for runs of up to some thousand bytes.
+// The places in a run of bytes where two tokens may be merged, the most urgent merge first and of one merge the
+// leftmost. Fast for runs of up to some thousand bytes.
 class PairHeap {
  public:
   PairHeap(const Vocabulary&, Watch& watch) : watch_(watch) {}
@@ -26,8 +26,8 @@ class PairHeap {
   std::vector<uint64_t> entries_;
 };
 
-// The same for longer runs: a list of places for each merge, and a heap of the merges that have one. Near n steps, and n
-// log n at worst, at 4 bytes a place.
+// The same for longer runs: a list of places for each merge, and a heap of the merges that have one. Near n steps, and
+// n log n at worst, at 4 bytes a place.
 class PairLists {
  public:
   PairLists(const Vocabulary& vocabulary, Watch& watch) : vocabulary_(vocabulary), watch_(watch) {}

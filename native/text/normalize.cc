@@ -177,8 +177,8 @@ std::string_view normalize(std::string_view text, NormalForm form, std::string& 
   const auto* end = begin + text.size();
   Normalizer normalizer(form, watch);
   const bool has_quick_bytes = form == NormalForm::kNfc;
-  const uint8_t* copied = begin;   // all before is in the buffer
-  const uint8_t* sequence = begin; // where the sequence of the character before begins
+  const uint8_t* copied = begin;    // all before is in the buffer
+  const uint8_t* sequence = begin;  // where the sequence of the character before begins
   size_t mark = 0;
   bool is_changed = false;
   const auto place_marks = [&](const uint8_t* before, size_t place) {
@@ -218,8 +218,7 @@ std::string_view normalize(std::string_view text, NormalForm form, std::string& 
     copied = sequence = at = after;
   }
   if (!is_changed) return text;
-  for (; mark < marks.size(); ++mark)
-    marks[mark] = uint32_t(buffer.size() + size_t(begin + marks[mark] - copied));
+  for (; mark < marks.size(); ++mark) marks[mark] = uint32_t(buffer.size() + size_t(begin + marks[mark] - copied));
   buffer.append(reinterpret_cast<const char*>(copied), size_t(end - copied));
   return buffer;
 }

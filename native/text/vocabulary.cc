@@ -82,8 +82,7 @@ size_t Vocabulary::name_place(std::string_view bytes, Spelling spelling) const {
 int32_t Vocabulary::id_of(std::string_view name) const {
   std::string bytes;
   const bool is_bytes = to_bytes(name, bytes);
-  const size_t place =
-      is_bytes ? name_place(bytes, Spelling::kBytes) : name_place(name, Spelling::kText);
+  const size_t place = is_bytes ? name_place(bytes, Spelling::kBytes) : name_place(name, Spelling::kText);
   return int32_t(names_[place]) - 1;
 }
 
@@ -102,7 +101,8 @@ void Vocabulary::take_tokens(const VocabularySource& source, Watch& watch) {
   uint32_t top = 0;
   for (const uint32_t id : source.ids) {
     if (id == VocabularySource::kUnused) continue;
-    if (id > kMostId) bad(source, field, "wanted ids up to " + std::to_string(kMostId) + ", found " + std::to_string(id));
+    if (id > kMostId)
+      bad(source, field, "wanted ids up to " + std::to_string(kMostId) + ", found " + std::to_string(id));
     top = std::max(top, id);
   }
   if (source.names.size() == 0) bad(source, field, "wanted tokens, found none");
@@ -137,13 +137,15 @@ void Vocabulary::take_tokens(const VocabularySource& source, Watch& watch) {
     if (is_bytes && bytes.size() == 1) byte_ids_[uint8_t(bytes[0])] = id;
   }
   for (int byte = 0; byte < 256; ++byte)
-    if (byte_ids_[byte] == ~0u) bad(source, field, "wanted a token for every byte, found none for " + std::to_string(byte));
+    if (byte_ids_[byte] == ~0u)
+      bad(source, field, "wanted a token for every byte, found none for " + std::to_string(byte));
 }
 
 void Vocabulary::take_merges(const VocabularySource& source, Watch& watch) {
   const size_t count = source.has_joined_merges ? source.merges.size() : source.merges.size() / 2;
   if (count >= kNoRank)
-    bad(source, source.merges_field, "wanted fewer than " + std::to_string(kNoRank) + ", found " + std::to_string(count));
+    bad(source, source.merges_field,
+        "wanted fewer than " + std::to_string(kNoRank) + ", found " + std::to_string(count));
   merged_.resize(count);
   pairs_.assign(std::bit_ceil(count * 2 + 16), kEmptyPair);
   pairs_shift_ = 64 - std::countr_zero(pairs_.size());
@@ -198,15 +200,17 @@ void Vocabulary::take_added(const VocabularySource& source, Watch& watch) {
     const std::string where = "added token " + shown(added.content);
     if (added.content.empty()) bad(source, "added tokens", "wanted a text, found an empty one");
     if (added.content.size() > AddedTokens::kLongest)
-      bad(source, where, "wanted at most " + std::to_string(AddedTokens::kLongest) + " bytes, found " +
-                             std::to_string(added.content.size()));
-    // The library numbers what the vocabulary lacks by itself; a file that disagrees would give other ids than the model
-    // learned.
+      bad(source, where,
+          "wanted at most " + std::to_string(AddedTokens::kLongest) + " bytes, found " +
+              std::to_string(added.content.size()));
+    // The library numbers what the vocabulary lacks by itself; a file that disagrees would give other ids than the
+    // model learned.
     const int32_t known = id_of(added.content);
     const int64_t wanted = known >= 0 ? known : highest >= int64_t(own) ? highest + 1 : int64_t(own);
     if (wanted != added.id || wanted > kMostId)
-      bad(source, where, "wanted id " + std::to_string(added.id) + ", the vocabulary gives it " +
-                             (known >= 0 ? std::to_string(wanted) : std::to_string(wanted) + ", the next that is free"));
+      bad(source, where,
+          "wanted id " + std::to_string(added.id) + ", the vocabulary gives it " +
+              (known >= 0 ? std::to_string(wanted) : std::to_string(wanted) + ", the next that is free"));
     highest = std::max(highest, wanted);
     if (known < 0) {
       const bool is_bytes = to_bytes(added.content, scratch);

@@ -49,13 +49,12 @@ Attention::Attention(KernelSet& kernels, const ModelDescription& description, co
 
   int first_output = 0;
   for (const GpuMatrix& matrix : weights.qkv) {
-    qkv_.push_back(Matmul(
-        kernels, activations, matrix, {&activations.residual, stride},
-        {&activations.qkv, qkv_stride, true, first_output},
-        {.gain = description.is_post_norm ? nullptr : &weights.attention_norm,
-         .epsilon = description.norm_epsilon,
-         .op = "attention_input"},
-        gpu_weights.nothing));
+    qkv_.push_back(Matmul(kernels, activations, matrix, {&activations.residual, stride},
+                          {&activations.qkv, qkv_stride, true, first_output},
+                          {.gain = description.is_post_norm ? nullptr : &weights.attention_norm,
+                           .epsilon = description.norm_epsilon,
+                           .op = "attention_input"},
+                          gpu_weights.nothing));
     first_output += matrix.rows;
   }
 

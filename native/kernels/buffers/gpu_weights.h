@@ -37,7 +37,7 @@ constexpr int kMaxParts = 4;
 struct GpuExperts {
   std::vector<Buffer> parts;  // the experts in order, experts_per_part in each but the last
   int experts_per_part = 0;
-  int64_t expert_bytes = 0;   // from an expert to the next
+  int64_t expert_bytes = 0;  // from an expert to the next
 
   // What a kernel is told to split by; 1 where there are no experts.
   int part_count() const { return std::max(1, int(parts.size())); }
@@ -57,11 +57,11 @@ struct GpuLayer {
   Buffer router_bias;               // [experts]
   GpuExperts routed_input;          // [experts or slots, gate rows then up rows; hidden]
   InputTypes routed_types;
-  GpuExperts routed_output;         // [experts or slots, hidden; width]
+  GpuExperts routed_output;  // [experts or slots, hidden; width]
   Type routed_output_type = Type::kBf16;
-  Buffer shared_input;              // [gate rows then up rows; hidden]: the shared expert, or the dense FFN
+  Buffer shared_input;  // [gate rows then up rows; hidden]: the shared expert, or the dense FFN
   InputTypes shared_types;
-  GpuMatrix shared_output;          // [hidden; width]
+  GpuMatrix shared_output;  // [hidden; width]
 };
 
 // Throws KEXA_UNSUPPORTED if a layer's experts are stored in different types: all their gates must be in one, all ups

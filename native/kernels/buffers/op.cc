@@ -33,8 +33,8 @@ Prelude KernelSet::prelude(std::string_view op) const {
                               "  @builtin(workgroup_id) group: vec3u,\n"
                               "  @builtin(local_invocation_index) thread: u32,\n") +
                   (has_subgroups ? "  @builtin(subgroup_invocation_id) lane: u32,\n"
-                                           "  @builtin(subgroup_size) subgroup_size: u32,\n}\n"
-                                         : "}\n"));
+                                   "  @builtin(subgroup_size) subgroup_size: u32,\n}\n"
+                                 : "}\n"));
   // On a GPU fma() leaves the compiler no choice of how to round. A processor that plays a GPU may take a hundred times
   // as long for it as for a product and a sum, which it has no reason to fuse.
   const bool is_fused = !gpu_.facts().is_software;

@@ -44,10 +44,10 @@ ExpertResidency::ExpertResidency(KernelSet& kernels, const ModelDescription& des
   if (!host_) return;
   Prelude prelude = kernels.prelude();
   prelude.set("STRIDE", stride_);
-  add_ = kernels.make("add_rows", prelude,
-                      {read(activations.host_outputs),
-                       write(description.is_post_norm ? activations.branch : activations.residual)},
-                      ceil_div(stride_ / 4, 64));
+  add_ = kernels.make(
+      "add_rows", prelude,
+      {read(activations.host_outputs), write(description.is_post_norm ? activations.branch : activations.residual)},
+      ceil_div(stride_ / 4, 64));
   if (plan.options.expert_misses != ExpertMisses::kAuto || slots_.slots() == 0) return;
   int layer = 0;
   while (layer < description.layer_count() && !description.layer(layer).is_moe) ++layer;

@@ -11,12 +11,13 @@ namespace {
 
 constexpr int kTileOutputs = 4;
 
-// How swiglu_input reads a buffer of gate and up, in parts: sum_SIDE(), in one run of what is of one type, in two of what
-// is not.
+// How swiglu_input reads a buffer of gate and up, in parts: sum_SIDE(), in one run of what is of one type, in two of
+// what is not.
 void sum_inputs(Prelude& prelude, const std::string& side, const std::string& buffer, const InputTypes& types,
                 int columns, int parts) {
-  // Of a tile's rows those from `first` on that are `step` apart. All their loads stand on one side of a branch: as
-  // many are under way at once as without one.
+  // Emits WGSL that sums a tile's rows `first`, `first + step`, ... Gate and up rows alternate, so step 2 takes only
+  // one of them. All loads come before the first use, outside any branch, so that the GPU can keep all of them in
+  // flight.
   const auto sum_run = [&](const std::string& name, Type type, int first, int step) {
     const std::string upper = in_capitals(name), array = "array<" + name + "_Unit, " + upper + "_ROWS>";
     prelude.weights(name + "_", type)
@@ -120,11 +121,12 @@ Ffn::Ffn(KernelSet& kernels, const ModelDescription& description, const Plan& pl
       .split("routed", weights.routed_input.part_count(), weights.routed_input.experts_per_part, 6);
   sum_inputs(input, "routed", "routed", routed_in, hidden, weights.routed_input.part_count());
   sum_inputs(input, "shared", "shared_weight", shared_in, hidden, 1);
-  input_ = kernels.make_rows_first(
-      "swiglu_input", input,
-      weights.routed_input.with_parts({bound_first(weights.routed_input), bound(weights.shared_input),
-                                       read(activations.residual), read(gain), read(experts), write(activations.inner)}),
-      top_k * ceil_div(width, kTileOutputs) + ceil_div(shared_width, kTileOutputs));
+  input_ =
+      kernels.make_rows_first("swiglu_input", input,
+                              weights.routed_input.with_parts({bound_first(weights.routed_input),
+                                                               bound(weights.shared_input), read(activations.residual),
+                                                               read(gain), read(experts), write(activations.inner)}),
+                              top_k * ceil_div(width, kTileOutputs) + ceil_div(shared_width, kTileOutputs));
 
   const int output_parts = weights.routed_output.part_count();
   const Type routed_out = has_routed ? weights.routed_output_type : weights.shared_output.type;
@@ -151,13 +153,12 @@ Ffn::Ffn(KernelSet& kernels, const ModelDescription& description, const Plan& pl
                   "               units: ptr<function, array<routed_Unit, LOADED_ROWS>>)",
                   "for (var i = 0u; i < LOADED_ROWS; i++) { (*units)[i] = BUFFER_unit((*row_at)[i] + first, unit); }");
   // A post-norm model normalises what a branch adds; it goes through a buffer of its own.
-  output_ =
-      kernels.make_rows_first("swiglu_output", output,
-                              weights.routed_output.with_parts(
-                                  {bound_first(weights.routed_output), bound(weights.shared_output.buffer),
-                                   read(activations.inner), read(experts), read(activations.expert_weights),
-                                   write(is_post_norm ? activations.branch : activations.residual)}),
-                              ceil_div(hidden, kTileOutputs));
+  output_ = kernels.make_rows_first(
+      "swiglu_output", output,
+      weights.routed_output.with_parts({bound_first(weights.routed_output), bound(weights.shared_output.buffer),
+                                        read(activations.inner), read(experts), read(activations.expert_weights),
+                                        write(is_post_norm ? activations.branch : activations.residual)}),
+      ceil_div(hidden, kTileOutputs));
   if (is_post_norm)
     norm_ = make_rms_norm(kernels, weights.ffn_norm, activations.branch, activations.residual, hidden,
                           description.norm_epsilon, stride, 0, true);

@@ -103,10 +103,9 @@ FfnTiled::FfnTiled(KernelSet& kernels, const ModelDescription& description, cons
   const Buffer& chosen = has_slots ? activations.slots : activations.experts;
   Prelude group = kernels.prelude();
   group.set("TOP_K", top_k_).set("EXPERTS", experts_).set("TILE_ROWS", routed_tile_).set("THREADS", kGroupThreads);
-  group_ = kernels.make(
-      "group_rows", group,
-      {read(activations.step), read(chosen), write(activations.choices), write(activations.tiles)},
-      uint32_t(experts_));
+  group_ = kernels.make("group_rows", group,
+                        {read(activations.step), read(chosen), write(activations.choices), write(activations.tiles)},
+                        uint32_t(experts_));
   routed_input_ = make_input(true, width, routed_tile_);
   const TileRows inner{.buffer = &activations.inner,
                        .stride = inner_stride,
@@ -138,9 +137,10 @@ FfnTiled::FfnTiled(KernelSet& kernels, const ModelDescription& description, cons
                                                read(nothing), read(activations.tiles), read(activations.choices),
                                                write(activations.expert_outputs)}),
              ceil_div(slice, kTileColumns)),
-         .sum = kernels.make("swiglu_sum", sum,
-                             {read(activations.expert_outputs), read(activations.expert_weights), read(chosen), write(y)},
-                             ceil_div(slice, 64))});
+         .sum =
+             kernels.make("swiglu_sum", sum,
+                          {read(activations.expert_outputs), read(activations.expert_weights), read(chosen), write(y)},
+                          ceil_div(slice, 64))});
   }
 }
 

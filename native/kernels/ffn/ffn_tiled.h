@@ -5,7 +5,8 @@
 
 namespace kexa {
 
-// What kernels must know to read ExpertSlots::Wave::slots where other models have the experts' ids.
+// Declares is_on_host() and is_in_other_wave(), with which a kernel recognises slots that are not its to compute. With
+// `has_slots` false all experts are resident, the buffer holds expert ids, and both are constant false.
 Prelude& set_slots(Prelude& prelude, bool has_slots);
 
 class FfnTiled {

@@ -112,7 +112,8 @@ void Matmul::run(const KernelSet& kernels, const StepRows& rows) const {
     kernels.run(many_, rows.count);
     return;
   }
-  const auto tile = std::lower_bound(std::begin(kFewTiles), std::end(kFewTiles) - 1, rows.count) - std::begin(kFewTiles);
+  const auto tile =
+      std::lower_bound(std::begin(kFewTiles), std::end(kFewTiles) - 1, rows.count) - std::begin(kFewTiles);
   kernels.run(few_[tile], rows.count);
 }
 

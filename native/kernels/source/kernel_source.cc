@@ -80,9 +80,7 @@ Prelude& Prelude::split(std::string_view name, int parts, int experts_per_part, 
 }
 
 Prelude& Prelude::over_parts(std::string_view name, int parts, std::string_view signature, std::string_view body) {
-  const auto branch = [&](int part) {
-    return "{ " + replaced(body, {{"BUFFER", part_name(name, part)}}) + " }\n";
-  };
+  const auto branch = [&](int part) { return "{ " + replaced(body, {{"BUFFER", part_name(name, part)}}) + " }\n"; };
   text_ += "fn " + std::string(signature) + " {\n";
   if (parts > 1) {
     text_ += "switch (part) {\n";

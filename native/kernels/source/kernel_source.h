@@ -37,12 +37,15 @@ class Prelude {
   // The same for a kernel that reads several types: low() and high() are KINDlow() and KINDhigh(), and CHUNK_WORDS is
   // left to it.
   Prelude& weights(const std::string& kind, Type type);
-  // A buffer NAME of such rows, of `columns` weights, in `parts` parts as split() names them. NAME_UNITS, a thread's
-  // units of a row (weight_units.h), each of NAME_UNIT_CHUNKS chunks; NAME_chunk(), the place in the row of a unit's
-  // k-th. For each part PART_unit(), what is read of a unit, a NAME_Unit; NAME_values(), the two halves of its k-th
-  // chunk. For kernels that take a chunk at a time PART_word(): what of it stands in the i-th of CHUNK_WORDS words.
-  // `at` is where the row begins, in 16 bytes; `kind` stands before low() and high(). `buffer`: what it is bound as, if
-  // not as NAME, because rows of several types lie in it.
+  // Declares how a kernel reads rows of `columns` weights from the buffer NAME, which has `parts` parts named by
+  // split():
+  // - NAME_UNITS: units of a row (weight_units.h), NAME_UNIT_CHUNKS chunks of 8 weights each;
+  // - NAME_chunk(unit, k): the index in the row of a unit's k-th chunk;
+  // - PART_unit(at, unit): loads one unit, a NAME_Unit, for each part;
+  // - NAME_values(unit, k): the 8 values of the unit's k-th chunk, as two halves;
+  // - PART_word(at, chunk, i): the i-th of a chunk's CHUNK_WORDS words, for kernels that take one chunk at a time.
+  // `at` is where the row begins (in words of 16 bytes). `kind` is put before low() and high(). `buffer` is the
+  // binding's name where several types share one; empty: NAME.
   Prelude& reads(std::string_view name, Type type, int columns, int parts = 1, std::string_view kind = {},
                  std::string_view buffer = {});
   // cache_word(): the i-th word of a head as the cache holds it, of the values that the kernel's element() gives.

@@ -193,12 +193,12 @@ std::string grid(const std::string& name, const std::array<uint16_t, count>& ent
 
 const QuantizedLayout& quantized_layout(Type type) {
   static constexpr QuantizedLayout kLayouts[] = {
-      {2, 8, 2, 0, 128, false, kCodes, kLoadCodes, kBytes},             // q8_0
-      {4, 4, 2, 0, 8, false, kCodes, kLoadCodes, kBits4},               // q4_0
-      {4, 4, 4, 0, 0, true, kCodes, kLoadCodes, kBits4Min},             // q4_1
-      {4, 5, 2, 0, 16, false, kWithFifth, kLoadWithFifth, kBits5},      // q5_0
-      {4, 5, 4, 0, 0, true, kWithFifth, kLoadWithFifth, kBits5Min},     // q5_1
-      {8, 20, 4, 0, 0, true, "codes: vec4u, scales: vec2u",             // q2_k
+      {2, 8, 2, 0, 128, false, kCodes, kLoadCodes, kBytes},          // q8_0
+      {4, 4, 2, 0, 8, false, kCodes, kLoadCodes, kBits4},            // q4_0
+      {4, 4, 4, 0, 0, true, kCodes, kLoadCodes, kBits4Min},          // q4_1
+      {4, 5, 2, 0, 16, false, kWithFifth, kLoadWithFifth, kBits5},   // q5_0
+      {4, 5, 4, 0, 0, true, kWithFifth, kLoadWithFifth, kBits5Min},  // q5_1
+      {8, 20, 4, 0, 0, true, "codes: vec4u, scales: vec2u",          // q2_k
        "quad(unit), pair(blocks * 8u + unit / 2u)", kQ2K},
       {8, 27, 2, 0, 4, false, "codes: vec4u, third: vec2u, lower: u32, upper: u32",  // q3_k
        "quad(unit), pair(blocks * 8u + unit), word(blocks * 24u + block * 3u + lane / 2u),\n"
@@ -216,7 +216,7 @@ const QuantizedLayout& quantized_layout(Type type) {
        "quad(unit), word(blocks * 16u + unit / 2u)", kIq2Xs},
       {8, 24, 2, 0, 128, false, "codes: vec4u, signs: vec4u, more_signs: vec4u",  // iq3_xxs
        "quad(unit), quad(blocks * 4u + block * 2u), quad(blocks * 4u + block * 2u + 1u)", kIq3Xxs},
-      {4, 4, 2, 0, 128, false, kCodes, kLoadCodes, kIq4Nl},     // iq4_nl
+      {4, 4, 2, 0, 128, false, kCodes, kLoadCodes, kIq4Nl},    // iq4_nl
       {4, 34, 0, 32, 128, false, "codes: vec4u, head: vec2u",  // iq4_xs
        "quad(unit), pair(blocks * 16u + block)", kIq4Xs},
       {4, 4, 1, 0, 128, false, kCodes, kLoadCodes, kMxfp4},  // mxfp4
@@ -239,8 +239,10 @@ UnitText quantized_unit_text(Type type, int columns) {
     const auto number = [](int n) { return std::to_string(n) + "u"; };
     if (bytes >= 4) {
       text.fields += bytes == 16 ? ", tails: vec4u" : bytes == 8 ? ", tails: vec2u" : ", tails: u32";
-      text.load += std::string(bytes == 16 ? ", quad(" : bytes == 8 ? ", pair(" : ", word(") + number(first / bytes) +
-                   " + " + i + ")";
+      text.load += std::string(bytes == 16  ? ", quad("
+                               : bytes == 8 ? ", pair("
+                                            : ", word(") +
+                   number(first / bytes) + " + " + i + ")";
     } else {
       const std::string of_word = number(4 / bytes);
       text.fields += ", tails: u32";
@@ -259,8 +261,8 @@ UnitText quantized_unit_text(Type type, int columns) {
 
 std::vector<std::string> quantized_tables(Type type) {
   const std::string signs(kGridSigns);
-  const std::string iq2 = "const IQ2_VALUES = " + std::to_string(word_of(kIq2Values, 0)) + "u;\n" +
-                          std::string(kIq2Functions);
+  const std::string iq2 =
+      "const IQ2_VALUES = " + std::to_string(word_of(kIq2Values, 0)) + "u;\n" + std::string(kIq2Functions);
   switch (type) {
     case Type::kQ4K:
     case Type::kQ5K:

@@ -11,11 +11,16 @@
 
 namespace kexa {
 
-// A row is the codes of all its units (weight_units.h), then what else its blocks have, part by part, last the blocks'
-// tails (what is left of a block that is not whole words, as a rule its f16 scale), then zeros to 16 bytes. Every chunk
-// of eight weights comes out of its unit as eight unsigned bytes, a scale and a minimum, and each weight is
-// scale * (byte - offset) - min in f32: the value of dequantize(), since the products are exact. Subnormal scales are
-// as exact as the GPU's unpack2x16float().
+// A row is stored as separate arrays, not as blocks:
+// 1. the codes of all units (weight_units.h);
+// 2. the blocks' other fields, one array for each field;
+// 3. the tails: the bytes of each block that do not fill a word, usually its f16 scale;
+// 4. zeros up to a multiple of 16 bytes.
+// A row of q4_0 with two blocks, for example: [codes of block 0][codes of block 1][scale 0][scale 1][zeros].
+//
+// Every chunk of 8 weights comes out of its unit as 8 unsigned bytes, a scale and a minimum. A weight is
+// scale * (byte - offset) - min in f32, which is the value of dequantize(), because the products are exact. Subnormal
+// scales are as exact as the GPU's unpack2x16float().
 struct QuantizedLayout {
   int unit_chunks = 0;
   int words = 0;       // of a block

@@ -159,9 +159,7 @@ void put_middle(Type type, const uint8_t* block, std::byte* to, int bytes) {
   }
 }
 
-int tail_place(Type type) {
-  return type == Type::kQ6K ? 208 : type == Type::kQ2K ? 80 : type == Type::kQ3K ? 108 : 0;
-}
+int tail_place(Type type) { return type == Type::kQ6K ? 208 : type == Type::kQ2K ? 80 : type == Type::kQ3K ? 108 : 0; }
 
 }  // namespace
 

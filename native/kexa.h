@@ -1,8 +1,8 @@
 // kexa's core, as the addon and native programs see it.
 //
-//   kexa::Engine engine(description, plan_options);
-//   auto loading = engine.load(warm_limit);                     // Progress..., Done
-//   auto reply = engine.generate(session, prompt_ids, params);  // Started, Tokens..., Ended
+//   kexa::Engine engine(description, options);
+//   auto loading = engine.load(warm_limit);              // Progress..., Done
+//   auto reply = engine.generate(session, ids, params);  // Started, Tokens..., Ended
 //
 // Everything is asked for from any thread and answered through a Channel by the engine's one thread, which owns the
 // weights, the cache and the device.

@@ -48,6 +48,7 @@ const checks = [
     command: [node, 'node_modules/tsd/dist/cli.js', '--files', 'test/types/index.test-d.ts'],
   },
   { name: 'layers and file sizes', command: [node, 'tools/check-layers.mjs'] },
+  { name: 'names in comments and links', command: [node, 'tools/check-names.mjs'] },
   { name: 'format of C++ (clang-format)', command: [node, 'tools/format-native.mjs'] },
 ];
 const files = readdirSync(join(root, 'test'), { recursive: true })

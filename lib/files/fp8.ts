@@ -32,7 +32,7 @@ export function storedStrategy(scheme: Fp8Scheme, tensor: Scaled, source: Tensor
   );
 }
 
-/** The names under which a stored matrix may have its scales. Both kinds multiply, `inv` notwithstanding. */
+/** The names under which a stored matrix may have its scales. Both multiply: the second is no inverse, whatever its name says. */
 export function scaleNames(source: string): string[] {
   return [`${source}_scale`, `${source}_scale_inv`];
 }

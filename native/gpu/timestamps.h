@@ -25,7 +25,7 @@ class Timestamps {
 
   bool is_empty() const { return used_ == 0; }
   uint64_t bytes() const { return used_ * sizeof(uint64_t); }
-  // Writes all queries' values to `to`, a buffer for QueryResolve of at least bytes().
+  // Writes all queries' values to `to`, a buffer for WGPUBufferUsage_QueryResolve of at least bytes().
   void resolve(WGPUCommandEncoder encoder, WGPUBuffer to) const;
   // `take` is given each recorded name with its nanoseconds; `values` is what resolve() wrote. Forgets all queries.
   template <typename Take>

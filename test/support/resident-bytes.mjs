@@ -1,5 +1,5 @@
 // Measures in a process of its own, with nothing in it but the built library, what a load and a growing context cost:
-// `node --expose-gc test/support/resident-bytes.mjs CONFIG CACHE_TYPE`, for a config with sliding layers.
+// `node --expose-gc test/support/resident-bytes.mjs CONFIG TYPE`, with a config that has sliding layers and the type of the cache.
 import { readFileSync } from 'node:fs';
 import { loadSynthetic } from '../../dist/model/model.js';
 

@@ -26,7 +26,7 @@ void read_tile(Prelude& prelude, Type type, int columns, int parts = 1);
 // Where they may be of two types: of four columns side by side the first two are gates, the others ups.
 void read_tile(Prelude& prelude, const InputTypes& types, int columns, int parts);
 
-// multiply_tiled. `y_is_element`: y holds E, else f32.
+// Where multiply_tiled writes its products. `is_element`: as E; else as f32.
 struct TiledOutput {
   const Buffer* buffer;
   int stride, offset = 0;

@@ -1,4 +1,4 @@
-// A sum that tells changed bytes from those that were written.
+// A sum over the bytes of a file, by which a reader notices that they have changed since they were written.
 #pragma once
 
 #include <cstddef>
@@ -7,7 +7,8 @@
 
 namespace kexa {
 
-// FNV-1a in 64 bits. A change of one byte always changes it. Against accidents, not against forgers.
+// FNV-1a in 64 bits. A change of a single byte always changes the sum. It guards against accidents, not against
+// forgers.
 class Checksum {
  public:
   void add(std::span<const std::byte> bytes) {

@@ -15,7 +15,7 @@ std::vector<int> physical_cores() {
 #if defined(__linux__)
   cpu_set_t allowed;
   if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) return {};
-  std::set<std::string> seen;  // the CPUs of a core, as the system lists them
+  std::set<std::string> seen;  // for each core, the list of its CPUs as the system writes it
   for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
     if (!CPU_ISSET(cpu, &allowed)) continue;
     std::ifstream file("/sys/devices/system/cpu/cpu" + std::to_string(cpu) + "/topology/thread_siblings_list");

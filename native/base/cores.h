@@ -1,15 +1,15 @@
-// Keeping threads on the processor's cores.
+// Keeps threads on the processor's cores.
 #pragma once
 
 #include <vector>
 
 namespace kexa {
 
-// Of the CPUs this thread may run on, one for each physical core, in the system's order. Empty where the system does
-// not tell.
+// One CPU for each physical core, out of the CPUs that this thread may run on, in the system's order. Empty if the
+// system does not tell.
 std::vector<int> physical_cores();
 
-// Keeps this thread on a CPU. What the system refuses is left as it was: it is a matter of speed alone.
+// Keeps this thread on a CPU. A refusal by the system is ignored, because only speed depends on it.
 void stay_on(int cpu);
 
 }  // namespace kexa

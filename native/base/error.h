@@ -1,4 +1,4 @@
-// The one exception kexa throws on purpose, and those that end or put off a step.
+// The one exception that kexa throws on purpose, and two more that end or put off a step.
 #pragma once
 
 #include <stdexcept>
@@ -6,16 +6,17 @@
 
 namespace kexa {
 
-// `code` is one of lib/errors.ts; the message says what was wanted, what was found and where.
+// `code` is one of lib/errors.ts. The message says what was wanted, what was found and where.
 struct Error : std::runtime_error {
   Error(const char* code, const std::string& message) : std::runtime_error(message), code(code) {}
   const char* code;
 };
 
-// Thrown between layers when whoever asked for a step no longer wants it. Not an error, so not an Error.
+// Thrown between two layers when the caller of a step no longer wants it. Cancelling is no error, so this is no Error.
 struct Cancelled {};
 
-// Thrown before a step for which the cache has no room until others, who came first, are done. Not an error either.
+// Thrown before a step if the cache has no room for it until earlier requests are done. Waiting is no error, so this is
+// no Error.
 struct NoRoom {};
 
 }  // namespace kexa

@@ -1,4 +1,4 @@
-// What an exception comes to for whoever asked.
+// Turns an exception into the code and message that a caller gets.
 #pragma once
 
 #include <exception>
@@ -11,7 +11,7 @@ struct Failure {
   std::string message;
 };
 
-// Of any exception: kexa's own Error as it is, want of memory or of threads as KEXA_OUT_OF_MEMORY, all else as
+// kexa's own Error keeps its code. Lack of memory or threads becomes KEXA_OUT_OF_MEMORY, and any other exception
 // KEXA_INTERNAL.
 Failure failure_of(const std::exception_ptr& exception);
 

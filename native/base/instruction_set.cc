@@ -26,7 +26,7 @@ std::string_view instruction_set_name(InstructionSet set) {
 std::vector<InstructionSet> instruction_sets() {
   std::vector<InstructionSet> sets = {InstructionSet::kPlain};
 #if defined(__x86_64__)
-  // What -march=x86-64-v3 and v4 take for granted, as far as the compiler makes use of it here.
+  // The features that -march=x86-64-v3 and v4 imply, as far as the compiler uses them in this code.
   const bool has_v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
                       __builtin_cpu_supports("f16c") && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
   if (has_v3) sets.push_back(InstructionSet::kAvx2);

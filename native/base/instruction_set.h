@@ -1,4 +1,4 @@
-// Which of the processor's vector instructions the CPU device computes with.
+// The vector instructions of the processor that the CPU device computes with.
 #pragma once
 
 #include <cstdint>
@@ -9,10 +9,10 @@ namespace kexa {
 
 enum class InstructionSet : uint8_t { kPlain, kAvx2, kAvx512, kAvx512Vnni, kNeon };
 
-// plain, avx2, avx512, avx512vnni or neon.
+// One of: plain, avx2, avx512, avx512vnni, neon.
 std::string_view instruction_set_name(InstructionSet set);
 
-// Those that are compiled in and that this processor has, the best one last.
+// The sets that are compiled in and that this processor has, the best one last.
 std::vector<InstructionSet> instruction_sets();
 
 // The one to use: what the environment variable KEXA_CPU names, else the best. Throws KEXA_UNSUPPORTED if it names none

@@ -12,14 +12,14 @@ namespace kexa {
 
 inline float bf16_to_f32(uint16_t bits) { return std::bit_cast<float>(uint32_t{bits} << 16); }
 
-// Round to nearest even; a NaN stays one.
+// Rounds to nearest even. A NaN stays a NaN.
 inline uint16_t f32_to_bf16(float value) {
   const uint32_t bits = std::bit_cast<uint32_t>(value);
   if ((bits & 0x7fffffffu) > 0x7f800000u) return uint16_t((bits >> 16) | 0x40u);
   return uint16_t((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
 }
 
-// Exact, subnormals included: the exponent is moved by a multiplication, which normalises them on the way.
+// Exact, subnormals included: a multiplication moves the exponent and normalises subnormals on the way.
 inline float f16_to_f32(uint16_t half) {
   const uint32_t magnitude = uint32_t{half & 0x7fffu} << 13;
   const uint32_t sign = uint32_t{half & 0x8000u} << 16;
@@ -27,7 +27,7 @@ inline float f16_to_f32(uint16_t half) {
   return std::bit_cast<float>(sign | std::bit_cast<uint32_t>(std::bit_cast<float>(magnitude) * 0x1p112f));
 }
 
-// Round to nearest even; values past 65,519 become infinite.
+// Rounds to nearest even. Values past 65,519 become infinite.
 inline uint16_t f32_to_f16(float value) {
   const uint32_t bits = std::bit_cast<uint32_t>(value);
   const uint16_t sign = uint16_t((bits >> 16) & 0x8000u);
@@ -35,15 +35,16 @@ inline uint16_t f32_to_f16(float value) {
   if (magnitude > 0x7f800000u) return uint16_t(sign | 0x7e00u);
   if (magnitude >= 0x477ff000u) return uint16_t(sign | 0x7c00u);
   if (magnitude < 0x38800000u) {
-    // Subnormal: adding a half lines the last kept bit up with the float's own last bit, which rounds for us.
+    // Subnormal: adding 0.5 lines up the last kept bit with the last bit of the f32, so that the addition does the
+    // rounding.
     const float shifted = std::bit_cast<float>(magnitude) + 0.5f;
     return uint16_t(sign | (std::bit_cast<uint32_t>(shifted) - 0x3f000000u));
   }
   return uint16_t(sign | ((magnitude - 0x38000000u + 0xfffu + ((magnitude >> 13) & 1u)) >> 13));
 }
 
-// E4M3 as the OCP has it ("fn"): four bits of exponent, three of fraction, no infinities, S.1111.111 is NaN. Exact,
-// subnormals included, by the same means as f16_to_f32.
+// E4M3 of the OCP ("fn"): 4 bits of exponent, 3 of fraction, no infinities; S.1111.111 is NaN. Exact, subnormals
+// included, by the multiplication of f16_to_f32.
 inline float e4m3_to_f32(uint8_t code) {
   const uint32_t magnitude = code & 0x7fu, sign = uint32_t{code & 0x80u} << 24;
   if (magnitude == 0x7fu) return std::bit_cast<float>(sign | 0x7fffffffu);
@@ -56,9 +57,9 @@ typedef uint32_t U32x16 __attribute__((vector_size(64)));
 typedef int32_t I32x16 __attribute__((vector_size(64)));
 typedef uint16_t U16x16 __attribute__((vector_size(32)));
 
-// Loads and stores need no alignment: tensors start wherever their file's header ended.
+// Loads and stores need no alignment, because tensors start wherever the header of their file ends.
 #define KEXA_INLINE inline __attribute__((always_inline))
-#define KEXA_INLINE_CALL __attribute__((always_inline))  // of a lambda
+#define KEXA_INLINE_CALL __attribute__((always_inline))  // the form for lambdas
 
 KEXA_INLINE void load(F32x16& lanes, const float* from) { std::memcpy(&lanes, from, sizeof lanes); }
 KEXA_INLINE void store(float* to, const F32x16& lanes) { std::memcpy(to, &lanes, sizeof lanes); }
@@ -85,7 +86,7 @@ KEXA_INLINE void load_f16(F32x16& lanes, const uint16_t* from) {
   std::memcpy(&lanes, &bits, sizeof lanes);
 }
 
-// In lanes of 16 bits the codes become bf16 whose exponents are 120 too low, or a NaN of nothing but ones.
+// In 16-bit lanes the codes become bf16 with exponents that are 120 too low. A NaN becomes all ones.
 KEXA_INLINE void load_e4m3(F32x16& lanes, const uint8_t* from) {
   typedef uint8_t U8x16 __attribute__((vector_size(16)));
   typedef int16_t I16x16 __attribute__((vector_size(32)));
@@ -98,7 +99,7 @@ KEXA_INLINE void load_e4m3(F32x16& lanes, const uint8_t* from) {
   lanes *= 0x1p120f;
 }
 
-// Always the same tree, so that a sum never depends on who else is being summed.
+// Adds in the same tree for any input, so that a sum never depends on what else is being summed.
 KEXA_INLINE float sum_lanes(const F32x16& lanes) {
   float part[kLanes];
   store(part, lanes);
@@ -107,7 +108,7 @@ KEXA_INLINE float sum_lanes(const F32x16& lanes) {
   return part[0];
 }
 
-// The largest of n floats, none of them NaN; -infinity if there are none.
+// The largest of `n` floats, none of which may be NaN. -infinity if n is 0.
 KEXA_INLINE float largest_of(const float* values, size_t n) {
   F32x16 largest = F32x16{} - __builtin_inff();
   size_t i = 0;
@@ -122,8 +123,8 @@ KEXA_INLINE float largest_of(const float* values, size_t n) {
   return result;
 }
 
-// On x86-64 the hot loops are compiled for three instruction sets and the best one is picked at load time; not under a
-// sanitizer, whose calls the picking would need before they are bound.
+// On x86-64 the hot loops are compiled for three instruction sets, and the best one is chosen at load time. Under a
+// sanitizer this is off: the choice would call the sanitizer before its functions are bound.
 #if defined(__x86_64__) && defined(__linux__) && defined(__GNUC__) && !defined(__clang__) && \
     !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__)
 #define KEXA_HOT __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))

@@ -1,4 +1,4 @@
-// What a device was made to do, and how long each kind of work took.
+// Counts the work of a device, and how long each kind of work took.
 #pragma once
 
 #include <algorithm>
@@ -11,13 +11,13 @@ namespace kexa {
 
 struct Profile {
   struct Op {
-    std::string name;  // of the kernel
+    std::string name;  // the kernel's name
     int64_t dispatches = 0;
-    int64_t nanoseconds = 0;  // on the GPU, all of its dispatches together; 0 where it has no timestamps
+    int64_t nanoseconds = 0;  // GPU time of all its dispatches together; 0 if the GPU has no timestamps
   };
 
   int64_t dispatches = 0, passes = 0, submits = 0;
-  int64_t buffer_bytes = 0;  // of weights, cache and working buffers, at the end
+  int64_t buffer_bytes = 0;  // total of weights, cache and working buffers at the end
   std::vector<Op> ops;
 
   Op& op(const std::string& name) {
@@ -38,12 +38,12 @@ struct Profile {
   }
 };
 
-// What the steps of one kind did: those of a prompt, or those that go on from it.
+// The steps of one kind: steps of a prompt, or steps that continue it.
 struct StepCounts {
   int64_t steps = 0, rows = 0;
-  int64_t experts = 0;      // that MoE layers read: the distinct ones of each layer and step, added up
-  int64_t mtp_passes = 0;   // of the MTP block
-  int64_t draft_heads = 0;  // those of them that needed logits
+  int64_t experts = 0;      // experts that MoE layers read: the distinct ones of each layer and step, added up
+  int64_t mtp_passes = 0;   // passes of the MTP block
+  int64_t draft_heads = 0;  // MTP passes that computed logits
   std::optional<Profile> profile;
 };
 

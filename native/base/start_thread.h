@@ -1,4 +1,4 @@
-// Threads where the system may have no more.
+// Starts threads, with a clear error if the system allows no more.
 #pragma once
 
 #include <string>
@@ -10,11 +10,11 @@
 
 namespace kexa {
 
-// What to do where threads are wanted that the system does not start.
+// The advice of the error: what to do if the system starts too few threads.
 inline constexpr const char* kMoreThreads =
     "; raise the limit (`ulimit -u`, or `--pids-limit` of a container), or use fewer `threads`";
 
-// Starts a thread for `purpose`. Throws KEXA_OUT_OF_MEMORY.
+// Starts a thread for `purpose`, which the error names. Throws KEXA_OUT_OF_MEMORY.
 template <typename Work>
 std::thread start_thread(const std::string& purpose, Work&& work) {
   try {

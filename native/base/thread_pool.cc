@@ -10,8 +10,8 @@
 namespace kexa {
 namespace {
 
-// A step is a few hundred short loops: sleeping between them would cost more than they do. After this many looks
-// (some tens of microseconds) a waiting thread sleeps, so that an idle engine uses no processor.
+// A step is a few hundred short loops, and sleeping between two loops would cost more than the loops. After this many
+// looks (some tens of microseconds) a waiting thread does sleep, so that an idle engine uses no processor.
 constexpr int kSpins = 4000;
 constexpr uint32_t kClosed = 0xffffffffu;
 
@@ -39,7 +39,7 @@ ThreadPool::ThreadPool(int threads, std::vector<int> cores) : cores_(std::move(c
   try {
     for (int i = 1; i < threads; ++i) workers_.emplace_back([this, i] { work(i); });
   } catch (const std::system_error&) {
-    // The system has no more: those that there are do all.
+    // The system starts no more threads: the ones that run do all tasks.
   }
 }
 
@@ -63,7 +63,7 @@ void ThreadPool::drain(uint32_t round, int thread) {
     const int tasks = tasks_.load(std::memory_order_acquire);
     const uint32_t index = uint32_t(next);
     if (uint32_t(next >> 32) != round || index >= uint32_t(tasks)) return;
-    // If it succeeds, the round was not over, so the function and the count are this round's.
+    // If the exchange succeeds, the round is not over, so the function and the count belong to this round.
     if (!next_.compare_exchange_weak(next, next + 1, std::memory_order_acq_rel)) continue;
     attempt(*task, int(index), thread);
     if (done_.fetch_add(1, std::memory_order_acq_rel) + 1 == tasks) done_.notify_all();
@@ -78,8 +78,8 @@ void ThreadPool::run(int tasks, const std::function<void(int, int)>& task) {
     return throw_failure();
   }
   const uint32_t round = round_.load(std::memory_order_relaxed) + 1;
-  // Closed while the function and the count change, then opened. Whoever sees a new function or count also sees that
-  // it was closed, and takes no index of the round before.
+  // The counter is closed while the function and the count change, and opened afterwards. A thread that sees a new
+  // function or count also sees the closed counter, and takes no index of the previous round.
   next_.store(uint64_t{round} << 32 | kClosed, std::memory_order_seq_cst);
   task_.store(&task, std::memory_order_release);
   tasks_.store(tasks, std::memory_order_release);
@@ -103,7 +103,7 @@ void ThreadPool::attempt(const std::function<void(int, int)>& task, int index, i
   }
 }
 
-// All tasks are done: nobody else touches it.
+// All tasks are done, so no other thread touches `failure_`.
 void ThreadPool::throw_failure() {
   if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
 }

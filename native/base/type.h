@@ -1,4 +1,4 @@
-// The formats that weights and caches are stored in.
+// The formats in which weights and caches are stored.
 #pragma once
 
 #include <array>
@@ -12,8 +12,8 @@ enum class Type : uint8_t {
   kF32,
   kF16,
   kBf16,
-  kF8E4m3,  // scaled by numbers of its own: quant/fp8.h
-  // Those of GGUF, in blocks along a row.
+  kF8E4m3,  // scaled by numbers of their own: quant/fp8.h
+  // The types of GGUF, in blocks along a row:
   kQ8_0,
   kQ4_0,
   kQ4_1,
@@ -48,11 +48,11 @@ constexpr std::array<TypeFacts, 20> kTypes = {{
 constexpr const TypeFacts& facts_of(Type type) { return kTypes[size_t(type)]; }
 constexpr std::string_view type_name(Type type) { return facts_of(type).name; }
 constexpr bool is_quantized(Type type) { return facts_of(type).block_elements > 1; }
-// Bytes of `elements` in a row, which are whole blocks.
+// Bytes of a row's `elements`, which must be a multiple of the block.
 constexpr int64_t bytes_of(Type type, int64_t elements) {
   return elements / facts_of(type).block_elements * facts_of(type).block_bytes;
 }
-// Of a type whose elements stand alone.
+// Bytes of one element, for a type that has no blocks.
 constexpr int64_t element_bytes(Type type) { return facts_of(type).block_bytes; }
 
 constexpr std::optional<Type> type_named(std::string_view name) {

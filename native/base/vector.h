@@ -1,6 +1,6 @@
-// Vectors of 16 floats in as many registers as an instruction set takes for them. For files that are compiled for one
-// set: they define KEXA_SET, its name, and everything here lies in a namespace of that name, so that the linker never
-// takes one set's code for another's.
+// Vectors of 16 floats, in as many registers as the instruction set needs for them. Only files that are compiled for
+// one instruction set include this header. They define KEXA_SET, the set's name. Everything here lies in a namespace of
+// that name, so that the linker never takes one set's code for another's.
 #pragma once
 
 #include "base/numbers.h"
@@ -37,7 +37,7 @@ struct F32x16 {
   }
 };
 
-// part[i] = value(i)
+// part[i] = value(i).
 template <typename Value>
 KEXA_INLINE F32x16 by_parts(const Value& value) {
   F32x16 lanes;
@@ -60,7 +60,7 @@ KEXA_INLINE F32x16 operator*(const F32x16& a, const F32x16& b) {
 
 KEXA_INLINE void load_part(Part& part, const float* from) { std::memcpy(&part, from, sizeof part); }
 KEXA_INLINE void store_part(float* to, const Part& part) { std::memcpy(to, &part, sizeof part); }
-// Part by part: as a whole GCC copies them through memory.
+// Loads register by register. GCC would copy the whole struct through memory.
 KEXA_INLINE void load(F32x16& lanes, const float* from) {
 #pragma GCC unroll 4
   for (int i = 0; i < kParts; ++i) load_part(lanes.part[i], from + i * kWidth);
@@ -75,13 +75,13 @@ KEXA_INLINE void load_some(F32x16& lanes, const float* from, int n) {
   load(lanes, some);
 }
 
-// sums += a * b
+// sums += a * b, lane by lane.
 KEXA_INLINE void add_product(F32x16& sums, const F32x16& a, const F32x16& b) {
 #pragma GCC unroll 4
   for (int i = 0; i < kParts; ++i) sums.part[i] += a.part[i] * b.part[i];
 }
 
-// Eight times the first, eight times the second.
+// `first` in the first eight lanes, `second` in the other eight.
 KEXA_INLINE F32x16 two_halves(float first, float second) {
   const float values[kLanes] = {first,  first,  first,  first,  first,  first,  first,  first,
                                 second, second, second, second, second, second, second, second};
@@ -143,7 +143,7 @@ KEXA_INLINE void load_bf16(F32x16& lanes, const uint16_t* from) {
   }
 }
 
-// In lanes of 16 bits the codes become bf16 whose exponents are 120 too low, or a NaN of nothing but ones.
+// In 16-bit lanes the codes become bf16 with exponents that are 120 too low. A NaN becomes all ones.
 KEXA_INLINE void load_e4m3(F32x16& lanes, const uint8_t* from) {
   typedef uint8_t U8Part __attribute__((vector_size(kWidth)));
   typedef uint16_t U16Part __attribute__((vector_size(kWidth * 2)));
@@ -167,7 +167,7 @@ KEXA_INLINE float half_to_float(uint16_t half) {
 #endif
 }
 
-// The sums of the lanes of four vectors, each by the tree of sum_lanes().
+// The sum of the lanes of each of four vectors, by the tree of sum_lanes().
 typedef float F32x4 __attribute__((vector_size(16)));
 KEXA_INLINE F32x4 sums_of_four(const float* first, const float* second, const float* third, const float* fourth) {
   const auto quarter = [](const float* from) KEXA_INLINE_CALL {
@@ -177,7 +177,7 @@ KEXA_INLINE F32x4 sums_of_four(const float* first, const float* second, const fl
     return (a + c) + (b + d);
   };
   const F32x4 a = quarter(first), b = quarter(second), c = quarter(third), d = quarter(fourth);
-  // Transposed: then lanes of different vectors are added, which is one addition for all four.
+  // Transposes, so that one addition serves all four vectors: it adds lanes of different vectors.
   const F32x4 low_ab = __builtin_shufflevector(a, b, 0, 4, 1, 5), high_ab = __builtin_shufflevector(a, b, 2, 6, 3, 7);
   const F32x4 low_cd = __builtin_shufflevector(c, d, 0, 4, 1, 5), high_cd = __builtin_shufflevector(c, d, 2, 6, 3, 7);
   const F32x4 pairs_ab = low_ab + high_ab, pairs_cd = low_cd + high_cd;

@@ -31,8 +31,8 @@ std::string folder_of(const std::string& path) {
   return slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
 }
 
-// Names of no two files are alike, in this process or in others: threads have the counter, processes their number, and
-// processes of one number (in containers that share a folder) the random bits.
+// No two files get the same name. The counter tells apart the threads of a process, the number tells apart processes,
+// and random bits tell apart processes of one number (in containers that share a folder).
 std::string part_name() {
   static std::atomic<uint32_t> counter{0};
   std::random_device random;
@@ -57,7 +57,8 @@ int Descriptor::close() {
 }
 
 InputFile::InputFile(const std::string& path)
-    // Without O_NONBLOCK opening a FIFO waits for whoever writes to it. It changes nothing for regular files.
+    // Without O_NONBLOCK, opening a FIFO waits until another program writes to it. For regular files the flag changes
+    // nothing.
     : descriptor_(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)) {
   if (!descriptor_) throw Error("KEXA_NOT_FOUND", path + ": cannot be opened: " + std::strerror(errno));
   struct stat status{};
@@ -92,7 +93,8 @@ bool InputFile::read_at(int64_t offset, std::span<std::byte> to) const {
 
 OutputFile::OutputFile(std::string path) : path_(std::move(path)) {
   check_place();
-  // Another's file of that name is never opened: with O_EXCL the name must be new, a link included.
+  // A file that another program made under that name is never opened: with O_EXCL the name must be new, and even a link
+  // counts.
   for (int attempt = 0; attempt < 8 && !descriptor_; ++attempt) {
     const std::string part = folder_of(path_) + "/" + part_name();
     descriptor_ = Descriptor(::open(part.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666));
@@ -130,11 +132,11 @@ void OutputFile::write(std::span<const std::byte> bytes) {
 void OutputFile::finish() {
   if (::fsync(descriptor_.number()) != 0) fail(std::strerror(errno));
   if (const int error = descriptor_.close()) fail(std::strerror(error));
-  // Something else may have come there while it was written.
+  // Another program may have put something there in the meantime.
   check_place();
   if (std::rename(part_.c_str(), path_.c_str()) != 0) fail(std::strerror(errno));
   part_.clear();
-  // The name outlives a power failure only once the folder is on the disk. Some file systems cannot do that.
+  // The name survives a power failure only once the folder is on the disk. Some file systems cannot do that.
   const Descriptor folder(::open(folder_of(path_).c_str(), O_RDONLY | O_CLOEXEC | O_DIRECTORY));
   if (folder) ::fsync(folder.number());
 }

@@ -1,4 +1,4 @@
-// Files by their descriptors: opened so that opening never waits, and written so that they are whole or not there.
+// Files by their descriptors. Opening never waits, and a written file is either whole or not there.
 #pragma once
 
 #include <cstddef>
@@ -8,7 +8,7 @@
 
 namespace kexa {
 
-// Closes what it holds. Every descriptor of kexa's is closed in programs that the process starts (O_CLOEXEC).
+// Closes its descriptor. None of kexa's descriptors stays open in programs that the process starts (O_CLOEXEC).
 class Descriptor {
  public:
   Descriptor() = default;
@@ -19,7 +19,7 @@ class Descriptor {
 
   int number() const { return number_; }
   explicit operator bool() const { return number_ >= 0; }
-  // Returns 0, or errno of the close.
+  // Returns 0, or the errno of the close.
   int close();
 
  private:
@@ -29,19 +29,19 @@ class Descriptor {
 // A regular file, open for reading.
 class InputFile {
  public:
-  // Throws KEXA_NOT_FOUND if it cannot be opened, and KEXA_BAD_FILE if it is a folder, a FIFO, a device or the like: to
-  // open a FIFO or to read a device could wait for ever.
+  // Throws KEXA_NOT_FOUND if the file cannot be opened, and KEXA_BAD_FILE if it is a folder, a FIFO, a device or the
+  // like: opening a FIFO or reading a device could wait for ever.
   explicit InputFile(const std::string& path);
 
   int descriptor() const { return descriptor_.number(); }
-  // When it was opened.
+  // The size when it was opened.
   int64_t bytes() const { return bytes_; }
-  // Now; 0 if it cannot be told.
+  // The size now. 0 if it cannot be told.
   int64_t bytes_now() const;
 
-  // Reads the next bytes. Returns whether there were as many.
+  // Reads the next bytes. Returns false if the file ends before `to` is full.
   bool read(std::span<std::byte> to);
-  // Reads bytes from `offset` on. Returns whether there were as many.
+  // Reads the bytes from `offset` on. Returns false if the file ends before `to` is full.
   bool read_at(int64_t offset, std::span<std::byte> to) const;
 
  private:
@@ -49,19 +49,19 @@ class InputFile {
   int64_t bytes_ = 0, at_ = 0;
 };
 
-// A file that takes the place of `path` once it is whole. Until then it stands beside it under a name that nobody else
-// has, and is removed if it is never finished. What stood at `path` is kept until then.
+// A file that replaces the one at `path` once it is whole. Until then it stands in the same folder under a name that no
+// other program has, and the file at `path` stays. It is removed if it is never finished.
 class OutputFile {
  public:
-  // Throws KEXA_WRITE_FAILED if the folder cannot be written to, or if `path` is there and is no regular file: a
-  // device, a FIFO, a symbolic link and a folder are never replaced.
+  // Throws KEXA_WRITE_FAILED if the folder cannot be written to, or if `path` exists and is no regular file: a device,
+  // a FIFO, a symbolic link and a folder are never replaced.
   explicit OutputFile(std::string path);
   ~OutputFile();
   OutputFile(const OutputFile&) = delete;
 
   // Throws KEXA_WRITE_FAILED.
   void write(std::span<const std::byte> bytes);
-  // Brings it to the disk and gives it its name. Throws KEXA_WRITE_FAILED.
+  // Brings the file to the disk and gives it its name. Throws KEXA_WRITE_FAILED.
   void finish();
 
  private:
@@ -69,7 +69,7 @@ class OutputFile {
   [[noreturn]] void fail(const std::string& why) const;
 
   const std::string path_;
-  std::string part_;  // its name until it is finished; empty: none
+  std::string part_;  // its name until it is finished; empty if there is none
   Descriptor descriptor_;
 };
 

@@ -10,8 +10,8 @@
 
 namespace kexa {
 
-// The mapping stays valid while the object lives. If another program cuts the file short meanwhile, reading past its
-// new end kills the process (SIGBUS), as with any mapped file: see WatchedFiles.
+// The mapping is valid while the object lives. If another program cuts the file short meanwhile, reading past the new
+// end kills the process (SIGBUS), as with any mapped file: see WatchedFiles.
 class MappedFile {
  public:
   // Throws KEXA_NOT_FOUND, or KEXA_BAD_FILE if it is no regular file, is empty or cannot be mapped.
@@ -29,8 +29,8 @@ class MappedFile {
   size_t size_ = 0;
 };
 
-// Whether mapped files are still as large as they were. Looking at it before each step catches a file that was cut
-// short between two of them; one that is cut in the middle of a step can still end the process.
+// Tells whether mapped files are still as large as when they were opened. A look before each step catches a file that
+// was cut short between two steps. A file that is cut in the middle of a step can still end the process.
 class WatchedFiles {
  public:
   WatchedFiles() = default;
@@ -48,8 +48,8 @@ class WatchedFiles {
   std::vector<Watched> files_;
 };
 
-// Zeroed memory whose pages take no room until they are first written: how a cache planned for a full context costs
-// only what the sequence has used.
+// Zeroed memory whose pages take no room until they are first written. A cache that is planned for a full context
+// therefore costs only what a sequence has used.
 class LazyMemory {
  public:
   LazyMemory() = default;

@@ -1,4 +1,4 @@
-// What a device must be able to compute: the ops of the forward pass, in the order forward.cc calls them.
+// The contract of a device: the ops of the forward pass, in the order in which forward.cc calls them.
 #pragma once
 
 #include <atomic>
@@ -14,56 +14,57 @@
 
 namespace kexa {
 
-// One token of one sequence. Prefill, decode and the checking of drafts are the same step with other rows.
+// One token of one sequence. Prefill, decode and the checking of drafts are the same step with different rows.
 struct Row {
   int token = 0;
   int slot = 0;
   int position = 0;
-  int next = 0;  // the token that follows it, which the MTP block is given; where none is known yet, any
+  int next = 0;  // the token that follows, an input of the MTP block; any token if it is not known yet
 };
 
 struct Step {
   std::vector<Row> rows;        // rows of one slot stand in the order of their positions
   std::vector<int> logit_rows;  // the rows whose logits are wanted, ascending
-  // The rows go on from what was chosen last in their slot: row 0 is that token, row i the i-th draft after it, and
-  // every row is a logit row. Only the device knows tokens and positions; `position` is the largest it can be.
+  // The rows continue the slot's last choice: row 0 is the token chosen last, row i the i-th draft after it, and every
+  // row is a logit row. Only the device knows the tokens and positions. `position` is the largest that it can be.
   bool is_following = false;
-  // Whether the rows are a prompt's, or of a text that is computed as one; else they are an answer's, which is computed
-  // a few rows at a time. A device may have kernels for either, which round differently: so the same rows must be
-  // computed as the same, however many there are.
+  // True if the rows belong to a prompt, or to a text that is computed like one. False if they belong to an answer,
+  // which is computed a few rows at a time. A device may have a kernel for each, and the two round differently. So the
+  // same rows must always be computed as the same kind, however many there are.
   bool is_prompt = false;
-  const std::atomic<bool>* cancelled = nullptr;  // if set, whoever waits for the step need not: Cancelled is thrown
+  // If it is set to true, nobody waits for the step any more: Cancelled is thrown
+  const std::atomic<bool>* cancelled = nullptr;
 };
 
-// One forward, two devices: the CPU device (native/cpu) implements each op plainly and is the oracle of every
-// GPU kernel. All matrices are row-major with one row per row of the step. Used by the engine thread alone.
+// One forward, two devices. The CPU device (native/cpu) implements each op plainly and is the oracle of every GPU
+// kernel. All matrices are row-major, with one row for each row of the step. Only the engine's thread uses a device.
 //
-// A row's result never depends on the rows it travels with: the same operations are done in the same order, as long as
-// they are a prompt's rows or an answer's.
+// A row's result never depends on the other rows of its step: the same operations happen in the same order for every
+// prompt row, and for every answer row.
 class Device {
  public:
   virtual ~Device() = default;
 
-  // Takes the step's rows and where their keys and values go. `slots` must stay as it is until the step is over.
+  // Begins a step with its rows and their places in the cache. `slots` must not change until the step is over.
   virtual void begin(const Step& step, const KvSlots& slots) = 0;
 
   // residual = E[token]
   virtual void embed() = 0;
 
-  // q, k, v = W norm(residual) (pre-norm) or W residual (post-norm); q and k normalised per head, then rotated on
-  // layers with RoPE; k and v written to the cache.
+  // q, k, v = W norm(residual) (pre-norm) or W residual (post-norm). Normalises q and k per head, rotates them on
+  // layers with RoPE, and writes k and v to the cache.
   virtual void attention_input(int layer) = 0;
 
-  // attended = softmax(q k / sqrt(head_dim)) v over the keys the row may see
+  // attended = softmax(q k / sqrt(head_dim)) v, over the keys that the row may see
   virtual void attention(int layer) = 0;
 
-  // residual += o attended, normalised first on post-norm models
+  // residual += o attended; on post-norm models residual += norm(o attended)
   virtual void attention_output(int layer) = 0;
 
   // residual += swiglu(norm(residual)); on post-norm models residual += norm(swiglu(residual))
   virtual void dense_ffn(int layer) = 0;
 
-  // The experts of each row and their weights.
+  // Chooses top_k experts for each row, and their weights.
   virtual void route(int layer) = 0;
 
   // residual += the chosen experts' weighted sum + the shared expert
@@ -78,71 +79,71 @@ class Device {
   // residual = fc [norm(E[next]), norm(hidden)]: the MTP block's input, the embedding's half first.
   virtual void draft_input() = 0;
 
-  // Choosing, for steps whose rows are all of one slot. Says how the slot's tokens are chosen, and what they follow:
-  // `ids`, of which the last `ids.size() - prompt_size` are the answer so far. Drafts made before are forgotten.
+  // Tells how the slot's tokens are chosen and what they follow. `ids` is the prompt (`prompt_size` tokens) and then
+  // the answer so far. Earlier drafts are forgotten. The choosing ops below need a step whose rows are all of one slot.
   virtual void begin_choosing(int slot, const SamplingParams& params, std::span<const int> ids, size_t prompt_size) = 0;
 
-  // Chooses the token after each logit row, the first one and then the next as long as that row's own token is the one
-  // just chosen: a draft that was right. Afterwards the rows chosen from know their next token, and the last of them is
-  // the step's only logit row.
+  // Chooses the token after the first logit row, then after each next one as long as that row's own token, a draft, is
+  // the token just chosen. Afterwards every row with a choice knows its next token, and the last of them is the step's
+  // only logit row.
   virtual void choose() = 0;
 
-  // Chooses one more draft, from the MTP block's logits.
+  // Chooses one more draft from the MTP block's logits.
   virtual void choose_draft() = 0;
 
   // Prepares the next MTP step. The step has one row: its position is one after the current logit row, its hidden state
   // is the logit row's, and its token is the draft chosen last.
   virtual void begin_draft() = 0;
 
-  // Ends the step. Returns the ticket by which take() gives what it chose.
+  // Ends the step. Returns a ticket, with which take() gives the chosen tokens.
   virtual int end_step() = 0;
 
-  // The tokens that the step chose, none if it chose none: those of its drafts that were right, and one more. Waits for
-  // the step; each ticket is taken once, or dropped. Throws KEXA_BAD_FILE if a logit was NaN or infinite, and
+  // The tokens that the step chose: its drafts that were right, and one more. Empty if the step chose none. Waits for
+  // the step. Each ticket is taken or dropped once. Throws KEXA_BAD_FILE if a logit was NaN or infinite, and
   // KEXA_INVALID_ARGUMENT if the bias bans every token.
   virtual std::vector<int> take(int ticket) = 0;
   virtual void drop(int ticket) = 0;
 
-  // Steps that it pays to begin before the oldest is taken, because they run while the caller does other things. Asked
-  // after a step was begun, and for that one.
+  // How many steps should be begun before the oldest is taken, because they run while the caller does other things. The
+  // answer is about the step begun last.
   virtual int steps_ahead() const { return 0; }
 
-  // For devices that share a model. The residual is handed over in place of embed(): [rows, hidden].
+  // Sets the residual [rows, hidden] instead of embed(). For devices that share a model.
   virtual void set_residual(std::span<const float> rows) = 0;
-  // The step's rows; those of a following step as they have become. Waits.
+  // The step's rows. In a following step they have the tokens and positions that the device found. Waits.
   virtual std::vector<Row> rows() const = 0;
 
-  // What the device does between the two is counted and timed, which slows it. Nothing on a device that has no kernels.
+  // Counts and times the work between the two calls, which slows it. A device without kernels has nothing to tell.
   virtual void start_profile() {}
   virtual std::optional<Profile> take_profile() { return std::nullopt; }
 
-  // What became of the chosen experts so far, and how often each was chosen, [layers, experts], older choices counting
-  // less. Nothing on a device that holds all of them.
+  // Counts of the chosen experts so far, and each expert's heat [layers, experts]: how often it was chosen, with older
+  // choices counting less. A device that holds all experts has neither.
   virtual std::optional<ExpertTraffic> expert_traffic() const { return std::nullopt; }
   virtual std::vector<float> expert_heat() const { return {}; }
 
-  // For tests: what the device is asked for from here on fails with KEXA_DEVICE_LOST, if it is one that can be lost.
+  // For tests: every later request to the device fails with KEXA_DEVICE_LOST. Only a GPU can be lost.
   virtual void force_loss() {}
-  // For tests: a GPU makes no buffer from here on that would take it past so many bytes.
+  // For tests: a GPU refuses any later buffer that would take its total past this many bytes.
   virtual void force_room(int64_t) {}
 
-  // Makes room for at least `pages` pages in the global layers' cache, and keeps what is there. To be called before a
-  // page is used. Returns how many pages there are then. Throws KEXA_OUT_OF_MEMORY, and then has what it had.
+  // Makes room for at least `pages` pages in the global layers' cache and keeps their contents. To be called before a
+  // page is used. Returns the number of pages there are then. Throws KEXA_OUT_OF_MEMORY, which leaves the cache as it
+  // was.
   virtual int hold_pages(int pages) = 0;
 
-  // The KV cache's bytes, keys first and then values, of `count` rows of a layer that stand together (KvSlots::row()):
-  // `bytes` has 2 * count * cache_row_bytes(). What bytes mean is the device's own business. Waits for what is running.
+  // Copies `count` successive cache rows of a layer, from KvSlots::row() `row` on: all keys, then all values. `bytes`
+  // has 2 * count * cache_row_bytes() bytes, whose meaning only the device knows. Waits for work that is running.
   virtual int64_t cache_row_bytes() const = 0;
   virtual void read_cache(int layer, int64_t row, int count, std::span<std::byte> bytes) = 0;
   virtual void write_cache(int layer, int64_t row, int count, std::span<const std::byte> bytes) = 0;
 
-  // Reading back. The spans stay valid until the next op that writes what they show.
+  // For reading back. A span is valid until the next op that writes what it shows.
   virtual std::span<const float> residual() const = 0;             // [rows, hidden]
   virtual std::span<const float> hidden() const = 0;               // [rows, hidden]
-  virtual std::span<const float> logits(int logit_row) const = 0;  // [vocab]: of step.logit_rows[logit_row]
+  virtual std::span<const float> logits(int logit_row) const = 0;  // [vocab], for the row step.logit_rows[logit_row]
   virtual std::span<const int> route_experts() const = 0;          // [rows, top_k], best first
-  virtual std::span<const float> route_weights()
-      const = 0;  // [rows, top_k], what each expert's output is multiplied by
+  virtual std::span<const float> route_weights() const = 0;        // [rows, top_k], the factor of each expert's output
 };
 
 }  // namespace kexa

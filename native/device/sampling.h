@@ -7,7 +7,7 @@
 
 namespace kexa {
 
-// The order of operations: bias, penalties, temperature, top-k, top-p (of what top-k left), min-p, then a draw by
+// The order of operations: bias, penalties, temperature, top-k, top-p (within what top-k left), min-p, then a draw by
 // Gumbel noise that depends on seed, position and token alone. So every device draws the same token.
 struct SamplingParams {
   float temperature = 1;  // 0: greedy

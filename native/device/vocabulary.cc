@@ -20,7 +20,7 @@ void check_tokens(const Step& step, int vocab) {
 
 Error not_finite_logit(int token, const PlanOptions& options) {
   std::string cause = "the weights are damaged";
-  // In f16 a number beyond 65,504 is infinite, and blocks keep their scales in f16.
+  // f16 has no numbers beyond 65,504, and blocks store their scales in f16.
   if (options.cache_type != Type::kF32 && options.cache_type != Type::kBf16)
     cause += ", or a value is too large for the KV cache (try cacheType 'f32')";
   if (options.gpu_elements == Type::kF16) cause += ", or a value is too large for f16 (try gpuElements 'f32')";
@@ -28,7 +28,7 @@ Error not_finite_logit(int token, const PlanOptions& options) {
 }
 
 void check_logits(std::span<const float> logits, const PlanOptions& options) {
-  // By the bits of magnitudes, which stand in the order of the magnitudes.
+  // Compares magnitudes by their bits, whose order is the same.
   const auto magnitude = [](float logit) { return std::bit_cast<int32_t>(logit) & 0x7fffffff; };
   const auto is_finite = [&](float logit) { return magnitude(logit) < 0x7f800000; };
   int32_t largest = 0;

@@ -1,4 +1,4 @@
-// What holds of every token and every logit, wherever they come from.
+// Checks of tokens and logits, whatever device they come from.
 #pragma once
 
 #include <algorithm>
@@ -11,19 +11,18 @@
 
 namespace kexa {
 
-// Throws KEXA_INTERNAL if an id is none of the vocabulary's: whoever takes ids from outside has checked them, but an
-// index past a buffer must not depend on that.
+// Throws KEXA_INTERNAL if an id is not in the vocabulary. The ids of users were checked before, but an index past a
+// buffer must not depend on that.
 void check_tokens(std::span<const int> ids, int vocab);
-// The same of a step's rows. Those of a following step are the device's own.
+// Checks a step's rows. A following step is not checked, because the device itself chose its tokens.
 void check_tokens(const Step& step, int vocab);
 
-// The error of a logit that is NaN or infinite: KEXA_BAD_FILE. It names what else than the weights may be the cause.
+// The error for a logit that is NaN or infinite: KEXA_BAD_FILE. It names the possible causes besides the weights.
 Error not_finite_logit(int token, const PlanOptions& options);
-// Throws it for the first such logit of a row.
+// Throws that error for the first such logit of a row.
 void check_logits(std::span<const float> logits, const PlanOptions& options);
 
-// The finite float nearest to what a sum or a product of finite floats came to: a logit's bias and penalties may
-// overflow.
+// The finite float nearest to a sum or product of finite floats. Bias and penalties may make a logit overflow.
 inline float saturated(float value) {
   return std::clamp(value, std::numeric_limits<float>::lowest(), std::numeric_limits<float>::max());
 }

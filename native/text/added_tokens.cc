@@ -36,7 +36,7 @@ void AddedTokens::split(std::string_view text, const std::vector<AllowedSpan>& s
       continue;
     }
     while (span < spans.size() && spans[span].end <= at) ++span;
-    // The strictest of the spans from the token's beginning to the byte before `end`.
+    // The strictest span from the token's first byte to the byte before `end`.
     size_t last = span;
     Allow allow = span < spans.size() ? spans[span].allow : Allow::kAll;
     int32_t id = -1;

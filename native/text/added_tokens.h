@@ -1,4 +1,4 @@
-// Tokens that are looked for in a text before anything else is done with it: turn markers and the like.
+// Finds added tokens in a text (turn markers and the like), which happens before anything else is done with the text.
 #pragma once
 
 #include <cstdint>
@@ -10,39 +10,40 @@
 
 namespace kexa {
 
-// What of a text, from one place to another, may become an added token.
+// Which added tokens may be found in a stretch of a text.
 enum class Allow : uint8_t {
   kAll,
-  // None that is special.
+  // All but special tokens.
   kMarkers,
-  // None that is special or that the chat template names.
+  // All but special tokens and tokens that the chat template names.
   kNone,
 };
 
-// [start, end) in bytes.
+// The bytes [start, end) of a text.
 struct AllowedSpan {
   uint32_t start, end;
   Allow allow;
 };
 
-// The strictest `Allow` that a token may be found under.
+// The strictest `Allow` under which a token may still be found.
 using TokenGuard = Allow;
 
-// [start, end) in bytes; id -1: the text between tokens.
+// The bytes [start, end) of a text, and the token found there. id -1: the text between two tokens.
 struct FoundToken {
   int32_t id;
   uint32_t start, end;
 };
 
-// A set of texts, of which the leftmost is found, and of those that begin there the longest.
+// A set of texts to find. The leftmost one is found; of several that begin at the same place, the longest.
 class AddedTokens {
  public:
   AddedTokens();
   // `text` has 1 to 1,024 bytes.
   void add(std::string_view text, int32_t id);
   bool empty() const { return nodes_.size() == 1; }
-  // All of the text, cut up. A token that lies in several spans needs the leave of each. `spans` cover the text, or are
-  // none: then everything is allowed. `guards`: by id, the strictest span that the token may be found in.
+  // Cuts all of the text into tokens and the stretches between them. `spans` cover the text, and a token that touches
+  // several spans needs the permission of each. Empty `spans` permit everything. `guards[id]` is the strictest span in
+  // which that token may be found.
   void split(std::string_view text, const std::vector<AllowedSpan>& spans, const std::vector<TokenGuard>& guards,
              std::vector<FoundToken>& found, Watch& watch) const;
 

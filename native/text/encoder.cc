@@ -7,7 +7,7 @@
 namespace kexa {
 namespace {
 
-// The text as UTF-8, and the spans in its bytes. A span that ends inside a surrogate pair ends before it.
+// The text in UTF-8, and the spans in its bytes. A span that ends inside a surrogate pair is cut before the pair.
 std::string to_utf8(const std::u16string& text, const std::vector<TextSpan>& from, std::vector<AllowedSpan>& spans,
                     Watch& watch) {
   std::string bytes;
@@ -36,7 +36,7 @@ std::string to_utf8(const std::u16string& text, const std::vector<TextSpan>& fro
   return bytes;
 }
 
-// The spans of a part of the text, [start, end) of its bytes.
+// The spans inside the bytes [start, end) of the text.
 void spans_within(const std::vector<AllowedSpan>& all, size_t& first, uint32_t start, uint32_t end,
                   std::vector<AllowedSpan>& part) {
   part.clear();
@@ -81,7 +81,7 @@ std::vector<uint32_t> Encoder::encode(EncodeRequest& request, const std::atomic<
       ids.push_back(uint32_t(stretch.id));
       continue;
     }
-    // Each stretch by itself: a mark that begins one must not join the token before it.
+    // Each stretch is normalised by itself, so that a mark at its beginning does not join the token before it.
     const std::string_view raw = std::string_view(text).substr(stretch.start, stretch.end - stretch.start);
     if (vocabulary_->normalized_tokens().empty()) {
       const std::string_view normal = normalize(raw, vocabulary_->form(), buffer, {}, watch);

@@ -1,4 +1,4 @@
-// Text to ids: added tokens, normalisation, pieces, merges.
+// Turns text into ids, in this order: added tokens, normalisation, pieces, merges.
 #pragma once
 
 #include <memory>
@@ -11,7 +11,7 @@
 
 namespace kexa {
 
-// [start, end) in UTF-16 units.
+// The UTF-16 units [start, end) of a text.
 struct TextSpan {
   uint32_t start, end;
   Allow allow;
@@ -19,23 +19,23 @@ struct TextSpan {
 
 struct EncodeRequest {
   std::u16string text;  // lone surrogates are read as U+FFFD
-  // Ascending, and covering the text; or none: everything is allowed.
+  // Ascending, and they cover the text. Empty: everything is allowed.
   std::vector<TextSpan> spans;
   size_t most_ids = ~size_t{0};
   MergerLimits limits;
 };
 
-// Any number of threads may encode at a time.
+// Any number of threads may encode at the same time.
 class Encoder {
  public:
   explicit Encoder(std::shared_ptr<const Vocabulary> vocabulary) : vocabulary_(std::move(vocabulary)) {}
 
   const Vocabulary& vocabulary() const { return *vocabulary_; }
-  // Empties `request.text` as soon as it is not needed. Throws Error, Cancelled and TooManyIds.
+  // Empties `request.text` as soon as it is no longer needed. Throws Error, Cancelled and TooManyIds.
   std::vector<uint32_t> encode(EncodeRequest& request, const std::atomic<bool>* stop);
 
  private:
-  // Mergers keep a cache of 2 MB each.
+  // Idle mergers to keep, because each has a cache of 2 MB.
   static constexpr size_t kMostIdle = 2;
   std::unique_ptr<Merger> take_merger(const MergerLimits& limits);
   void give_back(std::unique_ptr<Merger> merger);

@@ -6,7 +6,7 @@
 
 namespace kexa {
 
-// The comparisons of heaps and of sorting look at the watch too: a list may have millions of places.
+// Comparisons in heaps and in sorting tick the watch too, because a list may have millions of places.
 namespace {
 
 struct WatchedGreater {
@@ -129,8 +129,8 @@ void Merger::append(std::string_view text, Watch& watch, size_t most_ids, std::v
   const auto* end = at + text.size();
   while (at < end) {
     const uint8_t* to = piece_end(vocabulary_.pattern(), at, end, watch);
-    // A piece is cut where no merge can ever join two neighbouring bytes: each merge of two tokens joins the last byte
-    // of one with the first of the other.
+    // Cuts a piece where no merge can ever join the two neighbouring bytes. Each merge of two tokens joins the last
+    // byte of one with the first byte of the other.
     const uint8_t* from = at;
     for (++at; at < to; ++at) {
       watch.tick();
@@ -206,11 +206,12 @@ void Merger::merge_short(const uint8_t* bytes, size_t size, std::vector<uint32_t
   ids.insert(ids.end(), id, id + size);
 }
 
-// One word a byte. At the first byte of a token is its id; at the last of one of several bytes kBack and where it
-// begins; where a token began that was merged into the one before it, kNothing.
+// `word` has one entry for each byte. At a token's first byte it is the token's id. At the last byte of a longer token
+// it is kBack and the place where the token begins. Where a token began that is now merged into the one before it, it
+// is kNothing.
 //
-// The queue gives a place again after its pair has changed. That is told by the pair's rank being another, which is
-// what the library asks too: the tokens at a place only grow.
+// The queue may give a place again after the pair there has changed. A changed pair shows by its rank, as in the
+// library, because the tokens at a place only grow.
 template <typename Queue>
 void Merger::merge_queued(const uint8_t* bytes, size_t size, Queue& queue, Watch& watch, std::vector<uint32_t>& ids) {
   constexpr uint32_t kBack = 1u << 31, kNothing = kBack - 1;

@@ -1,4 +1,4 @@
-// Byte-pair merging: pieces of normalised text to the ids of their tokens.
+// Byte-pair merging: turns pieces of normalised text into the ids of their tokens.
 #pragma once
 
 #include <cstdint>
@@ -9,7 +9,7 @@
 
 namespace kexa {
 
-// The places in a run of bytes where two tokens may be merged, the most urgent merge first and of one merge the
+// The places in a run of bytes where two tokens may be merged. The most urgent merge comes first, and of its places the
 // leftmost. Fast for runs of up to some thousand bytes.
 class PairHeap {
  public:
@@ -18,7 +18,7 @@ class PairHeap {
   void add_first(uint32_t rank, uint32_t at) { entries_.push_back(uint64_t(rank) << 32 | at); }
   void end_first();
   void add(uint32_t rank, uint32_t at);
-  // False if there is none left.
+  // Returns false if no place is left.
   bool take(uint32_t& rank, uint32_t& at);
 
  private:
@@ -26,8 +26,8 @@ class PairHeap {
   std::vector<uint64_t> entries_;
 };
 
-// The same for longer runs: a list of places for each merge, and a heap of the merges that have one. Near n steps, and
-// n log n at worst, at 4 bytes a place.
+// A PairHeap for longer runs: a list of places for each merge, and a heap of the merges that have places. It takes
+// about n steps, n log n at worst, and 4 bytes a place.
 class PairLists {
  public:
   PairLists(const Vocabulary& vocabulary, Watch& watch) : vocabulary_(vocabulary), watch_(watch) {}
@@ -40,8 +40,8 @@ class PairLists {
  private:
   static constexpr uint32_t kNoList = ~0u;
   struct List {
-    std::vector<uint32_t> places;  // `taken` of them are done with
-    std::vector<uint32_t> late;    // a heap: those that were found out of order once taking had begun
+    std::vector<uint32_t> places;  // the first `taken` of them are done
+    std::vector<uint32_t> late;    // a heap of the places that were found out of order, once taking had begun
     uint32_t taken = 0;
     bool is_being_taken = false, is_sorted = true;
   };
@@ -49,13 +49,14 @@ class PairLists {
 
   const Vocabulary& vocabulary_;
   Watch& watch_;
-  std::vector<uint32_t> list_of_;  // by rank
+  std::vector<uint32_t> list_of_;  // indexed by rank
   std::vector<List> lists_;
-  std::vector<uint32_t> unused_;  // lists without a rank
-  std::vector<uint32_t> ranks_;   // a heap
+  std::vector<uint32_t> unused_;  // lists that no rank uses
+  std::vector<uint32_t> ranks_;   // a heap of the ranks that have places
 };
 
-// Runs of more bytes than `heap_from` go to a heap, than `lists_from` to lists. Only tests have other than these.
+// Runs of more than `heap_from` bytes use a PairHeap, and of more than `lists_from` bytes PairLists. Only tests change
+// these limits.
 struct MergerLimits {
   size_t heap_from = 32, lists_from = 2048;
   bool has_cache = true;
@@ -64,12 +65,12 @@ struct MergerLimits {
 
 struct TooManyIds {};
 
-// Scratch memory and a cache of short pieces, for one thread at a time.
+// Scratch memory and a cache of short pieces. One thread at a time may use it.
 class Merger {
  public:
   explicit Merger(const Vocabulary& vocabulary, MergerLimits limits = {});
-  // Appends the ids of a text that is normalised and holds no added token. Throws Cancelled, and TooManyIds soon after
-  // there are more than `most_ids` in all.
+  // Appends the ids of a text that is normalised and has no added token. Throws Cancelled; throws TooManyIds soon after
+  // `ids` has more than `most_ids` in all.
   void append(std::string_view text, Watch& watch, size_t most_ids, std::vector<uint32_t>& ids);
 
  private:

@@ -13,8 +13,8 @@ namespace {
 using namespace unicode;
 
 constexpr uint8_t kPlaceBits = 63;
-// Characters below have no properties; most texts hold no other.
-constexpr uint8_t kFirstLeadByte = 0xcc;  // of U+0300
+// Characters below U+0300 have no properties, and most texts hold no others.
+constexpr uint8_t kFirstLeadByte = 0xcc;  // the lead byte of U+0300
 
 constexpr uint32_t kFirstSyllable = 0xac00, kFirstLead = 0x1100, kFirstVowel = 0x1161, kBeforeFinals = 0x11a7;
 constexpr uint32_t kLeads = 19, kVowels = 21, kFinals = 28, kSyllables = kLeads * kVowels * kFinals;
@@ -36,7 +36,7 @@ void append_decomposed(uint32_t code, bool is_compatible, std::vector<uint32_t>&
   const auto* end = std::end(kDecompositions);
   const auto* found = std::lower_bound(begin, end, code << 6);
   if (found != end && *found >> 6 == code) {
-    // The canonical one comes first where a character has both.
+    // The canonical entry comes first for a character that has both.
     if (is_compatible && found + 1 != end && found[1] >> 6 == code) ++found;
     if (is_compatible || (*found & 32) == 0) {
       const uint16_t* unit = kDecompositionUnits + kDecompositionStarts[found - begin];
@@ -52,7 +52,7 @@ void append_decomposed(uint32_t code, bool is_compatible, std::vector<uint32_t>&
   to.push_back(code);
 }
 
-// 0 if the two do not compose.
+// The character that the two compose to. 0 if they do not compose.
 uint32_t composed(uint32_t first, uint32_t second) {
   if (first - kFirstLead < kLeads && second - kFirstVowel < kVowels)
     return kFirstSyllable + ((first - kFirstLead) * kVowels + second - kFirstVowel) * kFinals;
@@ -78,15 +78,15 @@ class Normalizer {
 
   bool is_quick(uint32_t code) const { return (properties_of(code) & (is_compatible_ ? 128 : 64)) == 0; }
 
-  // Appends the normal form of a whole sequence: nothing before or after it can have a part in it.
+  // Appends the normal form of a whole sequence, which no character before or after it can change.
   void append(const uint8_t* from, const uint8_t* to, std::string& out) {
     parts_.clear();
-    parts_.reserve(size_t(to - from) / 2);  // marks have two bytes or more
+    parts_.reserve(size_t(to - from) / 2);  // a mark has at least two bytes
     while (from < to) {
       watch_.tick();
       const Character next = character_at(from, to);
       if (next.code == kMalformed)
-        parts_.push_back(kMalformed - 255 + *from);  // stays that byte
+        parts_.push_back(kMalformed - 255 + *from);  // a malformed byte stays as it is
       else
         append_decomposed(next.code, is_compatible_, parts_);
       from += next.bytes;
@@ -105,7 +105,7 @@ class Normalizer {
  private:
   static uint8_t place_of(uint32_t code) { return properties_of(code) & kPlaceBits; }
 
-  // Each run of marks by their classes, those of one class as they came: a counting sort, since a run may be long.
+  // Sorts each run of marks by class and keeps the order within a class. A counting sort, because a run may be long.
   void order_marks() {
     for (size_t i = 0; i < parts_.size();) {
       watch_.tick();
@@ -126,7 +126,7 @@ class Normalizer {
       }
       if (!is_ordered) {
         for (int place = 1; place <= kPlaceBits; ++place) starts[place + 1] += starts[place];
-        // Copied one by one, so that a long run looks at the watch too.
+        // Copies one by one, so that a long run ticks the watch too.
         marks_.resize(end - i);
         for (size_t k = i; k < end; ++k) {
           watch_.tick();
@@ -144,12 +144,13 @@ class Normalizer {
   void compose() {
     constexpr size_t kNowhere = ~size_t{0};
     size_t starter = kNowhere, kept = 0;
-    uint8_t last = 0;  // the class before, if it stayed after its starter
+    uint8_t last = 0;  // the class of the previous mark, if that mark stayed after its starter
     for (size_t i = 0; i < parts_.size(); ++i) {
       watch_.tick();
       const uint32_t part = parts_[i];
       const uint8_t place = place_of(part);
-      // A character of its own class, or a starter behind a mark, does not reach the starter.
+      // A mark of the same class in between, or any mark before a starter, keeps this character from reaching the
+      // starter.
       if (starter != kNowhere && (kept == starter + 1 || (last < place && last != 0))) {
         if (const uint32_t whole = composed(parts_[starter], part); whole != 0) {
           parts_[starter] = whole;
@@ -177,8 +178,8 @@ std::string_view normalize(std::string_view text, NormalForm form, std::string& 
   const auto* end = begin + text.size();
   Normalizer normalizer(form, watch);
   const bool has_quick_bytes = form == NormalForm::kNfc;
-  const uint8_t* copied = begin;    // all before is in the buffer
-  const uint8_t* sequence = begin;  // where the sequence of the character before begins
+  const uint8_t* copied = begin;    // the text before it is in the buffer already
+  const uint8_t* sequence = begin;  // where the sequence of the previous character begins
   size_t mark = 0;
   bool is_changed = false;
   const auto place_marks = [&](const uint8_t* before, size_t place) {

@@ -1,5 +1,5 @@
-// Unicode normalisation, by the version of Unicode that models' tokenizers were trained with: a later one, such as
-// Node's, would compose and reorder characters that the model has only seen as they were.
+// Unicode normalisation by the version of Unicode that the models' tokenizers were trained with. A later version, such
+// as Node's, would compose and reorder characters that the model has only seen unchanged.
 #pragma once
 
 #include <span>
@@ -12,9 +12,9 @@ namespace kexa {
 
 enum class NormalForm { kNone, kNfc, kNfkc };
 
-// The UTF-8 `text` in its normal form. If that is `text` itself, `buffer` stays as it is and `text` is returned.
-// Otherwise the result lies in `buffer`. Each of `marks`, ascending places in `text`, becomes the place in the result
-// where the sequence of characters begins that the mark lies in or before.
+// Returns the UTF-8 `text` in its normal form. If that is `text` itself, returns `text` and leaves `buffer` alone;
+// otherwise the result lies in `buffer`. `marks` are ascending places in `text`. Each becomes a place in the result:
+// the beginning of the sequence of characters that holds the mark, or follows it.
 std::string_view normalize(std::string_view text, NormalForm form, std::string& buffer, std::span<uint32_t> marks,
                            Watch& watch);
 

@@ -24,7 +24,7 @@ Classed classed_at(const uint8_t* at, const uint8_t* end) {
 
 bool is_line_end(uint8_t byte) { return byte == '\r' || byte == '\n'; }
 
-// \s*[\r\n]|\s+(?!\S)|\s+, or without the first, at a space.
+// Matches \s*[\r\n]|\s+(?!\S)|\s+ at a space; without the first alternative if `ends_at_line` is false.
 const uint8_t* spaces_end(const uint8_t* at, const uint8_t* end, bool ends_at_line, Watch& watch) {
   const uint8_t *to = at, *last = at, *line = nullptr;
   while (to < end) {
@@ -39,7 +39,7 @@ const uint8_t* spaces_end(const uint8_t* at, const uint8_t* end, bool ends_at_li
   return to == end || last == at ? to : last;
 }
 
-// 're|'ve|'ll after the apostrophe.
+// Whether 're, 've or 'll follows, without its apostrophe.
 bool is_long_contraction(uint8_t a, uint8_t b) {
   return (a == 'r' && b == 'e') || (a == 'v' && b == 'e') || (a == 'l' && b == 'l');
 }
@@ -53,7 +53,7 @@ const uint8_t* moe_end(const uint8_t* at, const uint8_t* end, Watch& watch) {
       if (is_short_contraction(a)) return at + 2;
       if (has_two && at[2] < 0x80 && is_long_contraction(a, at[2] | 32)) return at + 3;
     } else if (has_two && at[1] == 0xc5 && at[2] == 0xbf) {
-      return at + 3;  // U+017F, the only other character that folds to one of these letters: to s
+      return at + 3;  // U+017F folds to s. No other such character folds to one of these letters.
     }
   }
   const Classed first = classed_at(at, end);
@@ -61,7 +61,7 @@ const uint8_t* moe_end(const uint8_t* at, const uint8_t* end, Watch& watch) {
   const uint8_t* to = at;
   if (first.of != kLetter && !is_line_end(*at)) to += first.bytes;
   if (to < end && classed_at(to, end).of == kLetter) {
-    // At a letter: it and its marks, then the next, of which one U+0020 may be before.
+    // At a letter: takes it and its marks, then the next letter, with at most one U+0020 in between.
     for (;;) {
       to += classed_at(to, end).bytes;
       Classed next{0, kOther};
@@ -84,7 +84,7 @@ const uint8_t* moe_end(const uint8_t* at, const uint8_t* end, Watch& watch) {
     if (next.of != kOther && next.of != kMark) break;
     to += next.bytes;
   }
-  if (to > from) return to < end && is_line_end(*to) ? to + 1 : to;  // a slash is among what was passed
+  if (to > from) return to < end && is_line_end(*to) ? to + 1 : to;  // a slash would be among the characters taken
   return spaces_end(at, end, true, watch);
 }
 

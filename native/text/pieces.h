@@ -1,5 +1,5 @@
-// Cutting text into the pieces that merges stay within: the split patterns of EXAONE's tokenizers, each as a scanner
-// that never goes back. A regular expression would need time that grows with the square of a run of spaces.
+// Cuts text into pieces; merges never cross their borders. Each split pattern of EXAONE's tokenizers is a scanner that
+// never goes back. A regular expression would need time that grows with the square of a run of spaces.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +17,8 @@ enum class SplitPattern {
   kExaoneMoe,
 };
 
-// The end of the piece that begins at `at`, of UTF-8 text that ends behind it at `end`. `\s` is Unicode's White_Space.
+// The end of the piece that begins at `at`. The text is UTF-8 and ends at `end`, past `at`. `\s` is Unicode's
+// White_Space.
 const uint8_t* piece_end(SplitPattern pattern, const uint8_t* at, const uint8_t* end, Watch& watch);
 
 }  // namespace kexa

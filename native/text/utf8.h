@@ -11,10 +11,10 @@ struct Character {
   uint32_t bytes;
 };
 
-// For a byte that begins no well-formed character.
+// The code of a byte that begins no well-formed character.
 constexpr uint32_t kMalformed = ~0u;
 
-// The character at `at`, of a text that ends at `end` and is not at its end there.
+// The character at `at`, which is before the text's `end`.
 inline Character character_at(const uint8_t* at, const uint8_t* end) {
   const uint32_t first = *at;
   const auto follows = [&](int i) { return (at[i] & 0xc0) == 0x80; };

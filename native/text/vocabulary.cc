@@ -9,7 +9,7 @@
 namespace kexa {
 namespace {
 
-// GPT-2's alphabet: bytes that print in Latin-1 are themselves, the others follow from U+0100 on in order.
+// GPT-2's alphabet: a byte that prints in Latin-1 stands for itself; the others follow in order from U+0100 on.
 struct ByteAlphabet {
   int16_t byte_of[0x144];
 
@@ -24,7 +24,7 @@ struct ByteAlphabet {
 };
 constexpr ByteAlphabet kAlphabet;
 
-// The bytes that a name stands for; false if not all of its characters are of the alphabet.
+// Writes the bytes that a name stands for. Returns false if a character of it is not in the alphabet.
 bool to_bytes(std::string_view name, std::string& bytes) {
   bytes.clear();
   const auto* at = reinterpret_cast<const uint8_t*>(name.data());
@@ -38,7 +38,7 @@ bool to_bytes(std::string_view name, std::string& bytes) {
   return true;
 }
 
-// A text of the file for a message: short, and without what a terminal would obey.
+// A text of the file for an error message: short, and without characters that a terminal would obey.
 std::string shown(std::string_view text) {
   std::string quoted = "\"";
   for (const char character : text.substr(0, 60)) {
@@ -118,7 +118,7 @@ void Vocabulary::take_tokens(const VocabularySource& source, Watch& watch) {
     name = uint32_t(i);
   }
   bytes_.reserve(source.names.bytes.size());
-  // Room for added tokens; never more than half full.
+  // Leaves room for added tokens. The table is never more than half full.
   names_.assign(std::bit_ceil((source.names.size() + source.added.size()) * 2 + 16), 0);
   std::fill(std::begin(byte_ids_), std::end(byte_ids_), ~0u);
   std::string scratch;
@@ -150,7 +150,7 @@ void Vocabulary::take_merges(const VocabularySource& source, Watch& watch) {
   pairs_.assign(std::bit_ceil(count * 2 + 16), kEmptyPair);
   pairs_shift_ = 64 - std::countr_zero(pairs_.size());
   byte_ranks_.assign(65536, kNoRank);
-  std::string scratch, joined;  // of one merge
+  std::string scratch, joined;  // both are scratch for one merge
   for (uint32_t rank = 0; rank < count; ++rank) {
     watch.tick();
     const auto fail = [&](const std::string& message) {
@@ -158,7 +158,7 @@ void Vocabulary::take_merges(const VocabularySource& source, Watch& watch) {
     };
     std::string_view left, right;
     if (source.has_joined_merges) {
-      // No token of a byte-level vocabulary has a space in it.
+      // No token of a byte-level vocabulary contains a space.
       const std::string_view both = source.merges[rank];
       const size_t space = both.find(' ');
       if (space == both.npos || both.find(' ', space + 1) != both.npos)
@@ -182,7 +182,7 @@ void Vocabulary::take_merges(const VocabularySource& source, Watch& watch) {
     const uint64_t key = uint64_t(a) << 21 | b;
     size_t i = key * kHash >> pairs_shift_;
     while (pairs_[i] != kEmptyPair && pairs_[i] >> 22 != key) i = (i + 1) & (pairs_.size() - 1);
-    pairs_[i] = key << 22 | rank;  // of a pair that is given twice the later place counts, as for the library
+    pairs_[i] = key << 22 | rank;  // if a pair is given twice the later rank counts, as in the library
     const auto last = uint8_t(token(a).back()), first = uint8_t(token(b)[0]);
     if (length_of(a) == 1 && length_of(b) == 1) byte_ranks_[last << 8 | first] = rank;
     const unsigned bit = unsigned(last) << 8 | first;
@@ -193,7 +193,7 @@ void Vocabulary::take_merges(const VocabularySource& source, Watch& watch) {
 void Vocabulary::take_added(const VocabularySource& source, Watch& watch) {
   const uint32_t own = uint32_t(std::count_if(spellings_.begin(), spellings_.end(),
                                               [](Spelling spelling) { return spelling != Spelling::kNone; }));
-  int64_t highest = -1;  // of the added tokens so far
+  int64_t highest = -1;  // the highest id of the added tokens so far
   std::string scratch;
   for (const VocabularySource::Added& added : source.added) {
     watch.tick();
@@ -203,8 +203,8 @@ void Vocabulary::take_added(const VocabularySource& source, Watch& watch) {
       bad(source, where,
           "wanted at most " + std::to_string(AddedTokens::kLongest) + " bytes, found " +
               std::to_string(added.content.size()));
-    // The library numbers what the vocabulary lacks by itself; a file that disagrees would give other ids than the
-    // model learned.
+    // The library numbers a token that the vocabulary lacks by itself. A file that disagrees would give ids that the
+    // model has not learned.
     const int32_t known = id_of(added.content);
     const int64_t wanted = known >= 0 ? known : highest >= int64_t(own) ? highest + 1 : int64_t(own);
     if (wanted != added.id || wanted > kMostId)

@@ -1,4 +1,4 @@
-// Looking, now and then in a long loop, at whether the work is still wanted.
+// Lets a long loop notice that its result is no longer wanted.
 #pragma once
 
 #include <atomic>
@@ -8,11 +8,11 @@
 
 namespace kexa {
 
-// Belongs to one thread; `stop` may be set by any. A tick is cheap enough for every byte of a text.
+// Belongs to one thread, but any thread may set `stop`. A tick is cheap enough for every byte of a text.
 class Watch {
  public:
   explicit Watch(const std::atomic<bool>* stop = nullptr) : stop_(stop) {}
-  // Throws Cancelled, at the latest 4,096 ticks after `stop` was set.
+  // Throws Cancelled at most 4,096 ticks after `stop` was set.
   void tick() {
     if ((++ticks_ & 4095) == 0) look();
   }

@@ -6,7 +6,7 @@
 namespace kexa {
 namespace {
 
-// After so many rows a choice counts half: a conversation's subject changes, and with it the experts it needs.
+// After this many rows a choice counts half. When a conversation changes its subject, it needs other experts.
 constexpr int64_t kHalfLifeRows = 512;
 // A missing expert is copied into a slot, though that costs more than computing it now, only if its heat is at least
 // kPromotionFactor * (the coldest slot's heat) + kPromotionHeat: it will probably be needed again.
@@ -33,7 +33,7 @@ ExpertSlots::ExpertSlots(int layers, int experts, int slots, int top_k, ExpertMi
 }
 
 bool ExpertSlots::is_host_cheaper(const Layer& layer, int expert, int rows) const {
-  // A row's experts must have slots side by side, or some of them cannot be copied at all.
+  // With fewer slots than top_k, a row's experts cannot all be in slots at once, so some cannot be copied at all.
   if (misses_ == ExpertMisses::kCompute || slots_ < top_k_) return true;
   if (misses_ == ExpertMisses::kCopy) return false;
   if (costs_.copy <= costs_.compute + (rows - 1) * costs_.compute_more) return false;
@@ -83,7 +83,7 @@ ExpertSlots::Step ExpertSlots::place(int index, std::span<const int> experts, bo
     is_on_host[expert] = is_host_cheaper(layer, expert, rows);
     if (is_on_host[expert]) step.traffic.computed += rows;
   }
-  std::vector<int> placed(experts.begin(), experts.end());  // -1: on the host
+  std::vector<int> placed(experts.begin(), experts.end());  // -1: the processor computes it
   if (step.traffic.computed > 0) {
     step.on_host.assign(experts.size(), -1);
     for (size_t i = 0; i < experts.size(); ++i)
@@ -97,7 +97,7 @@ ExpertSlots::Step ExpertSlots::place(int index, std::span<const int> experts, bo
   return step;
 }
 
-// Rows in their order, as many in a wave as the slots have room for.
+// Takes rows in their order, and puts as many into a wave as the slots have room for.
 void ExpertSlots::place_rows(Layer& layer, std::span<const int> experts, Step& step) {
   const size_t top_k = size_t(top_k_), rows = experts.size() / top_k;
   for (size_t first = 0, end = 0; first < rows; first = end) {
@@ -120,8 +120,8 @@ void ExpertSlots::place_rows(Layer& layer, std::span<const int> experts, Step& s
   }
 }
 
-// Those that are there already in the first wave, with as many others as there is room for; then the others, the
-// hottest last, so that they stay. They leave the hotter half of the slots alone.
+// The first wave has the experts that are in slots already, and as many others as fit. Later waves have the rest, the
+// hottest last, so that they stay. Later waves use only the colder half of the slots.
 void ExpertSlots::place_experts(Layer& layer, std::span<const int> experts, Step& step) {
   std::vector<bool> is_chosen(experts_), wanted(experts_);
   for (int expert : experts)

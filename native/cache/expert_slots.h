@@ -1,4 +1,4 @@
-// Which of a layer's routed experts stand in the GPU's slots, and how a step goes about those that do not.
+// Knows which of a layer's routed experts are in the GPU's slots, and decides how a step computes the others.
 #pragma once
 
 #include <span>
@@ -8,41 +8,42 @@
 
 namespace kexa {
 
-// In nanoseconds, as measured when the model is loaded.
+// Nanoseconds, measured when the model is loaded:
 struct ExpertCosts {
-  double copy = 0;          // of one expert into a slot
-  double compute = 0;       // of one expert on the processor, for one row
-  double compute_more = 0;  // for each further row
+  double copy = 0;          // to copy one expert into a slot
+  double compute = 0;       // to compute one expert for one row on the processor
+  double compute_more = 0;  // to compute it for each further row
 };
 
-// Pure bookkeeping: copies nothing itself.
+// Only keeps the books: it copies nothing itself.
 class ExpertSlots {
  public:
-  // Stands in a wave's slots for a choice that the processor computes.
+  // A wave has this instead of a slot for a choice that the processor computes.
   static constexpr uint32_t kOnHost = 0xffffffffu;
-  // For one that has its turn in another wave.
+  // A wave has this instead of a slot for a choice that another wave computes.
   static constexpr uint32_t kOtherWave = 0xfffffffeu;
 
   struct Load {
     int slot, expert;
   };
-  // Experts that are in slots at the same time. All of a step's choices are in one wave unless the slots are too few.
+  // Experts that are in slots at the same time. A step needs more than one wave only if the slots are too few.
   struct Wave {
-    std::vector<Load> loads;      // to be made before it runs
-    std::vector<uint32_t> slots;  // [rows, top_k]: the slot of each choice, or one of the two above
+    std::vector<Load> loads;      // to be done before the wave runs
+    std::vector<uint32_t> slots;  // [rows, top_k]: the slot of each choice, kOnHost or kOtherWave
   };
   struct Step {
     std::vector<Wave> waves;
-    std::vector<int> on_host;  // [rows, top_k]: the expert, or -1 where a slot has it; empty if none is computed there
-    ExpertTraffic traffic;     // without bytes
+    std::vector<int>
+        on_host;            // [rows, top_k]: the expert, or -1 if a slot has it; empty if the processor computes none
+    ExpertTraffic traffic;  // does not count bytes
   };
 
-  // `heat` is [layers, experts], how often each was chosen before, or empty. Each layer's slots begin with its hottest
-  // experts, among equals those of the lowest ids.
+  // `heat` [layers, experts] is how often each was chosen before; it may be empty. At first the slots of each layer
+  // hold its hottest experts. Lower ids win ties.
   ExpertSlots(int layers, int experts, int slots, int top_k, ExpertMisses misses, std::span<const float> heat);
 
   int slots() const { return slots_; }
-  // The expert in a slot.
+  // The id of the expert in a slot.
   int in_slot(int layer, int slot) const { return layers_[layer].in_slot[slot]; }
   void set_costs(const ExpertCosts& costs) { costs_ = costs; }
 
@@ -52,20 +53,21 @@ class ExpertSlots {
   // in exactly one.
   Step place(int layer, std::span<const int> experts, bool is_whole_row);
 
-  // [layers, experts]: how often each was chosen, older choices counting less.
+  // [layers, experts]: how often each expert was chosen, with older choices counting less.
   std::vector<float> heat() const;
 
  private:
   struct Layer {
-    std::vector<int> in_slot;   // [slots]: expert
-    std::vector<int> slot_of;   // [experts]; -1: in none
+    std::vector<int> in_slot;   // [slots]: the expert
+    std::vector<int> slot_of;   // [experts]: the slot; -1: in none
     std::vector<float> heat;    // [experts]
-    std::vector<int64_t> used;  // [slots]: the step that last wanted it
-    int64_t rows = 0;           // since heat was halved
+    std::vector<int64_t> used;  // [slots]: the last step that needed it
+    int64_t rows = 0;           // rows since heat was last halved
   };
 
   bool is_host_cheaper(const Layer& layer, int expert, int rows) const;
-  // Puts the expert in the slot that is missed least, none of `wanted`'s experts, and tells of it.
+  // Puts the expert into the slot whose expert is needed least, but never in place of a `wanted` one, and adds the load
+  // to `wave`.
   void load(Layer& layer, int expert, const std::vector<bool>& wanted, Wave& wave);
   void place_rows(Layer& layer, std::span<const int> experts, Step& step);
   void place_experts(Layer& layer, std::span<const int> experts, Step& step);

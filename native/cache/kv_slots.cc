@@ -39,7 +39,7 @@ KvSlots::Slot* KvSlots::oldest(const std::function<bool(const Slot&)>& is_wanted
   Slot* found = nullptr;
   for (Slot& slot : slots_) {
     if (!is_wanted(slot) || std::find(protected_.begin(), protected_.end(), slot.owner) != protected_.end()) continue;
-    // An unowned slot was last used at 0, before any other.
+    // A slot without an owner has last_used 0, so it counts as the oldest.
     if (!found || slot.last_used < found->last_used) found = &slot;
   }
   return found;
@@ -73,7 +73,8 @@ bool KvSlots::can_go_back_to(const CachedSequence& sequence, int length) const {
   for (int layer = 0; layer < int(kv_.ring_rows.size()); ++layer) {
     const int ring = kv_.ring_rows[layer];
     if (!ring) continue;
-    // The next query, at `length`, sees from here on; writing position p destroyed position p - ring.
+    // The next query, at `length`, sees positions from `oldest_needed` on. Writing position p destroyed position p -
+    // ring.
     const int oldest_needed = std::max(0, length - description_.layer(layer).window + 1);
     if (oldest_needed == length) continue;
     if (sequence.written - ring > oldest_needed) return false;
@@ -85,7 +86,7 @@ bool KvSlots::can_go_back_to(const CachedSequence& sequence, int length) const {
 int KvSlots::prefix_length(const CachedSequence& sequence, std::span<const int> ids, bool needs_mtp) const {
   const size_t limit = std::min(sequence.ids.size(), ids.empty() ? 0 : ids.size() - 1);
   int kept = int(std::mismatch(ids.begin(), ids.begin() + limit, sequence.ids.begin()).first - ids.begin());
-  // The token after the last one kept may be another now, so that one's MTP row is made again.
+  // The token after the last kept one may differ now. The MTP row of the last kept one depends on it and is made again.
   if (needs_mtp) kept = std::max(0, std::min(kept - 1, sequence.mtp_length));
   return can_go_back_to(sequence, kept) ? kept : 0;
 }
@@ -106,7 +107,7 @@ int KvSlots::rewind(int index, int length) {
   int kept = std::min(length, int(slot.ids.size()));
   if (!can_go_back_to(slot, kept)) kept = 0;
   truncate(index, kept);
-  // Rows past it are in pages that others may write from here on.
+  // The rows past it lie in pages that others may write to from now on.
   slot.mtp_written = std::min(slot.mtp_written, kept);
   const size_t needed = size_t(kept + kPageRows - 1) / kPageRows;
   if (needed < slot.pages.size()) {
@@ -118,8 +119,7 @@ int KvSlots::rewind(int index, int length) {
 
 int KvSlots::ring_reach(int index) const {
   const Slot& slot = slots_[index];
-  // A ring's row of position p is gone once p + ring has been written, where a ring is longer than its window by
-  // `slack`.
+  // Writing position p + ring destroys position p. Every ring is `slack` rows longer than its layer's window.
   int slack = 0;
   for (int layer = 0; layer < int(kv_.ring_rows.size()); ++layer)
     if (kv_.ring_rows[layer]) slack = kv_.ring_rows[layer] - description_.layer(layer).window;
@@ -153,7 +153,7 @@ void KvSlots::restore(int index, const CachedSequence& sequence) {
 void KvSlots::truncate(int index, int length) {
   Slot& slot = slots_[index];
   slot.ids.resize(length);
-  // The row before `length` was made with a token that is gone.
+  // The MTP row before `length` was made with a token that is gone.
   slot.mtp_length = std::min(slot.mtp_length, std::max(0, length - 1));
   if (length == 0) slot.written = slot.restored_at = slot.mtp_written = 0;
 }
@@ -166,12 +166,12 @@ void KvSlots::reserve(int index, int end) {
   const size_t wanted = size_t(end + kPageRows - 1) / kPageRows;
   for (size_t i = slot.ids.size() / kPageRows; i < std::min(wanted, slot.pages.size()); ++i) {
     if (holders_[slot.pages[i]] == 1) continue;
-    // Where no page is free, what was kept goes, and with it perhaps the other holder.
+    // If no page is free, kept prefixes are let go, and perhaps the page's other holder with them.
     while (free_pages_.empty() && holders_[slot.pages[i]] > 1 && reclaim_ && reclaim_()) {
     }
     if (holders_[slot.pages[i]] == 1) continue;
     const int copy = take_page(slot);
-    // Whoever else held it may have been emptied for the copy's sake.
+    // The page's other holder may have been emptied to make room for the copy.
     copy_page_(slot.pages[i], copy);
     let_go(std::span(slot.pages).subspan(i, 1));
     slot.pages[i] = copy;

@@ -32,7 +32,7 @@ struct Step {
   // which is computed a few rows at a time. A device may have a kernel for each, and the two round differently. So the
   // same rows must always be computed as the same kind, however many there are.
   bool is_prompt = false;
-  // If it is set to true, nobody waits for the step any more: Cancelled is thrown
+  // If it is set to true, nobody waits for the step any more: Cancelled is thrown.
   const std::atomic<bool>* cancelled = nullptr;
 };
 

@@ -12,9 +12,9 @@ namespace kexa {
 namespace {
 
 constexpr uint64_t kWaitNanoseconds = 60'000'000'000;
-// Experimental features and the toggles below are not offered otherwise.
+// Dawn offers experimental features, and the toggles below, only with this toggle.
 constexpr const char* kInstanceToggles[] = {"allow_unsafe_apis"};
-// f16 on NVIDIA's older drivers needs asking for.
+// NVIDIA's older drivers have f16 only with a toggle.
 constexpr const char* kAdapterToggles[] = {"allow_unsafe_apis", "vulkan_enable_f16_on_nvidia",
                                            "use_vulkan_memory_model"};
 
@@ -44,7 +44,7 @@ WGPURequestAdapterOptions adapter_options(WGPUChainedStruct& toggles) {
   return options;
 }
 
-// Null if there is none.
+// The adapter that fits the wish. Null if there is none.
 AdapterHandle request_adapter(WGPUInstance instance, const Wish& wish) {
   auto toggles = enabled_toggles(kAdapterToggles);
   WGPURequestAdapterOptions options = adapter_options(toggles.chain);
@@ -60,7 +60,7 @@ AdapterHandle request_adapter(WGPUInstance instance, const Wish& wish) {
   };
   WGPUFutureWaitInfo wait = WGPU_FUTURE_WAIT_INFO_INIT;
   wait.future = dawn().InstanceRequestAdapter(instance, &options, callback);
-  // A driver that does not answer gives no adapter, as one that has none.
+  // A driver that does not answer counts as one that has no adapter.
   dawn().InstanceWaitAny(instance, 1, &wait, kWaitNanoseconds);
   return std::move(*adapter);
 }
@@ -99,7 +99,8 @@ std::string component_name(WGPUSubgroupMatrixComponentType type) {
   }
 }
 
-// A library made for another webgpu.h may write more than this header's struct holds, or write it otherwise.
+// The limits of an adapter. A library made for another webgpu.h may write more than this header's struct holds, or
+// write it differently, so there is room beyond it.
 WGPULimits read_limits(WGPUAdapter adapter) {
   struct {
     WGPULimits limits = WGPU_LIMITS_INIT;
@@ -110,7 +111,7 @@ WGPULimits read_limits(WGPUAdapter adapter) {
   const WGPULimits& limits = guarded.limits;
   const bool is_intact = std::all_of(std::begin(guarded.beyond), std::end(guarded.beyond),
                                      [](unsigned char byte) { return byte == 0x5a; });
-  // What WebGPU guarantees of every adapter.
+  // Whether the limits are at least what WebGPU guarantees of every adapter.
   const bool is_plausible =
       limits.maxBufferSize >= (256u << 20) && limits.maxStorageBuffersPerShaderStage >= 8 &&
       limits.maxStorageBuffersPerShaderStage <= 1 << 20 && limits.maxComputeInvocationsPerWorkgroup >= 128 &&
@@ -182,7 +183,7 @@ void need_vulkan() {
   if (const std::string problem = open_vulkan(); !problem.empty()) throw Error("KEXA_NO_DEVICE", problem);
 }
 
-// In the system's order, which is the same each time.
+// All adapters in the system's order, which is the same each time.
 std::vector<FoundAdapter> enumerate(WGPUInstance instance, EnumerateAdapters enumerate_adapters) {
   std::vector<FoundAdapter> found;
   auto toggles = enabled_toggles(kAdapterToggles);
@@ -191,14 +192,14 @@ std::vector<FoundAdapter> enumerate(WGPUInstance instance, EnumerateAdapters enu
     AdapterHandle adapter(given);
     if (!adapter) continue;
     AdapterFacts facts = read_facts(adapter);
-    // Vulkan's are listed again as OpenGL's, where there is that.
+    // Skips OpenGL, which lists the adapters of Vulkan again.
     if (facts.backend == "null" || facts.backend == "other") continue;
     found.push_back({std::move(adapter), std::move(facts)});
   }
   return found;
 }
 
-// Without a list: an adapter for each wish, often the same.
+// For a Dawn without a list: one adapter for each wish, without repetitions.
 std::vector<FoundAdapter> ask_for_adapters(WGPUInstance instance) {
   std::vector<FoundAdapter> found;
   const Wish wishes[] = {
@@ -207,7 +208,7 @@ std::vector<FoundAdapter> ask_for_adapters(WGPUInstance instance) {
     AdapterHandle adapter = request_adapter(instance, wish);
     if (!adapter) continue;
     AdapterFacts facts = read_facts(adapter);
-    // What Dawn falls back to where it finds nothing better.
+    // Dawn falls back to the Null backend if it finds nothing better.
     if (facts.backend == "null") continue;
     const auto is_same = [&](const FoundAdapter& other) {
       return other.facts.device == facts.device && other.facts.description == facts.description;
@@ -227,7 +228,7 @@ std::vector<FoundAdapter> find_adapters(WGPUInstance instance) {
   return found;
 }
 
-// "name:2" is the third of those called so.
+// A wish such as "name:2": the third adapter of that name.
 struct Wanted {
   std::string name;
   int index = 0;

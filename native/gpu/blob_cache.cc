@@ -18,21 +18,21 @@ using Bytes = BlobCache::Bytes;
 constexpr char kSuffix[] = ".blob";
 constexpr size_t kHexDigits = 32;
 
-// FNV-1a, from any start.
+// FNV-1a, continued from `value`.
 uint64_t hash(Bytes bytes, uint64_t value) {
   for (const uint8_t byte : bytes) value = (value ^ byte) * 0x100000001b3;
   return value;
 }
 constexpr uint64_t kStart = 0xcbf29ce484222325, kOtherStart = 0x9e3779b97f4a7c15;
 
-// In this machine's byte order: a folder is not carried from one to another.
+// The head of a file, in this machine's byte order, because a folder is never carried to another machine.
 struct Header {
   char magic[8] = {'k', 'e', 'x', 'a', 'b', 'l', 'b', '1'};
   uint64_t key_bytes = 0, value_bytes = 0;
   uint64_t checksum = 0;  // of the value
 };
 
-// Whether a file is called as the cache calls its own, unfinished ones included.
+// Whether a file has a name that the cache gives, also to unfinished files.
 bool is_own_name(const std::string& name) {
   return name.size() >= kHexDigits && name.find_first_not_of("0123456789abcdef") == kHexDigits &&
          name.compare(kHexDigits, sizeof kSuffix - 1, kSuffix) == 0;
@@ -100,8 +100,8 @@ std::string BlobCache::name_of(Bytes key) {
   return std::string(name) + kSuffix;
 }
 
-// What lies in the folder is run by drivers: nobody else may be able to put something there. Everything goes through
-// the folder's descriptor from here on, so that it cannot become another meanwhile.
+// Opens the folder. Drivers run what lies in it, so no other user may be able to put something there. Everything after
+// this goes through the folder's descriptor, so that nobody can swap the folder.
 Descriptor BlobCache::open_folder() const {
   Descriptor folder(::open(folder_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   struct stat status{};
@@ -127,18 +127,18 @@ std::vector<uint8_t> BlobCache::read(Bytes key) const {
   const bool is_read = read_all(file.number(), found_key.data(), found_key.size()) &&
                        read_all(file.number(), value.data(), value.size());
   if (!is_read || !std::ranges::equal(found_key, key) || hash(value, kStart) != header.checksum) return {};
-  // Used: it is not to be the next that is removed.
+  // Marks the blob as used, so that it is not the next to be removed.
   ::futimens(file.number(), nullptr);
   return value;
 }
 
 void BlobCache::write(Bytes key, Bytes value) {
-  // For its owner alone.
+  // Only its owner may enter the folder.
   fs::create_directories(folder_.parent_path());
   ::mkdir(folder_.c_str(), S_IRWXU);
   const Descriptor folder = open_folder();
   if (!folder) return;
-  // No other cache, in this process or another, writes to the same name, and nothing that is there is opened.
+  // The name is unique among all caches of all processes, and an existing file is never opened.
   char own[80];
   std::snprintf(own, sizeof own, ".%ld.%08x.%d", long(::getpid()), std::random_device()(), written_++);
   const std::string name = name_of(key), unfinished = name + own;
@@ -158,7 +158,7 @@ void BlobCache::write(Bytes key, Bytes value) {
     ::unlinkat(folder.number(), unfinished.c_str(), 0);
 }
 
-// Also counts. Other processes may be at it too: what vanishes meanwhile is none of ours.
+// Counts the bytes and removes old blobs. A file that vanishes meanwhile was removed by another process.
 void BlobCache::trim() {
   struct Entry {
     std::string name;
@@ -182,7 +182,7 @@ void BlobCache::trim() {
   if (total_bytes_ <= most_bytes_) return;
   std::ranges::sort(entries, {}, &Entry::used);
   for (const Entry& entry : entries) {
-    // Some below the limit, so that not every store from now on comes here.
+    // Goes well below the limit, so that not every later store has to trim.
     if (total_bytes_ <= most_bytes_ / 4 * 3) break;
     if (::unlinkat(folder.number(), entry.name.c_str(), 0) == 0) total_bytes_ -= entry.bytes;
   }

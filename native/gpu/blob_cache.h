@@ -1,4 +1,4 @@
-// What Dawn and the driver made of kernels, kept on disk so that the next process need not make it again.
+// Keeps compiled kernels of Dawn and the driver on disk, so that the next process need not compile them again.
 #pragma once
 
 #include <cstdint>
@@ -12,25 +12,26 @@
 
 namespace kexa {
 
-// One file a blob, named by a hash of its key; key and value stand in the file and are verified, so a collision or a
-// broken file is a blob that is not there. Files appear by renaming, so processes may share a folder. Once all are
-// larger than `most_bytes` those unused for longest are removed. Nothing here throws or is an error: a cache that
-// cannot be read or written is an empty one, and so is a folder of another user or one that others may write to. Any
-// thread.
+// A folder with one file for each blob, named by a hash of its key. Any thread may use it.
+// - Key and value stand in the file and are verified, so a collision or a broken file counts as a missing blob.
+// - Files appear by renaming, so processes may share a folder.
+// - Once all files are larger than `most_bytes`, the ones unused for longest are removed.
+// - Nothing throws: a folder that cannot be read or written acts as an empty cache. So does a folder of another user,
+//   or one that other users may write to.
 class BlobCache {
  public:
   using Bytes = std::span<const uint8_t>;
 
-  // An empty `folder` keeps nothing. It is made when it is first written to.
+  // An empty `folder` keeps nothing. The folder is made when the first blob is stored.
   explicit BlobCache(const std::string& folder, uint64_t most_bytes = 256 << 20);
 
-  // Bytes of the value, 0 if there is none. They are copied to `to` if it has room for them all.
+  // Bytes of the value; 0 if there is none. Copies the value to `to` if it has room for all of it.
   size_t load(Bytes key, std::span<uint8_t> to) noexcept;
   void store(Bytes key, Bytes value) noexcept;
 
  private:
   static std::string name_of(Bytes key);
-  // None if there is no such folder, or if others may write to it.
+  // Returns an empty descriptor if there is no such folder, or if others may write to it.
   Descriptor open_folder() const;
   std::vector<uint8_t> read(Bytes key) const;
   void write(Bytes key, Bytes value);
@@ -41,7 +42,7 @@ class BlobCache {
   std::mutex mutex_;
   uint64_t total_bytes_ = 0;
   int written_ = 0;
-  // Dawn asks for the size first: the value is still at hand when it asks for the bytes.
+  // Dawn asks for the size first. The value is kept for its second call, which asks for the bytes.
   std::vector<uint8_t> last_key_, last_value_;
 };
 

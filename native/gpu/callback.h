@@ -1,12 +1,13 @@
-// State that one of Dawn's callbacks writes to.
+// Owns the state that a callback of Dawn writes to.
 #pragma once
 
 #include <memory>
 
 namespace kexa {
 
-// Dawn calls every callback once, some day: when its future is waited for or, if nobody does, when the instance goes.
-// By then whoever asked may have given up and be gone. So the state is on the heap, and callback and asker both own it.
+// Dawn calls every callback once: when its future is waited for, or at the latest when the instance dies. By then the
+// code that asked may have given up and be gone. So the state is on the heap, and the callback and the code that asked
+// both own it.
 //
 //   auto answer = std::make_shared<std::string>();
 //   info.userdata1 = lend(answer);
@@ -16,7 +17,7 @@ void* lend(const std::shared_ptr<State>& state) {
   return new std::shared_ptr<State>(state);
 }
 
-// To be called once for each lend(), by the callback.
+// Takes the callback's share of the state. The callback calls it once for each lend().
 template <typename State>
 std::shared_ptr<State> take_back(void* userdata) {
   const std::unique_ptr<std::shared_ptr<State>> lent(static_cast<std::shared_ptr<State>*>(userdata));

@@ -25,7 +25,7 @@ std::mutex loading;
 std::string open_vulkan() {
 #ifdef __linux__
   const char* named = std::getenv("KEXA_VULKAN_LIBRARY");
-  // Global, and never closed: Dawn looks for it by its soname, and then finds this one.
+  // The library is global and is never closed: Dawn looks for it by its soname, and then finds this one.
   if (!::dlopen(named ? named : "libvulkan.so.1", RTLD_NOW | RTLD_GLOBAL))
     return std::string("no Vulkan loader: ") + ::dlerror();
 #endif
@@ -52,7 +52,7 @@ void load_dawn(const std::string& path) {
     if (!address) refuse(path, std::string("it has no function ") + name);
     return address;
   };
-  // dawn.node routes its C API through a table that only its JavaScript side fills: fill it as that does.
+  // The C API of dawn.node goes through a table that only its JavaScript side fills. This fills it in the same way.
   if (!::dlsym(library, "wgpuCreateInstance")) {
     using GetProcs = const void* (*)();
     using SetProcs = void (*)(const void*);

@@ -1,4 +1,4 @@
-// Dawn's C API, taken out of a shared library while the program runs.
+// Loads Dawn's C API from a shared library while the program runs.
 #pragma once
 
 #include <webgpu/webgpu.h>
@@ -8,7 +8,7 @@
 
 namespace kexa {
 
-// The functions kexa calls. Types come from webgpu.h; addresses from the library.
+// The functions that kexa calls. Their types come from webgpu.h, their addresses from the library.
 // clang-format off
 #define KEXA_DAWN_PROCS(X) \
   X(AdapterGetInfo) X(AdapterGetLimits) X(AdapterHasFeature) X(AdapterInfoFreeMembers) \
@@ -34,13 +34,14 @@ struct DawnProcs {
 #undef KEXA_DAWN_MEMBER
 };
 
-// Loads the library once for the process: one that exports the C API (a Dawn release build), or npm `webgpu`'s
-// dawn.node, which carries it as local symbols. Any thread. Throws KEXA_NO_DEVICE, saying what the library lacks.
+// Loads the library once for the process. It is either one that exports the C API (a Dawn release build), or npm
+// `webgpu`'s dawn.node, which has it as local symbols. Any thread may call it. Throws KEXA_NO_DEVICE, saying what the
+// library lacks.
 void load_dawn(const std::string& path);
 
 // Opens the Vulkan loader: KEXA_VULKAN_LIBRARY, else the system's libvulkan.so.1. Without one Dawn has nothing to run
-// on, and says so on stderr again and again. Returns what is wrong, or nothing. Where Vulkan is not what Dawn uses:
-// nothing.
+// on and complains on stderr again and again. Returns what is wrong; empty if nothing is, or if Dawn does not use
+// Vulkan on this system.
 std::string open_vulkan();
 
 // dawn::native::Instance::EnumerateAdapters: lists every adapter, with a reference to each that the caller releases.
@@ -50,7 +51,7 @@ std::string open_vulkan();
 using EnumerateAdapters = std::vector<WGPUAdapter> (*)(const WGPUInstance*, const WGPURequestAdapterOptions*);
 EnumerateAdapters dawn_enumerate_adapters();
 
-// The loaded library's functions. load_dawn() must have returned.
+// The functions of the loaded library. load_dawn() must have returned.
 const DawnProcs& dawn();
 
 }  // namespace kexa

@@ -11,13 +11,13 @@
 namespace kexa {
 namespace {
 
-// A step of a GPU is over long before; one that a processor plays may be given little time by its machine.
+// A GPU's step ends long before this. A CPU that plays a GPU may get little time from its machine.
 constexpr uint64_t kWaitSeconds = 60, kSoftwareWaitSeconds = 600;
 constexpr const char* kFastToggles[] = {"skip_validation", "disable_robustness", "disable_workgroup_init",
                                         "disable_polyfills_on_integer_div_and_mod"};
-// Kernels write workgroup memory before they read it; clearing it can take SwiftShader's compiler many seconds.
+// Kernels write workgroup memory before they read it. Clearing it can take SwiftShader's compiler many seconds.
 constexpr const char* kCheckedToggles[] = {"disable_workgroup_init"};
-// Fresh buffers are written before they are read, timestamps are for measuring, and Tint's SPIR-V is trusted.
+// Fresh buffers are written before they are read, timestamps serve only measurements, and Tint's SPIR-V is trusted.
 constexpr const char* kUnwantedToggles[] = {"lazy_clear_resource_on_first_use", "timestamp_quantization",
                                             "enable_spirv_validation"};
 
@@ -37,7 +37,7 @@ Gpu::Gpu(const GpuOptions& options) : blobs_(options.blob_folder), instance_(cre
   WGPUDeviceDescriptor descriptor = WGPU_DEVICE_DESCRIPTOR_INIT;
   const std::string label = "kexa";
   WGPUDawnCacheDeviceDescriptor cache = WGPU_DAWN_CACHE_DEVICE_DESCRIPTOR_INIT;
-  // The npm build of Dawn has no version to put into its keys.
+  // The key names Dawn's build, because the npm build of Dawn puts no version into its keys.
   const std::string isolation = options.dawn_identity + "\n" + facts_.vendor + "\n" + facts_.architecture + "\n" +
                                 facts_.device + "\n" + facts_.description;
   cache.isolationKey = view(isolation);
@@ -89,7 +89,8 @@ Gpu::Gpu(const GpuOptions& options) : blobs_(options.blob_folder), instance_(cre
   queue_ = QueueHandle(dawn().DeviceGetQueue(device_));
 }
 
-// What was asked for under this header's numbers must be what the library gave: of the known library it always is.
+// Checks that the device has the features and limits that were asked for by this header's numbers. The known library
+// always grants them.
 void Gpu::check_device(std::span<const WGPUFeatureName> features, const WGPULimits& wanted) {
   const bool has_features = std::all_of(features.begin(), features.end(), [&](WGPUFeatureName feature) {
     return bool(dawn().DeviceHasFeature(device_, feature));
@@ -117,7 +118,7 @@ void Gpu::wait(WGPUFuture future) {
   const uint64_t seconds = facts_.is_software ? kSoftwareWaitSeconds : kWaitSeconds;
   const WGPUWaitStatus status = dawn().InstanceWaitAny(instance_, 1, &wait, seconds * 1'000'000'000);
   if (status == WGPUWaitStatus_Success) return;
-  // It is not asked again: buffers that it was to map cannot be used.
+  // A device that did not answer is not asked again, because its buffers stay unmapped.
   if (faults_->lost.empty()) faults_->lost = "it did not answer within " + std::to_string(seconds) + " s";
   check();
 }
@@ -214,7 +215,7 @@ void Gpu::force_loss() {
 }
 
 void Gpu::write(const Buffer& buffer, uint64_t offset, std::span<const std::byte> data) {
-  // Copies go in units of four bytes.
+  // Whole words of four bytes first, because copies go in such units.
   const size_t whole = data.size() / 4 * 4;
   if (whole) dawn().QueueWriteBuffer(queue_, buffer.handle, offset, data.data(), whole);
   if (whole == data.size()) return;
@@ -395,7 +396,7 @@ int Gpu::read_later(const Buffer& buffer, uint64_t offset, uint64_t bytes) {
   Readback& readback = *readbacks_[ticket];
   if (readback.is_dropped) wait_for(readback);
   readback.bytes = bytes;
-  // Without bytes too: the mapping tells when the submit is over.
+  // Copies four bytes even if `bytes` is 0, because the mapping tells when the submit is over.
   copy(buffer, offset, readback.buffer, 0, bytes ? bytes : 4);
   submit();
   readback.is_used = true, readback.is_dropped = false;
@@ -403,7 +404,7 @@ int Gpu::read_later(const Buffer& buffer, uint64_t offset, uint64_t bytes) {
   return ticket;
 }
 
-// Afterwards the buffer is unmapped again, or was never mapped, and may be used anew.
+// Waits for the mapping. Afterwards the buffer is unmapped, or never was mapped, and can be used again.
 void Gpu::wait_for(Readback& readback) {
   if (wait(readback.mapping)) dawn().BufferUnmap(readback.buffer.handle);
   readback.is_used = readback.is_dropped = false;

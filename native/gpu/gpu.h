@@ -1,4 +1,4 @@
-// A GPU through Dawn: device, buffers, pipelines, and errors as exceptions.
+// A GPU through Dawn: its device, buffers and pipelines. Errors become exceptions.
 #pragma once
 
 #include <limits>
@@ -21,7 +21,7 @@ struct Buffer {
   uint64_t bytes = 0;
 };
 
-// How a kernel uses a buffer; in the order of its bindings.
+// How a kernel uses a buffer. The order is that of the kernel's bindings.
 struct Binding {
   const Buffer* buffer;
   bool is_written;
@@ -31,90 +31,90 @@ inline Binding write(const Buffer& buffer) { return {&buffer, true}; }
 
 struct Kernel {
   std::string name;
-  std::string wgsl;  // until it is compiled
+  std::string wgsl;  // emptied when it is compiled
   BindGroupLayout layout;
   PipelineLayout pipeline_layout;
   PipelineHandle pipeline;
 };
 
-// A buffer that is to be mapped. The state is Dawn's too, which sets it even after all who waited have gone.
+// A mapping that was asked for. Dawn shares the state, and sets it even if nobody waits any more.
 struct Mapping {
   WGPUFuture future{};
   std::shared_ptr<bool> is_mapped;
 };
 
 struct GpuOptions {
-  std::string wanted;         // as for find_adapter()
+  std::string wanted;         // as find_adapter() takes it
   bool is_checked = false;    // keeps Dawn's validation and bounds checks
-  std::string dawn_identity;  // differs for each build of Dawn: what one has compiled is not for another
+  std::string dawn_identity;  // differs for each build of Dawn, which cannot use kernels that another build compiled
   std::string blob_folder;    // where compiled kernels are kept; empty: nowhere
 };
 
-// One device, for one thread. What goes wrong on it later (loss, validation in a debug build) is kept and thrown by the
-// next check().
+// One device, for one thread. A later fault of the device (loss, or a validation error in a checked build) is kept, and
+// the next check() throws it.
 class Gpu {
  public:
-  // Throws KEXA_NO_DEVICE.
+  // Throws KEXA_NO_DEVICE, as find_adapter() does.
   explicit Gpu(const GpuOptions& options);
   ~Gpu();
   Gpu(const Gpu&) = delete;
 
   const AdapterFacts& facts() const { return facts_; }
 
-  // Throws KEXA_OUT_OF_MEMORY naming the buffer. Contents are undefined unless `is_zeroed`.
+  // Throws KEXA_OUT_OF_MEMORY, naming the buffer. The contents are undefined unless `is_zeroed`.
   Buffer create_buffer(const std::string& label, uint64_t bytes, bool is_zeroed = false);
-  // Throws KEXA_OUT_OF_MEMORY naming the buffer if the GPU binds none so large.
+  // Throws KEXA_OUT_OF_MEMORY, naming the buffer, if the GPU cannot bind one of that size.
   void check_size(const std::string& label, uint64_t bytes) const;
-  // Of a buffer that was only needed for a while.
+  // Frees a buffer that was needed only for a while.
   void destroy(Buffer buffer) { buffer_bytes_ -= int64_t(buffer.bytes); }
-  // For Upload: memory that both sides see, mapped for writing. Copies out of it are for submits while it is not
-  // mapped.
+  // Memory that both sides see, mapped for writing. For Upload. Submits may copy out of it only while it is not mapped.
   Buffer create_mapped_buffer(const std::string& label, uint64_t bytes);
   std::byte* mapped(const Buffer& buffer);
   void unmap(const Buffer& buffer);
-  // Asks for a buffer to be mapped once the GPU has done with it.
+  // Asks to map a buffer once the GPU no longer uses it.
   Mapping map(const Buffer& buffer, WGPUMapMode mode, uint64_t bytes);
-  // Returns whether the buffer is mapped now. Throws KEXA_DEVICE_LOST after a minute.
+  // Waits, and returns whether the buffer is mapped now. Throws KEXA_DEVICE_LOST after a minute.
   bool wait(const Mapping& mapping);
 
-  // Queued before the next submit.
+  // Writes to a buffer before the next submit runs.
   void write(const Buffer& buffer, uint64_t offset, std::span<const std::byte> data);
 
-  // `access` tells, for each binding, whether it is written. Compiles it, so that no step waits for that; on a
-  // processor that plays a GPU, which takes seconds for all kernels and is seldom asked to run all, before it is first
-  // run. Throws KEXA_INTERNAL with Dawn's message.
+  // Makes a kernel. `access` tells for each binding whether the kernel writes it. Compiles at once, so that no step
+  // waits for it. A software GPU compiles before the first run instead, because compiling all kernels takes it seconds
+  // and few runs need all. Throws KEXA_INTERNAL with Dawn's message.
   Kernel create_kernel(const std::string& name, const std::string& wgsl, std::span<const bool> access);
   BindGroup bind(const Kernel& kernel, std::span<const Binding> bindings);
 
-  // Encoding: dispatches go into one compute pass until read() or submit().
+  // Encodes a dispatch. Dispatches share one compute pass until read() or submit().
   void dispatch(Kernel& kernel, const BindGroup& group, uint32_t x, uint32_t y = 1, uint32_t z = 1);
-  // Between the dispatches before and those after it. Offsets and bytes are multiples of four.
+  // Encodes a copy, between the dispatches before and after it. Offsets and `bytes` are multiples of four.
   void copy(const Buffer& source, uint64_t source_offset, const Buffer& to, uint64_t to_offset, uint64_t bytes);
   void submit();
-  // Submits what is encoded and waits for all that was submitted. `any`: a buffer that was made.
+  // Submits the encoded work and waits for everything submitted. `any` is any buffer that exists.
   void finish(const Buffer& any) { take(read_later(any, 0, 0), {}); }
-  // Submits what is encoded and copies a buffer out of it, from `offset`, a multiple of four, on; waits.
+  // Submits the encoded work, waits, and copies a buffer from `offset` on to `out`. `offset` is a multiple of four.
   void read(const Buffer& buffer, std::span<std::byte> out, uint64_t offset = 0);
 
-  // Submits what is encoded, and with it a copy of `bytes` bytes, to be waited for later: a ticket. `bytes` may be 0.
+  // Submits the encoded work with a copy of `bytes` bytes. Returns a ticket, by which take() waits for the copy.
+  // `bytes` may be 0.
   int read_later(const Buffer& buffer, uint64_t offset, uint64_t bytes);
-  // Waits for the ticket's copy. Returns how many bytes it holds, at most out.size(). Each ticket once.
+  // Waits for the ticket's copy. Returns how many bytes it wrote to `out`. Each ticket is taken or dropped once.
   size_t take(int ticket, std::span<std::byte> out);
-  // The ticket's copy is not wanted after all. Does not wait, and does not throw.
+  // Gives up the ticket's copy. Does not wait, and does not throw.
   void drop(int ticket);
 
-  // From here on dispatches, passes and submits are counted, and each dispatch is timed: by timestamps inside passes
-  // or, on a GPU without those, in a pass of its own. submit() then waits for its work.
+  // Starts to count dispatches, passes and submits, and to time each dispatch: by timestamps inside a pass, or in a
+  // pass of its own if the GPU has no such timestamps. submit() then waits for its work.
   void start_profile();
-  // What has been submitted since, the slowest kernels first; ends it.
+  // Ends the profile. Returns the work submitted since its start, the slowest kernels first.
   Profile take_profile();
 
-  // Loses the device as a driver's crash does, for tests.
+  // For tests: loses the device as if the driver had crashed.
   void force_loss();
-  // From here on create_buffer() fails where all buffers together would take more, for tests.
+  // For tests: create_buffer() fails from now on if all buffers together would be larger than `bytes`.
   void force_room(int64_t bytes) { room_ = bytes; }
 
-  // Throws what went wrong meanwhile.
+  // Throws the fault that has happened since the last check, if any.
   void check();
 
  private:
@@ -127,13 +127,13 @@ class Gpu {
   void end_pass();
   void resolve_times();
   void read_times();
-  // Waits until the start of a readback buffer is mapped, and shows it.
+  // Waits until the first `bytes` of a readback buffer are mapped, and calls `use` with them.
   template <typename Use>
   void with_mapped(const Buffer& buffer, uint64_t bytes, const Use& use);
   Buffer create_plain_buffer(const char* label, uint64_t bytes, WGPUBufferUsage usage);
   std::string pop_error_scope();
-  // Throws KEXA_DEVICE_LOST after a minute. What the future's callback writes to must be lent to it: it is called even
-  // then, later.
+  // Waits. Throws KEXA_DEVICE_LOST after a minute. The callback still runs later, so the state that it writes to must
+  // be lent to it.
   void wait(WGPUFuture future);
 
   std::unique_ptr<Faults> faults_ = std::make_unique<Faults>();  // dies last: Dawn's callbacks write to it
@@ -155,13 +155,13 @@ class Gpu {
     bool is_used = false, is_dropped = false;
   };
   void wait_for(Readback& readback);
-  std::vector<std::unique_ptr<Readback>> readbacks_;  // by ticket
+  std::vector<std::unique_ptr<Readback>> readbacks_;  // indexed by ticket
 
   int64_t buffer_bytes_ = 0, room_ = std::numeric_limits<int64_t>::max();
-  Profile profile_;  // counts always; ops while is_profiled_
+  Profile profile_;  // counts always; has ops only while is_profiled_
   bool is_profiled_ = false;
-  std::optional<Timestamps> timestamps_;  // while a profile is made
-  size_t last_query_ = 0;                 // the latest in the current pass
+  std::optional<Timestamps> timestamps_;  // only while a profile is made
+  size_t last_query_ = 0;                 // the latest query of the current pass
   Buffer times_, times_readback_;
 };
 

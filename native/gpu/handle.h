@@ -1,4 +1,4 @@
-// Ownership of Dawn's objects.
+// Owns Dawn's objects.
 #pragma once
 
 #include <string>
@@ -8,7 +8,7 @@
 
 namespace kexa {
 
-// Owns one Dawn object. Move-only; released when it dies.
+// Owns one Dawn object and releases it at the end. Move-only.
 template <typename Raw, void (*DawnProcs::*Release)(Raw)>
 class Handle {
  public:
@@ -49,10 +49,10 @@ inline std::string text(WGPUStringView view) {
   if (!view.data) return "";
   return view.length == WGPU_STRLEN ? std::string(view.data) : std::string(view.data, view.length);
 }
-// Valid as long as the string.
+// A view that is valid as long as the string is.
 inline WGPUStringView view(const std::string& string) { return {string.data(), string.size()}; }
 
-// Dawn's toggles of these names, to be chained to what is created. `names` must outlive it.
+// Dawn's toggles of these names, to chain into a descriptor. `names` must outlive it.
 template <size_t N>
 WGPUDawnTogglesDescriptor enabled_toggles(const char* const (&names)[N]) {
   WGPUDawnTogglesDescriptor descriptor = WGPU_DAWN_TOGGLES_DESCRIPTOR_INIT;

@@ -43,7 +43,7 @@ SymbolTable::SymbolTable(const std::string& path, void* library) : library_(libr
       if (!symbol.st_value || symbol.st_name >= names.sh_size) continue;
       const char* name = reinterpret_cast<const char*>(bytes.data() + names.sh_offset + symbol.st_name);
       const std::string_view text(name, ::strnlen(name, names.sh_size - symbol.st_name));
-      // Of the tens of thousands only these are ever asked for.
+      // Keeps only the few symbols that are ever asked for, out of tens of thousands.
       if (text.starts_with("wgpu") || text == kDawnSetProcs || text == kDawnGetProcs || text == kDawnEnumerateAdapters)
         local_.emplace(text, symbol.st_value);
     }

@@ -1,4 +1,4 @@
-// Finding functions of a loaded library, exported or not.
+// Finds functions of a loaded library, exported or not.
 #pragma once
 
 #include <string>
@@ -7,7 +7,7 @@
 
 namespace kexa {
 
-// Of Dawn's C++, what kexa calls where it is there.
+// The functions of Dawn's C++ that kexa calls if the library has them.
 constexpr const char* kDawnSetProcs = "dawnProcSetProcs";
 constexpr const char* kDawnGetProcs = "_ZN4dawn6native8GetProcsEv";
 constexpr const char* kDawnEnumerateAdapters =
@@ -15,10 +15,11 @@ constexpr const char* kDawnEnumerateAdapters =
 
 class SymbolTable {
  public:
-  // `library` is `path`, opened. Reads the file's own symbol table, where there is one, for what dlsym does not give.
+  // `library` is the open handle of `path`. The file's own symbol table, if it has one, gives the symbols that dlsym
+  // does not.
   SymbolTable(const std::string& path, void* library);
 
-  // The address, or null.
+  // The symbol's address. Null if the library does not have it.
   void* find(const char* name) const;
 
  private:

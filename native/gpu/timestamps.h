@@ -8,8 +8,8 @@
 
 namespace kexa {
 
-// Hands out timestamp queries, and remembers which two of them lie around which dispatch. Query sets hold at most 4096,
-// so there may be several.
+// Hands out timestamp queries, and remembers which two of them enclose which dispatch. A query set holds at most 4,096,
+// so there may be several sets.
 class Timestamps {
  public:
   explicit Timestamps(WGPUDevice device) : device_(device) {}
@@ -17,9 +17,9 @@ class Timestamps {
   struct Query {
     WGPUQuerySet set;
     uint32_t index;
-    size_t number;  // of all since clear()
+    size_t number;  // counted since clear()
   };
-  // Two in a row lie in one set if the first's number is even.
+  // The next query. Two successive queries are in one set if the first has an even number.
   Query next();
   void record(const std::string& name, size_t begin, size_t end) { spans_.push_back({&name, begin, end}); }
 
@@ -27,7 +27,7 @@ class Timestamps {
   uint64_t bytes() const { return used_ * sizeof(uint64_t); }
   // Writes all queries' values to `to`, a buffer for WGPUBufferUsage_QueryResolve of at least bytes().
   void resolve(WGPUCommandEncoder encoder, WGPUBuffer to) const;
-  // `take` is given each recorded name with its nanoseconds; `values` is what resolve() wrote. Forgets all queries.
+  // Calls `take` with each recorded name and its nanoseconds. `values` is the output of resolve(). Forgets all queries.
   template <typename Take>
   void finish(std::span<const uint64_t> values, const Take& take) {
     for (const Span& span : spans_)

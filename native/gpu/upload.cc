@@ -42,7 +42,7 @@ void Upload::finish() {
   if (used_) send();
 }
 
-// The next free byte of the current block, once there is one.
+// The next free byte of the current block. Waits until the GPU has given the block back.
 std::byte* Upload::room() {
   if (used_ == block_bytes_) {
     copy_run();
@@ -61,7 +61,7 @@ std::byte* Upload::room() {
   return block.mapped + used_;
 }
 
-// What has been added since the last time.
+// Encodes the copy of the data added since the last copy.
 void Upload::copy_run() {
   if (used_ == run_at_) return;
   gpu_.copy(blocks_[current_].buffer, run_at_, *to_, to_at_, used_ - run_at_);

@@ -40,7 +40,7 @@ KvSlots make_slots(const ModelDescription& description, const Plan& plan, const 
 DeviceProbe::DeviceProbe(const ModelDescription& description, const PlanOptions& options)
     : description_(description),
       plan_(make_plan(description_, options)),
-      weights_(description_, options.weight_type, StoringAnew::kHere, 0, [](int64_t, int64_t) {}),
+      weights_(description_, options.weight_type, ConversionPlace::kHere, 0, [](int64_t, int64_t) {}),
       cpu_(description_, weights_, plan_),
       gpu_(description_, weights_, plan_, open_gpu(options), nullptr, [](int64_t, int64_t) {}) {
   gpu_.hold_pages(plan_.kv.pages);

@@ -20,7 +20,7 @@ std::unique_ptr<Gpu> open_gpu(const PlanOptions& options, Gpu*& opened) {
 StepProbe::StepProbe(const ModelDescription& description, const PlanOptions& options, int prompt)
     : description_(description),
       plan_(make_plan(description_, options)),
-      weights_(description_, options.weight_type, StoringAnew::kOnDevice, 0, [](int64_t, int64_t) {}),
+      weights_(description_, options.weight_type, ConversionPlace::kOnDevice, 0, [](int64_t, int64_t) {}),
       device_(description_, weights_, plan_, open_gpu(options, gpu_), nullptr, [](int64_t, int64_t) {}),
       slots_(description_, plan_),
       slot_(slots_.acquire(1).slot) {

@@ -150,10 +150,10 @@ void CpuDevice::attention_input(int layer) {
   const int hidden = description_.hidden, head_dim = description_.head_dim;
   const int q_width = description_.q_width(), kv_width = description_.kv_width();
   const float* input = branch_input(weights.attention_norm);
-  const RoundedRows* in_16_bits = rounded({&weights.q, &weights.k, &weights.v}, input, rows_, hidden);
-  multiply(pool_, weights.q, input, hidden, rows_, q_.data(), q_width, in_16_bits);
-  multiply(pool_, weights.k, input, hidden, rows_, k_.data(), kv_width, in_16_bits);
-  multiply(pool_, weights.v, input, hidden, rows_, v_.data(), kv_width, in_16_bits);
+  const RoundedRows* rounded_input = rounded({&weights.q, &weights.k, &weights.v}, input, rows_, hidden);
+  multiply(pool_, weights.q, input, hidden, rows_, q_.data(), q_width, rounded_input);
+  multiply(pool_, weights.k, input, hidden, rows_, k_.data(), kv_width, rounded_input);
+  multiply(pool_, weights.v, input, hidden, rows_, v_.data(), kv_width, rounded_input);
 
   const bool has_rope = description_.layer(layer).has_rope;
   const auto finish_head = [&](float* head, const std::vector<float>& gain, int row) {

@@ -98,12 +98,12 @@ void CpuDevice::dense_ffn(int layer) {
   const LayerWeights& weights = weights_.layers[layer];
   const int hidden = description_.hidden, width = weights.dense.gate.rows;
   const float* input = branch_input(weights.ffn_norm);
-  const RoundedRows* in_16_bits = rounded({&weights.dense.gate, &weights.dense.up}, input, rows_, hidden);
+  const RoundedRows* rounded_input = rounded({&weights.dense.gate, &weights.dense.up}, input, rows_, hidden);
   FfnGroup all{.weights = &weights.dense};
   for (int r = 0; r < rows_; ++r) {
     all.inputs.push_back(input + size_t(r) * hidden);
     all.inner.push_back(&inner_[size_t(r) * width]);
-    if (in_16_bits) all.rounded_inputs.push_back(in_16_bits->row(r));
+    if (rounded_input) all.rounded_inputs.push_back(rounded_input->row(r));
     if (is_rounding_) all.rounded_inner.push_back(&rounded_inner_[size_t(r) * rounded_blocks(width)]);
     all.rows.push_back(r);
     all.scales.push_back(1);
@@ -173,7 +173,7 @@ void CpuDevice::experts(int layer) {
     for (const FfnWeights& expert : weights.experts) readers.insert(readers.end(), {&expert.gate, &expert.up});
     if (shared_width) readers.insert(readers.end(), {&weights.shared.gate, &weights.shared.up});
   }
-  const RoundedRows* in_16_bits = rounded(readers, input, rows_, hidden);
+  const RoundedRows* rounded_input = rounded(readers, input, rows_, hidden);
   const size_t blocks = rounded_blocks(width),
                row_blocks = moe.top_k * blocks + (shared_width ? rounded_blocks(shared_width) : 0);
 
@@ -182,7 +182,7 @@ void CpuDevice::experts(int layer) {
     const int r = int(at) / moe.top_k, i = int(at) % moe.top_k;
     group.inputs.push_back(input + size_t(r) * hidden);
     group.inner.push_back(&inner_[r * row_width + size_t(i) * width]);
-    if (in_16_bits) group.rounded_inputs.push_back(in_16_bits->row(r));
+    if (rounded_input) group.rounded_inputs.push_back(rounded_input->row(r));
     if (is_rounding_) group.rounded_inner.push_back(&rounded_inner_[r * row_blocks + i * blocks]);
     group.rows.push_back(r);
     group.scales.push_back(routed_weights_[at]);
@@ -192,7 +192,7 @@ void CpuDevice::experts(int layer) {
     for (int r = 0; r < rows_; ++r) {
       shared.inputs.push_back(input + size_t(r) * hidden);
       shared.inner.push_back(&inner_[r * row_width + size_t(moe.top_k) * width]);
-      if (in_16_bits) shared.rounded_inputs.push_back(in_16_bits->row(r));
+      if (rounded_input) shared.rounded_inputs.push_back(rounded_input->row(r));
       if (is_rounding_) shared.rounded_inner.push_back(&rounded_inner_[r * row_blocks + moe.top_k * blocks]);
       shared.rows.push_back(r);
       shared.scales.push_back(1);

@@ -355,10 +355,10 @@ static void multiply_panel(const PanelSource& weights, const float* const* x, in
   }
   for (int o = 0; o < kPanelOutputs; ++o)
     for (int r = 0; r < rows; r += 4) {
-      const auto of = [&](int i) KEXA_INLINE_CALL {
+      const auto lanes_of_row = [&](int i) KEXA_INLINE_CALL {
         return sums + ((r + i < rows ? r + i : rows - 1) * kPanelOutputs + o) * kLanes;
       };
-      const F32x4 four = sums_of_four(of(0), of(1), of(2), of(3));
+      const F32x4 four = sums_of_four(lanes_of_row(0), lanes_of_row(1), lanes_of_row(2), lanes_of_row(3));
       // kPanelRows is a multiple of 4.
       std::memcpy(out + o * kPanelRows + r, &four, sizeof four);
     }

@@ -56,14 +56,14 @@ class EngineThreads {
   // wait for that does so here.
   template <typename State, typename Work>
   void start(const std::shared_ptr<State>& state, Work work) {
-    std::list<Running> own;
-    own.push_back({state.get(), [weak = std::weak_ptr(state)] {
-                     if (const auto state = weak.lock()) state->stop();
-                   }});
-    const auto place = own.begin();
+    std::list<Running> entry;
+    entry.push_back({state.get(), [weak = std::weak_ptr(state)] {
+                       if (const auto state = weak.lock()) state->stop();
+                     }});
+    const auto place = entry.begin();
     {
       const std::lock_guard lock(mutex_);
-      running_.splice(running_.end(), own);
+      running_.splice(running_.end(), entry);
     }
     try {
       start_thread("the engine", [this, place, held = state, work]() mutable {

@@ -16,10 +16,10 @@ namespace {
 
 std::unique_ptr<Weights> make_weights(const ModelDescription& description, const PlanOptions& options,
                                       int64_t warm_limit, const LoadProgress& progress) {
-  const StoringAnew storing = options.adapter.empty()      ? StoringAnew::kHere
-                              : options.has_expert_slots() ? StoringAnew::kExpertsHere
-                                                           : StoringAnew::kOnDevice;
-  return std::make_unique<Weights>(description, options.weight_type, storing, warm_limit, progress);
+  const ConversionPlace conversion = options.adapter.empty()      ? ConversionPlace::kHere
+                                     : options.has_expert_slots() ? ConversionPlace::kExpertsHere
+                                                                  : ConversionPlace::kOnDevice;
+  return std::make_unique<Weights>(description, options.weight_type, conversion, warm_limit, progress);
 }
 
 std::unique_ptr<Device> make_device(const ModelDescription& description, const Weights& weights, const Plan& plan,

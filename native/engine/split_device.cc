@@ -49,10 +49,10 @@ struct SplitDevice::RunningStep {
     if (!failure) failure = std::move(what);
     is_void = true;
   }
-  void attempt(const Op& op, Device& device) {
+  void attempt(const DeviceCall& call, Device& device) {
     if (is_void) return;
     try {
-      op(device);
+      call(device);
     } catch (...) {
       fail(std::current_exception());
     }
@@ -98,28 +98,28 @@ int SplitDevice::part_of(int layer) const {
   return part;
 }
 
-void SplitDevice::ask(int part, Op op) const {
-  SplitPart& own = *parts_[part];
-  own.thread.post([step = step_, &own, op = std::move(op)] { step->attempt(op, *own.member.device); });
+void SplitDevice::ask(int part, DeviceCall call) const {
+  SplitPart& target = *parts_[part];
+  target.thread.post([step = step_, &target, call = std::move(call)] { step->attempt(call, *target.member.device); });
 }
 
-void SplitDevice::ask_and_wait(int part, const Op& op) const {
-  SplitPart& own = *parts_[part];
+void SplitDevice::ask_and_wait(int part, const DeviceCall& call) const {
+  SplitPart& target = *parts_[part];
   Ending answered;
-  own.thread.post([&] {
-    step_->attempt(op, *own.member.device);
+  target.thread.post([&] {
+    step_->attempt(call, *target.member.device);
     answered.end();
   });
   step_->wait(answered);
 }
 
-void SplitDevice::run(int part, const Op& op) const {
-  SplitPart& own = *parts_[part];
+void SplitDevice::run(int part, const DeviceCall& call) const {
+  SplitPart& target = *parts_[part];
   Ending answered;
   std::exception_ptr failure;
-  own.thread.post([&] {
+  target.thread.post([&] {
     try {
-      op(*own.member.device);
+      call(*target.member.device);
     } catch (...) {
       failure = std::current_exception();
     }
@@ -160,9 +160,9 @@ void SplitDevice::bring(int part) {
 }
 
 void SplitDevice::begin_on(int part, Step step, std::shared_ptr<const KvSlots> tables) {
-  SplitPart& own = *parts_[part];
-  ask(part, [&own, step = std::move(step), tables = std::move(tables)](Device& device) {
-    own.tables = tables;
+  SplitPart& target = *parts_[part];
+  ask(part, [&target, step = std::move(step), tables = std::move(tables)](Device& device) {
+    target.tables = tables;
     device.begin(step, *tables);
   });
 }
@@ -231,13 +231,13 @@ void SplitDevice::begin_draft() {
 int SplitDevice::end_step() {
   // Ops that are timed by themselves may have left it elsewhere: what they were asked of is waited for, too.
   bring(last());
-  SplitPart& own = *parts_[last()];
+  SplitPart& target = *parts_[last()];
   step_->has_ended = true;
   const auto end = std::make_shared<End>();
   end->step = step_;
-  own.thread.post([end, &own] {
+  target.thread.post([end, &target] {
     // Taken at once: what is asked for next of this device would otherwise have to be done first.
-    end->step->attempt([&](Device& device) { end->tokens = device.take(device.end_step()); }, *own.member.device);
+    end->step->attempt([&](Device& device) { end->tokens = device.take(device.end_step()); }, *target.member.device);
     end->ending.end();
   });
   ends_[next_ticket_] = end;
@@ -275,10 +275,10 @@ std::optional<Profile> SplitDevice::take_profile() {
   int64_t buffer_bytes = 0;
   for (int part = 0; part <= last(); ++part)
     run(part, [&](Device& device) {
-      const std::optional<Profile> own = device.take_profile();
-      if (!own) return;
-      buffer_bytes += own->buffer_bytes;
-      (sum ? *sum : sum.emplace()) += *own;
+      const std::optional<Profile> measured = device.take_profile();
+      if (!measured) return;
+      buffer_bytes += measured->buffer_bytes;
+      (sum ? *sum : sum.emplace()) += *measured;
     });
   if (sum) sum->buffer_bytes = buffer_bytes;
   return sum;
@@ -290,7 +290,7 @@ std::optional<ExpertTraffic> SplitDevice::expert_traffic() const {
     // Asking waits for all that the part is doing.
     if (!parts_[part]->member.part->plan.options.has_expert_slots()) continue;
     run(part, [&](Device& device) {
-      if (const auto own = device.expert_traffic()) (sum ? *sum : sum.emplace()) += *own;
+      if (const auto counted = device.expert_traffic()) (sum ? *sum : sum.emplace()) += *counted;
     });
   }
   return sum;
@@ -300,11 +300,11 @@ std::vector<float> SplitDevice::expert_heat() const {
   std::vector<float> all;
   bool has_any = false;
   for (int part = 0; part <= last(); ++part) {
-    const ModelDescription& own = parts_[part]->member.part->description;
+    const ModelDescription& description = parts_[part]->member.part->description;
     std::vector<float> heat;
     run(part, [&](Device& device) { heat = device.expert_heat(); });
     has_any |= !heat.empty();
-    heat.resize(own.moe ? size_t(own.layer_count()) * own.moe->experts : 0);
+    heat.resize(description.moe ? size_t(description.layer_count()) * description.moe->experts : 0);
     all.insert(all.end(), heat.begin(), heat.end());
   }
   return has_any ? all : std::vector<float>{};
@@ -336,13 +336,13 @@ int SplitDevice::hold_pages(int pages) {
 void SplitDevice::read_cache(int layer, int64_t row, int count, std::span<std::byte> bytes) {
   const int part = part_of(layer), local = layer - parts_[part]->first_layer();
   run(part, [&](Device& device) {
-    const size_t own = size_t(device.cache_row_bytes()), wide = size_t(cache_row_bytes_), rows = 2 * size_t(count);
-    if (own == wide) return device.read_cache(local, row, count, bytes);
-    std::vector<std::byte> tight(rows * own);
+    const size_t narrow = size_t(device.cache_row_bytes()), wide = size_t(cache_row_bytes_), rows = 2 * size_t(count);
+    if (narrow == wide) return device.read_cache(local, row, count, bytes);
+    std::vector<std::byte> tight(rows * narrow);
     device.read_cache(local, row, count, tight);
     for (size_t i = 0; i < rows; ++i) {
-      std::memcpy(&bytes[i * wide], &tight[i * own], own);
-      std::memset(&bytes[i * wide + own], 0, wide - own);
+      std::memcpy(&bytes[i * wide], &tight[i * narrow], narrow);
+      std::memset(&bytes[i * wide + narrow], 0, wide - narrow);
     }
   });
 }
@@ -350,10 +350,10 @@ void SplitDevice::read_cache(int layer, int64_t row, int count, std::span<std::b
 void SplitDevice::write_cache(int layer, int64_t row, int count, std::span<const std::byte> bytes) {
   const int part = part_of(layer), local = layer - parts_[part]->first_layer();
   run(part, [&](Device& device) {
-    const size_t own = size_t(device.cache_row_bytes()), wide = size_t(cache_row_bytes_), rows = 2 * size_t(count);
-    if (own == wide) return device.write_cache(local, row, count, bytes);
-    std::vector<std::byte> tight(rows * own);
-    for (size_t i = 0; i < rows; ++i) std::memcpy(&tight[i * own], &bytes[i * wide], own);
+    const size_t narrow = size_t(device.cache_row_bytes()), wide = size_t(cache_row_bytes_), rows = 2 * size_t(count);
+    if (narrow == wide) return device.write_cache(local, row, count, bytes);
+    std::vector<std::byte> tight(rows * narrow);
+    for (size_t i = 0; i < rows; ++i) std::memcpy(&tight[i * narrow], &bytes[i * wide], narrow);
     device.write_cache(local, row, count, tight);
   });
 }

@@ -80,15 +80,15 @@ class SplitDevice final : public Device {
     int first_layer() const { return member.part->description.first_layer; }
     int end_layer() const { return first_layer() + member.part->description.layer_count(); }
   };
-  using Op = std::function<void(Device&)>;
+  using DeviceCall = std::function<void(Device&)>;
 
   int part_of(int layer) const;
   // What the running step asks of a part. Not done if the step has failed meanwhile or is not wanted any more.
-  void ask(int part, Op op) const;
+  void ask(int part, DeviceCall call) const;
   // The same, waited for. Throws what the step has failed with, and Cancelled.
-  void ask_and_wait(int part, const Op& op) const;
+  void ask_and_wait(int part, const DeviceCall& call) const;
   // What is no step's, or is wanted of it whatever becomes of it. Waits for all that was asked of the part before.
-  void run(int part, const Op& op) const;
+  void run(int part, const DeviceCall& call) const;
   void ask_layer(int layer, void (Device::*op)(int));
   // Hands the residual over to a part that has not got it.
   void bring(int part);

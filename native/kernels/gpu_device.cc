@@ -68,7 +68,7 @@ GpuDevice::GpuDevice(const ModelDescription& description, const Weights& weights
     layers_.push_back({.attention = Attention(kernels_, description, plan, i, weights_, a),
                        .output = Matmul(kernels_, a, layer.o, {&a.attended, padded(description.q_width()), true},
                                         {is_post_norm ? &a.branch : &a.residual, stride},
-                                        {.adds = !is_post_norm, .op = "attention_output"}, weights_.nothing),
+                                        {.adds = !is_post_norm, .op = "attention_output"}, weights_.empty_buffer),
                        .output_norm = {},
                        .ffn = Ffn(kernels_, description, plan, i, weights_, a)});
     if (is_post_norm)
@@ -84,7 +84,7 @@ GpuDevice::GpuDevice(const ModelDescription& description, const Weights& weights
   final_norm_ =
       make_rms_norm(kernels_, weights_.norm, a.residual, a.hidden, hidden, epsilon, stride, 0, false, "final_norm");
   head_ = Matmul(kernels_, a, description.has_tied_head ? weights_.embed : weights_.head, {&a.hidden, stride},
-                 {&a.logits, description.vocab}, {.is_gathered = true, .op = "head"}, weights_.nothing);
+                 {&a.logits, description.vocab}, {.is_gathered = true, .op = "head"}, weights_.empty_buffer);
   if (!description.mtp) return;
   embed_next_ = make_embed(a.next_embedding, 3);
   const int pair_stride = padded(2 * hidden);
@@ -93,12 +93,12 @@ GpuDevice::GpuDevice(const ModelDescription& description, const Weights& weights
   mtp_hidden_norm_ =
       make_rms_norm(kernels_, weights_.mtp_hidden_norm, a.hidden, a.pair, hidden, epsilon, pair_stride, hidden, false);
   mtp_fc_ = Matmul(kernels_, a, weights_.mtp_fc, {&a.pair, pair_stride}, {&a.residual, stride}, {.op = "draft_input"},
-                   weights_.nothing);
+                   weights_.empty_buffer);
   mtp_norm_ =
       make_rms_norm(kernels_, weights_.mtp_norm, a.residual, a.hidden, hidden, epsilon, stride, 0, false, "final_norm");
 }
 
-Op GpuDevice::make_embed(const Buffer& to, int token_field) {
+BoundKernel GpuDevice::make_embed(const Buffer& to, int token_field) {
   Prelude prelude = kernels_.prelude();
   prelude.weights(weights_.embed.type)
       .reads("weight", weights_.embed.type, weights_.embed.columns)

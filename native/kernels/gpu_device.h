@@ -65,11 +65,11 @@ class GpuDevice final : public Device {
   struct Layer {
     Attention attention;
     Matmul output;
-    Op output_norm;
+    BoundKernel output_norm;
     Ffn ffn;
   };
 
-  Op make_embed(const Buffer& to, int token_field);
+  BoundKernel make_embed(const Buffer& to, int token_field);
 
   const ModelDescription& description_;
   int max_rows_;
@@ -84,7 +84,7 @@ class GpuDevice final : public Device {
   std::optional<Choosing> choosing_;  // where the model ends
   std::vector<Layer> layers_;
   std::unique_ptr<ExpertResidency> residency_;  // of expert_slots_
-  Op embed_, embed_next_, final_norm_, mtp_embedding_norm_, mtp_hidden_norm_, mtp_norm_;
+  BoundKernel embed_, embed_next_, final_norm_, mtp_embedding_norm_, mtp_hidden_norm_, mtp_norm_;
   Matmul head_, mtp_fc_;
 
   StepRows step_rows() const { return {rows_, is_large_}; }

@@ -5,7 +5,7 @@
 #include <functional>
 #include <limits>
 
-#include "kernels/buffers/op.h"
+#include "kernels/buffers/kernel_set.h"
 
 namespace kexa {
 namespace {
@@ -55,9 +55,9 @@ DeviceRates measure_gpu_rates(Gpu& gpu) {
   const uint32_t workgroups = uint32_t(std::min<uint64_t>(4096, bytes / 16 / kThreads));
   Prelude prelude = kernels.prelude();
   prelude.set("THREADS", kThreads).set("COUNT", products);
-  const Op read_all = kernels.make("rate_read", prelude, {read(from), write(to)}, workgroups);
+  const BoundKernel read_all = kernels.make("rate_read", prelude, {read(from), write(to)}, workgroups);
   rates.read = double(bytes) / best_seconds(gpu, to, [&] { kernels.run(read_all, 1); });
-  const Op multiply = kernels.make("rate_multiply", prelude, {read(from), write(to)}, workgroups);
+  const BoundKernel multiply = kernels.make("rate_multiply", prelude, {read(from), write(to)}, workgroups);
   rates.f32 = double(workgroups) * kThreads * products * kChains * 4 * 2 /
               best_seconds(gpu, to, [&] { kernels.run(multiply, 1); });
 
@@ -77,7 +77,7 @@ DeviceRates measure_gpu_rates(Gpu& gpu) {
         .set("MATRIX_M", m)
         .set("MATRIX_N", n)
         .set("MATRIX_K", k);
-    const Op multiply_matrices = kernels.make("rate_matrices", matrix, {read(from), write(to)}, groups);
+    const BoundKernel multiply_matrices = kernels.make("rate_matrices", matrix, {read(from), write(to)}, groups);
     rates.matrices = double(groups) * kMultipliers * products * kChains * 2 * m * n * k /
                      best_seconds(gpu, to, [&] { kernels.run(multiply_matrices, 1); });
     rates.matrix_shape = std::to_string(m) + "x" + std::to_string(n) + "x" + std::to_string(k);

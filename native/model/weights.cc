@@ -26,7 +26,7 @@ struct Weights::Binder {
   const ModelDescription& description;
   Weights& weights;
   std::optional<Type> type;
-  StoringAnew storing;
+  ConversionPlace conversion;
   ThreadPool& pool;  // for values stored anew
   const LoadProgress& progress;
   std::unordered_map<std::string_view, const TensorEntry*> entries;
@@ -91,8 +91,8 @@ struct Weights::Binder {
                  .seed = 0,
                  .held = {},
                  .name = entry->name};
-    const bool is_made_here =
-        storing == StoringAnew::kHere || (storing == StoringAnew::kExpertsHere && entry->is_routed_expert());
+    const bool is_made_here = conversion == ConversionPlace::kHere ||
+                              (conversion == ConversionPlace::kExpertsHere && entry->is_routed_expert());
     if (!data) {
       bound.seed = synthetic_seed(name);
       if (is_made_here) make(bound);
@@ -190,8 +190,8 @@ struct Weights::Binder {
   }
 };
 
-Weights::Weights(const ModelDescription& description, std::optional<Type> type, StoringAnew storing, int64_t warm_limit,
-                 const LoadProgress& progress) {
+Weights::Weights(const ModelDescription& description, std::optional<Type> type, ConversionPlace conversion,
+                 int64_t warm_limit, const LoadProgress& progress) {
   const LoadProgress silent = [](int64_t, int64_t) {};
   int64_t file_bytes = 0, tensor_bytes = 0;
   for (const std::string& path : description.files) {
@@ -204,13 +204,13 @@ Weights::Weights(const ModelDescription& description, std::optional<Type> type, 
                                                   [](const TensorEntry& entry) { return entry.held.has_value(); });
   const bool is_synthetic = description.is_synthetic(), is_made = is_stored_anew || is_synthetic;
   const bool is_warming = !is_made && file_bytes <= warm_limit;
-  const bool is_making = is_made && storing == StoringAnew::kHere;
-  ThreadPool pool(is_made && storing != StoringAnew::kOnDevice ? int(std::max(1u, std::thread::hardware_concurrency()))
-                                                               : 1);
+  const bool is_making = is_made && conversion == ConversionPlace::kHere;
+  ThreadPool pool(
+      is_made && conversion != ConversionPlace::kOnDevice ? int(std::max(1u, std::thread::hardware_concurrency())) : 1);
   Binder binder{.description = description,
                 .weights = *this,
                 .type = type,
-                .storing = storing,
+                .conversion = conversion,
                 .pool = pool,
                 // What is read or made later is told then.
                 .progress = is_warming || (is_made && !is_making) ? silent : progress,
@@ -237,7 +237,7 @@ Weights::Weights(const ModelDescription& description, std::optional<Type> type, 
     Binder warmer{.description = description,
                   .weights = *this,
                   .type = {},
-                  .storing = storing,
+                  .conversion = conversion,
                   .pool = pool,
                   .progress = progress,
                   .entries = {}};

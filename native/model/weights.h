@@ -64,7 +64,7 @@ using LoadProgress = std::function<void(int64_t, int64_t)>;
 // - kHere: Weights, in main memory, before the upload.
 // - kOnDevice: the device while it uploads, to Matrix::held.
 // - kExpertsHere: Weights converts the routed experts, the device all others.
-enum class StoringAnew : uint8_t { kHere, kOnDevice, kExpertsHere };
+enum class ConversionPlace : uint8_t { kHere, kOnDevice, kExpertsHere };
 
 class Weights {
  public:
@@ -74,7 +74,7 @@ class Weights {
   // it. Otherwise the files are read once, so that the first step does not wait for the disk, unless they are larger
   // than `warm_limit` bytes. Matrices of a synthetic description are made up where others are stored anew.
   // `description` must outlive it.
-  Weights(const ModelDescription& description, std::optional<Type> type, StoringAnew storing, int64_t warm_limit,
+  Weights(const ModelDescription& description, std::optional<Type> type, ConversionPlace conversion, int64_t warm_limit,
           const LoadProgress& progress);
 
   std::vector<LayerWeights> layers;  // layer_count() of them

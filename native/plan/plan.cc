@@ -126,9 +126,9 @@ Plan make_plan(const ModelDescription& description, const PlanOptions& options) 
 
   if (!options.parts.empty()) {
     for (const Part& part : make_parts(description, options)) {
-      const ModelDescription& own = part.description;
+      const ModelDescription& share = part.description;
       plan.parts.push_back(
-          {.first_layer = own.first_layer, .layers = int(own.layers.size()), .memory = part.plan.memory});
+          {.first_layer = share.first_layer, .layers = int(share.layers.size()), .memory = part.plan.memory});
       memory += part.plan.memory;
     }
     return plan;

@@ -47,7 +47,7 @@ class Divider {
       std::vector<double> next(layers_ + 1, kNever);
       for (int from = index; from < layers_; ++from)
         for (int to = from + 1; to <= layers_; ++to) {
-          const double full = std::max(fullest[from], double(costs.of(from, to)) / share);
+          const double full = std::max(fullest[from], double(costs.bytes(from, to)) / share);
           if (full < next[to]) next[to] = full, begins[index][to] = from;
         }
       fullest = next;
@@ -65,20 +65,20 @@ class Divider {
     std::vector<int64_t> scratch;  // of each layer
     int64_t start = 0, end = 0;    // beside those of the first and the last layer
 
-    int64_t of(int from, int to) const {
+    int64_t bytes(int from, int to) const {
       return sums[to] - sums[from] + *std::max_element(scratch.begin() + from, scratch.begin() + to) +
              (from == 0 ? start : 0) + (to + 1 == int(sums.size()) ? end : 0);
     }
   };
 
   Part part(int index, int from, int to, bool has_start, bool has_end) const {
-    const PartOptions& own = options_.parts[index];
+    const PartOptions& chosen = options_.parts[index];
     PlanOptions options = options_;
     options.parts.clear();
-    options.adapter = own.adapter;
-    options.plain_ops = own.plain_ops;
+    options.adapter = chosen.adapter;
+    options.plain_ops = chosen.plain_ops;
     options.prefix_cache_bytes = 0;  // the whole model's
-    if (own.adapter.empty()) options.expert_slots = -1;
+    if (chosen.adapter.empty()) options.expert_slots = -1;
     options.expert_heat = heat_of(from, to, has_end);
     ModelDescription description = without_tensors();
     description.layers.assign(description_.layers.begin() + from, description_.layers.begin() + to);
@@ -100,9 +100,9 @@ class Divider {
     const std::vector<float>& heat = options_.expert_heat;
     if (heat.empty()) return {};
     const size_t experts = size_t(description_.moe->experts);
-    std::vector<float> own(heat.begin() + from * experts, heat.begin() + to * experts);
-    if (has_end && description_.mtp) own.insert(own.end(), heat.end() - experts, heat.end());
-    return own;
+    std::vector<float> part_heat(heat.begin() + from * experts, heat.begin() + to * experts);
+    if (has_end && description_.mtp) part_heat.insert(part_heat.end(), heat.end() - experts, heat.end());
+    return part_heat;
   }
 
   ModelDescription without_tensors() const {
@@ -132,9 +132,9 @@ class Divider {
       return part(index, layer, layer + 1, has_start, has_end).plan.memory;
     };
     for (int layer = 0; layer < layers_; ++layer) {
-      const MemoryPlan own = memory(layer, false, false);
-      costs.sums.push_back(costs.sums.back() + own.weight_bytes + own.cache_bytes());
-      costs.scratch.push_back(own.scratch_bytes);
+      const MemoryPlan planned = memory(layer, false, false);
+      costs.sums.push_back(costs.sums.back() + planned.weight_bytes + planned.cache_bytes());
+      costs.scratch.push_back(planned.scratch_bytes);
     }
     costs.start = memory(0, true, false).total_bytes() - memory(0, false, false).total_bytes();
     costs.end = memory(layers_ - 1, false, true).total_bytes() - memory(layers_ - 1, false, false).total_bytes();
@@ -159,9 +159,10 @@ std::vector<Part> make_parts(const ModelDescription& description, const PlanOpti
   const Divider divider(description, options);
   std::vector<int> taken;
   for (const PartOptions& part : options.parts) taken.push_back(part.layers);
-  if (std::all_of(taken.begin(), taken.end(), [](int own) { return own == 0; })) taken = divider.balanced();
+  if (std::all_of(taken.begin(), taken.end(), [](int layers_of_part) { return layers_of_part == 0; }))
+    taken = divider.balanced();
   int sum = 0;
-  for (int own : taken) sum += own > 0 ? own : layers + 1;
+  for (int layers_of_part : taken) sum += layers_of_part > 0 ? layers_of_part : layers + 1;
   if (sum != layers)
     throw Error("KEXA_INVALID_ARGUMENT",
                 "layerSplit: wanted at least one layer for each device and " + std::to_string(layers) + " in all");

@@ -191,8 +191,8 @@ void Vocabulary::take_merges(const VocabularySource& source, Watch& watch) {
 }
 
 void Vocabulary::take_added(const VocabularySource& source, Watch& watch) {
-  const uint32_t own = uint32_t(std::count_if(spellings_.begin(), spellings_.end(),
-                                              [](Spelling spelling) { return spelling != Spelling::kNone; }));
+  const uint32_t own_count = uint32_t(std::count_if(spellings_.begin(), spellings_.end(),
+                                                    [](Spelling spelling) { return spelling != Spelling::kNone; }));
   int64_t highest = -1;  // the highest id of the added tokens so far
   std::string scratch;
   for (const VocabularySource::Added& added : source.added) {
@@ -206,7 +206,7 @@ void Vocabulary::take_added(const VocabularySource& source, Watch& watch) {
     // The library numbers a token that the vocabulary lacks by itself. A file that disagrees would give ids that the
     // model has not learned.
     const int32_t known = id_of(added.content);
-    const int64_t wanted = known >= 0 ? known : highest >= int64_t(own) ? highest + 1 : int64_t(own);
+    const int64_t wanted = known >= 0 ? known : highest >= int64_t(own_count) ? highest + 1 : int64_t(own_count);
     if (wanted != added.id || wanted > kMostId)
       bad(source, where,
           "wanted id " + std::to_string(added.id) + ", the vocabulary gives it " +

@@ -54,7 +54,7 @@ Attention::Attention(KernelSet& kernels, const ModelDescription& description, co
                           {.gain = description.is_post_norm ? nullptr : &weights.attention_norm,
                            .epsilon = description.norm_epsilon,
                            .op = "attention_input"},
-                          gpu_weights.nothing));
+                          gpu_weights.empty_buffer));
     first_output += matrix.rows;
   }
 
@@ -125,9 +125,9 @@ Attention::Attention(KernelSet& kernels, const ModelDescription& description, co
     return size;
   };
   const int parts = attention_parts(description, plan.options, index), chunk = plan.options.prefill_chunk;
-  one_ = make("attention", parts, 1, kFewTeams, 1);
-  if (chunk > 1) few_ = make("attention", parts, 1, kFewTeams, kSmallRows);
-  many_ = make("attention large", 1, kManyRows, kManyTeams, chunk);
+  for_one_row_ = make("attention", parts, 1, kFewTeams, 1);
+  if (chunk > 1) for_few_rows_ = make("attention", parts, 1, kFewTeams, kSmallRows);
+  for_many_rows_ = make("attention large", 1, kManyRows, kManyTeams, chunk);
 }
 
 std::vector<Binding> Attention::input_bindings() const {
@@ -143,7 +143,7 @@ std::vector<Binding> Attention::attend_bindings(bool is_direct) const {
 
 void Attention::bind(Gpu& gpu) {
   heads_.group = gpu.bind(*heads_.kernel, input_bindings());
-  for (Size* size : {&one_, &few_, &many_})
+  for (Size* size : {&for_one_row_, &for_few_rows_, &for_many_rows_})
     if (size->attend) size->attend.group = gpu.bind(*size->attend.kernel, attend_bindings(!size->reduce));
 }
 
@@ -168,7 +168,7 @@ void Attention::run_input(const KernelSet& kernels, const StepRows& rows) const 
 }
 
 void Attention::run(const KernelSet& kernels, const StepRows& rows, int longest) const {
-  const Size& size = rows.is_large ? many_ : rows.count == 1 ? one_ : few_;
+  const Size& size = rows.is_large ? for_many_rows_ : rows.count == 1 ? for_one_row_ : for_few_rows_;
   if (window_) longest = std::min(longest, window_);
   kernels.run(size.attend, rows.count, std::min<uint32_t>(size.parts, ceil_div(longest, kAttentionBlock)));
   if (size.reduce) kernels.run(size.reduce, rows.count);

@@ -27,7 +27,7 @@ class Attention {
   // The attention of one size of step. `reduce` is empty where `attend` writes the result itself.
   struct Size {
     int parts = 1;
-    Op attend, reduce;
+    BoundKernel attend, reduce;
   };
 
   std::vector<Binding> input_bindings() const;
@@ -39,8 +39,9 @@ class Attention {
   const Activations* activations_;
   Buffer keys_, values_;
   std::vector<Matmul> qkv_;
-  Op heads_;
-  Size one_, few_, many_;  // for one row of a small step, for more of them, and for large steps
+  BoundKernel heads_;
+  Size for_one_row_, for_few_rows_,
+      for_many_rows_;  // for one row of a small step, for more of them, and for large steps
 };
 
 }  // namespace kexa

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "kernels/buffers/gpu_weights.h"
-#include "kernels/buffers/op.h"
+#include "kernels/buffers/kernel_set.h"
 #include "plan/plan.h"
 
 namespace kexa {

@@ -232,7 +232,7 @@ GpuWeights::GpuWeights(Gpu& gpu, const ModelDescription& description, const Weig
                        const ExpertSlots* slots, const LoadProgress& progress) {
   Uploader upload(gpu, bytes, progress);
   const size_t stride = padded(description.hidden);
-  nothing = gpu.create_buffer("nothing", 16, true);
+  empty_buffer = gpu.create_buffer("nothing", 16, true);
   if (description.needs_embed()) embed = upload.matrix("embed", weights.embed);
   if (description.has_end) {
     if (!description.has_tied_head) head = upload.matrix("head", weights.head);

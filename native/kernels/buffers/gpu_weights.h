@@ -80,7 +80,7 @@ struct GpuWeights {
   std::vector<GpuLayer> layers;
   Buffer norm, mtp_embedding_norm, mtp_hidden_norm, mtp_norm;  // [stride of hidden]
   GpuMatrix embed, head, mtp_fc;                               // without a buffer where there is none
-  Buffer nothing;                                              // bound where a kernel reads no weights
+  Buffer empty_buffer;                                         // bound where a kernel reads no weights
 };
 
 }  // namespace kexa

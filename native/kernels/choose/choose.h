@@ -35,7 +35,7 @@ class Choosing {
   const PlanOptions& options_;
   int vocab_, context_;
   Buffer sampling_, bias_, sequences_, marks_, history_;
-  Op follow_, choose_, choose_draft_, next_draft_;
+  BoundKernel follow_, choose_, choose_draft_, next_draft_;
 };
 
 }  // namespace kexa

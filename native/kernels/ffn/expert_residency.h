@@ -38,7 +38,7 @@ class ExpertResidency {
   ExpertSlots& slots_;
   std::unique_ptr<HostExperts> host_;
   ThreadPool pool_;
-  Op add_;
+  BoundKernel add_;
   ExpertTraffic traffic_;
   std::vector<std::byte> made_;
   std::vector<uint32_t> handover_;

@@ -18,7 +18,7 @@ void sum_inputs(Prelude& prelude, const std::string& side, const std::string& bu
   // Emits WGSL that sums a tile's rows `first`, `first + step`, ... Gate and up rows alternate, so step 2 takes only
   // one of them. All loads come before the first use, outside any branch, so that the GPU can keep all of them in
   // flight.
-  const auto sum_run = [&](const std::string& name, Type type, int first, int step) {
+  const auto sum_rows = [&](const std::string& name, Type type, int first, int step) {
     const std::string upper = in_capitals(name), array = "array<" + name + "_Unit, " + upper + "_ROWS>";
     prelude.weights(name + "_", type)
         .reads(name, type, columns, parts, name + "_", buffer)
@@ -32,9 +32,9 @@ void sum_inputs(Prelude& prelude, const std::string& side, const std::string& bu
                         "_FIRST + i * " + upper + "_STEP], unit); }")
         .include("swiglu_input_sums", name);
   };
-  if (types.are_alike()) return sum_run(side, types.gate, 0, 1);
-  sum_run(side + "_gate", types.gate, 0, 2);
-  sum_run(side + "_up", types.up, 1, 2);
+  if (types.are_alike()) return sum_rows(side, types.gate, 0, 1);
+  sum_rows(side + "_gate", types.gate, 0, 2);
+  sum_rows(side + "_up", types.up, 1, 2);
   constexpr std::string_view both = R"(fn sum_@SIDE(thread: u32, row: u32, part: u32,
          weight_at: ptr<function, array<u32, PRODUCTS>>, sums: ptr<function, array<f32, SUMS>>) {
   sum_@SIDE_gate(thread, row, part, weight_at, sums);
@@ -59,10 +59,10 @@ Ffn::Ffn(KernelSet& kernels, const ModelDescription& description, const Plan& pl
   const int width = layer.is_moe ? layer.ffn_width : 0;
   const int shared_width = layer.is_moe ? description.moe->shared_experts * layer.ffn_width : layer.ffn_width;
   const int inner_stride = top_k * padded(width) + padded(shared_width);
-  const Buffer& gain = is_post_norm ? gpu_weights.nothing : weights.ffn_norm;
-  const auto bound = [&](const Buffer& buffer) { return read(buffer.bytes ? buffer : gpu_weights.nothing); };
+  const Buffer& gain = is_post_norm ? gpu_weights.empty_buffer : weights.ffn_norm;
+  const auto bound = [&](const Buffer& buffer) { return read(buffer.bytes ? buffer : gpu_weights.empty_buffer); };
   const auto bound_first = [&](const GpuExperts& experts) {
-    return read(has_routed ? experts.parts[0] : gpu_weights.nothing);
+    return read(has_routed ? experts.parts[0] : gpu_weights.empty_buffer);
   };
   const Buffer& experts = has_slots ? activations.slots : activations.experts;
 
@@ -162,20 +162,20 @@ Ffn::Ffn(KernelSet& kernels, const ModelDescription& description, const Plan& pl
   if (is_post_norm)
     norm_ = make_rms_norm(kernels, weights.ffn_norm, activations.branch, activations.residual, hidden,
                           description.norm_epsilon, stride, 0, true);
-  many_ = FfnTiled(kernels, description, plan, index, gpu_weights, activations,
-                   layer.is_moe ? route_of("route large") : Prelude());
+  for_many_rows_ = FfnTiled(kernels, description, plan, index, gpu_weights, activations,
+                            layer.is_moe ? route_of("route large") : Prelude());
 }
 
 void Ffn::run_route(const KernelSet& kernels, const StepRows& rows) const {
   if (rows.is_large)
-    many_.run_route(kernels, rows.count);
+    for_many_rows_.run_route(kernels, rows.count);
   else
     kernels.run(route_, rows.count);
 }
 
 void Ffn::run_wave(const KernelSet& kernels, const StepRows& rows, bool is_last) const {
   if (rows.is_large) {
-    many_.run_wave(kernels, rows.count, is_last);
+    for_many_rows_.run_wave(kernels, rows.count, is_last);
   } else {
     kernels.run(input_, rows.count);
     kernels.run(output_, rows.count);

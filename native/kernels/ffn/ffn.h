@@ -22,8 +22,8 @@ class Ffn {
   void finish(const KernelSet& kernels, const StepRows& rows) const;
 
  private:
-  Op route_, input_, output_, norm_;
-  FfnTiled many_;
+  BoundKernel route_, input_, output_, norm_;
+  FfnTiled for_many_rows_;
 };
 
 }  // namespace kexa

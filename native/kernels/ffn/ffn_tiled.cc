@@ -25,7 +25,7 @@ FfnTiled::FfnTiled(KernelSet& kernels, const ModelDescription& description, cons
                    const GpuWeights& gpu_weights, const Activations& activations, const Prelude& route) {
   const LayerDescription& layer = description.layer(index);
   const GpuLayer& weights = gpu_weights.layers[index];
-  const Buffer& nothing = gpu_weights.nothing;
+  const Buffer& empty_buffer = gpu_weights.empty_buffer;
   const int hidden = description.hidden, stride = padded(hidden);
   const bool is_post_norm = description.is_post_norm;
   is_moe_ = layer.is_moe;
@@ -66,10 +66,10 @@ FfnTiled::FfnTiled(KernelSet& kernels, const ModelDescription& description, cons
         .split("weight", parts, routed.experts_per_part, 7);
     const std::vector<Binding> bindings = {read(is_routed ? routed.parts[0] : weights.shared_input),
                                            read(*x.buffer),
-                                           read(nothing),
+                                           read(empty_buffer),
                                            read(activations.step),
-                                           read(is_routed ? activations.tiles : nothing),
-                                           read(is_routed ? activations.choices : nothing),
+                                           read(is_routed ? activations.tiles : empty_buffer),
+                                           read(is_routed ? activations.choices : empty_buffer),
                                            write(activations.inner)};
     return kernels.make_rows_first("swiglu_input_tiled", prelude, is_routed ? routed.with_parts(bindings) : bindings,
                                    ceil_div(outputs, kTileColumns / 2), is_routed ? 1 : tile);
@@ -83,17 +83,17 @@ FfnTiled::FfnTiled(KernelSet& kernels, const ModelDescription& description, cons
                          .columns = shared_width,
                          .offset = top_k_ * padded(width)};
     shared_output_ = make_multiply_tiled(kernels, activations, weights.shared_output, inner,
-                                         {.buffer = &y, .stride = stride, .adds = !is_post_norm}, nothing);
+                                         {.buffer = &y, .stride = stride, .adds = !is_post_norm}, empty_buffer);
   }
   if (!is_moe_) return;
 
   router_ = make_multiply_tiled(kernels, activations, weights.router, x,
-                                {.buffer = &activations.scored, .stride = experts + 1}, nothing);
+                                {.buffer = &activations.scored, .stride = experts + 1}, empty_buffer);
   Prelude choose = route;
   choose.set("HAS_LOGITS", true);
   route_ = kernels.make_rows_first(
       "route", choose,
-      {read(nothing), read(weights.router_bias), read(nothing), read(nothing), write(activations.scored),
+      {read(empty_buffer), read(weights.router_bias), read(empty_buffer), read(empty_buffer), write(activations.scored),
        write(activations.experts), write(activations.expert_weights)},
       1);
   if (!experts_) return;
@@ -134,7 +134,7 @@ FfnTiled::FfnTiled(KernelSet& kernels, const ModelDescription& description, cons
         {.product = kernels.make_rows_first(
              "swiglu_output_tiled", product,
              weights.routed_output.with_parts({read(weights.routed_output.parts[0]), read(activations.inner),
-                                               read(nothing), read(activations.tiles), read(activations.choices),
+                                               read(empty_buffer), read(activations.tiles), read(activations.choices),
                                                write(activations.expert_outputs)}),
              ceil_div(slice, kTileColumns)),
          .sum =

@@ -24,13 +24,13 @@ class FfnTiled {
 
  private:
   struct Slice {
-    Op product, sum;
+    BoundKernel product, sum;
   };
 
   bool is_moe_ = false;
   int top_k_ = 0, experts_ = 0, routed_tile_ = 0;  // experts that have their place on the GPU
-  Op norm_, router_, route_, group_;
-  Op shared_input_, shared_output_, routed_input_;
+  BoundKernel norm_, router_, route_, group_;
+  BoundKernel shared_input_, shared_output_, routed_input_;
   std::vector<Slice> routed_output_;
 };
 

@@ -14,7 +14,7 @@ constexpr int kFewTiles[] = {1, 4, 8};
 constexpr int kMatrixTile = 4;
 
 // row_scales, which multiply_matrices needs of an x that is not in f16 yet.
-Op make_row_scales(KernelSet& kernels, const Activations& activations, const TileRows& x, bool is_gathered) {
+BoundKernel make_row_scales(KernelSet& kernels, const Activations& activations, const TileRows& x, bool is_gathered) {
   Prelude prelude = kernels.prelude();
   prelude.alias("X4", x.is_element ? "E4" : "vec4f")
       .set("CHUNKS", padded(x.columns) / 8)
@@ -24,8 +24,9 @@ Op make_row_scales(KernelSet& kernels, const Activations& activations, const Til
                       1);
 }
 
-Op make_multiply_matrices(KernelSet& kernels, const Activations& activations, const GpuMatrix& weight,
-                          const TileRows& x, const TiledOutput& y, bool has_scales, const Buffer& nothing) {
+BoundKernel make_multiply_matrices(KernelSet& kernels, const Activations& activations, const GpuMatrix& weight,
+                                   const TileRows& x, const TiledOutput& y, bool has_scales,
+                                   const Buffer& empty_buffer) {
   const MatrixKernels& matrices = *kernels.choice().matrices;
   Prelude prelude = kernels.prelude();
   prelude.enable("f16")
@@ -49,7 +50,7 @@ Op make_multiply_matrices(KernelSet& kernels, const Activations& activations, co
       .set("IS_GATHERED", y.is_gathered);
   return kernels.make_rows_first(
       "multiply_matrices", prelude,
-      {read(weight.buffer), read(*x.buffer), read(has_scales ? activations.row_scales : nothing),
+      {read(weight.buffer), read(*x.buffer), read(has_scales ? activations.row_scales : empty_buffer),
        read(activations.step), write(*y.buffer)},
       ceil_div(weight.rows, kMatrixTile * matrices.n), kMatrixTile * matrices.m);
 }
@@ -57,7 +58,7 @@ Op make_multiply_matrices(KernelSet& kernels, const Activations& activations, co
 }  // namespace
 
 Matmul::Matmul(KernelSet& kernels, const Activations& activations, const GpuMatrix& weight, const Vectors& x,
-               const Vectors& y, const Options& options, const Buffer& nothing) {
+               const Vectors& y, const Options& options, const Buffer& empty_buffer) {
   Prelude prelude = kernels.prelude_of_sums(weight_units(weight.type, weight.columns).count, options.op);
   prelude.weights(weight.type)
       .set("OUTPUTS", weight.rows)
@@ -74,14 +75,14 @@ Matmul::Matmul(KernelSet& kernels, const Activations& activations, const GpuMatr
       .set("ADDS", options.adds)
       .set("IS_GATHERED", options.is_gathered)
       .set("TILE_OUTPUTS", kTileOutputs);
-  for (size_t i = 0; i < few_.size(); ++i) {
+  for (size_t i = 0; i < for_few_rows_.size(); ++i) {
     Prelude tile = prelude;
     tile.set("TILE_ROWS", kFewTiles[i]);
-    few_[i] =
-        kernels.make_rows_first("multiply", tile,
-                                {read(weight.buffer), read(*x.buffer), read(options.gain ? *options.gain : nothing),
-                                 read(activations.step), write(*y.buffer)},
-                                ceil_div(weight.rows, kTileOutputs), kFewTiles[i]);
+    for_few_rows_[i] = kernels.make_rows_first(
+        "multiply", tile,
+        {read(weight.buffer), read(*x.buffer), read(options.gain ? *options.gain : empty_buffer),
+         read(activations.step), write(*y.buffer)},
+        ceil_div(weight.rows, kTileOutputs), kFewTiles[i]);
   }
   TileRows rows{.buffer = x.buffer, .stride = x.stride, .is_element = x.is_element, .columns = weight.columns};
   if (options.gain) {
@@ -97,28 +98,28 @@ Matmul::Matmul(KernelSet& kernels, const Activations& activations, const GpuMatr
                            .adds = options.adds,
                            .is_gathered = options.is_gathered};
   if (!kernels.choice().matrices) {
-    many_ = make_multiply_tiled(kernels, activations, weight, rows, output, nothing);
+    for_many_rows_ = make_multiply_tiled(kernels, activations, weight, rows, output, empty_buffer);
     return;
   }
   const bool has_scales = !(rows.is_element && kernels.choice().has_f16_elements);
   if (has_scales) scales_ = make_row_scales(kernels, activations, rows, options.is_gathered);
-  many_ = make_multiply_matrices(kernels, activations, weight, rows, output, has_scales, nothing);
+  for_many_rows_ = make_multiply_matrices(kernels, activations, weight, rows, output, has_scales, empty_buffer);
 }
 
 void Matmul::run(const KernelSet& kernels, const StepRows& rows) const {
   if (rows.is_large) {
     if (norm_) kernels.run(norm_, rows.count);
     if (scales_) kernels.run(scales_, rows.count);
-    kernels.run(many_, rows.count);
+    kernels.run(for_many_rows_, rows.count);
     return;
   }
   const auto tile =
       std::lower_bound(std::begin(kFewTiles), std::end(kFewTiles) - 1, rows.count) - std::begin(kFewTiles);
-  kernels.run(few_[tile], rows.count);
+  kernels.run(for_few_rows_[tile], rows.count);
 }
 
-Op make_rms_norm(KernelSet& kernels, const Buffer& gain, const Buffer& x, const Buffer& y, int size, float epsilon,
-                 int y_stride, int y_offset, bool adds, std::string_view op) {
+BoundKernel make_rms_norm(KernelSet& kernels, const Buffer& gain, const Buffer& x, const Buffer& y, int size,
+                          float epsilon, int y_stride, int y_offset, bool adds, std::string_view op) {
   Prelude prelude = kernels.prelude_of_sums(padded(size) / 8, op);
   prelude.set("SIZE", size)
       .set("EPSILON", epsilon)

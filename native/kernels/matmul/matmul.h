@@ -25,19 +25,19 @@ class Matmul {
   };
   Matmul() = default;
   Matmul(KernelSet& kernels, const Activations& activations, const GpuMatrix& weight, const Vectors& x,
-         const Vectors& y, const Options& options, const Buffer& nothing);
+         const Vectors& y, const Options& options, const Buffer& empty_buffer);
 
   void run(const KernelSet& kernels, const StepRows& rows) const;
 
  private:
   // For steps of up to kFewTiles[i] rows; a row's bits are the same in each.
-  std::array<Op, 3> few_;
+  std::array<BoundKernel, 3> for_few_rows_;
   // For others; `norm_` fills `branch` first if x is to be normalised, `scales_` then `row_scales` if matrices need it.
-  Op norm_, scales_, many_;
+  BoundKernel norm_, scales_, for_many_rows_;
 };
 
 // y = rms(x) or y += rms(x), rows of `size`, into y from `y_offset` on.
-Op make_rms_norm(KernelSet& kernels, const Buffer& gain, const Buffer& x, const Buffer& y, int size, float epsilon,
-                 int y_stride, int y_offset, bool adds, std::string_view op = {});
+BoundKernel make_rms_norm(KernelSet& kernels, const Buffer& gain, const Buffer& x, const Buffer& y, int size,
+                          float epsilon, int y_stride, int y_offset, bool adds, std::string_view op = {});
 
 }  // namespace kexa

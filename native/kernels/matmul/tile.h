@@ -32,8 +32,8 @@ struct TiledOutput {
   int stride, offset = 0;
   bool is_element = false, adds = false, is_gathered = false;
 };
-Op make_multiply_tiled(KernelSet& kernels, const Activations& activations, const GpuMatrix& weight, const TileRows& x,
-                       const TiledOutput& y, const Buffer& nothing);
+BoundKernel make_multiply_tiled(KernelSet& kernels, const Activations& activations, const GpuMatrix& weight,
+                                const TileRows& x, const TiledOutput& y, const Buffer& empty_buffer);
 
 // Rows of a tile in steps of up to `rows` rows.
 constexpr int tile_rows(int rows) { return rows <= 40 ? 32 : 64; }

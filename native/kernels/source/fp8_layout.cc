@@ -21,9 +21,9 @@ void pack_fp8_row(const Matrix& matrix, int row, const std::string& label, std::
       const int first = units.chunk(unit, k) * 8;
       std::memcpy(chunk, matrix.row(row) + first, size_t(std::min(8, columns - first)));
     }
-  std::byte* own = to + padded(columns);
+  std::byte* row_scales = to + padded(columns);
   for (int i = 0; i < scales_of_row(columns); ++i)
-    std::memcpy(own + i * 4, &scales[i * kScaleColumns / matrix.scales.block_columns], 4);
+    std::memcpy(row_scales + i * 4, &scales[i * kScaleColumns / matrix.scales.block_columns], 4);
 }
 
 std::string_view fp8_decoder() {

@@ -14,7 +14,7 @@ namespace kexa {
 constexpr uint32_t ceil_div(int64_t n, int64_t by) { return uint32_t((n + by - 1) / by); }
 
 // A kernel with its buffers: all that is left to say when it is run is how many rows there are.
-struct Op {
+struct BoundKernel {
   Kernel* kernel = nullptr;
   BindGroup group;
   uint32_t workgroups = 0;  // along x
@@ -77,18 +77,18 @@ class KernelSet {
   Prelude prelude_of_sums(int units, std::string_view op = {}) const;
 
   // The op of NAME.wgsl under `prelude`. Throws KEXA_INTERNAL with Dawn's message.
-  Op make(const std::string& name, const Prelude& prelude, const std::vector<Binding>& bindings, uint32_t workgroups,
-          int rows_per_workgroup = 1);
+  BoundKernel make(const std::string& name, const Prelude& prelude, const std::vector<Binding>& bindings,
+                   uint32_t workgroups, int rows_per_workgroup = 1);
   // The same with rows along x.
-  Op make_rows_first(const std::string& name, const Prelude& prelude, const std::vector<Binding>& bindings,
-                     uint32_t workgroups, int rows_per_workgroup = 1);
+  BoundKernel make_rows_first(const std::string& name, const Prelude& prelude, const std::vector<Binding>& bindings,
+                              uint32_t workgroups, int rows_per_workgroup = 1);
 
-  void run(const Op& op, int rows, uint32_t parts = 1) const {
-    const uint32_t along_rows = ceil_div(rows, op.rows_per_workgroup);
-    if (op.has_rows_first)
-      gpu_.dispatch(*op.kernel, op.group, along_rows, op.workgroups, parts);
+  void run(const BoundKernel& bound, int rows, uint32_t parts = 1) const {
+    const uint32_t along_rows = ceil_div(rows, bound.rows_per_workgroup);
+    if (bound.has_rows_first)
+      gpu_.dispatch(*bound.kernel, bound.group, along_rows, bound.workgroups, parts);
     else
-      gpu_.dispatch(*op.kernel, op.group, op.workgroups, along_rows, parts);
+      gpu_.dispatch(*bound.kernel, bound.group, bound.workgroups, along_rows, parts);
   }
 
  private:

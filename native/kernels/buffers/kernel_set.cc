@@ -1,4 +1,4 @@
-#include "kernels/buffers/op.h"
+#include "kernels/buffers/kernel_set.h"
 
 namespace kexa {
 
@@ -58,8 +58,8 @@ Prelude KernelSet::prelude_of_sums(int units, std::string_view op) const {
   return to;
 }
 
-Op KernelSet::make(const std::string& name, const Prelude& prelude, const std::vector<Binding>& bindings,
-                   uint32_t workgroups, int rows_per_workgroup) {
+BoundKernel KernelSet::make(const std::string& name, const Prelude& prelude, const std::vector<Binding>& bindings,
+                            uint32_t workgroups, int rows_per_workgroup) {
   const std::string text = prelude.text() + std::string(kernel_source(name));
   const std::string key = name + "\n" + text;
   auto found = kernels_.find(key);
@@ -74,11 +74,12 @@ Op KernelSet::make(const std::string& name, const Prelude& prelude, const std::v
           .rows_per_workgroup = rows_per_workgroup};
 }
 
-Op KernelSet::make_rows_first(const std::string& name, const Prelude& prelude, const std::vector<Binding>& bindings,
-                              uint32_t workgroups, int rows_per_workgroup) {
-  Op op = make(name, prelude, bindings, workgroups, rows_per_workgroup);
-  op.has_rows_first = true;
-  return op;
+BoundKernel KernelSet::make_rows_first(const std::string& name, const Prelude& prelude,
+                                       const std::vector<Binding>& bindings, uint32_t workgroups,
+                                       int rows_per_workgroup) {
+  BoundKernel bound = make(name, prelude, bindings, workgroups, rows_per_workgroup);
+  bound.has_rows_first = true;
+  return bound;
 }
 
 }  // namespace kexa

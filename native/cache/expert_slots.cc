@@ -33,7 +33,7 @@ ExpertSlots::ExpertSlots(int layers, int experts, int slots, int top_k, ExpertMi
 }
 
 bool ExpertSlots::is_host_cheaper(const Layer& layer, int expert, int rows) const {
-  // With fewer slots than top_k, a row's experts cannot all be in slots at once, so some cannot be copied at all.
+  // A row's experts cannot all be in slots at once if there are fewer slots than top_k.
   if (misses_ == ExpertMisses::kCompute || slots_ < top_k_) return true;
   if (misses_ == ExpertMisses::kCopy) return false;
   if (costs_.copy <= costs_.compute + (rows - 1) * costs_.compute_more) return false;

@@ -6,12 +6,13 @@ namespace kexa {
 namespace {
 
 constexpr double kKeepCost = 0.9, kKeepRight = 0.97;
-// Before anything is known: what K-EXAONE's report and ours show of first drafts, at the weight of a few.
+// The assumed chance that a first draft is right, before any was judged, with the weight of a few drafts. K-EXAONE's
+// report and our own measurements agree with it.
 constexpr double kFirstGuess = 0.7, kGuessWeight = 4;
-// What a draft is thought to add to a step before steps were timed, as a part of it. Too low costs a few steps that
-// try; too high would never try.
+// The assumed cost of a draft, as a part of a step's cost, before steps were timed. Too low a guess costs a few steps
+// that try. With too high a guess no step would ever try.
 constexpr double kGuessedSlope = 0.2;
-// A gain smaller than the noise of the times is none.
+// Smaller gains are within the noise of the times and do not count.
 constexpr double kWorthwhile = 1.03;
 constexpr int kLongestRest = 16;
 constexpr int kTimedSteps = 3;
@@ -46,7 +47,7 @@ double DraftPolicy::plain_cost() const {
   return plain_.weight > 0 ? plain_.value : costs_[0].weight > 0 ? costs_[0].value * (1 - mtp_share_) : 0;
 }
 
-// Of a step that was never timed: from the nearest ones that were.
+// The cost of a step in nanoseconds. A step that was never timed is estimated from the nearest ones that were.
 double DraftPolicy::cost(int drafts) const {
   if (costs_[drafts].weight >= kTimedSteps) return costs_[drafts].value;
   int below = drafts;
@@ -70,7 +71,7 @@ double DraftPolicy::tokens(int drafts) const {
 }
 
 std::optional<int> DraftPolicy::drafts() {
-  // Nothing to compare with: what a step without drafts takes is timed first.
+  // Without anything to compare with, a step without drafts is timed first.
   if (plain_.weight == 0 && costs_[0].weight < kTimedSteps) return 0;
   int best = 0;
   double best_rate = kWorthwhile / plain_cost();

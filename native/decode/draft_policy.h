@@ -1,4 +1,4 @@
-// How many drafts a step is worth.
+// Decides how many drafts a step should have.
 #pragma once
 
 #include <array>
@@ -9,37 +9,36 @@
 
 namespace kexa {
 
-// Learns, over all answers of a model on its device, how often the draft at each place of a step is right and what
-// steps cost, and weighs the one against the other: tokens per nanosecond. A row more costs little on a device that
-// waits for its memory and nearly a whole step on one that does not, so no number suits all. Used by the engine thread
-// alone.
+// Learns, over all answers of a model on its device, how often the draft at each place of a step is right and how long
+// steps take. It maximises tokens per nanosecond. One more row costs little on a device that waits for its memory, and
+// nearly a whole step on one that does not, so no fixed number suits all. Only the engine's thread uses it.
 //
-// Where drafting loses it is given up for the answer, and for some answers after it, each time for more; the MTP block
-// then does not run at all, so that a plain answer costs what it costs without the block.
+// If drafts lose time, they stop for the rest of the answer and for some answers after it, each time for more answers.
+// The MTP block does not run then, so a plain answer costs no more than without the block.
 class DraftPolicy {
  public:
-  // `mtp_share` is the MTP block's share of the weights a step with it reads: what a step would cost without it can be
-  // told before one was timed.
+  // `mtp_share` is the MTP block's share of the weights that a step with it reads. It gives the cost of a step without
+  // the block before one was timed.
   explicit DraftPolicy(double mtp_share) : mtp_share_(mtp_share) {}
 
-  // Whether the next answer should begin with drafts. Each call is an answer.
+  // Whether the next answer should begin with drafts. To be called once for each answer.
   bool begin_answer();
 
-  // Drafts for the next step, at most kMaxDrafts. Nothing: drafting loses, and should end for this answer.
+  // Drafts for the next step, at most kMaxDrafts. Empty: drafts lose time, and should stop for this answer.
   std::optional<int> drafts();
-  // The answer ended while it was still drafting: it paid.
+  // To be called if an answer ends while it still drafts, so drafts paid.
   void end_answer() { rest_ = 1; }
 
-  // A step of `drafts` + 1 rows took so long; `has_mtp` if the MTP block ran in it.
+  // Tells the time of a step of `drafts` + 1 rows. `has_mtp`: the MTP block ran in it.
   void took(int drafts, bool has_mtp, int64_t nanoseconds);
-  // The first `accepted` of a step's drafts were right.
+  // Tells that the first `accepted` of a step's drafts were right.
   void judged(int drafts, int accepted);
 
-  // What a step without drafts takes, in nanoseconds; 0 while that is not known.
+  // Nanoseconds of a step without drafts. 0 while that is unknown.
   double plain_cost() const;
 
  private:
-  // An average that forgets, less moved by a value far above it: a machine that was busy elsewhere.
+  // A running average. A sample far above it counts less, because the machine was probably busy with other work.
   struct Average {
     double value = 0, weight = 0;
     void add(double sample, double keep);
@@ -48,9 +47,9 @@ class DraftPolicy {
   double tokens(int drafts) const;
 
   double mtp_share_;
-  std::array<Average, kMaxDrafts + 1> costs_;  // of steps with the MTP block, by drafts
-  Average plain_;                              // of steps without it
-  std::array<Average, kMaxDrafts> right_;      // by place: of the drafts whose forerunners were right
+  std::array<Average, kMaxDrafts + 1> costs_;  // steps with the MTP block, indexed by drafts
+  Average plain_;                              // steps without it
+  std::array<Average, kMaxDrafts> right_;      // indexed by place; only drafts whose predecessors were right count
   int rest_ = 1;                               // answers to rest when drafting is next given up
   int resting_ = 0;                            // answers still to rest
 };

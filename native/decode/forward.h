@@ -1,4 +1,4 @@
-// The model, as a sequence of ops.
+// The model as a sequence of ops.
 #pragma once
 
 #include <atomic>
@@ -8,20 +8,20 @@
 
 namespace kexa {
 
-// What a caller may look at on the way.
+// Calls between the ops, through which a caller watches the pass.
 struct ForwardHooks {
-  const std::atomic<bool>* cancelled = nullptr;  // looked at between layers; if set, Cancelled is thrown
+  const std::atomic<bool>* cancelled = nullptr;  // read between layers; if it is true, Cancelled is thrown
   std::function<void(int layer)> after_layer;    // the residual stream, and after a MoE layer its routes, can be read
   std::function<void(int layer)> after_route;
 };
 
-// Runs the step through the model: afterwards device.logits() holds its logit rows, device.hidden() every row's final
-// normed state, and the cache the rows' keys and values.
+// Runs the step through the model. Afterwards device.logits() has its logit rows, device.hidden() every row's final
+// normed state, and the cache has the rows' keys and values.
 void forward(Device& device, const ModelDescription& description, const Step& step, const KvSlots& slots,
              const ForwardHooks& hooks = {});
 
-// Runs the MTP block on the step just run: each row is given its own hidden state and the token that follows it, and
-// predicts the one after that. Afterwards device.logits(), if wanted, and device.hidden() are the block's.
+// Runs the MTP block on the step just run. Each row gets its own hidden state and the token that follows it, and
+// predicts the token after that. Afterwards device.hidden() and, if wanted, device.logits() are the block's.
 void forward_mtp(Device& device, const ModelDescription& description, bool wants_logits,
                  const ForwardHooks& hooks = {});
 

@@ -11,14 +11,14 @@ namespace {
 
 constexpr int kAtOnce = 512;
 
-// The sum of e^(logit - maximum), by the definition: one after the other, each as exact as the library has it.
+// The sum of e^(logit - maximum), term by term in order, each as exact as the library computes it.
 double exact_sum(std::span<const float> logits, double maximum) {
   double sum = 0;
   for (float logit : logits) sum += std::exp(logit - maximum);
   return sum;
 }
 
-// The same, faster, and off by no more than 2^-51 of itself for each logit.
+// A faster sum, which differs from the exact one by at most 2^-51 of itself for each logit.
 double fast_sum(std::span<const float> logits, double maximum) {
   const auto exps = panel_kernels().exps;
   double found[kAtOnce], lanes[8] = {};
@@ -34,13 +34,13 @@ double fast_sum(std::span<const float> logits, double maximum) {
   return sum;
 }
 
-// The best `count` tokens, best first, the lowest id among equals.
+// The `count` best tokens, best first. The lowest id wins ties.
 std::vector<int> best_tokens(std::span<const float> logits, size_t count) {
   std::vector<int> best;
   if (count == 0) return best;
   float least = -INFINITY;
   for (int token = 0; token < int(logits.size()); ++token) {
-    // A later one that is only as good comes after it.
+    // A later token that is only as good comes after it.
     if (best.size() == count && !(logits[token] > least)) continue;
     if (best.size() == count) best.pop_back();
     const auto place = std::find_if(best.begin(), best.end(), [&](int other) { return logits[token] > logits[other]; });
@@ -60,7 +60,8 @@ LogNormalizer::LogNormalizer(std::span<const float> logits)
 }
 
 float LogNormalizer::logprob(int token) {
-  // As double(logit) - normalizer falls with the normalizer, what both ends are rounded to is what all between are.
+  // The difference falls as the normalizer grows. So if both bounds round to the same float, every value between them
+  // does.
   if (float(logits_[token] - low_) != float(logits_[token] - high_))
     low_ = high_ = maximum_ + std::log(exact_sum(logits_, maximum_));
   return float(logits_[token] - low_);

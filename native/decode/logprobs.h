@@ -1,4 +1,4 @@
-// How probable tokens are under the model's own distribution, before any sampling setting.
+// Log-probabilities of tokens under the model's own distribution, before any sampling option.
 #pragma once
 
 #include <span>
@@ -9,18 +9,19 @@ namespace kexa {
 
 struct Choice {
   int token = 0;
-  // Where they were asked for:
+  // Only if they were asked for:
   float logprob = 0;
   std::vector<std::pair<int, float>> top;  // the most probable tokens, best first
 };
 
-// log(sum(exp(logits))) of a row that must outlive it, as it is in double with the terms added up in the order of the
-// ids. It is known between two bounds; only if a log-probability is rounded to other floats by them is it computed so.
+// log(sum(exp(logits))) of a row, in f64, with the terms added in the order of the ids. It first finds two bounds of
+// this number. Only if a log-probability rounds to different floats at the two does it compute the number itself.
+// `logits` must outlive it.
 class LogNormalizer {
  public:
   explicit LogNormalizer(std::span<const float> logits);
 
-  // logits[token] less the normalizer.
+  // logits[token] minus the normalizer.
   float logprob(int token);
 
  private:
@@ -28,7 +29,7 @@ class LogNormalizer {
   double maximum_, low_, high_;
 };
 
-// The token with its log-probability and those of the `alternatives` best tokens.
+// The token with its log-probability, and the `alternatives` best tokens with theirs.
 Choice with_logprobs(int token, std::span<const float> logits, int alternatives);
 
 }  // namespace kexa

@@ -6,7 +6,8 @@
 namespace kexa {
 namespace {
 
-// Calls visit(row, count, index of the first) for each run of positions whose rows stand together.
+// Calls visit(row, count, first) for each run of positions whose rows are successive. `first` is the run's first
+// position.
 template <typename Visit>
 void each_run(const KvSlots& slots, int layer, int slot, int from, int to, const Visit& visit) {
   for (int first = from; first < to;) {

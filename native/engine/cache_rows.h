@@ -1,4 +1,4 @@
-// Rows of the KV cache by their positions, wherever in pages and rings they are.
+// Reads and writes rows of the KV cache by position, whether they lie in pages or in rings.
 #pragma once
 
 #include <cstddef>
@@ -8,8 +8,8 @@
 
 namespace kexa {
 
-// The layer's keys of positions [from, to) of a slot, then their values: `bytes` has 2 * (to - from) *
-// cache_row_bytes().
+// The keys of a layer and slot for the positions [from, to), then their values: 2 * (to - from) * cache_row_bytes()
+// bytes.
 void read_positions(Device& device, const KvSlots& slots, int layer, int slot, int from, int to,
                     std::span<std::byte> bytes);
 void write_positions(Device& device, const KvSlots& slots, int layer, int slot, int from, int to,

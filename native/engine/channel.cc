@@ -66,7 +66,7 @@ void Channel::cancel() {
   cancelled_.store(true, std::memory_order_relaxed);
   {
     std::lock_guard lock(bell_->mutex);
-  }  // so that the engine thread is not between looking and waiting
+  }  // the engine's thread is not between looking and waiting now
   bell_->rung.notify_one();
 }
 

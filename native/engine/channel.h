@@ -1,4 +1,4 @@
-// What the engine thread tells whoever asked for something, and how it is told to stop.
+// The events by which the engine's thread answers a request, and the way to stop it.
 #pragma once
 
 #include <atomic>
@@ -19,21 +19,21 @@
 
 namespace kexa {
 
-// One lock for an engine and all its channels: they hand over little, and seldom.
+// One lock for an engine and all its channels, because they hand over little, and seldom.
 struct Bell {
   std::mutex mutex;
-  std::condition_variable rung;  // waited on by the engine thread alone
+  std::condition_variable rung;  // only the engine's thread waits on it
 };
 
 namespace event {
 struct Progress {
   int64_t done_bytes, total_bytes;
 };
-// The prompt was looked up in the cache.
+// The prompt was looked up in the cache, which has this many of its tokens.
 struct Started {
   int cached_tokens;
 };
-// The prompt's tokens so far, those that were cached included, of all.
+// Progress of the prompt: `done` of its `total` tokens are in the cache.
 struct Prompt {
   int done, total;
 };
@@ -42,8 +42,9 @@ struct Tokens {
   struct Draft {
     int drafted, accepted;
   };
-  std::vector<Draft> drafts;  // one a speculative step
-  // What drafting has saved in this answer's timed steps before, if a step without it was ever timed.
+  std::vector<Draft> drafts;  // one for each speculative step
+  // Time that drafts have saved in the timed steps of this answer so far. Empty if no step without drafts was ever
+  // timed.
   std::optional<int64_t> saved_ns;
 };
 struct Route {
@@ -57,40 +58,40 @@ struct Forwarded {
   std::vector<std::vector<float>> layers;  // [rows, hidden] each
   std::vector<float> hidden;               // [rows, hidden]
   std::vector<Route> routes;
-  std::optional<Profile> profile;  // of all chunks together
+  std::optional<Profile> profile;  // all chunks together
 };
-// One op, measured by itself.
+// The times of one op that ran by itself.
 struct Measured {
-  std::vector<double> nanoseconds;         // of one call, as many as there were repetitions
-  std::vector<double> encode_nanoseconds;  // of steps: until all is handed to the device
-  int calls = 0;                           // of a repetition
-  bool is_device_time = false;             // else by the clock, what it takes to ask the device included
-  int experts_read = 0;                    // different ones that the rows were sent to
-  std::optional<Profile> profile;          // of one call, on a device that has kernels
+  std::vector<double> nanoseconds;         // one call, in each repetition
+  std::vector<double> encode_nanoseconds;  // for steps: the time until all is handed to the device
+  int calls = 0;                           // in each repetition
+  bool is_device_time = false;             // false: wall time, which includes the call of the device
+  int experts_read = 0;                    // distinct experts that the rows were sent to
+  std::optional<Profile> profile;          // of one call; empty on a device without kernels
 };
 struct Scored {
   std::vector<float> logprobs;
 };
-// The answer is over. Times are the engine's own work on it, not its waiting for a reader.
+// The end of an answer. Times count the engine's work on it, not its waiting for a reader.
 struct Ended {
-  bool is_length;  // else an end-of-turn token
+  bool is_length;  // false: the last token ends a turn
   int64_t prefill_ns, decode_ns;
   int prefill_tokens;
-  std::optional<int64_t> saved_ns;  // as in Tokens, the last step included
-  // Of decode_ns, what handing steps to the device took; none where the device computes in the call itself.
+  std::optional<int64_t> saved_ns;  // as in Tokens, with the last step
+  // The part of decode_ns that went into handing steps to the device. Empty if the device computes within the call.
   std::optional<int64_t> encode_ns;
   struct Counts {
     StepCounts prefill, decode;
-    std::vector<float> logits;  // [vocab], that the last token was chosen from
+    std::vector<float> logits;  // [vocab]: the last token was chosen from them
   };
-  std::optional<Counts> counts;          // if a profile was wanted
-  std::optional<ExpertTraffic> experts;  // where not all of them are on the GPU
+  std::optional<Counts> counts;          // empty unless a profile was wanted
+  std::optional<ExpertTraffic> experts;  // empty if all experts are on the GPU
 };
-// How often each routed expert was chosen, [layers, experts]; empty where all are on the device.
+// How often each routed expert was chosen [layers, experts]. Empty if all are on the device.
 struct ExpertHeat {
   std::vector<float> heat;
 };
-// What a session has cached now.
+// The number of tokens that a session has cached now.
 struct Kept {
   int tokens;
 };
@@ -98,41 +99,41 @@ struct Done {};
 struct Failed {
   std::string code, message;
 };
-struct Stopped {};  // because it was asked to
+struct Stopped {};  // the reader had cancelled
 }  // namespace event
 
 using Event = std::variant<event::Progress, event::Started, event::Prompt, event::Tokens, event::Forwarded,
                            event::Measured, event::Scored, event::Ended, event::ExpertHeat, event::Kept, event::Done,
                            event::Failed, event::Stopped>;
 
-// A bounded queue from the engine thread to one reader, who may be slow, or gone.
+// A bounded queue from the engine's thread to one reader, who may be slow or gone.
 class Channel {
  public:
   explicit Channel(std::shared_ptr<Bell> bell) : bell_(std::move(bell)) {}
 
-  // Engine thread. Tokens join the last event if it holds tokens too, and the prompt's progress replaces what came
-  // before of it; the other kinds queue up. Does not throw: where there is no memory left for an event the request is
-  // cancelled, and its reader finds a Failed.
+  // Engine's thread. New tokens join the last event if it has tokens too, and the prompt's progress replaces earlier
+  // progress; other events queue up. Never throws: if there is no memory for an event, the request is cancelled and its
+  // reader finds a Failed.
   void push(Event event) noexcept;
   // Pushes a Failed.
   void fail(const char* code, const char* message) noexcept;
   void fail(const std::exception_ptr& exception) noexcept;
-  // Engine thread, with the bell locked: whether a reader has left more tokens unread than the engine may run ahead.
+  // Engine's thread, with the bell locked: whether the reader has left kRunAhead tokens unread.
   bool is_full() const { return waiting_tokens_ >= kRunAhead; }
   const std::atomic<bool>& cancelled() const { return cancelled_; }
 
   // Any thread.
   void cancel();
 
-  // Reader's thread: everything that has come so far.
+  // Reader's thread: takes all events so far.
   std::vector<Event> take();
-  // Reader's thread. `wake` is called on the engine thread whenever something has come; it must not block. Once
-  // detach() has returned it is not called again.
+  // Reader's thread. The engine's thread calls `wake` whenever an event has come. `wake` must not block. It is not
+  // called any more once detach() has returned.
   void attach(std::function<void()> wake);
   void detach();
 
  private:
-  // Tokens computed before anybody reads them. Bounds what a reader who stops has wasted.
+  // Tokens that are computed before anybody reads them. This bounds the waste if the reader stops.
   static constexpr size_t kRunAhead = 32;
 
   std::shared_ptr<Bell> bell_;

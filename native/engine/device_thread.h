@@ -1,4 +1,4 @@
-// A thread that does what it is given, in order.
+// A thread that does the work given to it, in order.
 #pragma once
 
 #include <condition_variable>
@@ -12,7 +12,7 @@ namespace kexa {
 class DeviceThread {
  public:
   DeviceThread();
-  // Does what it was given before, and ends.
+  // Does the work given so far, and ends.
   ~DeviceThread();
   DeviceThread(const DeviceThread&) = delete;
 

@@ -2,19 +2,19 @@
 //
 // One step:
 //   1. Its rows are the prompt's next chunk or, once the prompt is in, the token chosen last and the drafts after it.
-//   2. The device chooses a token from the row of the last known token on. A draft that is what was chosen is kept, and
-//      its own row gives the next choice; the first that is not ends the step.
-//   3. The MTP block runs over the same rows, so that its cache follows the model's, and drafts the next tokens one
-//      after the other, each time fed its own last state.
-//   4. What was chosen is taken. Rows of drafts that were not kept leave the cache by its length not counting them.
+// 2. The device chooses a token after the last known token. A draft that equals the choice is kept, and its own row
+//    gives the next choice. The first draft that differs ends the step.
+// 3. The MTP block runs over the same rows, so that its cache keeps up with the model's. Then it drafts the next tokens
+//    one after the other, each time from its own last state.
+// 4. The chosen tokens are taken. Rows of rejected drafts leave the cache because its length does not count them.
 //
-// Nothing in 1 to 3 needs to know what was chosen, only how many tokens there may be at most. So where the device works
-// by itself, the next step is begun before 4: the device never waits for this thread. Should the step taken turn out to
-// be the answer's last, the one begun after it is dropped.
+// Steps 1 to 3 need only the largest possible number of tokens, not the tokens themselves. So if the device works by
+// itself, the next step begins before 4, and the device never waits for this thread. If the taken step turns out to be
+// the answer's last, the step begun after it is dropped.
 //
-// A draft is never more than a guess at what will be chosen, and the choice depends on logits, seed and position alone;
-// a row's logits do not depend on its company. So the answer is the same, token for token, whatever is drafted, greedy
-// or not. Drafts are chosen with the noise of their own position, which makes them agree the oftener.
+// A draft is only a guess at the choice. The choice depends on logits, seed and position alone, and a row's logits do
+// not depend on other rows. So the answer is the same, token for token, with any drafts, greedy or not. Drafts are
+// drawn with the noise of their own position, so that they agree with the choice more often.
 #include <algorithm>
 #include <chrono>
 #include <limits>
@@ -42,12 +42,12 @@ bool GenerateJob::advance(const JobContext& context) {
   if (!has_started_ || is_fresh) start(context, slot);
   const bool begins = can_begin(context);
   if (begins) begin_step(context, slot);
-  // The first step that follows on is begun before the prompt's last is taken.
+  // The first following step begins before the prompt's last step is taken.
   if (begins && flights_.back().is_following) encode_ns_ += nanoseconds_since(began);
   const int steps_ahead = model.device->steps_ahead();
   std::optional<Flight> timed;
   while (!is_over_ && int(flights_.size()) > (can_begin(context) ? steps_ahead : 0)) {
-    // In a steady run of steps one is begun and one is taken: that is what a step costs.
+    // In a steady run, each call begins one step and takes one. The time of such a call is the cost of a step.
     const bool is_steady =
         begins && !timed && flights_.front().is_following && flights_.front().drafts == flights_.front().next_drafts;
     Flight flight = settle(context, slot);
@@ -82,13 +82,13 @@ bool GenerateJob::advance(const JobContext& context) {
 
 void GenerateJob::start(const JobContext& context, int slot) {
   LoadedModel& model = *context.model;
-  // The slot may have been taken meanwhile, and with it what the steps begun have written.
+  // Another session may have taken the slot meanwhile, and with it the rows of the steps that were begun.
   abandon_flights(model);
   model.prefixes.reuse(slot, owner(), ids_, params_.drafts > 0);
   if (params_.drafts > 0) is_drafting_ = true;
   if (params_.drafts < 0 && context.description.mtp) {
-    // An answer given without drafts left the MTP block's cache behind. To catch up would be to compute again what is
-    // cached. A single token leaves nothing to draft.
+    // An answer without drafts left the MTP block's cache behind, and to catch up would mean to compute cached tokens
+    // again. For a single token there is nothing to draft.
     const bool is_ready = params_.max_tokens > 1 && model.slots.has_mtp_nearly(slot, ids_);
     is_drafting_ = is_ready && (has_started_ ? is_drafting_ : model.drafting.begin_answer());
   }
@@ -101,14 +101,14 @@ void GenerateJob::start(const JobContext& context, int slot) {
   model.device->begin_choosing(slot, params_.sampling, ids_, prompt_size_);
 }
 
-// What the timed steps' tokens would have taken one by one, less what they took.
+// Time that the timed steps' tokens would have taken one by one, less the time they took.
 std::optional<int64_t> GenerateJob::saved_ns(const DraftPolicy& drafting) const {
   const double plain = drafting.plain_cost();
   if (plain == 0 || drafting_tokens_ == 0) return std::nullopt;
   return int64_t(plain * drafting_tokens_) - drafting_ns_;
 }
 
-// Tokens there are at most, and at least, once every step that was begun is taken.
+// The most, and the fewest, tokens that there will be once all begun steps are taken.
 int GenerateJob::most_tokens() const {
   int most = int(ids_.size());
   for (const Flight& flight : flights_)
@@ -121,16 +121,16 @@ int GenerateJob::fewest_tokens() const {
          int(std::count_if(flights_.begin(), flights_.end(), [](const Flight& flight) { return flight.has_choice; }));
 }
 
-// Not if the answer is sure to be over before, nor if the step's last row might lie past the context: then what was
-// begun has to be taken first.
+// False if the answer will surely be over before, or if the step's last row might lie past the context: then the begun
+// steps must be taken first.
 bool GenerateJob::can_begin(const JobContext& context) const {
   if (!is_following_) return true;
   return fewest_tokens() - int(prompt_size_) < params_.max_tokens &&
          most_tokens() + next_drafts_ <= context.plan.options.context_size;
 }
 
-// Drafts to make in a step that leaves at most `most` tokens, for the step after it: as many as asked for, as long as
-// there is room for their rows and they could still be used.
+// Drafts that a step should make for the next step. `most` is the most tokens there are after it, `asked` the wish.
+// Fewer if the context, the chunk or the cache has no room for their rows, or if the answer ends before.
 int GenerateJob::drafts_wanted(const JobContext& context, int slot, int most, int asked) const {
   const PlanOptions& options = context.plan.options;
   const int left = params_.max_tokens - (fewest_tokens() - int(prompt_size_));
@@ -140,12 +140,12 @@ int GenerateJob::drafts_wanted(const JobContext& context, int slot, int most, in
   try {
     context.model->slots.reserve(slot, most + wanted);
   } catch (const NoRoom&) {
-    return 0;  // the others come first
+    return 0;  // requests that came earlier have priority
   }
   return wanted;
 }
 
-// A device is told a step's pages when the step begins, those of the drafts that it makes itself among them.
+// Reserves pages for the drafts that the device makes itself, because it learns a step's pages when the step begins.
 void GenerateJob::reserve_drafts(const JobContext& context, int slot, int most) {
   if (is_drafting_) drafts_wanted(context, slot, most, params_.drafts < 0 ? kMaxDrafts : params_.drafts);
 }
@@ -163,7 +163,7 @@ void GenerateJob::begin_step(const JobContext& context, int slot) {
     };
   const int first = model.slots.length(slot);
   if (is_following_) {
-    // Fewer than were made, if that is all that may still be said.
+    // Fewer drafts than were made, if the answer has no room for more.
     const int left = params_.max_tokens - (fewest_tokens() - int(prompt_size_));
     const int most = most_tokens(), drafts = std::min(next_drafts_, left - 1), rows = 1 + drafts;
     model.slots.reserve(slot, most + drafts);
@@ -177,8 +177,9 @@ void GenerateJob::begin_step(const JobContext& context, int slot) {
     for (int i = 0; i < rows; ++i) step_.rows.push_back({.slot = slot, .position = most - 1 + i});
     forward(device, context.description, step_, model.slots, hooks);
   } else {
-    // Steps end where a prompt is worth keeping. An answer whose slot was taken meanwhile is computed again as it was
-    // the first time, so that its bits are the same: a few rows at a time, and apart from the prompt.
+    // Steps end at positions where the prompt is to be kept. If another session took an answer's slot, its tokens are
+    // computed again just as the first time, so that their bits are the same: a few rows at a time, and apart from the
+    // prompt.
     const bool is_prompt = first < int(prompt_size_);
     const int most_rows =
         std::min(next_kept(model.prefixes, first) - first, is_prompt ? int(prompt_size_) - first : kSmallRows);
@@ -197,9 +198,9 @@ void GenerateJob::begin_step(const JobContext& context, int slot) {
   }
   Flight& flight = flights_.back();
   counts.steps += 1, counts.rows += flight.rows;
-  hooks.after_route = {};  // the MTP block's are counted apart
+  hooks.after_route = {};  // the MTP block's experts are counted apart
   if (flight.has_choice) {
-    // The MTP block's logits, and the next step's, will stand where these do.
+    // Copied now, because the logits of the MTP block and of the next step will overwrite them.
     for (int i = 0; wants_logits() && i <= flight.drafts; ++i) append(flight.logits, device.logits(i));
     device.choose();
   }
@@ -223,8 +224,8 @@ void GenerateJob::begin_step(const JobContext& context, int slot) {
   profiling.add_to(counts.profile);
 }
 
-// What has been run of the prompt, the MTP block's rows included, if it ran: settle() is to tell the slot of them
-// later.
+// Keeps the rows of the prompt that have been run, with the MTP block's rows if it ran. settle() tells the slot about
+// them only later.
 void GenerateJob::keep_prompt(LoadedModel& model, int slot, int drafts) {
   const int length = model.slots.length(slot);
   if (is_drafting_) model.slots.set_mtp_length(slot, length);
@@ -232,14 +233,14 @@ void GenerateJob::keep_prompt(LoadedModel& model, int slot, int drafts) {
   model.prefixes.keep(slot, owner());
 }
 
-// The next position after `position` at which the prompt is to be kept; where there is none, one past all of them.
+// The next position after `position` at which the prompt is to be kept. If there is none, a number past all positions.
 int GenerateJob::next_kept(const PrefixCache& prefixes, int position) const {
   int next = std::numeric_limits<int>::max();
   if (!prefixes.is_on()) return next;
   const int end = int(ids_.size()), prompt_end = int(prompt_size_);
   if (prefixes.keeps_all()) next = std::min(PrefixCache::next_boundary(position), end);
-  // Where going back from the prompt's end will do, no step of its own is made for the few tokens after it. An MTP
-  // block that must go on too takes one token of that reach.
+  // If a slot can go back from the prompt's end to keep_at, the few tokens in between need no step of their own. An MTP
+  // block that goes on too uses up one token of that reach.
   const bool is_near = prompt_end - params_.keep_at <= kKeptReach - (params_.drafts > 0 ? 1 : 0);
   const int turn_end = is_near ? prompt_end : params_.keep_at;
   if (params_.keep_at > 0 && turn_end > position) next = std::min(next, turn_end);
@@ -257,7 +258,7 @@ void GenerateJob::run_mtp(const JobContext& context, int drafts, const ForwardHo
   }
 }
 
-// Takes the oldest step.
+// Takes the tokens of the oldest begun step.
 GenerateJob::Flight GenerateJob::settle(const JobContext& context, int slot) {
   LoadedModel& model = context.loaded();
   Flight flight = std::move(flights_.front());
@@ -266,7 +267,7 @@ GenerateJob::Flight GenerateJob::settle(const JobContext& context, int slot) {
   if (flight.prompt_end) channel().push(event::Prompt{flight.prompt_end, int(prompt_size_)});
   if (!flight.has_choice) return flight;
 
-  // Where the step's rows ended, and those of its drafts.
+  // One past the rows of the step, its drafts' rows included.
   const int rows_end = device_tokens_ + flight.drafts;
   device_tokens_ += int(chosen.size());
   model.slots.begin_write(slot, std::max(rows_end, device_tokens_ - 2 + flight.next_drafts));
@@ -294,7 +295,7 @@ GenerateJob::Flight GenerateJob::settle(const JobContext& context, int slot) {
   if (flight.drafts)
     tokens.drafts.push_back({flight.drafts, std::min(int(tokens.choices.size()), int(chosen.size()) - 1)});
 
-  // All but the last token have been run.
+  // All tokens but the last have been run.
   const int length = model.slots.length(slot), run = int(ids_.size()) - 1;
   if (run > length) model.slots.end_write(slot, std::span(ids_).subspan(length, run - length));
   if (flight.has_mtp) model.slots.set_mtp_length(slot, run);
@@ -303,7 +304,7 @@ GenerateJob::Flight GenerateJob::settle(const JobContext& context, int slot) {
   return flight;
 }
 
-// Forgets the steps that were not taken. What they may have overwritten in the cache is noted.
+// Drops the begun steps that were not taken, and notes the cache rows that they may have overwritten.
 void GenerateJob::abandon_flights(LoadedModel& model) {
   int tokens = device_tokens_;
   for (const Flight& flight : flights_) {

@@ -1,4 +1,4 @@
-// Ops of the device by themselves, timed.
+// Times single ops of the device.
 #include <algorithm>
 #include <chrono>
 #include <set>
@@ -8,11 +8,11 @@
 namespace kexa {
 namespace {
 
-// Of one repetition: a device's queue, and what it keeps of each, are not to grow without end.
+// Most calls in one repetition, so that the device's queue and its records of each call stay bounded.
 constexpr int kMostCalls = 2000;
-// As often in a row as a sequence may grow by, which each call makes one longer.
+// Most choices in a row. Each one makes the sequence longer.
 constexpr int kMostChoices = 32;
-// Steps of more rows are a prompt's, of which one row's logits are wanted.
+// Steps of more rows count as a prompt's, with the logits of one row.
 constexpr int kMostLogitRows = 16;
 
 using Clock = std::chrono::steady_clock;
@@ -27,7 +27,7 @@ int64_t device_time(const Profile& profile) {
   return total;
 }
 
-// Waits until the device has done all it was asked for.
+// Waits until the device has done all its work.
 void wait(Device& device) { device.take(device.end_step()); }
 
 Profile of_one_call(Profile profile, int calls) {
@@ -53,7 +53,7 @@ bool MeasureJob::advance(const JobContext& context) {
   return true;
 }
 
-// Keys and values of every layer, of what the embeddings alone make.
+// Fills the cache with keys and values of every layer, made from the embeddings alone.
 void MeasureJob::fill_cache(const JobContext& context, int slot) {
   LoadedModel& model = *context.model;
   const int chunk = context.plan.options.prefill_chunk;
@@ -74,7 +74,7 @@ void MeasureJob::fill_cache(const JobContext& context, int slot) {
   }
 }
 
-// Runs a step once, so that every buffer holds what a step leaves there.
+// Runs a step once, so that every buffer has the contents that a step leaves.
 void MeasureJob::prepare(const JobContext& context, int slot, int rows) {
   LoadedModel& model = *context.model;
   const int vocab = context.description.vocab;
@@ -89,7 +89,7 @@ void MeasureJob::prepare(const JobContext& context, int slot, int rows) {
                           .next = int((token + 7919) % vocab)});
     if (rows <= kMostLogitRows || i + 1 == rows) step_.logit_rows.push_back(i);
   }
-  // A few rows are measured as an answer's.
+  // Few rows are measured as an answer's rows.
   step_.is_prompt = rows > kSmallRows;
   const int first_token[] = {step_.rows[0].token};
   model.device->begin_choosing(slot, {.temperature = 0, .logit_bias = {}}, first_token, 1);
@@ -176,7 +176,8 @@ event::Measured MeasureJob::measure(const JobContext& context, const OpMeasureme
     found.profile = of_one_call(total, count * wanted.repetitions);
   else
     found.profile = one;
-  // What choosing and a residual that was added to again and again leave is no step's.
+  // These ops leave a state that no step has: choosing grows the sequence, and the others add to the residual again and
+  // again.
   if (wanted.op == "choose" || wanted.op == "attention_output" || wanted.op == "experts" || wanted.op == "dense_ffn")
     prepared_rows_ = 0;
   return found;

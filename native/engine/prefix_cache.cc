@@ -54,7 +54,7 @@ void PrefixCache::keep(int slot, uint64_t owner) {
 }
 
 void PrefixCache::reuse(int slot, uint64_t owner, std::span<const int> ids, bool needs_mtp) {
-  // The one used last stays the first. The last tokens of a turn may be others in the next one.
+  // Marks them as used, and the most recent one stays first. The last tokens of a turn may differ in the next turn.
   std::vector<std::list<Kept>::iterator> used;
   for (auto kept = kept_.end(); kept != kept_.begin();) {
     --kept;

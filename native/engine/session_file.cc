@@ -19,9 +19,9 @@ struct Header {
   uint32_t version;
   uint32_t row_bytes;
   uint64_t model;
-  // "cpu", "gpu", or "mixed" of both kinds: they store rows differently. "cpu i16": they come of other activations
+  // "cpu", "gpu" or "mixed", because they store rows differently. "cpu i16": its rows come from rounded activations.
   char device[8];
-  char cache_type[8];  // as in TypeFacts
+  char cache_type[8];  // as TypeFacts spells it
   int32_t length, mtp_length, mtp_written, restored_at;
 };
 static_assert(sizeof(Header) == 56);
@@ -36,8 +36,8 @@ std::string text_of(const char (&from)[N]) {
   return {from, strnlen(from, N)};
 }
 
-// A block has `rows` rows of keys and then as many of values; from row `from` on they become zeros. The drafting layer
-// has rows there that were never this session's: what they hold is another's.
+// A block has `rows` rows of keys and then `rows` rows of values. Fills both with zeros from row `from` on. The MTP
+// layer has rows there that this session never wrote: they hold another session's data.
 void clear_rows(std::span<std::byte> block, int from, int rows) {
   const int first = std::clamp(from, 0, rows);
   const size_t row_bytes = block.size() / size_t(2 * rows), count = size_t(rows - first) * row_bytes;
@@ -47,7 +47,7 @@ void clear_rows(std::span<std::byte> block, int from, int rows) {
 
 bool is_on_gpu(const PartOptions& part) { return !part.adapter.empty(); }
 
-// For Header::device.
+// The text for Header::device.
 const char* kind_of_device(const PlanOptions& options) {
   if (options.is_rounding) return "cpu i16";
   const std::vector<PartOptions>& parts = options.parts;
@@ -56,7 +56,7 @@ const char* kind_of_device(const PlanOptions& options) {
   return std::any_of(parts.begin(), parts.end(), is_on_gpu) ? "mixed" : "cpu";
 }
 
-// The first position that a file has of a layer, of a sequence whose rings are as KvSlots::ring_reach() says.
+// The first position of a layer that a file has. `reach` is KvSlots::ring_reach() of the sequence.
 int first_position(const ModelDescription& description, const KvSlots& slots, int layer, int reach) {
   return description.layer(layer).window ? slots.ring_start(layer, reach) : 0;
 }
@@ -72,7 +72,7 @@ void each_block(const ModelDescription& description, const KvSlots& slots, int l
     }
 }
 
-// Of a whole file.
+// Bytes of a whole file.
 int64_t file_bytes(const ModelDescription& description, const KvSlots& slots, const Header& header) {
   int64_t rows = 0;
   for (int layer = 0; layer < description.layer_count(); ++layer)
@@ -81,8 +81,8 @@ int64_t file_bytes(const ModelDescription& description, const KvSlots& slots, co
          2 * rows * int64_t(header.row_bytes);
 }
 
-// Why no session can have such numbers, or an empty text. A file's sender may have written anything: with numbers that
-// pass, every row that a later step reads is one that the file brings.
+// Says why no session can have such numbers; empty if one can. A file's sender may have written anything. With numbers
+// that pass, the file brings every row that a later step reads.
 std::string fault_of(const Header& header, const ModelDescription& description, const KvSlots& slots) {
   const auto check = [](const char* what, int64_t least, int64_t most, int64_t found) {
     if (found >= least && found <= most) return std::string();
@@ -224,7 +224,7 @@ uint64_t model_fingerprint(const ModelDescription& description, const Plan& plan
     sum.add_value(description.layer(layer).ffn_width);
     sum.add_value(description.layer(layer).swiglu_limit);
   }
-  // Which layers' rows are of which kind.
+  // Adds which layers' rows are stored by which kind of device.
   if (kind_of_device(options) == std::string_view("mixed"))
     for (size_t i = 0; i < plan.parts.size(); ++i) {
       sum.add_value(int(is_on_gpu(options.parts[i])));

@@ -1,4 +1,4 @@
-// A session's cache as a file.
+// Saves a session's cache as a file.
 #pragma once
 
 #include <atomic>
@@ -8,9 +8,12 @@
 
 namespace kexa {
 
-// Little-endian. A header (below), the tokens as int32, then for each layer, MTP's last, the rows of its positions: all
-// of a global layer's, of a sliding one those its ring holds; in blocks of 64 positions, their keys and then their
-// values, as the device stores them. At the end the Checksum of all that.
+// A file is little-endian and has, in this order:
+// 1. a header (session_file.cc);
+// 2. the tokens, as int32;
+// 3. for each layer, the MTP layer last, its rows: all of a global layer, and those in the ring of a sliding one. They
+//    come in blocks of 64 positions, keys before values, as the device stores them;
+// 4. the Checksum of all that.
 struct SessionFile {
   const ModelDescription& description;
   const Plan& plan;
@@ -19,18 +22,22 @@ struct SessionFile {
   Device& device;
   const std::atomic<bool>& cancelled;
 
-  // Writes what the slot holds to an OutputFile. Throws KEXA_WRITE_FAILED, Cancelled.
+  // Writes the slot's content to an OutputFile. Throws KEXA_WRITE_FAILED and Cancelled.
   void save(int slot, const std::string& path);
 
-  // Reads a file into the owner's slot, which is only then taken, and returns it. Leaves it empty when it throws:
-  // KEXA_NOT_FOUND; KEXA_BAD_FILE for one that is damaged or no regular file; KEXA_SESSION_MISMATCH for one of another
-  // model or of other settings; KEXA_CONTEXT_FULL; NoRoom; Cancelled. A file may be forged: nothing in it is believed
-  // before it was checked, and the slot then has no row that it does not bring.
+  // Reads a file into the owner's slot and returns the slot. The slot is taken only after the header was checked. If it
+  // throws, the slot is empty. Throws:
+  // - KEXA_NOT_FOUND;
+  // - KEXA_BAD_FILE if the file is damaged or no regular file;
+  // - KEXA_SESSION_MISMATCH if it is of another model or other settings;
+  // - KEXA_CONTEXT_FULL, NoRoom, Cancelled.
+  // A file may be forged: nothing in it is believed before it was checked, and the slot gets no row that the file does
+  // not bring.
   int load(uint64_t owner, const std::string& path);
 };
 
-// Differs for models that differ in shape, in how their weights are held, or in the weights themselves, of which some
-// bytes of some tensors are looked at. Throws KEXA_BAD_FILE if a file cannot be read.
+// A number that differs for models of different shapes, with differently stored weights, or with different weights; of
+// the weights it reads some bytes of some tensors. Throws KEXA_BAD_FILE if a file cannot be read.
 uint64_t model_fingerprint(const ModelDescription& description, const Plan& plan);
 
 }  // namespace kexa

@@ -26,8 +26,8 @@ bool ForkJob::advance(const JobContext& context) {
     channel().push(event::Kept{0});
     return true;
   }
-  slots.acquire(parent_);  // used just now
-  // The copy does not take its parent's place. Where all others are busy the fork is put off.
+  slots.acquire(parent_);  // marks the parent as just used
+  // The copy must not take its parent's slot. If all other slots are busy, the fork waits.
   const int to = slots.acquire(owner(), parent_).slot;
   std::vector<std::byte> ring;
   for (int layer = 0; layer < context.description.layer_count(); ++layer) {
@@ -37,7 +37,7 @@ bool ForkJob::advance(const JobContext& context) {
     model.device->read_cache(layer, int64_t(from) * rows, rows, ring);
     model.device->write_cache(layer, int64_t(to) * rows, rows, ring);
   }
-  // Last, so that a copy that fails leaves an empty slot.
+  // Comes last, so that a failed copy leaves an empty slot.
   slots.restore(to, slots.sequence(from));
   model.prefixes.share(owner(), parent_);
   channel().push(event::Kept{slots.length(to)});
@@ -54,7 +54,8 @@ bool RewindJob::advance(const JobContext& context) {
 bool SaveJob::advance(const JobContext& context) {
   KvSlots& slots = context.loaded().slots;
   const int slot = slots.find(owner());
-  // A broken-off answer may have written over the window that the sequence goes on from: then it is lost.
+  // An answer that was broken off may have overwritten the window that the sequence needs to go on. Then the sequence
+  // is lost.
   if (slot < 0 || slots.rewind(slot, slots.length(slot)) == 0)
     throw Error(
         "KEXA_INVALID_ARGUMENT",

@@ -1,11 +1,11 @@
-// What a session asks for besides answers: copies of its cache, and less of it.
+// Requests of a session that are not answers: copying its cache, cutting it, saving and loading it.
 #pragma once
 
 #include "engine/job.h"
 
 namespace kexa {
 
-// Gives the owner's slot what `parent` has cached, pages shared. Events: Kept.
+// Gives the owner's slot the cached tokens of `parent`. Both share the pages. Events: Kept.
 class ForkJob final : public Job {
  public:
   ForkJob(std::shared_ptr<Channel> channel, uint64_t session, uint64_t parent)
@@ -16,7 +16,7 @@ class ForkJob final : public Job {
   uint64_t parent_;
 };
 
-// Goes back to `length` tokens, or none. Events: Kept.
+// Goes back to `length` tokens, or to none if the slot cannot. Events: Kept.
 class RewindJob final : public Job {
  public:
   RewindJob(std::shared_ptr<Channel> channel, uint64_t session, int length)
@@ -27,7 +27,7 @@ class RewindJob final : public Job {
   int length_;
 };
 
-// To a file and back: SessionFile. Events: Kept.
+// Saves the session to a file, and loads it: see SessionFile. Events: Kept.
 class SaveJob final : public Job {
  public:
   SaveJob(std::shared_ptr<Channel> channel, uint64_t session, std::string path)

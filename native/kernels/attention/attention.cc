@@ -11,11 +11,12 @@ namespace {
 
 constexpr int kTeamHeads = 4;  // query heads of a team
 constexpr int kReduceThreads = 256;
-// Rows that share a team's loads in large steps. More need more registers than they save loads.
+// Rows of a large step that share a team's loads. More would need more registers than they save loads.
 constexpr int kManyRows = 2;
 constexpr int kFewTeams = 8, kManyTeams = 4;
 
-// Workgroup memory of a team, in bytes: queries and weights of its rows, maxima, keys' places and what sums need.
+// Bytes of workgroup memory for a team: queries and weights of its rows, maxima, places of keys, and scratch of the
+// sums.
 int team_bytes(int dims, int rows) { return 16 * (rows * (dims + kAttentionBlock + 16) + 5 * kAttentionBlock / 4); }
 
 int team_limit(const AdapterFacts& facts, int dims, int rows) {
@@ -36,7 +37,7 @@ Attention::Attention(KernelSet& kernels, const ModelDescription& description, co
   const KvLayout& kv = plan.kv;
   const AdapterFacts& facts = kernels.gpu().facts();
   const int heads = description.heads, kv_heads = description.kv_heads, head_dim = description.head_dim;
-  const int dims = padded(head_dim);  // of a head in the cache: whole chunks, which is what attention reads at once
+  const int dims = padded(head_dim);  // a head's elements in the cache: whole chunks, because attention reads chunks
   const int stride = padded(description.hidden), attended_stride = padded(description.q_width());
   const int qkv_stride = padded(description.q_width() + 2 * description.kv_width());
   const int ring = kv.ring_rows[index];
@@ -80,10 +81,11 @@ Attention::Attention(KernelSet& kernels, const ModelDescription& description, co
       .set("EPSILON", description.norm_epsilon);
   heads_ = kernels.make("attention_input", input, input_bindings(), uint32_t(heads + 2 * kv_heads));
 
-  // `team_rows` rows to a team, up to `teams` teams to a workgroup for up to `rows` rows.
+  // Makes the kernels for steps of up to `rows` rows, with `team_rows` rows to a team and at most `teams` teams to a
+  // workgroup.
   const auto make = [&](std::string_view op, int parts, int team_rows, int teams, int rows) {
     const bool is_direct = parts == 1 && is_attention_direct(description);
-    const int tiles = int(ceil_div(heads / kv_heads, kTeamHeads));  // of a KV head's query heads
+    const int tiles = int(ceil_div(heads / kv_heads, kTeamHeads));  // groups of a KV head's query heads, one team each
     teams = std::min(teams, team_limit(facts, dims, team_rows));
     const int head_teams = std::min(tiles, teams);
     const int row_teams = std::min(teams / head_teams, int(ceil_div(rows, team_rows)));
@@ -102,7 +104,7 @@ Attention::Attention(KernelSet& kernels, const ModelDescription& description, co
         .set("HEAD_GROUPS", head_groups)
         .set("IS_DIRECT", is_direct)
         .alias("Out", is_direct ? "E4" : "vec4f");
-    // A subgroup must not reach into the next team.
+    // Subgroups only if each lies within one team.
     const bool has_lanes = kernels.choice().has_subgroups_in(op) && facts.subgroup_min >= 4 &&
                            facts.subgroup_max <= uint32_t(kAttentionBlock);
     prelude.include(has_lanes ? "attention_subgroups" : "attention_plain");
@@ -152,11 +154,11 @@ void Attention::grow(Gpu& gpu, int64_t bytes) {
   for (const auto& [buffer, label] : {std::pair{&keys_, label_of_keys(index_)}, {&values_, label_of_values(index_)}}) {
     if (int64_t(buffer->bytes) >= bytes) continue;
     Buffer larger = gpu.create_buffer(label, uint64_t(bytes));
-    // After what is encoded, and was meant for the old one.
+    // Comes after the encoded work, which still uses the old buffer.
     gpu.copy(*buffer, 0, larger, 0, buffer->bytes);
     std::swap(*buffer, larger);
     bind(gpu);
-    // Waited for, so that never more than one that was outgrown is still there.
+    // Waits, so that no more than one outgrown buffer exists at a time.
     gpu.finish(*buffer);
     gpu.destroy(std::move(larger));
   }

@@ -1,4 +1,4 @@
-// A layer's attention, up to the output projection.
+// The attention of one layer, up to the output projection.
 #pragma once
 
 #include "kernels/matmul/matmul.h"
@@ -12,11 +12,11 @@ class Attention {
 
   // Device::attention_input.
   void run_input(const KernelSet& kernels, const StepRows& rows) const;
-  // Device::attention. `longest` is at least the keys that any row of the step may see, were there no window.
+  // Device::attention. `longest` is the most keys that a row of the step would see without a window, or more.
   void run(const KernelSet& kernels, const StepRows& rows, int longest) const;
 
-  // Makes keys and values of a global layer that are smaller than `bytes` as large, one after the other, and keeps what
-  // they hold. Waits. Throws KEXA_OUT_OF_MEMORY; what has not grown then is as it was.
+  // Makes the keys and values of a global layer `bytes` large if they are smaller, one after the other, and keeps their
+  // contents. Waits. Throws KEXA_OUT_OF_MEMORY; a buffer that has not grown then is unchanged.
   void grow(Gpu& gpu, int64_t bytes);
 
   const Buffer& keys() const { return keys_; }
@@ -24,7 +24,7 @@ class Attention {
 
  private:
   friend struct DeviceProbe;  // native/checks
-  // The attention of one size of step. `reduce` is empty where `attend` writes the result itself.
+  // The kernels for one size of step. `reduce` is empty if `attend` writes the result itself.
   struct Size {
     int parts = 1;
     BoundKernel attend, reduce;
@@ -41,7 +41,8 @@ class Attention {
   std::vector<Matmul> qkv_;
   BoundKernel heads_;
   Size for_one_row_, for_few_rows_,
-      for_many_rows_;  // for one row of a small step, for more of them, and for large steps
+      // For one row of a small step, for more rows of one, and for large steps.
+      for_many_rows_;
 };
 
 }  // namespace kexa

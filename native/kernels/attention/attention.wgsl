@@ -1,22 +1,25 @@
-// attention: online softmax of a step's rows over the keys they may see, or over one part of them.
+// attention: online softmax of a step's rows over the keys that they may see, or over one part of these keys.
 // dispatch  KV_HEADS * HEAD_GROUPS, ceil(rows / (TEAMS / HEAD_TEAMS * ROWS)), parts
-// qkv       [rows, QKV_STRIDE], its q part
-// keys, values  the layer's cache, [cache rows, KV_HEADS, HEAD_WORDS]; keys_chunk() and values_chunk() give eight elements
-// step, pages   where rows are in the cache
-// out       IS_DIRECT: attended, [rows, ATTENDED_STRIDE] E; else
-//           [rows, HEADS, PARTS, DIMS / 4 + 1] vec4f: the part's weighted sum, then (its maximum, its sum of weights, -, -)
-// matches   with attention_reduce unless IS_DIRECT, cpu: CpuDevice::attention, to 1e-5
+// qkv       [rows, QKV_STRIDE]; only q is read
+// keys, values  the layer's cache [cache rows, KV_HEADS, HEAD_WORDS]; keys_chunk(), values_chunk() read eight elements
+// step, pages   tell where rows lie in the cache
+// out       with IS_DIRECT: attended [rows, ATTENDED_STRIDE] E; else
+//           [rows, HEADS, PARTS, DIMS / 4 + 1] vec4f: a part's weighted sum, then (maximum, sum of weights, -, -)
+// matches   CpuDevice::attention to 1e-5; unless IS_DIRECT, together with attention_reduce
 //
-// A team of 64 threads holds four query heads of one KV head for ROWS consecutive rows and walks their keys in blocks of
-// 64: first each thread sums scores, then it sums eight dimensions of V for every fourth key. A key or value is loaded once
-// for a team's heads and rows; the teams of a workgroup walk in step, so that theirs are in the nearest cache by then.
+// A team is 64 threads. It computes four query heads of one KV head for ROWS successive rows, and walks their keys in
+// blocks of 64. For a block, each thread first sums scores; then it sums eight dimensions of V over every fourth key. A
+// key or value is loaded once for all heads and rows of the team. The teams of a workgroup walk in step, so that the
+// nearest cache serves all of them.
 //
-// Parting: a row's blocks are counted from the first key the row sees, and part p is its blocks [p * n, p * n + n), where
-// n = ceil(the row's blocks / PARTS). Both depend on the row's own position alone. With ROWS = 1 a team never touches a
-// key that its row does not see, and does the same operations in the same order whatever the other teams hold; so a row's
-// bits do not depend on its company. With ROWS > 1 the rows of a team share blocks, which begin at positions that 64
-// divides; rows of different slots take turns. A block of which a row sees nothing leaves the row's sums as they are, so
-// that its bits do not depend on its partner, nor on how a prompt is cut into steps.
+// How a row's keys are divided into parts: blocks are counted from the first key that the row sees, and part p has the
+// blocks [p * n, p * n + n), where n = ceil(blocks of the row / PARTS). Both depend on the row's position alone.
+//
+// Why a row's bits do not depend on other rows:
+// - With ROWS = 1 a team touches only keys that its row sees, in the same order of operations whatever other teams do.
+// - With ROWS > 1 the rows of a team share blocks, which begin at multiples of 64. Rows of different slots take turns.
+//   A block of which a row sees nothing leaves the row's sums unchanged. So neither the other row nor the way a prompt
+//   is cut into steps matters.
 @group(0) @binding(0) var<storage, read> qkv: array<E>;
 @group(0) @binding(1) var<storage, read> keys: array<CacheWord>;
 @group(0) @binding(2) var<storage, read> values: array<CacheWord>;
@@ -25,13 +28,13 @@
 @group(0) @binding(5) var<storage, read_write> out: array<Out>;
 
 const QUADS = TEAM / 4u;
-const QUAD_CHUNKS = (CHUNKS + QUADS - 1u) / QUADS;  // chunks of V that a quad sums
-const LANE_KEYS = TEAM / KEY_LANES;                 // keys of a block whose scores are summed at once
+const QUAD_CHUNKS = (CHUNKS + QUADS - 1u) / QUADS; // chunks of V that a quad sums
+const LANE_KEYS = TEAM / KEY_LANES; // keys of a block whose scores are summed at once
 
-// By head: a vec4f holds one number of each of a team's four heads.
+// Indexed by head: a vec4f has one number for each of the team's four heads.
 var<workgroup> queries: array<vec4f, TEAMS * ROWS * DIMS>;
 var<workgroup> weights: array<vec4f, TEAMS * ROWS * TEAM>;
-var<workgroup> heads_of_block: array<u32, TEAMS * TEAM>;  // where each key's head begins
+var<workgroup> heads_of_block: array<u32, TEAMS * TEAM>; // for each key, where its head begins
 
 struct Keys {
   slot: u32,
@@ -59,7 +62,7 @@ fn attention(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_inde
     var query = vec4f();
     if (dim < HEAD_DIM) {
       for (var h = 0u; h < 4u; h++) {
-        // Past the last head or row the last one is computed again, and not stored.
+        // A thread past the last head or row computes the last one again, and stores nothing.
         let head = kv_head * group_heads + min(team_head + h, group_heads - 1u);
         query[h] = f32(qkv[min(team_row + i / DIMS, rows - 1u) * QKV_STRIDE + head * HEAD_DIM + dim]) * SCORE_SCALE;
       }
@@ -75,24 +78,26 @@ fn attention(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_inde
   }
   var maximum: array<vec4f, ROWS>;
   var sum: array<vec4f, ROWS>;
-  var output: array<vec4f, ROWS * QUAD_CHUNKS * 8u>;  // of four heads, the chunk's low half; of four heads, its high half
+  // For each chunk: the low half for each of four heads, then the high half for each of four heads.
+  var output: array<vec4f, ROWS * QUAD_CHUNKS * 8u>;
   for (var r = 0u; r < ROWS; r++) { maximum[r] = vec4f(LOWEST); }
 
   for (var turn = 0u; turn < ROWS; turn++) {
     let blocks = most_blocks(first_row, turn, group.z);
     var shared_keys = keys_of_turn(team_row, turn, group.z);
-    // A team with no rows in this turn looks at keys of its first: they are finite, and weigh nothing.
+    // A team without rows in this turn uses the keys of its first turn. They are finite, and weigh nothing.
     if (ROWS > 1u && shared_keys.end <= shared_keys.start) { shared_keys = keys_of_turn(team_row, 0u, group.z); }
     for (var block = 0u; block < blocks; block++) {
       let start = first_of_blocks(shared_keys) + block * TEAM;
       let count = select(0u, min(TEAM, shared_keys.end - start), start < shared_keys.end);
       workgroupBarrier();
-      // A key that no row sees may never have been written: in its place one that weighs nothing, but is finite.
+      // A key that no row sees may never have been written. A written key replaces it, which is finite and weighs
+      // nothing.
       let cache_row = kv_row(shared_keys.slot, clamp(start + member, shared_keys.start, shared_keys.end - 1u));
       heads_of_block[thread] = (cache_row * KV_HEADS + kv_head) * HEAD_WORDS;
       workgroupBarrier();
 
-      // Zeroed by name: left to Dawn, a variable of a loop's body may keep what the last round left in it.
+      // Set to zero explicitly: Dawn may let a variable of a loop's body keep its value from the last round.
       var partial_scores = array<array<vec4f, KEY_LANES>, ROWS>();
       for (var chunk = member % KEY_LANES; chunk < select(0u, CHUNKS, count > 0u); chunk += KEY_LANES) {
         var k: array<vec4f, KEY_LANES * 2u>;
@@ -140,7 +145,7 @@ fn attention(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_inde
       for (var key = lane; key < count; key += 4u) {
         let key_head = heads_of_block[team * TEAM + key];
         for (var i = 0u; i < QUAD_CHUNKS; i++) {
-          // A quad past the last chunk sums the last one, and does not store it.
+          // A quad past the last chunk sums the last chunk again, and stores nothing.
           let v = values_chunk(key_head, min(quad + i * QUADS, CHUNKS - 1u));
           for (var r = 0u; r < ROWS; r++) {
             let weight = weights[(team * ROWS + r) * TEAM + key];
@@ -156,7 +161,7 @@ fn attention(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_inde
     }
   }
 
-  // The lanes of a quad hold the sums of every fourth key; from here on each has one head.
+  // Each lane of a quad has summed every fourth key. From here on, each lane finishes one head.
   let head = kv_head * group_heads + team_head + lane;
   for (var r = 0u; r < ROWS; r++) {
     let row = team_row + r;
@@ -187,7 +192,7 @@ fn attention(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_inde
   }
 }
 
-// The keys of a part that a row sees; none if end <= start.
+// The keys of a part that a row sees. There are none if end <= start.
 fn keys_of(row: u32, part: u32) -> Keys {
   let at = STEP_ROWS + min(row, step[STEP_ROW_COUNT] - 1u) * 4u;
   let position = step[at + 2u];
@@ -199,7 +204,7 @@ fn keys_of(row: u32, part: u32) -> Keys {
   return Keys(step[at + 1u], start, min(start + part_keys, position + 1u));
 }
 
-// The keys that those of a team's rows see that are in the `turn`-th of the rows' slots.
+// The keys that a team's rows see in the slot whose turn it is.
 fn keys_of_turn(team_row: u32, turn: u32, part: u32) -> Keys {
   var all = keys_of(team_row, part);
   var row_turn = 0u;
@@ -214,12 +219,13 @@ fn keys_of_turn(team_row: u32, turn: u32, part: u32) -> Keys {
   return all;
 }
 
-// Where the first block of a team's keys begins.
+// The position at which a team's first block begins.
 fn first_of_blocks(shared_keys: Keys) -> u32 {
   return select(shared_keys.start, shared_keys.start / TEAM * TEAM, ROWS > 1u);
 }
 
-// The most blocks that a team of the workgroup has in a turn: all of them go through as many, for the barriers' sake.
+// The most blocks that a team of the workgroup has in a turn. All teams go through as many, because they share
+// barriers.
 fn most_blocks(first_row: u32, turn: u32, part: u32) -> u32 {
   var most = 0u;
   for (var i = 0u; i < TEAMS / HEAD_TEAMS; i++) {

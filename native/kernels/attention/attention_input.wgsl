@@ -1,14 +1,14 @@
-// attention_input: finishes q, k and v: q and k normalised per head and, on layers with RoPE, rotated; k and v stored.
+// attention_input: normalises q and k per head, rotates them on layers with RoPE, and stores k and v.
 // dispatch  HEADS + 2 * KV_HEADS, rows
-// gains     [2, HEAD_DIM]: q's, k's
-// rope      [ROPE_LOW + ..., HEAD_DIM / 2] of (cosine, sine), the turns of rope_table() (model/rope.h): position p is
+// gains     [2, HEAD_DIM]: of q, then of k
+// rope      [ROPE_LOW + ..., HEAD_DIM / 2] of (cosine, sine), made by rope_table() (model/rope.h): position p is
 //           turned by row p % ROPE_LOW, then by row ROPE_LOW + p / ROPE_LOW
-// step, pages  where rows go in the cache
-// qkv       [rows, QKV_STRIDE] in; its q part is out
-// keys, values  the layer's cache, [cache rows, KV_HEADS, HEAD_WORDS]; elements past HEAD_DIM are written as zero
-// matches   cpu: the second half of CpuDevice::attention_input, to 1e-6
+// step, pages   tell where rows go in the cache
+// qkv       [rows, QKV_STRIDE] in; q is written back
+// keys, values  the layer's cache [cache rows, KV_HEADS, HEAD_WORDS], out; elements past HEAD_DIM become zero
+// matches   the second half of CpuDevice::attention_input, to 1e-6
 //
-// cache_word(), the i-th word of a head as the cache holds it, is the prelude's: Prelude::cache_word().
+// The prelude has cache_word(), the i-th word of a head in the cache's type: see Prelude::cache_word().
 @group(0) @binding(0) var<storage, read> gains: array<f32>;
 @group(0) @binding(1) var<storage, read> rope: array<vec2f>;
 @group(0) @binding(2) var<storage, read> step: array<u32>;
@@ -49,7 +49,7 @@ fn attention_input(@builtin(workgroup_id) group: vec3u, @builtin(local_invocatio
     for (var i = 0u; i < 8u; i++) { sum += eighths[i]; }
     let scale = inverseSqrt(sum / f32(HEAD_DIM) + EPSILON);
     let gain_at = select(0u, HEAD_DIM, head >= HEADS);
-    // Half-split pairs, each turned by one thread.
+    // A pair is (i, i + HEAD_DIM / 2). One thread turns it.
     for (var i = thread; i < HEAD_DIM / 2u; i += TEAM) {
       let a = head_values[i] * scale * gains[gain_at + i];
       let b = head_values[i + HEAD_DIM / 2u] * scale * gains[gain_at + i + HEAD_DIM / 2u];
@@ -75,7 +75,7 @@ fn attention_input(@builtin(workgroup_id) group: vec3u, @builtin(local_invocatio
   }
 }
 
-// A value of the head that is written; zero past its end.
+// An element of the head that is being written. Zero past the head's end.
 fn element(i: u32) -> f32 {
   if (i >= DIMS) { return 0.0; }
   return head_values[min(i, DIMS - 1u)];

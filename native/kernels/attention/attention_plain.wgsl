@@ -1,12 +1,13 @@
-// Sums and maxima over an attention team of 64 threads by workgroup memory; attention_subgroups does the same faster.
-const KEY_LANES = 1u;  // threads that share a key's score
+// Sums and maxima over an attention team of 64 threads, through workgroup memory. attention_subgroups is the faster
+// variant.
+const KEY_LANES = 1u; // threads that share the sum of one key's score
 var<workgroup> thread_values: array<vec4f, TEAMS * TEAM>;
 var<workgroup> lane_maxima: array<vec4f, TEAMS * ROWS * 8u>;
 
-// Threads whose maximum is one.
+// The number of threads that find one maximum together.
 fn lane_count() -> u32 { return 8u; }
 
-// The highest value of the team, by component. `row` tells calls apart that no barrier parts.
+// The highest value in the team, by component. Calls without a barrier in between need different values of `row`.
 fn team_max(thread: u32, lanes: u32, row: u32, value: vec4f) -> vec4f {
   let at = (thread / TEAM * ROWS + row) * 8u;
   thread_values[thread] = value;
@@ -22,7 +23,7 @@ fn team_max(thread: u32, lanes: u32, row: u32, value: vec4f) -> vec4f {
   return result;
 }
 
-// Sums each of four values over the quad; each lane gets the sum that has its number.
+// Sums each of four values over the quad. Lane i gets the sum of value i.
 fn sum_of_own_head(thread: u32, value: array<vec4f, 4>) -> vec4f {
   let quad = thread / 4u * 4u;
   var result = vec4f();

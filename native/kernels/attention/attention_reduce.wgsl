@@ -1,17 +1,17 @@
-// attention_reduce: puts the parts of a head's attention together.
+// attention_reduce: joins the parts of each head's attention.
 // dispatch  HEADS, rows
-// partial   as attention writes it: [rows, HEADS, PARTS, QUARTERS + 1] vec4f
-// step      step state: how many parts the row has
+// partial   [rows, HEADS, PARTS, QUARTERS + 1] vec4f, the output of attention
+// step      gives the row's position, on which its number of parts depends
 // attended  [rows, ATTENDED_STRIDE] out
-// matches   with attention, cpu: CpuDevice::attention, to 1e-5. Parts are summed in an order that depends on their
-//           number alone, which depends on the row's own position alone
+// matches   with attention, CpuDevice::attention to 1e-5. The order of the sums depends on the number of parts alone,
+//           which depends on the row's position alone
 @group(0) @binding(0) var<storage, read> partial: array<vec4f>;
 @group(0) @binding(1) var<storage, read> step: array<u32>;
 @group(0) @binding(2) var<storage, read_write> attended: array<E>;
 
-// A thread sums a quarter-chunk (four dimensions) of every PART_LANES-th part.
+// A thread sums four dimensions over every PART_LANES-th part.
 const PART_LANES = max(THREADS / QUARTERS, 1u);
-var<workgroup> statistics: array<vec2f, PARTS>;  // each part's maximum and sum of weights
+var<workgroup> statistics: array<vec2f, PARTS>; // each part's maximum and sum of weights
 var<workgroup> sums: array<vec4f, PART_LANES * QUARTERS>;
 
 @compute @workgroup_size(THREADS)

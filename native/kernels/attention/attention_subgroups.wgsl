@@ -1,12 +1,13 @@
-// Sums and maxima over an attention team of 64 threads by subgroups of 4 to 64; attention_plain does the same without.
-// Neighbours by local index are neighbours in a subgroup, as drivers have it where workgroups have one dimension.
-const KEY_LANES = 4u;  // threads that share a key's score
+// Sums and maxima over an attention team of 64 threads, by subgroups of 4 to 64 threads. attention_plain is the variant
+// without subgroups. Threads with successive local indices are neighbours in a subgroup, as drivers have it for
+// workgroups of one dimension.
+const KEY_LANES = 4u; // threads that share the sum of one key's score
 var<workgroup> lane_maxima: array<vec4f, TEAMS * ROWS * 16u>;
 
-// Threads whose maximum is one: a subgroup's.
+// The number of threads that find one maximum together: a subgroup.
 fn lane_count() -> u32 { return subgroupAdd(1u); }
 
-// The highest value of the team, by component. `row` tells calls apart that no barrier parts.
+// The highest value in the team, by component. Calls without a barrier in between need different values of `row`.
 fn team_max(thread: u32, lanes: u32, row: u32, value: vec4f) -> vec4f {
   let at = (thread / TEAM * ROWS + row) * 16u;
   let highest = subgroupMax(value);
@@ -17,7 +18,7 @@ fn team_max(thread: u32, lanes: u32, row: u32, value: vec4f) -> vec4f {
   return result;
 }
 
-// Sums each of four values over the quad; each lane gets the sum that has its number.
+// Sums each of four values over the quad. Lane i gets the sum of value i.
 fn sum_of_own_head(thread: u32, value: array<vec4f, 4>) -> vec4f {
   let is_odd = thread % 2u == 1u;
   let is_upper = thread % 4u >= 2u;

@@ -1,9 +1,9 @@
-// A head of the cache as q4_1 (native/quant/cache_blocks.h): the codes of all its blocks of 32, eight to a word, element
-// by element, then of each block a word with its scale and its minimum. `element` gives the head's values when one is
-// written.
+// A head of the cache as q4_1 (native/quant/cache_blocks.h): first the codes of all its blocks of 32, eight to a word
+// in the order of the elements, then a word for each block with its scale and minimum. When a head is written,
+// element() gives its values.
 const CODE_WORDS = CACHE_BLOCKS * 4u;
 
-// Scale and minimum, as they are stored.
+// The word with a block's scale and minimum.
 fn cache_range(block: u32) -> u32 {
   var low = element(block * 32u);
   var high = low;

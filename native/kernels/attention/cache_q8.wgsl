@@ -1,5 +1,5 @@
-// A head of the cache as q8_0 (native/quant/cache_blocks.h): the codes of all its blocks of 32, four to a word, then the
-// blocks' scales, two to a word. `element` gives the head's values when one is written.
+// A head of the cache as q8_0 (native/quant/cache_blocks.h): first the codes of all its blocks of 32, four to a word,
+// then the blocks' scales, two to a word. When a head is written, element() gives its values.
 const CODE_WORDS = CACHE_BLOCKS * 8u;
 
 fn cache_scale(block: u32) -> f32 {

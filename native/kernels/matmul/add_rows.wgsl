@@ -1,4 +1,4 @@
-// add_rows: what the processor computed of a step's experts, added to what the GPU did.
+// add_rows: y += x. Adds the experts that the processor computed to the sums of the GPU.
 // dispatch  ceil(STRIDE / 4 / 64), rows
 // x         [rows, STRIDE]
 // y         [rows, STRIDE] in and out

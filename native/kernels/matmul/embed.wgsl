@@ -1,9 +1,9 @@
 // embed: residual = E[token].
 // dispatch  ceil(COLUMN_CHUNKS / 64), rows
 // weight    [VOCAB, COLUMN_CHUNKS] chunks
-// step      step state; a token that is none of the vocabulary's is read as its last one
+// step      step state; a token past the vocabulary is read as its last one
 // y         [rows, Y_STRIDE] out
-// matches   cpu: CpuDevice::embed, to the bit
+// matches   CpuDevice::embed, to the bit
 @group(0) @binding(0) var<storage, read> weight: array<vec4<u32>>;
 @group(0) @binding(1) var<storage, read> step: array<u32>;
 @group(0) @binding(2) var<storage, read_write> y: array<vec4f>;

@@ -1,8 +1,8 @@
-// fill: made-up weights in the layout of their type, for measuring.
-// dispatch  as many workgroups of 256 as there are words of 16 bytes, along x and y
-// matrices  [MATRICES]: of each matrix how many rows those before it have, its seed, and where it begins in `weight`
-// weight    words of 16 bytes, out: of each matrix [rows, ROW_WORDS]
-// matches   model/synthetic.h: make_synthetic_row, to the bit where the type has no blocks; of blocks only the scales
+// fill: writes made-up weights in the layout of their type, for measuring speed.
+// dispatch  as many workgroups of 256 as there are words of 16 bytes, spread over x and y
+// matrices  [MATRICES]: for each, the number of rows before it, its seed, and its first word in `weight`
+// weight    words of 16 bytes, out: [rows, ROW_WORDS] for each matrix
+// matches   make_synthetic_row() (model/synthetic.h): to the bit for types without blocks, else in the scales only
 @group(0) @binding(0) var<storage, read> matrices: array<vec4u>;
 @group(0) @binding(1) var<storage, read_write> weight: array<vec4<u32>>;
 
@@ -13,11 +13,11 @@ fn random_word(seed: u32, row: u32, i: u32) -> u32 {
   return bits ^ (bits >> 16u);
 }
 
-// The i-th word of 32 bits of a row.
+// The i-th word (32 bits) of a row.
 fn word_of(seed: u32, row: u32, i: u32) -> u32 {
   let bits = (random_word(seed, row, i) & KEPT) | GIVEN;
   if (BLOCK_WORDS == 0u) {
-    // Elements past the row's last are zero: one in part of a word, then whole words.
+    // Elements past the row's last are zero. The last word may hold one element and a zero.
     if (i >= (COLUMNS + ELEMENTS - 1u) / ELEMENTS) { return 0u; }
     return select(bits, bits & 0xffffu, ELEMENTS == 2u && i * 2u + 1u == COLUMNS);
   }
@@ -27,7 +27,7 @@ fn word_of(seed: u32, row: u32, i: u32) -> u32 {
     let is_head = TAIL_BYTES == 0u && i >= heads && (i - heads) % max(BLOCK_WORDS - HEAD_AT, 1u) == 0u;
     return select(bits, (bits & HEAD_KEPT) | HEAD, is_head);
   }
-  // The blocks' tails side by side, the last word perhaps in part.
+  // The tails of the blocks are side by side. The last word may be filled only in part.
   let left = i32(BLOCKS * TAIL_BYTES) - i32((i - words) * 4u);
   if (left <= 0) { return 0u; }
   return select(TAIL, TAIL & ((1u << (u32(left) * 8u % 32u)) - 1u), left < 4);

@@ -8,12 +8,12 @@ namespace kexa {
 namespace {
 
 constexpr int kTileOutputs = 4;
-// Rows that share one reading of the weights. More than the last takes several tiles.
+// Rows that share one reading of the weights. More than 8 rows take several tiles.
 constexpr int kFewTiles[] = {1, 4, 8};
-// Tiles of multiply_matrices, in matrices.
+// The tile of multiply_matrices, counted in matrices.
 constexpr int kMatrixTile = 4;
 
-// row_scales, which multiply_matrices needs of an x that is not in f16 yet.
+// The kernel row_scales, which multiply_matrices needs if x is not in f16 yet.
 BoundKernel make_row_scales(KernelSet& kernels, const Activations& activations, const TileRows& x, bool is_gathered) {
   Prelude prelude = kernels.prelude();
   prelude.alias("X4", x.is_element ? "E4" : "vec4f")
@@ -86,7 +86,7 @@ Matmul::Matmul(KernelSet& kernels, const Activations& activations, const GpuMatr
   }
   TileRows rows{.buffer = x.buffer, .stride = x.stride, .is_element = x.is_element, .columns = weight.columns};
   if (options.gain) {
-    // Every tile would normalise the same rows again.
+    // Normalises x once. Inside the product, every tile would normalise the same rows again.
     norm_ = make_rms_norm(kernels, *options.gain, *x.buffer, activations.branch, weight.columns, options.epsilon,
                           x.stride, 0, false, options.op + " large");
     rows.buffer = &activations.branch;

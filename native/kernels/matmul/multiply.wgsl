@@ -1,19 +1,19 @@
-// multiply: y = W x, y += W x, or either of the RMS-normalised x, for a tile of rows and outputs. Each weight is read once
-// for all rows of the tile; tiles of the same outputs stand next to each other, so that caches serve the further ones.
+// multiply: y = W x or y += W x for a tile of rows and outputs; x may be RMS-normalised first. Each weight is read once
+// for all rows of the tile. Tiles of the same outputs run next to each other, so that caches serve the later ones.
 // dispatch  ceil(rows / TILE_ROWS), ceil(OUTPUTS / TILE_OUTPUTS)
 // weight    [OUTPUTS, WEIGHT_UNITS] units
 // x         [rows, X_STRIDE]
-// gain      [X_STRIDE], read if HAS_NORM: x * gain / sqrt(mean(x^2) + EPSILON)
-// step      step state: the number of rows, or with IS_GATHERED which rows of x
-// y         [rows, Y_STRIDE] from Y_OFFSET on, out, or in and out if ADDS
-// matches   cpu: multiply and normalize, to 1e-5; a row's result does not depend on the other rows or on TILE_ROWS
+// gain      [X_STRIDE]; with HAS_NORM x becomes x * gain / sqrt(mean(x^2) + EPSILON)
+// step      step state: the number of rows; with IS_GATHERED, which rows of x
+// y         [rows, Y_STRIDE], written from Y_OFFSET on; with ADDS also read
+// matches   the CPU's multiply and normalize, to 1e-5; a row's result depends neither on other rows nor on TILE_ROWS
 @group(0) @binding(0) var<storage, read> weight: array<vec4<u32>>;
 @group(0) @binding(1) var<storage, read> x: array<X4>;
 @group(0) @binding(2) var<storage, read> gain: array<vec4f>;
 @group(0) @binding(3) var<storage, read> step: array<u32>;
 @group(0) @binding(4) var<storage, read_write> y: array<Y>;
 
-// The products, then each row's sum of squares.
+// The sums are the products, then the sum of squares of each row.
 const PRODUCTS = TILE_OUTPUTS * TILE_ROWS;
 const SUMS = PRODUCTS + TILE_ROWS;
 
@@ -24,7 +24,7 @@ fn multiply(at: Invocation) {
   let first_output = at.group.y * TILE_OUTPUTS;
   var x_at: array<u32, TILE_ROWS>;
   for (var r = 0u; r < TILE_ROWS; r++) {
-    // Past the last row the last one is computed again, and not stored.
+    // A place past the last row computes the last row again, and stores nothing.
     var row = min(first_row + r, rows - 1u);
     if (IS_GATHERED) { row = step[STEP_LOGIT_ROWS + row]; }
     x_at[r] = row * (X_STRIDE / 4u);
@@ -35,7 +35,7 @@ fn multiply(at: Invocation) {
   }
   var sums: array<f32, SUMS>;
   for (var unit = at.thread; unit < WEIGHT_UNITS; unit += THREADS) {
-    // All loads of weights before the first use of one: as many are under way at once.
+    // All loads of weights come before the first use, so that all of them are under way at once.
     var units: array<weight_Unit, TILE_OUTPUTS>;
     for (var o = 0u; o < TILE_OUTPUTS; o++) { units[o] = weight_unit(weight_at[o], unit); }
     for (var k = 0u; k < WEIGHT_UNIT_CHUNKS; k++) {

@@ -1,12 +1,12 @@
-// multiply_matrices: y = W x or y += W x by subgroup matrices (tensor cores), for the steps that multiply_tiled is for.
-// dispatch  ceil(rows / TILE_ROWS), ceil(OUTPUTS / TILE_COLUMNS); THREADS is a multiple of the largest subgroup size and
-//           holds at least four subgroups, of which the first four multiply a quarter of the tile each
-// weight    [OUTPUTS, COLUMN_CHUNKS] chunks; no value may be larger than f16's largest, 65504
+// multiply_matrices: y = W x or y += W x by subgroup matrices (tensor cores). Replaces multiply_tiled.
+// dispatch  ceil(rows / TILE_ROWS), ceil(OUTPUTS / TILE_COLUMNS); THREADS is a multiple of the largest subgroup size,
+//           and at least four subgroups: the first four multiply a quarter of the tile each
+// weight    [OUTPUTS, COLUMN_CHUNKS] chunks; no magnitude may be above 65504, f16's largest
 // x         [rows, X_STRIDE]
-// x_scales  [rows], read if HAS_SCALES: powers of two that bring the rows of x within f16's range
-// step      step state: the number of rows, or with IS_GATHERED which rows of x
-// y         [rows, Y_STRIDE] from Y_OFFSET on, out, or in and out if ADDS
-// matches   cpu: multiply, of x and W rounded to f16 (11 bits, fewer below 2^-14), with sums in f32: to about 1e-3.
+// x_scales  [rows], read with HAS_SCALES: powers of two that bring the rows of x into f16's range
+// step      step state: the number of rows; with IS_GATHERED, which rows of x
+// y         [rows, Y_STRIDE], written from Y_OFFSET on; with ADDS also read
+// matches   the CPU's multiply to about 1e-3, with x and W rounded to f16 (11 bits, fewer below 2^-14) and sums in f32
 //           Never run on hardware.
 @group(0) @binding(0) var<storage, read> weight: array<vec4<u32>>;
 @group(0) @binding(1) var<storage, read> x: array<X4>;
@@ -18,15 +18,15 @@ alias Left = subgroup_matrix_left<f16, MATRIX_K, MATRIX_M>;
 alias Right = subgroup_matrix_right<f16, MATRIX_N, MATRIX_K>;
 alias Result = subgroup_matrix_result<f32, MATRIX_N, MATRIX_M>;
 
-// A subgroup has two by two result matrices, a workgroup two by two subgroups.
+// A subgroup computes two by two result matrices, and a workgroup has two by two such subgroups.
 const MULTIPLIERS = 4u;
 const TILE_ROWS = 4u * MATRIX_M;
 const TILE_COLUMNS = 4u * MATRIX_N;
 const TILE_CHUNKS = 4u;
 const TILE_K = TILE_CHUNKS * 8u;
-// Matrices want rows at multiples of 16 bytes. These are 20 words apart, so that eight rows lie in different banks.
+// Matrices need rows at multiples of 16 bytes. A stride of 20 words puts eight successive rows into different banks.
 const TILE_STRIDE = TILE_K + 8u;
-// Of the chunks of a K tile a thread stages the same one of several rows. With many threads there are more than rows.
+// A thread stages the same chunk of a K tile for several rows. If there are more threads than rows, some stage nothing.
 const THREAD_ROWS = THREADS / TILE_CHUNKS;
 const W_TASKS = (TILE_COLUMNS + THREAD_ROWS - 1u) / THREAD_ROWS;
 const X_TASKS = (TILE_ROWS + THREAD_ROWS - 1u) / THREAD_ROWS;
@@ -34,7 +34,7 @@ const RESULT_SIZE = MATRIX_M * MATRIX_N;
 
 var<workgroup> w_tile: array<f16, TILE_COLUMNS * TILE_STRIDE>;  // [outputs, k]
 var<workgroup> x_tile: array<f16, TILE_ROWS * TILE_STRIDE>;     // [rows, k]
-var<workgroup> results: array<f32, MULTIPLIERS * RESULT_SIZE>;  // one matrix of each subgroup at a time
+var<workgroup> results: array<f32, MULTIPLIERS * RESULT_SIZE>; // one matrix of each subgroup at a time
 
 struct Place {
   thread: u32,
@@ -43,7 +43,7 @@ struct Place {
   rows: u32,
 }
 
-// What a thread has on its way to the tiles, and where it comes from.
+// The data that a thread carries to the tiles, and the places it comes from.
 struct Staging {
   w_at: array<u32, W_TASKS>,
   x_at: array<u32, X_TASKS>,
@@ -52,7 +52,7 @@ struct Staging {
   x: array<vec4f, X_TASKS * 2u>,
 }
 
-// Past the last row or output the last one is read again, and what comes of it is not stored.
+// A place past the last row or output reads the last one again, and stores nothing.
 fn begin(at: Place, staging: ptr<function, Staging>) {
   let tile_row = at.thread / TILE_CHUNKS;
   for (var i = 0u; i < W_TASKS; i++) {
@@ -68,7 +68,7 @@ fn begin(at: Place, staging: ptr<function, Staging>) {
   }
 }
 
-// Reads the K tile that begins at `first_chunk`; past the last chunk there are zeros.
+// Reads the K tile that begins at `first_chunk`. Chunks past the last one are zero.
 fn fetch(at: Place, first_chunk: u32, staging: ptr<function, Staging>) {
   let chunk = first_chunk + at.thread % TILE_CHUNKS;
   if (chunk >= COLUMN_CHUNKS) {
@@ -125,7 +125,7 @@ fn stage(at: Place, staging: ptr<function, Staging>) {
   }
 }
 
-// Moves `results` to y: of each subgroup the matrix that lies `row`, `column` from its quarter's corner.
+// Moves `results` to y: for each subgroup, the matrix at (`row`, `column`) of its quarter.
 fn store(at: Place, row: u32, column: u32) {
   for (var i = at.thread; i < MULTIPLIERS * RESULT_SIZE; i += THREADS) {
     let quarter = i / RESULT_SIZE;
@@ -133,7 +133,7 @@ fn store(at: Place, row: u32, column: u32) {
     let output = at.first_output + quarter % 2u * (2u * MATRIX_N) + column + i % MATRIX_N;
     if (own < at.rows && output < OUTPUTS) {
       var value = results[i];
-      // 2^-n has the exponent field 254 less that of 2^n.
+      // The exponent field of 2^-n is 254 minus that of 2^n.
       if (HAS_SCALES) { value *= bitcast<f32>((254u << 23u) - bitcast<u32>(x_scales[own])); }
       let to = own * Y_STRIDE + Y_OFFSET + output;
       if (ADDS) { value += f32(y[to]); }
@@ -147,11 +147,11 @@ fn multiply_matrices(@builtin(workgroup_id) group: vec3u, @builtin(local_invocat
                      @builtin(subgroup_id) subgroup: u32) {
   let at = Place(thread, group.x * TILE_ROWS, group.y * TILE_COLUMNS,
                  step[select(STEP_ROW_COUNT, STEP_LOGIT_COUNT, IS_GATHERED)]);
-  // Where subgroups come out smaller than they may be, there are more than four; the others only move data.
+  // If subgroups are smaller than the largest size, there are more than four. The others only move data.
   let is_multiplying = subgroup < MULTIPLIERS;
   let x_start = subgroup / 2u * (2u * MATRIX_M * TILE_STRIDE);
   let w_start = subgroup % 2u * (2u * MATRIX_N * TILE_STRIDE);
-  // One by one: compilers keep arrays of matrices in memory.
+  // Four variables, because compilers keep an array of matrices in memory.
   var sum_00 = Result();
   var sum_01 = Result();
   var sum_10 = Result();
@@ -163,7 +163,7 @@ fn multiply_matrices(@builtin(workgroup_id) group: vec3u, @builtin(local_invocat
     workgroupBarrier();
     stage(at, &staging);
     workgroupBarrier();
-    // The next tile's loads are under way while this one is multiplied.
+    // The next tile loads while this one is multiplied.
     fetch(at, chunk + TILE_CHUNKS, &staging);
     if (is_multiplying) {
       for (var k = 0u; k < TILE_K; k += MATRIX_K) {

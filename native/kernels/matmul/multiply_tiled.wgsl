@@ -1,10 +1,10 @@
-// multiply_tiled: y = W x or y += W x, for steps of more rows than multiply is meant for.
+// multiply_tiled: y = W x or y += W x for large steps; multiply serves small ones.
 // dispatch  ceil(rows / TILE_ROWS), ceil(OUTPUTS / TILE_COLUMNS)
 // weight    [OUTPUTS, COLUMN_CHUNKS] chunks
-// x         [rows, X_STRIDE], from X_OFFSET on
-// step      step state: the number of rows, or with IS_GATHERED which rows of x
-// y         [rows, Y_STRIDE] from Y_OFFSET on, out, or in and out if ADDS
-// matches   cpu: multiply, to 1e-5
+// x         [rows, X_STRIDE], read from X_OFFSET on
+// step      step state: the number of rows; with IS_GATHERED, which rows of x
+// y         [rows, Y_STRIDE], written from Y_OFFSET on; with ADDS also read
+// matches   the CPU's multiply, to 1e-5
 @group(0) @binding(0) var<storage, read> weight: array<vec4<u32>>;
 @group(0) @binding(1) var<storage, read> x: array<X4>;
 @group(0) @binding(2) var<storage, read> x_scales: array<f32>;

@@ -1,7 +1,7 @@
-// rate_matrices: how fast the GPU multiplies subgroup matrices of f16 with sums in f32. Eight results of a subgroup
-// come of one pair of inputs: loads are few, products many.
-// dispatch  any number of workgroups; MULTIPLIERS of each one's subgroups multiply
-// given     at least a matrix
+// rate_matrices: measures how fast the GPU multiplies f16 subgroup matrices with sums in f32. Each subgroup makes eight
+// results from one pair of inputs: few loads, many products.
+// dispatch  any number of workgroups, of which MULTIPLIERS subgroups multiply
+// given     at least one matrix
 // out       [workgroups, MULTIPLIERS, 8, MATRIX_M, MATRIX_N], out
 @group(0) @binding(0) var<storage, read> given: array<f16>;
 @group(0) @binding(1) var<storage, read_write> out: array<f32>;

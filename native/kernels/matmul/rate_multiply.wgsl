@@ -1,8 +1,8 @@
-// rate_multiply: how fast the GPU multiplies and adds in f32: eight independent chains of COUNT products of four a
-// thread, so that a processor always has some that wait for nothing.
+// rate_multiply: measures how fast the GPU multiplies and adds in f32. Each thread has eight independent chains of
+// COUNT products of vec4f, so that some never wait for a result.
 // dispatch  any number of workgroups
 // given     at least nine words of 16 bytes
-// out       a word a thread, out
+// out       a word for each thread, out
 @group(0) @binding(0) var<storage, read> given: array<vec4f>;
 @group(0) @binding(1) var<storage, read_write> out: array<vec4f>;
 

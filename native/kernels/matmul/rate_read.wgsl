@@ -1,7 +1,7 @@
-// rate_read: how fast the GPU reads memory.
-// dispatch  any number of workgroups, each thread reading words that are all threads apart
+// rate_read: measures how fast the GPU reads memory.
+// dispatch  any number of workgroups; a thread reads every T-th word, where T is the number of all threads
 // given     words of 16 bytes
-// out       a word a thread, out
+// out       a word for each thread, out
 @group(0) @binding(0) var<storage, read> given: array<vec4u>;
 @group(0) @binding(1) var<storage, read_write> out: array<vec4u>;
 

@@ -1,9 +1,9 @@
-// rms_norm: y = gain * x / sqrt(mean(x^2) + EPSILON), or y += that.
+// rms_norm: y = gain * x / sqrt(mean(x^2) + EPSILON), or with ADDS y += that.
 // dispatch  1, rows
 // gain      [SIZE]
 // x         [rows, X_STRIDE]
-// y         [rows, Y_STRIDE], from Y_OFFSET on; out, or in and out if ADDS
-// matches   cpu: normalize, to 1e-6
+// y         [rows, Y_STRIDE], written from Y_OFFSET on; with ADDS also read
+// matches   the CPU's normalize, to 1e-6
 @group(0) @binding(0) var<storage, read> gain: array<f32>;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;

@@ -1,18 +1,18 @@
-// row_scales: for each row of x the power of two that brings its largest magnitude to 2^14 or more and below 2^15. So the
-// row keeps as much as f16 can, and rounding leads nowhere near f16's largest, 65504.
+// row_scales: for each row of x, the power of two that brings the row's largest magnitude into [2^14, 2^15). So the row
+// keeps as many bits as f16 can hold, and rounding stays far below 65504, f16's largest.
 // dispatch  1, rows
-// x         [rows, X_STRIDE], of which CHUNKS chunks of eight are read
-// step      step state: with IS_GATHERED which rows of x
-// scales    [rows] out: exact, and so is 1 / scale; 2^126 for rows of next to nothing
+// x         [rows, X_STRIDE]; the first CHUNKS chunks of eight are read
+// step      step state; with IS_GATHERED it tells which rows of x
+// scales    [rows], out; a scale and its inverse are exact; 2^126 for rows of almost zero
 @group(0) @binding(0) var<storage, read> x: array<X4>;
 @group(0) @binding(1) var<storage, read> step: array<u32>;
 @group(0) @binding(2) var<storage, read_write> scales: array<f32>;
 
 const THREADS = 128u;
-// Exponent fields of f32: 127 + 14 for what is wanted, and 127 more because the field of 2^n / v is not that of v.
+// Exponent fields of f32: 127 + 14 for the wanted exponent, and 127 more because the fields of v and 2^n / v add up so.
 const WANTED = 127u + 14u + 127u;
 
-// Bits of magnitudes stand in the order of the magnitudes.
+// The bits of magnitudes have the same order as the magnitudes.
 var<workgroup> largest: atomic<u32>;
 
 @compute @workgroup_size(THREADS)

@@ -25,7 +25,7 @@ void read_tile(Prelude& prelude, const InputTypes& types, int columns, int parts
         .over_parts(name, parts, "load_" + std::string(name) + "(at: u32, chunk: u32, i: u32) -> vec4u",
                     "return BUFFER_word(at, chunk, i);");
   }
-  // Where but one of the two takes two words, the other's second is its first again.
+  // If only one of the two types takes two words, the other type's second word is its first again.
   prelude.set("CHUNK_WORDS", std::max(chunk_words(types.gate), chunk_words(types.up)))
       .declare(R"(fn load_weight(place: u32, at: u32, chunk: u32, i: u32) -> vec4u {
   if (place < 2u) { return load_gate(at, chunk, i); }

@@ -1,4 +1,4 @@
-// Products of tiles of rows, for large steps: each weight is read once for a tile of rows.
+// Products of tiles of rows, for large steps. Each weight is read once for a tile of rows.
 #pragma once
 
 #include "kernels/buffers/activations.h"
@@ -8,22 +8,24 @@ namespace kexa {
 // Outputs of a tile (TILE_COLUMNS of tile.wgsl).
 constexpr int kTileColumns = 64;
 
-// Where the rows of a product's x stand.
+// Where the rows of a product's input x lie.
 struct TileRows {
   const Buffer* buffer;
-  int stride;                          // elements of a row
-  bool is_element = false;             // E, else f32
-  int columns = 0;                     // of a vector
-  int vectors = 1, vector_stride = 0;  // vectors in a row of x, and how far apart
-  int offset = 0;                      // of the first
+  int stride;               // elements of a row
+  bool is_element = false;  // E; false: f32
+  int columns = 0;          // of one vector
+  // Vectors in a row of x, and the distance (elements) between two of them.
+  int vectors = 1, vector_stride = 0;
+  int offset = 0;  // of the row's first vector (elements)
 };
 
-// The constants and the text that tile.wgsl needs before a kernel that ends in _tiled: all but what read_tile() adds.
+// The constants and text that tile.wgsl needs in front of a kernel whose name ends in _tiled, except those of
+// read_tile().
 Prelude tile_prelude(const KernelSet& kernels, const TileRows& x, int tile_rows);
 
-// How a tile's weights are read: rows of `columns` weights of one type, in `parts` parts; and their ROW_WORDS.
+// Declares how a tile reads its weights: rows of `columns` weights of one type, in `parts` parts. Sets ROW_WORDS too.
 void read_tile(Prelude& prelude, Type type, int columns, int parts = 1);
-// Where they may be of two types: of four columns side by side the first two are gates, the others ups.
+// For rows of gate and up, which may differ in type. The first two of every four columns are gates, the others ups.
 void read_tile(Prelude& prelude, const InputTypes& types, int columns, int parts);
 
 // Where multiply_tiled writes its products. `is_element`: as E; else as f32.
@@ -35,7 +37,7 @@ struct TiledOutput {
 BoundKernel make_multiply_tiled(KernelSet& kernels, const Activations& activations, const GpuMatrix& weight,
                                 const TileRows& x, const TiledOutput& y, const Buffer& empty_buffer);
 
-// Rows of a tile in steps of up to `rows` rows.
+// Rows of a tile, for steps of up to `rows` rows.
 constexpr int tile_rows(int rows) { return rows <= 40 ? 32 : 64; }
 
 }  // namespace kexa

@@ -1,14 +1,14 @@
-// tile_product: a tile of rows times a tile of weight rows, TILE_ROWS x 64, in registers. Text for the kernels that end in
-// _tiled, run by 128 threads. A kernel
-//   binds  `x` (rows, X4), and
-//   says   TILE_ROWS (32 or 64), COLUMN_CHUNKS, CHUNK_WORDS, X_STRIDE, and X_VECTORS vectors a row of x, X_VECTOR_STRIDE
-//          apart from X_OFFSET on
-//   fn weight_at(column) -> u32      where the row of weights begins, in 16 bytes, that stands in a column; must be one
-//   fn load_weight(place, at, chunk, i) -> vec4u  weight_word() of a row that begins at `at`, in column `place` of four
-//   fn weight_low(place, word), weight_high(place, word) -> vec4f  the halves of such a chunk, of its first, its last word
-//   fn x_vector(row) -> u32          the vector of x that stands in a row of the tile; must be within it
-//   fn store(row, column, vec4f)     takes the sums of four columns; may be past an edge, where nothing is to be stored
-// Operands are f32 in workgroup memory whatever E is: bf16 weights lose nothing, and no value is too large.
+// tile_product: the product of a tile of rows and a tile of weight rows, TILE_ROWS x 64, in registers. Text for the
+// kernels whose names end in _tiled, which have 128 threads. Such a kernel binds `x` (rows of X4) and declares:
+//   TILE_ROWS       32 or 64
+//   COLUMN_CHUNKS, CHUNK_WORDS, X_STRIDE
+//   X_VECTORS       vectors in a row of x; they begin at X_OFFSET and are X_VECTOR_STRIDE apart
+//   fn weight_at(column) -> u32     where the weight row of this column begins (16-byte words); always a valid row
+//   fn load_weight(place, at, chunk, i) -> vec4u   weight_word() of the row at `at`; `place` is the column modulo 4
+//   fn weight_low(place, word), weight_high(place, word) -> vec4f   the halves of a chunk, from its first and last word
+//   fn x_vector(row) -> u32         the vector of x in this row of the tile; always a valid vector
+//   fn store(row, column, vec4f)    takes the sums of four columns; must ignore places past an edge
+// Operands in workgroup memory are f32 whatever E is, so bf16 weights lose nothing and no value is too large.
 const TILE_THREADS = 128u;
 const TILE_COLUMNS = 64u;
 const TILE_CHUNKS = 4u;
@@ -16,11 +16,11 @@ const TILE_K = TILE_CHUNKS * 8u;
 const THREAD_ROWS = TILE_ROWS / 8u;
 const W_GROUPS = TILE_COLUMNS / 4u;
 const X_GROUPS = TILE_ROWS / 4u;
-// [TILE_K, columns or rows], four of them in a vector: what a thread multiplies lies side by side.
+// [TILE_K, columns or rows], with four columns or rows in a vector, so that a thread's operands lie side by side.
 var<workgroup> w_tile: array<vec4f, TILE_K * W_GROUPS>;
 var<workgroup> x_tile: array<vec4f, TILE_K * X_GROUPS>;
 
-// A task of staging: a chunk of four weight rows (the first 64 threads) or of four rows of x.
+// A task of staging: a chunk of four weight rows (the first 64 threads), or a chunk of four rows of x.
 struct StagingTask {
   is_weight: bool,
   is_x: bool,
@@ -60,7 +60,7 @@ fn high_of(task: ptr<function, StagingTask>, words: ptr<function, array<vec4u, 8
   return bitcast<vec4f>((*words)[i * 2u + 1u]);
 }
 
-// Four columns or rows side by side at each of four places of K from `k` on.
+// Writes four successive columns or rows at each of the places k to k + 3.
 fn put(task: ptr<function, StagingTask>, k: u32, a: vec4f, b: vec4f, c: vec4f, d: vec4f) {
   let row = (*task).chunk * 8u + k;
   if ((*task).is_weight) {
@@ -109,7 +109,7 @@ fn tile_product(thread: u32) {
     workgroupBarrier();
     stage(&task, &words);
     workgroupBarrier();
-    // The next tile's loads are under way while this one is multiplied.
+    // The next tile loads while this one is multiplied.
     fetch(&task, chunk + TILE_CHUNKS, &words);
     for (var k = 0u; k < TILE_K; k++) {
       let w = w_tile[k * W_GROUPS + own_group];

@@ -28,13 +28,13 @@
 @group(0) @binding(5) var<storage, read_write> out: array<Out>;
 
 const QUADS = TEAM / 4u;
-const QUAD_CHUNKS = (CHUNKS + QUADS - 1u) / QUADS; // chunks of V that a quad sums
-const LANE_KEYS = TEAM / KEY_LANES; // keys of a block whose scores are summed at once
+const QUAD_CHUNKS = (CHUNKS + QUADS - 1u) / QUADS;  // chunks of V that a quad sums
+const LANE_KEYS = TEAM / KEY_LANES;  // keys of a block whose scores are summed at once
 
 // Indexed by head: a vec4f has one number for each of the team's four heads.
 var<workgroup> queries: array<vec4f, TEAMS * ROWS * DIMS>;
 var<workgroup> weights: array<vec4f, TEAMS * ROWS * TEAM>;
-var<workgroup> heads_of_block: array<u32, TEAMS * TEAM>; // for each key, where its head begins
+var<workgroup> heads_of_block: array<u32, TEAMS * TEAM>;  // for each key, where its head begins
 
 struct Keys {
   slot: u32,

@@ -1,6 +1,6 @@
 // Sums and maxima over an attention team of 64 threads, through workgroup memory. attention_subgroups is the faster
 // variant.
-const KEY_LANES = 1u; // threads that share the sum of one key's score
+const KEY_LANES = 1u;  // threads that share the sum of one key's score
 var<workgroup> thread_values: array<vec4f, TEAMS * TEAM>;
 var<workgroup> lane_maxima: array<vec4f, TEAMS * ROWS * 8u>;
 

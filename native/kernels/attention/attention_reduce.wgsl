@@ -11,7 +11,7 @@
 
 // A thread sums four dimensions over every PART_LANES-th part.
 const PART_LANES = max(THREADS / QUARTERS, 1u);
-var<workgroup> statistics: array<vec2f, PARTS>; // each part's maximum and sum of weights
+var<workgroup> statistics: array<vec2f, PARTS>;  // each part's maximum and sum of weights
 var<workgroup> sums: array<vec4f, PART_LANES * QUARTERS>;
 
 @compute @workgroup_size(THREADS)

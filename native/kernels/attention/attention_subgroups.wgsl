@@ -1,7 +1,7 @@
 // Sums and maxima over an attention team of 64 threads, by subgroups of 4 to 64 threads. attention_plain is the variant
 // without subgroups. Threads with successive local indices are neighbours in a subgroup, as drivers have it for
 // workgroups of one dimension.
-const KEY_LANES = 4u; // threads that share the sum of one key's score
+const KEY_LANES = 4u;  // threads that share the sum of one key's score
 var<workgroup> lane_maxima: array<vec4f, TEAMS * ROWS * 16u>;
 
 // The number of threads that find one maximum together: a subgroup.

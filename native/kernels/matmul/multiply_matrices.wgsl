@@ -34,7 +34,7 @@ const RESULT_SIZE = MATRIX_M * MATRIX_N;
 
 var<workgroup> w_tile: array<f16, TILE_COLUMNS * TILE_STRIDE>;  // [outputs, k]
 var<workgroup> x_tile: array<f16, TILE_ROWS * TILE_STRIDE>;     // [rows, k]
-var<workgroup> results: array<f32, MULTIPLIERS * RESULT_SIZE>; // one matrix of each subgroup at a time
+var<workgroup> results: array<f32, MULTIPLIERS * RESULT_SIZE>;  // one matrix of each subgroup at a time
 
 struct Place {
   thread: u32,

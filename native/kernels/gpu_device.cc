@@ -15,7 +15,8 @@ void read_back(Gpu& gpu, const Buffer& from, size_t count, std::vector<Value>& t
   gpu.read(from, std::as_writable_bytes(std::span(to)));
 }
 
-// Throws KEXA_NO_DEVICE if the GPU lacks what `options` wants, and KEXA_UNSUPPORTED if the weights do.
+// Throws KEXA_NO_DEVICE if the GPU lacks a feature that `options` demands, and KEXA_UNSUPPORTED if the weights do not
+// fit.
 KernelChoice choose_kernels(const AdapterFacts& facts, const PlanOptions& options, const ModelDescription& description,
                             const Weights& weights) {
   const auto demand = [&](bool has, const char* what) {
@@ -114,7 +115,7 @@ BoundKernel GpuDevice::make_embed(const Buffer& to, int token_field) {
 void GpuDevice::begin(const Step& step, const KvSlots& slots) {
   check_tokens(step, description_.vocab);
   gpu_->check();
-  // An earlier step that was cut short may have left dispatches behind that still read the old step state.
+  // An earlier step that was cut short may have left encoded dispatches, which still read the old step state.
   gpu_->submit();
   rows_ = int(step.rows.size());
   is_large_ = step.is_prompt || rows_ > kSmallRows;
@@ -198,7 +199,7 @@ void GpuDevice::draft_input() {
 
 void GpuDevice::begin_choosing(int slot, const SamplingParams& params, std::span<const int> ids, size_t prompt_size) {
   check_tokens(ids, description_.vocab);
-  // What was encoded and not submitted still reads the old settings.
+  // Dispatches that are encoded but not submitted still read the old settings.
   gpu_->submit();
   choosing_->begin(kernels_, slot, params, ids, prompt_size);
 }
@@ -232,7 +233,7 @@ std::vector<int> GpuDevice::take(int ticket) {
 }
 
 void GpuDevice::set_residual(std::span<const float> rows) {
-  // What is encoded and not submitted reads what is there now.
+  // Dispatches that are encoded but not submitted read the present contents.
   gpu_->submit();
   const size_t width = size_t(description_.hidden), stride = size_t(padded(description_.hidden));
   residual_copy_.assign(size_t(rows_) * stride, 0);
@@ -273,7 +274,7 @@ void GpuDevice::read_cache(int layer, int64_t row, int count, std::span<std::byt
 void GpuDevice::write_cache(int layer, int64_t row, int count, std::span<const std::byte> bytes) {
   const size_t size = size_t(count * cache_row_bytes_);
   const Attention& attention = layers_[layer].attention;
-  // What is encoded reads or writes what is there now.
+  // Dispatches that are encoded but not submitted read or write the present contents.
   gpu_->submit();
   gpu_->write(attention.keys(), uint64_t(row * cache_row_bytes_), bytes.first(size));
   gpu_->write(attention.values(), uint64_t(row * cache_row_bytes_), bytes.subspan(size, size));

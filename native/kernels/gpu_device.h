@@ -14,8 +14,8 @@ namespace kexa {
 
 class GpuDevice final : public Device {
  public:
-  // Uploads the weights and makes every pipeline and bind group. `description` and `weights` must outlive the device.
-  // `host` computes experts that are not on the GPU, where the plan has such.
+  // Uploads the weights and makes all pipelines and bind groups. `description` and `weights` must outlive the device.
+  // `host` computes experts that are not on the GPU; null if the plan has none of them.
   GpuDevice(const ModelDescription& description, const Weights& weights, const Plan& plan, std::unique_ptr<Gpu> gpu,
             std::unique_ptr<HostExperts> host, const LoadProgress& progress);
 
@@ -74,16 +74,16 @@ class GpuDevice final : public Device {
   const ModelDescription& description_;
   int max_rows_;
   KvLayout kv_;
-  int held_pages_;  // of kv_.pages, in every global layer
+  int held_pages_;  // of kv_.pages, the pages that exist in every global layer
   int64_t cache_row_bytes_;
   std::unique_ptr<Gpu> gpu_;
   KernelSet kernels_;
-  std::optional<ExpertSlots> expert_slots_;  // where not all routed experts are on the GPU
+  std::optional<ExpertSlots> expert_slots_;  // only if some routed experts are not on the GPU
   GpuWeights weights_;
   Activations activations_;
-  std::optional<Choosing> choosing_;  // where the model ends
+  std::optional<Choosing> choosing_;  // only on the device with the model's end
   std::vector<Layer> layers_;
-  std::unique_ptr<ExpertResidency> residency_;  // of expert_slots_
+  std::unique_ptr<ExpertResidency> residency_;  // only with expert_slots_
   BoundKernel embed_, embed_next_, final_norm_, mtp_embedding_norm_, mtp_hidden_norm_, mtp_norm_;
   Matmul head_, mtp_fc_;
 
@@ -91,13 +91,13 @@ class GpuDevice final : public Device {
 
   int rows_ = 0, logit_rows_ = 0;
   bool is_large_ = false;
-  int longest_ = 0;       // the most keys a row may see, were there no window
+  int longest_ = 0;       // the most keys that a row would see without a window
   int slot_ = 0;          // of the first row
-  int chosen_slot_ = -1;  // whose tokens the step chooses; -1: it chooses none
+  int chosen_slot_ = -1;  // the slot whose tokens the step chooses; -1: the step chooses none
   std::vector<uint32_t> state_;
   std::array<std::vector<int>, kSlots> uploaded_pages_;
 
-  // Copies of what was last read back; emptied by whatever changes the original.
+  // Copies of the contents read back last. Every op that changes the original empties them.
   mutable std::vector<float> residual_copy_, hidden_copy_, logits_copy_, weights_copy_;
   mutable std::vector<int> experts_copy_;
 };

@@ -11,13 +11,13 @@ namespace kexa {
 namespace {
 
 constexpr int kRepeats = 5;
-// Runs in one submit: what a submit costs is little beside them.
+// Runs in one submit, so that the cost of a submit is small beside them.
 constexpr int kRuns = 8;
 constexpr int kChains = 8;
 constexpr uint32_t kThreads = 256;
 constexpr uint32_t kMultipliers = 4;  // subgroups of a workgroup that multiply matrices
 
-// A processor that plays a GPU, and Dawn's Null backend, are given little to do.
+// Software GPUs and Dawn's Null backend get little work.
 bool is_slow(const AdapterFacts& facts) { return facts.is_software || facts.backend == "null"; }
 
 uint64_t buffer_bytes(const AdapterFacts& facts) {
@@ -25,7 +25,7 @@ uint64_t buffer_bytes(const AdapterFacts& facts) {
   return std::min({wanted, facts.max_buffer_bytes, facts.max_binding_bytes}) / 256 * 256;
 }
 
-// Seconds of one run.
+// Seconds of one run, the best of several.
 double best_seconds(Gpu& gpu, const Buffer& any, const std::function<void()>& run) {
   double best = std::numeric_limits<double>::infinity();
   for (int i = 0; i <= kRepeats; ++i) {
@@ -34,7 +34,7 @@ double best_seconds(Gpu& gpu, const Buffer& any, const std::function<void()>& ru
     std::byte result[4];
     gpu.take(gpu.read_later(any, 0, sizeof result), result);
     const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - begun;
-    // The first pays for the memory and the pipeline.
+    // The first repetition also pays for memory and pipeline.
     if (i > 0) best = std::min(best, taken.count() / kRuns);
   }
   return best;

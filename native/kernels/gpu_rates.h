@@ -1,4 +1,4 @@
-// The rates of a GPU: copying, reading, products in f32 and by subgroup matrices.
+// Measures the rates of a GPU: copying, reading, products in f32 and by subgroup matrices.
 #pragma once
 
 #include "gpu/gpu.h"
@@ -6,7 +6,7 @@
 
 namespace kexa {
 
-// Each the best of several runs. Takes up to 2 GiB of the GPU's memory for a while. Throws KEXA_OUT_OF_MEMORY.
+// Each rate is the best of several runs. Uses up to 2 GiB of the GPU's memory for a while. Throws KEXA_OUT_OF_MEMORY.
 DeviceRates measure_gpu_rates(Gpu& gpu);
 
 }  // namespace kexa

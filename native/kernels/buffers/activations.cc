@@ -5,7 +5,7 @@
 namespace kexa {
 
 Activations::Activations(const KernelSet& kernels, const ModelDescription& description, const Plan& plan) {
-  // Zeroed: zero weights times padding that was never written must be zero.
+  // The buffers are zeroed, because a zero weight times padding that was never written must be zero.
   const auto make = [&](const char* label) {
     return kernels.gpu().create_buffer(label, plan.gpu.bytes_of(label), true);
   };

@@ -1,4 +1,4 @@
-// A step's working buffers on the GPU.
+// The working buffers of a step on the GPU.
 #pragma once
 
 #include "kernels/buffers/gpu_weights.h"
@@ -7,37 +7,37 @@
 
 namespace kexa {
 
-// Rows are padded to whole chunks of eight: kernels read whole chunks, and what they read of the padding is zero.
-// `hidden` and `logits` are those of the model's end, and made where that is (ModelDescription::has_end).
-// Those named E hold elements of the kernels' element type, the others f32.
+// Kernels read whole chunks of eight, so rows are padded to such chunks, and the padding is zero. `hidden` and `logits`
+// exist only on the device with the model's end (ModelDescription::has_end). Buffers marked E hold the kernels' element
+// type, all others f32.
 struct Activations {
   Activations(const KernelSet& kernels, const ModelDescription& description, const Plan& plan);
 
-  Buffer step;            // the step state (plan/gpu_plan.h)
+  Buffer step;            // the step state (gpu_plan.h)
   Buffer pages;           // [kSlots, pages of a slot]: the global layers' page tables
   Buffer rope;            // rope_table() of the context: written once
   Buffer residual;        // [rows, hidden]
-  Buffer branch;          // [rows, hidden]: on post-norm models, what a branch adds
+  Buffer branch;          // [rows, hidden]: on post-norm models, the sum that a branch adds
   Buffer hidden;          // [rows, hidden]: after the final norm
-  Buffer pair;            // [rows, 2 * hidden]: the MTP block's
-  Buffer next_embedding;  // [rows, hidden]: the MTP block's
+  Buffer pair;            // [rows, 2 * hidden]: for the MTP block
+  Buffer next_embedding;  // [rows, hidden]: for the MTP block
   Buffer qkv;             // E [rows, q, k, v]
   Buffer attended;        // E [rows, q]
-  Buffer partial;         // what attention hands to attention_reduce: as many rows and parts as any layer needs
-  Buffer inner;           // E [rows, each chosen expert's width, the shared one's]
+  Buffer partial;         // passed from attention to attention_reduce; fits the rows and parts of any layer
+  Buffer inner;           // E [rows, the width of each chosen expert, then of the shared one]
   Buffer experts;         // [rows, top_k] u32
   Buffer expert_weights;  // [rows, top_k]
   Buffer logits;          // [rows, vocab]
-  Buffer scored;          // [rows, experts + 1] u32: route's, zero between its dispatches
-  // Where routed experts have slots:
-  Buffer slots;         // [rows, top_k] u32: the slot of each choice, or what ExpertSlots writes for one without
-  Buffer handover;      // what the processor is given to compute: experts, their weights, the residual
-  Buffer host_outputs;  // [rows, hidden]: what it computed
-  // Those of large steps:
-  Buffer row_scales;      // [rows]: multiply_matrices'
-  Buffer choices;         // [rows * top_k] u32: the rows' choices of experts, sorted by expert
-  Buffer tiles;           // the tiles of rows that group_rows cut them into
-  Buffer expert_outputs;  // [rows, top_k, slice]: what swiglu_sum sums
+  Buffer scored;          // [rows, experts + 1] u32: scratch of route, zero between its dispatches
+  // Only if routed experts have slots:
+  Buffer slots;         // [rows, top_k] u32: the slot of each choice, or ExpertSlots::kOnHost or kOtherWave
+  Buffer handover;      // input of the processor's experts: ids, weights, residual
+  Buffer host_outputs;  // [rows, hidden]: output of the processor's experts
+  // Only for large steps:
+  Buffer row_scales;      // [rows]: scales of multiply_matrices
+  Buffer choices;         // [rows * top_k] u32: choices of experts, sorted by expert
+  Buffer tiles;           // tiles of rows, made by group_rows
+  Buffer expert_outputs;  // [rows, top_k, slice]: input of swiglu_sum
 };
 
 }  // namespace kexa

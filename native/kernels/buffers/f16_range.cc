@@ -12,7 +12,7 @@
 namespace kexa {
 namespace {
 
-// The bits of the largest magnitude, which stand in the magnitudes' order; NaN is above them all.
+// The bits of the largest magnitude. Their order is that of the magnitudes, and NaN is above all.
 template <typename Bits>
 Bits largest_magnitude(const Matrix& matrix) {
   constexpr Bits kNoSign = Bits(~Bits{0}) >> 1;
@@ -31,7 +31,7 @@ float largest_value(const Matrix& matrix) {
   float largest = 0;
   for (int i = 0; i < matrix.rows; ++i) {
     read_stored_row(matrix, i, row.data());
-    // In this order a value that is no number is kept.
+    // The comparison is written so that a NaN is kept.
     for (float value : row) largest = !(std::abs(value) <= largest) ? std::abs(value) : largest;
     if (!(largest <= 65504)) break;
   }
@@ -39,7 +39,7 @@ float largest_value(const Matrix& matrix) {
 }
 
 float largest(const Matrix& matrix) {
-  if (!matrix.data) return 0;  // made up, and small
+  if (!matrix.data) return 0;  // made-up weights are small
   switch (matrix.type) {
     case Type::kF16:
       return f16_to_f32(largest_magnitude<uint16_t>(matrix));
@@ -54,7 +54,7 @@ float largest(const Matrix& matrix) {
 
 bool fits(const Matrix& matrix) {
   const float most = largest(matrix);
-  // What it is stored as may round it up, but by no half.
+  // Storing a weight in another type may round it up, but by less than half of it.
   if (!matrix.held || most <= 32752) return most <= 65504;
   std::vector<std::byte> row(size_t(bytes_of(*matrix.held, matrix.columns)));
   Matrix stored{.data = row.data(), .type = *matrix.held, .rows = 1, .columns = matrix.columns};

@@ -1,12 +1,12 @@
-// What multiplying in f16 asks of a model's weights.
+// The range of weights that f16 products need.
 #pragma once
 
 #include "model/weights.h"
 
 namespace kexa {
 
-// Throws KEXA_UNSUPPORTED naming the first matrix that Matmul multiplies and that holds a value larger than f16's
-// largest, or no number at all. Reads them once.
+// Throws KEXA_UNSUPPORTED, naming the first matrix of Matmul that has a weight beyond f16's largest, or NaN. Reads all
+// of these matrices once.
 void demand_f16_range(const ModelDescription& description, const Weights& weights);
 
 }  // namespace kexa

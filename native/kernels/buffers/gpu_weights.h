@@ -1,4 +1,4 @@
-// The model's weights on the GPU.
+// The weights of the model on the GPU.
 #pragma once
 
 #include <algorithm>
@@ -10,38 +10,38 @@
 
 namespace kexa {
 
-// Matrices of equal type and width in one buffer, rows one after another: each padded with zeros to whole chunks of
-// eight weights, which is what a kernel reads at once, or repacked as quantized_layout.h and fp8_layout.h say.
+// Matrices of one type and width in one buffer, row after row. Each row is padded with zeros to whole chunks of eight
+// weights, which a kernel reads at once, or repacked as quantized_layout.h and fp8_layout.h describe.
 struct GpuMatrix {
   Buffer buffer;
   Type type = Type::kBf16;
   int rows = 0, columns = 0;
 
   int column_chunks() const { return (columns + 7) / 8; }
-  // From a row to the next, in words of 16 bytes.
+  // The distance between two rows, in words of 16 bytes.
   int row_words() const { return gpu_row_words(type, columns); }
 };
 
-// How gate and up are stored, which stand in one buffer: all of gate's rows, then up's.
+// The types of gate and up, which share a buffer: all rows of gate, then all rows of up.
 struct InputTypes {
   Type gate = Type::kBf16, up = Type::kBf16;
 
   bool are_alike() const { return gate == up; }
 };
 
-// Most buffers a layer's experts take.
+// The most buffers for a layer's experts.
 constexpr int kMaxParts = 4;
 
-// Matrices of each of a layer's experts, or of those that stand in its slots, in as many buffers as it takes for each
-// to be bound whole.
+// The matrices of a layer's experts, or of the experts in its slots. They are divided into as many buffers as needed to
+// bind each buffer whole.
 struct GpuExperts {
-  std::vector<Buffer> parts;  // the experts in order, experts_per_part in each but the last
+  std::vector<Buffer> parts;  // the experts in order, experts_per_part in each part but the last
   int experts_per_part = 0;
-  int64_t expert_bytes = 0;  // from an expert to the next
+  int64_t expert_bytes = 0;  // distance between two experts
 
-  // What a kernel is told to split by; 1 where there are no experts.
+  // Parts that a kernel must know of. 1 if there are no experts.
   int part_count() const { return std::max(1, int(parts.size())); }
-  // A kernel's bindings, the first part among them, with the further parts at the end.
+  // Adds bindings of the further parts at the end. `bindings` has the first part already.
   std::vector<Binding> with_parts(std::vector<Binding> bindings) const {
     for (size_t i = 1; i < parts.size(); ++i) bindings.push_back(read(parts[i]));
     return bindings;
@@ -50,8 +50,8 @@ struct GpuExperts {
 
 struct GpuLayer {
   Buffer attention_norm, ffn_norm;  // [stride of hidden]
-  std::vector<GpuMatrix> qkv;       // [q rows, then k's, then v's; hidden], those of one type together
-  Buffer head_norms;                // [2, head_dim]: q's, k's
+  std::vector<GpuMatrix> qkv;       // [rows of q, k, v; hidden]: one matrix for each type
+  Buffer head_norms;                // [2, head_dim]: of q, then of k
   GpuMatrix o;                      // [hidden, heads * head_dim]
   GpuMatrix router;                 // [experts, hidden]
   Buffer router_bias;               // [experts]
@@ -59,27 +59,26 @@ struct GpuLayer {
   InputTypes routed_types;
   GpuExperts routed_output;  // [experts or slots, hidden; width]
   Type routed_output_type = Type::kBf16;
-  Buffer shared_input;  // [gate rows then up rows; hidden]: the shared expert, or the dense FFN
+  Buffer shared_input;  // [gate rows then up rows; hidden]: the shared expert or the dense FFN
   InputTypes shared_types;
   GpuMatrix shared_output;  // [hidden; width]
 };
 
-// Throws KEXA_UNSUPPORTED if a layer's experts are stored in different types: all their gates must be in one, all ups
-// and all downs.
+// Throws KEXA_UNSUPPORTED if the experts of a layer have different types. All their gates must have one type, all ups
+// one, and all downs one.
 void check_types(const ModelDescription& description, const Weights& weights);
 
 struct GpuWeights {
-  // Uploads everything, `bytes` in all; matrices that are to be held in another type are stored anew on the way.
-  // `progress` may throw to stop. Throws KEXA_UNSUPPORTED if a layer's experts take more buffers than can be bound or a
-  // value does not fit its type, KEXA_BAD_FILE for a weight in FP8 that is not a number; KEXA_GPU_BUFFER_BYTES makes
-  // buffers smaller than they need be, for tests.
-  // Of routed experts those are uploaded that stand in `slots`, all if it is null.
+  // Uploads all weights, `bytes` in total, and converts matrices that have another type on the device. Of the routed
+  // experts only those in `slots` are uploaded; all if it is null. `progress` may throw to stop. Throws:
+  // - KEXA_UNSUPPORTED if a layer's experts need more buffers than can be bound, or a value does not fit its type;
+  // - KEXA_BAD_FILE if an FP8 weight is NaN.
   GpuWeights(Gpu& gpu, const ModelDescription& description, const Weights& weights, int64_t bytes,
              const ExpertSlots* slots, const LoadProgress& progress);
 
   std::vector<GpuLayer> layers;
   Buffer norm, mtp_embedding_norm, mtp_hidden_norm, mtp_norm;  // [stride of hidden]
-  GpuMatrix embed, head, mtp_fc;                               // without a buffer where there is none
+  GpuMatrix embed, head, mtp_fc;                               // without a buffer if the model part does not have them
   Buffer empty_buffer;                                         // bound where a kernel reads no weights
 };
 

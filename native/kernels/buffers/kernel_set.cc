@@ -3,8 +3,8 @@
 namespace kexa {
 
 std::optional<MatrixKernels> matrices_of(const AdapterFacts& facts) {
-  // The Null backend lists none, though it takes any, and its largest subgroups are larger than any GPU's: it stands in
-  // for NVIDIA.
+  // The Null backend lists no configurations, though it accepts any, and its largest subgroups are larger than any
+  // GPU's. It stands in for NVIDIA.
   if (facts.backend == "null") return MatrixKernels{};
   const int threads = int(4 * facts.subgroup_max);
   if (threads == 0 || uint32_t(threads) > std::min(facts.max_invocations, facts.max_workgroup_size_x)) return {};
@@ -28,15 +28,15 @@ Prelude KernelSet::prelude(std::string_view op) const {
   if (has_subgroups) prelude.enable("subgroups");
   prelude.set("STEP_ROW_COUNT", kStepRowCount).set("STEP_LOGIT_COUNT", kStepLogitCount).set("STEP_ROWS", kStepRows);
   prelude.set("STEP_LOGIT_ROWS", kStepLogitRows(max_rows_)).set("LOWEST", -3.0e38f);
-  // Subgroup builtins may be named only where they are enabled.
+  // Subgroup builtins may be named only if they are enabled.
   prelude.declare(std::string("struct Invocation {\n"
                               "  @builtin(workgroup_id) group: vec3u,\n"
                               "  @builtin(local_invocation_index) thread: u32,\n") +
                   (has_subgroups ? "  @builtin(subgroup_invocation_id) lane: u32,\n"
                                    "  @builtin(subgroup_size) subgroup_size: u32,\n}\n"
                                  : "}\n"));
-  // On a GPU fma() leaves the compiler no choice of how to round. A processor that plays a GPU may take a hundred times
-  // as long for it as for a product and a sum, which it has no reason to fuse.
+  // fma() leaves a GPU's compiler no choice of rounding. A software GPU may need a hundred times as long for it as for
+  // a product and a sum, which it has no reason to fuse.
   const bool is_fused = !gpu_.facts().is_software;
   for (const auto& [name, type] : {std::pair{"multiply_add", "f32"}, {"multiply_add4", "vec4f"}}) {
     const std::string t = type;
@@ -48,9 +48,10 @@ Prelude KernelSet::prelude(std::string_view op) const {
 
 Prelude KernelSet::prelude_of_sums(int units, std::string_view op) const {
   const bool has_subgroups = choice_.has_subgroups_in(op);
-  // A thread should have several units to read, and without subgroups every thread's sums take workgroup memory.
+  // Each thread should read several units. Without subgroups, every thread's sums take workgroup memory, so fewer
+  // threads.
   uint32_t threads = units <= 32 ? 32 : units < 384 || !has_subgroups ? 64 : 128;
-  // Fewer where more than an eighth of their turns would have nothing to read.
+  // Fewer threads if more than an eighth of their turns would read nothing.
   const auto turns = [&] { return ceil_div(units, threads) * threads; };
   while (threads > 32 && turns() > uint32_t(units) * 9 / 8) threads /= 2;
   Prelude to = prelude(op);

@@ -1,4 +1,4 @@
-// Kernels made for one device, and kernels joined with their buffers.
+// Compiles the kernels of one device, and joins kernels with their buffers.
 #pragma once
 
 #include <algorithm>
@@ -13,44 +13,44 @@ namespace kexa {
 
 constexpr uint32_t ceil_div(int64_t n, int64_t by) { return uint32_t((n + by - 1) / by); }
 
-// A kernel with its buffers: all that is left to say when it is run is how many rows there are.
+// A kernel with its buffers. To run it, only the number of rows is missing.
 struct BoundKernel {
   Kernel* kernel = nullptr;
   BindGroup group;
   uint32_t workgroups = 0;  // along x
   int rows_per_workgroup = 1;
-  // Rows along x and workgroups along y: workgroups that read the same weights run next to each other.
+  // True: rows along x and workgroups along y. Then workgroups that read the same weights run next to each other.
   bool has_rows_first = false;
 
   explicit operator bool() const { return kernel != nullptr; }
 };
 
-// How subgroup matrices (tensor cores) multiply: [m, k] of f16 times [k, n] of f16, added up in f32.
+// How subgroup matrices (tensor cores) multiply: f16 [m, k] times f16 [k, n], with sums in f32.
 struct MatrixKernels {
   int m = 16, n = 16, k = 16;
-  int threads = 128;  // of a workgroup: a multiple of the largest subgroup, with at least four subgroups
+  int threads = 128;  // of a workgroup: a multiple of the largest subgroup size, and at least four subgroups
 };
 
-// Which of the ways to write a kernel this device is given.
+// The variants of kernels that this device uses.
 struct KernelChoice {
-  // Whether `op` of Device (PlanOptions::plain_ops) may use subgroups. An op is written one way for all small steps, so
-  // that a row's bits do not depend on its company.
+  // Whether an `op` of Device may use subgroups (see PlanOptions::plain_ops). An op has the same variant in all small
+  // steps, so that a row's bits do not depend on the number of rows.
   bool has_subgroups_in(std::string_view op) const {
     return has_subgroups && std::find(plain_ops.begin(), plain_ops.end(), op) == plain_ops.end();
   }
 
-  bool has_f16_elements = false;  // activations between ops are f16; sums, the residual stream and logits stay f32
+  bool has_f16_elements = false;  // activations between ops are f16; sums, the residual and logits stay f32
   bool has_subgroups = false;
-  std::optional<MatrixKernels> matrices;  // for products of large steps
+  std::optional<MatrixKernels> matrices;  // for products of large steps, if used
   std::vector<std::string> plain_ops{};
 };
 
-// The configuration of f16 matrices with f32 sums that kernels are compiled for, if the GPU has one.
+// The configuration of f16 matrices with f32 sums that kernels are compiled for. Empty if the GPU has none.
 std::optional<MatrixKernels> matrices_of(const AdapterFacts& facts);
 
-// The rows of a step, and which of the two kinds of kernels compute them: those of large steps are made for the rows of
-// prompts, those of small steps for a few rows of an answer. The two add up in different orders. In either kind a row's
-// bits do not depend on how many rows there are.
+// The rows of a step and the kind of kernels that compute them. Kernels of large steps are made for the rows of
+// prompts, kernels of small steps for the few rows of an answer. The two add in different orders. In either kind a
+// row's bits do not depend on the number of rows.
 struct StepRows {
   int count = 0;
   bool is_large = false;
@@ -68,18 +68,18 @@ class KernelSet {
   // Bytes of an activation between ops.
   int element_bytes() const { return choice_.has_f16_elements ? 2 : 4; }
 
-  // What every kernel knows: the step state's places, the element type E, and who it is (Invocation). `op`: which one
-  // of Device it is part of, where that may be tuned.
+  // The prelude of every kernel: the places in the step state, the element type E, and Invocation. `op` is the op of
+  // Device that the kernel belongs to, if tuning may choose its variant.
   Prelude prelude(std::string_view op = {}) const;
 
-  // The same for a kernel that reads rows of `units` units (weight_units.h) with a whole workgroup and adds up with
-  // workgroup_sums(): THREADS as well, which depends on `units` alone.
+  // The prelude of a kernel whose whole workgroup reads rows of `units` units (weight_units.h) and adds with
+  // workgroup_sums(). It also has THREADS, which depends on `units` alone.
   Prelude prelude_of_sums(int units, std::string_view op = {}) const;
 
-  // The op of NAME.wgsl under `prelude`. Throws KEXA_INTERNAL with Dawn's message.
+  // Makes the kernel NAME.wgsl under `prelude`. Throws KEXA_INTERNAL with Dawn's message.
   BoundKernel make(const std::string& name, const Prelude& prelude, const std::vector<Binding>& bindings,
                    uint32_t workgroups, int rows_per_workgroup = 1);
-  // The same with rows along x.
+  // Makes it with rows along x.
   BoundKernel make_rows_first(const std::string& name, const Prelude& prelude, const std::vector<Binding>& bindings,
                               uint32_t workgroups, int rows_per_workgroup = 1);
 

@@ -11,17 +11,17 @@
 namespace kexa {
 namespace {
 
-// A slot's sequence, in words: problem, tokens chosen by the last step and those tokens (a Record), then the number of
-// tokens in all (the last one has not been run), and the drafts of what follows.
+// A slot's sequence, in words: a Record (the problem, the number of tokens that the last step chose, and these tokens),
+// the number of tokens in all (the last one has not been run), the number of drafts and the drafts.
 constexpr int kProblem = 0, kChosen = 1, kTokens = 2;
 constexpr int kLength = kTokens + kMaxDrafts + 1;
 constexpr int kDrafts = kLength + 1, kDraftTokens = kDrafts + 1;
 static_assert(kDraftTokens + kMaxDrafts <= kSequenceWords);
 
 constexpr uint32_t kNoProblem = 0xffffffffu, kAllBanned = 0xfffffffeu;
-// Infinities are not WGSL's business: the kernel takes the lowest float for a ban, and no other bias is that low.
+// WGSL has no infinities. The kernel takes the lowest float for a ban, and no other bias is so low.
 constexpr float kBanned = std::numeric_limits<float>::lowest();
-// Below this no temperature changes which token is drawn, and its inverse stays finite.
+// Lower temperatures draw the same tokens. At this one the inverse is still finite.
 constexpr float kColdest = 1e-20f;
 
 }  // namespace
@@ -51,7 +51,7 @@ Choosing::Choosing(KernelSet& kernels, const ModelDescription& description, cons
     prelude.set("VOCAB", vocab_)
         .set("CONTEXT", context_)
         .set("IS_DRAFT", is_draft)
-        // One workgroup walks the whole vocabulary.
+        // One workgroup walks the whole vocabulary, so it is as large as it may be.
         .set("THREADS", gpu.facts().max_invocations >= 1024 ? 1024 : 256);
     return kernels.make("choose", prelude,
                         {read(activations.logits), read(sampling_), read(bias_), write(activations.step),
@@ -74,7 +74,7 @@ void Choosing::begin(const KernelSet& kernels, int slot, const SamplingParams& p
   };
   const bool has_repeat_penalty = params.repeat_penalty != 1 && params.repeat_last_n != 0;
   const bool has_penalties = has_repeat_penalty || params.presence_penalty != 0 || params.frequency_penalty != 0;
-  // A window as long as all there can be never lets a token go.
+  // A window longer than any sequence never lets a token go.
   const uint32_t window = has_repeat_penalty && params.repeat_last_n > 0 ? uint32_t(params.repeat_last_n) : 0xfffffff0u;
   const auto bits = [](float value) { return std::bit_cast<uint32_t>(value); };
   const uint32_t sampling[kSamplingWords] = {

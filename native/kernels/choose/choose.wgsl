@@ -1,17 +1,18 @@
-// choose: the token after each of the step's logit rows, as long as the row after it holds the token just chosen: a draft
-// that was right. What follows from it (length, counts of tokens, the next step's first token) is kept here, so that the
-// next step can run before anybody has read what was chosen.
-// With IS_DRAFT: one more draft, from the MTP block's only logit row.
+// choose: chooses the token after the step's first logit row, then after each next one as long as that row's token, a
+// draft, is the token just chosen. The results (length, token counts, the next step's first token) stay on the GPU, so
+// that the next step can run before anybody has read the choice.
+// With IS_DRAFT it chooses one more draft, from the MTP block's only logit row.
 // dispatch   1
 // logits     [logit rows, VOCAB]
-// sampling   [slots, 16] words: see choose.cc
-// bias       [slots, VOCAB], read if the slot has one; the lowest f32 for a token that must not be chosen
-// step       step state: its logit rows; out: the rows' next tokens, and as only logit row the last one chosen from
-// sequences  [slots, SEQUENCE_WORDS] in and out: see choose.cc
-// marks      [slots, VOCAB] in and out, used with penalties: how often a token stands in the window of the repeat penalty,
+// sampling   [slots, 16] words, described in choose.cc
+// bias       [slots, VOCAB], read if the slot has one; the lowest f32 bans a token
+// step       step state: gives the logit rows; gets the rows' next tokens, and the last row with a choice as only logit
+// row
+// sequences  [slots, SEQUENCE_WORDS] in and out, described in choose.cc
+// marks      [slots, VOCAB] in and out, only with penalties: how often a token is in the window of the repeat penalty,
 //            and in the answer
-// history    [slots, CONTEXT] in and out: the sequence's tokens, used with penalties
-// matches    cpu: Sampler::choose; the same token but for near ties (sums of top-p and logarithms differ by 1e-7)
+// history    [slots, CONTEXT] in and out, only with penalties: the sequence's tokens
+// matches    Sampler::choose: the same token except for near ties (sums of top-p and logarithms differ by 1e-7)
 @group(0) @binding(0) var<storage, read> logits: array<f32>;
 @group(0) @binding(1) var<storage, read> sampling: array<u32>;
 @group(0) @binding(2) var<storage, read> bias: array<f32>;
@@ -23,7 +24,7 @@
 const NONE = 0xffffffffu;
 const BINS = 256u;
 const ALL_BANNED = 0xfffffffeu;
-const BANNED = bitcast<f32>(0xff7fffffu);  // the lowest f32; no token that may be chosen is worth so little
+const BANNED = bitcast<f32>(0xff7fffffu);  // the lowest f32; no allowed token scores as low
 
 var<private> slot: u32;
 var<private> row_at: u32;  // where the row's logits begin
@@ -38,7 +39,7 @@ var<private> maximum: f32;
 var<workgroup> values: array<f32, THREADS>;
 var<workgroup> ids: array<u32, THREADS>;
 var<workgroup> not_finite: atomic<u32>;  // the lowest token whose logit is NaN or infinite
-// Sums of whole units, of 2^-14 of a unit and of 2^-28: exact, so in any order the same.
+// Sums as fixed-point numbers of three words (1, 2^-14, 2^-28). They are exact, so the order of adding does not matter.
 var<workgroup> units: array<atomic<u32>, BINS>;
 var<workgroup> middle: array<atomic<u32>, BINS>;
 var<workgroup> fine: array<atomic<u32>, BINS>;
@@ -52,14 +53,15 @@ var<workgroup> shared_slot: u32;
 
 fn word(i: u32) -> u32 { return sampling[slot * 16u + i]; }
 
-// The value, or the finite one nearest to it that is not BANNED. By its bits: a compiler may take infinities for impossible.
+// The value, or the finite one nearest to it that is not BANNED. Tests bits, because a compiler may assume that no
+// float is infinite.
 fn saturated(value: f32) -> f32 {
   let bits = bitcast<u32>(value);
   if ((bits & 0x7fffffffu) < 0x7f7fffffu) { return value; }
   return bitcast<f32>(select(0x7f7fffffu, 0xff7ffffeu, bits >= 0x80000000u));
 }
 
-// Logit, bias and penalties: finite, whatever they are.
+// Logit plus bias, with penalties. Always finite.
 fn adjusted(token: u32) -> f32 {
   var value = saturated(logits[row_at + token]);
   if (has_bias) {
@@ -75,10 +77,10 @@ fn adjusted(token: u32) -> f32 {
   return value;
 }
 
-// Counted from the best, by temperature: 0 or less.
+// The distance from the best value divided by the temperature: 0 or less.
 fn scaled(value: f32) -> f32 { return saturated((value - maximum) * inverse_temperature); }
 
-// The best of every thread's (value, id): the lowest id among equals.
+// Finds the best (value, id) of all threads. The lowest id wins ties.
 fn best_of_all(thread: u32, value: f32, id: u32) {
   values[thread] = value;
   ids[thread] = id;
@@ -95,21 +97,22 @@ fn best_of_all(thread: u32, value: f32, id: u32) {
   workgroupBarrier();
 }
 
-// A cut through the tokens in order of preference (likeliest first, the lowest id among equals): the last one kept.
+// A cut through the tokens in their order (likeliest first, the lowest id first among equals): the last token kept.
 struct Cut {
   key: u32,
   id: u32,
 }
 
-// Orders as how much worse than the best a token is.
+// Grows with the distance from the best token.
 fn key_of(score: f32) -> u32 { return bitcast<u32>(abs(score)); }
-// The same order, coarser, and spread evenly enough over the bins that few threads add to one at once.
+// The same order, but coarser, and spread over the bins so evenly that few threads add to one bin at once.
 fn coarse_of(score: f32) -> u32 { return min((bitcast<u32>(abs(score) + 1.0) - 0x3f800000u) >> 18u, BINS - 1u); }
 
 fn is_kept(cut: Cut, key: u32, id: u32) -> bool { return key < cut.key || (key == cut.key && id <= cut.id); }
 
-// The cut at which what is kept of the tokens within `outer` first reaches `wanted` tokens, or if `is_mass` that share
-// of their probability. A digit at a time: coarse key, four of the exact key, three of the id among equal keys.
+// The cut at which the kept tokens within `outer` first reach `wanted` tokens, or with `is_mass` that share of their
+// probability. It is found digit by digit: the coarse key, four digits of the exact key, three of the id among equal
+// keys.
 fn find_cut(thread: u32, outer: Cut, wanted: f32, is_mass: bool) -> Cut {
   var coarse = 0u;
   var key = 0u;
@@ -167,7 +170,7 @@ fn find_cut(thread: u32, outer: Cut, wanted: f32, is_mass: bool) -> Cut {
       for (var bin = 0u; bin < BINS; bin++) {
         let count = atomicLoad(&tokens_in_bin[bin]);
         if (count == 0u) { continue; }
-        // Kept up to date, so that the last bin with tokens is taken should rounding keep the goal from being reached.
+        // Set in every round, so that the last bin with tokens is found even if rounding keeps the sum below the goal.
         found_bin = bin;
         found_count = count;
         found_before = reached;
@@ -187,7 +190,7 @@ fn find_cut(thread: u32, outer: Cut, wanted: f32, is_mass: bool) -> Cut {
     } else {
       id = (id << 8u) | bin;
     }
-    // One token within `outer` has this key: no need to look at ids.
+    // Only one token within `outer` has this key, so its id need not be found.
     if (level == 4u && count == 1u) { return Cut(key, select(NONE, outer.id, key == outer.key)); }
   }
   return Cut(key, id);
@@ -199,9 +202,10 @@ fn amount(sums: vec3u, is_mass: bool) -> f32 {
   return f32(sums.x) + (f32(sums.y) + f32(sums.z) / 16384.0) / 16384.0;
 }
 
-// WGSL's own may err by 2^-21 near 1, where the noise needs it exact: ln(m 2^e) = e ln 2 + 2 atanh((m - 1) / (m + 1)).
+// WGSL's log() may err by 2^-21 near 1, where the noise needs it exact. So ln(m 2^e) = e ln 2 + 2 atanh((m - 1) / (m +
+// 1)).
 fn accurate_log(x: f32) -> f32 {
-  let shifted = bitcast<u32>(x) - 0x3f3504f3u;  // m in [sqrt(1/2), sqrt(2))
+  let shifted = bitcast<u32>(x) - 0x3f3504f3u;  // m is in [sqrt(1/2), sqrt(2))
   let exponent = f32(bitcast<i32>(shifted) >> 23u);
   let f = bitcast<f32>((shifted & 0x7fffffu) + 0x3f3504f3u) - 1.0;
   let s = f / (2.0 + f);
@@ -218,7 +222,7 @@ fn multiply_wide(a: u32, b: u32) -> vec2u {
   return vec2u(a * b, (a >> 16u) * (b >> 16u) + (left >> 16u) + (right >> 16u) + carry);
 }
 
-// Standard Gumbel noise by Philox4x32-10 (Salmon and others, 2011), as native/cpu/random.h draws it.
+// Standard Gumbel noise by Philox4x32-10 (Salmon and others, 2011), the same as in native/cpu/random.h.
 fn gumbel(token: u32, position: u32) -> f32 {
   var counter = vec4u(token / 4u, position, 0u, 0u);
   var key = vec2u(word(8u), word(9u));
@@ -232,7 +236,8 @@ fn gumbel(token: u32, position: u32) -> f32 {
   return -accurate_log(-accurate_log(uniform_value));
 }
 
-// `slot` again: unlike a private variable an argument is known to be the same in every thread. NONE if every token is banned.
+// NONE if every token is banned. `own_slot` equals `slot`; an argument is known to be the same in every thread, a
+// private variable is not.
 fn draw(thread: u32, own_slot: u32, position: u32) -> u32 {
   var cut = Cut(NONE, NONE);
   let top_k = sampling[own_slot * 16u + 1u];
@@ -257,13 +262,13 @@ fn draw(thread: u32, own_slot: u32, position: u32) -> u32 {
   return ids[0];
 }
 
-// Why the row's token means nothing; NONE if it means something.
+// The reason why the row's token means nothing. NONE if the token is valid.
 fn problem_of_row() -> u32 {
   let token = atomicLoad(&not_finite);
   return select(token, ALL_BANNED, token == NONE && maximum == BANNED);
 }
 
-// Makes the token part of the sequence. Returns the next logit row to choose from, NONE if there is none.
+// Adds the token to the sequence. Returns the next logit row to choose from, or NONE.
 fn commit(i: u32, token: u32, state: u32, position: u32) -> u32 {
   let row = step[STEP_LOGIT_ROWS + i];
   step[STEP_ROWS + row * 4u + 3u] = token;
@@ -326,7 +331,8 @@ fn choose(@builtin(local_invocation_index) thread: u32) {
     var token = ids[0];
     workgroupBarrier();
     if (!is_greedy) { token = draw(thread, own_slot, position); }
-    // A row with a problem gives a token too: the steps begun after this one must not read past their buffers.
+    // A row with a problem gives a valid id too, because the steps begun after this one must not read past their
+    // buffers.
     token = min(token, VOCAB - 1u);
     if (thread == 0u) {
       if (IS_DRAFT) {

@@ -1,7 +1,7 @@
-// follow: the rows of a step that goes on where the step before it ended: the token chosen last, then its drafts.
+// follow: writes the rows of a step that continues the step before it: the token chosen last, then its drafts.
 // dispatch   1
 // sequences  [slots, SEQUENCE_WORDS]
-// step       step state: the counts and row 0's slot are given, the rows are out; every row is a logit row
+// step       step state: counts and row 0's slot in, the rows out; every row becomes a logit row
 @group(0) @binding(0) var<storage, read> sequences: array<u32>;
 @group(0) @binding(1) var<storage, read_write> step: array<u32>;
 
@@ -19,7 +19,8 @@ fn follow() {
     }
     step[at + 1u] = slot;
     step[at + 2u] = sequences[state + SEQUENCE_LENGTH] - 1u + row;
-    // Until it is known what was right: the MTP block computes something for rows that are dropped, too.
+    // Replaced once the choice is known. The MTP block computes rows that are dropped too, so they need some valid
+    // token.
     step[at + 3u] = 0u;
     step[STEP_LOGIT_ROWS + row] = row;
   }

@@ -1,9 +1,9 @@
-// next_draft: turns the MTP block's step into one of a single row: the position after the row the last draft was made from,
-// with that draft as the token that follows it and that row's hidden state as its own.
+// next_draft: turns the MTP block's step into a step of one row. Its position is one after the row of the last draft,
+// its next token is that draft, and its hidden state is that row's.
 // dispatch   1
 // sequences  [slots, SEQUENCE_WORDS]
 // step       step state, in and out
-// hidden     [rows, STRIDE] in and out: row 0
+// hidden     [rows, STRIDE] in and out; row 0 is written
 @group(0) @binding(0) var<storage, read> sequences: array<u32>;
 @group(0) @binding(1) var<storage, read_write> step: array<u32>;
 @group(0) @binding(2) var<storage, read_write> hidden: array<f32>;

@@ -1,18 +1,18 @@
-// group_rows: sorts a step's choices of experts by expert, and by row within one, and cuts them into tiles.
-// A choice is row * TOP_K + its place among the row's. An expert's tiles begin at place (choices before its own) / TILE_ROWS +
-// its id: always room for all of them, and no workgroup needs to know how many tiles another expert has.
+// group_rows: sorts a step's choices of experts by expert, then by row, and cuts them into tiles.
+// A choice is row * TOP_K + its place among the row's choices. An expert's tiles begin at (choices of lower experts) /
+// TILE_ROWS + its id. So all tiles have room, and no workgroup needs the number of another expert's tiles.
 // dispatch  EXPERTS
 // step      step state: the number of rows
-// experts   [rows, TOP_K]; slots, where experts have them, and what is above them for choices that are left out
+// experts   [rows, TOP_K] ids, or slots if experts have them; larger numbers for choices that are left out
 // choices   [rows * TOP_K] out
-// tiles     [rows * TOP_K / TILE_ROWS + EXPERTS] out: expert, first of `choices`, how many; 0 if there is nothing to do
+// tiles     [rows * TOP_K / TILE_ROWS + EXPERTS] out: expert, first of `choices`, count; count 0 for an unused tile
 // matches   a stable sort
 @group(0) @binding(0) var<storage, read> step: array<u32>;
 @group(0) @binding(1) var<storage, read> experts: array<u32>;
 @group(0) @binding(2) var<storage, read_write> choices: array<u32>;
 @group(0) @binding(3) var<storage, read_write> tiles: array<vec4u>;
 
-// Of each thread's share of the choices: those of lower experts, and of this one.
+// For each thread's share of the choices: how many are of lower experts, and how many of this one.
 var<workgroup> lower: array<u32, THREADS>;
 var<workgroup> own: array<u32, THREADS>;
 
@@ -50,7 +50,7 @@ fn group_rows(at: Invocation) {
   }
   let first_tile = first / TILE_ROWS + expert;
   var end_tile = (first + total) / TILE_ROWS + expert + 1u;
-  // Choices that are left out leave tiles over, which may still hold those of a wave before.
+  // The last expert also clears the remaining tiles, which exist if choices are left out and may be an earlier wave's.
   if (expert == EXPERTS - 1u) { end_tile = count / TILE_ROWS + EXPERTS; }
   for (var tile = first_tile + at.thread; tile < end_tile; tile += THREADS) {
     let done = (tile - first_tile) * TILE_ROWS;

@@ -1,15 +1,15 @@
-// route: norm, router, sigmoid, the choice of experts and their weights. The router's rows are spread over workgroups, as one
-// alone would read at the speed of one multiprocessor; the last one done with a row of the step chooses.
-// dispatch  rows, PARTS = ceil(EXPERTS / TILE_OUTPUTS); or rows, 1 if HAS_LOGITS
+// route: norm, router, sigmoid, the choice of experts and their weights. The router's rows are spread over workgroups,
+// because one alone would read no faster than one multiprocessor can. The workgroup that finishes a row last chooses.
+// dispatch  rows, PARTS = ceil(EXPERTS / TILE_OUTPUTS); with HAS_LOGITS: rows, 1
 // weight    [EXPERTS, WEIGHT_UNITS] units
 // bias      [EXPERTS], added for choosing only
-// x         [rows, X_STRIDE], normalised with `gain` if HAS_NORM
-// scored    [rows, EXPERTS + 1] scratch, then how many parts are done; all zero before and after.
-//           If HAS_LOGITS the logits stand in it, and weight, x and gain are not read
+// x         [rows, X_STRIDE]; with HAS_NORM normalised with `gain`
+// scored    [rows, EXPERTS + 1] scratch: the scores, then how many parts are done; all zero before and after.
+//           With HAS_LOGITS it holds the logits, and weight, x and gain are not read
 // experts   [rows, TOP_K] out, best first
-// weights   [rows, TOP_K] out, what each expert's output is multiplied by
-// matches   cpu: CpuDevice::route, ids equal but for near ties, weights to 1e-6; a row's result does not depend on
-//           the other rows
+// weights   [rows, TOP_K] out: the factor of each expert's output
+// matches   CpuDevice::route: the same ids except for near ties, weights to 1e-6; a row's result does not depend on
+//           other rows
 @group(0) @binding(0) var<storage, read> weight: array<vec4<u32>>;
 @group(0) @binding(1) var<storage, read> bias: array<f32>;
 @group(0) @binding(2) var<storage, read> x: array<vec4f>;
@@ -19,7 +19,7 @@
 @group(0) @binding(6) var<storage, read_write> weights: array<f32>;
 
 const PARTS = (EXPERTS + TILE_OUTPUTS - 1u) / TILE_OUTPUTS;
-// Scores are never negative: the sign tells that one has arrived.
+// Scores are never negative, so the sign bit can tell that a score has arrived.
 const HAS_ARRIVED = 0x80000000u;
 const SUMS = TILE_OUTPUTS + 1u;
 var<workgroup> is_last: u32;
@@ -30,7 +30,7 @@ var<workgroup> chosen: array<u32, TOP_K>;
 
 fn sigmoid(logit: f32) -> f32 { return 1.0 / (1.0 + exp(-logit)); }
 
-// This workgroup's scores of one row.
+// Computes this workgroup's scores of one row.
 fn score_part(at: Invocation, row: u32) {
   let first_expert = at.group.y * TILE_OUTPUTS;
   var sums: array<f32, SUMS>;
@@ -70,7 +70,7 @@ fn route(at: Invocation) {
   let scored_at = row * (EXPERTS + 1u);
   if (!HAS_LOGITS) {
     score_part(at, row);
-    // Not before all of this workgroup's scores are on their way.
+    // Waits until all scores of this workgroup are on their way.
     workgroupBarrier();
     if (thread == 0u) { is_last = select(0u, 1u, atomicAdd(&scored[scored_at + EXPERTS], 1u) == PARTS - 1u); }
     if (workgroupUniformLoad(&is_last) == 0u) { return; }
@@ -79,7 +79,7 @@ fn route(at: Invocation) {
   for (var expert = thread; expert < EXPERTS; expert += THREADS) {
     var bits = atomicLoad(&scored[scored_at + expert]);
     if (!HAS_LOGITS) {
-      // WGSL's atomics put no order between different words: a score may become visible after the count that followed it.
+      // WGSL's atomics do not order different words: a score may become visible after the count that followed it.
       while (bits == 0u) { bits = atomicLoad(&scored[scored_at + expert]); }
     }
     atomicStore(&scored[scored_at + expert], 0u);
@@ -90,7 +90,7 @@ fn route(at: Invocation) {
   }
   workgroupBarrier();
 
-  // Only the groups with the largest sums of their two best biased scores may be chosen from.
+  // Experts may come only from the groups whose two best biased scores have the largest sums.
   if (KEPT_GROUPS < GROUPS) {
     let size = EXPERTS / GROUPS;
     for (var g = thread; g < GROUPS; g += THREADS) {
@@ -115,10 +115,10 @@ fn route(at: Invocation) {
     workgroupBarrier();
   }
 
-  // A score that is not a number has no place; ids must stay ids even then.
+  // NaN scores get no place. Even then the ids must be valid.
   for (var i = thread; i < TOP_K; i += THREADS) { chosen[i] = i; }
   workgroupBarrier();
-  // An expert's place is the number of better ones; among equals the lowest id comes first.
+  // An expert's place is the number of better ones. The lowest id wins ties.
   for (var expert = thread; expert < EXPERTS; expert += THREADS) {
     var rank = 0u;
     for (var other = 0u; other < EXPERTS; other++) {

@@ -1,4 +1,5 @@
-// swiglu: silu(gate) * up, both clamped first where the model says so. Text for other kernels, which say SWIGLU_LIMIT.
+// swiglu: silu(gate) * up, where SWIGLU_LIMIT above 0 clamps both first. Text for other kernels, which set
+// SWIGLU_LIMIT.
 fn swiglu(gate: f32, up: f32) -> f32 {
   var g = gate;
   var u = up;

@@ -1,13 +1,15 @@
-// swiglu_input: silu(gate x) * (up x) of a row's chosen experts and of the shared expert; a dense FFN is a shared expert
-// with no others beside it. The rows' tiles of the same shared outputs stand next to each other: caches serve all but one.
-// dispatch  rows, TOP_K * ceil(WIDTH / TILE_OUTPUTS) + ceil(SHARED_WIDTH / TILE_OUTPUTS): no tile is of two experts
-// routed    [EXPERTS, 2, WIDTH, units of a row]: gate rows, then up rows, perhaps of another type; the first of the parts
-// shared    [2, SHARED_WIDTH, units of a row], likewise
-// x         [rows, X_STRIDE], normalised with `gain` if HAS_NORM
-// experts   [rows, TOP_K]; where experts have slots each choice's slot, or what is_on_host() tells of one that is not
-//           computed here and is_in_other_wave() of all of a row whose experts have their turn at another time
-// inner     [rows, INNER_STRIDE] out: each chosen expert's WIDTH values from i * WIDTH_STRIDE on, then the shared one's
-// matches   cpu: gate_and_up, to 1e-5; a row's result does not depend on the other rows
+// swiglu_input: silu(gate x) * (up x) of a row's chosen experts and of the shared expert. A dense FFN is a shared
+// expert without others. Tiles of the same shared outputs run next to each other, so that caches serve all but the
+// first.
+// dispatch  rows, TOP_K * ceil(WIDTH / TILE_OUTPUTS) + ceil(SHARED_WIDTH / TILE_OUTPUTS): a tile has one expert only
+// routed    [EXPERTS, 2, WIDTH, units of a row], the first part: gate rows, then up rows, perhaps of another type
+// shared    [2, SHARED_WIDTH, units of a row], in the same order
+// x         [rows, X_STRIDE]; with HAS_NORM normalised with `gain`
+// experts   [rows, TOP_K]: ids, or slots if experts have them; then is_on_host() tells which choices the processor
+//           computes, and is_in_other_wave() that another wave computes the whole row
+// inner     [rows, INNER_STRIDE] out: WIDTH values of each chosen expert i from i * WIDTH_STRIDE on, then the shared
+// one's
+// matches   the CPU's gate_and_up, to 1e-5; a row's result does not depend on other rows
 @group(0) @binding(0) var<storage, read> routed: array<vec4<u32>>;
 @group(0) @binding(1) var<storage, read> shared_weight: array<vec4<u32>>;
 @group(0) @binding(2) var<storage, read> x: array<vec4f>;
@@ -15,7 +17,7 @@
 @group(0) @binding(4) var<storage, read> experts: array<u32>;
 @group(0) @binding(5) var<storage, read_write> inner: array<E>;
 
-// Each output's gate and up, then the row's sum of squares.
+// The sums are gate and up of each output, then the row's sum of squares.
 const PRODUCTS = TILE_OUTPUTS * 2u;
 const SUMS = PRODUCTS + 1u;
 const EXPERT_TILES = (WIDTH + TILE_OUTPUTS - 1u) / TILE_OUTPUTS;
@@ -23,7 +25,7 @@ const EXPERT_TILES = (WIDTH + TILE_OUTPUTS - 1u) / TILE_OUTPUTS;
 @compute @workgroup_size(THREADS)
 fn swiglu_input(at: Invocation) {
   let row = at.group.x;
-  // False where there is nothing to do: returning would leave others waiting at a barrier.
+  // False if there is nothing to do. Returning instead would leave other threads waiting at a barrier.
   var has_work = !is_in_other_wave(experts[row * TOP_K]);
   let is_routed = at.group.y < TOP_K * EXPERT_TILES;
   var part = 0u;
@@ -45,7 +47,7 @@ fn swiglu_input(at: Invocation) {
     first_output = at.group.y % max(EXPERT_TILES, 1u) * TILE_OUTPUTS;
     to = choice * WIDTH_STRIDE;
   }
-  // Where each row of weights of the tile begins in its buffer.
+  // Where each of the tile's weight rows begins in its buffer.
   var weight_at: array<u32, PRODUCTS>;
   for (var o = 0u; o < TILE_OUTPUTS; o++) {
     let output = min(first_output + o, width - 1u);
@@ -69,7 +71,7 @@ fn swiglu_input(at: Invocation) {
   }
 }
 
-// Eight inputs, times their gains; and, if they have not been yet, their squares to the row's sum.
+// Reads eight inputs and multiplies them with their gains. With adds_squares, adds their squares to the row's sum.
 fn input_chunk(row: u32, chunk: u32, adds_squares: bool, sums: ptr<function, array<f32, SUMS>>) -> array<vec4f, 2> {
   let a = x[row * (X_STRIDE / 4u) + chunk * 2u];
   let b = x[row * (X_STRIDE / 4u) + chunk * 2u + 1u];

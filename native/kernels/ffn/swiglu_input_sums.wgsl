@@ -1,8 +1,8 @@
-// sum_@NAME: a thread's products of those rows of a tile that are stored as @NAME: @UPPER_ROWS of them, from @UPPER_FIRST on and
-// @UPPER_STEP apart. Text for swiglu_input.
+// sum_@NAME: a thread's products for those rows of a tile that are stored as @NAME. They are @UPPER_ROWS rows, from
+// @UPPER_FIRST on and @UPPER_STEP apart. Text for swiglu_input.
 fn sum_@NAME(thread: u32, row: u32, part: u32, weight_at: ptr<function, array<u32, PRODUCTS>>,
          sums: ptr<function, array<f32, SUMS>>) {
-  // All loads of weights before the first use of one: as many are under way at once.
+  // All loads of weights come before the first use, so that all of them are under way at once.
   for (var unit = thread; unit < @UPPER_UNITS; unit += THREADS) {
     var units: array<@NAME_Unit, @UPPER_ROWS>;
     load_@NAME(part, weight_at, unit, &units);

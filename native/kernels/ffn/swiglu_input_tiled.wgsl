@@ -1,13 +1,15 @@
-// swiglu_input_tiled: silu(gate x) * (up x) for steps of more rows than swiglu_input is meant for: of all rows that chose an
-// expert, or (unless IS_ROUTED) of all rows and the shared expert. A tile's columns are two gates, their two ups, and so on.
-// dispatch  tiles of group_rows, ceil(WIDTH / 32); or ceil(rows / TILE_ROWS), ceil(WIDTH / 32)
-// weight    [EXPERTS or 1, 2, WIDTH, COLUMN_CHUNKS] chunks: gate rows of GATE_ROW_WORDS, then up rows of UP_ROW_WORDS, which
-//           may be of another type; the first of the parts, of which `part` is read
-// x         [rows, X_STRIDE], normalised before
+// swiglu_input_tiled: silu(gate x) * (up x) for large steps; swiglu_input serves small ones. With IS_ROUTED it computes
+// the rows that chose an expert, else all rows for the shared expert. A tile's columns are two gates, their two ups,
+// and so on.
+// dispatch  tiles of group_rows, ceil(WIDTH / 32); without IS_ROUTED: ceil(rows / TILE_ROWS), ceil(WIDTH / 32)
+// weight    [EXPERTS or 1, 2, WIDTH, COLUMN_CHUNKS] chunks, the first part: gate rows of GATE_ROW_WORDS, then up rows
+// of
+//           UP_ROW_WORDS, which may be of another type; `part` tells which part is read
+// x         [rows, X_STRIDE], normalised already
 // step      step state: the number of rows
-// tiles, choices  as group_rows writes them, read if IS_ROUTED
+// tiles, choices  the output of group_rows, read with IS_ROUTED
 // inner     [rows, INNER_STRIDE] out, from INNER_OFFSET on; a row's choices are WIDTH_STRIDE apart
-// matches   cpu: gate_and_up, to 1e-5
+// matches   the CPU's gate_and_up, to 1e-5
 @group(0) @binding(0) var<storage, read> weight: array<vec4<u32>>;
 @group(0) @binding(1) var<storage, read> x: array<X4>;
 @group(0) @binding(2) var<storage, read> x_scales: array<f32>;

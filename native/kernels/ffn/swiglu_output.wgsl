@@ -1,11 +1,11 @@
-// swiglu_output: the down projections of a row's chosen experts, weighted, and of the shared expert, summed.
+// swiglu_output: sums the weighted down projections of a row's chosen experts and that of the shared expert.
 // dispatch  rows, ceil(OUTPUTS / TILE_OUTPUTS)
-// routed    [EXPERTS, OUTPUTS, ROUTED_UNITS] units; the first of the parts that load_routed reads
+// routed    [EXPERTS, OUTPUTS, ROUTED_UNITS] units, the first of the parts; load_routed reads any part
 // shared    [OUTPUTS, SHARED_WEIGHT_UNITS] units
-// inner     [rows, INNER_STRIDE] as swiglu_input writes it
-// experts, weights  [rows, TOP_K]; of experts what swiglu_input says
-// y         [rows, Y_STRIDE] out, or in and out if ADDS
-// matches   cpu: add_down, to 1e-5; a row's result does not depend on the other rows
+// inner     [rows, INNER_STRIDE], the output of swiglu_input
+// experts, weights  [rows, TOP_K]; experts as in swiglu_input
+// y         [rows, Y_STRIDE] out; with ADDS also read
+// matches   the CPU's add_down, to 1e-5; a row's result does not depend on other rows
 @group(0) @binding(0) var<storage, read> routed: array<vec4<u32>>;
 @group(0) @binding(1) var<storage, read> shared_weight: array<vec4<u32>>;
 @group(0) @binding(2) var<storage, read> inner: array<E4>;
@@ -19,15 +19,15 @@ const LOADED_ROWS = TILE_OUTPUTS;
 @compute @workgroup_size(THREADS)
 fn swiglu_output(at: Invocation) {
   let row = at.group.x;
-  // Returning would leave others waiting at a barrier.
+  // Returning instead would leave other threads waiting at a barrier.
   let has_work = !is_in_other_wave(experts[row * TOP_K]);
   let first_output = at.group.y * TILE_OUTPUTS;
-  // Where each row of weights of the tile begins in its expert.
+  // Where each of the tile's weight rows begins in its expert.
   var row_at: array<u32, LOADED_ROWS>;
   for (var o = 0u; o < TILE_OUTPUTS; o++) { row_at[o] = min(first_output + o, OUTPUTS - 1u) * ROUTED_ROW_WORDS; }
   var sums: array<f32, SUMS>;
-  // The units of all the row's experts, then those of the shared one. All loads of weights before the first use of one:
-  // as many are under way at once.
+  // Threads share out the units of all the row's experts, then those of the shared one. All loads of weights come
+  // before the first use, so that all of them are under way at once.
   var unit = at.thread;
   for (; has_work && unit < TOP_K * ROUTED_UNITS; unit += THREADS) {
     let choice = unit / max(ROUTED_UNITS, 1u);

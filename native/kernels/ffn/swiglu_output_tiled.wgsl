@@ -1,11 +1,11 @@
-// swiglu_output_tiled: the down projections of all rows that chose an expert, a slice of the outputs at a time;
-// swiglu_sum weights and sums them row by row.
+// swiglu_output_tiled: the down projections of all rows that chose an expert, for a slice of the outputs. swiglu_sum
+// weights and sums them.
 // dispatch  tiles of group_rows, ceil(SLICE / TILE_COLUMNS)
-// weight    [EXPERTS, OUTPUTS, COLUMN_CHUNKS] chunks; the first of the parts, of which `part` is read
-// x         inner [rows, X_STRIDE] as swiglu_input_tiled writes it, a row's choices X_VECTOR_STRIDE apart
-// tiles, choices  as group_rows writes them
-// y         [rows, TOP_K, SLICE] out: outputs from FIRST_OUTPUT on
-// matches   cpu: add_down without weights, to 1e-5
+// weight    [EXPERTS, OUTPUTS, COLUMN_CHUNKS] chunks, the first part; `part` tells which part is read
+// x         inner [rows, X_STRIDE], the output of swiglu_input_tiled; a row's choices are X_VECTOR_STRIDE apart
+// tiles, choices  the output of group_rows
+// y         [rows, TOP_K, SLICE] out: the outputs from FIRST_OUTPUT on
+// matches   the CPU's add_down without weights, to 1e-5
 @group(0) @binding(0) var<storage, read> weight: array<vec4<u32>>;
 @group(0) @binding(1) var<storage, read> x: array<X4>;
 @group(0) @binding(2) var<storage, read> x_scales: array<f32>;

@@ -1,10 +1,10 @@
-// swiglu_sum: a slice of the weighted sum of a row's chosen experts, in the order of its choices.
+// swiglu_sum: the weighted sum of a row's chosen experts, in the order of its choices, for a slice of the outputs.
 // dispatch  ceil(SLICE / 64), rows
-// parts     [rows, TOP_K, SLICE] as swiglu_output_tiled writes it
+// parts     [rows, TOP_K, SLICE], the output of swiglu_output_tiled
 // weights   [rows, TOP_K]
-// experts   [rows, TOP_K] as for swiglu_input
-// y         [rows, Y_STRIDE], from FIRST_OUTPUT on; out, or in and out if ADDS
-// matches   with swiglu_output_tiled, cpu: add_down, to 1e-5
+// experts   [rows, TOP_K] as in swiglu_input
+// y         [rows, Y_STRIDE], written from FIRST_OUTPUT on; with ADDS also read
+// matches   with swiglu_output_tiled, the CPU's add_down, to 1e-5
 @group(0) @binding(0) var<storage, read> parts: array<f32>;
 @group(0) @binding(1) var<storage, read> weights: array<f32>;
 @group(0) @binding(2) var<storage, read> experts: array<u32>;

@@ -10,7 +10,7 @@ namespace kexa {
 #ifdef KEXA_GPU
 namespace {
 
-// Opening a driver takes a while: off the event loop.
+// Runs off the event loop, because opening a driver takes a while.
 class ListAdapters final : public Napi::AsyncWorker {
  public:
   ListAdapters(Napi::Env env, std::string library)

@@ -1,4 +1,4 @@
-// The GPUs of this machine, for JavaScript.
+// Lists the GPUs of this machine for JavaScript.
 #pragma once
 
 #include <napi.h>
@@ -8,7 +8,7 @@ namespace kexa {
 // adapters(dawnLibrary): a promise of AdapterFacts objects, the best adapter first. Rejects if Dawn cannot be loaded.
 Napi::Value list_adapters(const Napi::CallbackInfo& info);
 
-// vulkanProblem(): why there can be no GPU here, or an empty text. Quick.
+// vulkanProblem(): the reason why there can be no GPU here, else an empty text. Quick.
 Napi::Value vulkan_problem(const Napi::CallbackInfo& info);
 
 }  // namespace kexa

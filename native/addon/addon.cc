@@ -18,7 +18,7 @@
 namespace kexa {
 namespace {
 
-// How long an end waits for engines that are in the middle of a step.
+// The longest wait for engines that are in the middle of a step, when the process or worker ends.
 constexpr std::chrono::seconds kLongestWait{10};
 
 class EngineObject : public Napi::ObjectWrap<EngineObject> {
@@ -59,7 +59,7 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
     return or_throw(info.Env(), [&] { return (this->*Method)(info); });
   }
 
-  // A worker is being terminated, or the process exits. Requests have let go of the engine's thread before, so one that
+  // Runs when a worker is terminated or the process exits. All requests are gone by then, so an engine's thread that
   // does not end in time harms nobody.
   static void on_env_cleanup(void* self) {
     auto& engine = static_cast<EngineObject*>(self)->engine_;
@@ -117,13 +117,13 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
   std::unique_ptr<Engine> engine_;
 };
 
-// Throws what make_plan() throws.
+// Throws the errors of make_plan().
 Napi::Value plan(const Napi::CallbackInfo& info) {
   return from_plan(info.Env(),
                    make_plan(to_description(info[0].As<Napi::Object>()), to_plan_options(info[1].As<Napi::Object>())));
 }
 
-// { used, available }: the CPU device's instruction sets. Throws what chosen_instruction_set() throws.
+// { used, available }: the CPU device's instruction sets. Throws the error of chosen_instruction_set().
 Napi::Value instruction_set_names(const Napi::CallbackInfo& info) {
   auto object = Napi::Object::New(info.Env());
   const std::vector<InstructionSet> sets = instruction_sets();
@@ -134,8 +134,8 @@ Napi::Value instruction_set_names(const Napi::CallbackInfo& info) {
   return object;
 }
 
-// stopEngines(exitCode): the process is about to exit with that code, and would take libraries down under the threads
-// that are in them. If a thread does not end in time the process ends here, with nothing taken down.
+// stopEngines(exitCode): to be called just before the process exits with that code. Exiting takes libraries down while
+// threads may be inside them. If a thread does not end in time, the process ends here without taking anything down.
 Napi::Value stop_engines(const Napi::CallbackInfo& info) {
   if (stop_all_engines(kLongestWait)) return info.Env().Undefined();
   std::fflush(nullptr);
@@ -143,7 +143,7 @@ Napi::Value stop_engines(const Napi::CallbackInfo& info) {
 }
 
 Napi::Object init(Napi::Env env, Napi::Object exports) {
-  // State is per environment: each worker thread has its own classes.
+  // State belongs to an environment, because each worker thread has its own classes.
   auto* request = new Napi::FunctionReference(Napi::Persistent(Request::define(env)));
   env.SetInstanceData(request);
   exports.Set("Engine", EngineObject::define(env));

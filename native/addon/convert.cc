@@ -15,7 +15,7 @@ constexpr double kMostCount = 9007199254740992;  // 2^53
 
 double in_range(const Napi::Value& from, const char* name, double least, double most) {
   const double value = from.ToNumber().DoubleValue();
-  if (value >= least && value <= most) return value;  // not if it is NaN
+  if (value >= least && value <= most) return value;  // false for NaN
   throw Error("KEXA_INVALID_ARGUMENT", std::string(name) + ": wanted a number from " + std::to_string(int64_t(least)) +
                                            " to " + std::to_string(int64_t(most)) + ", found " + std::to_string(value));
 }

@@ -1,4 +1,4 @@
-// JavaScript values to the core's structures and back. lib/native.ts declares the JavaScript side.
+// Converts JavaScript values to the core's structures and back. lib/native.ts declares the JavaScript side.
 #pragma once
 
 #include <napi.h>
@@ -8,7 +8,7 @@
 
 namespace kexa {
 
-// What lib/ sends was checked there; a wrong type here is a fault of kexa, and throws a TypeError.
+// lib/ has checked these objects. A wrong type here is a fault of kexa, and throws a TypeError.
 ModelDescription to_description(const Napi::Object& from);
 PlanOptions to_plan_options(const Napi::Object& from);
 MeasureParams to_measure_params(const Napi::Object& from);
@@ -18,9 +18,9 @@ Type to_type(const std::string& name);
 ExpertMisses to_expert_misses(const std::string& name);
 std::vector<int> to_ids(const Napi::Value& from);
 
-// JavaScript's numbers are doubles, and a cast of one that does not fit is undefined or another number. These throw
-// KEXA_INVALID_ARGUMENT, naming `name`, for NaN, fractions, and what is not in the type's range. A count is a whole
-// number from 0 to 2^53; of bytes that were measured or computed a fraction is dropped.
+// JavaScript's numbers are doubles, and casting one that does not fit is undefined or gives another number. These
+// functions throw KEXA_INVALID_ARGUMENT, naming `name`, for NaN, fractions and numbers outside the range. A count is a
+// whole number from 0 to 2^53. A number of bytes may have been measured or computed, so its fraction is dropped.
 double in_range(const Napi::Value& from, const char* name, double least, double most);
 int to_int(const Napi::Value& from, const char* name);
 int64_t to_count(const Napi::Value& from, const char* name);
@@ -29,8 +29,8 @@ int64_t to_bytes(const Napi::Value& from, const char* name);
 Napi::Object from_plan(Napi::Env env, const Plan& plan);
 Napi::Object from_event(Napi::Env env, const Event& event);
 
-// Runs `work`; whatever is thrown becomes a JavaScript Error with the code and message of failure_of(). Nothing else
-// may leave a function that JavaScript calls: it would end the process.
+// Runs `work` and turns any exception into a JavaScript Error with the code and message of failure_of(). No other
+// exception may leave a function that JavaScript calls, because it would end the process.
 template <typename Work>
 auto or_throw(Napi::Env env, const Work& work) {
   try {
@@ -45,7 +45,7 @@ auto or_throw(Napi::Env env, const Work& work) {
   }
 }
 
-// A function for JavaScript, run by or_throw().
+// A function for JavaScript that runs in or_throw().
 template <Napi::Value (*Function)(const Napi::CallbackInfo&)>
 Napi::Value guarded(const Napi::CallbackInfo& info) {
   return or_throw(info.Env(), [&] { return Function(info); });

@@ -1,4 +1,4 @@
-// The description of a model, from lib/description.ts.
+// Converts the description of a model, from lib/description.ts.
 #include "addon/convert.h"
 #include "addon/fields.h"
 

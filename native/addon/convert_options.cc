@@ -1,4 +1,4 @@
-// The options of a model, an answer and a measurement, from lib/native.ts.
+// Converts the options of a model, an answer and a measurement, from lib/native.ts.
 #include "addon/convert.h"
 #include "addon/fields.h"
 
@@ -51,7 +51,7 @@ PlanOptions to_plan_options(const Napi::Object& from) {
           .threads = integer(from, "threads"),
           .cache_type = to_type(text(from, "cacheType")),
           .is_rounding = text(from, "activations") == "i16",
-          // Less than nothing is what the plan chooses.
+          // A negative number leaves the choice to the plan.
           .prefix_cache_bytes = number(from, "prefixCacheBytes") < 0 ? -1 : bytes(from, "prefixCacheBytes"),
           .keeps_turns_only = boolean(from, "keepsTurnsOnly"),
           .weight_type = weights == "auto" ? std::optional<Type>() : to_type(weights),

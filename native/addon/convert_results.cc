@@ -1,4 +1,4 @@
-// Plans and events, to JavaScript.
+// Converts plans and events to JavaScript.
 #include <algorithm>
 
 #include "addon/convert.h"

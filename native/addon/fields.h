@@ -1,4 +1,4 @@
-// Fields of JavaScript objects, by name. Each throws a TypeError that names the field if the object lacks it.
+// Reads fields of JavaScript objects by name. Each function throws a TypeError that names the field if it is missing.
 #pragma once
 
 #include <napi.h>

@@ -13,7 +13,7 @@
 namespace kexa {
 namespace {
 
-// What a thread takes at a time: enough to be worth it, and whole blocks of every type.
+// Elements that a thread takes at a time: enough to be worth it, and a multiple of every type's block.
 constexpr int kPiece = 16384;
 
 class Quantize final : public Napi::AsyncWorker {
@@ -21,7 +21,7 @@ class Quantize final : public Napi::AsyncWorker {
   Quantize(const Napi::Object& request)
       : Napi::AsyncWorker(request.Env(), "kexa.quantize"),
         deferred_(Napi::Promise::Deferred::New(request.Env())),
-        request_(Napi::Persistent(request)),  // keeps the arrays
+        request_(Napi::Persistent(request)),  // keeps the arrays alive
         from_type_(to_type(request.Get("fromType").ToString())),
         to_type_(to_type(request.Get("toType").ToString())),
         first_(to_count(request.Get("first"), "first")),
@@ -52,7 +52,7 @@ class Quantize final : public Napi::AsyncWorker {
              .skipped_rows = to_int(from.Get("skippedRows"), "skippedRows")};
   }
 
-  // `count` elements of a matrix in FP8, of which the first is number `first`.
+  // Reads `count` elements of an FP8 matrix, from element `first` on.
   void read_rows(const std::byte* from, int64_t first, int count, float* out) const {
     for (int i = 0; i < count;) {
       const int row = int((first + i) / columns_), column = int((first + i) % columns_);
@@ -73,7 +73,7 @@ class Quantize final : public Napi::AsyncWorker {
   }
 
   void quantize_all() {
-    panel_kernels();  // KEXA_CPU is refused here
+    panel_kernels();  // throws for a wrong KEXA_CPU
     const int64_t pieces = (elements_ + kPiece - 1) / kPiece;
     ThreadPool pool(int(std::min<int64_t>(threads_, std::max<int64_t>(pieces, 1))));
     pool.run(int(pieces), [&](int piece, int) {

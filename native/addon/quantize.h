@@ -1,17 +1,17 @@
-// quantize() and lockFile(), as JavaScript calls them.
+// The functions quantize() and lockFile() for JavaScript.
 #pragma once
 
 #include <napi.h>
 
 namespace kexa {
 
-// quantize({ from, fromType, to, toType, first, threads }): writes the values of one Uint8Array to another as `toType`,
-// on threads of its own. `first`: the place of the first value in its tensor, for errors. Both arrays must be left
-// alone until the promise settles.
+// quantize({ from, fromType, to, toType, first, threads }): converts the values of one Uint8Array into another as
+// `toType`, on its own threads. `first` is the place of the first value in its tensor, for errors. Both arrays must
+// stay unchanged until the promise settles.
 Napi::Value quantize_values(const Napi::CallbackInfo& info);
 
-// lockFile(descriptor): whether nobody else held the file's lock, which is then held until the descriptor is closed or
-// the process ends. A file system without locks gives it to everybody. Does not wait.
+// lockFile(descriptor): tries to lock the file, without waiting. Returns true if nobody else holds the lock. It is then
+// held until the descriptor is closed or the process ends. On a file system without locks everybody gets it.
 Napi::Value lock_file(const Napi::CallbackInfo& info);
 
 }  // namespace kexa

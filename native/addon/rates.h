@@ -4,7 +4,7 @@
 
 namespace kexa {
 
-// rates(options): a device's own rates, on a thread of its own. Rejects with an Error that has a `code`.
+// rates(options): measures a device's rates, on its own thread. Rejects with an Error that has a `code`.
 Napi::Value measure_rates(const Napi::CallbackInfo& info);
 
 }  // namespace kexa

@@ -29,7 +29,7 @@ Request::Request(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Request>(inf
   channel_ = *info[0].As<Napi::External<std::shared_ptr<Channel>>>().Data();
   wake_ = Wake::New(env_, "kexa.request", 0, 1, this);
   wake_.Unref(env_);
-  // Registered after the thread-safe function, so it runs before that one's own hook.
+  // Registered after the thread-safe function, so that it runs before that function's own hook.
   napi_add_env_cleanup_hook(env_, &Request::on_env_cleanup, this);
   channel_->attach([this] {
     if (!is_woken_.exchange(true)) wake_.NonBlockingCall();
@@ -42,7 +42,8 @@ Request::~Request() {
   stop();
 }
 
-// On the JavaScript thread. Aborted, not released: a wake still queued must not be delivered to a dead object.
+// Runs on the JavaScript thread. Aborts the thread-safe function instead of releasing it, because a queued wake must
+// not reach a dead object.
 void Request::stop() {
   if (is_stopped_) return;
   is_stopped_ = true;
@@ -64,7 +65,7 @@ Napi::Value Request::next(const Napi::CallbackInfo& info) {
     return deferred.Promise();
   }
   waiting_ = deferred;
-  Ref();  // not collected while somebody waits
+  Ref();  // keeps the object alive while somebody waits
   wake_.Ref(env);
   settle(env);
   return deferred.Promise();
@@ -86,7 +87,7 @@ void Request::settle(Napi::Env env) {
     for (uint32_t i = 0; i < events.size(); ++i) array.Set(i, from_event(env, events[i]));
     waiting.Resolve(array);
   } catch (const Napi::Error& error) {
-    // A result too large for a typed array, say.
+    // For example a result that is too large for a typed array.
     waiting.Reject(error.Value());
   } catch (...) {
     const Failure failure = failure_of(std::current_exception());

@@ -10,12 +10,12 @@
 
 namespace kexa {
 
-// JavaScript pulls: next() resolves with all that has come since the last call, or null at the end. The engine thread
-// only rings; it never touches a JavaScript value. While no next() is pending, nothing here keeps the process alive.
+// JavaScript pulls: next() resolves with all events since the last call, or null at the end. The engine's thread only
+// rings, and never touches a JavaScript value. Without a pending next(), a request does not keep the process alive.
 class Request : public Napi::ObjectWrap<Request> {
  public:
   static Napi::Function define(Napi::Env env);
-  // A Request object around the channel.
+  // A Request object for the channel.
   static Napi::Object create(Napi::Env env, std::shared_ptr<Channel> channel);
 
   explicit Request(const Napi::CallbackInfo& info);
@@ -34,7 +34,7 @@ class Request : public Napi::ObjectWrap<Request> {
   napi_env env_;
   std::shared_ptr<Channel> channel_;
   Wake wake_;
-  std::atomic<bool> is_woken_{false};  // a wake is on its way: further ones would say nothing new
+  std::atomic<bool> is_woken_{false};  // a wake is under way, so further ones are not needed
   std::optional<Napi::Promise::Deferred> waiting_;
   bool has_ended_ = false, is_stopped_ = false;
 };

@@ -11,12 +11,12 @@
 namespace kexa {
 namespace {
 
-// What a call on another thread may end with, besides its result.
+// The failure of a call on another thread.
 struct Failure {
   std::string code, message;
   bool is_cancelled = false;
 
-  // Runs `work`, which may throw anything; false if it threw.
+  // Runs `work`, which may throw anything. Returns false if it threw.
   template <typename Work>
   bool caught(const Work& work) {
     try {
@@ -51,7 +51,7 @@ Napi::Value from_ids(Napi::Env env, const std::vector<uint32_t>& ids) {
   return array;
 }
 
-// Copies no more than a megabyte on the JavaScript thread.
+// Copies at most a megabyte on the JavaScript thread; larger results become external memory.
 Napi::Value take_ids(Napi::Env env, std::vector<uint32_t>&& ids) {
   constexpr size_t kCopied = 1 << 18;
 #ifndef NODE_API_NO_EXTERNAL_BUFFERS_ALLOWED
@@ -61,7 +61,7 @@ Napi::Value take_ids(Napi::Env env, std::vector<uint32_t>&& ids) {
       const auto free = [](Napi::Env, void*, std::vector<uint32_t>* from) { delete from; };
       auto buffer = Napi::ArrayBuffer::New(env, owned->data(), owned->size() * sizeof(uint32_t), free, owned);
       return Napi::Uint32Array::New(env, owned->size(), buffer, 0);
-    } catch (const Napi::Error&) {  // a Node built without memory that is not its own, as Electron's is
+    } catch (const Napi::Error&) {  // a Node without external memory, for example Electron's
       ids = std::move(*owned);
       delete owned;
     }
@@ -103,7 +103,7 @@ VocabularySource to_source(const Napi::Object& from) {
   return source;
 }
 
-// `spans`: three numbers each; start, end, and 0 for all, 1 for markers or 2 for none.
+// `spans` has three numbers for each span: start, end, and 0 (all), 1 (markers) or 2 (none).
 EncodeRequest to_request(const Napi::Object& from) {
   EncodeRequest request;
   request.text = from.Get("text").As<Napi::String>().Utf16Value();
@@ -120,7 +120,7 @@ EncodeRequest to_request(const Napi::Object& from) {
   return request;
 }
 
-// Texts that are encoded at a time, each with working memory of its own; further ones wait.
+// Limits how many texts are encoded at once, because each needs working memory of its own. Others wait.
 class Turns {
  public:
   // Throws Cancelled.
@@ -139,7 +139,7 @@ class Turns {
     }
     given_back_.notify_one();
   }
-  // Never destroyed: a process may exit while threads still encode.
+  // Never destroyed, because a process may exit while threads still encode.
   static Turns& all() {
     static auto* turns = new Turns;
     return *turns;
@@ -152,11 +152,11 @@ class Turns {
   int taken_ = 0;
 };
 
-// One text, encoded on a thread of its own. On libuv's pool, process.exit() and worker.terminate() would wait until a
-// long text is done, since nothing of an addon runs before they do.
+// One text, encoded on its own thread. On libuv's pool, process.exit() and worker.terminate() would wait until a long
+// text is done, because no code of an addon runs before.
 class EncodeJob {
  public:
-  // Gives { result, cancel }; the job deletes itself at its end.
+  // Returns { result, cancel }. The job deletes itself at its end.
   static Napi::Object start(Napi::Env env, std::shared_ptr<Encoder> encoder, EncodeRequest request) {
     auto job = std::make_unique<EncodeJob>(env, std::move(encoder), std::move(request));
     auto object = Napi::Object::New(env);
@@ -176,13 +176,13 @@ class EncodeJob {
 
  private:
   static void on_done(Napi::Env env, Napi::Function, EncodeJob* job, void*) {
-    if (env != nullptr) job->settle(env);  // else the environment is gone, and the job with it
+    if (env != nullptr) job->settle(env);  // a null env means that the environment is gone, and the job with it
   }
   using Done = Napi::TypedThreadSafeFunction<EncodeJob, void, &EncodeJob::on_done>;
 
   void begin() {
     done_ = Done::New(env_, "kexa.encode", 0, 1, this);
-    // Registered after the thread-safe function, so it runs before that one's own hook.
+    // Registered after the thread-safe function, so that it runs before that function's own hook.
     napi_add_env_cleanup_hook(env_, &EncodeJob::on_env_cleanup, this);
     try {
       thread_ = std::thread([this] { run(); });
@@ -272,10 +272,10 @@ class TokenizerObject : public Napi::ObjectWrap<TokenizerObject> {
  private:
   friend class LoadWork;
   VocabularySource source_;
-  std::shared_ptr<Encoder> encoder_;  // once loaded
+  std::shared_ptr<Encoder> encoder_;  // null until it is loaded
 };
 
-// A tenth of a second for 153,600 tokens, so it may be on the pool.
+// Takes a tenth of a second for 153,600 tokens, so it may run on the pool.
 class LoadWork final : public Napi::AsyncWorker {
  public:
   explicit LoadWork(TokenizerObject& object)

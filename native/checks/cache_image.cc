@@ -7,8 +7,8 @@
 namespace kexa {
 namespace {
 
-// Calls copy(at, stored_at, bytes) for each run of bytes of a head that stands together in both: where it is on the CPU
-// and on the GPU. Codes of q4_1 do not, see below.
+// Calls copy(at, stored_at, bytes) for each run of a head's bytes that is contiguous on both devices: `at` is the place
+// on the CPU, `stored_at` on the GPU. Codes of q4_1 also differ in order: see turn_nibbles().
 template <typename Copy>
 void each_run(const KvLayout& kv, const Copy& copy) {
   const int blocks = kv.head_elements() / facts_of(kv.type).block_elements;
@@ -24,7 +24,7 @@ void each_run(const KvLayout& kv, const Copy& copy) {
   }
 }
 
-// The CPU's byte i holds elements i and i + 16 of a block, the GPU's 2i and 2i + 1.
+// Byte i of a block holds elements i and i + 16 on the CPU, and elements 2i and 2i + 1 on the GPU.
 void turn_nibbles(std::byte* codes, bool is_to_gpu) {
   std::byte from[16], to[16]{};
   std::memcpy(from, codes, sizeof from);

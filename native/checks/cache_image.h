@@ -1,4 +1,4 @@
-// The KV cache's bytes as the CPU device has them and as the GPU device does.
+// Converts bytes of the KV cache between the layouts of the CPU device and the GPU device.
 #pragma once
 
 #include <cstddef>
@@ -9,7 +9,7 @@
 
 namespace kexa {
 
-// What the GPU would hold of whole heads as the CPU stores them, and back.
+// Whole heads in the GPU's layout from the CPU's, and back.
 std::vector<std::byte> to_gpu_cache(const KvLayout& kv, std::span<const std::byte> heads);
 std::vector<std::byte> from_gpu_cache(const KvLayout& kv, std::span<const std::byte> heads);
 

@@ -1,5 +1,5 @@
-// The addon of the core's own tests: Probe and StepProbe, classes around those of C++, and functions of its parts. No
-// part of the package.
+// The addon for tests of the core: the classes Probe and StepProbe, and functions for single parts. It is not in the
+// package.
 #include <napi.h>
 
 #include "addon/convert.h"
@@ -39,8 +39,8 @@ Napi::Float32Array to_array(Napi::Env env, const std::vector<float>& values) {
   return array;
 }
 
-// Decides for layer 0 and each of `steps` ({ experts, isWholeRow }): what ExpertSlots::place() says, and what is in the
-// slots afterwards.
+// Calls ExpertSlots::place() on layer 0 for each of `steps` ({ experts, isWholeRow }). Returns its results, and the
+// content of the slots after each.
 Napi::Value place_experts(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   const auto from = info[0].As<Napi::Object>();
@@ -140,7 +140,7 @@ class StepProbeObject : public Napi::ObjectWrap<StepProbeObject> {
   }
 
  private:
-  // Nanoseconds of each step.
+  // Returns the nanoseconds of each step.
   Napi::Value run(const Napi::CallbackInfo& info) {
     const Napi::Env env = info.Env();
     const StepTimes times = or_throw(env, [&] { return probe_->run(info[0].ToNumber().Int32Value()); });
@@ -155,7 +155,7 @@ class StepProbeObject : public Napi::ObjectWrap<StepProbeObject> {
     give("wait", times.wait);
     return object;
   }
-  // By kernel: dispatches and, where the GPU has timestamps, nanoseconds.
+  // Returns for each kernel its dispatches and, if the GPU has timestamps, its nanoseconds.
   Napi::Value profile(const Napi::CallbackInfo& info) {
     const Profile profile = or_throw(info.Env(), [&] { return probe_->profile(); });
     auto object = Napi::Object::New(info.Env());
@@ -175,7 +175,7 @@ class StepProbeObject : public Napi::ObjectWrap<StepProbeObject> {
   std::unique_ptr<StepProbe> probe_;
 };
 
-// dequantize(type, bytes, elements): what blocks of GGUF's types stand for, a Float32Array.
+// dequantize(type, bytes, elements): the values of blocks of a GGUF type, a Float32Array.
 Napi::Value dequantize_blocks(const Napi::CallbackInfo& info) {
   const std::string name = info[0].ToString();
   const auto blocks = info[1].As<Napi::Uint8Array>();
@@ -203,7 +203,7 @@ Napi::Value synthetic_row(const Napi::CallbackInfo& info) {
   });
 }
 
-// Of f8_e4m3: { values, blockRows, blockColumns, skippedRows }.
+// The scales of f8_e4m3, from { values, blockRows, blockColumns, skippedRows }.
 ScaleGrid to_grid(const Napi::Value& from, int columns) {
   if (!from.IsObject()) return {};
   const auto object = from.As<Napi::Object>();
@@ -216,8 +216,8 @@ ScaleGrid to_grid(const Napi::Value& from, int columns) {
           .skipped_rows = integer("skippedRows")};
 }
 
-// multiply(type, weights, outputs, columns, x, rows, scales, activations): the CPU device's product on one thread,
-// [rows, outputs].
+// multiply(type, weights, outputs, columns, x, rows, scales, activations): the CPU device's product [rows, outputs], on
+// one thread.
 Napi::Value multiply_rows(const Napi::CallbackInfo& info) {
   const std::string name = info[0].ToString();
   const auto bytes = info[1].As<Napi::Uint8Array>();
@@ -244,7 +244,7 @@ Napi::Value multiply_rows(const Napi::CallbackInfo& info) {
   });
 }
 
-// readFp8(bytes, rows, columns, scales): the CPU device's values of a matrix in FP8.
+// readFp8(bytes, rows, columns, scales): the CPU device's values of an FP8 matrix.
 Napi::Value read_fp8_rows(const Napi::CallbackInfo& info) {
   const auto bytes = info[0].As<Napi::Uint8Array>();
   const int rows = info[1].ToNumber(), columns = info[2].ToNumber();
@@ -255,8 +255,8 @@ Napi::Value read_fp8_rows(const Napi::CallbackInfo& info) {
   return values;
 }
 
-// panel(set, type, weights, columns, x, rows, activations): six weight rows with `rows` rows by an instruction set's
-// own loops, [rows, 6]; of 'i16' activations, rounded first. Null for a type that does not take them.
+// panel(set, type, weights, columns, x, rows, activations): the products [rows, 6] of six weight rows by the loops of
+// an instruction set. 'i16' activations are rounded first. Null if the type does not take rounded rows.
 Napi::Value multiply_panel_by(const Napi::CallbackInfo& info) {
   const std::string set_name = info[0].ToString(), type_text = info[1].ToString();
   const auto bytes = info[2].As<Napi::Uint8Array>();
@@ -299,8 +299,8 @@ InstructionSet set_named(const std::string& name) {
   throw Error("KEXA_INTERNAL", "this processor has no instruction set " + name);
 }
 
-// chooseTokens(set, logits, vocab, options, ids, promptSize): for each row of logits the token that the sampler chooses
-// by an instruction set, and the one of the definition: two Int32Arrays. Row i is drawn with seed + i.
+// chooseTokens(set, logits, vocab, options, ids, promptSize): two Int32Arrays with a token for each row of logits: by
+// the sampler with an instruction set's loops, and by the definition. Row i is drawn with seed + i.
 Napi::Value choose_tokens(const Napi::CallbackInfo& info) {
   const std::string set = info[0].ToString();
   const auto rows = info[1].As<Napi::Float32Array>();
@@ -324,8 +324,8 @@ Napi::Value choose_tokens(const Napi::CallbackInfo& info) {
   });
 }
 
-// logprobsOf(logits, vocab, alternatives): of each row the log-probability of token 0, then each alternative and its
-// own, by the engine and by the definition: two Float32Arrays.
+// logprobsOf(logits, vocab, alternatives): two Float32Arrays, from the engine and from the definition. For each row
+// they have the log-probability of token 0, then the id and log-probability of each alternative.
 Napi::Value logprobs_of(const Napi::CallbackInfo& info) {
   const auto rows = info[0].As<Napi::Float32Array>();
   const size_t vocab = size_t(info[1].ToNumber().Int64Value());

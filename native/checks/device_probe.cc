@@ -13,7 +13,7 @@ namespace kexa {
 namespace {
 
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
-constexpr uint32_t kScratchPattern = 0x42c842c8;  // as one f32 100.1, as two f16 3.39 each
+constexpr uint32_t kScratchPattern = 0x42c842c8;  // 100.1 as an f32, twice 3.39 as f16
 
 std::unique_ptr<Gpu> open_gpu(const PlanOptions& options) {
   load_dawn(options.dawn_library);
@@ -23,7 +23,7 @@ std::unique_ptr<Gpu> open_gpu(const PlanOptions& options) {
                                           .blob_folder = options.blob_folder});
 }
 
-// Pages of the slots in turns, so that no slot's pages stand in order.
+// Gives the slots pages in turns, so that no slot's pages are in order.
 KvSlots make_slots(const ModelDescription& description, const Plan& plan, const Step& step) {
   KvSlots slots(description, plan);
   std::vector<int> ends(kSlots);
@@ -46,7 +46,7 @@ DeviceProbe::DeviceProbe(const ModelDescription& description, const PlanOptions&
   gpu_.hold_pages(plan_.kv.pages);
 }
 
-// One request while it is run.
+// The state of one request.
 struct DeviceProbe::Run {
   DeviceProbe& probe;
   const OpRequest& request;
@@ -77,7 +77,7 @@ struct DeviceProbe::Run {
     return values;
   }
 
-  // All of a buffer of rows of `columns`: `values` row by row, NaN in rows past them, zero in the padding.
+  // Fills a whole buffer of rows of `columns`: `values` row by row, NaN in the other rows, zero in the padding.
   void fill(const Buffer& buffer, const std::vector<float>& values, int columns, bool is_element = false,
             bool is_padded = true) {
     const size_t stride = is_padded ? padded(columns) : columns;
@@ -100,7 +100,7 @@ struct DeviceProbe::Run {
     gpu.gpu_->write(buffer, 0, std::as_bytes(std::span(words)));
   }
 
-  // `count` rows of the GPU's beside the CPU's, and whether the padding is still zero.
+  // Adds a result: `count` rows of both devices, and whether the GPU's padding is still zero.
   void compare(const char* name, std::span<const float> from_cpu, const Buffer& buffer, int count, int columns,
                bool is_element = false, bool is_padded = true, bool is_exact = false, int width = 0) {
     const size_t stride = is_padded ? padded(width ? width : columns) : columns;
@@ -141,7 +141,7 @@ struct DeviceProbe::Run {
     compare("residual", cpu.residual_, buffers.residual, rows, hidden, false, true, is_exact);
   }
 
-  // Runs the op on the CPU, then on the GPU.
+  // Runs the op on the CPU and then on the GPU.
   template <typename Op>
   void on_both(const Op& op) {
     op(static_cast<Device&>(cpu));
@@ -160,7 +160,7 @@ struct DeviceProbe::Run {
     const LazyMemory& memory = is_keys ? cache.keys : cache.values;
     return {memory.data(), memory.size()};
   }
-  // Normal numbers in the cache rows that `is_filled` names, NaN in the others, alike on both devices.
+  // Fills the cache on both devices alike: normal numbers in the rows that `is_filled` names, NaN in the others.
   template <typename IsFilled>
   void give_cache(bool is_keys, const IsFilled& is_filled) {
     const auto image = cpu_cache(is_keys);
@@ -271,14 +271,14 @@ void DeviceProbe::Run::feed_forward() {
     on_both([&](Device& device) { device.dense_ffn(request.layer); });
     return compare_residual();
   }
-  // experts() goes on from what route() left; only the choice is another's.
+  // experts() needs the state that route() leaves. Only the choice of experts is replaced.
   on_both([&](Device& device) { device.route(request.layer); });
   gpu.gpu_->submit();
   std::vector<float> weights = normals(request.experts.size());
   for (float& weight : weights) weight = std::abs(weight);
   std::copy(request.experts.begin(), request.experts.end(), cpu.routed_.begin());
   std::copy(weights.begin(), weights.end(), cpu.routed_weights_.begin());
-  // Rows past the step keep ids that a kernel may look an expert up by.
+  // Rows past the step keep valid ids, because a kernel may look up an expert by them.
   const std::vector<uint32_t> no_experts(size_t(max_rows) * description.moe->top_k);
   gpu.gpu_->write(buffers.experts, 0, std::as_bytes(std::span(no_experts)));
   gpu.gpu_->write(buffers.experts, 0, std::as_bytes(std::span(request.experts)));
@@ -302,7 +302,7 @@ void DeviceProbe::Run::route() {
                      .cpu = floats(cpu.route_experts()),
                      .gpu = floats(gpu.route_experts())});
   compare("weights", cpu.routed_weights_, buffers.expert_weights, rows, top_k, false, false);
-  // By which the rows are told whose choice is a near tie.
+  // The biased scores, by which a test recognises near ties.
   std::vector<float> biased(cpu.router_.begin(), cpu.router_.begin() + size_t(rows) * experts);
   for (size_t i = 0; i < biased.size(); ++i) biased[i] += probe.weights_.layers[request.layer].router_bias[i % experts];
   results.push_back({.name = "scores", .columns = experts, .is_exact = true, .cpu = biased, .gpu = biased});
@@ -351,7 +351,7 @@ void DeviceProbe::Run::begin_draft() {
   fill(buffers.logits, logits, description.vocab, false, false);
   poison(buffers.residual, hidden);
   scribble(buffers.pair), scribble(buffers.next_embedding);
-  // What the draft is can be seen by what is made of it.
+  // A draft cannot be read back itself, so the step that is made from it is compared.
   on_both([](Device& device) {
     device.choose_draft();
     device.begin_draft();

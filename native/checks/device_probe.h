@@ -1,4 +1,5 @@
-// One op on two devices: the same inputs on the CPU and the GPU, the GPU's outputs poisoned, both results read.
+// Runs one op on two devices: both get the same inputs, the GPU's outputs are poisoned first, and both results are
+// read.
 #pragma once
 
 #include <string>
@@ -9,18 +10,18 @@
 namespace kexa {
 
 struct OpRequest {
-  std::string op;  // the name of the Device function
+  std::string op;  // the name of the function of Device
   int layer = 0;
-  bool is_mtp = false;           // final_norm's
-  Step step;                     // rows of one slot at consecutive positions
-  std::vector<int> next_tokens;  // draft_input's: one a row
-  int hidden_row = 0;            // begin_draft's: of as many rows as a step may have
-  std::vector<int> experts;      // experts': [rows, top_k]
+  bool is_mtp = false;           // for final_norm
+  Step step;                     // rows of one slot, at successive positions
+  std::vector<int> next_tokens;  // for draft_input: one for each row
+  int hidden_row = 0;            // for begin_draft: up to the most rows of a step
+  std::vector<int> experts;      // for experts: [rows, top_k]
   uint32_t seed = 0;             // of the inputs
 };
 
-// What the op left on both devices, row by row. Numbers that must agree to the bit are marked; counts of what must not
-// have been touched are among them, 0 on the CPU.
+// The results of the op on both devices, row by row. `is_exact` marks numbers that must agree to the bit. Counts of
+// places that must stay untouched are results too, and 0 on the CPU.
 struct OpResult {
   std::string name;
   int columns = 0;
@@ -28,16 +29,18 @@ struct OpResult {
   std::vector<float> cpu, gpu;
 };
 
-// The friend of both devices that looks into their buffers. For one thread.
+// A friend of both devices that reads and writes their buffers. For one thread.
 //
-// Rows that the step has not are NaN in every input, keys and values that no row may see too; what the op must write is
-// NaN on the GPU before it. Padding is zero, and must be afterwards. Scratch between the kernels of one op holds a
-// finite pattern: kernels may multiply what they never wrote by weights that are zero.
+// Poison on the GPU before the op runs:
+// - every input is NaN in rows that the step does not have, and in keys and values that no row may see;
+// - every output is NaN;
+// - padding is zero, and must stay zero;
+// - scratch between the kernels of an op has a finite pattern, because kernels may multiply it by zero weights.
 struct DeviceProbe {
-  // Throws what loading a model throws. options.adapter must name a GPU.
+  // Throws the errors of loading a model. options.adapter must name a GPU.
   DeviceProbe(const ModelDescription& description, const PlanOptions& options);
 
-  // Throws KEXA_INTERNAL for an op of no such name.
+  // Throws KEXA_INTERNAL if no op has that name.
   std::vector<OpResult> run(const OpRequest& request);
 
  private:

@@ -1,8 +1,8 @@
-// kexa_stress [SECONDS] [SEED]: engines asked for everything at once, for a sanitizer to watch; no Node, no GPU.
+// kexa_stress [SECONDS] [SEED]: asks engines for everything at once, under a sanitizer; needs neither Node nor a GPU.
 //
-// Each round makes engines on one device and on several, and gives their requests to readers on threads of their own:
-// they read, stop reading, or cancel. Sessions are forked, gone back in, saved and loaded meanwhile. Some rounds end in
-// close(), some in the engine's destruction, in the middle of it all. Greedy answers must be those of the first round.
+// Each round makes engines on one device and on several. Readers on their own threads take the answers: they read, stop
+// reading, or cancel. Meanwhile sessions are forked, rewound, saved and loaded. Some rounds end in close(), others in
+// the engine's destruction, in the middle of the work. Greedy answers must equal those of the first round.
 #include <unistd.h>
 
 #include <cstdio>
@@ -25,14 +25,14 @@ using Random = std::mt19937;
   std::exit(1);
 }
 
-// What a request ended with.
+// The end of a request.
 struct Outcome {
   std::vector<int> ids;
-  std::string code;  // of Failed; empty: none
+  std::string code;  // of Failed; empty if it did not fail
   bool is_stopped = false;
 };
 
-// The reader's end of a channel, as addon/request.h has it.
+// Reads a channel as addon/request.h does.
 class Reader {
  public:
   explicit Reader(std::shared_ptr<Channel> channel) : channel_(std::move(channel)) {
@@ -61,7 +61,7 @@ class Reader {
   }
 
  private:
-  // Whether it was the last.
+  // Returns whether the event was the last.
   static bool note(const Event& event, Outcome& outcome) {
     if (const auto* tokens = std::get_if<event::Tokens>(&event)) {
       for (const Choice& choice : tokens->choices) outcome.ids.push_back(choice.token);
@@ -98,7 +98,7 @@ GenerateParams greedy(int tokens, int drafts) {
   return params;
 }
 
-// The answers that every engine must give.
+// The answers that every engine must give alike.
 class Answers {
  public:
   void check(int seed, const std::vector<int>& ids) {
@@ -115,7 +115,7 @@ class Answers {
   std::map<int, std::vector<int>> known_;
 };
 
-// One user: a session, and what is done with it.
+// One user: a session and its requests.
 void use(Engine& engine, uint64_t session, uint32_t seed, const std::string& folder, Answers& answers) {
   Random random(seed);
   const auto up_to = [&](int most) { return int(random() % uint32_t(most + 1)); };
@@ -182,12 +182,12 @@ void run_round(int round, uint32_t seed, const std::string& folder, Answers& ans
     for (const auto& engine : engines) engine->stop(std::chrono::milliseconds(round % 2));
   }
   for (std::thread& user : users) user.join();
-  // Answers left behind, in the middle of which the engine goes.
+  // Leaves answers behind, so that the engine goes in the middle of them.
   for (const auto& engine : engines) Reader(engine->generate(9, prompt(60, 1), greedy(200, 2)));
   engines.clear();
 }
 
-// Rounds of a few tasks, as a step has hundreds of, and tasks that throw.
+// Runs many rounds of few tasks, as the steps of a model do, and tasks that throw.
 void use_pool(int rounds) {
   ThreadPool pool(4);
   std::vector<int> counts(64);

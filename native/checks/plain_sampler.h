@@ -1,5 +1,5 @@
-// The definition of choosing, written to be read: what the sampler and the log-probabilities of the CPU device are
-// compared with, to the bit.
+// The definition of choosing, written to be read. The sampler and the log-probabilities of the CPU device must equal it
+// to the bit.
 #pragma once
 
 #include <span>
@@ -9,11 +9,11 @@
 
 namespace kexa {
 
-// Sampler::choose.
+// Chooses as Sampler::choose must.
 int choose_plainly(const SamplingParams& params, std::span<const float> logits, std::span<const int> ids,
                    size_t prompt_size);
 
-// with_logprobs().
+// Computes what with_logprobs() must.
 Choice with_plain_logprobs(int token, std::span<const float> logits, int alternatives);
 
 }  // namespace kexa

@@ -43,7 +43,7 @@ StepProbe::StepProbe(const ModelDescription& description, const PlanOptions& opt
   tokens_ = prompt + 1;
 }
 
-// Up to end_step(), with the book-keeping that GenerateJob does meanwhile.
+// Encodes a step up to end_step(), with the book-keeping that GenerateJob does for it.
 void StepProbe::encode() {
   slots_.reserve(slot_, tokens_);
   step_.rows.clear();

@@ -1,20 +1,20 @@
-// Decode steps on the GPU device, as GenerateJob runs them, and how long the calling thread is kept by each part.
+// Runs decode steps on the GPU device as GenerateJob does, and times how long each part keeps the calling thread.
 #pragma once
 
 #include "kernels/gpu_device.h"
 
 namespace kexa {
 
-// Of each step, in nanoseconds.
+// Nanoseconds, one for each step:
 struct StepTimes {
-  std::vector<int64_t> encode;  // from the first call to the device to the last dispatch
-  std::vector<int64_t> submit;  // end_step(): the encoder's end, the submit and the asking for the result
-  std::vector<int64_t> wait;    // until the result is there
+  std::vector<int64_t> encode;  // from the first call of the device to the last dispatch
+  std::vector<int64_t> submit;  // end_step(): finishing the encoder, the submit, and the request for the result
+  std::vector<int64_t> wait;    // until the result has come
 };
 
-// One sequence that begins with `prompt` tokens and goes on greedily. Each step is waited for before the next is begun,
-// so that a software GPU has no share in what is timed. What is chosen is never looked at: the Null backend chooses
-// nothing. For one thread.
+// One sequence that begins with `prompt` tokens and continues greedily. Each step is awaited before the next begins, so
+// that a software GPU's work is not in the times. The chosen tokens are never read: the Null backend chooses nothing.
+// For one thread.
 class StepProbe {
  public:
   // Runs the prompt. Throws what loading a model throws. options.adapter must name a GPU.
@@ -23,7 +23,7 @@ class StepProbe {
   // Throws KEXA_CONTEXT_FULL past options.context_size.
   StepTimes run(int count);
 
-  // What one more step dispatches.
+  // The dispatches of one more step.
   Profile profile();
 
  private:
@@ -33,7 +33,7 @@ class StepProbe {
   ModelDescription description_;
   Plan plan_;
   Weights weights_;
-  Gpu* gpu_ = nullptr;  // the device's
+  Gpu* gpu_ = nullptr;  // owned by the device
   GpuDevice device_;
   KvSlots slots_;
   Step step_;

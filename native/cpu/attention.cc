@@ -1,4 +1,4 @@
-// Attention on the CPU device: each row's query heads against the keys it may see.
+// Attention on the CPU device: the query heads of each row and the keys that the row may see.
 #include <algorithm>
 #include <cmath>
 
@@ -7,9 +7,9 @@
 
 namespace kexa {
 
-// softmax(q k / sqrt(head_dim)) v for the query heads that share one KV head. Keys are taken in blocks, counted from
-// the first one the row sees; each block rescales what came before by the change of the maximum (online softmax). Sums
-// go from block to block in f64: in f32 an output is off by 1e-4 of its size after 200,000 keys.
+// softmax(q k / sqrt(head_dim)) v for the query heads that share one KV head. Keys come in blocks, counted from the
+// first key that the row sees. Each block rescales the earlier sums by the change of the maximum (online softmax). Sums
+// of all blocks are in f64: in f32 an output is off by 1e-4 of itself after 200,000 keys.
 void CpuDevice::attend(int layer, int row, int kv_head, Attending& attending) {
   const PanelKernels& kernels = panel_kernels();
   const Row& query = step_.rows[row];
@@ -19,9 +19,9 @@ void CpuDevice::attend(int layer, int row, int kv_head, Attending& attending) {
   const float scale = 1.0f / std::sqrt(float(head_dim));
   const float* q = &q_[size_t(row) * description_.q_width() + size_t(kv_head) * group * head_dim];
   const int64_t head_offset = kv_head * kv_.head_bytes();
-  const int columns = kv_.head_elements();  // past head_dim zeros
+  const int columns = kv_.head_elements();  // zeros past head_dim
 
-  // The queries' ends past head_dim are never written.
+  // The elements past head_dim stay zero, because nothing ever writes them.
   for (int h = 0; h < group; ++h)
     std::copy_n(q + size_t(h) * head_dim, head_dim, &attending.queries[size_t(h) * columns]);
   std::vector<double>&output = attending.output, &sum = attending.sum;

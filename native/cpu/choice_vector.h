@@ -1,4 +1,4 @@
-// The loops of choosing over a row of scores, for one instruction set, KEXA_SET. Included once by each set's file.
+// The loops of choosing over a row of scores, for one instruction set (KEXA_SET). Each set's file includes it once.
 #pragma once
 
 #include <algorithm>
@@ -20,7 +20,7 @@ constexpr int kHalf = kWidth / 2;
 
 KEXA_INLINE F64Part every(double value) { return F64Part{} + value; }
 
-// e^x for x <= 0, to 1e-15 of itself; below -700, where e^x counts for nothing in any sum, e^-700.
+// e^x for x <= 0, to 1e-15 of itself. Below -700, where e^x counts for nothing in any sum, it is e^-700.
 KEXA_INLINE F64Part exp_of(F64Part x) {
   x = x < -700.0 ? every(-700.0) : x;
   // Adding 1.5 * 2^52 leaves the nearest whole number in the lowest bits.
@@ -48,7 +48,7 @@ void exps(const float* x, double from, int n, double* out) {
   }
 }
 
-// The products of the lower halves of 64-bit lanes with `by`.
+// The products of `by` and the lower halves of the 64-bit lanes.
 KEXA_INLINE U64Part multiply_low(U64Part a, uint32_t by) {
 #if defined(__AVX512F__)
   return (U64Part)_mm512_mul_epu32((__m512i)a, _mm512_set1_epi64(by));
@@ -75,12 +75,12 @@ KEXA_INLINE bool is_any(const I32Part& mask) {
 #endif
 }
 
-// philox() of random.h for the counters first, first + 1, ...: the four words of each, one after the other.
+// philox() of random.h for the counters first, first + 1, ...: four words for each, one after the other.
 KEXA_INLINE void draw_words(uint32_t first, uint32_t position, uint64_t seed, U32Part words[2]) {
   U64Part x0 = U64Part{} + first, x1 = U64Part{} + position, x2 = {}, x3 = {};
   for (int i = 0; i < kHalf; ++i) x0[i] += uint64_t(i);
   uint32_t key0 = uint32_t(seed), key1 = uint32_t(seed >> 32);
-  // The upper halves of lanes hold what nothing reads.
+  // The upper halves of the lanes hold bits that nothing reads.
 #pragma GCC unroll 10
   for (int round = 0; round < 10; ++round) {
     const U64Part a = multiply_low(x0, 0xD2511F53u), b = multiply_low(x2, 0xCD9E8D57u);
@@ -104,9 +104,10 @@ KEXA_INLINE void draw_words(uint32_t first, uint32_t position, uint64_t seed, U3
 #endif
 }
 
-// A token wins if its noise -ln(-ln u) is at least best - score. As -ln u >= 1 - u, that takes 1 - u <= e^(score -
-// best): no logarithm is needed to rule out nearly all tokens. e^score by the straight lines between the powers of two,
-// which lie above it; what is lost to rounding is far less than the thousandth that is added.
+// The next token that may win. A token wins only if its noise -ln(-ln u) is at least best - score. Because -ln u >= 1 -
+// u, that requires 1 - u <= e^(score - best). So nearly all tokens are ruled out without a logarithm. e^score is
+// approximated by straight lines between the powers of two, which lie above it; the added thousandth is far more than
+// the rounding error.
 int next_possible(const NoiseSearch& search, int from) {
   constexpr int kBlock = 2 * kWidth;
   static_assert(kScoreBlock % kBlock == 0);

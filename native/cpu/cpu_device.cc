@@ -15,8 +15,8 @@
 
 namespace kexa {
 
-// Where each thread stays: on a core of its own, if there are as many threads as cores. With fewer, several processes
-// would all take the first ones; with more, there is nothing to choose.
+// The CPU that each thread stays on: a core of its own if there are as many threads as cores. With fewer threads,
+// several processes would all take the first cores. With more, there is nothing to choose.
 static std::vector<int> cores_for(int threads) {
   const char* wanted = std::getenv("KEXA_PIN");
   if (threads == 1 || (wanted && std::string_view(wanted) == "0")) return {};
@@ -32,7 +32,7 @@ CpuDevice::CpuDevice(const ModelDescription& description, const Weights& weights
       kv_(plan.kv),
       frequencies_(rope_frequencies(description)) {
   pool_.demand(plan.options.threads);
-  panel_kernels();  // KEXA_CPU is refused now, not in the middle of a step
+  panel_kernels();  // throws for a wrong KEXA_CPU now, not in the middle of a step
   const size_t rows = plan.options.prefill_chunk, hidden = description.hidden;
   for (int ring : kv_.ring_rows) {
     const size_t bytes = size_t(ring ? int64_t(kSlots) * ring : int64_t(kv_.pages) * kPageRows) * kv_.row_bytes();
@@ -88,7 +88,7 @@ void CpuDevice::prepare_rope() {
   const size_t half = frequencies_.size();
   for (int r = 0; r < rows_; ++r)
     for (size_t i = 0; i < half; ++i) {
-      // In double: at position 262,143 an f32 angle is off by up to 0.016 radians.
+      // In f64, because at position 262,143 an f32 angle is off by up to 0.016 radians.
       const double angle = step_.rows[r].position * frequencies_[i];
       cosines_[r * half + i] = float(std::cos(angle));
       sines_[r * half + i] = float(std::sin(angle));
@@ -133,7 +133,7 @@ const RoundedRows* CpuDevice::rounded(const std::vector<const Matrix*>& weights,
   return &rounded_;
 }
 
-// Half-split pairs: dimension i turns with dimension i + head_dim / 2.
+// A pair is dimension i and dimension i + head_dim / 2.
 void CpuDevice::rotate(float* head, int row) const {
   const int half = int(frequencies_.size());
   const float* cosine = &cosines_[size_t(row) * half];
@@ -174,7 +174,7 @@ void CpuDevice::attention_input(int layer) {
 
 void CpuDevice::write_cache_row(const float* from, std::byte* to, Attending& attending) const {
   if (!is_quantized(kv_.type)) return write_elements(from, kv_.type, kv_.kv_width(), to);
-  // Heads of whole blocks, so that a head is read without its neighbours.
+  // Heads are stored as whole blocks, so that a head is read without its neighbours.
   std::vector<float>& head = attending.row;
   std::fill(head.begin(), head.end(), 0.0f);
   for (int h = 0; h < kv_.kv_heads; ++h) {
@@ -210,7 +210,7 @@ void CpuDevice::final_norm(bool is_mtp) {
 void CpuDevice::head() {
   const int hidden = description_.hidden;
   const int count = int(step_.logit_rows.size());
-  // The rows whose logits are wanted, side by side: multiply() wants an even stride.
+  // Gathers the rows whose logits are wanted, because multiply() needs an even stride.
   for (int i = 0; i < count; ++i)
     std::copy_n(&hidden_[size_t(step_.logit_rows[i]) * hidden], hidden, &normed_[size_t(i) * hidden]);
   multiply(pool_, weights_.head, normed_.data(), hidden, count, logits_.data(), description_.vocab,

@@ -1,4 +1,4 @@
-// The CPU device: every op written to be read, and the oracle of every GPU kernel.
+// The CPU device. Every op is written to be read, and is the oracle of its GPU kernel.
 #pragma once
 
 #include <map>
@@ -14,7 +14,7 @@ namespace kexa {
 
 class CpuDevice final : public Device {
  public:
-  // Allocates what the plan says. `description`, `weights` and `plan` must outlive the device.
+  // Allocates all buffers of the plan. `description`, `weights` and `plan` must outlive the device.
   CpuDevice(const ModelDescription& description, const Weights& weights, const Plan& plan);
 
   void begin(const Step& step, const KvSlots& slots) override;
@@ -38,7 +38,7 @@ class CpuDevice final : public Device {
   std::vector<int> take(int ticket) override;
   void drop(int ticket) override { take(ticket); }
 
-  int hold_pages(int) override { return kv_.pages; }  // touched only where they are used
+  int hold_pages(int) override { return kv_.pages; }  // pages take memory only when they are used
   int64_t cache_row_bytes() const override { return kv_.row_bytes(); }
   void read_cache(int layer, int64_t row, int count, std::span<std::byte> bytes) override;
   void write_cache(int layer, int64_t row, int count, std::span<const std::byte> bytes) override;
@@ -54,18 +54,18 @@ class CpuDevice final : public Device {
   struct LayerCache {
     LazyMemory keys, values;  // rows of KvLayout::row_bytes()
   };
-  // What one thread needs while it attends.
+  // The working memory of one thread in attention.
   struct Attending {
     std::vector<float> scores;   // [query heads of a KV head, kKeyBlock]
     std::vector<double> output;  // [query heads of a KV head, KvLayout::head_elements()]
     std::vector<double> sum;     // [query heads of a KV head]
     std::vector<float> maximum;  // [query heads of a KV head]
-    std::vector<float> block;    // [KvLayout::head_elements()], what a block of keys adds to an output
+    std::vector<float> block;    // [KvLayout::head_elements()], the sum that a block of keys adds to an output
     std::vector<float> queries;  // [query heads of a KV head, KvLayout::head_elements()]
-    std::vector<float> row;      // [KvLayout::head_elements()], what becomes a row of the cache
+    std::vector<float> row;      // [KvLayout::head_elements()], a head on its way into the cache
   };
 
-  // A slot's sequence, as far as choosing goes.
+  // The sequence of a slot, as choosing needs it.
   struct Sequence {
     Sampler sampler;
     std::vector<int> ids;
@@ -76,14 +76,15 @@ class CpuDevice final : public Device {
   void prepare_rope();
   void normalize_rows(const std::vector<float>& gain, const float* from, float* to);
   void rotate(float* head, int row) const;
-  // A row of keys or values, as the cache stores it.
+  // Writes a row of keys or values in the cache's type.
   void write_cache_row(const float* from, std::byte* to, Attending& attending) const;
   void attend(int layer, int row, int kv_head, Attending& attending);
   void choose_experts(const std::vector<float>& bias, int row);
-  // What a sub-layer reads, and how its branch joins the residual: where pre-norm and post-norm models differ.
+  // The input of a sub-layer, and the way its branch joins the residual. Pre-norm and post-norm models differ here.
   const float* branch_input(const std::vector<float>& norm);
   void add_branch(const std::vector<float>& norm);
-  // The rows of a product's input, rounded; null if that was not asked for, or no weight of `weights` takes them.
+  // The rows of a product's input, rounded to 16 bits. Null if rounding is off, or if no weight of `weights` takes
+  // rounded rows.
   const RoundedRows* rounded(const std::vector<const Matrix*>& weights, const float* x, int rows, int columns);
 
   const ModelDescription& description_;
@@ -92,24 +93,24 @@ class CpuDevice final : public Device {
   const PlanOptions& options_;
   KvLayout kv_;
   std::vector<LayerCache> cache_;
-  std::vector<double> frequencies_;  // [head_dim / 2], radians a position
+  std::vector<double> frequencies_;  // [head_dim / 2], radians for each position
   std::vector<Attending> attending_;
 
   Step step_;
   std::vector<std::optional<Sequence>> sequences_;  // [kSlots]
-  std::vector<int> chosen_;                         // by the step that is running
-  std::map<int, std::vector<int>> taken_later_;     // by ticket
+  std::vector<int> chosen_;                         // by the running step
+  std::map<int, std::vector<int>> taken_later_;     // indexed by ticket
   int next_ticket_ = 0;
   const KvSlots* slots_ = nullptr;
   int rows_ = 0;
   bool is_rounding_ = false;
   std::vector<float> cosines_, sines_;                      // [rows, head_dim / 2]
   std::vector<float> residual_, normed_, branch_, hidden_;  // [rows, hidden]
-  std::vector<float> pair_;                                 // [rows, 2 * hidden], MTP's input
+  std::vector<float> pair_;                                 // [rows, 2 * hidden], input of the MTP block
   std::vector<float> q_, attended_;                         // [rows, heads * head_dim]
   std::vector<float> k_, v_;                                // [rows, kv_heads * head_dim]
   std::vector<float> inner_;                                // FFN activations
-  RoundedRows rounded_;                                     // of the product that is running
+  RoundedRows rounded_;                                     // of the running product
   std::vector<RoundedBlock> rounded_inner_;                 // FFN activations
   std::vector<float> router_;                               // [rows, experts]
   std::vector<int> routed_;                                 // [rows, top_k]

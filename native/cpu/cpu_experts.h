@@ -1,4 +1,4 @@
-// Experts of a GPU's model on the processor, by the CPU device's own loops.
+// Routed experts of a GPU's model, computed on the processor by the CPU device's loops.
 #pragma once
 
 #include "base/thread_pool.h"
@@ -9,7 +9,7 @@ namespace kexa {
 
 class CpuExperts final : public HostExperts {
  public:
-  // `description` and `weights` must outlive it; the experts' weights must have data.
+  // `description` and `weights` must outlive it, and the experts' weights must have data.
   CpuExperts(const ModelDescription& description, const Weights& weights, int threads)
       : description_(description), weights_(weights), pool_(threads) {
     pool_.demand(threads);

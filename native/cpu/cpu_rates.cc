@@ -14,12 +14,12 @@
 namespace kexa {
 namespace {
 
-// Of each of two buffers: more than any cache holds, or nearly.
+// Bytes of each of two buffers: more than nearly any cache.
 constexpr size_t kBytes = 256 << 20;
 constexpr int kPieces = 64;
 constexpr int kRepeats = 5;
 constexpr int kChains = 10;
-constexpr int kProducts = 20000;  // of each chain
+constexpr int kProducts = 20000;  // in each chain
 
 double best_seconds(const std::function<void()>& run) {
   double best = std::numeric_limits<double>::infinity();
@@ -27,13 +27,13 @@ double best_seconds(const std::function<void()>& run) {
     const auto begun = std::chrono::steady_clock::now();
     run();
     const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - begun;
-    // The first run touches the memory.
+    // The first run is not counted, because it touches the memory for the first time.
     if (i > 0) best = std::min(best, taken.count());
   }
   return best;
 }
 
-// Vectors no wider than the processor's: GCC keeps wider ones in memory, where a chain waits for its own store.
+// Vectors no wider than the processor's. GCC keeps wider ones in memory, where a chain waits for its own store.
 #if defined(__x86_64__)
 typedef float Lanes __attribute__((vector_size(32)));
 #else
@@ -54,7 +54,7 @@ KEXA_HOT float sum_all(const float* from, size_t count) {
   return sum;
 }
 
-// Chains that wait for nothing but themselves: a core always has another to go on with.
+// Multiplies in independent chains, so that a core always has one to go on with.
 template <typename Vector>
 KEXA_INLINE float multiply_chains(float factor) {
   constexpr int kWidth = int(sizeof(Vector) / sizeof(float));
@@ -72,7 +72,7 @@ KEXA_HOT float multiply_lanes(float factor) { return multiply_chains<Lanes>(fact
 
 struct Multiply {
   float (*run)(float);
-  int width;  // of a vector, in floats
+  int width;  // floats in a vector
 };
 
 #if defined(__x86_64__) && defined(__GNUC__)
@@ -106,7 +106,7 @@ DeviceRates measure_cpu_rates(int threads) {
                });
   const Multiply multiply = widest_multiply();
   rates.f32 = double(kPieces) * kProducts * kChains * multiply.width * 2 / best_seconds([&] {
-                // A factor that the compiler does not know, near enough to 1 for sums to stay finite.
+                // A factor that the compiler does not know, near enough to 1 that sums stay finite.
                 pool.run(kPieces, [&](int i, int) { sums[i] = multiply.run(0.5f + sums[i] * 0); });
               });
   return rates;

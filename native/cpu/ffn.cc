@@ -10,7 +10,7 @@
 namespace kexa {
 namespace {
 
-// silu(gate) * up. With a limit (K-EXAONE 2.0): gate capped from above, up clamped on both sides.
+// silu(gate) * up. With a limit (K-EXAONE 2.0) gate is capped from above and up is clamped on both sides.
 float swiglu(float gate, float up, float limit) {
   if (limit > 0) {
     gate = std::min(gate, limit);
@@ -19,7 +19,7 @@ float swiglu(float gate, float up, float limit) {
   return gate / (1 + std::exp(-gate)) * up;
 }
 
-// A run of outputs of one group, for one thread.
+// A range of outputs of one group: the work of one task.
 struct Piece {
   const FfnGroup* group;
   int first, end;
@@ -73,7 +73,7 @@ void run_groups(ThreadPool& pool, const std::vector<FfnGroup>& groups, float lim
   }
   pool.run(int(pieces.size()), [&](int task, int) { gate_and_up(pieces[task], limit); });
 
-  std::vector<std::pair<const FfnGroup*, int>> to_round;  // a group and its row
+  std::vector<std::pair<const FfnGroup*, int>> to_round;  // a group and one of its rows
   for (const FfnGroup& group : groups)
     if (takes_rounded(group.weights->down.type))
       for (int i = 0; i < int(group.rounded_inner.size()); ++i) to_round.push_back({&group, i});
@@ -82,7 +82,7 @@ void run_groups(ThreadPool& pool, const std::vector<FfnGroup>& groups, float lim
     round_row(group->inner[i], group->weights->down.columns, group->rounded_inner[i]);
   });
 
-  int inner_width = 0;  // of a row, over all groups: what an output costs
+  int inner_width = 0;  // of a row over all groups: the cost of an output
   for (const FfnGroup& group : groups) inner_width += group.weights->down.columns;
   const int per_task = outputs_per_task(inner_width);
   pool.run((hidden + per_task - 1) / per_task, [&](int task, int) {
@@ -112,7 +112,7 @@ void CpuDevice::dense_ffn(int layer) {
   add_branch(weights.ffn_norm);
 }
 
-// The bias is added for choosing only; the weights are the scores themselves.
+// Adds the bias only for choosing. The weights are the scores without it.
 void CpuDevice::choose_experts(const std::vector<float>& bias, int row) {
   const MoeDescription& moe = *description_.moe;
   float* scores = &router_[size_t(row) * moe.experts];
@@ -122,7 +122,7 @@ void CpuDevice::choose_experts(const std::vector<float>& bias, int row) {
     biased[e] = scores[e] + bias[e];
   }
 
-  // Only the groups with the largest sums of their two best biased scores may be chosen from.
+  // Experts may come only from the groups whose two best biased scores have the largest sums.
   if (moe.kept_groups < moe.groups) {
     const int size = moe.experts / moe.groups;
     std::vector<float> best_two(moe.groups);
@@ -137,7 +137,7 @@ void CpuDevice::choose_experts(const std::vector<float>& bias, int row) {
     for (int i = moe.kept_groups; i < moe.groups; ++i) std::fill_n(biased.begin() + order[i] * size, size, -INFINITY);
   }
 
-  // Among equals the lowest id wins.
+  // The lowest id wins ties.
   std::vector<int> order(moe.experts);
   std::iota(order.begin(), order.end(), 0);
   std::partial_sort(order.begin(), order.begin() + moe.top_k, order.end(),
@@ -164,10 +164,10 @@ void CpuDevice::experts(int layer) {
   const LayerDescription& switches = description_.layer(layer);
   const int hidden = description_.hidden, width = switches.ffn_width, shared_width = moe.shared_experts * width;
   const size_t row_width = size_t(moe.top_k) * width + shared_width;
-  // route() left the normed rows there; a post-norm model reads the residual itself.
+  // route() has left the normed rows in normed_. A post-norm model reads the residual itself.
   const float* input = description_.is_post_norm ? residual_.data() : normed_.data();
 
-  // The experts of a layer may be of different types.
+  // The experts of a layer may have different types.
   std::vector<const Matrix*> readers;
   if (is_rounding_) {
     for (const FfnWeights& expert : weights.experts) readers.insert(readers.end(), {&expert.gate, &expert.up});
@@ -177,7 +177,7 @@ void CpuDevice::experts(int layer) {
   const size_t blocks = rounded_blocks(width),
                row_blocks = moe.top_k * blocks + (shared_width ? rounded_blocks(shared_width) : 0);
 
-  // Rows are gathered by expert, so that each expert's weights are read once a step.
+  // Gathers rows by expert, so that a step reads each expert's weights once.
   std::vector<FfnGroup> groups = groups_by_expert(weights.experts, route_experts(), [&](FfnGroup& group, size_t at) {
     const int r = int(at) / moe.top_k, i = int(at) % moe.top_k;
     group.inputs.push_back(input + size_t(r) * hidden);

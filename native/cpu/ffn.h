@@ -1,4 +1,4 @@
-// SwiGLU over rows that share weights: what the CPU device's FFNs and experts are made of.
+// SwiGLU over rows that share weights, for dense FFNs and for experts.
 #pragma once
 
 #include <span>
@@ -10,20 +10,20 @@
 
 namespace kexa {
 
-// Activation rows that share one set of FFN weights.
+// The rows of activations that share one set of FFN weights.
 struct FfnGroup {
   const FfnWeights* weights = nullptr;
   std::vector<const float*> inputs;  // [hidden] each
-  std::vector<float*> inner;         // [width] each: where silu(gate) * up goes
-  // The same rounded, where that was asked for: else empty.
+  std::vector<float*> inner;         // [width] each: silu(gate) * up is written there
+  // Both rounded to 16 bits; empty if rounding is off.
   std::vector<const RoundedBlock*> rounded_inputs;
   std::vector<RoundedBlock*> rounded_inner;
-  std::vector<int> rows;      // of the step
-  std::vector<float> scales;  // on the group's output
+  std::vector<int> rows;      // their places among the step's rows
+  std::vector<float> scales;  // factors of the group's output
 };
 
-// A group for each expert that is chosen, in the order of their ids: add(group, at) for each of its choices, ascending.
-// `chosen` are ids, [rows, top_k]; -1 is none.
+// Makes a group for each chosen expert, in the order of their ids, and calls add(group, at) for each of its choices in
+// ascending order. `chosen` [rows, top_k] are ids; -1 is no expert.
 template <typename Add>
 std::vector<FfnGroup> groups_by_expert(const std::vector<FfnWeights>& experts, std::span<const int> chosen,
                                        const Add& add) {
@@ -38,8 +38,8 @@ std::vector<FfnGroup> groups_by_expert(const std::vector<FfnWeights>& experts, s
   return by_expert;
 }
 
-// branch[row] = sum over the groups the row is in, in the order of `groups`: the same for a row whoever travels with
-// it. Rows of `branch` are `stride` floats apart.
+// branch[row] = the sum over the groups that have the row, in the order of `groups`, so it does not depend on other
+// rows. Rows of `branch` are `stride` floats apart.
 void run_groups(ThreadPool& pool, const std::vector<FfnGroup>& groups, float limit, float* branch, int rows, int hidden,
                 int stride);
 

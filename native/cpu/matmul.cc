@@ -18,7 +18,7 @@ PanelOutputs panel_outputs(int outputs, int first) {
 
 void multiply_panel(const Matrix& weight, const PanelOutputs& outputs, const float* const* x,
                     const RoundedBlock* const* rounded, int rows, float* out) {
-  // A short panel repeats its first row: one code path, hence one order of sums.
+  // A short panel repeats its first row, so that all panels have one code path and one order of sums.
   PanelSource source;
   source.type = weight.type;
   source.columns = weight.columns;

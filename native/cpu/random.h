@@ -1,4 +1,4 @@
-// Random numbers that depend on nothing but what they are for: no state, so that any device draws the same.
+// Random numbers without state. They depend only on their purpose, so every device draws the same.
 #pragma once
 
 #include <array>
@@ -19,8 +19,8 @@ inline std::array<uint32_t, 4> philox(std::array<uint32_t, 4> counter, std::arra
   return counter;
 }
 
-// In (0, 1), 23 bits: with one more the 0.5 would be rounded away, and the largest would be 1, whose Gumbel noise is
-// infinite and chooses a token however improbable.
+// In (0, 1), with 23 bits. With one bit more, rounding would lose the 0.5 and the largest number would be 1. Its Gumbel
+// noise is infinite and would choose any token, however improbable.
 inline float to_uniform(uint32_t bits) { return (float(bits >> 9) + 0.5f) * 0x1p-23f; }
 
 // Standard Gumbel noise for one token at one position: argmax(log p + noise) is a draw from p.

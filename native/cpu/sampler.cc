@@ -14,19 +14,19 @@ namespace kexa {
 namespace {
 
 constexpr int kBins = 2048;
-// Scores further below the best share the last bin at first.
+// Scores further below the best share the last bin of the first pass.
 constexpr float kMostRange = 64;
-// So few tokens of a bin are sorted.
+// A bin with no more tokens than this is sorted.
 constexpr size_t kFewTokens = 256;
-// to_uniform() gives no noise above 16.64.
+// to_uniform() gives noise of at most 16.64.
 constexpr float kMostNoise = 17;
 constexpr int kExpsAtOnce = 512;
 
-// The lowest score whose probability, counted from the best's 1, is at least min_p: probabilities fall with scores, so
-// a search among all floats finds it.
+// The lowest score whose probability, relative to the best token's, is at least min_p. Probabilities grow with scores,
+// so a binary search over all floats finds it.
 float lowest_score(float min_p) {
   if (min_p <= 0) return -INFINITY;
-  // The bits of positive floats stand in the order of the floats.
+  // The bits of positive floats have the order of the floats.
   uint32_t kept = 0, dropped = std::bit_cast<uint32_t>(200.0f);
   while (dropped - kept > 1) {
     const uint32_t middle = kept + (dropped - kept) / 2;
@@ -37,7 +37,7 @@ float lowest_score(float min_p) {
 
 }  // namespace
 
-// Where the tokens between two scores lie: equal parts of the range, the best first.
+// Divides the range between two scores into equal bins, the best first.
 struct Sampler::Bins {
   float from, per_score;
 
@@ -61,7 +61,7 @@ void Sampler::penalize(std::span<const int> ids, size_t prompt_size) {
     const size_t last = params_.repeat_last_n < 0 ? ids.size() : std::min(ids.size(), size_t(params_.repeat_last_n));
     const auto seen = ids.last(last);
     for (int token : seen) {
-      // Once a token, however often it was seen (Keskar et al., CTRL, 2019).
+      // Penalises a token once, however often it was seen (Keskar et al., CTRL, 2019).
       if (counts_[token]++) continue;
       const float factor = adjusted_[token] > 0 ? 1 / params_.repeat_penalty : params_.repeat_penalty;
       if (adjusted_[token] != -INFINITY) adjusted_[token] = saturated(adjusted_[token] * factor);
@@ -90,7 +90,7 @@ void Sampler::weigh(const std::vector<int>& tokens, bool is_mass) {
   }
 }
 
-// The weights of all tokens, in bins.
+// Adds the weights of all tokens to their bins.
 void Sampler::fill_bins(const Bins& bins, bool is_mass) {
   sums_.assign(kBins, 0);
   for (int i = 0; i < vocab_; ++i) bins_[i] = bins.bin_of(scores_[i]);
@@ -139,7 +139,7 @@ Sampler::Reached Sampler::search(std::vector<int> tokens, bool is_mass, double w
     std::erase_if(tokens, [&](int token) { return bins.bin_of(score_of(token)) != bin; });
     if (tokens.size() == before) break;
   }
-  // They stand in the order of their ids.
+  // The sort is stable and the tokens are in the order of their ids, so the lowest id wins ties.
   std::stable_sort(tokens.begin(), tokens.end(), [&](int a, int b) { return score_of(a) > score_of(b); });
   weigh(tokens, is_mass);
   for (size_t i = 0; i < tokens.size(); ++i) {
@@ -154,7 +154,7 @@ Sampler::Reached Sampler::search(std::vector<int> tokens, bool is_mass, double w
 Sampler::Cut Sampler::cut_of_mass(std::vector<int> tokens) {
   const double share = params_.top_p;
   const Reached found = search(std::move(tokens), true, share);
-  // Sums of so many numbers, taken in another order and of probabilities within 1e-15, are no further off than this.
+  // An upper bound of the error of such sums: another order, and probabilities that are exact to 1e-15.
   const double doubt = found.total * (vocab_ + 64) * 0x1p-51;
   const bool is_below = found.before == 0 || found.goal - found.before > doubt;
   return is_below && found.with - found.goal > doubt ? found.cut : exact_cut_of_mass();
@@ -171,7 +171,7 @@ Sampler::Cut Sampler::exact_cut_of_mass() {
   }
   double total = 0, reached = 0;
   for (int token : tokens) total += probability(token);
-  // Those below are, all together, no more than what is cut off.
+  // Tokens below this probability have, all together, no more mass than is cut off.
   const double floor = total * (1 - params_.top_p) / double(tokens.size());
   std::erase_if(tokens, [&](int token) { return probability(token) < floor; });
   std::sort(tokens.begin(), tokens.end(), is_better);
@@ -182,12 +182,12 @@ Sampler::Cut Sampler::exact_cut_of_mass() {
 }
 
 int Sampler::draw(int best, uint32_t position) {
-  // Counted from the best, so that no temperature, however small, overflows.
+  // Relative to the best, so that not even a tiny temperature overflows.
   const float largest = adjusted_[best];
   for (int i = 0; i < vocab_; ++i) scores_[i] = (adjusted_[i] - largest) / params_.temperature;
 
   Cut cut{-INFINITY, vocab_};
-  std::vector<int> tokens;  // none: all
+  std::vector<int> tokens;  // empty: all
   if (has_top_k()) {
     cut = search({}, false, params_.top_k).cut;
     for (int i = 0; params_.top_p < 1 && i < vocab_; ++i)
@@ -220,7 +220,7 @@ int Sampler::choose(std::span<const float> logits, std::span<const int> ids, siz
   penalize(ids, prompt_size);
   const float largest = largest_of(adjusted_.data(), adjusted_.size());
   if (largest == -INFINITY) throw Error("KEXA_INVALID_ARGUMENT", "logitBias bans every token");
-  // The first of equals: the lowest id.
+  // The first of equals has the lowest id.
   const int best = int(std::find(adjusted_.begin(), adjusted_.end(), largest) - adjusted_.begin());
   return params_.temperature == 0 ? best : draw(best, uint32_t(ids.size()));
 }

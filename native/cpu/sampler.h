@@ -1,4 +1,4 @@
-// Choosing the next token on the CPU.
+// Chooses the next token on the CPU.
 #pragma once
 
 #include <span>
@@ -8,22 +8,21 @@
 
 namespace kexa {
 
-// One sequence's sampling.
+// The sampling of one sequence.
 //
-// Of a vocabulary of 153,600 tokens nearly all are ruled out without computing what decides about them. What is left
-// out never changes a choice: it is the one that the definition in device/sampling.h gives, sums of probabilities being
-// taken in double and in the order of the ids.
+// Of a vocabulary of 153,600 tokens nearly all are ruled out cheaply, without the noise or the sums that decide. This
+// never changes a choice: it is the choice defined in device/sampling.h, with sums of probabilities in f64 and in the
+// order of the ids.
 class Sampler {
  public:
   Sampler(SamplingParams params, int vocab, const PanelKernels& loops = panel_kernels());
 
-  // The next token after `ids`, of which the last `ids.size() - prompt_size` are the answer so far: always one of the
-  // vocabulary. All logits must be finite (check_logits), and all of `ids` in the vocabulary.
-  // Throws KEXA_INVALID_ARGUMENT if the bias bans every token.
+  // The next token after `ids`, which are the prompt (`prompt_size` tokens) and the answer so far. All logits must be
+  // finite (check_logits) and all ids in the vocabulary. Throws KEXA_INVALID_ARGUMENT if the bias bans every token.
   int choose(std::span<const float> logits, std::span<const int> ids, size_t prompt_size);
 
  private:
-  // In order of preference, the best score first and the lowest id among equals: the last token that is kept.
+  // The last token that is kept, in order of preference: the best score first, the lowest id among equals.
   struct Cut {
     float score;
     int id;
@@ -35,31 +34,31 @@ class Sampler {
   int draw(int best, uint32_t position);
   bool has_top_k() const { return params_.top_k > 0 && params_.top_k < vocab_; }
 
-  // Where, in order of preference, the weights of tokens first come to what is wanted: so many tokens or, with
-  // `is_mass`, such a share of all their probability.
+  // The token, in order of preference, at which the sum of the weights reaches the goal: a number of tokens or, with
+  // `is_mass`, a share of their probability.
   struct Reached {
     Cut cut;
-    double before, with;  // the sums without the cut's token, and with it
+    double before, with;  // the sums without and with the cut's token
     double goal, total;
   };
-  // Among `tokens`, in the order of their ids; none: all of them.
+  // Searches `tokens`, which are in the order of their ids. Empty: all tokens.
   Reached search(std::vector<int> tokens, bool is_mass, double wanted);
   void fill_bins(const Bins& bins, bool is_mass);
   void weigh(const std::vector<int>& tokens, bool is_mass);
 
   Cut cut_of_mass(std::vector<int> tokens);
-  // The same by the definition, which takes ten times as long: where two sums are too near each other to tell.
+  // The cut by its definition, which takes ten times as long. Used if two sums are too close to tell apart.
   Cut exact_cut_of_mass();
 
   const PanelKernels* loops_;
   SamplingParams params_;
   int vocab_;
-  float least_kept_;              // by min-p: the lowest score whose probability is enough
+  float least_kept_;              // the lowest score that min-p keeps
   std::vector<float> adjusted_;   // [vocab], logits with bias and penalties
-  std::vector<float> scores_;     // [vocab, to whole blocks], by temperature, counted from the best: 0 or less
+  std::vector<float> scores_;     // [vocab, to whole blocks], logits by temperature, relative to the best: 0 or less
   std::vector<uint16_t> bins_;    // [vocab]
-  std::vector<double> sums_;      // of a bin's weights
-  std::vector<double> weights_;   // of the tokens that are looked at
+  std::vector<double> sums_;      // the weights in each bin
+  std::vector<double> weights_;   // of the tokens that are searched
   std::vector<uint32_t> counts_;  // [vocab], occurrences; all zero between calls
 };
 

@@ -1,11 +1,32 @@
-// kexa's core, as the addon and native programs see it.
+// kexa's core, for the addon and for native programs. Any thread may make a request. The engine's one thread, which
+// owns the weights, the cache and the device, answers each request through a Channel. A program that prints an answer's
+// ids:
 //
 //   kexa::Engine engine(description, options);
-//   auto loading = engine.load(warm_limit);              // Progress..., Done
-//   auto reply = engine.generate(session, ids, params);  // Started, Tokens..., Ended
+//   const auto loading = engine.load(0);
+//   kexa::GenerateParams params;
+//   params.max_tokens = 8;
+//   const auto reply = engine.generate(1, {5, 6, 7}, params);
+//   std::counting_semaphore woken(0);
+//   reply->attach([&] { woken.release(); });
+//   for (bool is_over = false; !is_over;) {
+//     for (const kexa::Event& event : reply->take()) {
+//       if (const auto* tokens = std::get_if<kexa::event::Tokens>(&event))
+//         for (const kexa::Choice& choice : tokens->choices) std::printf("%d\n", choice.token);
+//       if (const auto* failed = std::get_if<kexa::event::Failed>(&event)) std::puts(failed->message.c_str());
+//       is_over = std::holds_alternative<kexa::event::Ended>(event) ||
+//                 std::holds_alternative<kexa::event::Failed>(event);
+//     }
+//     if (!is_over) woken.acquire();
+//   }
+//   reply->detach();
 //
-// Everything is asked for from any thread and answered through a Channel by the engine's one thread, which owns the
-// weights, the cache and the device.
+// `options` need at least context_size, prefill_chunk and threads. Token ids are in [0, vocab); the caller checks them.
+//
+// Every channel ends with the last of the events that its request names, with Failed, or with Stopped after the reader
+// cancelled it. Any request can fail with KEXA_CLOSED, KEXA_OUT_OF_MEMORY or KEXA_DEVICE_LOST. A request that runs the
+// model can also fail with KEXA_CONTEXT_FULL, or with KEXA_BAD_FILE if a logit is NaN or infinite or a file was cut
+// short.
 #pragma once
 
 #include <chrono>
@@ -19,114 +40,114 @@
 namespace kexa {
 
 struct ForwardParams {
-  bool wants_all_logits = true;
-  bool wants_mtp = false;
-  bool wants_trace = false;
-  bool wants_profile = false;
+  bool wants_all_logits = true;  // logits of all rows; false: of the last one only
+  bool wants_mtp = false;        // runs the MTP block too, for mtp_logits
+  bool wants_trace = false;      // residual after each layer, final hidden states and routes
+  bool wants_profile = false;    // times the device's work, which slows it
   // Number of leading tokens that only fill the cache, in ordinary prompt chunks. Logits come for the last of them and
   // for every later row.
   int lead_rows = 0;
-  // Rows of each step after those, at most a chunk: 1 runs them as decoding does, 1 + n as n drafts are checked. 0: a
-  // chunk.
+  // Rows of each step after the leading ones, at most a chunk. 1 runs them as decoding does, 1 + n as n drafts are
+  // checked. 0: a chunk.
   int step_rows = 0;
 };
 
-// An op of Device, or "step": a whole step with choosing, each waited for.
+// An op of Device to time, or "step": a whole step with choosing, each of which is awaited.
 struct OpMeasurement {
   std::string op;
-  std::vector<int> layers;  // taken in turns; one for ops that have no layer
+  std::vector<int> layers;  // called in turns; any one layer for ops that have none
   int rows = 1;
   int repetitions = 1;
-  int64_t least_ns = 0;  // a repetition calls it as often as takes this long
+  int64_t least_ns = 0;  // a repetition repeats the call until this much time has passed
 };
 
 struct MeasureParams {
-  int depth = 0;  // tokens in the context before
+  int depth = 0;  // tokens in the cache before the rows
   std::vector<OpMeasurement> ops;
 };
 
 struct GenerateParams {
   SamplingParams sampling;
-  int logprobs = -1;  // -1: none wanted; else alternatives beside the chosen token
+  int logprobs = -1;  // number of alternatives beside the chosen token; -1: no log-probabilities
   int max_tokens = 0;
-  // Where the prompt of the conversation's next turn will leave this one, in tokens from its start: to be kept, so that
-  // the next turn can go on from there. 0: nowhere.
+  // The number of tokens that the prompt of the conversation's next turn will have in common with this one. The cache
+  // of these tokens is kept, so that the next turn can continue there. 0: nothing is kept.
   int keep_at = 0;
-  int drafts = 0;  // tokens the MTP block guesses ahead a step, up to kMaxDrafts; 0: none; -1: as many as pay
-  bool wants_profile = false;   // counts what the steps do, which slows them
-  std::vector<int> end_tokens;  // any of them ends the answer, and is its last token
+  int drafts = 0;               // tokens that the MTP block drafts in a step, up to kMaxDrafts; -1: as many as pay
+  bool wants_profile = false;   // counts the work of the steps, which slows them
+  std::vector<int> end_tokens;  // each of them ends the answer, and is its last token
 };
 
 class Engine {
  public:
-  // Starts the thread; allocates nothing large. Throws what make_plan() throws, and KEXA_OUT_OF_MEMORY if the system
-  // starts no thread.
+  // Plans the memory and starts the thread; allocates nothing large. Throws the errors of make_plan(), and
+  // KEXA_OUT_OF_MEMORY if the system starts no thread.
   Engine(ModelDescription description, const PlanOptions& options);
-  // Has the thread stop between two layers, whatever is going on. Does not wait: the thread frees everything, some day.
+  // Makes the thread stop between two layers, whatever it is doing. Does not wait: the thread frees everything later.
   ~Engine();
-  // The same, and waits for the thread, for `most` at most. Returns whether it has ended. Nothing may be asked for
-  // later.
+  // Stops the thread too, and waits for it, at most for `most`. Returns whether it has ended. No request may follow.
   bool stop(std::chrono::milliseconds most);
 
   const ModelDescription& description() const;
   const Plan& plan() const;
 
-  // Maps the weights and allocates the rest. Files up to `warm_limit` bytes are read through once. Must come first;
-  // what is asked for after it waits for it. Events: Progress..., Done.
+  // Maps the weights and allocates the device's buffers. Files of at most `warm_limit` bytes together are read once, so
+  // that the first step need not wait for the disk. Must be the first request; later ones wait for it. Fails with
+  // KEXA_NOT_FOUND, KEXA_BAD_FILE, KEXA_TENSOR_MISMATCH, KEXA_UNSUPPORTED or KEXA_NO_DEVICE. Events: Progress..., Done.
   std::shared_ptr<Channel> load(int64_t warm_limit);
 
-  // One pass over `ids` from an empty cache. Events: Forwarded.
+  // Runs `ids` from an empty cache. Forwarded has logits [rows or 1, vocab]. Events: Forwarded.
   std::shared_ptr<Channel> forward(std::vector<int> ids, const ForwardParams& params);
 
-  // ln p(ids[i + 1] | ids[0..i]) for each i. Events: Scored.
+  // Computes ln p(ids[i + 1] | ids[0..i]) for each i: ids.size() - 1 numbers. Events: Scored.
   std::shared_ptr<Channel> score(std::vector<int> ids);
 
-  // Continues `ids`. What the session's cache shares with them is not computed again. Events: Started, Prompt...,
-  // Tokens..., Ended.
+  // Continues `ids`. The prefix that the session's cache already has is not computed again. Sessions are numbers that
+  // the caller chooses, from 1 on. Fails with KEXA_INVALID_ARGUMENT if the bias bans every token. Events: Started,
+  // Prompt..., Tokens..., Ended.
   std::shared_ptr<Channel> generate(uint64_t session, std::vector<int> ids, const GenerateParams& params);
 
-  // Times each op on rows of tokens that mean nothing. Events: Measured, one an op; Done.
+  // Times each op on rows of arbitrary tokens. Events: Measured for each op, Done.
   std::shared_ptr<Channel> measure(MeasureParams params);
 
-  // Gives `session`, which has none, what the cache holds of `parent`. Pages are shared. Events: Kept.
+  // Gives `session`, which has no cache yet, the cached tokens of `parent`. The two share pages. Events: Kept.
   std::shared_ptr<Channel> fork(uint64_t session, uint64_t parent);
 
-  // Keeps the first `length` tokens of the session's cache, or none if sliding layers no longer reach back so far.
-  // Events: Kept.
+  // Cuts the session's cache to its first `length` tokens, or to none if the sliding layers' rings no longer reach back
+  // so far. Events: Kept.
   std::shared_ptr<Channel> rewind(uint64_t session, int length);
 
-  // The session's cache to a file, and a file to the cache of a session that has none (native/engine/session_file.h).
-  // Events: Kept.
+  // Writes the session's cache to a file. Fails with KEXA_WRITE_FAILED, and with KEXA_INVALID_ARGUMENT if nothing is
+  // cached. Events: Kept.
   std::shared_ptr<Channel> save(uint64_t session, std::string path);
+  // Reads such a file into a session that has no cache. The errors are those of SessionFile::load(). Events: Kept.
   std::shared_ptr<Channel> load_session(uint64_t session, std::string path);
 
   // Forgets the session's cache.
   void end_session(uint64_t session);
 
-  // How often each routed expert was chosen, for PlanOptions::expert_heat. Events: ExpertHeat.
+  // Tells how often each routed expert was chosen [layers, experts], for PlanOptions::expert_heat. Events: ExpertHeat.
   std::shared_ptr<Channel> expert_heat();
 
-  // For tests: loses the GPU, between two steps of what is going on. Events: Done.
+  // For tests: loses the GPU between two steps. Events: Done.
   std::shared_ptr<Channel> force_device_loss();
-  // For tests: from here on the GPU (of several the last) has room for so many bytes of buffers in all. Events: Done.
+  // For tests: from now on the GPU (of several, the last) has room for only this many bytes of buffers. Events: Done.
   std::shared_ptr<Channel> force_device_room(int64_t bytes);
 
-  // Fails what is going on with KEXA_CLOSED and frees everything. Events: Done. What is asked for later fails too.
+  // Ends all requests with KEXA_CLOSED and frees everything. Later requests fail too. Events: Done.
   std::shared_ptr<Channel> close();
-
-  // Every channel may also end with Failed, or with Stopped after it was cancelled.
 
  private:
   struct State;
   template <typename MakeJob>
   std::shared_ptr<Channel> post(const MakeJob& make_job);
 
-  const std::shared_ptr<State> state_;  // the thread's too
+  const std::shared_ptr<State> state_;  // shared with the thread
 };
 
-// Stops every engine of this process, as Engine::stop() does, and waits for their threads, for `most` at most. Returns
-// whether all have ended. To be called before the process ends: libraries that a thread is using must not be taken
-// down.
+// Stops every engine of this process as Engine::stop() does, and waits for their threads, at most for `most`. Returns
+// whether all have ended. To be called before the process ends, because the process must not take down libraries that a
+// thread is using.
 bool stop_all_engines(std::chrono::milliseconds most);
 
 }  // namespace kexa

@@ -1,4 +1,4 @@
-// What is asked of a plan, and how the KV cache is laid out.
+// The options of a plan, and the layout of the KV cache.
 #pragma once
 
 #include <optional>
@@ -10,78 +10,78 @@
 
 namespace kexa {
 
-// How the GPU's kernels are written: kAuto takes the best the adapter offers, the others insist.
+// The variant of the GPU's kernels. kAuto takes the best that the adapter has; the others are demands.
 enum class GpuKernels : uint8_t { kAuto, kPlain, kSubgroups, kMatrices };
 
 // One of the devices that share a model.
 struct PartOptions {
   std::string adapter;                 // as PlanOptions::adapter
   std::vector<std::string> plain_ops;  // as PlanOptions::plain_ops
-  int layers = 0;                      // how many it takes; 0 for all of them: as many as is best
-  int64_t memory_bytes = 0;            // that it has; 0: not known
+  int layers = 0;                      // its number of layers; 0 for all devices: the plan divides the layers
+  int64_t memory_bytes = 0;            // of the device; 0: unknown
 };
 
 struct PlanOptions {
-  int context_size = 0;   // tokens of one sequence; also the rows all sequences share in the global layers' pages
+  int context_size = 0;   // tokens of one sequence, and rows that all sequences share in the global layers' pages
   int prefill_chunk = 0;  // most rows of a step
   int threads = 1;
   Type cache_type = Type::kF32;
-  bool is_rounding = false;  // the CPU's activations to 16 bits, where quant/rounded.h says
-  // Of main memory, for rings of kept prefixes; 0: none are kept, -1: what the turns of kSlots conversations take.
+  bool is_rounding = false;  // the CPU rounds activations to 16 bits, for the types in quant/rounded.h
+  // Main memory for rings of kept prefixes. 0: no prefix is kept. -1: enough for the turns of kSlots conversations.
   int64_t prefix_cache_bytes = 0;
-  bool keeps_turns_only = false;    // of prompts only the points that GenerateParams::keep_at names are kept
-  std::optional<Type> weight_type;  // nullopt: as in the file, read in place
+  bool keeps_turns_only = false;    // keeps only prefixes that GenerateParams::keep_at names
+  std::optional<Type> weight_type;  // nullopt: the type of the file, read in place
   std::string adapter;              // part of a GPU adapter's name, "gpu" (the best) or "null"; empty: the CPU
   std::string dawn_library;         // path of the library that holds Dawn
   std::string dawn_identity;        // differs for each build of that library
   std::string blob_folder;          // where compiled kernels are kept; empty: nowhere
-  bool is_checked = false;          // with Dawn's validation and bounds checks
+  bool is_checked = false;          // keeps Dawn's validation and bounds checks
   GpuKernels gpu_kernels = GpuKernels::kAuto;
-  Type gpu_elements = Type::kF32;  // of activations between the GPU's ops: f32 or f16
-  // Ops of Device whose kernels go without the subgroups that there are, because tuning found them faster so; those of
-  // large steps are called "... large".
+  Type gpu_elements = Type::kF32;  // f32 or f16, for activations between the GPU's ops
+  // Ops of Device whose kernels do without subgroups, because tuning found that faster. The op of a large step is named
+  // "... large".
   std::vector<std::string> plain_ops;
-  // Of a GPU's layers: routed experts that it holds of each. -1: all of them.
+  // Routed experts that a GPU holds for each of its layers. -1: all.
   int expert_slots = -1;
   ExpertMisses expert_misses = ExpertMisses::kCopy;
-  std::vector<float> expert_heat;  // as ExpertSlots takes it
+  std::vector<float> expert_heat;  // [layers, experts], for ExpertSlots
 
   bool has_expert_slots() const { return expert_slots >= 0; }
-  // Whether the processor computes some of them.
+  // Whether the processor computes some of the routed experts.
   bool has_host_experts() const { return has_expert_slots() && expert_misses != ExpertMisses::kCopy; }
-  std::vector<PartOptions> parts;  // in the layers' order; none: one device, as `adapter` has it
-  int cache_start_rows = 0;        // most rows that a GPU's global layers are given at load; the rest as it is used
+  std::vector<PartOptions> parts;  // in the layers' order; empty: one device, which `adapter` names
+  int cache_start_rows = 0;  // the most rows that a GPU's global layers get at load; more are made when they are used
 };
 
-// Sequences whose cache is kept at the same time. A further one takes the place of the one unused for longest, which is
-// computed again should it go on.
+// Sequences whose caches exist at the same time. One more takes the slot unused for longest, whose sequence must be
+// computed again if it continues.
 constexpr int kSlots = 4;
 constexpr int kPageRows = 64;
-// A step of a prompt has no more rows than make so many pairs of a row and a token it may look at, or kLeastChunk:
-// 1,024 rows behind 65,536 tokens, 256 behind 262,144. A device is waited for a step at a time, and is taken for lost
-// when that takes too long.
+// A step of a prompt has at most as many rows as make this many pairs of a row and a token before it, but at least
+// kLeastChunk rows: 1,024 rows after 65,536 tokens, 256 after 262,144. A step must not take too long, because a device
+// that does not answer in time counts as lost.
 constexpr int64_t kMostPairs = 1 << 26;
 constexpr int kLeastChunk = 128;
-// Ring slack for rows that speculative decoding may have to drop.
+// The most drafts in a step. Rings have room for the rows of rejected drafts.
 constexpr int kMaxDrafts = 8;
-// Tokens by which what is kept of a sequence can be gone back, and rows of a sliding layer that are kept for it: what
-// the next token sees, and those.
+// A kept prefix can be cut back by this many tokens. kept_rows() is the number of rows that it keeps of a sliding
+// layer: the window of the next token, and the rows to cut back.
 constexpr int kKeptReach = 2;
 constexpr int kept_rows(int window) { return window - 1 + kKeptReach; }
 
 struct KvLayout {
   Type type = Type::kF32;
   int kv_heads = 0, head_dim = 0;
-  int pages = 0;  // of kPageRows rows, shared by all slots; a page number means the same page in every global layer
-  int start_pages = 0;  // of them, at most: what a GPU is given at load
-  // For each layer, MTP's last. 0: a global layer, kept in pages. Else the rows of one slot's ring, which is
-  // window + max(prefill_chunk, kMaxDrafts + 1) - 1: a step writes its rows before its first row has read, so the ring
-  // must still hold the window of the first row once the last one is in; and rows of rejected drafts must not have
-  // overwritten what the next step reads.
+  int pages = 0;        // of kPageRows rows, shared by all slots; page i is the same page in every global layer
+  int start_pages = 0;  // the most pages that a GPU gets at load
+  // For each layer, the MTP layer last: 0 for a global layer, which has pages. Else the rows of a slot's ring, window +
+  // max(prefill_chunk, kMaxDrafts + 1) - 1. A step writes all its rows before the first one reads, so the ring must
+  // still have that row's window when the last row is in. And rows of rejected drafts must not overwrite the window of
+  // the next step.
   std::vector<int> ring_rows;
 
-  int kv_width() const { return kv_heads * head_dim; }  // elements of K, and of V, in a row
-  // Elements of a head as it is stored: whole blocks, the last of them filled up with zeros.
+  int kv_width() const { return kv_heads * head_dim; }  // elements of a row's K, and also of its V
+  // Elements of a stored head: whole blocks, the last one filled up with zeros.
   constexpr int head_elements() const {
     const int block = facts_of(type).block_elements;
     return (head_dim + block - 1) / block * block;

@@ -11,7 +11,7 @@ namespace {
 ScratchSizes scratch_sizes(const ModelDescription& description, const PlanOptions& options, const KvLayout& kv) {
   const int64_t rows = options.prefill_chunk;
   int64_t ffn_width = 0;   // floats of one row's inner activations
-  int64_t ffn_blocks = 0;  // of the same, rounded
+  int64_t ffn_blocks = 0;  // the same activations in rounded blocks
   for (int i = 0; i < description.layer_count(); ++i) {
     const LayerDescription& layer = description.layer(i);
     ffn_width = std::max<int64_t>(
@@ -22,7 +22,8 @@ ScratchSizes scratch_sizes(const ModelDescription& description, const PlanOption
   const int64_t experts = description.moe ? description.moe->experts : 0,
                 top_k = description.moe ? description.moe->top_k : 0;
   return {
-      .hidden = rows * description.hidden * (description.mtp ? 6 : 4),  // residual, normed, branch, final; MTP's pair
+      // The residual, the normed row, a branch and the final norm; MTP adds its pair.
+      .hidden = rows * description.hidden * (description.mtp ? 6 : 4),
       .q = rows * description.q_width(),
       .kv = rows * description.kv_width() * 2,
       .attention = rows * description.q_width(),
@@ -33,8 +34,9 @@ ScratchSizes scratch_sizes(const ModelDescription& description, const PlanOption
       .rounded = options.is_rounding ? rows * (rounded_blocks(widest_input(description)) + ffn_blocks) *
                                            int64_t(sizeof(RoundedBlock) / 4)
                                      : 0,
-      // scores, and of each of a KV head's query heads its query, output, sum (both in f64) and maximum; what a block
-      // adds, and what becomes one key row
+      // Floats of one thread in attention. For each query head of a KV head: a score for every key of a block, the
+      // query, the output and its sum (both in f64), and the running maximum. Then the sum that one block adds to an
+      // output, and one head on its way into the cache.
       .per_thread = int64_t(description.heads / description.kv_heads) * (kKeyBlock + 3 * kv.head_elements() + 3) +
                     2 * kv.head_elements(),
   };
@@ -45,7 +47,7 @@ bool is_stored_anew(const TensorEntry& tensor, const PlanOptions& options) {
   return type && *type != tensor.type && tensor.shape.size() > 1;
 }
 
-// In memory, as the file has it or stored anew.
+// Bytes of a tensor in main memory, in the file's type or converted.
 int64_t stored_bytes(const TensorEntry& tensor, const PlanOptions& options) {
   if (!is_stored_anew(tensor, options)) return tensor.bytes;
   const int64_t elements = tensor.bytes / facts_of(tensor.type).block_bytes * facts_of(tensor.type).block_elements;
@@ -63,8 +65,8 @@ void add_expert_bytes(const ModelDescription& description, const PlanOptions& op
   memory.expert_slot_bytes = gpu_bytes / description.moe->experts * options.expert_slots;
 }
 
-// Most that a kept prefix takes of main memory: PrefixCache::Kept. None where every layer is global, since such a cache
-// can be gone back to anywhere.
+// The most main memory that a kept prefix takes: see PrefixCache::Kept. 0 if every layer is global, because such a
+// cache can go back to any position.
 int64_t kept_bytes(const ModelDescription& description, const PlanOptions& options, const KvLayout& kv) {
   const bool has_gpu =
       !options.adapter.empty() || std::any_of(options.parts.begin(), options.parts.end(),

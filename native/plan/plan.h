@@ -1,4 +1,4 @@
-// What lives where and how large it is, decided before anything is allocated.
+// Decides which buffers there are and how large they are, before anything is allocated.
 #pragma once
 
 #include "plan/gpu_plan.h"
@@ -8,16 +8,16 @@ namespace kexa {
 struct MemoryPlan {
   int64_t weight_bytes = 0, mapped_weight_bytes = 0;
   int64_t global_cache_bytes = 0, sliding_cache_bytes = 0, mtp_cache_bytes = 0;
-  int64_t cache_bytes_per_token = 0;  // global layers, the MTP layer included where it is one
+  int64_t cache_bytes_per_token = 0;  // global layers; with the MTP layer if it is global
   int64_t scratch_bytes = 0;
-  // Of a GPU's cache, which grows: what is there at load, and of the scratch what growing takes for a while.
+  // For a GPU's cache, which grows: its bytes at load, and the part of the scratch that growing takes for a while.
   int64_t cache_at_load_bytes = 0, growth_bytes = 0;
   int64_t prefix_cache_bytes = 0;  // of main memory, at most
-  bool is_host = false;            // the device's memory is main memory, so that its total has those bytes too
-  // Routed experts of a GPU's model that has slots for some of them: all stay in main memory, read in place from their
-  // files or stored anew. Not in the totals, which are the device's.
+  bool is_host = false;            // the device's memory is main memory, so its total includes the prefix cache
+  // Only if a GPU has slots for some routed experts: all experts stay in main memory, converted or read in place from
+  // the files (mapped). The totals do not include them, because they are the device's.
   int64_t host_expert_bytes = 0, mapped_expert_bytes = 0;
-  int64_t expert_slot_bytes = 0;  // of the device's weights
+  int64_t expert_slot_bytes = 0;  // part of the device's weight_bytes
 
   MemoryPlan& operator+=(const MemoryPlan& other) {
     weight_bytes += other.weight_bytes, mapped_weight_bytes += other.mapped_weight_bytes;
@@ -35,7 +35,7 @@ struct MemoryPlan {
   }
 };
 
-// The floats of one step's working buffers, for `rows` rows. The CPU device allocates exactly these.
+// Floats of the working buffers of a step with the most rows. The CPU device allocates exactly these.
 struct ScratchSizes {
   int64_t hidden, q, kv, attention, ffn, router, routes, logits, rounded, per_thread;
   int64_t total_floats(int threads) const {
@@ -43,9 +43,9 @@ struct ScratchSizes {
   }
 };
 
-// What one of several devices holds.
+// The share of one device, if several share the model.
 struct PartPlan {
-  int first_layer = 0, layers = 0;  // of the model's own; the MTP block's is the last device's
+  int first_layer = 0, layers = 0;  // of the model's own layers; the MTP block belongs to the last device
   MemoryPlan memory;
 };
 
@@ -55,15 +55,15 @@ struct Plan {
   ScratchSizes scratch;
   GpuPlan gpu;  // empty on the CPU
   MemoryPlan memory;
-  std::vector<PartPlan> parts;  // of several devices, which have no scratch and no GPU plan in common
+  std::vector<PartPlan> parts;  // for several devices, which share no scratch and no GPU plan
 };
 
-// Keys whose scores are held at once; the softmax goes on from block to block.
+// Keys whose scores are held at once. The softmax continues from block to block.
 constexpr int kKeyBlock = 128;
 
-// Columns of the widest input of a product, the FFN's inner activations apart.
+// Columns of the widest input of a product, apart from the FFN's inner activations.
 int widest_input(const ModelDescription& description);
-// RoundedBlocks of one row's inner activations in a layer's FFN.
+// The number of RoundedBlock in one row of a layer's inner FFN activations.
 int64_t rounded_inner_blocks(const ModelDescription& description, int layer);
 
 Plan make_plan(const ModelDescription& description, const PlanOptions& options);

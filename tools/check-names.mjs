@@ -117,7 +117,7 @@ function split(text) {
 
 function checkNames(path, line, text, folder = '') {
   const at = `${path}:${line}`;
-  const plain = text.replace(/biome-ignore [^:]*:/g, '').replace(/\\\w+/g, ' ');
+  const plain = text.replace(/biome-ignore [^:]*:|std::\w+|\\\w+/g, ' ');
   for (const [name] of plain.matchAll(/[\w./-]*\w\.(h|cc|ts|mjs|wgsl|md)\b(?![\w(])/g))
     if (!isFile(name, folder)) problems.push(`${at}: there is no file ${name}`);
   const names = new Set();

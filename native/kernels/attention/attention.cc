@@ -12,8 +12,8 @@ namespace {
 constexpr int kTeamHeads = 4;  // query heads of a team
 constexpr int kReduceThreads = 256;
 // Rows of a large step that share a team's loads. More would need more registers than they save loads.
-constexpr int kManyRows = 2;
-constexpr int kFewTeams = 8, kManyTeams = 4;
+constexpr int kLargeStepRows = 2;
+constexpr int kSmallStepTeams = 8, kLargeStepTeams = 4;
 
 // Bytes of workgroup memory for a team: queries and weights of its rows, maxima, places of keys, and scratch of the
 // sums.
@@ -127,9 +127,9 @@ Attention::Attention(KernelSet& kernels, const ModelDescription& description, co
     return size;
   };
   const int parts = attention_parts(description, plan.options, index), chunk = plan.options.prefill_chunk;
-  for_one_row_ = make("attention", parts, 1, kFewTeams, 1);
-  if (chunk > 1) for_few_rows_ = make("attention", parts, 1, kFewTeams, kSmallRows);
-  for_many_rows_ = make("attention large", 1, kManyRows, kManyTeams, chunk);
+  for_one_row_ = make("attention", parts, 1, kSmallStepTeams, 1);
+  if (chunk > 1) for_few_rows_ = make("attention", parts, 1, kSmallStepTeams, kSmallRows);
+  for_many_rows_ = make("attention large", 1, kLargeStepRows, kLargeStepTeams, chunk);
 }
 
 std::vector<Binding> Attention::input_bindings() const {

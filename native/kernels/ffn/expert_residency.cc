@@ -10,7 +10,7 @@ namespace kexa {
 namespace {
 
 constexpr int kRepeats = 3;
-constexpr int kManyRows = 16;
+constexpr int kTimedRows = 16;
 
 template <typename Run>
 double best_nanoseconds(const Run& run) {
@@ -71,7 +71,7 @@ void ExpertResidency::measure_costs(int layer) {
     return best_nanoseconds([&] { host_->run(layer, residual, stride_, experts, weights, out); });
   };
   costs.compute = compute(1);
-  costs.compute_more = std::max(0.0, (compute(kManyRows) - costs.compute) / (kManyRows - 1));
+  costs.compute_more = std::max(0.0, (compute(kTimedRows) - costs.compute) / (kTimedRows - 1));
   slots_.set_costs(costs);
   traffic_ = {};
 }

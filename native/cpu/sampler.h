@@ -8,9 +8,9 @@
 
 namespace kexa {
 
-// The sampling of one sequence.
-//
-// Of a vocabulary of 153,600 tokens nearly all are ruled out cheaply, without the noise or the sums that decide. This
+// Nearly all of a vocabulary's 153,600 tokens are ruled out cheaply, without the noise or the sums that decide. This
+// never changes a choice: it is the choice defined in device/sampling.h, with sums of probabilities in f64 and in the
+// order of the ids.
 // never changes a choice: it is the choice defined in device/sampling.h, with sums of probabilities in f64 and in the
 // order of the ids.
 class Sampler {

@@ -16,21 +16,21 @@ struct Engine::State {
   const Plan plan;
   const std::shared_ptr<Bell> bell = std::make_shared<Bell>();
 
-  // Under the bell's lock. Jobs are moved from list to list by their nodes, which needs no memory.
+  // Guarded by the bell's lock. Jobs move from list to list by their nodes, which needs no memory.
   std::list<std::unique_ptr<Job>> jobs;     // waiting for their turn, the next one first
   std::list<const Job*> by_age;             // all jobs, the oldest first
-  std::shared_ptr<Channel> running;         // of the job whose turn it is
-  std::vector<uint64_t> ended_sessions;     // whose cache is to be freed once they have no job left
-  std::shared_ptr<Channel> closing;         // close() was called
+  std::shared_ptr<Channel> running;         // channel of the job whose turn it is
+  std::vector<uint64_t> ended_sessions;     // their caches are freed once they have no job left
+  std::shared_ptr<Channel> closing;         // set if close() was called
   bool is_stopping = false;                 // the engine is being destroyed
-  bool is_over = false;                     // the thread takes nothing more
-  uint64_t next_owner = uint64_t{1} << 63;  // of jobs without a session; sessions count up from 1
+  bool is_over = false;                     // the thread takes no more jobs
+  uint64_t next_owner = uint64_t{1} << 63;  // for jobs without a session; sessions count up from 1
 
-  // The engine thread's own:
+  // Only for the engine's thread:
   std::unique_ptr<LoadedModel> model;
 
   bool is_ending() const { return is_stopping || closing; }
-  // Until one of them holds, the thread sleeps.
+  // Whether a job can take a turn. The thread sleeps until one can.
   bool can_run(const Job& job) const { return !job.channel().is_full() || job.channel().cancelled(); }
   std::vector<uint64_t>::iterator find_ended_session();
   void free_ended_sessions();
@@ -44,7 +44,7 @@ struct Engine::State {
 
 namespace {
 
-// The threads of all engines in this process. Never destroyed: threads may still end while the process does.
+// The engine threads of this process. Never destroyed, because threads may end while the process does.
 class EngineThreads {
  public:
   static EngineThreads& all() {
@@ -52,8 +52,7 @@ class EngineThreads {
     return threads;
   }
 
-  // Throws KEXA_OUT_OF_MEMORY. The thread belongs to nobody: it ends when its engine is stopped, and whoever wants to
-  // wait for that does so here.
+  // Starts a detached thread, which ends when its engine is stopped; wait() waits for that. Throws KEXA_OUT_OF_MEMORY.
   template <typename State, typename Work>
   void start(const std::shared_ptr<State>& state, Work work) {
     std::list<Running> entry;
@@ -68,7 +67,7 @@ class EngineThreads {
     try {
       start_thread("the engine", [this, place, held = state, work]() mutable {
         work(*held);
-        // What it holds is freed before it counts as ended.
+        // Frees all that the thread holds before it counts as ended.
         held.reset();
         end(place);
       }).detach();
@@ -86,7 +85,7 @@ class EngineThreads {
     });
   }
 
-  // Stops all. Returns whether their threads have ended.
+  // Stops all engines. Returns whether their threads have ended.
   bool stop(std::chrono::milliseconds most) {
     std::unique_lock lock(mutex_);
     for (const Running& one : running_) one.stop();
@@ -157,7 +156,7 @@ std::vector<uint64_t> Engine::State::owners_before(const Job& job) {
   return owners;
 }
 
-// One that has no job left, with the bell locked.
+// An ended session that has no job left. The bell is locked.
 std::vector<uint64_t>::iterator Engine::State::find_ended_session() {
   return std::find_if(ended_sessions.begin(), ended_sessions.end(), [&](uint64_t session) {
     return std::none_of(by_age.begin(), by_age.end(), [&](const Job* job) { return job->owner() == session; });
@@ -180,9 +179,9 @@ void Engine::State::free_ended_sessions() {
   }
 }
 
-// One turn of the engine thread. Returns false when it should end. Nothing in it needs memory but what advance() does.
+// One turn of the engine's thread. Returns false when the thread should end. Only advance() needs memory.
 bool Engine::State::run_next() {
-  std::list<std::unique_ptr<Job>> turn;  // of one job
+  std::list<std::unique_ptr<Job>> turn;  // the one job whose turn it is
   {
     std::unique_lock lock(bell->mutex);
     auto next = jobs.end();
@@ -212,7 +211,7 @@ bool Engine::State::run_next() {
   return true;
 }
 
-// Whether the job is over.
+// Returns whether the job is over.
 bool Engine::State::advance(Job& job) {
   try {
     if (job.channel().cancelled()) throw Cancelled{};
@@ -244,7 +243,7 @@ void Engine::State::finish(Job& job) {
   try {
     if (model) job.finish(*model);
   } catch (...) {
-    // The request has ended. What is wrong with the device the next one will meet.
+    // The request has ended. If the device is broken, the next request will meet the error.
   }
 }
 

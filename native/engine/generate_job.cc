@@ -1,7 +1,8 @@
 // An answer, token by token, with or without drafts.
 //
 // One step:
-//   1. Its rows are the prompt's next chunk or, once the prompt is in, the token chosen last and the drafts after it.
+// 1. Its rows are the prompt's next chunk; once the prompt is in, they are the token chosen last and the drafts after
+//    it.
 // 2. The device chooses a token after the last known token. A draft that equals the choice is kept, and its own row
 //    gives the next choice. The first draft that differs ends the step.
 // 3. The MTP block runs over the same rows, so that its cache keeps up with the model's. Then it drafts the next tokens

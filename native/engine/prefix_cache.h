@@ -14,7 +14,6 @@ namespace kexa {
 // longest goes first, when the budget or a slot that needs pages demands it.
 //
 // With keeps_turns_only a prefix belongs to its own session and to forks of it, and goes when the last of them ends.
-// Then the budget has room for a few, and a prefix of an owner with the most of them goes first.
 // The budget has room for a few; of those that go for its sake the owner is one that has most of them.
 class PrefixCache {
  public:

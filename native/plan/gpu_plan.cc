@@ -28,9 +28,9 @@ int64_t gpu_matrix_bytes(const TensorEntry& tensor, const PlanOptions& options) 
 
 namespace {
 
-// Matrices with padded rows; vectors as f32, those of a hidden state padded too.
+// Bytes of all weights: matrices with padded rows, and vectors as f32. Vectors of the hidden width are padded too.
 int64_t weight_bytes(const ModelDescription& description, const PlanOptions& options) {
-  int64_t bytes = 16;  // one buffer for where a kernel reads no weights
+  int64_t bytes = 16;  // an empty buffer for kernels that read no weights
   int64_t routed_bytes = 0;
   for (const TensorEntry& tensor : description.tensors) {
     const int columns = int(tensor.shape.back());
@@ -40,7 +40,7 @@ int64_t weight_bytes(const ModelDescription& description, const PlanOptions& opt
     }
     (tensor.is_routed_expert() ? routed_bytes : bytes) += gpu_matrix_bytes(tensor, options);
   }
-  // A layer's experts are all alike.
+  // The experts of a layer all have the same size.
   return bytes +
          (options.has_expert_slots() ? routed_bytes / description.moe->experts * options.expert_slots : routed_bytes);
 }

@@ -1,4 +1,4 @@
-// Every buffer a model takes on a GPU, before any is made.
+// All buffers of a model on a GPU, planned before any is made.
 #pragma once
 
 #include <algorithm>
@@ -10,27 +10,27 @@
 
 namespace kexa {
 
-// Most rows of a small step: one of an answer's rows, computed by kernels for few rows. Steps of a prompt are large
-// ones, however few rows they have, so that how a prompt is cut changes no bit of it.
+// The most rows of a small step, whose kernels are made for the few rows of an answer. A step of a prompt is large
+// however few rows it has, so that cutting a prompt differently changes no bit of it.
 constexpr int kSmallRows = 16;
-// Fewest rows of a tile where a large step's rows are grouped by expert.
+// The fewest rows of a tile in large steps that group rows by expert.
 constexpr int kSmallestTile = 32;
 
 // Row length in memory for `columns` values: rounded up to a multiple of 8, because kernels read chunks of 8.
 constexpr int padded(int columns) { return (columns + 7) / 8 * 8; }
-// Columns of an FP8 matrix that share a scale, and scales in a row.
+// Columns of an FP8 matrix that share a scale on the GPU, and the number of scales in a row.
 constexpr int kScaleColumns = 128;
 constexpr int scales_of_row(int columns) { return (columns + kScaleColumns - 1) / kScaleColumns; }
-// Bytes of a row of weights: a multiple of 16, which is what a kernel reads at once.
+// Bytes of a row of weights: a multiple of 16, because kernels read 16 bytes at once.
 constexpr int64_t gpu_row_bytes(Type type, int columns) {
   if (type == Type::kF8E4m3) return (padded(columns) + scales_of_row(columns) * 4 + 15) / 16 * 16;
   return is_quantized(type) ? (bytes_of(type, columns) + 15) / 16 * 16 : padded(columns) * element_bytes(type);
 }
-// The same in words of 16 bytes.
+// The same length in words of 16 bytes.
 constexpr int gpu_row_words(Type type, int columns) { return int(gpu_row_bytes(type, columns) / 16); }
 
-// Bytes of a head's row in the cache. A head is padded to whole chunks; one of blocks has all codes first and what
-// belongs to each block after them, in whole words of four bytes.
+// Bytes of a head in the cache. A head is padded to whole chunks. In a type with blocks it has all codes first, then
+// the other fields of each block, in whole words of 4 bytes.
 constexpr int64_t gpu_cache_head_bytes(const KvLayout& kv) {
   const int blocks = kv.head_elements() / facts_of(kv.type).block_elements;
   if (kv.type == Type::kQ8_0) return int64_t(kv.head_elements()) + (blocks + 1) / 2 * 4;
@@ -38,31 +38,29 @@ constexpr int64_t gpu_cache_head_bytes(const KvLayout& kv) {
   return padded(kv.head_dim) * element_bytes(kv.type);
 }
 
-// Bytes of the keys, and of the values, of `rows` rows of a layer's cache.
+// Bytes of the keys, and also of the values, in `rows` rows of a layer's cache.
 int64_t gpu_cache_bytes(const KvLayout& kv, int64_t rows);
 
-// The step state, in words, as every kernel sees it.
+// Places in the step state (words of 4 bytes), which every kernel reads.
 constexpr int kStepRowCount = 0, kStepLogitCount = 1;
-constexpr int kStepRows = 4;  // from here on four words a row: token, slot, position, next token
+constexpr int kStepRows = 4;  // from here on, four words for each row: token, slot, position, next token
 constexpr int kStepRowWords = 4;
 constexpr int kStepLogitRows(int max_rows) { return kStepRows + max_rows * kStepRowWords; }
 
-// Words that choosing keeps of a slot: its sequence, and how its tokens are chosen.
+// Words of choosing for each slot: its sequence, and its sampling options.
 constexpr int kSequenceWords = 32, kSamplingWords = 16;
 
-// Rows of a step whose logits are computed: those of 4,096 rows of K-EXAONE would take 2.5 GB. Where more are wanted,
-// steps have no more rows than this.
+// The most rows of a step whose logits are computed. The logits of 4,096 rows of K-EXAONE would take 2.5 GB. A step
+// that wants logits of all its rows has no more rows than this.
 inline int most_logit_rows(const ModelDescription& description, const PlanOptions& options) {
   constexpr int64_t kLogitBytes = 256 << 20;
   const int64_t rows = kLogitBytes / (int64_t{description.vocab} * 4);
   return int(std::min<int64_t>(options.prefill_chunk, std::max<int64_t>(kSmallRows, rows)));
 }
 
-// Outputs of the experts' down projections that a large step computes at once. All of them would take 800 MB with 4096
-// rows of K-EXAONE; slices of columns, unlike slices of rows, leave every expert all of its rows and read each weight
-// once.
-// Where experts have slots it is all of them: experts that take their turns in the same slots would be copied again for
-// each slice.
+// Outputs of the experts' down projections that a large step computes at once. All of them would take 800 MB for 4,096
+// rows of K-EXAONE. Slices of outputs leave every expert all of its rows, so each weight is read once.
+// If experts have slots, it is all outputs: experts that share slots would be copied again for each slice.
 int expert_output_slice(int hidden, int rows, int top_k, bool has_slots);
 
 struct GpuBuffer {
@@ -70,22 +68,23 @@ struct GpuBuffer {
   int64_t bytes = 0;  // a multiple of 16
 };
 
-// The working buffers, the cache's and those of choosing; the weights as one sum, since each matrix is a buffer or
-// more.
+// The buffers: working buffers (those of choosing included) and the cache. Weights are one sum, because a matrix may
+// take several buffers.
 struct GpuPlan {
   std::vector<GpuBuffer> work;
-  // Keys and values of each layer: label_of_keys(), label_of_values(). Those of global layers begin smaller, and grow.
+  // Keys and values of each layer: label_of_keys(), label_of_values(). Buffers of global layers start smaller, and
+  // grow.
   std::vector<GpuBuffer> cache;
   int64_t weight_bytes = 0;
 
-  // Throws KEXA_INTERNAL if none is called so: what is not planned must not be made.
+  // Throws KEXA_INTERNAL if there is no such buffer, because unplanned buffers must not be made.
   int64_t bytes_of(std::string_view label) const;
 };
 
-// Of a matrix on the GPU.
+// Bytes of a matrix on the GPU.
 int64_t gpu_matrix_bytes(const TensorEntry& tensor, const PlanOptions& options);
 
-// Of `work`, where the cache grows: a buffer that has been outgrown, until its rows are copied. Never made by itself.
+// In `work` if the cache grows: an outgrown buffer, while its rows are copied. It is never made by itself.
 inline constexpr const char* kOutgrownLabel = "outgrown cache";
 std::string label_of_keys(int layer);
 std::string label_of_values(int layer);

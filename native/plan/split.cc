@@ -29,7 +29,8 @@ class Divider {
     }
   }
 
-  // Layers [from, to) on the device of options.parts[index], with what comes before the first and after the last.
+  // The layers [from, to) on the device of options.parts[index]. The first share also embeds, the last has the model's
+  // end.
   Part part(int index, int from, int to) const { return part(index, from, to, from == 0, to == layers_); }
 
   std::vector<int> balanced() const {
@@ -37,7 +38,8 @@ class Divider {
     const bool are_known = std::all_of(options_.parts.begin(), options_.parts.end(),
                                        [](const PartOptions& part) { return part.memory_bytes > 0; });
     constexpr double kNever = std::numeric_limits<double>::infinity();
-    // By the layers that the parts so far take: how full the fullest of them is, and where the last of them begins.
+    // For each number of layers that the shares so far take: how full the fullest of them is, and where the last of
+    // them begins.
     std::vector<double> fullest(layers_ + 1, kNever);
     std::vector<std::vector<int>> begins(count, std::vector<int>(layers_ + 1));
     fullest[0] = 0;
@@ -59,11 +61,11 @@ class Divider {
   }
 
  private:
-  // What layers take on a device.
+  // Bytes of layers on a device.
   struct Costs {
-    std::vector<int64_t> sums;     // of layers [0, i): weights and cache
+    std::vector<int64_t> sums;     // weights and cache of the layers [0, i)
     std::vector<int64_t> scratch;  // of each layer
-    int64_t start = 0, end = 0;    // beside those of the first and the last layer
+    int64_t start = 0, end = 0;    // added for the first layer, and for the last
 
     int64_t bytes(int from, int to) const {
       return sums[to] - sums[from] + *std::max_element(scratch.begin() + from, scratch.begin() + to) +
@@ -77,7 +79,7 @@ class Divider {
     options.parts.clear();
     options.adapter = chosen.adapter;
     options.plain_ops = chosen.plain_ops;
-    options.prefix_cache_bytes = 0;  // the whole model's
+    options.prefix_cache_bytes = 0;  // the whole model has the budget
     if (chosen.adapter.empty()) options.expert_slots = -1;
     options.expert_heat = heat_of(from, to, has_end);
     ModelDescription description = without_tensors();
@@ -95,7 +97,7 @@ class Divider {
     return {std::move(description), std::move(plan)};
   }
 
-  // Of the layers [from, to) and the MTP block's.
+  // The heat of the layers [from, to), and of the MTP block if there is one.
   std::vector<float> heat_of(int from, int to, bool has_end) const {
     const std::vector<float>& heat = options_.expert_heat;
     if (heat.empty()) return {};

@@ -16,15 +16,15 @@
 namespace kexa {
 namespace {
 
-// Storage buffers of swiglu_input_tiled beside its weights: the most among the kernels that read experts.
+// Storage buffers of swiglu_input_tiled beside its weights. No kernel that reads experts has more.
 constexpr int kBuffersBesideExperts = 6;
 
-// Of a matrix that is stored anew on its way to the GPU, what is made at a time.
+// Bytes that are converted at a time, when a matrix is converted on its way to the GPU.
 constexpr int64_t kPieceBytes = 4 << 20;
 
 using Matrices = std::span<const Matrix* const>;
 
-// How many bytes of experts one buffer may hold.
+// The most bytes of experts in one buffer.
 uint64_t expert_buffer_limit(const AdapterFacts& facts) {
   const uint64_t limit = std::min(facts.max_buffer_bytes, facts.max_binding_bytes);
   const char* lowered = std::getenv("KEXA_GPU_BUFFER_BYTES");
@@ -52,7 +52,7 @@ void check_alike(const std::string& label, const Matrix& first, const Matrix& ot
                                       std::string(type_name(other.stored())) + "; load with weights: 'bf16'");
 }
 
-// In as few buffers as will do, and these as even as whole experts can be.
+// Divides experts into as few buffers as possible, and evenly.
 int experts_per_part(const AdapterFacts& facts, const std::string& label, int experts, uint64_t expert_bytes) {
   const uint64_t limit = expert_buffer_limit(facts);
   const int most = std::min(kMaxParts, int(facts.max_storage_buffers) - kBuffersBesideExperts);
@@ -84,7 +84,7 @@ class Uploader {
   }
   GpuMatrix matrix(const std::string& label, const Matrix& from) { return matrices(label, {&from}); }
 
-  // `from` holds equally many matrices of each expert.
+  // `from` has equally many matrices for each expert.
   GpuExperts experts(const std::string& label, const std::vector<const Matrix*>& from, int experts) {
     const size_t of_one = from.size() / experts;
     GpuExperts to;
@@ -123,12 +123,12 @@ class Uploader {
   }
   void finish() {
     upload_.finish();
-    // The total has what holds no weights as well.
+    // The total also counts tensors that are no matrices.
     progress_(total_bytes_, total_bytes_);
   }
 
  private:
-  // Matrices that are made up: on the GPU itself, straight into their buffer, those of one type at a time.
+  // Makes up weights on the GPU, directly in their buffer, all matrices of one type at a time.
   void fill(const Buffer& to, Matrices from) {
     std::vector<Type> types;
     for (const Matrix* matrix : from)
@@ -187,14 +187,14 @@ class Uploader {
     gpu_.destroy(std::move(table));
   }
 
-  // As the file has it, but for the padding.
+  // Adds the rows of the file with padding.
   void add_plain(const Matrix& matrix) {
     const size_t row_bytes = size_t(bytes_of(matrix.type, matrix.columns));
     const size_t gpu_bytes = size_t(gpu_row_bytes(matrix.type, matrix.columns));
     for (int row = 0; row < matrix.rows; ++row) upload_.add({matrix.row(row), row_bytes}, gpu_bytes - row_bytes);
   }
 
-  // Rows that are stored anew, or repacked, or both: a piece at a time, so that no matrix is held whole.
+  // Adds rows that are converted or repacked, one piece at a time, so that no whole matrix is in memory.
   void add_made(const Matrix& matrix, const std::string& label) {
     const size_t gpu_bytes = size_t(gpu_row_bytes(matrix.stored(), matrix.columns));
     const int piece_rows = int(std::clamp<int64_t>(kPieceBytes / int64_t(gpu_bytes), 1, matrix.rows));

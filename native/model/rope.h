@@ -7,13 +7,14 @@
 
 namespace kexa {
 
-// Radians a position for each rotated pair: theta^(-2i / head_dim), scaled as Llama 3.1 does or by factors of
-// the model's own if asked.
+// Radians for each position and rotated pair: theta^(-2i / head_dim), scaled as in Llama 3.1 or divided by the model's
+// own factors, if it has them. [head_dim / 2]
 std::vector<double> rope_frequencies(const ModelDescription& description);
 
-// The turns of positions [0, positions) as products of two, so that a kernel needs neither cosine nor sine: position p
-// turns a pair by row p % kRopeLow, then by row kRopeLow + p / kRopeLow. [kRopeLow + ceil(positions / kRopeLow),
-// head_dim / 2] of (cosine, sine), computed in double. A product of two, in f32, is within 1.6e-7 of the turn.
+// The rotations of positions [0, positions) as products of two, so that a kernel needs neither cosine nor sine.
+// Position p rotates a pair by row p % kRopeLow, then by row kRopeLow + p / kRopeLow. The table is [kRopeLow +
+// ceil(positions / kRopeLow), head_dim / 2] of (cosine, sine), computed in f64. In f32, the product of two is within
+// 1.6e-7 of the exact rotation.
 std::vector<float> rope_table(const ModelDescription& description, int positions);
 constexpr int kRopeLow = 256;
 inline int64_t rope_table_floats(const ModelDescription& description, int positions) {

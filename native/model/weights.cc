@@ -27,7 +27,7 @@ struct Weights::Binder {
   Weights& weights;
   std::optional<Type> type;
   ConversionPlace conversion;
-  ThreadPool& pool;  // for values stored anew
+  ThreadPool& pool;  // for conversions
   const LoadProgress& progress;
   std::unordered_map<std::string_view, const TensorEntry*> entries;
   int64_t done_bytes = 0, total_bytes = 0, reported_bytes = 0;
@@ -112,7 +112,7 @@ struct Weights::Binder {
     return bound;
   }
 
-  // Into `values`, which the grid then points to, moved or not.
+  // Reads the scales into `values`. The grid points to them, even after `values` is moved.
   ScaleGrid read_scale_grid(const TensorEntry& entry, std::vector<float>& values) {
     if (!entry.scales) throw Error("KEXA_TENSOR_MISMATCH", entry.name + ": f8_e4m3 without scales");
     const ScaleEntry& scales = *entry.scales;
@@ -176,7 +176,7 @@ struct Weights::Binder {
     return bound;
   }
 
-  // Reading one byte of each page brings the file into the page cache, in order, as fast as the disk gives it.
+  // Reads one byte of each page, which brings the file into the page cache in order, as fast as the disk allows.
   void warm() {
     volatile unsigned char sink = 0;
     for (const MappedFile& file : weights.files_) {
@@ -212,7 +212,7 @@ Weights::Weights(const ModelDescription& description, std::optional<Type> type, 
                 .type = type,
                 .conversion = conversion,
                 .pool = pool,
-                // What is read or made later is told then.
+                // Reading ahead and later conversion report their own progress.
                 .progress = is_warming || (is_made && !is_making) ? silent : progress,
                 .entries = {}};
   binder.total_bytes = tensor_bytes;

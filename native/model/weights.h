@@ -1,4 +1,4 @@
-// The model's weights, bound to their places in the mapped files.
+// The weights of a model, bound to their places in the mapped files.
 #pragma once
 
 #include <functional>
@@ -14,17 +14,17 @@
 
 namespace kexa {
 
-// A matrix somewhere in memory that outlives it. Rows are contiguous; the address need not be aligned.
+// A matrix in memory that outlives this view. Rows are contiguous; the address need not be aligned.
 struct Matrix {
   const std::byte* data = nullptr;
   Type type = Type::kF32;
   int rows = 0;           // outputs
   int columns = 0;        // inputs
-  ScaleGrid scales = {};  // of f8_e4m3; outlives it too
-  // Of made-up weights (synthetic.h). With a seed and no data, the matrix is for its device to make.
+  ScaleGrid scales = {};  // of f8_e4m3; the values outlive this view too
+  // For made-up weights (synthetic.h). With a seed and without data, the device makes the matrix.
   uint32_t seed = 0;
-  std::optional<Type> held = {};  // what a device is to store it as on its own memory, if not as it is
-  std::string_view name = {};     // for errors; as lib/description.ts spells it
+  std::optional<Type> held = {};  // the type in which a device must hold it; nullopt: its own type
+  std::string_view name = {};     // in the spelling of lib/description.ts, for errors
 
   Type stored() const { return held.value_or(type); }
 
@@ -47,17 +47,17 @@ struct LayerWeights {
   std::vector<float> q_norm, k_norm;  // [head_dim]
   FfnWeights dense;                   // dense layers
   Matrix router;                      // [experts, hidden]
-  std::vector<float> router_bias;     // [experts], added for choosing only
+  std::vector<float> router_bias;     // [experts], added only for choosing
   std::vector<FfnWeights> experts;
   FfnWeights shared;  // width shared_experts * ffn_width
 };
 
 struct MtpWeights {
   std::vector<float> embedding_norm, hidden_norm, norm;  // [hidden]
-  Matrix fc;                                             // [hidden, 2 * hidden], the embedding's half first
+  Matrix fc;                                             // [hidden, 2 * hidden], first the columns of the embedding
 };
 
-// Called with bytes done and in all; throws to stop.
+// Called with the bytes done and the total. Throws to stop loading.
 using LoadProgress = std::function<void(int64_t, int64_t)>;
 
 // Who converts a matrix whose type on the device differs from its file's.
@@ -68,18 +68,19 @@ enum class ConversionPlace : uint8_t { kHere, kOnDevice, kExpertsHere };
 
 class Weights {
  public:
-  // Maps the files and binds every tensor. Throws KEXA_BAD_FILE if an entry lies outside its file or a scale is
-  // negative or not finite, KEXA_TENSOR_MISMATCH if one is missing or has another shape. `type` other than nullopt
-  // stores matrices anew in that type, as does an entry's own `held`; throws KEXA_UNSUPPORTED if a value does not fit
-  // it. Otherwise the files are read once, so that the first step does not wait for the disk, unless they are larger
-  // than `warm_limit` bytes. Matrices of a synthetic description are made up where others are stored anew.
-  // `description` must outlive it.
+  // Maps the files and binds every tensor. `description` must outlive it. `type` and an entry's own `held` convert
+  // matrices to another type; nullopt leaves them in the files' types. Without conversion, files of at most
+  // `warm_limit` bytes together are read once, so that the first step need not wait for the disk. Matrices of a
+  // synthetic description are made up where others would be converted. Throws:
+  // - KEXA_BAD_FILE if an entry lies outside its file, or a scale is negative or not finite;
+  // - KEXA_TENSOR_MISMATCH if a tensor is missing or has another shape;
+  // - KEXA_UNSUPPORTED if a value does not fit the type it is converted to.
   Weights(const ModelDescription& description, std::optional<Type> type, ConversionPlace conversion, int64_t warm_limit,
           const LoadProgress& progress);
 
   std::vector<LayerWeights> layers;  // layer_count() of them
   MtpWeights mtp;
-  // Those that the description's part of the model has no use for are empty.
+  // Empty if this part of the model does not need them:
   Matrix embed;             // [vocab, hidden]
   std::vector<float> norm;  // [hidden]
   Matrix head;              // [vocab, hidden]

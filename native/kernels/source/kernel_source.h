@@ -1,4 +1,4 @@
-// The WGSL files of this folder, and the constants a kernel is compiled with.
+// The text of kernels: the WGSL files of native/kernels, and the prelude that is put in front of each.
 #pragma once
 
 #include <initializer_list>
@@ -12,19 +12,19 @@
 
 namespace kexa {
 
-// The text of NAME.wgsl, put into the program by CMake.
+// The text of NAME.wgsl, which CMake puts into the program.
 std::string_view kernel_source(std::string_view name);
 
-// Of a buffer NAME in parts: NAME, NAME_1 and so on.
+// The names of a buffer's parts: NAME, NAME_1 and so on.
 std::string part_name(std::string_view name, int part);
 
-// A name as constants spell it.
+// A name in the spelling of constants.
 std::string in_capitals(std::string_view name);
 
-// `text` with other words in places of some.
+// `text` with each first word of `by` replaced by the second.
 std::string replaced(std::string_view text, std::initializer_list<std::pair<std::string_view, std::string>> by);
 
-// What the host writes before a kernel's text: constants, and how weights and cache rows are stored.
+// The text that the host writes in front of a kernel: constants, and the functions that read weights and cache rows.
 class Prelude {
  public:
   Prelude& set(std::string_view name, uint32_t value) { return add(name, std::to_string(value) + "u"); }
@@ -32,10 +32,11 @@ class Prelude {
   Prelude& set(std::string_view name, bool value) { return add(name, value ? "true" : "false"); }
   Prelude& set(std::string_view name, float value);
 
-  // CHUNK_WORDS, low() and high(): the two halves of eight stored weights; add_product(), which sums their products.
+  // Declares CHUNK_WORDS; low() and high(), the two halves of eight stored weights; add_product(), which sums their
+  // products.
   Prelude& weights(Type type);
-  // The same for a kernel that reads several types: low() and high() are KINDlow() and KINDhigh(), and CHUNK_WORDS is
-  // left to it.
+  // Declares the functions for a kernel that reads several types: `kind` is put before the names low() and high(). The
+  // kernel sets CHUNK_WORDS itself.
   Prelude& weights(const std::string& kind, Type type);
   // Declares how a kernel reads rows of `columns` weights from the buffer NAME, which has `parts` parts named by
   // split():
@@ -48,33 +49,33 @@ class Prelude {
   // binding's name where several types share one; empty: NAME.
   Prelude& reads(std::string_view name, Type type, int columns, int parts = 1, std::string_view kind = {},
                  std::string_view buffer = {});
-  // cache_word(): the i-th word of a head as the cache holds it, of the values that the kernel's element() gives.
+  // Declares cache_word(), the i-th word of a head in the cache's type. The kernel's element() gives the head's values.
   Prelude& cache_word(const KvLayout& kv);
-  // CacheWord, and for the buffers `keys` and `values` of them keys_chunk() and values_chunk(): the two halves of eight
-  // elements of the head that begins at word `head`.
+  // Declares CacheWord, the element of the buffers `keys` and `values`, and keys_chunk() and values_chunk(), which read
+  // eight elements of a head as two halves. `head` is the word at which the head begins.
   Prelude& cache_chunks(const KvLayout& kv);
 
-  // A buffer NAME that is split by expert: the bindings of its further parts (NAME_1, NAME_2, ...; the kernel itself
-  // binds the first), and for an expert part_of(), the part that holds it, and place_in_part().
+  // For a buffer NAME whose experts are split into parts: declares the bindings of the further parts (NAME_1, NAME_2,
+  // ...; the kernel itself binds the first), part_of(), the part of an expert, and place_in_part().
   Prelude& split(std::string_view name, int parts, int experts_per_part, int first_binding);
-  // A function whose `part`, a parameter or variable, says which part its body means by BUFFER: bindings cannot be
-  // indexed, so there is a branch for each. With one part there is none.
+  // Declares a function whose `part`, a parameter or variable, tells which part BUFFER means in its body. Bindings
+  // cannot be indexed, so there is a branch for each part. With one part there is no branch.
   Prelude& over_parts(std::string_view name, int parts, std::string_view signature, std::string_view body);
 
-  // The text of NAME.wgsl: functions that kernels share. Its constants are set before.
+  // Adds the text of NAME.wgsl: functions that kernels share. Its constants must be set before.
   Prelude& include(std::string_view name);
-  // The same for what a kernel has several of: `as` in place of @NAME, and in capitals in place of @UPPER.
+  // Adds a text that a kernel needs several times: `as` replaces @NAME, and in capitals @UPPER.
   Prelude& include(std::string_view name, std::string_view as);
 
-  // Any other declaration, with its line's end.
+  // Adds any other declaration. `text` includes the end of the line.
   Prelude& declare(std::string_view text);
 
-  // A type by another name.
+  // Declares another name for a type.
   Prelude& alias(std::string_view name, std::string_view type);
 
-  // E, the type of activations between ops, and E4.
+  // Declares E, the type of activations between ops, and E4, a vector of four.
   Prelude& elements(bool is_f16);
-  // A WGSL extension the kernel needs.
+  // Enables a WGSL extension.
   Prelude& enable(std::string_view extension);
 
   std::string text() const { return enables_ + text_; }
@@ -82,7 +83,7 @@ class Prelude {
  private:
   Prelude& declare_once(std::string_view text);
   Prelude& add(std::string_view name, const std::string& value);
-  std::string enables_, text_;  // WGSL wants extensions named before all else
+  std::string enables_, text_;  // WGSL demands extensions before anything else
 };
 
 }  // namespace kexa

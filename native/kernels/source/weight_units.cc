@@ -9,7 +9,7 @@ namespace kexa {
 
 WeightUnits weight_units(Type type, int columns) {
   const int chunks = padded(columns) / 8;
-  // The most threads up to four that share whole groups of units.
+  // The largest number of threads, up to four, that divides the units.
   const auto lanes_of = [](int units) { return units % 4 == 0 ? 4 : units % 2 == 0 ? 2 : 1; };
   if (type == Type::kF8E4m3 && chunks % 2 == 0)
     return {.chunks = 2, .lanes = lanes_of(chunks / 2), .count = chunks / 2};
@@ -18,7 +18,7 @@ WeightUnits weight_units(Type type, int columns) {
   return {.chunks = of_unit, .lanes = lanes_of(units), .count = units};
 }
 
-// How a unit is read, and what of it is low()'s and high()'s.
+// How a unit is read, and how its chunks become the words of low() and high().
 static UnitText unit_text(Type type, int columns) {
   if (type == Type::kF8E4m3) return fp8_unit_text(columns);
   if (is_quantized(type)) return quantized_unit_text(type, columns);

@@ -1,4 +1,4 @@
-// How many weights a thread of a kernel takes at a time, and which.
+// How many weights a thread of a kernel reads at a time, and which.
 #pragma once
 
 #include <string>
@@ -8,29 +8,30 @@
 
 namespace kexa {
 
-// A thread takes a unit: 16 bytes of codes in one load, or eight plain weights. The units of `lanes` threads side by
-// side share `lanes * chunks` chunks of a row, eight weights each. The k-th chunk of thread j is the (k * lanes + j)-th
-// of these: while threads read 16 bytes each, what they multiply with stays as near together as if each took one chunk.
+// A thread reads a unit at a time: 16 bytes of codes in one load, or eight plain weights. The units of `lanes`
+// neighbouring threads share `lanes * chunks` chunks of a row, eight weights each. The k-th chunk of thread j is chunk
+// k * lanes + j of these. So each thread reads 16 bytes, and the inputs that neighbours multiply still lie next to each
+// other.
 struct WeightUnits {
   int chunks = 1;
   int lanes = 1;
-  int count = 0;  // of a row
+  int count = 0;  // in a row
 
-  // The place in the row of a unit's k-th chunk.
+  // The index in the row of a unit's k-th chunk.
   int chunk(int unit, int k) const { return unit / lanes * lanes * chunks + k * lanes + unit % lanes; }
 };
 WeightUnits weight_units(Type type, int columns);
 
-// Words of 16 bytes that a chunk is given in: of f32 it takes two.
+// Words of 16 bytes that a chunk takes.
 constexpr int chunk_words(Type type) { return type == Type::kF32 ? 2 : 1; }
 
-// WGSL that reads a unit. It knows the numbers `unit`, `lane` (of `lanes`) and `group` (of as many units); `block` and
-// `blocks`, of a row, if the type has blocks.
+// WGSL that reads a unit. It may use the numbers `unit`, `lane` (of `lanes`) and `group` (the units of `lanes`
+// threads); for a type with blocks also `block`, and `blocks`, their number in the row.
 struct UnitText {
-  std::string fields;  // a struct's members
-  // Their values, from word(i), pair(i) and quad(i): the i-th 4, 8 and 16 bytes of the row.
+  std::string fields;  // the members of a struct
+  // The members' values, made by word(i), pair(i) and quad(i): the i-th 4, 8 or 16 bytes of the row.
   std::string load;
-  // A function's body that returns of `own`, such a struct, what Prelude::reads() calls the word of chunk `k`.
+  // The body of a function that makes the word of chunk `k`, as in Prelude::reads(), from `own`, such a struct.
   std::string chunk;
 };
 

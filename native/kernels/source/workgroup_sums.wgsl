@@ -1,6 +1,8 @@
-// workgroup_sums, by way of workgroup memory: adds up SUMS values of each of THREADS threads. Text for other kernels, which
-// say SUMS and THREADS; see workgroup_sums_subgroups for the other way. THREADS is a multiple of 8.
-// After it every thread may read `totals`. The order of the additions depends on THREADS alone. To be called once a kernel.
+// workgroup_sums: adds up SUMS values over the THREADS threads of a workgroup, through workgroup memory. THREADS is a
+// multiple of 8. Text for other kernels, which set SUMS and THREADS; workgroup_sums_subgroups is the variant with
+// subgroups.
+// After the call every thread may read `totals`. The order of the additions depends on THREADS alone. To be called only
+// once in a kernel.
 const SUM_SEGMENTS = 8u;
 var<workgroup> sum_parts: array<f32, THREADS * SUMS>;
 var<workgroup> sum_segments: array<f32, SUM_SEGMENTS * SUMS>;

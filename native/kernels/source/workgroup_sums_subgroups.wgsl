@@ -1,4 +1,5 @@
-// workgroup_sums, by way of subgroups of any size from four on: as workgroup_sums.wgsl, one value a subgroup in memory.
+// workgroup_sums as in workgroup_sums.wgsl, by subgroups of four threads or more. Each subgroup leaves one value in
+// memory.
 var<workgroup> sum_parts: array<f32, (THREADS + 3u) / 4u * SUMS>;
 var<workgroup> totals: array<f32, SUMS>;
 

@@ -16,6 +16,7 @@ const native = [
   'device',
   'cpu',
   'kernels',
+  'split',
   'decode',
   'engine',
   'addon',

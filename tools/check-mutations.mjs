@@ -14,13 +14,13 @@ const testFiles = ['core/forward', 'core/chunks', 'core/sisters', 'sessions/turn
 );
 const limitMs = 120_000;
 
-const [device, rope, ffn, attention, plan, job, generate, slots, engine] = [
+const [device, rope, ffn, attention, plan, chunk, generate, slots, engine] = [
   'cpu/cpu_device.cc',
   'model/rope.cc',
   'cpu/ffn.cc',
   'cpu/attention.cc',
   'plan/plan.cc',
-  'engine/job.cc',
+  'decode/chunk.cc',
   'engine/generate_job.cc',
   'cache/kv_slots.cc',
   'engine/engine.cc',
@@ -100,7 +100,7 @@ const mutations = [
   ],
   [
     'MTP fed the token itself, not the next',
-    job,
+    chunk,
     'position + 1 < int(ids.size()) ? ids[position + 1] : 0',
     'ids[position]',
   ],
@@ -131,7 +131,7 @@ const mutations = [
     'int(std::mismatch(ids.begin(), ids.begin() + limit, sequence.ids.begin()).first - ids.begin())',
     'int(limit)',
   ],
-  ['chunks not told before they are written', job, 'slots.begin_write(slot, end);', ''],
+  ['chunks not told before they are written', chunk, 'slots.begin_write(slot, end);', ''],
   [
     'MTP cache not filled for the prompt',
     generate,

@@ -4,6 +4,12 @@
 
 #include "base/failure.h"
 #include "base/start_thread.h"
+#include "engine/device_jobs.h"
+#include "engine/forward_job.h"
+#include "engine/generate_job.h"
+#include "engine/load_job.h"
+#include "engine/measure_job.h"
+#include "engine/score_job.h"
 #include "engine/session_jobs.h"
 
 namespace kexa {

@@ -16,12 +16,15 @@
 // A draft is only a guess at the choice. The choice depends on logits, seed and position alone, and a row's logits do
 // not depend on other rows. So the answer is the same, token for token, with any drafts, greedy or not. Drafts are
 // drawn with the noise of their own position, so that they agree with the choice more often.
+#include "engine/generate_job.h"
+
 #include <algorithm>
 #include <chrono>
 #include <limits>
 #include <set>
 
-#include "engine/job.h"
+#include "decode/chunk.h"
+#include "engine/profiling.h"
 
 namespace kexa {
 namespace {
@@ -189,7 +192,14 @@ void GenerateJob::begin_step(const JobContext& context, int slot) {
       logit_rows.push_back(end - 1 - first);
       reserve_drafts(context, slot, end + 1);
     };
-    const int rows = run_chunk(context, slot, ids_, step_, hooks, choose_logit_rows, most_rows, is_prompt);
+    const int rows = run_chunk(device, context.description, model.slots,
+                               {.slot = slot,
+                                .ids = ids_,
+                                .prefill_chunk = context.plan.options.prefill_chunk,
+                                .most_rows = most_rows,
+                                .is_prompt = is_prompt,
+                                .choose_logit_rows = choose_logit_rows},
+                               step_, hooks);
     is_following_ = model.slots.length(slot) == int(ids_.size());
     flights_.push_back({.rows = rows, .has_choice = is_following_, .logits = {}});
     if (ids_.size() == prompt_size_) {
@@ -202,7 +212,10 @@ void GenerateJob::begin_step(const JobContext& context, int slot) {
   hooks.after_route = {};  // the MTP block's experts are counted apart
   if (flight.has_choice) {
     // Copied now, because the logits of the MTP block and of the next step will overwrite them.
-    for (int i = 0; wants_logits() && i <= flight.drafts; ++i) append(flight.logits, device.logits(i));
+    for (int i = 0; wants_logits() && i <= flight.drafts; ++i) {
+      const auto row = device.logits(i);
+      flight.logits.insert(flight.logits.end(), row.begin(), row.end());
+    }
     device.choose();
   }
   int asked = params_.drafts;

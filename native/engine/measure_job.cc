@@ -1,9 +1,10 @@
-// Times single ops of the device.
+#include "engine/measure_job.h"
+
 #include <algorithm>
 #include <chrono>
 #include <set>
 
-#include "engine/job.h"
+#include "decode/forward.h"
 
 namespace kexa {
 namespace {

@@ -1,4 +1,4 @@
-#include "engine/device_thread.h"
+#include "split/device_thread.h"
 
 #include "base/start_thread.h"
 

@@ -8,7 +8,7 @@
 
 #include <map>
 
-#include "engine/device_thread.h"
+#include "split/device_thread.h"
 #include "model/weights.h"
 #include "device/device.h"
 #include "plan/split.h"

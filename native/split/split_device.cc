@@ -1,4 +1,4 @@
-#include "engine/split_device.h"
+#include "split/split_device.h"
 
 #include <chrono>
 #include <cstring>

@@ -1,0 +1,26 @@
+// What the engine thread owns once a model is loaded.
+#pragma once
+
+#include <memory>
+#include <optional>
+
+#include "decode/draft_policy.h"
+#include "engine/prefix_cache.h"
+#include "files/mapped_file.h"
+#include "model/weights.h"
+
+namespace kexa {
+
+struct LoadedModel {
+  LoadedModel(const ModelDescription& description, const Plan& plan, int64_t warm_limit, const LoadProgress& progress);
+
+  WatchedFiles files;                // that steps read
+  std::unique_ptr<Weights> weights;  // none where several devices have their own
+  KvSlots slots;
+  std::unique_ptr<Device> device;
+  PrefixCache prefixes;
+  DraftPolicy drafting;
+  std::optional<uint64_t> fingerprint;  // model_fingerprint(), once it was asked for
+};
+
+}  // namespace kexa

@@ -147,3 +147,12 @@ export interface ModelDescription {
   files: string[];
   tensors: TensorEntry[];
 }
+
+/** A description without its files: all that config.json alone can tell. */
+export type ModelShape = Omit<ModelDescription, 'files' | 'tensors'>;
+
+/** The same, with how the weights are stored. */
+export interface StoredShape extends ModelShape {
+  /** Null: not in FP8. */
+  fp8: Fp8Scheme | null;
+}

@@ -22,7 +22,8 @@ export type {
 export { listDevices } from './device/devices.js';
 export { KexaError, type KexaErrorCode } from './errors.js';
 export type { Generation } from './model/generation.js';
-export { loadModel, type Model } from './model/model.js';
+export { loadModel } from './model/load.js';
+export type { Model } from './model/model.js';
 export type { Session } from './model/session.js';
 export type { DeviceRates } from './native.js';
 export type { TokenTraffic } from './plan/traffic.js';

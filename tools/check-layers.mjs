@@ -1,4 +1,7 @@
-// Checks the structure: code imports only from its left, and no source file is longer than 600 lines.
+// Checks the structure:
+// - code imports only from its left;
+// - no files of lib import each other in a circle;
+// - no source file is longer than 600 lines.
 import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
 import { root } from './setup.mjs';
@@ -49,6 +52,8 @@ const lib = [
 ];
 const lineLimit = 600;
 const problems = [];
+/** The files of lib that each file of lib imports. */
+const imports = new Map();
 let count = 0;
 
 for (const folder of ['native', 'lib', 'bin', 'test', 'tools']) {
@@ -83,8 +88,23 @@ function checkIncludes(path, text) {
 function checkImports(path, text) {
   for (const [, specifier] of text.matchAll(/\b(?:from|import\()\s*'(\.[^']+)'/g)) {
     const target = normalize(join(dirname(path), specifier));
-    if (target.startsWith('lib/')) checkFlow(path, lib, roomOf(path), roomOf(target));
+    if (!target.startsWith('lib/')) continue;
+    checkFlow(path, lib, roomOf(path), roomOf(target));
+    imports.set(path, [...(imports.get(path) ?? []), target.replace(/js$/, 'ts')]);
   }
+}
+
+/** Refuses files of lib that import each other in a circle, types included. */
+function checkCircles() {
+  const done = new Set();
+  const visit = (path, trail) => {
+    const at = trail.indexOf(path);
+    if (at >= 0) problems.push(`imports in a circle: ${[...trail.slice(at), path].join(' → ')}`);
+    if (at >= 0 || done.has(path)) return;
+    for (const target of imports.get(path) ?? []) visit(target, [...trail, path]);
+    done.add(path);
+  };
+  for (const path of imports.keys()) visit(path, []);
 }
 
 /** The folder of lib that a file is in, or the name of a file that is in none. */
@@ -98,6 +118,7 @@ function checkFlow(path, order, from, to) {
   else if (order.indexOf(to) > order.indexOf(from)) problems.push(`${path}: uses ${to}, which is to its right`);
 }
 
+checkCircles();
 for (const problem of problems) console.error(problem);
 console.log(`${count} files, ${problems.length} problems`);
 process.exit(problems.length ? 1 : 0);

@@ -2,7 +2,8 @@
 import { chooseDevices, isOnProcessor } from '../device/devices.js';
 import { KexaError } from '../errors.js';
 import { openModelFolder } from '../files/model-folder.js';
-import { loadModel, loadNames, loadSynthetic, type Model } from '../model/model.js';
+import { loadModel, loadNames, loadSynthetic } from '../model/load.js';
+import type { Model } from '../model/model.js';
 import { type DeviceRates, native } from '../native.js';
 import { booleanOption, checkNames, checkSignalType, integerOption, invalid } from '../options.js';
 import { checkPlanOptions } from '../plan/memory-plan.js';

@@ -1,6 +1,6 @@
 /** Two recorded benchmarks next to each other. */
 import type { BenchResult } from './result.js';
-import { deviation, mean } from './statistics.js';
+import { ratioInterval } from './statistics.js';
 
 /** One test of both recordings. */
 export interface BenchComparison {
@@ -90,33 +90,4 @@ function compare(before: BenchResult, after: BenchResult): BenchComparison {
 function areNear(before: number | null | undefined, after: number | null | undefined): boolean {
   if (typeof before !== 'number' || typeof after !== 'number') return true;
   return Math.max(before, after) <= sameRate * Math.min(before, after);
-}
-
-/** The 95 % interval of after / before; null with fewer than two runs on a side. */
-export function ratioInterval(before: readonly number[], after: readonly number[]): [number, number] | null {
-  if (before.length < 2 || after.length < 2) return null;
-  const [a, b] = [before, after].map((values) => values.map(Math.log)) as [number[], number[]];
-  const [varianceA, varianceB] = [a, b].map((values) => deviation(values) ** 2 / values.length) as [number, number];
-  const variance = varianceA + varianceB;
-  const middle = mean(b) - mean(a);
-  if (variance === 0) return [Math.exp(middle), Math.exp(middle)];
-  // Welch and Satterthwaite's degrees of freedom.
-  const freedom = variance ** 2 / (varianceA ** 2 / (a.length - 1) + varianceB ** 2 / (b.length - 1));
-  const reach = studentQuantile(freedom) * Math.sqrt(variance);
-  return [Math.exp(middle - reach), Math.exp(middle + reach)];
-}
-
-/** The 0.975 quantile of Student's t distribution: Abramowitz and Stegun, 26.7.5, to 0.003 from 5 degrees of freedom on. */
-function studentQuantile(freedom: number): number {
-  const exact: Readonly<Record<number, number>> = { 1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776 };
-  // Fewer degrees than there are make the interval wider, never narrower.
-  const n = Math.max(1, Math.floor(freedom));
-  if (exact[n] !== undefined) return exact[n];
-  const z = 1.959964;
-  const terms = [
-    (z ** 3 + z) / 4,
-    (5 * z ** 5 + 16 * z ** 3 + 3 * z) / 96,
-    (3 * z ** 7 + 19 * z ** 5 + 17 * z ** 3 - 15 * z) / 384,
-  ];
-  return terms.reduce((sum, term, i) => sum + term / n ** (i + 1), z);
 }

@@ -1,7 +1,6 @@
 /** What a model takes at growing contexts, by the plan. */
-import type { ModelDescription } from '../description.js';
+import type { ModelDescription, StoredShape } from '../description.js';
 import { chooseDevices } from '../device/devices.js';
-import type { StoredShape } from '../files/config.js';
 import { openModelFolder } from '../files/model-folder.js';
 import { type PlannedOptions, planMemory } from '../plan/memory-plan.js';
 import type { LoadOptions } from '../types.js';

@@ -2,7 +2,8 @@
 import { availableParallelism } from 'node:os';
 import { type ChosenDevice, chooseDevice, pickAdapter } from '../device/devices.js';
 import { KexaError, type KexaErrorCode } from '../errors.js';
-import { loadModel, loadSynthetic, type Model } from '../model/model.js';
+import { loadModel, loadSynthetic } from '../model/load.js';
+import type { Model } from '../model/model.js';
 import { type DeviceRates, type NativeMeasurement, native } from '../native.js';
 import { checkNames, checkSignalType, choiceOption, integerOption, invalid, numberOption } from '../options.js';
 import { checkPlanOptions } from '../plan/memory-plan.js';

@@ -23,8 +23,7 @@ import type {
   Speculation,
   StepCounts,
 } from '../types.js';
-import { ratioInterval } from './compare.js';
-import { deviation, mean } from './statistics.js';
+import { deviation, mean, ratioInterval } from './statistics.js';
 import type { BenchTest } from './tests.js';
 import type { Measured, Sample } from './units.js';
 

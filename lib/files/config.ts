@@ -1,5 +1,5 @@
 /** config.json: the model's shape, read and checked. Nothing is taken from a class default. */
-import type { Fp8Scheme, LayerDescription, ModelDescription, MoeDescription } from '../description.js';
+import type { LayerDescription, MoeDescription, StoredShape } from '../description.js';
 import { ConfigFields } from './config-fields.js';
 import { readFfnKinds, readMtpWindow, readSwigluLimits, readWindows } from './config-layers.js';
 import { readRope } from './config-rope.js';
@@ -7,15 +7,6 @@ import { type JsonObject, shown } from './json-file.js';
 import { refuseUnknownFields } from './known-fields.js';
 import { readQuantization } from './quantization-config.js';
 import { readEosTokenIds, readTokenId } from './token-ids.js';
-
-/** A description without its files: all that config.json alone can tell. */
-export type ModelShape = Omit<ModelDescription, 'files' | 'tensors'>;
-
-/** The same, with how the weights are stored. */
-export interface StoredShape extends ModelShape {
-  /** Null: not in FP8. */
-  fp8: Fp8Scheme | null;
-}
 
 /** What config.json says. */
 export interface ConfigReading {

@@ -1,10 +1,10 @@
 /** A model as a whole, a folder or a GGUF file: its configuration, its sampling defaults and the weights' headers. */
 import { dirname, join } from 'node:path';
-import type { ModelDescription, TensorEntry } from '../description.js';
+import type { ModelDescription, StoredShape, TensorEntry } from '../description.js';
 import { KexaError } from '../errors.js';
 import type { ModelConfig } from '../types.js';
 import type { KexaWarningCode } from '../warnings.js';
-import { type ConfigReading, readConfig, type StoredShape } from './config.js';
+import { type ConfigReading, readConfig } from './config.js';
 import { endsOfFolder, endsOfGguf } from './end-tokens.js';
 import { type GenerationDefaults, readGenerationConfig, readGgufDefaults } from './generation-config.js';
 import { ggufCheckpoint, nextnBlocks, readGgufModel } from './gguf/gguf-checkpoint.js';

@@ -1,5 +1,5 @@
 /** How many weights a model has, from its shape alone. */
-import type { ModelShape } from './config.js';
+import type { ModelShape } from '../description.js';
 import { elementsOf, type TensorPart, wantedTensors } from './wanted-tensors.js';
 
 export interface ParameterCount {

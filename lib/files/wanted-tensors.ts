@@ -1,6 +1,5 @@
 /** Every tensor a model of a given shape has, under the core's names, and where checkpoints keep it. */
-import type { LayerDescription, MoeDescription } from '../description.js';
-import type { ModelShape } from './config.js';
+import type { LayerDescription, ModelShape, MoeDescription } from '../description.js';
 
 /** One place where a checkpoint may keep a wanted tensor: a tensor of its own, or a part of a larger one. */
 export interface TensorSource {

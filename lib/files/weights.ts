@@ -1,8 +1,7 @@
 /** Binding: each tensor the core wants, found in the checkpoint and checked. */
 import { basename } from 'node:path';
-import type { Fp8Scheme, TensorEntry, TensorScales, TensorType } from '../description.js';
+import type { Fp8Scheme, ModelShape, StoredShape, TensorEntry, TensorScales, TensorType } from '../description.js';
 import { KexaError } from '../errors.js';
-import type { ModelShape, StoredShape } from './config.js';
 import { activationScaleNames, scaledName, scaleNames, scaleShapes, scalesOf, storedStrategy } from './fp8.js';
 import { blockBytes, isReadType } from './gguf/gguf-types.js';
 import type { Checkpoint, CheckpointTensor } from './shards.js';

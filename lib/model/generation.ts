@@ -4,24 +4,34 @@ import type { NativeEvent, NativeGenerateParams, NativeRequest } from '../native
 import { toIds } from '../options.js';
 import { rewrittenTokens } from '../text/kept-turn.js';
 import { endsInsideThinking } from '../text/reply-parser.js';
+import type { Tokenizer } from '../text/tokenizer.js';
 import type {
   ExpertTraffic,
   FinishReason,
   GenerateOptions,
   GenerationResult,
   Message,
+  ModelConfig,
   Piece,
   Prompt,
   Speculation,
   TokenLogprob,
 } from '../types.js';
-import type { Model } from './model.js';
 import { Reply } from './reply.js';
 import { checkGenerateOptions } from './sampling.js';
 
+/** What an answer needs of its model: `Model` has it. */
+export interface AnsweringModel {
+  readonly config: ModelConfig;
+  /** Most tokens a sequence may hold. */
+  readonly contextSize: number;
+  /** @throws KexaError KEXA_NOT_FOUND if there is none */
+  readonly tokenizer: Tokenizer;
+}
+
 /** What a Generation needs of the session it belongs to. */
 interface GenerationParts {
-  model: Model;
+  model: AnsweringModel;
   prompt: Prompt;
   options: GenerateOptions;
   /** Whether the session ends with the answer, so that no turn follows. */
@@ -358,7 +368,7 @@ function perSecond(tokens: number, ms: number): number {
   return ms > 0 && tokens > 0 ? (tokens / ms) * 1000 : 0;
 }
 
-function hasTokenizer(model: Model): boolean {
+function hasTokenizer(model: AnsweringModel): boolean {
   try {
     return model.tokenizer !== null;
   } catch {
@@ -371,7 +381,12 @@ function hasTokenizer(model: Model): boolean {
  * it that the chat template writes in another way once there is an answer. 0 where it need not be known: after a tool's
  * result, since what the template leaves out of the turn by then began before.
  */
-async function turnEnd(model: Model, prompt: Prompt, ids: Uint32Array, options: GenerateOptions): Promise<number> {
+async function turnEnd(
+  model: AnsweringModel,
+  prompt: Prompt,
+  ids: Uint32Array,
+  options: GenerateOptions,
+): Promise<number> {
   const isMessages = Array.isArray(prompt) && typeof prompt[0] === 'object';
   if (isMessages && (prompt as readonly Message[]).at(-1)?.role !== 'user') return 0;
   const isTemplated = isMessages || (typeof prompt === 'string' && !options.raw);
@@ -380,7 +395,7 @@ async function turnEnd(model: Model, prompt: Prompt, ids: Uint32Array, options: 
 
 /** The prompt's ids, and how its answer is to be read. */
 export async function encodePrompt(
-  model: Model,
+  model: AnsweringModel,
   prompt: Prompt,
   options: GenerateOptions,
 ): Promise<{ ids: Uint32Array; startsInReasoning: boolean; isPlain: boolean }> {

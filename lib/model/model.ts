@@ -1,243 +1,31 @@
 import { readAborting } from '../abort.js';
 import type { ModelDescription } from '../description.js';
-import { type ChosenDevice, chooseDevices, sharedDevice } from '../device/devices.js';
-import { tunedPlainOps } from '../device/tuning.js';
 import { KexaError } from '../errors.js';
-import { type ModelFolder, openModelFolder } from '../files/model-folder.js';
-import {
-  fromNative,
-  type NativeEngine,
-  type NativeMeasurement,
-  type NativeMeasureParams,
-  type NativePart,
-  type NativePlanOptions,
-  native,
-  readRequest,
-} from '../native.js';
-import { booleanOption, checkNames, checkSignal, choiceOption, invalid, toIds } from '../options.js';
-import {
-  checkGpuFits,
-  checkHostExperts,
-  readExpertProfile,
-  withExpertSlots,
-  writeExpertProfile,
-} from '../plan/experts.js';
-import { layersOfDevices, memoryReport } from '../plan/layer-split.js';
-import {
-  availableMemory,
-  checkFits,
-  checkPlanOptions,
-  checkSharedFits,
-  heldAs,
-  refuseActivations,
-  withKeptTurns,
-} from '../plan/memory-plan.js';
-import { planned } from '../plan/planned.js';
-import { mainMemory, slowMemory } from '../plan/slow-memory.js';
-import { openSynthetic, type SyntheticOptions } from '../plan/synthetic.js';
-import { type OpenOptions, Tokenizer } from '../text/tokenizer.js';
+import { type NativeEngine, type NativeMeasurement, type NativeMeasureParams, readRequest } from '../native.js';
+import { booleanOption, checkNames, checkSignal, choiceOption, toIds } from '../options.js';
+import { writeExpertProfile } from '../plan/experts.js';
+import type { Tokenizer } from '../text/tokenizer.js';
 import type {
   ActivationType,
   DeviceInfo,
   ForwardOptions,
   ForwardResult,
   GenerateOptions,
-  LoadOptions,
   MemoryReport,
   ModelConfig,
   Prompt,
   VerifyOptions,
   VerifyReport,
 } from '../types.js';
-import { warningChannel } from '../warnings.js';
 import type { Generation } from './generation.js';
 import { checkPath, Session } from './session.js';
 import { verifyAnswer } from './verify.js';
 
-/** Every option of {@link loadModel}. */
-export const loadNames: readonly (keyof LoadOptions)[] = [
-  'device',
-  'layerSplit',
-  'contextSize',
-  'weights',
-  'cacheType',
-  'prefixCacheBytes',
-  'prefillChunk',
-  'activations',
-  'threads',
-  'gpuChecks',
-  'gpuKernels',
-  'gpuElements',
-  'expertSlots',
-  'gpuMemory',
-  'expertMisses',
-  'expertProfile',
-  'onProgress',
-  'onWarning',
-  'signal',
-];
-
 /** The largest result `forward` gives, in elements: 4 GiB of f32. */
 const largestForward = 2 ** 30;
 
-/**
- * Loads a model folder in Hugging Face form (config.json, safetensors, and for text tokenizer.json) or a GGUF file.
- *
- * Metadata is read and checked first, memory is planned, and only then is anything allocated. Weights stay in their
- * files, mapped, unless `weights` asks for another type.
- *
- * @throws KexaError KEXA_NOT_FOUND, KEXA_BAD_FILE, KEXA_BAD_CONFIG, KEXA_TENSOR_MISMATCH, KEXA_BAD_TOKENIZER or
- *   KEXA_UNSUPPORTED for a model that would not run right; KEXA_INVALID_ARGUMENT for options; KEXA_NO_DEVICE;
- *   KEXA_OUT_OF_MEMORY, with what would fit; KEXA_NO_BINARY. An aborted signal's reason.
- *
- * @param path of the folder or file, or its `file:` URL
- * @example
- * const model = await loadModel('models/tiny');
- * const { text } = await model.generate('Why is the sky blue?', { maxTokens: 100 });
- * await model.close();
- */
-export async function loadModel(path: string | URL, options: LoadOptions = {}): Promise<Model> {
-  checkNames('loadModel', options, loadNames);
-  return await load(options, () => openModelFolder(path), openTokenizer);
-}
-
-/**
- * Loads a model of a config's shape with made-up weights (see {@link openSynthetic}), for measuring: it takes and gives
- * token ids that mean nothing. Memory is planned and refused as for any model.
- *
- * @internal
- */
-export async function loadSynthetic(
-  path: string,
-  synthetic: SyntheticOptions,
-  options: LoadOptions = {},
-): Promise<Model> {
-  const { weights, ...others } = options;
-  return await load(others, () => openSynthetic(path, synthetic, weights), null);
-}
-
-async function load(
-  options: LoadOptions,
-  open: () => Promise<ModelFolder>,
-  findTokenizer: typeof openTokenizer | null,
-): Promise<Model> {
-  const { onProgress, signal } = options;
-  if (onProgress !== undefined && typeof onProgress !== 'function')
-    throw invalid('onProgress', 'a function', onProgress);
-  checkSignal(signal);
-  const warn = warningChannel(options.onWarning);
-  const isChecked = booleanOption('gpuChecks', options.gpuChecks, false);
-  const devices = await chooseDevices(options.device);
-  const { folder, config, notes, ...opened } = await open();
-  const checked = checkPlanOptions(options, config.maxPositions);
-  const infos = devices.map(({ info }) => info);
-  for (const { kind, name } of infos) if (kind === 'gpu') refuseActivations(checked.activations, name);
-  const description = heldAs(opened.description, options.weights);
-  const onThem = { ...checked, ...(await onDevices(devices, options, checked, config)), isChecked };
-  const slotted = withExpertSlots(description, onThem, options);
-  const expertProfile = slotted.expertSlots < 0 ? undefined : options.expertProfile;
-  const profile: unknown = options.expertProfile;
-  if (profile !== undefined && (typeof profile !== 'string' || profile === ''))
-    throw invalid('expertProfile', 'the path of a file', profile);
-  const profiled =
-    expertProfile === undefined
-      ? slotted
-      : { ...slotted, expertHeat: await readExpertProfile(expertProfile, description) };
-  const planOptions = withKeptTurns(description, profiled);
-  const tokenizer = (await findTokenizer?.(folder, config.vocabSize, { signal, warn })) ?? null;
-  // Without a tokenizer a model is for ids, whose end the caller decides.
-  for (const { code, message } of notes) {
-    if (code !== null && (code !== 'KEXA_NO_END_TOKEN' || tokenizer !== null)) warn(code, message);
-  }
-  signal?.throwIfAborted();
-
-  const { Engine } = native();
-  const plan = planned(description, planOptions);
-  const device = sharedDevice(infos);
-  if (infos.length > 1) checkSharedFits(description, planOptions, plan, infos);
-  else if (device.kind === 'cpu') {
-    checkFits(description, planOptions, plan);
-    const slow = slowMemory(description, plan, mainMemory());
-    if (slow !== null) warn('KEXA_SLOW_MEMORY', `${folder}: ${slow}`);
-  } else checkGpuFits(description, planOptions, plan, device);
-  checkHostExperts(plan, availableMemory());
-  const memory = memoryReport(
-    plan,
-    infos.map(({ name }) => name),
-  );
-  const engine = fromNative(() => new Engine(description, planOptions));
-  const isMadeUp = description.files.length === 0;
-  const request = engine.load(availableMemory() * 0.8);
-  const phase = (options.weights ?? 'auto') === 'auto' && device.kind === 'cpu' && !isMadeUp ? 'read' : 'load';
-  try {
-    await readAborting(request, signal, (event) => {
-      if (event.kind !== 'progress') return;
-      const { doneBytes, totalBytes } = event;
-      onProgress?.({ phase, doneBytes, totalBytes, fraction: totalBytes ? doneBytes / totalBytes : 1 });
-    });
-  } catch (error) {
-    tokenizer?.close();
-    await readRequest(engine.close(), () => {});
-    throw error;
-  }
-  const { contextSize, prefillChunk, activations } = planOptions;
-  return new Model({
-    engine,
-    config,
-    description,
-    device,
-    devices: infos,
-    memory,
-    tokenizer,
-    folder,
-    contextSize,
-    prefillChunk,
-    activations,
-    expertProfile,
-  });
-}
-
-/** What of a plan's options the devices decide. */
-async function onDevices(
-  devices: readonly ChosenDevice[],
-  { layerSplit }: LoadOptions,
-  { gpuKernels }: NativePlanOptions,
-  { layers }: ModelConfig,
-): Promise<Partial<NativePlanOptions>> {
-  const tuned = async (device: ChosenDevice) =>
-    device.info.kind === 'gpu' && gpuKernels === 'auto' ? await tunedPlainOps(device) : [];
-  const own = layersOfDevices(layerSplit, devices.length, layers.length);
-  if (devices.length === 1) {
-    const { info: _, ...gpu } = devices[0]!;
-    return { ...gpu, plainOps: await tuned(devices[0]!) };
-  }
-  const parts: NativePart[] = [];
-  for (const [i, device] of devices.entries())
-    parts.push({
-      adapter: device.adapter,
-      plainOps: await tuned(device),
-      layers: own[i]!,
-      memoryBytes: device.info.memoryBytes ?? 0,
-    });
-  // All GPUs are Dawn's.
-  const { dawnLibrary, dawnIdentity, blobFolder } = devices.find(({ adapter }) => adapter !== '') ?? devices[0]!;
-  return { dawnLibrary, dawnIdentity, blobFolder, parts };
-}
-
-/** A model may be used with ids alone, so a folder without a tokenizer is no error until text is asked for. */
-async function openTokenizer(folder: string, vocabSize: number, options: OpenOptions): Promise<Tokenizer | null> {
-  try {
-    const tokenizer = await Tokenizer.open(folder, options);
-    tokenizer.checkVocab(vocabSize);
-    return tokenizer;
-  } catch (error) {
-    if (error instanceof KexaError && error.code === 'KEXA_NOT_FOUND') return null;
-    throw error;
-  }
-}
-
-/** What {@link loadModel} makes a Model of. */
-interface ModelParts {
+/** What `loadModel` makes a Model of. */
+export interface ModelParts {
   engine: NativeEngine;
   config: ModelConfig;
   description: ModelDescription;
@@ -254,7 +42,7 @@ interface ModelParts {
 }
 
 /**
- * A loaded model. Made by {@link loadModel}.
+ * A loaded model. Made by `loadModel`.
  *
  * Its weights, cache and device belong to one thread of its own; nothing here blocks the event loop or keeps the
  * process alive, except while a promise it returned is pending.

@@ -4,8 +4,7 @@ import { KexaError } from '../errors.js';
 import type { NativeEngine, NativeRequest } from '../native.js';
 import { checkNames, checkSignal, integerOption, invalid } from '../options.js';
 import type { GenerateOptions, Prompt } from '../types.js';
-import { Generation } from './generation.js';
-import type { Model } from './model.js';
+import { type AnsweringModel, Generation } from './generation.js';
 
 /**
  * One timeline. Prompts are given whole every time; the longest prefix that is still cached is not computed again, so
@@ -15,7 +14,7 @@ import type { Model } from './model.js';
  * leaves the timeline further back is computed from its start.
  */
 export class Session {
-  readonly #model: Model;
+  readonly #model: AnsweringModel;
   readonly #engine: NativeEngine;
   readonly #id: number;
   readonly #newId: () => number;
@@ -24,7 +23,7 @@ export class Session {
   #isClosed = false;
 
   /** @internal */
-  constructor(model: Model, engine: NativeEngine, newId: () => number, isForOneAnswer = false) {
+  constructor(model: AnsweringModel, engine: NativeEngine, newId: () => number, isForOneAnswer = false) {
     this.#model = model;
     this.#engine = engine;
     this.#newId = newId;
@@ -97,7 +96,7 @@ export class Session {
   }
 
   /**
-   * Writes what the session has cached to a file, for {@link Model.loadSession}. The file is whole or not there: it is
+   * Writes what the session has cached to a file, for `Model.loadSession`. The file is whole or not there: it is
    * written beside `path` and renamed, and a file that was there is kept until then. Others wait meanwhile.
    *
    * @throws KexaError KEXA_INVALID_ARGUMENT where nothing is cached; KEXA_WRITE_FAILED, also where `path` is a device, a

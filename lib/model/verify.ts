@@ -6,8 +6,7 @@ import { setImmediate as breathe } from 'node:timers/promises';
 import { KexaError } from '../errors.js';
 import { checkNames, checkSignal, integerOption, invalid } from '../options.js';
 import type { Divergence, GenerateOptions, Prompt, VerifyOptions, VerifyReport } from '../types.js';
-import { encodePrompt } from './generation.js';
-import type { Model } from './model.js';
+import { type AnsweringModel, encodePrompt, type Generation } from './generation.js';
 import { mostDrafts } from './sampling.js';
 
 /** Most rows of a batch that is checked: those of a step with the most drafts. */
@@ -18,7 +17,7 @@ const rowsAtOnce = 64;
 
 /** What {@link verifyAnswer} needs of the model's inside. */
 export interface VerifyParts {
-  model: Model;
+  model: AnsweringModel & { generate(prompt: Prompt, options: GenerateOptions): Generation };
   /** Most rows of a step. */
   prefillChunk: number;
   /** Most numbers that {@link replay} gives. */

@@ -1,9 +1,8 @@
 /** What loading will take, before it is done. */
 import { availableParallelism, freemem } from 'node:os';
-import type { ModelDescription, TensorEntry } from '../description.js';
+import type { ModelDescription, StoredShape, TensorEntry } from '../description.js';
 import { isOnProcessor } from '../device/devices.js';
 import { KexaError } from '../errors.js';
-import type { StoredShape } from '../files/config.js';
 import { plannedStrategy, scalesOf } from '../files/fp8.js';
 import { elementsOf, wantedTensors } from '../files/wanted-tensors.js';
 import { type NativePlan, type NativePlanOptions, native } from '../native.js';

@@ -1,9 +1,8 @@
 /** Which weights of a model fit which machine, and about how fast it would be there: told before there is either. */
 
-import type { Fp8Scheme, ModelDescription } from '../description.js';
+import type { Fp8Scheme, ModelDescription, ModelShape, StoredShape } from '../description.js';
 import { listDevices } from '../device/devices.js';
 import { KexaError } from '../errors.js';
-import type { ModelShape, StoredShape } from '../files/config.js';
 import type { CacheType, LoadOptions, MemoryReport, RecipeName } from '../types.js';
 import { longestContext, MemoryPlanner, type PlannedOptions, usableBytes } from './memory-plan.js';
 import { cacheElementBytes, heldBytes } from './option-values.js';

@@ -1,7 +1,6 @@
 /** A model's metadata as GGUF has it: the architecture's keys, and what other tools show. */
-import type { LayerDescription } from '../description.js';
+import type { LayerDescription, ModelShape } from '../description.js';
 import { KexaError } from '../errors.js';
-import type { ModelShape } from '../files/config.js';
 import type { MetadataValue } from '../files/gguf/gguf-header.js';
 import { samplingKeys } from '../files/sampling-keys.js';
 import type { ModelConfig } from '../types.js';

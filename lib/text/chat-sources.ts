@@ -1,6 +1,6 @@
 import type { Origin, Text } from './jinja/text.js';
 import { replyMarkers } from './reply-markers.js';
-import type { TextSpan } from './tokenizer.js';
+import type { TextSpan } from './text-span.js';
 
 const markers = new RegExp(replyMarkers.join('|'), 'g');
 

@@ -7,7 +7,7 @@ import { Template } from './jinja/template.js';
 import type { Text } from './jinja/text.js';
 import { text, type Value } from './jinja/values.js';
 import { Pause } from './pause.js';
-import type { TextSpan } from './tokenizer.js';
+import type { TextSpan } from './text-span.js';
 
 /** Where a template can come from. */
 export interface ChatTemplateSource {

@@ -10,6 +10,7 @@ import { ChatTemplate, type ChatTemplateSource, type RenderedChat } from './chat
 import { readGgufTokenizer } from './gguf-tokenizer.js';
 import { Pause } from './pause.js';
 import { StreamDecoder, type TokenSource } from './stream-decoder.js';
+import type { TextSpan } from './text-span.js';
 import { TokenTable } from './token-table.js';
 import { looksLikeMarker, readTokenizerFile, type VocabularyFile } from './tokenizer-fields.js';
 
@@ -17,19 +18,6 @@ import { looksLikeMarker, readTokenizerFile, type VocabularyFile } from './token
 export interface DecodeOptions {
   /** Leave special tokens out of the text. Default false. */
   skipSpecialTokens?: boolean;
-}
-
-/**
- * What added tokens a part of a text may become: all; markers that are no special tokens, such as `<think>` in some
- * models; or none that is special or that the chat template names. A token that lies in several parts needs the leave of
- * each. Everything else of a text is encoded alike.
- */
-export interface TextSpan {
-  /** In UTF-16 units, as strings count. */
-  start: number;
-  /** Behind the last unit. */
-  end: number;
-  allow: 'all' | 'markers' | 'none';
 }
 
 /** Options of {@link Tokenizer.encode}. */

@@ -18,7 +18,8 @@ import {
   type OpBenchOptions,
   type OpBenchResult,
 } from '../../lib/index.js';
-import { loadSynthetic, type Model } from '../../lib/model/model.js';
+import { loadSynthetic } from '../../lib/model/load.js';
+import type { Model } from '../../lib/model/model.js';
 import { native } from '../../lib/native.js';
 import { checkPlanOptions, heldAs, planMemory } from '../../lib/plan/memory-plan.js';
 import { cacheElementBytes, cacheTypes, heldBytes, weightTypes } from '../../lib/plan/option-values.js';

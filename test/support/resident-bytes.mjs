@@ -1,7 +1,7 @@
 // Measures in a process of its own, with nothing in it but the built library, what a load and a growing context cost:
 // `node --expose-gc test/support/resident-bytes.mjs CONFIG TYPE`, with a config that has sliding layers and the type of the cache.
 import { readFileSync } from 'node:fs';
-import { loadSynthetic } from '../../dist/model/model.js';
+import { loadSynthetic } from '../../dist/model/load.js';
 
 const chunk = 64;
 const [config, cacheType] = process.argv.slice(2);

@@ -10,7 +10,8 @@ import test from 'tape';
 import { Tokenizer as RustTokenizer } from 'tokenizers';
 import { KexaError } from '../../lib/errors.js';
 import { StreamDecoder } from '../../lib/text/stream-decoder.js';
-import { type TextSpan, Tokenizer } from '../../lib/text/tokenizer.js';
+import type { TextSpan } from '../../lib/text/text-span.js';
+import { Tokenizer } from '../../lib/text/tokenizer.js';
 import { loadGoldens, modelFolder } from '../support/goldens.js';
 import { hangLimit } from '../support/hang-limit.js';
 

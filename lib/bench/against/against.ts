@@ -2,8 +2,7 @@
 import { KexaError } from '../../errors.js';
 import { openModelFolder } from '../../files/model-folder.js';
 import type { ActivationType } from '../../types.js';
-import { ratioInterval } from '../compare.js';
-import { deviation, mean } from '../statistics.js';
+import { deviation, mean, ratioInterval } from '../statistics.js';
 import { Contestant, type Reply } from './contestant.js';
 import { dropFromCache } from './page-cache.js';
 import type { Peer } from './peer.js';

@@ -1,5 +1,6 @@
 /** kexa as a contestant: a process that {@link file://./contestant.ts} starts. */
-import { loadModel, type Model } from '../../model/model.js';
+import { loadModel } from '../../model/load.js';
+import type { Model } from '../../model/model.js';
 import { serve } from './contestant.js';
 
 let model: Model;

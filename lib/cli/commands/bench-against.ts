@@ -7,7 +7,7 @@ import { Interrupt } from '../interrupt.js';
 import { defined } from '../options.js';
 import { writeAnswer } from '../output.js';
 import { ProgressBar } from '../progress-bar.js';
-import type { BenchFlags } from './bench.js';
+import type { BenchFlags } from './bench-flags.js';
 
 /** `kexa bench --against`. */
 export async function benchAgainst(path: string, name: PeerName, flags: BenchFlags): Promise<number> {

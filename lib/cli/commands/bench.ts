@@ -1,49 +1,26 @@
 import { join } from 'node:path';
 import type { Command } from 'commander';
-import { type PeerName, peerNames } from '../../bench/against/peer.js';
+import { peerNames } from '../../bench/against/peer.js';
 import type { BenchOptions } from '../../bench/benchmark.js';
 import { memoryOverContext } from '../../bench/memory.js';
 import { openReport, readOps, writeReport } from '../../bench/report.js';
 import { readSuite, suiteNames } from '../../bench/suite.js';
 import { combineTests } from '../../bench/tests.js';
 import { countList, countPair, draftList, sessionList, sweepContexts, sweepStep, threadList } from '../bench-lists.js';
-import { type BenchFormat, benchFormats, benchText } from '../bench-output.js';
+import { benchFormats, benchText } from '../bench-output.js';
 import { exitCodes, exitWith, UsageError } from '../exit.js';
 import { wrapHelp } from '../help-text.js';
 import { readPrompt } from '../input.js';
 import { Interrupt } from '../interrupt.js';
 import { integer } from '../numbers.js';
-import { add, addLoadOptions, defined, type LoadFlags, toLoadOptions } from '../options.js';
+import { add, addLoadOptions, defined, toLoadOptions } from '../options.js';
 import { writeAnswer, writeNote } from '../output.js';
 import { ProgressBar } from '../progress-bar.js';
 import { addSyntheticOptions, benchedModel } from '../synthetic-flags.js';
 import { benchAgainst } from './bench-against.js';
 import { addBenchCompare } from './bench-compare.js';
+import type { BenchFlags } from './bench-flags.js';
 import { addBenchOps } from './bench-ops.js';
-
-export interface BenchFlags extends Omit<LoadFlags, 'threads'> {
-  threads?: number[];
-  against?: PeerName;
-  config?: string;
-  layers?: number;
-  nPrompt?: number[];
-  nGen?: number[];
-  pg?: [number, number][];
-  nDepth?: number[];
-  mtp?: (false | 'auto' | number)[];
-  ctxStart?: number;
-  ctxMax?: number;
-  step?: ReturnType<typeof sweepStep>;
-  suite?: string[];
-  concurrency?: number[];
-  repetitions?: number;
-  warmup: boolean;
-  file?: string;
-  output?: BenchFormat;
-  outputErr?: BenchFormat;
-  report?: string;
-  ops?: string;
-}
 
 const examples = `
 Examples:

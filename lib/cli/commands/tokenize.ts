@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { printable } from '../../printable.js';
-import type { TextSpan, Tokenizer } from '../../text/tokenizer.js';
+import type { TextSpan } from '../../text/text-span.js';
+import type { Tokenizer } from '../../text/tokenizer.js';
 import type { Warn } from '../../warnings.js';
 import { exitWith, UsageError } from '../exit.js';
 import { wrapHelp } from '../help-text.js';

@@ -1,7 +1,8 @@
 /** A model's GGUF files as a checkpoint: every tensor by the name that safetensors files give it. */
+
 import { basename, dirname, join } from 'node:path';
+import type { ModelShape } from '../../description.js';
 import { KexaError } from '../../errors.js';
-import type { ModelShape } from '../config.js';
 import type { Checkpoint, CheckpointTensor, TensorUse } from '../shards.js';
 import { wantedTensors } from '../wanted-tensors.js';
 import { type GgufFile, readGgufFile } from './gguf.js';

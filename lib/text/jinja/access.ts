@@ -1,6 +1,7 @@
 import { bind, integerArgument } from './arguments.js';
 import type { Budget } from './budget.js';
 import { TemplateError, UnsupportedTemplateError } from './failure.js';
+import { formatMethods } from './format-method.js';
 import { printed } from './printing.js';
 import { stringMethods, unsupportedStringMethods } from './string-methods.js';
 import { reverse } from './strings.js';
@@ -21,6 +22,8 @@ import {
   type Value,
   View,
 } from './values.js';
+
+const methodsOfStrings = new Map([...stringMethods, ...formatMethods({ attributeOf, itemOf })]);
 
 /** Jinja2's `object.name`: an attribute if there is one, else an item, else undefined. */
 export function attributeOf(object: Value, name: string, budget: Budget): Value {
@@ -77,7 +80,7 @@ function pythonAttribute(object: Value, name: string, budget: Budget): Value | u
   if (name.startsWith('_')) return undefined;
   if (object instanceof TemplateObject) return object.attribute(name);
   if (object instanceof Text) {
-    const method = stringMethods.get(name);
+    const method = methodsOfStrings.get(name);
     if (method) return new Callable(name, (args) => method(object, args, budget));
     if (unsupportedStringMethods.has(name)) throw new UnsupportedTemplateError(`the string method ${name}()`);
     return undefined;

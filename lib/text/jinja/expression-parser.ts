@@ -1,6 +1,6 @@
 import type { Arguments, BinaryOperator, CompareOperator, Expression, Target } from './ast.js';
 import { TemplateSyntaxError } from './failure.js';
-import { filterNames, jinjaFilterNames } from './filters.js';
+import { filterNames, jinjaFilterNames } from './filter-names.js';
 import { jinjaTestNames, testNames } from './tests.js';
 import { describe, type TokenStream } from './token-stream.js';
 

@@ -2,6 +2,7 @@ import { bind } from './arguments.js';
 import { attributePath } from './attribute-path.js';
 import type { Budget } from './budget.js';
 import { TemplateError, UnsupportedTemplateError } from './failure.js';
+import { type CallingFilterName, jinjaFilterNames } from './filter-names.js';
 import { iterate } from './iteration.js';
 import { listFilters } from './list-filters.js';
 import { callTest } from './tests.js';
@@ -12,24 +13,19 @@ import { type CallArguments, isTrue, Sequence, type Value } from './values.js';
 /** A filter: `value|name(arguments)`. */
 export type Filter = (value: Value, args: CallArguments, budget: Budget) => Value;
 
-// Those that call other filters or tests by name.
-const callingFilters: readonly (readonly [string, Filter])[] = [
-  ['map', map],
-  ['select', choose('select', true, false)],
-  ['reject', choose('reject', false, false)],
-  ['selectattr', choose('selectattr', true, true)],
-  ['rejectattr', choose('rejectattr', false, true)],
-];
+// The filters that call other filters or tests by name.
+const callingFilters: Readonly<Record<CallingFilterName, Filter>> = {
+  map,
+  select: choose('select', true, false),
+  reject: choose('reject', false, false),
+  selectattr: choose('selectattr', true, true),
+  rejectattr: choose('rejectattr', false, true),
+};
 
-const filters: ReadonlyMap<string, Filter> = new Map([...textFilters, ...listFilters, ...callingFilters]);
-
-/** The filters that there are. */
-export const filterNames: ReadonlySet<string> = new Set(filters.keys());
-
-/** The filters of Jinja2. */
-export const jinjaFilterNames: ReadonlySet<string> = new Set([
-  ...filterNames,
-  ...['filesizeformat', 'pprint', 'random', 'striptags', 'urlize', 'wordwrap', 'xmlattr'],
+const filters: ReadonlyMap<string, Filter> = new Map([
+  ...textFilters,
+  ...listFilters,
+  ...Object.entries(callingFilters),
 ]);
 
 /** Applies a filter. @throws TemplateError for a name that is no filter */

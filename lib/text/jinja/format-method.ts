@@ -1,13 +1,35 @@
-import { attributeOf, itemOf } from './access.js';
+import { bind, textArgument } from './arguments.js';
 import type { Budget } from './budget.js';
 import { TemplateError, UnsupportedTemplateError } from './failure.js';
 import { formatValue } from './format-spec.js';
 import { printed, represented } from './printing.js';
+import type { StringMethod } from './string-methods.js';
 import { Text } from './text.js';
-import { type CallArguments, text, type Value } from './values.js';
+import { type CallArguments, Dict, text, type Value } from './values.js';
+
+/** How a field of a format string reads `value.name` and `value[key]`. */
+export interface Access {
+  attributeOf(object: Value, name: string, budget: Budget): Value;
+  itemOf(object: Value, key: Value, budget: Budget): Value;
+}
+
+/** The methods of strings that format: `format` and `format_map`. */
+export function formatMethods(access: Access): ReadonlyMap<string, StringMethod> {
+  return new Map<string, StringMethod>([
+    ['format', (value, args, budget) => formatText(value, args, budget, access)],
+    ['format_map', (value, args, budget) => formatText(value, argumentsOfMap(args), budget, access)],
+  ]);
+}
+
+function argumentsOfMap(args: CallArguments): CallArguments {
+  const [mapping] = bind('format_map', args, 'mapping', '/');
+  if (!(mapping instanceof Dict)) throw new TemplateError('format_map() wants a dict');
+  const named = new Map(mapping.entries().map(([key, one]) => [textArgument('format_map', key).value, one] as const));
+  return { positional: [], named };
+}
 
 /** Python's str.format: `{}`, `{0}`, `{name}`, with `.attribute`, `[key]`, `!r`, `!s` and `:spec`. */
-export function formatMethod(format: Text, args: CallArguments, budget: Budget): Text {
+function formatText(format: Text, args: CallArguments, budget: Budget, access: Access): Text {
   if (format.isSafe) throw new UnsupportedTemplateError('format() of a text marked as safe is not supported');
   budget.spendText(format.length);
   let automatic = 0;
@@ -31,8 +53,8 @@ export function formatMethod(format: Text, args: CallArguments, budget: Budget):
     let end = 0;
     for (const match of rest.matchAll(/\.([^.[]+)|\[([^\]]+)\]/gy)) {
       end = match.index + match[0].length;
-      if (match[1] !== undefined) value = attributeOf(value, match[1], budget);
-      else value = itemOf(value, /^\d+$/.test(match[2]!) ? BigInt(match[2]!) : text(match[2]!), budget);
+      if (match[1] !== undefined) value = access.attributeOf(value, match[1], budget);
+      else value = access.itemOf(value, /^\d+$/.test(match[2]!) ? BigInt(match[2]!) : text(match[2]!), budget);
     }
     if (end < rest.length) throw new TemplateError(`format(): '${source}' is no field`);
     return value;

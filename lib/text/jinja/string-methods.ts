@@ -1,28 +1,26 @@
 import { bind, integerArgument, textArgument } from './arguments.js';
 import type { Budget } from './budget.js';
 import { TemplateError, UnsupportedTemplateError } from './failure.js';
-import { formatMethod } from './format-method.js';
 import { itemsOf } from './iteration.js';
 import * as strings from './strings.js';
 import { empty, Text } from './text.js';
-import { type CallArguments, Dict, List, Tuple, text, typeName, type Value } from './values.js';
+import { type CallArguments, List, Tuple, text, typeName, type Value } from './values.js';
 
-type Method = (value: Text, args: CallArguments, budget: Budget) => Value;
+/** A method of a string: `value.name(arguments)`. */
+export type StringMethod = (value: Text, args: CallArguments, budget: Budget) => Value;
 
 /** Methods that Python's str has and this engine does not. */
 export const unsupportedStringMethods: ReadonlySet<string> = new Set([
   ...['casefold', 'encode', 'expandtabs', 'isidentifier', 'maketrans', 'translate'],
 ]);
 
-/** The methods of strings. */
-export const stringMethods: ReadonlyMap<string, Method> = new Map<string, Method>([
+/** The methods of strings but for those that format. */
+export const stringMethods: ReadonlyMap<string, StringMethod> = new Map<string, StringMethod>([
   ['capitalize', withoutArguments('capitalize', strings.capitalize)],
   ['center', padding('center', 'both')],
   ['count', (value, args) => BigInt(occurrences(value, args))],
   ['endswith', affix('endswith')],
   ['find', search('find')],
-  ['format', formatMethod],
-  ['format_map', formatMap],
   ['index', search('index')],
   ['isalnum', every('isalnum', /^[\p{L}\p{N}]+$/u)],
   ['isalpha', every('isalpha', /^\p{L}+$/u)],
@@ -70,7 +68,7 @@ function refuseSafe(name: string, ...values: (Value | undefined)[]): void {
     throw new UnsupportedTemplateError(`${name}() of a text marked as safe is not supported`);
 }
 
-function withoutArguments(name: string, make: (value: Text) => Text | boolean): Method {
+function withoutArguments(name: string, make: (value: Text) => Text | boolean): StringMethod {
   return (value, args) => {
     bind(name, args);
     const result = make(value);
@@ -78,12 +76,12 @@ function withoutArguments(name: string, make: (value: Text) => Text | boolean): 
   };
 }
 
-function every(name: string, pattern: RegExp): Method {
+function every(name: string, pattern: RegExp): StringMethod {
   return withoutArguments(name, ({ value }) => pattern.test(value));
 }
 
 /** JavaScript does not tell which other characters have the value of a digit or number. */
-function numeric(name: string, unclear: RegExp): Method {
+function numeric(name: string, unclear: RegExp): StringMethod {
   return withoutArguments(name, ({ value }) => {
     if (unclear.test(value))
       throw new UnsupportedTemplateError(`${name}() of other characters than decimal digits is not supported`);
@@ -91,14 +89,14 @@ function numeric(name: string, unclear: RegExp): Method {
   });
 }
 
-function strip(name: string, side: 'both' | 'left' | 'right'): Method {
+function strip(name: string, side: 'both' | 'left' | 'right'): StringMethod {
   return (value, args) => {
     const [chars = null] = bind(name, args, 'chars=', '/');
     return kept(value, strings.strip(value, chars === null ? null : textArgument(name, chars).value, side));
   };
 }
 
-function split(name: 'split' | 'rsplit'): Method {
+function split(name: 'split' | 'rsplit'): StringMethod {
   return (value, args) => {
     const [separator = null, limit] = bind(name, args, 'sep=', 'maxsplit=');
     const by = separator === null ? null : textArgument(name, separator).value;
@@ -117,7 +115,7 @@ function splitLines(value: Text, args: CallArguments): Value {
   return new List(strings.splitLines(value, isKept).map((line) => kept(value, line)));
 }
 
-function partition(name: 'partition' | 'rpartition'): Method {
+function partition(name: 'partition' | 'rpartition'): StringMethod {
   return (value, args) => {
     const separator = textArgument(name, bind(name, args, 'sep', '/')[0]).value;
     if (separator === '') throw new TemplateError('empty separator');
@@ -158,7 +156,7 @@ function bounds(name: string, value: Text, start: Value | undefined, end: Value 
   return from > count || from > to ? null : [value.offsetOf(from), value.offsetOf(to)];
 }
 
-function search(name: 'find' | 'rfind' | 'index' | 'rindex'): Method {
+function search(name: 'find' | 'rfind' | 'index' | 'rindex'): StringMethod {
   return (value, args) => {
     const [wanted, start, end] = bind(name, args, 'sub', 'start=', 'end=', '/');
     const sub = textArgument(name, wanted).value;
@@ -183,7 +181,7 @@ function occurrences(value: Text, args: CallArguments): number {
   return sub === '' ? part.pointCount + 1 : part.value.split(sub).length - 1;
 }
 
-function affix(name: 'startswith' | 'endswith'): Method {
+function affix(name: 'startswith' | 'endswith'): StringMethod {
   return (value, args) => {
     const [wanted, start, end] = bind(name, args, 'prefix', 'start=', 'end=', '/');
     const all = wanted instanceof Tuple ? wanted.items : [wanted!];
@@ -197,7 +195,7 @@ function affix(name: 'startswith' | 'endswith'): Method {
   };
 }
 
-function removeAffix(name: 'removeprefix' | 'removesuffix'): Method {
+function removeAffix(name: 'removeprefix' | 'removesuffix'): StringMethod {
   return (value, args) => {
     const { value: sub } = textArgument(name, bind(name, args, 'prefix', '/')[0]);
     const { value: source } = value;
@@ -207,7 +205,7 @@ function removeAffix(name: 'removeprefix' | 'removesuffix'): Method {
   };
 }
 
-function padding(name: string, side: 'left' | 'right' | 'both'): Method {
+function padding(name: string, side: 'left' | 'right' | 'both'): StringMethod {
   return (value, args, budget) => {
     const [width, fill = text(' ')] = bind(name, args, 'width', 'fillchar=', '/');
     refuseSafe(name, value, fill);
@@ -223,11 +221,4 @@ function zeroFill(value: Text, args: CallArguments, budget: Budget): Value {
   const signs = /^[-+]/.test(value.value) ? 1 : 0;
   const filled = strings.pad(value.slice(signs), count - signs, 'left', text('0'));
   return kept(value, Text.join([value.slice(0, signs), filled]));
-}
-
-function formatMap(value: Text, args: CallArguments, budget: Budget): Value {
-  const [mapping] = bind('format_map', args, 'mapping', '/');
-  if (!(mapping instanceof Dict)) throw new TemplateError('format_map() wants a dict');
-  const named = new Map(mapping.entries().map(([key, one]) => [textArgument('format_map', key).value, one] as const));
-  return formatMethod(value, { positional: [], named }, budget);
 }

@@ -2,7 +2,7 @@ import { bind } from './arguments.js';
 import type { CompareOperator } from './ast.js';
 import type { Budget } from './budget.js';
 import { TemplateError, UnsupportedTemplateError } from './failure.js';
-import { jinjaFilterNames } from './filters.js';
+import { jinjaFilterNames } from './filter-names.js';
 import { isIterable } from './iteration.js';
 import { Loop } from './loop.js';
 import { binary, compare } from './operators.js';

@@ -69,10 +69,18 @@ export interface TensorScales {
 
 /**
  * Which weights share a scale: a block of 128 x 128 weights, the weights of one output (a row), or the whole matrix.
+ *
+ * @example
+ * const strategies = model.config.fp8?.groups.map(({ strategy }): Fp8Strategy => strategy); // ['block']
  */
 export type Fp8Strategy = 'block' | 'channel' | 'tensor';
 
-/** How config.json says that matrices are stored in FP8 (E4M3 with scales). */
+/**
+ * How config.json says that matrices are stored in FP8 (E4M3 with scales).
+ *
+ * @example
+ * if (model.config.fp8 !== null) console.log('not in FP8:', model.config.fp8.ignored);
+ */
 export interface Fp8Scheme {
   /** The first group whose targets name a matrix, or its class, says how the matrix is scaled. */
   readonly groups: readonly { readonly targets: readonly string[]; readonly strategy: Fp8Strategy }[];
@@ -82,7 +90,12 @@ export interface Fp8Scheme {
   readonly isByPart: boolean;
 }
 
-/** The switches of one decoder layer. */
+/**
+ * The switches of one decoder layer.
+ *
+ * @example
+ * const slidingLayers = model.config.layers.filter(({ window }) => window > 0).length;
+ */
 export interface LayerDescription {
   /** Keys a query sees, itself included; 0 is global attention. */
   window: number;
@@ -95,7 +108,12 @@ export interface LayerDescription {
   swigluLimit: number;
 }
 
-/** How the experts of the MoE layers are chosen and weighed; the same on all of them. */
+/**
+ * How the experts of the MoE layers are chosen and weighed; the same on all of them.
+ *
+ * @example
+ * if (model.config.moe !== null) console.log(`${model.config.moe.topK} of ${model.config.moe.experts} experts a token`);
+ */
 export interface MoeDescription {
   experts: number;
   /** Experts chosen for each token. */
@@ -111,7 +129,12 @@ export interface MoeDescription {
   scale: number;
 }
 
-/** llama3 RoPE scaling, as in Llama 3.1: low frequencies divided by `factor`, with a smooth blend between. */
+/**
+ * llama3 RoPE scaling, as in Llama 3.1: low frequencies divided by `factor`, with a smooth blend between.
+ *
+ * @example
+ * console.log(model.config.ropeScaling?.factor ?? 'not scaled');
+ */
 export interface RopeScaling {
   factor: number;
   lowFreqFactor: number;
@@ -119,6 +142,12 @@ export interface RopeScaling {
   originalMaxPositions: number;
 }
 
+/**
+ * All that the core is told of a model. {@link ModelConfig} has the same fields but `files` and `tensors`.
+ *
+ * @example
+ * const { hiddenSize, heads, kvHeads, headDim } = model.config;
+ */
 export interface ModelDescription {
   vocabSize: number;
   hiddenSize: number;

@@ -1,6 +1,14 @@
 import { printable } from './printable.js';
 
-/** Every code a {@link KexaError} can carry. Codes are stable across releases; messages are not. */
+/**
+ * Every code a {@link KexaError} can carry. Codes are stable across releases; messages are not.
+ *
+ * @example
+ * const code: KexaErrorCode = 'KEXA_OUT_OF_MEMORY';
+ * await loadModel('models/tiny').catch((error) => {
+ *   if (!(error instanceof KexaError && error.code === code)) throw error;
+ * });
+ */
 export type KexaErrorCode =
   /** An option or argument has the wrong type or range. */
   | 'KEXA_INVALID_ARGUMENT'
@@ -46,11 +54,16 @@ export type KexaErrorCode =
  * An aborted call is not a `KexaError`: it rejects with its signal's `reason`.
  *
  * @example
- * try { await loadModel(path); }
- * catch (error) { if (error instanceof KexaError && error.code === 'KEXA_TENSOR_MISMATCH') … }
+ * try {
+ *   await loadModel('K-EXAONE-236B-A23B');
+ * } catch (error) {
+ *   if (error instanceof KexaError && error.code === 'KEXA_OUT_OF_MEMORY') console.error(error.message);
+ *   else throw error;
+ * }
  */
 export class KexaError extends Error {
   override readonly name = 'KexaError';
+  /** The kind of error. It stays the same across releases. */
   readonly code: KexaErrorCode;
 
   constructor(code: KexaErrorCode, message: string, options?: ErrorOptions) {

@@ -98,7 +98,13 @@ export interface NativeMeasurement {
   profile: ForwardProfile | null;
 }
 
-/** What a device itself can do: bytes a second, and operations a second (a product and a sum are two). */
+/**
+ * What a device itself can do: bytes a second, and operations a second (a product and a sum are two).
+ *
+ * @example
+ * const { rates } = await benchmarkOps('models/tiny', { device: 'cpu', rows: [1], ops: ['head'] });
+ * console.log(`${rates.copy / 1e9} GB/s, ${rates.f32 / 1e12} Tflop/s`);
+ */
 export interface DeviceRates {
   /** Bytes read and bytes written together. */
   copy: number;

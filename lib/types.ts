@@ -5,6 +5,9 @@ import type { KexaWarning } from './warnings.js';
 /**
  * How the KV cache is stored. `auto` is the device's best exact choice: f32 on the CPU device. `q8` and `q4` are blocks
  * of 32 along a head, 8.5 and 5 bits an element.
+ *
+ * @example
+ * const model = await loadModel('models/tiny', { cacheType: 'q8' });
  */
 export type CacheType = 'auto' | 'f32' | 'f16' | 'bf16' | 'q8' | 'q4';
 
@@ -14,13 +17,28 @@ export type RecipeName = 'q8' | 'q4' | 'q2k' | 'q2';
 /**
  * How weights are held. `auto` keeps the file's type and, on the CPU device, reads it in place. `q8`, `q4`, `q2k` and
  * `q2` are the recipes of `kexa quantize`, made when the model is loaded: on the CPU in memory, for a GPU on the way there.
+ *
+ * @example
+ * const model = await loadModel('models/tiny', { weights: 'q4' });
  */
 export type WeightType = 'auto' | 'bf16' | 'f16' | 'f32' | RecipeName;
 
-/** What the CPU device multiplies block-quantised weights by. */
+/**
+ * What the CPU device multiplies block-quantised weights by.
+ *
+ * @example
+ * const model = await loadModel('tiny-q4.gguf', { activations: 'i16' });
+ */
 export type ActivationType = 'f32' | 'i16';
 
-/** One report of a long operation. */
+/**
+ * One report of a long operation.
+ *
+ * @example
+ * const model = await loadModel('models/tiny', {
+ *   onProgress: ({ phase, fraction }: Progress) => console.error(`${phase} ${Math.round(fraction * 100)} %`),
+ * });
+ */
 export interface Progress {
   /** What is being done. */
   phase: 'read' | 'load';
@@ -30,7 +48,12 @@ export interface Progress {
   totalBytes: number;
 }
 
-/** How the GPU's kernels are written. */
+/**
+ * How the GPU's kernels are written.
+ *
+ * @example
+ * const model = await loadModel('models/tiny', { device: 'gpu', gpuKernels: 'plain' });
+ */
 export type GpuKernels = 'auto' | 'plain' | 'subgroups' | 'matrices';
 
 /**
@@ -38,10 +61,19 @@ export type GpuKernels = 'auto' | 'plain' | 'subgroups' | 'matrices';
  * that of a model wholly on the GPU. `compute`: the processor computes it beside the GPU, whose experts stay those it
  * was loaded with. `auto`: whichever took less time when the model was loaded, or a copy of an expert that has become one
  * of the most wanted; what is computed where, and so an answer's last bits, then depends on what went before.
+ *
+ * @example
+ * const model = await loadModel('K-EXAONE-236B-A23B', { gpuMemory: 24e9, expertMisses: 'compute' });
  */
 export type ExpertMisses = 'copy' | 'compute' | 'auto';
 
-/** Options of `loadModel`. */
+/**
+ * Options of `loadModel`.
+ *
+ * @example
+ * const options: LoadOptions = { device: 'gpu', weights: 'q4', contextSize: 65_536 };
+ * const model = await loadModel('K-EXAONE-236B-A23B', options);
+ */
 export interface LoadOptions {
   /**
    * `auto` (a real GPU when kexa can use one, else the CPU), `cpu`, `gpu`, or part of an adapter's name; `gpu:1` is the
@@ -110,7 +142,12 @@ export interface LoadOptions {
   signal?: AbortSignal;
 }
 
-/** A device kexa can name. */
+/**
+ * A device kexa can name.
+ *
+ * @example
+ * for (const { name, description, memoryBytes } of await listDevices()) console.log(name, description, memoryBytes);
+ */
 export interface DeviceInfo {
   /** What to pass as `device`. */
   name: string;
@@ -125,7 +162,13 @@ export interface DeviceInfo {
   memoryBytes?: number;
 }
 
-/** What a loaded model holds, in bytes. Figures come from the plan, made before anything is allocated. */
+/**
+ * What a loaded model holds, in bytes. Figures come from the plan, made before anything is allocated.
+ *
+ * @example
+ * const { total, weights, cache } = model.memory;
+ * console.log(`${total} bytes, of which ${weights.total} are weights and ${cache.total} are cache`);
+ */
 export interface MemoryReport {
   /** Weights as the device reads them; `mapped` of them are the file itself, read in place. */
   weights: { total: number; mapped: number };
@@ -152,7 +195,13 @@ export interface MemoryReport {
   devices?: DeviceMemory[];
 }
 
-/** What one of several devices holds, in bytes; see {@link MemoryReport}. */
+/**
+ * What one of several devices holds, in bytes; see {@link MemoryReport}.
+ *
+ * @example
+ * const model = await loadModel('models/tiny', { device: ['cpu', 'cpu'] });
+ * for (const { name, layers, total } of model.memory.devices!) console.log(name, layers, total);
+ */
 export interface DeviceMemory extends Omit<MemoryReport, 'prefixCache' | 'devices' | 'experts'> {
   /** As `DeviceInfo` has it. */
   name: string;
@@ -160,7 +209,13 @@ export interface DeviceMemory extends Omit<MemoryReport, 'prefixCache' | 'device
   layers: [number, number];
 }
 
-/** A model's configuration as read and checked, in the field's terms. */
+/**
+ * A model's configuration as read and checked, in the field's terms.
+ *
+ * @example
+ * const { modelType, layers, vocabSize, eosTokenIds } = model.config;
+ * console.log(`${modelType}: ${layers.length} layers, ${vocabSize} tokens, ends at ${eosTokenIds.join(' or ')}`);
+ */
 export interface ModelConfig extends Readonly<Omit<ModelDescription, 'files' | 'tensors'>> {
   /** As config.json has it: `exaone_moe` or `exaone4`. */
   readonly modelType: string;
@@ -181,7 +236,13 @@ export interface ModelConfig extends Readonly<Omit<ModelDescription, 'files' | '
   readonly generationFaults: Readonly<Partial<Record<keyof SamplingOptions, string>>>;
 }
 
-/** How the next token is chosen. Every field's default is that of the model's files, else the one given here. */
+/**
+ * How the next token is chosen. Every field's default is that of the model's files, else the one given here.
+ *
+ * @example
+ * const sampling: SamplingOptions = { temperature: 0.6, topP: 0.95 };
+ * const { text } = await session.generate('Hello', { ...sampling, maxTokens: 100 });
+ */
 export interface SamplingOptions {
   /** 0 is greedy: the highest logit, the lowest id among equals. Default 1. */
   temperature?: number;
@@ -201,13 +262,32 @@ export interface SamplingOptions {
   frequencyPenalty?: number;
 }
 
-/** A tool the model may call, in the shape of the OpenAI API. */
+/**
+ * A tool the model may call, in the shape of the OpenAI API.
+ *
+ * @example
+ * const weather: Tool = {
+ *   type: 'function',
+ *   function: {
+ *     name: 'weather',
+ *     description: 'The weather in a city',
+ *     parameters: { type: 'object', properties: { city: { type: 'string' } }, required: ['city'] },
+ *   },
+ * };
+ * const { toolCalls } = await session.generate('Is it raining in Seoul?', { tools: [weather] });
+ */
 export interface Tool {
   type: 'function';
   function: { name: string; description?: string; parameters?: unknown };
 }
 
-/** A call the model made. */
+/**
+ * A call the model made.
+ *
+ * @example
+ * const { toolCalls } = await session.generate(messages, { tools });
+ * for (const { name, arguments: values, repaired } of toolCalls) console.log(name, values, repaired ?? false);
+ */
 export interface ToolCall {
   id: string;
   name: string;
@@ -229,7 +309,13 @@ export interface ToolCall {
   inexactNumbers?: string[];
 }
 
-/** Text that began as a call and cannot be read as one. It is a part of `text`, too: nothing is lost. */
+/**
+ * Text that began as a call and cannot be read as one. It is a part of `text`, too: nothing is lost.
+ *
+ * @example
+ * const { failedToolCalls } = await session.generate(messages, { tools });
+ * for (const { rawText, reason } of failedToolCalls) console.warn(`${reason}: ${rawText}`);
+ */
 export interface FailedToolCall {
   /** The text that the model wrote, its tags with it. */
   rawText: string;
@@ -237,7 +323,17 @@ export interface FailedToolCall {
   reason: string;
 }
 
-/** One turn of a conversation. */
+/**
+ * One turn of a conversation.
+ *
+ * @example
+ * const conversation: Message[] = [
+ *   { role: 'system', content: 'Answer in one sentence.' },
+ *   { role: 'user', content: 'Why is the sky blue?' },
+ * ];
+ * const { text, reasoning } = await session.generate(conversation);
+ * conversation.push({ role: 'assistant', content: text, reasoning });
+ */
 export interface Message {
   role: 'system' | 'user' | 'assistant' | 'tool';
   content: string | null;
@@ -250,7 +346,13 @@ export interface Message {
   name?: string;
 }
 
-/** One turn of a conversation as the OpenAI API has it. Its fields mean what those of {@link Message} mean. */
+/**
+ * One turn of a conversation as the OpenAI API has it. Its fields mean what those of {@link Message} mean.
+ *
+ * @example
+ * const message: OpenAIMessage = { role: 'user', content: [{ type: 'text', text: 'Why is the sky blue?' }] };
+ * const { text } = await session.generate([message]);
+ */
 export interface OpenAIMessage {
   /** `developer` only where the model's template knows it. */
   role: Message['role'] | 'developer';
@@ -268,10 +370,26 @@ export interface OpenAIMessage {
   refusal?: null;
 }
 
-/** A message in either spelling. */
+/**
+ * A message in either spelling.
+ *
+ * @example
+ * const conversation: ChatMessage[] = [
+ *   { role: 'user', content: 'Is it raining?' },
+ *   { role: 'assistant', content: null, tool_calls: [{ id: '1', function: { name: 'weather', arguments: '{}' } }] },
+ *   { role: 'tool', toolCallId: '1', content: 'sunny' },
+ * ];
+ * const { text } = await session.generate(conversation);
+ */
 export type ChatMessage = Message | OpenAIMessage;
 
-/** Options of `applyChatTemplate`. */
+/**
+ * Options of `applyChatTemplate`.
+ *
+ * @example
+ * const options: ChatTemplateOptions = { thinking: false, tools };
+ * console.log(model.tokenizer.applyChatTemplate(messages, options));
+ */
 export interface ChatTemplateOptions {
   /** Whether the model may think first. Default: the template's own, on for K-EXAONE. */
   thinking?: boolean;
@@ -280,7 +398,13 @@ export interface ChatTemplateOptions {
   addGenerationPrompt?: boolean;
 }
 
-/** Options of `generate`. */
+/**
+ * Options of `generate`.
+ *
+ * @example
+ * const options: GenerateOptions = { maxTokens: 200, temperature: 0, stop: ['\n\n'], signal: AbortSignal.timeout(10_000) };
+ * const { text, finishReason } = await session.generate('Why is the sky blue?', options);
+ */
 export interface GenerateOptions extends SamplingOptions {
   /** Most tokens to generate. Default: what is left of the context. */
   maxTokens?: number;
@@ -329,10 +453,23 @@ export interface GenerateOptions extends SamplingOptions {
   stopOnAbortSignal?: boolean;
 }
 
-/** What `generate` takes: a user's message, a conversation, or token ids (which are used as they are). */
+/**
+ * What `generate` takes: a user's message, a conversation, or token ids (which are used as they are).
+ *
+ * @example
+ * await session.generate('a user\'s message');
+ * await session.generate([{ role: 'user', content: 'a conversation' }]);
+ * await session.generate(model.tokenizer.encode('token ids'));
+ */
 export type Prompt = string | readonly ChatMessage[] | readonly number[] | Uint32Array;
 
-/** A chosen token and its log-probability under the model's own distribution (before penalties and filters). */
+/**
+ * A chosen token and its log-probability under the model's own distribution (before penalties and filters).
+ *
+ * @example
+ * const { logprobs } = await session.generate('Hello', { logprobs: 3 });
+ * for (const { id, logprob, top } of logprobs!) console.log(id, logprob, top.length); // top has 3 entries
+ */
 export interface TokenLogprob {
   id: number;
   logprob: number;
@@ -340,7 +477,13 @@ export interface TokenLogprob {
   top: { id: number; logprob: number }[];
 }
 
-/** What iteration gives: the tokens that became text since the last piece. */
+/**
+ * What iteration gives: the tokens that became text since the last piece.
+ *
+ * @example
+ * for await (const { text, reasoning, toolCalls } of session.generate(messages, { tools }))
+ *   process.stdout.write(text || reasoning || toolCalls.map(({ name }) => name).join());
+ */
 export interface Piece {
   /** New text of the answer. May be empty when the piece is reasoning or part of a tool call. */
   text: string;
@@ -355,6 +498,13 @@ export interface Piece {
   logprobs?: TokenLogprob[];
 }
 
+/**
+ * Counts of tokens.
+ *
+ * @example
+ * const { usage } = await session.generate('Hello');
+ * console.log(`${usage.cachedTokens} of ${usage.promptTokens} prompt tokens were cached`);
+ */
 export interface Usage {
   promptTokens: number;
   /** Of the prompt's tokens, those whose KV was still cached. */
@@ -362,7 +512,13 @@ export interface Usage {
   completionTokens: number;
 }
 
-/** What became of the experts that an answer's tokens chose, where the GPU does not hold all of them. */
+/**
+ * What became of the experts that an answer's tokens chose, where the GPU does not hold all of them.
+ *
+ * @example
+ * const { experts } = await session.generate('Hello');
+ * if (experts) console.log(`${experts.hitRate} of the choices were on the GPU, ${experts.copiedBytes} bytes were copied`);
+ */
 export interface ExpertTraffic {
   /** Choices (a token's of one layer are as many as its top-k) whose expert was on the GPU, and the others. */
   hits: number;
@@ -376,7 +532,13 @@ export interface ExpertTraffic {
   copiedBytes: number;
 }
 
-/** Wall-clock times in milliseconds. */
+/**
+ * Wall-clock times in milliseconds.
+ *
+ * @example
+ * const { timings } = await session.generate('Hello');
+ * console.log(`${timings.firstTokenMs} ms to the first token, then ${timings.decodeTokensPerSecond} tokens/s`);
+ */
 export interface Timings {
   /** Computing the prompt's uncached tokens. */
   prefillMs: number;
@@ -390,7 +552,13 @@ export interface Timings {
   encodeMs: number | null;
 }
 
-/** What speculative decoding did; all zero when nothing was drafted. */
+/**
+ * What speculative decoding did; all zero when nothing was drafted.
+ *
+ * @example
+ * const { speculation } = await session.generate('Hello', { mtp: 3 });
+ * console.log(`${speculation.accepted} of ${speculation.drafted} drafts were kept`);
+ */
 export interface Speculation {
   steps: number;
   drafted: number;
@@ -411,10 +579,22 @@ export interface Speculation {
   timeSavedMs: number | null;
 }
 
-/** `stop`: end of turn or a stop text; `length`: maxTokens or the context ran out; `aborted`: the reader left early. */
+/**
+ * `stop`: end of turn or a stop text; `length`: maxTokens or the context ran out; `aborted`: the reader left early.
+ *
+ * @example
+ * const { text, finishReason } = await session.generate('Hello', { maxTokens: 10 });
+ * if (finishReason === 'length') console.log(`${text} ...`);
+ */
 export type FinishReason = 'stop' | 'length' | 'tool_calls' | 'aborted';
 
-/** What awaiting a generation gives. */
+/**
+ * What awaiting a generation gives.
+ *
+ * @example
+ * const result: GenerationResult = await session.generate('Why is the sky blue?');
+ * console.log(result.text, result.finishReason, result.usage.completionTokens);
+ */
 export interface GenerationResult {
   text: string;
   reasoning: string;
@@ -438,7 +618,13 @@ export interface GenerationResult {
   seed: number;
 }
 
-/** Options of `forward`. */
+/**
+ * Options of `forward`.
+ *
+ * @example
+ * const options: ForwardOptions = { logits: 'last' };
+ * const { logits } = await model.forward(model.tokenizer.encode('In the beginning'), options);
+ */
 export interface ForwardOptions {
   /** Rows of logits wanted. Default `all`. */
   logits?: 'all' | 'last';
@@ -451,7 +637,13 @@ export interface ForwardOptions {
   signal?: AbortSignal;
 }
 
-/** What the GPU did for one call. */
+/**
+ * What the GPU did for one call.
+ *
+ * @example
+ * const { profile } = await model.forward(ids, { profile: true });
+ * for (const { name, dispatches, nanoseconds } of profile?.ops ?? []) console.log(name, dispatches, nanoseconds);
+ */
 export interface ForwardProfile {
   /** Kernels run. */
   dispatches: number;
@@ -465,7 +657,14 @@ export interface ForwardProfile {
   ops: { name: string; dispatches: number; nanoseconds: number }[];
 }
 
-/** What the steps of one kind did. */
+/**
+ * What the steps of one kind did.
+ *
+ * @example
+ * const { profile } = await session.generate('Hello', { profile: true });
+ * const { steps, rows }: StepCounts = profile!.decode;
+ * console.log(`${rows / steps} rows a step`);
+ */
 export interface StepCounts {
   steps: number;
   /** Tokens that went through the model, drafts that were not kept included. */
@@ -479,7 +678,13 @@ export interface StepCounts {
   gpu: ForwardProfile | null;
 }
 
-/** What generating an answer did, step by step. */
+/**
+ * What generating an answer did, step by step.
+ *
+ * @example
+ * const { profile } = await session.generate('Hello', { profile: true });
+ * console.log(profile!.prefill.steps, profile!.decode.steps, profile!.logits.length);
+ */
 export interface GenerationProfile {
   /** Steps that computed the prompt. */
   prefill: StepCounts;
@@ -489,7 +694,13 @@ export interface GenerationProfile {
   logits: Float32Array;
 }
 
-/** The experts one MoE layer chose. */
+/**
+ * The experts one MoE layer chose.
+ *
+ * @example
+ * const { routes } = await model.forward(ids, { trace: true });
+ * for (const { layer, experts } of routes!) console.log(layer, experts.subarray(0, 4)); // of the first row
+ */
 export interface RouteTrace {
   layer: number;
   /** [rows, topK], in the order chosen: best first. */
@@ -498,7 +709,13 @@ export interface RouteTrace {
   weights: Float32Array;
 }
 
-/** What `forward` gives. Matrices are row-major. */
+/**
+ * What `forward` gives. Matrices are row-major.
+ *
+ * @example
+ * const { logits, mtpLogits }: ForwardResult = await model.forward(ids, { mtp: true });
+ * console.log(logits.length / model.config.vocabSize, mtpLogits!.length / model.config.vocabSize); // rows, rows - 1
+ */
 export interface ForwardResult {
   /** [rows, vocab]; one row with `logits: 'last'`. */
   logits: Float32Array;
@@ -514,7 +731,13 @@ export interface ForwardResult {
   profile?: ForwardProfile | null;
 }
 
-/** Options of `verify`. */
+/**
+ * Options of `verify`.
+ *
+ * @example
+ * const options: VerifyOptions = { maxTokens: 32, onProgress: ({ done, total }) => console.error(`${done}/${total}`) };
+ * const { divergence } = await model.verify('Why is the sky blue?', options);
+ */
 export interface VerifyOptions {
   /** Tokens of the answer that is checked. Default 64. */
   maxTokens?: number;
@@ -523,7 +746,13 @@ export interface VerifyOptions {
   signal?: AbortSignal;
 }
 
-/** A token of an answer at which two ways of computing it part. */
+/**
+ * A token of an answer at which two ways of computing it part.
+ *
+ * @example
+ * const { divergence } = await model.verify('Why is the sky blue?');
+ * if (divergence !== null) console.error(`token ${divergence.position}: ${divergence.found.id}, not ${divergence.expected.id}`);
+ */
 export interface Divergence {
   /**
    * `drafts`: with drafts, the answer has another token. `rows`: rows computed together have other logits than those
@@ -547,7 +776,13 @@ export interface Divergence {
   differing?: { count: number; id: number; expected: number; found: number };
 }
 
-/** What `verify` checked and found. */
+/**
+ * What `verify` checked and found.
+ *
+ * @example
+ * const { ids, drafts, divergence }: VerifyReport = await model.verify('Why is the sky blue?');
+ * console.log(`${ids.length} tokens, ${drafts.accepted} of ${drafts.drafted} drafts kept, ${divergence === null ? 'all equal' : 'different'}`);
+ */
 export interface VerifyReport {
   promptTokens: number;
   /** The greedy answer without drafts. */

@@ -2,7 +2,12 @@
 import { invalid } from './options.js';
 import { printable } from './printable.js';
 
-/** Every code a {@link KexaWarning} can carry. Codes are stable across releases; messages are not. */
+/**
+ * Every code a {@link KexaWarning} can carry. Codes are stable across releases; messages are not.
+ *
+ * @example
+ * const ignored: KexaWarningCode[] = ['KEXA_PASSED_OVER'];
+ */
 export type KexaWarningCode =
   /** The model's drafting block is missing from its weights: answers are the same, but come no faster for drafts. */
   | 'KEXA_NO_DRAFTS'
@@ -17,7 +22,14 @@ export type KexaWarningCode =
   /** The chat template does not fit the tokenizer, or says something that has no effect. */
   | 'KEXA_TEMPLATE';
 
-/** One thing that a caller should know. */
+/**
+ * One thing that a caller should know.
+ *
+ * @example
+ * const model = await loadModel('models/tiny', {
+ *   onWarning: ({ code, message }: KexaWarning) => console.warn(code, message),
+ * });
+ */
 export interface KexaWarning {
   code: KexaWarningCode;
   /** For people; control characters of a file are escaped. */

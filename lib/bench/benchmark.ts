@@ -24,7 +24,13 @@ import { preparePrompts, type SuiteEntry } from './suite.js';
 import type { BenchSweep, BenchTest } from './tests.js';
 import { type Bench, promptUnit, type Sample, sweepUnit, testUnit, type Unit } from './units.js';
 
-/** Options of {@link benchmark}. */
+/**
+ * Options of {@link benchmark}.
+ *
+ * @example
+ * const options: BenchOptions = { tests: [{ prompt: 512, generated: 128, depth: 0, mtp: 'auto' }], repetitions: 3 };
+ * const [result] = await benchmark('models/tiny', options);
+ */
 export interface BenchOptions extends Omit<LoadOptions, 'contextSize'> {
   tests?: readonly BenchTest[];
   /**

@@ -17,6 +17,12 @@ export const opNames = [
   'choose',
   'draft_input',
 ] as const;
+/**
+ * The name of one op of a device.
+ *
+ * @example
+ * const { results } = await benchmarkOps('models/tiny', { ops: ['attention', 'head'], device: 'cpu' });
+ */
 export type OpName = (typeof opNames)[number];
 
 /** Calls of one op that are alike but for the layer. */

@@ -13,7 +13,12 @@ import { checkSynthetic, functionOption, listOption } from './checks.js';
 import { type OpGroup, type OpName, opGroups, opNames, opWork, smallRows } from './op-work.js';
 import { deviation, median } from './statistics.js';
 
-/** How the GPU's kernels are written, or that they are the CPU device's functions. */
+/**
+ * How the GPU's kernels are written, or that they are the CPU device's functions.
+ *
+ * @example
+ * const { results } = await benchmarkOps('models/tiny', { device: 'gpu', variants: ['plain', 'subgroups'] });
+ */
 export type OpVariant = Exclude<GpuKernels, 'auto'> | 'cpu';
 const opVariants: readonly OpVariant[] = [...gpuKernels.filter((kernels) => kernels !== 'auto'), 'cpu'];
 
@@ -30,7 +35,13 @@ const benchNames = [
   'onOp',
 ] as const satisfies readonly (keyof OpBenchOptions)[];
 
-/** Options of {@link benchmarkOps}. */
+/**
+ * Options of {@link benchmarkOps}.
+ *
+ * @example
+ * const options: OpBenchOptions = { device: 'cpu', ops: ['attention'], rows: [1, 512], depth: 4096 };
+ * const { results } = await benchmarkOps('models/tiny', options);
+ */
 export interface OpBenchOptions extends Pick<LoadOptions, (typeof loadNames)[number]> {
   /** As in `BenchOptions`. With `true` the first four layers are taken, or as many as there are. */
   synthetic?: boolean | { layers?: number };
@@ -52,7 +63,13 @@ export interface OpBenchOptions extends Pick<LoadOptions, (typeof loadNames)[num
   onOp?: (progress: { done: number; total: number; op: string }) => void;
 }
 
-/** One op at one number of rows, written in one way. Times are of one call. */
+/**
+ * One op at one number of rows, written in one way. Times are of one call.
+ *
+ * @example
+ * const { results } = await benchmarkOps('models/tiny', { device: 'cpu' });
+ * for (const { op, rows, ms, share } of results) console.log(op, rows, ms, `${share * 100} % of what the device can do`);
+ */
 export interface OpBenchResult {
   /** A function of the device; `step` for all of a step, `unaccounted` for what of it no op accounts for. */
   op: OpName | 'step' | 'unaccounted';
@@ -91,6 +108,13 @@ export interface OpBenchResult {
   deviceGflopPerS: number;
 }
 
+/**
+ * What {@link benchmarkOps} gives.
+ *
+ * @example
+ * const { rates, results }: OpBenchReport = await benchmarkOps('models/tiny', { device: 'cpu' });
+ * console.log(`${rates.copy / 1e9} GB/s copied, ${results.length} ops measured`);
+ */
 export interface OpBenchReport {
   rates: DeviceRates;
   results: OpBenchResult[];
@@ -109,6 +133,10 @@ const contextSlack = 64;
  * complete is returned.
  *
  * @throws KexaError as `loadModel`; KEXA_INVALID_ARGUMENT for rows or variants that the device has not.
+ *
+ * @example
+ * const { results } = await benchmarkOps('models/tiny', { device: 'cpu', rows: [1], ops: ['head'] });
+ * console.log(results[0]!.ms, results[0]!.gbPerS); // milliseconds a call, 10^9 bytes a second
  */
 export async function benchmarkOps(path: string, options: OpBenchOptions = {}): Promise<OpBenchReport> {
   checkNames('benchmarkOps', options, [...benchNames, ...loadNames]);

@@ -27,7 +27,14 @@ import { deviation, mean, ratioInterval } from './statistics.js';
 import type { BenchTest } from './tests.js';
 import type { Measured, Sample } from './units.js';
 
-/** What was measured of one test. Names are llama-bench's where it has one. Times are wall-clock nanoseconds. */
+/**
+ * What was measured of one test. Names are llama-bench's where it has one. Times are wall-clock nanoseconds.
+ *
+ * @example
+ * const tests = [{ prompt: 0, generated: 128, depth: 0, mtp: false as const }];
+ * const [result] = await benchmark('models/tiny', { tests });
+ * console.log(result!.test, result!.avg_ts, result!.gb_per_s); // tg128, tokens a second, 10^9 bytes a second
+ */
 export interface BenchResult {
   test: string;
   /** `test`, `sweep` over contexts, `sessions` at once, or a prompt of a `suite`. */

@@ -11,7 +11,13 @@ import type { SuitePrompt } from './units.js';
 /** The suites that come with kexa. */
 export const suiteNames: readonly string[] = ['chat', 'code', 'document', 'korean'];
 
-/** One line of a suite. */
+/**
+ * One line of a suite.
+ *
+ * @example
+ * const prompts: SuiteEntry[] = [{ suite: 'mine', name: 'sky', prompt: 'Why is the sky blue?', raw: false, maxTokens: 64 }];
+ * const results = await benchmark('models/tiny', { prompts, mtp: [false, 'auto'] });
+ */
 export interface SuiteEntry {
   suite: string;
   name: string;
@@ -28,6 +34,9 @@ export interface SuiteEntry {
  * before the prompt.
  *
  * @throws KexaError KEXA_NOT_FOUND or KEXA_BAD_FILE
+ *
+ * @example
+ * const results = await benchmark('models/tiny', { prompts: await readSuite('chat') });
  */
 export async function readSuite(nameOrPath: string): Promise<SuiteEntry[]> {
   if (typeof nameOrPath !== 'string' || nameOrPath === '')

@@ -1,6 +1,11 @@
 /** What a benchmark runs, named as llama-bench names it. */
 
-/** One measurement: a prompt of `prompt` tokens, then `generated` tokens, after a context of `depth` tokens. */
+/**
+ * One measurement: a prompt of `prompt` tokens, then `generated` tokens, after a context of `depth` tokens.
+ *
+ * @example
+ * const test: BenchTest = { prompt: 512, generated: 128, depth: 4096, mtp: false }; // pg512,128 @ d4096
+ */
 export interface BenchTest {
   /** Tokens of the prompt; 0: decoding alone is timed. */
   prompt: number;
@@ -55,7 +60,13 @@ export function combineTests(lists: {
   return tests.flatMap((test) => lists.sessions!.map((sessions) => ({ ...test, sessions })));
 }
 
-/** A sweep over contexts: of each, only its newest part is read, and then a few tokens are generated. */
+/**
+ * A sweep over contexts: of each, only its newest part is read, and then a few tokens are generated.
+ *
+ * @example
+ * const sweeps: BenchSweep[] = [{ contexts: [1024, 2048, 4096], generated: 32, mtp: false }];
+ * const results = await benchmark('models/tiny', { sweeps });
+ */
 export interface BenchSweep {
   /** Contexts in tokens, rising. */
   contexts: readonly number[];

@@ -18,7 +18,13 @@ export interface ChosenDevice {
   tuningKey: string;
 }
 
-/** The devices of this machine that kexa knows of, the one `auto` takes first. */
+/**
+ * The devices of this machine that kexa knows of, the one `auto` takes first.
+ *
+ * @example
+ * const usable = (await listDevices()).filter((device) => device.usable);
+ * const model = await loadModel('models/tiny', { device: usable[0]!.name });
+ */
 export async function listDevices(): Promise<DeviceInfo[]> {
   const { adapters } = await findAdapters();
   const gpus = adapters.map((adapter) => gpuDevice(adapter, adapters));

@@ -93,6 +93,12 @@ export class Generation implements Promise<GenerationResult>, AsyncIterable<Piec
     return 'Generation';
   }
 
+  /**
+   * Does what a promise's `then` does, with the {@link GenerationResult}. So a generation can be awaited.
+   *
+   * @example
+   * const text = await session.generate('Hello').then((result) => result.text);
+   */
   // biome-ignore lint/suspicious/noThenProperty: a generation is awaitable by design
   then<Value = GenerationResult, Other = never>(
     onResult?: ((result: GenerationResult) => Value | PromiseLike<Value>) | null,
@@ -103,6 +109,12 @@ export class Generation implements Promise<GenerationResult>, AsyncIterable<Piec
     return this.#finish().then(onResult, onError);
   }
 
+  /**
+   * Does what a promise's `catch` does.
+   *
+   * @example
+   * const result = await session.generate('Hello').catch((error: KexaError) => error.code);
+   */
   catch<Other = never>(
     // biome-ignore lint/suspicious/noExplicitAny: as Promise has it
     onError?: ((reason: any) => Other | PromiseLike<Other>) | null,
@@ -110,11 +122,26 @@ export class Generation implements Promise<GenerationResult>, AsyncIterable<Piec
     return this.then(null, onError);
   }
 
+  /**
+   * Does what a promise's `finally` does.
+   *
+   * @example
+   * await session.generate('Hello').finally(() => console.log('over'));
+   */
   finally(onEnd?: (() => void) | null): Promise<GenerationResult> {
     this.#read();
     return this.#finish().finally(onEnd);
   }
 
+  /**
+   * Gives the pieces of the answer from its start. Leaving the loop stops the work.
+   *
+   * @example
+   * for await (const { text } of session.generate('Hello')) {
+   *   process.stdout.write(text);
+   *   if (text.includes('.')) break; // stops the work
+   * }
+   */
   [Symbol.asyncIterator](): AsyncIterator<Piece, undefined> {
     let read = 0;
     return {

@@ -46,17 +46,24 @@ export interface ModelParts {
  *
  * Its weights, cache and device belong to one thread of its own; nothing here blocks the event loop or keeps the
  * process alive, except while a promise it returned is pending.
+ *
+ * @example
+ * const model = await loadModel('models/tiny');
+ * console.log(model.device.name, model.contextSize, model.memory.total); // 'cpu', tokens, bytes
+ * await model.close();
  */
 export class Model {
+  /** The model's shape and defaults, as its files have them. */
   readonly config: ModelConfig;
-  /** What it runs on. Several devices are told of as one, whose name names all. */
+  /** The device that the model runs on. Several devices appear as one, whose name names all. */
   readonly device: DeviceInfo;
-  /** The devices that share it, in the layers' order; or the one. */
+  /** The devices that share the model, in the layers' order. One device is a list of one. */
   readonly devices: readonly DeviceInfo[];
+  /** What the model was planned to hold (bytes). */
   readonly memory: MemoryReport;
-  /** What block-quantised weights are multiplied by. */
+  /** The type of the activations that block-quantised weights are multiplied by. */
   readonly activations: ActivationType;
-  /** Most tokens a sequence may hold. */
+  /** The most tokens that a sequence may hold, prompt and answer together. */
   readonly contextSize: number;
   readonly #engine: NativeEngine;
   readonly #description: ModelDescription;
@@ -83,7 +90,14 @@ export class Model {
     this.#expertProfile = parts.expertProfile;
   }
 
-  /** @throws KexaError KEXA_NOT_FOUND if the model's folder has no tokenizer.json. */
+  /**
+   * The model's own tokenizer.
+   *
+   * @throws KexaError KEXA_NOT_FOUND if the model has none.
+   *
+   * @example
+   * const ids = model.tokenizer.encode('In the beginning');
+   */
   get tokenizer(): Tokenizer {
     if (this.#tokenizer !== null) return this.#tokenizer;
     const missing = this.#description.files.includes(this.#folder)
@@ -103,6 +117,12 @@ export class Model {
    *
    * @throws KexaError KEXA_INVALID_ARGUMENT, KEXA_CONTEXT_FULL, KEXA_UNSUPPORTED (`mtp` of a model without the block),
    *   KEXA_CLOSED. An aborted signal's reason.
+   *
+   * @example
+   * const ids = model.tokenizer.encode('In the beginning God created');
+   * const { logits } = await model.forward(ids); // [ids.length, vocab]
+   * const last = logits.subarray((ids.length - 1) * model.config.vocabSize);
+   * console.log(model.tokenizer.decode([last.indexOf(last.reduce((a, b) => Math.max(a, b)))])); // the most probable token
    */
   async forward(ids: readonly number[] | Uint32Array, options: ForwardOptions = {}): Promise<ForwardResult> {
     checkNames('forward', options, ['logits', 'mtp', 'trace', 'profile', 'signal']);
@@ -136,6 +156,10 @@ export class Model {
    * How probable a text is: element i is ln p(ids[i + 1] | ids[0..i]), of ids.length - 1 in all.
    *
    * @throws as {@link forward}.
+   *
+   * @example
+   * const logprobs = await model.score(model.tokenizer.encode('In the beginning God created'));
+   * const perplexity = Math.exp(-logprobs.reduce((sum, logprob) => sum + logprob, 0) / logprobs.length);
    */
   async score(ids: readonly number[] | Uint32Array, options: { signal?: AbortSignal } = {}): Promise<Float32Array> {
     checkNames('score', options, ['signal']);
@@ -215,7 +239,14 @@ export class Model {
     return found;
   }
 
-  /** A timeline of its own: what a prompt shares with the one before it is not computed again. */
+  /**
+   * A timeline of its own: what a prompt shares with the one before it is not computed again.
+   *
+   * @example
+   * const session = model.createSession();
+   * const first = await session.generate([{ role: 'user', content: 'Hello' }]);
+   * console.log(first.usage.cachedTokens); // 0; the next prompt goes on from what this one left
+   */
   createSession(): Session {
     this.#checkOpen();
     return new Session(this, this.#engine, () => this.#nextSession++);
@@ -228,6 +259,10 @@ export class Model {
    * @throws KexaError KEXA_NOT_FOUND; KEXA_BAD_FILE for a file that is damaged or no saved session; KEXA_SESSION_MISMATCH
    *   for one of another model or other settings (weights, cacheType, kind of device); KEXA_CONTEXT_FULL for one longer
    *   than the context. An aborted signal's reason.
+   *
+   * @example
+   * await session.save('conversation.kexa');
+   * const resumed = await model.loadSession('conversation.kexa');
    */
   async loadSession(path: string, options: { signal?: AbortSignal } = {}): Promise<Session> {
     this.#checkOpen();
@@ -244,7 +279,12 @@ export class Model {
     }
   }
 
-  /** As {@link Session.generate}, in a session of its own. */
+  /**
+   * As {@link Session.generate}, in a session of its own.
+   *
+   * @example
+   * const { text } = await model.generate('Why is the sky blue?', { maxTokens: 100, temperature: 0 });
+   */
   generate(prompt: Prompt, options: GenerateOptions = {}): Generation {
     return new Session(this, this.#engine, () => this.#nextSession++, true).generate(prompt, options);
   }
@@ -254,6 +294,14 @@ export class Model {
    * fine.
    *
    * @throws KexaError KEXA_WRITE_FAILED if the profile cannot be written; all else is done then
+   *
+   * @example
+   * const model = await loadModel('models/tiny');
+   * try {
+   *   console.log((await model.generate('Hello', { maxTokens: 20 })).text);
+   * } finally {
+   *   await model.close();
+   * }
    */
   close(): Promise<void> {
     this.#closing ??= (async () => {

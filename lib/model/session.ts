@@ -12,6 +12,11 @@ import { type AnsweringModel, Generation } from './generation.js';
  *
  * What can be gone back to is bounded by the sliding layers: they keep `window + prefillChunk - 1` rows. A prompt that
  * leaves the timeline further back is computed from its start.
+ *
+ * @example
+ * const session = model.createSession();
+ * await session.generate('Why is the sky blue?');
+ * await session.close();
  */
 export class Session {
   readonly #model: AnsweringModel;
@@ -73,7 +78,7 @@ export class Session {
    *
    * @example
    * const other = await session.fork();
-   * const answers = await Promise.all([session.generate(prompt), other.generate(prompt)]);
+   * const answers = await Promise.all([session.generate('Hello'), other.generate('Hello')]);
    */
   async fork(): Promise<Session> {
     this.#checkIdle();
@@ -87,6 +92,10 @@ export class Session {
    * are cached where those are fewer, or 0 where the sliding layers no longer hold the window before that point.
    *
    * @throws KexaError KEXA_INVALID_ARGUMENT; KEXA_BUSY while the session generates; KEXA_CLOSED
+   *
+   * @example
+   * const tokens = await session.rewind(100);
+   * if (tokens < 100) console.log(`${tokens} tokens are left`);
    */
   async rewind(tokens: number): Promise<number> {
     if (tokens === undefined) throw invalid('tokens', 'how many tokens to keep', tokens);
@@ -101,6 +110,9 @@ export class Session {
    *
    * @throws KexaError KEXA_INVALID_ARGUMENT where nothing is cached; KEXA_WRITE_FAILED, also where `path` is a device, a
    *   FIFO, a symbolic link or a folder; KEXA_BUSY while the session generates; KEXA_CLOSED. An aborted signal's reason.
+   *
+   * @example
+   * await session.save('conversation.kexa');
    */
   async save(path: string, options: { signal?: AbortSignal } = {}): Promise<void> {
     checkPath(path);
@@ -133,7 +145,12 @@ export class Session {
     );
   }
 
-  /** Frees the session's cache; an answer it is generating goes on to its end first. Calling it again is fine. */
+  /**
+   * Frees the session's cache; an answer it is generating goes on to its end first. Calling it again is fine.
+   *
+   * @example
+   * await session.close();
+   */
   async close(): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;

@@ -3,7 +3,13 @@ import type { ModelDescription, TensorEntry } from '../description.js';
 import { elementsOf } from '../files/wanted-tensors.js';
 import type { StepCounts } from '../types.js';
 
-/** Bytes a token reads, by what they are for. */
+/**
+ * Bytes a token reads, by what they are for.
+ *
+ * @example
+ * const [result] = await benchmark('models/tiny', { tests: [{ prompt: 0, generated: 32, depth: 0, mtp: false }] });
+ * console.log(`${result!.bytes_per_token!.experts} of ${result!.bytes_per_token!.total} bytes a token are experts'`);
+ */
 export interface TokenTraffic {
   /** Projections of the attention. */
   attention: number;

@@ -55,8 +55,9 @@ interface Parts {
  * say otherwise. A lone surrogate, which is no character, is read as U+FFFD.
  *
  * @example
- * const tokenizer = await Tokenizer.open('models/tiny');
- * tokenizer.decode(tokenizer.encode('안녕'));  // '안녕'
+ * const { tokenizer } = model;
+ * const ids = tokenizer.encode('안녕'); // number[]
+ * console.log(tokenizer.decode(ids)); // '안녕'
  */
 export class Tokenizer implements TokenSource {
   readonly #file: string;
@@ -134,7 +135,12 @@ export class Tokenizer implements TokenSource {
     });
   }
 
-  /** How many tokens there are, added ones included. */
+  /**
+   * How many tokens there are, added ones included.
+   *
+   * @example
+   * for (let id = 0; id < tokenizer.vocabSize; id++) console.log(id, tokenizer.idToToken(id));
+   */
   get vocabSize(): number {
     return this.#table.size;
   }
@@ -142,6 +148,9 @@ export class Tokenizer implements TokenSource {
   /**
    * The ids of a text. Holds the event loop meanwhile, for a tenth of a second a megabyte or so; a long text is better
    * given to {@link encodeAsync}.
+   *
+   * @example
+   * const ids = tokenizer.encode('In the beginning');
    */
   encode(text: string, options: EncodeOptions = {}): number[] {
     const request = this.#request(text, options.spans);
@@ -152,7 +161,12 @@ export class Tokenizer implements TokenSource {
     }
   }
 
-  /** Does the same as {@link encode} without holding the event loop. Rejects with an aborted signal's reason. */
+  /**
+   * Does the same as {@link encode} without holding the event loop. Rejects with an aborted signal's reason.
+   *
+   * @example
+   * const ids = await tokenizer.encodeAsync('a long text '.repeat(1e6), { signal });
+   */
   async encodeAsync(text: string, options: EncodeAsyncOptions = {}): Promise<number[]> {
     const ids = await this.encodeIds(text, options);
     const copy = new Array<number>(ids.length);
@@ -218,34 +232,64 @@ export class Tokenizer implements TokenSource {
     return Math.ceil(bytes / (this.#table.longest * this.#shrinkage));
   }
 
-  /** The text of ids. Bytes that are no UTF-8 become U+FFFD. An unknown id throws KEXA_INVALID_ARGUMENT. */
+  /**
+   * The text of ids. Bytes that are no UTF-8 become U+FFFD. An unknown id throws KEXA_INVALID_ARGUMENT.
+   *
+   * @example
+   * const text = tokenizer.decode(tokenizer.encode('안녕'), { skipSpecialTokens: true }); // '안녕'
+   */
   decode(ids: ArrayLike<number>, { skipSpecialTokens = false }: DecodeOptions = {}): string {
     const decoder = new StreamDecoder(this, { skipSpecialTokens });
     return decoder.push(ids) + decoder.flush();
   }
 
-  /** The token as the vocabulary spells it (byte-level, so `Ġthe` for ` the`), or null. */
+  /**
+   * The token as the vocabulary spells it (byte-level, so `Ġthe` for ` the`), or null.
+   *
+   * @example
+   * const spelled = tokenizer.encode('In the').map((id) => tokenizer.idToToken(id)); // ['In', 'Ġthe']
+   */
   idToToken(id: number): string | null {
     return this.#table.nameOf(id);
   }
 
-  /** The id of a token as the vocabulary spells it, or null. */
+  /**
+   * The id of a token as the vocabulary spells it, or null.
+   *
+   * @example
+   * const id = tokenizer.tokenToId('<|endofturn|>'); // null if the vocabulary lacks it
+   */
   tokenToId(token: string): number | null {
     const id = this.#encoder.idOf(token);
     return id < 0 ? null : id;
   }
 
-  /** Whether the id is a special token: one that marks structure and is no text of an answer. */
+  /**
+   * Whether the id is a special token: one that marks structure and is no text of an answer.
+   *
+   * @example
+   * const textIds = ids.filter((id) => !tokenizer.isSpecial(id));
+   */
   isSpecial(id: number): boolean {
     return this.#specialIds.has(id);
   }
 
-  /** The bytes a token stands for; the caller must not write to them. */
+  /**
+   * The bytes a token stands for; the caller must not write to them.
+   *
+   * @example
+   * const bytes = tokenizer.tokenBytes(tokenizer.encode('é')[0]!); // perhaps half of a character
+   */
   tokenBytes(id: number): Uint8Array {
     return this.#table.bytesOf(id);
   }
 
-  /** The bytes of tokens, joined, but for those that `skips` tells. An unknown id throws KEXA_INVALID_ARGUMENT. */
+  /**
+   * The bytes of tokens, joined, but for those that `skips` tells. An unknown id throws KEXA_INVALID_ARGUMENT.
+   *
+   * @example
+   * const bytes = tokenizer.joinBytes(ids, (id) => tokenizer.isSpecial(id));
+   */
   joinBytes(ids: ArrayLike<number>, skips?: (id: number) => boolean): Uint8Array {
     return this.#table.join(ids, skips);
   }
@@ -258,6 +302,9 @@ export class Tokenizer implements TokenSource {
    *
    * @throws KexaError KEXA_INVALID_ARGUMENT, KEXA_BAD_TEMPLATE, KEXA_UNSUPPORTED for a template that uses what the engine
    *   does not have
+   *
+   * @example
+   * const text = tokenizer.applyChatTemplate([{ role: 'user', content: 'Hello' }], { thinking: false });
    */
   applyChatTemplate(messages: readonly ChatMessage[], options: ChatTemplateOptions = {}): string {
     return this.#template.render(messages, options).text;
@@ -276,7 +323,12 @@ export class Tokenizer implements TokenSource {
     return this.#template.renderAsync(messages, options, signal);
   }
 
-  /** Throws KEXA_BAD_TOKENIZER if the tokenizer has ids the model has no embedding for. */
+  /**
+   * Throws KEXA_BAD_TOKENIZER if the tokenizer has ids the model has no embedding for.
+   *
+   * @example
+   * tokenizer.checkVocab(model.config.vocabSize);
+   */
   checkVocab(modelVocabSize: number): void {
     const id = this.#table.highest;
     if (id >= modelVocabSize)
@@ -287,7 +339,12 @@ export class Tokenizer implements TokenSource {
       );
   }
 
-  /** Encoding throws KEXA_CLOSED from now on, also what is under way; everything else still works. */
+  /**
+   * Encoding throws KEXA_CLOSED from now on, also what is under way; everything else still works.
+   *
+   * @example
+   * tokenizer.close();
+   */
   close(): void {
     this.#closed = true;
     for (const end of this.#running) end();

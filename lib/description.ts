@@ -94,7 +94,7 @@ export interface Fp8Scheme {
  * The switches of one decoder layer.
  *
  * @example
- * const slidingLayers = model.config.layers.filter(({ window }) => window > 0).length;
+ * const sliding = model.config.layers.filter(({ window }) => window > 0).length;
  */
 export interface LayerDescription {
   /** Keys a query sees, itself included; 0 is global attention. */

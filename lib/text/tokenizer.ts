@@ -268,7 +268,7 @@ export class Tokenizer implements TokenSource {
    * Whether the id is a special token: one that marks structure and is no text of an answer.
    *
    * @example
-   * const textIds = ids.filter((id) => !tokenizer.isSpecial(id));
+   * const kept = ids.filter((id) => !tokenizer.isSpecial(id));
    */
   isSpecial(id: number): boolean {
     return this.#specialIds.has(id);

@@ -1,0 +1,137 @@
+/** Messages, tools and tool calls, as callers pass them in and get them back. */
+
+/**
+ * A tool the model may call, in the shape of the OpenAI API.
+ *
+ * @example
+ * const weather: Tool = {
+ *   type: 'function',
+ *   function: {
+ *     name: 'weather',
+ *     description: 'The weather in a city',
+ *     parameters: { type: 'object', properties: { city: { type: 'string' } }, required: ['city'] },
+ *   },
+ * };
+ * const { toolCalls } = await session.generate('Is it raining in Seoul?', { tools: [weather] });
+ */
+export interface Tool {
+  type: 'function';
+  function: { name: string; description?: string; parameters?: unknown };
+}
+
+/**
+ * A call the model made.
+ *
+ * @example
+ * const { toolCalls } = await session.generate(messages, { tools });
+ * for (const { name, arguments: values, repaired } of toolCalls) console.log(name, values, repaired ?? false);
+ */
+export interface ToolCall {
+  id: string;
+  name: string;
+  /**
+   * The parsed JSON, as `JSON.parse` gives it: numbers are doubles. `{}` where the model gave none, or `null`.
+   */
+  arguments: unknown;
+  /** The text that the model wrote, to the character; empty where it gave none. */
+  rawArguments: string;
+  /**
+   * There, and true, where the model wrote it wrongly, but without doubt about what is meant: a closing tag or bracket is
+   * missing, there is one too many, a string has a raw line end, a comma stands before a bracket, and the like.
+   */
+  repaired?: boolean;
+  /**
+   * Numbers of `arguments` that a double cannot hold, so that they are others than the model wrote: integers above 2^53
+   * that were rounded, numbers past 1.8e308. As JSON Pointers, `/id` or `/ids/0`; `rawArguments` has them exactly.
+   */
+  inexactNumbers?: string[];
+}
+
+/**
+ * Text that began as a call and cannot be read as one. It is a part of `text`, too: nothing is lost.
+ *
+ * @example
+ * const { failedToolCalls } = await session.generate(messages, { tools });
+ * for (const { rawText, reason } of failedToolCalls) console.warn(`${reason}: ${rawText}`);
+ */
+export interface FailedToolCall {
+  /** The text that the model wrote, its tags with it. */
+  rawText: string;
+  /** Why it is none, in a few words for people. */
+  reason: string;
+}
+
+/**
+ * One turn of a conversation.
+ *
+ * @example
+ * const conversation: Message[] = [
+ *   { role: 'system', content: 'Answer in one sentence.' },
+ *   { role: 'user', content: 'Why is the sky blue?' },
+ * ];
+ * const { text, reasoning } = await session.generate(conversation);
+ * conversation.push({ role: 'assistant', content: text, reasoning });
+ */
+export interface Message {
+  role: 'system' | 'user' | 'assistant' | 'tool';
+  content: string | null;
+  /** The assistant's thinking; templates keep it for the turns after the last user message. */
+  reasoning?: string;
+  toolCalls?: readonly (ToolCall | { name: string; arguments: unknown })[];
+  /** The id of the call that a `tool` message answers. For templates that print it. */
+  toolCallId?: string;
+  /** Who speaks. For templates that print it. */
+  name?: string;
+}
+
+/**
+ * One turn of a conversation as the OpenAI API has it. Its fields mean what those of {@link Message} mean.
+ *
+ * @example
+ * const message: OpenAIMessage = { role: 'user', content: [{ type: 'text', text: 'Why is the sky blue?' }] };
+ * const { text } = await session.generate([message]);
+ */
+export interface OpenAIMessage {
+  /** `developer` only where the model's template knows it. */
+  role: Message['role'] | 'developer';
+  /** Parts of text are joined as they are. Anything but text is refused. */
+  content?: string | null | readonly { type: 'text'; text: string }[];
+  name?: string;
+  reasoning_content?: string | null;
+  tool_calls?: readonly {
+    id?: string;
+    type?: 'function';
+    /** `arguments` is JSON, as text or as the value. */
+    function: { name: string; arguments: unknown };
+  }[];
+  tool_call_id?: string;
+  refusal?: null;
+}
+
+/**
+ * A message in either spelling.
+ *
+ * @example
+ * const conversation: ChatMessage[] = [
+ *   { role: 'user', content: 'Is it raining?' },
+ *   { role: 'assistant', content: null, tool_calls: [{ id: '1', function: { name: 'weather', arguments: '{}' } }] },
+ *   { role: 'tool', toolCallId: '1', content: 'sunny' },
+ * ];
+ * const { text } = await session.generate(conversation);
+ */
+export type ChatMessage = Message | OpenAIMessage;
+
+/**
+ * Options of `applyChatTemplate`.
+ *
+ * @example
+ * const options: ChatTemplateOptions = { thinking: false, tools };
+ * console.log(model.tokenizer.applyChatTemplate(messages, options));
+ */
+export interface ChatTemplateOptions {
+  /** Whether the model may think first. Default: the template's own, on for K-EXAONE. */
+  thinking?: boolean;
+  tools?: readonly Tool[];
+  /** Whether to end with the start of the assistant's turn. Default true. */
+  addGenerationPrompt?: boolean;
+}

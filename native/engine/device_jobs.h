@@ -1,4 +1,4 @@
-// Small jobs that ask the device for one thing.
+// Small jobs that ask the device for one thing each.
 #pragma once
 
 #include <functional>
@@ -13,7 +13,7 @@ class ExpertHeatJob final : public Job {
   bool advance(const JobContext& context) override;
 };
 
-// For tests: makes the device fail at something.
+// For tests: makes the device fail.
 class ForceJob final : public Job {
  public:
   ForceJob(std::shared_ptr<Channel> channel, std::function<void(Device&)> force)

@@ -22,7 +22,7 @@ bool ForwardJob::advance(const JobContext& context) {
   LoadedModel& model = context.loaded();
   Device& device = *model.device;
   const auto [slot, is_fresh] = model.slots.acquire(owner());
-  if (is_fresh) result_ = {};  // the slot was taken meanwhile: from the start
+  if (is_fresh) result_ = {};  // starts again, because another session took the slot meanwhile
   Profiling profiling(device, params_.wants_profile);
   const bool wants_all_rows = params_.wants_all_logits || params_.wants_mtp;
   const int logit_rows = most_logit_rows(context.description, context.plan.options);
@@ -61,11 +61,11 @@ bool ForwardJob::advance(const JobContext& context) {
     if (params_.wants_all_logits || (is_last && i + 1 == int(step_.logit_rows.size())))
       append(result_.logits, device.logits(i));
   if (params_.wants_trace) append(result_.hidden, device.hidden());
-  // Where nothing is read back this waits: steps must not queue up faster than they run.
+  // Waits if nothing is read back, because steps must not queue up faster than they run.
   if (step_.logit_rows.empty() && !params_.wants_trace) device.take(device.end_step());
 
   if (params_.wants_mtp) {
-    // The very last row has no next token; what is computed for it in its place is dropped, and no other row sees it.
+    // The last row of all has no next token. Its MTP result is dropped, and no other row sees it.
     forward_mtp(device, context.description, true,
                 {.cancelled = &channel().cancelled(), .after_layer = {}, .after_route = {}});
     for (int i = 0; i < int(step_.logit_rows.size()) - (is_last ? 1 : 0); ++i)

@@ -14,7 +14,7 @@ class ForwardJob final : public Job {
   void finish(LoadedModel& model) override { model.slots.release(owner()); }
 
  private:
-  // Rows of the step that begins at `position`; 0: a chunk's.
+  // The most rows of the step that begins at `position`. 0: as many as a chunk.
   int most_rows(int position) const;
 
   std::vector<int> ids_;

@@ -1,4 +1,4 @@
-// An answer; generate_job.cc tells how it is made. Events: Started, Prompt, Tokens, Ended.
+// An answer; generate_job.cc describes its steps. Events: Started, Prompt, Tokens, Ended.
 #pragma once
 
 #include <deque>
@@ -16,18 +16,18 @@ class GenerateJob final : public Job {
   void finish(LoadedModel& model) override { abandon_flights(model); }
 
  private:
-  // A step whose tokens have not been taken.
+  // A begun step whose tokens have not been taken.
   struct Flight {
     int ticket = -1;  // -1: still being encoded
     int rows = 0;
     bool is_following = false;
-    bool has_choice = true;     // else a part of the prompt that is not its last
-    int drafts = 0;             // of its rows
+    bool has_choice = true;     // false: a part of the prompt that is not its last
+    int drafts = 0;             // rows of it that are drafts
     bool has_mtp = false;       // the MTP block ran in it
-    int next_drafts = 0;        // made by it, for the step after
-    int prompt_end = 0;         // tokens of the prompt that are run once it is; 0: it is not part of one
-    int chosen = 0;             // tokens it gave
-    std::vector<float> logits;  // [drafts + 1, vocab], where log-probabilities are wanted
+    int next_drafts = 0;        // drafts that it makes for the next step
+    int prompt_end = 0;         // tokens of the prompt that have run after it; 0: it is no step of the prompt
+    int chosen = 0;             // tokens that it chose
+    std::vector<float> logits;  // [drafts + 1, vocab], only if log-probabilities are wanted
   };
 
   void begin_step(const JobContext& context, int slot);
@@ -46,21 +46,21 @@ class GenerateJob final : public Job {
   void reserve_drafts(const JobContext& context, int slot, int most);
   bool can_begin(const JobContext& context) const;
 
-  std::vector<int> ids_;  // prompt and answer, as far as it was taken
+  std::vector<int> ids_;  // the prompt and the answer's taken tokens
   size_t prompt_size_;
   GenerateParams params_;
   Step step_;
   std::deque<Flight> flights_;  // the oldest first
-  bool is_following_ = false;   // all of ids_ is run; steps follow on from what the device chose
-  int device_tokens_ = 0;       // of the sequence as the device has it, at the steps taken so far
-  int next_drafts_ = 0;         // made by the step begun last
+  bool is_following_ = false;   // all of ids_ has run, so steps follow the device's choices
+  int device_tokens_ = 0;       // length of the device's sequence after the taken steps
+  int next_drafts_ = 0;         // made by the step that was begun last
   bool is_drafting_ = false;    // the MTP block runs in every step
   bool has_started_ = false, is_over_ = false, is_length_ = false;
   int prefill_tokens_ = 0;
   int64_t prefill_ns_ = 0, decode_ns_ = 0;
-  int64_t drafting_ns_ = 0;  // of the timed steps in which the MTP block ran
-  int drafting_tokens_ = 0;  // that they gave
-  int64_t encode_ns_ = 0;    // of the steps that follow on
+  int64_t drafting_ns_ = 0;  // time of the timed steps in which the MTP block ran
+  int drafting_tokens_ = 0;  // tokens of these steps
+  int64_t encode_ns_ = 0;    // of the following steps
   event::Ended::Counts counts_;
   ExpertTraffic experts_;
 };

@@ -1,4 +1,4 @@
-// What the engine thread is asked to do, a step at a time. Each kind of job has a file of its own.
+// A request inside the engine, run a step at a time. Each kind of job has a file of its own.
 #pragma once
 
 #include <memory>
@@ -9,7 +9,7 @@
 
 namespace kexa {
 
-// What a job may use. `model` is null until loading has succeeded.
+// The state that a job may use. `model` is null until loading has succeeded.
 struct JobContext {
   const ModelDescription& description;
   const Plan& plan;
@@ -33,10 +33,10 @@ class Job {
   Channel& channel() const { return *channel_; }
   const std::shared_ptr<Channel>& shared_channel() const { return channel_; }
 
-  // Does one step's worth of work, so that jobs can take turns. Returns whether it was the last.
-  // Cancelled and Error may be thrown; they end the job. So may NoRoom: the job is to be tried again.
+  // Does the work of one step, so that jobs can take turns. Returns whether it was the last. Throws Cancelled or Error,
+  // which ends the job, and NoRoom, after which advance() is called again later.
   virtual bool advance(const JobContext& context) = 0;
-  // Called once after the last advance, however it ended.
+  // Called once after the last advance(), however it ended.
   virtual void finish(LoadedModel&) {}
 
  private:

@@ -7,7 +7,7 @@
 namespace kexa {
 namespace {
 
-// The MTP block's part of the weights that a step of one row reads with it.
+// The MTP block's share of the weights that a step of one row reads with the block.
 double mtp_share(const ModelDescription& description) {
   if (!description.mtp) return 0;
   const double hidden = description.hidden;
@@ -23,7 +23,7 @@ double mtp_share(const ModelDescription& description) {
   return block / (model + block);
 }
 
-// Whether weights are read in their files after they were loaded.
+// Whether steps still read weights from the files.
 bool reads_files(const PlanOptions& options) {
   const auto is_cpu = [](const PartOptions& part) { return part.adapter.empty(); };
   if (options.parts.empty()) return options.adapter.empty() || options.has_expert_slots();

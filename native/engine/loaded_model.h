@@ -1,4 +1,4 @@
-// What the engine thread owns once a model is loaded.
+// The state that the engine's thread owns once a model is loaded.
 #pragma once
 
 #include <memory>
@@ -14,13 +14,13 @@ namespace kexa {
 struct LoadedModel {
   LoadedModel(const ModelDescription& description, const Plan& plan, int64_t warm_limit, const LoadProgress& progress);
 
-  WatchedFiles files;                // that steps read
-  std::unique_ptr<Weights> weights;  // none where several devices have their own
+  WatchedFiles files;                // the files that steps read
+  std::unique_ptr<Weights> weights;  // null if several devices have their own
   KvSlots slots;
   std::unique_ptr<Device> device;
   PrefixCache prefixes;
   DraftPolicy drafting;
-  std::optional<uint64_t> fingerprint;  // model_fingerprint(), once it was asked for
+  std::optional<uint64_t> fingerprint;  // model_fingerprint(); empty until it is first needed
 };
 
 }  // namespace kexa

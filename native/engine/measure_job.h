@@ -21,7 +21,7 @@ class MeasureJob final : public Job {
 
   MeasureParams params_;
   size_t next_ = 0;
-  int prepared_rows_ = 0;  // for which a whole step has filled every buffer; 0: none
+  int prepared_rows_ = 0;  // rows of the step that has filled every buffer; 0: no step has
   Step step_;
 };
 

@@ -10,14 +10,14 @@
 namespace kexa {
 namespace {
 
-// How soon a caller who waits notices that nobody wants the step any more.
+// The time in which a waiting caller notices that nobody wants the step any more.
 constexpr std::chrono::milliseconds kGlance{20};
 
-// Something that is over some day.
+// An event to wait for, which comes once.
 class Ending {
  public:
   void end() {
-    // Under the lock: as soon as it is let go, whoever waits may return and take this object away.
+    // Notifies under the lock: a waiter may return and destroy this object as soon as the lock is free.
     std::lock_guard lock(mutex_);
     is_over_ = true;
     rung_.notify_all();
@@ -36,12 +36,12 @@ class Ending {
 
 }  // namespace
 
-// A step on its way through the parts. Whoever is asked for a part of it looks first whether it still makes sense.
+// A step on its way through the parts. A part's thread skips its work once the step is void.
 struct SplitDevice::RunningStep {
   explicit RunningStep(const std::atomic<bool>* cancelled) : cancelled(cancelled) {}
 
-  const std::atomic<bool>* cancelled;  // looked at only while its owner waits
-  std::atomic<bool> is_void = false;   // failed, or not wanted
+  const std::atomic<bool>* cancelled;  // read only while the step's owner waits
+  std::atomic<bool> is_void = false;   // the step has failed, or nobody wants it
   bool has_ended = false;              // end_step() was called
 
   void fail(std::exception_ptr what) {
@@ -57,7 +57,7 @@ struct SplitDevice::RunningStep {
       fail(std::current_exception());
     }
   }
-  // Throws what the step has failed with, and Cancelled.
+  // Throws the step's failure, or Cancelled.
   void wait(Ending& awaited) {
     awaited.wait([&] {
       if (cancelled && cancelled->load(std::memory_order_relaxed)) is_void = true;
@@ -72,11 +72,11 @@ struct SplitDevice::RunningStep {
   std::exception_ptr failure;
 };
 
-// What end_step() gave a ticket for. Of ops that are timed by themselves a step has several.
+// The result that a ticket of end_step() stands for. A step has several if its ops are timed one by one.
 struct SplitDevice::End {
   std::shared_ptr<RunningStep> step;
-  Ending ending;            // of all that was asked of the step before
-  std::vector<int> tokens;  // that it chose, then
+  Ending ending;            // ends when all work of the step so far is done
+  std::vector<int> tokens;  // chosen by the step up to then
 };
 
 SplitDevice::SplitDevice(std::vector<Member> members) {
@@ -150,7 +150,7 @@ void SplitDevice::bring(int part) {
           handover->residual.assign(residual.begin(), residual.end());
         },
         *from.member.device);
-    // Whatever has happened: the other must not wait for ever.
+    // Ends in any case, because the other part must not wait for ever.
     handover->reading.end();
   });
   ask(part, [step = step_, handover](Device& device) {
@@ -168,12 +168,12 @@ void SplitDevice::begin_on(int part, Step step, std::shared_ptr<const KvSlots> t
 }
 
 void SplitDevice::begin(const Step& step, const KvSlots& slots) {
-  // An earlier step may have been cut short.
+  // The step before may have been cut short.
   if (step_ && !step_->has_ended) step_->is_void = true;
   step_ = std::make_shared<RunningStep>(step.cancelled);
   has_chosen_ = false;
   residual_at_ = 0;
-  // The slots go on while the devices work.
+  // A copy, because the slots change while the devices work.
   const std::shared_ptr<const KvSlots> tables = slots.row_tables();
   begin_on(last(), step, tables);
   Step known = step;
@@ -229,14 +229,14 @@ void SplitDevice::begin_draft() {
 }
 
 int SplitDevice::end_step() {
-  // Ops that are timed by themselves may have left it elsewhere: what they were asked of is waited for, too.
+  // The residual may be on another device, if ops were timed one by one. Then this also waits for that device.
   bring(last());
   SplitPart& target = *parts_[last()];
   step_->has_ended = true;
   const auto end = std::make_shared<End>();
   end->step = step_;
   target.thread.post([end, &target] {
-    // Taken at once: what is asked for next of this device would otherwise have to be done first.
+    // Taken at once, because a later take would wait for all later work of this device.
     end->step->attempt([&](Device& device) { end->tokens = device.take(device.end_step()); }, *target.member.device);
     end->ending.end();
   });
@@ -251,7 +251,7 @@ std::vector<int> SplitDevice::take(int ticket) {
 }
 
 void SplitDevice::drop(int ticket) {
-  // None if take() has thrown.
+  // There is no entry if take() has thrown.
   if (const auto end = ends_.extract(ticket)) end.mapped()->step->is_void = true;
 }
 
@@ -287,7 +287,7 @@ std::optional<Profile> SplitDevice::take_profile() {
 std::optional<ExpertTraffic> SplitDevice::expert_traffic() const {
   std::optional<ExpertTraffic> sum;
   for (int part = 0; part <= last(); ++part) {
-    // Asking waits for all that the part is doing.
+    // The question waits for all work of the part.
     if (!parts_[part]->member.part->plan.options.has_expert_slots()) continue;
     run(part, [&](Device& device) {
       if (const auto counted = device.expert_traffic()) (sum ? *sum : sum.emplace()) += *counted;
@@ -317,7 +317,7 @@ void SplitDevice::force_loss() {
   }
 }
 
-// Of the last GPU too.
+// Limits the last GPU.
 void SplitDevice::force_room(int64_t bytes) {
   for (int part = last(); part >= 0; --part) {
     if (parts_[part]->member.part->plan.options.adapter.empty()) continue;
@@ -325,7 +325,7 @@ void SplitDevice::force_room(int64_t bytes) {
   }
 }
 
-// Parts that have grown before another fails have more than the others from then on.
+// If one part fails, the parts that grew before it keep their additional pages.
 int SplitDevice::hold_pages(int pages) {
   int fewest = std::numeric_limits<int>::max();
   for (int part = 0; part <= last(); ++part)

@@ -1,9 +1,9 @@
-// A model's layers on several devices, as one device.
+// The layers of a model on several devices, as one device.
 //
-// Each device has a thread of its own, which does what it is asked for in order; the residual stream is handed from one
-// to the next in main memory. A caller is only held up where it reads something back. So while one device runs a chunk
-// of a prompt, the one before it can run the next chunk. Steps that go on from what was chosen begin with the first
-// device knowing the tokens, which the last one chose: there the devices work one after the other.
+// Each device has its own thread, which does its work in order. The residual goes from one device to the next through
+// main memory. A caller waits only when it reads something back. So while one device runs a chunk of a prompt, the
+// device before it can run the next chunk. In following steps the devices work one after the other, because the first
+// needs the tokens that the last has chosen.
 #pragma once
 
 #include <map>
@@ -17,14 +17,14 @@ namespace kexa {
 
 class SplitDevice final : public Device {
  public:
-  // A device, and what it refers to.
+  // A device with the objects that it refers to.
   struct Member {
     std::unique_ptr<Part> part;
     std::unique_ptr<Weights> weights;
     std::unique_ptr<Device> device;
   };
 
-  // In the layers' order, two at least.
+  // At least two, in the layers' order.
   explicit SplitDevice(std::vector<Member> members);
   ~SplitDevice() override;
 
@@ -74,8 +74,8 @@ class SplitDevice final : public Device {
   struct End;
   struct SplitPart {
     Member member;
-    std::shared_ptr<const KvSlots> tables;  // of the step it runs; its thread's own
-    DeviceThread thread;                    // ends first
+    std::shared_ptr<const KvSlots> tables;  // of the step that it runs; only its thread uses them
+    DeviceThread thread;                    // ends before the members above are destroyed
 
     int first_layer() const { return member.part->description.first_layer; }
     int end_layer() const { return first_layer() + member.part->description.layer_count(); }
@@ -83,24 +83,26 @@ class SplitDevice final : public Device {
   using DeviceCall = std::function<void(Device&)>;
 
   int part_of(int layer) const;
-  // What the running step asks of a part. Not done if the step has failed meanwhile or is not wanted any more.
+  // Asks a part for a call that belongs to the running step. The call is skipped if the step has failed by then, or is
+  // not wanted any more.
   void ask(int part, DeviceCall call) const;
-  // The same, waited for. Throws what the step has failed with, and Cancelled.
+  // Asks, and waits. Throws the step's failure, or Cancelled.
   void ask_and_wait(int part, const DeviceCall& call) const;
-  // What is no step's, or is wanted of it whatever becomes of it. Waits for all that was asked of the part before.
+  // Runs a call that belongs to no step, or that is needed even if the step fails. Waits for all earlier work of the
+  // part.
   void run(int part, const DeviceCall& call) const;
   void ask_layer(int layer, void (Device::*op)(int));
-  // Hands the residual over to a part that has not got it.
+  // Hands the residual over to a part, unless the part has it.
   void bring(int part);
   void begin_on(int part, Step step, std::shared_ptr<const KvSlots> tables);
   int last() const { return int(parts_.size()) - 1; }
 
   std::vector<std::unique_ptr<SplitPart>> parts_;
-  int64_t cache_row_bytes_ = 0;  // of the device whose rows are the largest; the others' are filled up with zeros
+  int64_t cache_row_bytes_ = 0;  // of the device with the largest rows; others fill up with zeros
   std::shared_ptr<RunningStep> step_;
-  std::map<int, std::shared_ptr<End>> ends_;  // by ticket
+  std::map<int, std::shared_ptr<End>> ends_;  // indexed by ticket
   int next_ticket_ = 0;
-  int residual_at_ = 0, routed_at_ = 0;  // parts
+  int residual_at_ = 0, routed_at_ = 0;  // the parts that have the residual and the route
   bool has_chosen_ = false;
 };
 

@@ -19,7 +19,7 @@ double best_nanoseconds(const Run& run) {
     const auto begun = std::chrono::steady_clock::now();
     run();
     const std::chrono::duration<double, std::nano> taken = std::chrono::steady_clock::now() - begun;
-    // The first one may wait for the disk.
+    // The first run is not counted, because it may wait for the disk.
     if (i == 1 || (i > 1 && taken.count() < best)) best = taken.count();
   }
   return best;
@@ -59,7 +59,7 @@ void ExpertResidency::measure_costs(int layer) {
   ExpertCosts costs;
   costs.copy = best_nanoseconds([&] {
     load(layer, {0, expert});
-    // Waits for the copy.
+    // A read waits for the copy.
     std::byte word[4];
     gpu_.read(activations_.experts, word);
   });
@@ -103,7 +103,7 @@ void ExpertResidency::run(const KernelSet& kernels, const Ffn& ffn, int layer, c
   handover_.resize(host_ ? choices * 2 + values : choices);
   const Buffer* read = &activations_.experts;
   if (host_) {
-    // What the processor needs beside the choices, in the same readback.
+    // The processor needs the weights and the residual too. They come in the same readback as the choices.
     read = &activations_.handover;
     gpu_.copy(activations_.experts, 0, *read, 0, choices * 4);
     gpu_.copy(activations_.expert_weights, 0, *read, choices * 4, choices * 4);
@@ -120,7 +120,7 @@ void ExpertResidency::run(const KernelSet& kernels, const Ffn& ffn, int layer, c
   traffic_ += step.traffic;
   for (size_t i = 0; i < step.waves.size(); ++i) {
     const ExpertSlots::Wave& wave = step.waves[i];
-    // What was encoded before still reads what the slots and their table hold now.
+    // Work that was encoded before still reads the present slots and their table.
     gpu_.submit();
     for (const ExpertSlots::Load& load : wave.loads) this->load(layer, load);
     gpu_.write(activations_.slots, 0, std::as_bytes(std::span(wave.slots)));

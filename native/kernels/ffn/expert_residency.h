@@ -1,4 +1,4 @@
-// Layers whose routed experts are not all on the GPU: what stands in their slots, and what is done about the others.
+// Runs layers whose routed experts are not all on the GPU: loads experts into slots, or has the processor compute them.
 #pragma once
 
 #include <memory>
@@ -12,8 +12,8 @@ namespace kexa {
 
 class ExpertResidency {
  public:
-  // `host` computes what is not copied; null: everything is copied. All but `host` must outlive it. With
-  // ExpertMisses::kAuto both are timed.
+  // `host` computes experts that are not copied; null: all are copied. All other arguments must outlive it. With
+  // ExpertMisses::kAuto it times both ways.
   ExpertResidency(KernelSet& kernels, const ModelDescription& description, const Weights& weights,
                   const GpuWeights& gpu_weights, const Activations& activations, const Plan& plan, ExpertSlots& slots,
                   std::unique_ptr<HostExperts> host);
@@ -25,7 +25,7 @@ class ExpertResidency {
 
  private:
   void load(int layer, const ExpertSlots::Load& load);
-  // Into the slot of `to`, `at` bytes after its first. Returns how many bytes it takes there.
+  // Copies a matrix into a slot of `to`, `at` bytes after the slot's start. Returns the bytes it takes there.
   int64_t load_matrix(const Matrix& from, const GpuExperts& to, int slot, int64_t at = 0);
   void measure_costs(int layer);
 

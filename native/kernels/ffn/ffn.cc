@@ -11,8 +11,8 @@ namespace {
 
 constexpr int kTileOutputs = 4;
 
-// How swiglu_input reads a buffer of gate and up, in parts: sum_SIDE(), in one run of what is of one type, in two of
-// what is not.
+// Declares sum_SIDE(), by which swiglu_input reads a buffer of gate and up, in parts. It is one pass over the rows if
+// gate and up have the same type, and else two.
 void sum_inputs(Prelude& prelude, const std::string& side, const std::string& buffer, const InputTypes& types,
                 int columns, int parts) {
   // Emits WGSL that sums a tile's rows `first`, `first + step`, ... Gate and up rows alternate, so step 2 takes only
@@ -52,7 +52,7 @@ Ffn::Ffn(KernelSet& kernels, const ModelDescription& description, const Plan& pl
   const GpuLayer& weights = gpu_weights.layers[index];
   const int hidden = description.hidden, stride = padded(hidden);
   const bool is_post_norm = description.is_post_norm;
-  // Without a single slot no routed expert is computed here.
+  // Without any slot, the GPU computes no routed expert.
   const bool has_routed = layer.is_moe && plan.options.expert_slots != 0;
   const bool has_slots = has_routed && plan.options.has_expert_slots();
   const int top_k = has_routed ? description.moe->top_k : 0;
@@ -98,7 +98,7 @@ Ffn::Ffn(KernelSet& kernels, const ModelDescription& description, const Plan& pl
         ceil_div(description.moe->experts, kTileOutputs));
   }
   const bool has_shared = weights.shared_input.bytes > 0;
-  // Where there is but one of the two, the other is never read.
+  // If the layer has only one of the two, the kernel never reads the other, so any type will do.
   const InputTypes& routed_in = has_routed ? weights.routed_types : weights.shared_types;
   const InputTypes& shared_in = has_shared ? weights.shared_types : weights.routed_types;
   int most_units = 0;
@@ -152,7 +152,7 @@ Ffn::Ffn(KernelSet& kernels, const ModelDescription& description, const Plan& pl
                   "load_routed(part: u32, row_at: ptr<function, array<u32, LOADED_ROWS>>, first: u32, unit: u32,\n"
                   "               units: ptr<function, array<routed_Unit, LOADED_ROWS>>)",
                   "for (var i = 0u; i < LOADED_ROWS; i++) { (*units)[i] = BUFFER_unit((*row_at)[i] + first, unit); }");
-  // A post-norm model normalises what a branch adds; it goes through a buffer of its own.
+  // A post-norm model normalises the branch before it is added, so the branch has a buffer of its own.
   output_ = kernels.make_rows_first(
       "swiglu_output", output,
       weights.routed_output.with_parts({bound_first(weights.routed_output), bound(weights.shared_output.buffer),

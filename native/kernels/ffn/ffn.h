@@ -1,4 +1,4 @@
-// A layer's feed-forward part: the route and the experts, or the dense FFN.
+// The feed-forward part of a layer: the route and the experts, or the dense FFN.
 #pragma once
 
 #include "kernels/ffn/ffn_tiled.h"
@@ -12,12 +12,12 @@ class Ffn {
 
   // Device::route.
   void run_route(const KernelSet& kernels, const StepRows& rows) const;
-  // Device::experts and Device::dense_ffn: a dense FFN is a shared expert with no others beside it.
+  // Device::experts and Device::dense_ffn. A dense FFN is a shared expert without others.
   void run(const KernelSet& kernels, const StepRows& rows) const {
     run_wave(kernels, rows, true);
     finish(kernels, rows);
   }
-  // The same where experts take turns in slots: a wave at a time, then what comes after the last.
+  // Device::experts for experts that take turns in slots: run_wave() for each wave, then finish().
   void run_wave(const KernelSet& kernels, const StepRows& rows, bool is_last) const;
   void finish(const KernelSet& kernels, const StepRows& rows) const;
 

@@ -38,7 +38,7 @@ FfnTiled::FfnTiled(KernelSet& kernels, const ModelDescription& description, cons
   const int inner_stride = top_k_ * padded(width) + padded(shared_width);
   const int shared_tile = tile_rows(kernels.max_rows());
 
-  // Every tile would normalise the same rows again; `branch` is free where nothing is normalised afterwards.
+  // Normalises x once; otherwise every tile would normalise the same rows again. `branch` is free on pre-norm models.
   TileRows x{.buffer = &activations.residual, .stride = stride, .columns = hidden};
   if (!is_post_norm) {
     norm_ = make_rms_norm(kernels, weights.ffn_norm, activations.residual, activations.branch, hidden,
@@ -98,7 +98,7 @@ FfnTiled::FfnTiled(KernelSet& kernels, const ModelDescription& description, cons
       1);
   if (!experts_) return;
 
-  // Tiles are sized by how many rows an expert may expect.
+  // The size of a tile follows the number of rows that an expert gets on average.
   routed_tile_ = tile_rows(int(int64_t(kernels.max_rows()) * top_k_ / experts));
   const Buffer& chosen = has_slots ? activations.slots : activations.experts;
   Prelude group = kernels.prelude();
@@ -150,7 +150,7 @@ void FfnTiled::run_route(const KernelSet& kernels, int rows) const {
   kernels.run(route_, rows);
 }
 
-// What a wave has made of its experts' rows stays until the last one sums them up.
+// The results of a wave's experts stay until the last wave sums them up.
 void FfnTiled::run_wave(const KernelSet& kernels, int rows, bool is_last) const {
   if (norm_ && !is_moe_) kernels.run(norm_, rows);
   const int tiles = experts_ ? rows * top_k_ / routed_tile_ + experts_ : 0;

@@ -1,4 +1,4 @@
-// The feed-forward part of large steps: rows are gathered by expert, and multiplied in tiles.
+// The feed-forward part in large steps: rows are gathered by expert and multiplied in tiles.
 #pragma once
 
 #include "kernels/matmul/tile.h"
@@ -12,14 +12,14 @@ Prelude& set_slots(Prelude& prelude, bool has_slots);
 class FfnTiled {
  public:
   FfnTiled() = default;
-  // `route` holds the constants of route.wgsl but for HAS_LOGITS; unused in a dense layer.
+  // `route` has the constants of route.wgsl except HAS_LOGITS. A dense layer does not use it.
   FfnTiled(KernelSet& kernels, const ModelDescription& description, const Plan& plan, int layer,
            const GpuWeights& weights, const Activations& activations, const Prelude& route);
 
   // Device::route.
   void run_route(const KernelSet& kernels, int rows) const;
-  // Device::experts, after run_route(), and Device::dense_ffn; or one wave of several. The last leaves the sum where
-  // swiglu_output does.
+  // Device::experts, after run_route(), or Device::dense_ffn; or one wave of several. The last wave leaves the sum in
+  // the buffer that swiglu_output would use.
   void run_wave(const KernelSet& kernels, int rows, bool is_last) const;
 
  private:
@@ -28,7 +28,7 @@ class FfnTiled {
   };
 
   bool is_moe_ = false;
-  int top_k_ = 0, experts_ = 0, routed_tile_ = 0;  // experts that have their place on the GPU
+  int top_k_ = 0, experts_ = 0, routed_tile_ = 0;  // experts that have a place on the GPU
   BoundKernel norm_, router_, route_, group_;
   BoundKernel shared_input_, shared_output_, routed_input_;
   std::vector<Slice> routed_output_;

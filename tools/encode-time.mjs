@@ -139,8 +139,8 @@ function accessOf(name) {
 }
 
 /**
- * As many dispatches through the JavaScript API: everything is made beforehand, as kexa does. Each reads one buffer that
- * the dispatch before wrote, so that as many barriers are recorded; the kernels do nothing.
+ * Encodes the same number of dispatches through the JavaScript API. Everything is made beforehand, as in kexa. Each reads a
+ * buffer that the dispatch before wrote, so that the same number of barriers is recorded. The kernels do nothing.
  */
 async function javascript(sequence, isChecked) {
   const flags = isChecked ? [] : ['enable-dawn-features=skip_validation'];

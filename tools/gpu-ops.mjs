@@ -1,4 +1,4 @@
-// What each op reaches of what the GPU itself can do, for tools/gpu-check.mjs: kexa bench ops, in short.
+// Measures which share of the GPU's own rates each op reaches, for tools/gpu-check.mjs: kexa bench ops, in short.
 import { benchmarkOps } from '../dist/index.js';
 
 /**

@@ -80,7 +80,7 @@ CONTEXTS = {
     },
 }
 
-# What stands in {{ }}, by what it is about.
+# The contents of {{ }}, by topic.
 EXPRESSIONS = {
     "literals": r"""
         1 | 1.0 | 1e3 | 1_000 | 0x1F | 0b101 | 0o17 | 1.5e-7 | 1e16 | 1e22 | 123456789012345678901234567890 | -0.0

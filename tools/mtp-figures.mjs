@@ -1,4 +1,4 @@
-// What drafting with the bundled model's MTP block brings: acceptance by position, tokens a step, and time against none.
+// Measures the gain of drafts by the bundled model's MTP block: acceptance by position, tokens a step, and time against none.
 //   node tools/mtp-figures.mjs [--device cpu] [--prompts 40] [--rounds 3] [--tokens 64] [--mtp auto,1,2,3]
 // Prompts are the beginnings of the lines of bench/texts/help.txt, which the model has not seen, as they are, without the
 // chat template. Settings take turns prompt by prompt, and what is told of time is the ratio of each prompt's answer to the

@@ -1,6 +1,6 @@
-// What quantised weights and caches cost: makes docs/quality.md. For every type and recipe, the tiny model is written
-// by `quantizeModel` (in FP8 as a publisher would write it), and what the file says of each token of
-// bench/texts/help.txt is held against what the model itself says; so is what the model says with every type of cache.
+// Measures what quantised weights and caches cost in quality, and writes docs/quality.md. For every type and recipe,
+// `quantizeModel` writes the tiny model (in FP8 as a publisher would write it). The file's log-probability of each token of
+// bench/texts/help.txt is compared with the model's own; so is the model's with every type of cache.
 // `node tools/quality.mjs` takes a few minutes; `--json` prints the figures and writes nothing.
 import { closeSync, cpSync, mkdtempSync, openSync, readFileSync, readSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
@@ -27,7 +27,7 @@ const { writeSafetensors } = await import('../test/support/safetensors-writer.ts
 const tiny = join(root, 'models/tiny');
 const textFile = 'bench/texts/help.txt';
 const types = Object.keys(blockTypes).filter((type) => blockTypes[type].elements > 1);
-/** What the routed experts' gate and up, and their down, may be in two bits and a little more. */
+/** The types of the routed experts' gate and up, and of their down, in two bits and a little more. */
 const smallest = [
   ['iq2_xxs', 'iq2_xxs'],
   ['iq2_xxs', 'iq2_xs'],
@@ -41,7 +41,7 @@ const roundedTypes = ['q8_0', 'q6_k', 'q5_k', 'q5_0', 'q4_k', 'q4_0', 'iq4_nl', 
 /** Bits an element. */
 const cacheTypes = { f16: 16, bf16: 16, q8: 8.5, q4: 5 };
 const windowTokens = 512;
-/** What test gpu/quantized scores again, as docs/quality.md says. */
+/** The number of tokens that the test gpu/quantized scores again, as docs/quality.md says. */
 const firstTokens = 128;
 const folder = mkdtempSync(join(tmpdir(), 'kexa-quality-'));
 
@@ -101,7 +101,7 @@ function compare(wanted, found, windows, vocabSize) {
   };
 }
 
-/** What the model in `path`, of so many bits a weight or an element of its cache, says of the text. */
+/** Compares the scores of the model in `path` with the wanted ones. `bits` is the size of a weight, or of an element of its cache. */
 async function compareWith(path, name, bits, { windows, wanted, vocabSize }, options) {
   const model = await loadModel(path, { device: 'cpu', ...options });
   try {

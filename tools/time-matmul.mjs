@@ -28,7 +28,7 @@ const types = {
 };
 const outputs = 2048;
 const columns = 2048;
-// Of f8_e4m3, by blocks of 128 x 128.
+// The scales of f8_e4m3, one for each block of 128 x 128.
 const scales = {
   ...{ values: new Float32Array((outputs / 128) * (columns / 128)).fill(0.01) },
   ...{ blockRows: 128, blockColumns: 128, skippedRows: 0 },

@@ -93,7 +93,7 @@ test('against: a whole comparison, with a peer that answers 1, 2, 3', async (t) 
       } };
     }`,
   );
-  // What is built: engines are started as programs.
+  // Uses the built files, because engines are started as programs.
   const { runAgainst } = (await import(
     pathToFileURL(join(root, 'dist/bench/against/against.js')).href
   )) as typeof Against;

@@ -424,7 +424,7 @@ test('bench ops on a GPU, tuned: kernels named, and the file is what models are 
   t.deepEqual(Object.keys(await readTuning(file)), ['another driver', tuningKey], 'entries stand side by side');
   t.deepEqual(await tunedPlainOps(await chooseDevice('swiftshader')), ['experts']);
   const tests = [{ prompt: 0, generated: 2, depth: 0, mtp: false as const }];
-  // What steps do is counted in the warm-up.
+  // The work of the steps is counted in the warm-up.
   const synthetic = { layers: 2 };
   const bench = { tests, device: 'swiftshader', synthetic, prefillChunk: 1, repetitions: 1, rates: false };
   const [tuned] = await benchmark(config, bench);

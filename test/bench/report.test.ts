@@ -108,7 +108,7 @@ test('report: a folder that cannot be written is told before anything is measure
     t.equal(run.stdout, '');
   }
   t.equal(readFileSync(file, 'utf8'), 'kept');
-  // What stands in its way shows only when the report is written.
+  // An obstacle shows only when the report is written.
   mkdirSync(join(folder, 'out/index.html'), { recursive: true });
   const run = await kexa([...args, '--report', join(folder, 'out')]);
   t.equal(run.code, 1);

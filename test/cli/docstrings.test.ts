@@ -7,7 +7,7 @@ import { root } from '../support/cli.js';
 const index = join(root, 'lib/index.ts');
 const exampleFolder = join(root, 'test/examples-of-docstrings');
 
-/** What an example may use without declaring it. */
+/** The names that an example may use without declaring them. */
 const parameters = `
   model: Model, session: Session, generation: Generation, tokenizer: Tokenizer,
   ids: number[], messages: Message[], tools: Tool[], signal: AbortSignal`;

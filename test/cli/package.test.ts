@@ -39,7 +39,7 @@ async function lastingFolder(): Promise<string> {
   return await newFolder({ teardown: (clean: () => unknown) => cleaners.push(clean) } as unknown as Test);
 }
 
-/** What `npm run package` makes of the checkout. */
+/** The package that `npm run package` makes of the checkout. */
 function pack(): Promise<Packed> {
   packed ??= (async () => {
     const to = await lastingFolder();
@@ -195,7 +195,7 @@ test('its types resolve for ES modules, CommonJS and bundlers', async (t) => {
   writeFileSync(wrong, `import { loadModel } from 'kexa';\nloadModel(5);`);
   const tsc = join(root, 'node_modules/typescript/bin/tsc');
   const flags = ['--noEmit', '--strict', '--target', 'es2022', '--lib', 'es2023,esnext.disposable,dom'];
-  /** What the compiler says: nothing, if all is well. */
+  /** The compiler's output: empty if all is well. */
   const check = (...more: string[]) =>
     run(process.execPath, [tsc, ...flags, ...more], project).catch(({ stdout }) => String(stdout));
   for (const [module, resolution, file] of [

@@ -166,7 +166,7 @@ test('doctor says what there is, in bounded time', async (t) => {
 
 test('without a home folder kexa works, and keeps nothing', async (t) => {
   const nowhere = join(temporaryFolder(t), 'no-home.cjs');
-  // As for a user that the system does not know, without HOME.
+  // Like a user whom the system does not know, and without HOME.
   writeFileSync(
     nowhere,
     `require('node:os').homedir = () => { throw new Error('uv_os_homedir returned ENOENT'); };

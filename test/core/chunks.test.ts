@@ -85,7 +85,7 @@ test('a smaller cache gives nearly what f32 gives, and not the same', async (t) 
   }
 });
 
-/** Of each row, the least first. */
+/** The difference of each row, the least first. */
 function rowDifferences(found: Float32Array, wanted: Float32Array, rows: number): number[] {
   const columns = wanted.length / rows;
   const row = (matrix: Float32Array, i: number) => matrix.subarray(i * columns, (i + 1) * columns);

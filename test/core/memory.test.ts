@@ -26,7 +26,7 @@ test('K-EXAONE-236B at 262,144 tokens is planned from its config alone', async (
   t.equal(plan.cache.bytesPerToken, 13 * 4096, 'a token more costs 4 KiB in each global layer');
   t.equal(plan.cache.total, plan.cache.global + plan.cache.sliding + plan.cache.mtp);
   t.equal(plan.weights.total, 2 * 237_099_669_632, 'weights in bf16');
-  // Of 36 layers the window and one row more, keys and values in bf16; ids and pages besides.
+  // 36 layers with a window and one row more, keys and values in bf16; then ids and pages.
   const turn = 36 * 129 * 4096 + (262144 + 4096) * 4;
   t.equal(plan.prefixCache, 4 * turn, 'a turn of each of four conversations is kept');
   t.equal(

@@ -22,7 +22,7 @@ import {
  * position, to 2.6e-6 at 160 tokens: as it would if their RoPE angles were float32.
  */
 const agreement = 5e-6;
-/** What a wrong engine must be off by, at least, on some golden; far above any float32 engine's error. */
+/** The least error of a wrong engine on some golden. It is far above any float32 engine's error. */
 const caught = 1e-3;
 
 const models = new Map(

@@ -1,4 +1,4 @@
-/** What `kexa inspect --verdict` says of K-EXAONE, from its config alone, and that all plans of one case are the same. */
+/** `kexa inspect --verdict` judges K-EXAONE by its config alone, and all plans of one case are the same. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'tape';

@@ -338,7 +338,7 @@ test('scales that are missing, too many, or of another shape or type', async (t)
   const normed = await writeModel(t, fp8Config('block'), { ...fp8Tensors('block'), [norm]: zeros('F8_E4M3', [8]) });
   await refuses(t, 'KEXA_TENSOR_MISMATCH', [norm, 'bf16, f16 or f32 [8]'], () => openModelFolder(normed));
 
-  // What activations would be rounded with changes nothing here; the same of the KV cache would.
+  // Scales for rounding activations change nothing here; scales of the KV cache would.
   const scalar = zeros('F32', []);
   const static_ = { ...fp8Tensors('tensor'), [name.replace(/weight$/, 'input_scale')]: scalar };
   t.ok(await openModelFolder(await writeModel(t, fp8Config('tensor'), static_)), 'input_scale is let be');

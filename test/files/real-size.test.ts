@@ -39,7 +39,7 @@ test.onFinish(() => shared?.then((model) => model.close()));
 
 test('loading does not hold the event loop', async (t) => {
   const paths = [await bigVocabularyFolder(), await bigVocabularyGguf()];
-  // What is loaded once a process, the addon and lib's modules, is no part of it.
+  // The addon and lib's modules are loaded first: once in a process, so they are no part of the measurement.
   await (await loadModel(modelFolder('tiny'), { device })).close();
   for (const path of paths) {
     const delay = monitorEventLoopDelay({ resolution: 5 });

@@ -1,4 +1,4 @@
-/** What is told although nothing failed, and how text out of files is made fit for a terminal. */
+/** Warnings without a failure, and texts of files that are made fit for a terminal. */
 import { cpSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'tape';

@@ -3,7 +3,7 @@ import { KexaError } from '../../lib/index.js';
 import { type Format, openTarget } from './formats.js';
 import { Random } from './random.js';
 
-/** What came of a case. A fault is anything but success and KexaError. */
+/** The outcome of a case. A fault is anything but success and KexaError. */
 export interface Outcome {
   seed: number;
   code: string | null;

@@ -63,7 +63,7 @@ export function damageJson(random: Random, value: Json): Json {
 
 function changeSomewhere(random: Random, value: Json, depth: number): Json {
   if (typeof value !== 'object' || value === null || depth === 0) return replaced(random, value);
-  // Of the whole file, rarely: all of them would be refused alike.
+  // The whole file is replaced only rarely, because all such files would be refused alike.
   if (random.chance(depth === mostDepth ? 0.02 : 0.15)) return replaced(random, value);
   if (Array.isArray(value)) {
     if (value.length === 0 || random.chance(0.2)) return changedList(random, value);

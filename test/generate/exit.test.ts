@@ -11,7 +11,7 @@ import { newFolder } from '../support/small-model.js';
 const entry = fileURLToPath(new URL('../../dist/index.js', import.meta.url));
 const { ids: prompt, greedy } = loadGoldens('tiny').prompts[0]!;
 
-/** What every script begins with. `endless` answers end with the context, minutes from now for the reader. */
+/** The beginning of every script. An `endless` answer ends with the context, which takes the reader minutes. */
 const head = `
 import { loadModel } from ${JSON.stringify(pathToFileURL(entry).href)};
 import { setTimeout as sleep } from 'node:timers/promises';

@@ -164,7 +164,7 @@ test('with one seed the answers are the same, token for token', async (t) => {
   }
 });
 
-/** What becomes of a draft drawn from `guessed` where the model says `wanted`. */
+/** Decides about a draft that was drawn from `guessed` if the model's distribution is `wanted`. */
 type Rule = (draft: number, wanted: number[], guessed: number[], uniform: () => number) => number;
 
 const isKept: (...args: Parameters<Rule>) => boolean = (draft, wanted, guessed, uniform) =>

@@ -211,7 +211,7 @@ test('the time that drafting saved or lost is told', async (t) => {
   const { speculation, timings } = await model.generate(longPrompt('tiny'), { ...options, mtp: 3 });
   const saved = speculation.timeSavedMs!;
   t.ok(Number.isFinite(saved) && saved !== 0);
-  // What the tokens would have taken is no less than nothing: more than the whole cannot be lost.
+  // The tokens would have taken at least no time, so no more than the whole time can be lost.
   t.ok(saved > -timings.decodeMs, `${saved} ms of ${timings.decodeMs}`);
 });
 

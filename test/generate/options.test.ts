@@ -1,4 +1,4 @@
-/** What `generate` takes and what it refuses. */
+/** The options that `generate` takes, and the ones that it refuses. */
 import test, { type Test } from 'tape';
 import { loadModel, type Model } from '../../lib/index.js';
 import { modelFolder } from '../support/models.js';

@@ -1,4 +1,4 @@
-/** What `generate` gives is a promise as any other: its methods, and where its errors go. */
+/** `generate` returns a promise like any other: its methods, and where its errors go. */
 import { setImmediate } from 'node:timers/promises';
 import test, { type Test } from 'tape';
 import { type KexaError, loadModel, type Model } from '../../lib/index.js';
@@ -13,7 +13,7 @@ async function open(t: Test): Promise<Model> {
   return model;
 }
 
-/** What Node told of promises meanwhile: errors that nobody handled, and those that somebody handled late. */
+/** Node's reports on promises in the meantime: errors that nobody handled, and errors that were handled late. */
 async function reported(during: () => Promise<void> | void): Promise<{ unhandled: unknown[]; late: number }> {
   const found = { unhandled: [] as unknown[], late: 0 };
   const onUnhandled = (error: unknown) => found.unhandled.push((error as Error).message);

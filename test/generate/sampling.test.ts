@@ -278,7 +278,7 @@ test('a logit that is not finite ends an answer and a score with KEXA_BAD_FILE',
 });
 
 test('a value too large for the cache is named as a cause', async (t) => {
-  // Of values the largest f16 is 65,504, so that this one is infinite in the cache; everything else is as it was.
+  // The largest f16 is 65,504, so this value is infinite in the cache. All other values are unchanged.
   const folder = await damagedCopy(t, modelFolder('edge'), 'model.layers.0.self_attn.v_proj.weight', 0, 0x4b00);
   const model = await loadModel(folder, { cacheType: 'f16' });
   await refuses(t, 'KEXA_BAD_FILE', ["cacheType 'f32'"], () => idsOf(model, { temperature: 0 }));

@@ -14,7 +14,7 @@ useSoftwareGpu();
 const onGpu: LoadOptions = { device: 'swiftshader' };
 const bothWays = ['plain', 'subgroups'] as const;
 
-/** As a prompt or, with `stepRows`, as an answer is computed, so many rows at a time. */
+/** Runs `ids` as a prompt or, with `stepRows`, like an answer, in steps of that many rows. */
 async function forwardOf(folder: string, ids: number[], options: LoadOptions, stepRows = 0): Promise<Float32Array> {
   const model = await loadModel(folder, options);
   const { logits } = stepRows
@@ -24,7 +24,7 @@ async function forwardOf(folder: string, ids: number[], options: LoadOptions, st
   return logits;
 }
 
-/** What the shapes are there for: tiles of heads that are not full, chunks that are not, results written in both ways. */
+/** The shapes have tiles of heads that are not full, chunks that are not full, and results that are written in both ways. */
 const shapes: [string, Partial<HfConfig>, number][] = [
   ['heads of 24, 3 to a KV head', { num_attention_heads: 6, num_key_value_heads: 2, head_dim: 24 }, 70],
   ['heads of 6, 5 to a KV head', { num_attention_heads: 5, num_key_value_heads: 1, head_dim: 6 }, 64],
@@ -66,7 +66,7 @@ test('a window that is divided among workgroups', async (t) => {
     }
 });
 
-/** What a stored value that is rounded the other way may do to a row of logits. */
+/** The most that one stored value, rounded the other way, may change in a row of logits. */
 const cacheBounds = { f16: 1e-3, bf16: 1e-2, q8: 2e-2, q4: 0.2 } as const;
 
 test('a smaller cache is the CPU device’s, whatever the size of steps', async (t) => {
@@ -76,7 +76,7 @@ test('a smaller cache is the CPU device’s, whatever the size of steps', async 
     const options = { cacheType: cacheType as keyof typeof cacheBounds };
     const cpu = await forwardOf(folder, ids, { device: 'cpu', ...options });
     const few = await forwardOf(folder, ids, { ...onGpu, gpuKernels: 'subgroups', ...options }, 16);
-    // What is cached is read by the same text in both ways: plain kernels take small steps and large ones in turn.
+    // Both kinds of steps read the cache with the same text, so plain kernels take small steps and large ones in turn.
     for (const [gpuKernels, rows] of [
       ['subgroups', 1],
       ['subgroups', 64],

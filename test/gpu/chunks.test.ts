@@ -26,7 +26,7 @@ const cuts: Record<GoldenName, { tokens: number; chunks: number[] }> = {
 async function forward(name: GoldenName, ids: number[], prefillChunk: number) {
   const model = await loadModel(modelFolder(name), { device: 'swiftshader', prefillChunk });
   const result = await model.forward(ids, { mtp: true });
-  // What a session has cached is not computed again: then the end of the prompt is a step of few rows.
+  // A session does not compute cached tokens again, so here the end of the prompt is a step of few rows.
   const session = model.createSession();
   const options = { maxTokens: 1, logprobs: 5, temperature: 0, mtp: false } as const;
   const answers = [];

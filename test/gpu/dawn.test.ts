@@ -1,4 +1,4 @@
-// What lies between the kernels and Dawn: its Null backend, counts and times, the blob cache, uploads, a lost device.
+// The layer between the kernels and Dawn: its Null backend, counts and times, the blob cache, uploads, a lost device.
 import { chmodSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'tape';
@@ -95,7 +95,7 @@ test('a step is one compute pass and one submit, with at most 8 dispatches a MoE
       profile: true,
     });
     const { steps, gpu: decode } = answer.profile!.decode;
-    // What makes a step's rows, and what chooses.
+    // Two more kernels make a step's rows and choose.
     t.ok(
       decode!.dispatches <= steps * (mostOf(false) + 2),
       `${name}: ${decode!.dispatches} dispatches of ${steps} steps`,
@@ -161,7 +161,7 @@ test('compiled kernels are kept on disk; a broken or unwritable cache is none', 
   const mended = names.filter((name, i) => readFileSync(name).equals(written[i]!));
   t.equal(mended.length, names.length, 'which is mended');
 
-  // What drivers run is taken from nowhere that others can write to, nor is it put there.
+  // Code that drivers run is neither taken from a place that others can write to, nor put there.
   chmodSync(join(cache, 'dawn'), 0o777);
   for (const name of names) rmSync(name);
   t.deepEqual(await run(), fresh, 'the same where others may write');

@@ -110,7 +110,7 @@ test('layers go to devices by proportion, by memory, and at least one to each', 
 
 test('parts that do not fit are refused before anything is allocated, with what would fit', async (t) => {
   const { shape } = await readConfigOnly(fullSizeConfigFolder());
-  // Of the first eight layers: tensors enough, and quickly made up.
+  // The first eight layers have enough tensors, and are quickly made up.
   const bare = { ...shape, layers: shape.layers.slice(0, 8) };
   const { openSynthetic } = await import('../../lib/plan/synthetic.js');
   const { description } = await openSynthetic(fullSizeConfigFolder(), { layers: 8 }, 'q4');
@@ -249,7 +249,7 @@ for (const [name, options] of [
 test('sessions fork, go back, are saved and loaded over devices; the file is for any division among their kind', async (t) => {
   const folder = await newFolder(t);
   const open = opener('edge', { prefillChunk: 7, threads: 1 });
-  // What 'auto' drafts depends on the clock, and with it which rows of the MTP layer are saved.
+  // With 'auto' the drafts, and so the saved rows of the MTP layer, depend on the clock.
   const answer = { temperature: 0, maxTokens: 5, ignoreEos: true, mtp: false } as const;
   const ids = randomIds(40, 515, 3);
   const run = async (device: string[] | string, layerSplit?: number[], loaded?: string) => {

@@ -12,7 +12,7 @@ import { useSoftwareGpu } from '../support/software-gpu.js';
 useSoftwareGpu();
 // Turns that are kept would hold pages.
 const onGpu: LoadOptions = { device: 'swiftshader', contextSize: 500, prefillChunk: 16, prefixCacheBytes: 0 };
-/** Of 500 tokens 8 pages; of 128 rows 2, which is what there is at load. */
+/** 500 tokens take 8 pages. 128 rows take 2, which exist at load. */
 const allPages = 8;
 const startRows = 128;
 const shape = {
@@ -45,7 +45,7 @@ async function allocated(model: Model): Promise<number> {
   return (await model.forward([1], { profile: true })).profile!.bufferBytes;
 }
 
-/** What is planned for so many pages. */
+/** The planned bytes with this many pages. */
 function bytesOf({ memory: { total, growth, cache } }: Model, pages: number): number {
   return total - growth!.outgrown - ((cache.global + cache.mtp) * (allPages - pages)) / allPages;
 }

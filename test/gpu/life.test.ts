@@ -12,7 +12,7 @@ import { softwareGpuEnvironment } from '../support/software-gpu.js';
 
 const entry = fileURLToPath(new URL('../../dist/index.js', import.meta.url));
 
-/** What every script begins with: a very small model, and the answer the CPU gives. */
+/** The beginning of every script: a very small model, and the CPU's answer. */
 const head = `
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { Worker, isMainThread, parentPort } from 'node:worker_threads';
@@ -126,8 +126,8 @@ console.log(JSON.stringify({ after, modelKib, wrong }));
   const [first, last] = [after['20']!, after['100']!];
   t.comment(JSON.stringify(after));
   t.equal(found.wrong, 0, 'every answer was right');
-  // What a closed model leaves is left by each twenty. JavaScript's heap and a compiler's threads take more now and
-  // then, which is seen in one or two of the four: the second least is looked at.
+  // Memory that a closed model leaves behind shows in every twenty models. JavaScript's heap and a compiler's threads take
+  // more now and then, which shows in one or two of the four. So the test looks at the second least.
   const modelKib = found.modelKib as number;
   const grown = [40, 60, 80, 100]
     .map((cycle) => (after[cycle]!.kib - after[cycle - 20]!.kib) / 20)

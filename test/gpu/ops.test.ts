@@ -35,13 +35,13 @@ for (const gpuKernels of ['plain', 'subgroups'] as const)
       probe.close();
     });
 
-/** What a value that is rounded the other way is off by, of the row's largest: a step of the type. */
+/** The error of a value that is rounded the other way, relative to the row's largest: a step of the type. */
 const cacheSteps = { f16: 1e-3, bf16: 8e-3, q8: 8e-3, q4: 0.08 } as const;
 for (const [cacheType, step] of Object.entries(cacheSteps) as [keyof typeof cacheSteps, number][])
   for (const [name, { config, dtype }] of Object.entries(opShapes).slice(0, 2))
     test(`attention over a cache of ${cacheType}: ${name}`, async (t) => {
       const probe = await OpProbe.open(config, dtype, { ...onGpu, cacheType });
-      // What is written is rounded; a sum next to the middle of two numbers goes either way.
+      // Written values are rounded, and a sum near the middle of two numbers may go either way.
       checkAll(t, probe, cacheCases(probe.description.layers), { keys: step, values: step });
       probe.close();
     });

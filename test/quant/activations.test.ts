@@ -51,7 +51,7 @@ function blocks(type: string, columns: number, byte: (i: number) => number): Uin
   return weights;
 }
 
-/** What a row's activations become, each 256 by themselves. */
+/** A row's activations after rounding, in blocks of 256. */
 function rounded(row: Float32Array): Float64Array {
   const values = Float64Array.from(row);
   for (let start = 0; start < row.length; start += 256) {

@@ -1,4 +1,5 @@
-// What GGUF's blocks stand for, by a decoder of its own: element by element, bit by bit, from the format's formulas.
+// The values of GGUF's blocks, compared with a decoder of the test's own: element by element, bit by bit, from the
+// format's formulas.
 import { createHash } from 'node:crypto';
 import { createRequire } from 'node:module';
 import test from 'tape';

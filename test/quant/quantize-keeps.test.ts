@@ -1,4 +1,4 @@
-/** What a folder says beside its weights, `kexa quantize` puts into the file, or says that it cannot. */
+/** `kexa quantize` puts everything that a folder says beside its weights into the file, or says that it cannot. */
 import { cpSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type Test } from 'tape';
@@ -44,7 +44,7 @@ async function quantized(t: Test, folder: string): Promise<{ file: string; warni
   return { file, warnings };
 }
 
-/** What a call gives, or the code of its error. */
+/** The result of a call, or the code of its error. */
 function outcome(work: () => unknown): unknown {
   try {
     return work();

@@ -26,7 +26,7 @@ test('a file of the model itself is never written over', async (t) => {
   const folder = temporaryFolder(t);
   const model = join(folder, 'model');
   cpSync(tiny, model, { recursive: true });
-  // As Hugging Face's cache has it: the weights are elsewhere.
+  // Like Hugging Face's cache: the weights are elsewhere.
   const blob = join(folder, 'blob');
   copyFileSync(join(model, 'model.safetensors'), blob);
   const cached = join(folder, 'cached');

@@ -20,7 +20,7 @@ import { fullSizeConfigFolder } from '../support/models.js';
 import { makeRandomModel, sisterConfigs, writeRandomModel } from '../support/random-model.js';
 import { refuses } from '../support/small-model.js';
 
-/** Of each type: root of the mean squared error of normal values, as a part of their size, at most. */
+/** The largest allowed error of each type: the root of the mean squared error of normal values, relative to their size. */
 const errorBounds: Record<QuantizedType, number> = {
   q8_0: 0.005,
   q6_k: 0.017,
@@ -116,7 +116,7 @@ test('iq2_xxs: no other point of the grid, signs or scale is much nearer', async
   let own = 0;
   let least = 0;
   for (let block = 0; block < values.length; block += 256) {
-    // Of each eight, the product with every point under the best signs that are an even number of minuses.
+    // For each eight values: the product with every point, under the best signs with an even number of minuses.
     const eights = Array.from({ length: 32 }, (_, e) => {
       const x = values.subarray(block + e * 8, block + e * 8 + 8);
       const isOdd = x.filter((v) => v < 0).length % 2 === 1;
@@ -124,7 +124,7 @@ test('iq2_xxs: no other point of the grid, signs or scale is much nearer', async
         const terms = Array.from(x, (v, i) => Math.abs(v) * point[i]!);
         return terms.reduce((a, b) => a + b) - (isOdd ? 2 * Math.min(...terms) : 0);
       });
-      // Of the points of one length the one with the largest product is the nearest at every scale.
+      // Among points of one length, the one with the largest product is the nearest at every scale.
       const best = new Map<number, number>();
       for (const [p, product] of products.entries())
         best.set(squares[p]!, Math.max(product, best.get(squares[p]!) ?? -1));
@@ -224,7 +224,7 @@ test('threads change no byte', async (t) => {
 test('the quantised tiny model keeps its text', async (t) => {
   const { prompts } = loadGoldens('tiny');
   const folder = temporaryFolder(t);
-  // Of one token's log-probability, in the mean over what each prompt goes on with.
+  // The mean error of one token's log-probability, over the continuation of each prompt.
   const bounds: Record<RecipeName, number> = { q8: 0.02, q4: 0.1, q2k: 0.3, q2: 0.35 };
   for (const name of Object.keys(bounds) as RecipeName[]) {
     const file = join(folder, `${name}.gguf`);

@@ -1,6 +1,6 @@
 /**
- * What is cached can be shared, gone back in, kept for others and written to files; none of it is seen in an answer. It
- * is seen in `cachedTokens`, which tells the truth.
+ * A cache can be shared, cut back, kept for others and written to files. None of it shows in an answer. It shows only in
+ * `cachedTokens`, which tells the truth.
  */
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -172,7 +172,7 @@ test('long prompts are kept at boundaries, for others that leave them half-way',
 test('what is kept is bounded, and what was unused for longest goes first', async (t) => {
   const folder = smallModel(t);
   const probe = await open(t, folder, { contextSize: 2048, prefixCacheBytes: mib });
-  // Of these windows, 32 rows of two heads of 8 elements, keys and values, in f32; ids and pages besides.
+  // The windows' rows have keys and values of two heads of 8 elements in f32; then ids and pages.
   const rings = (7 + 3 + 3 + 12 + 5 + 5) * 2 * 2 * 8 * 4;
   const bytes = rings + 51 * 4;
   t.equal((await ask(probe, randomIds(50, 200, 1), { maxTokens: 1 })).cached, 0);
@@ -199,7 +199,7 @@ test('kept prefixes give way to a session that needs the cache', async (t) => {
   t.equal((await ask(model, a)).cached, 0, 'in place of the first');
 });
 
-/** Of `tiny`: a conversation whose first answer thinks for `thought` tokens, its end being banned, and its second prompt. */
+/** A conversation with `tiny` whose first answer thinks for `thought` tokens, its end being banned, and its second prompt. */
 async function thinkAndGoOn(from: Session, tokenizer: Model['tokenizer'], options: GenerateOptions, thought = 90) {
   const messages: Message[] = [{ role: 'user', content: 'How do I insert a table of contents? '.repeat(12) }];
   const end = tokenizer.tokenToId('</think>')!;
@@ -286,7 +286,7 @@ test('turns are kept for their session and its forks, through calls of tools, an
 test('what turns take by default is planned, and no more than is free', async (t) => {
   const folder = smallModel(t);
   const model = await open(t, folder, { contextSize: 256 });
-  // Of these windows one row more than the window, keys and values of two heads of 8 elements in f32; ids and pages besides.
+  // One row more than each window, with keys and values of two heads of 8 elements in f32; then ids and pages.
   const turn = (8 + 4 + 4 + 13 + 6) * 2 * 2 * 8 * 4 + (256 + 4) * 4;
   t.equal(model.memory.prefixCache, 4 * turn);
   const { weights, cache, scratch, total } = model.memory;

@@ -26,7 +26,7 @@ import { type HeaderField, headerFields, SessionFile } from '../support/session-
 import { refuses } from '../support/small-model.js';
 
 const greedy = { temperature: 0, ignoreEos: true, logprobs: 3, mtp: false, maxTokens: 3 } satisfies GenerateOptions;
-/** Of the layers of {@link smallModel}, the drafting layer's last. */
+/** The windows of {@link smallModel}'s layers, the MTP layer's last. */
 const windows = [0, 7, 3, 3, 12, 0, 5];
 const tokens = 90;
 
@@ -61,7 +61,7 @@ async function savedSession(t: test.Test, folder: string, model: Model, options:
   return { path, ids, file: new SessionFile(readFileSync(path), windows), folder };
 }
 
-/** What a loaded session says, or the error's code. Everything else that goes wrong throws. */
+/** The answer of a loaded session, or the code of the error. Any other failure throws. */
 async function outcome(model: Model, path: string, prompt: number[]) {
   try {
     const session = await model.loadSession(path);

@@ -1,6 +1,6 @@
 /**
- * What a session keeps is never seen in what it answers: whatever was asked before, by itself or by others, the answer
- * is that of a fresh session. What it keeps is seen in `cachedTokens` alone.
+ * The cache of a session never shows in its answers: whatever it, or another session, was asked before, the answer is that
+ * of a fresh session. The cache shows only in `cachedTokens`.
  */
 import test from 'tape';
 import type { GenerateOptions, GenerationResult, LoadOptions, Model } from '../../lib/index.js';
@@ -10,7 +10,7 @@ import { refuses } from '../support/small-model.js';
 
 /** One thread: the steps are small, and two would wait for each other on a busy machine. */
 function open(t: test.Test, name: GoldenName, options: LoadOptions = {}): Promise<Model> {
-  // What the sessions' own places hold, and nothing beside it.
+  // Only the sessions' own slots hold tokens.
   return openModel(t, name, { threads: 1, prefixCacheBytes: 0, ...options });
 }
 
@@ -40,7 +40,7 @@ test('cachedTokens counts what was not computed again', async (t) => {
     };
     const answer = await ask(ids, 0, 'at first');
     await ask(ids, ids.length - 1, 'the same again');
-    // Of an answer of 4 tokens the last was never computed.
+    // The last of an answer's 4 tokens was never computed.
     const grown = [...ids, ...answer, 5, 6, 7];
     await ask(grown, ids.length + 3, 'the conversation, grown');
     await ask([...grown.slice(0, -2), 8], grown.length - 2, 'its last turn changed');

@@ -38,7 +38,7 @@ export interface Run {
 }
 
 export interface RunOptions {
-  /** What is piped in; null is an empty input. */
+  /** The text that is piped in. Null is an empty input. */
   input?: string | Buffer | null;
   env?: NodeJS.ProcessEnv;
   cwd?: string;

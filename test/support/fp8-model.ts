@@ -57,7 +57,7 @@ export interface Fp8Matrix {
   codes: Uint8Array;
   scales: number[];
   gridColumns: number;
-  /** What bytes and scales stand for, in f32. */
+  /** The values of bytes and scales, in f32. */
   values: Float64Array;
 }
 
@@ -108,7 +108,7 @@ export function scaleBytes(type: ScaleType, scales: readonly number[]): Buffer {
   );
 }
 
-/** What config.json says of such a model. */
+/** The quantization_config of such a model's config.json. */
 export function quantizationConfig({ strategy, method }: Pick<Fp8Options, 'strategy' | 'method'>, ignored: string[]) {
   if (method === 'fp8') {
     const size = strategy === 'block' ? { weight_block_size: [128, 128] } : {};

@@ -10,7 +10,7 @@ export type Typed =
 
 export interface EditedTensor {
   name: string;
-  /** As in the file: the innermost dimension first. */
+  /** The order is the file's: the innermost dimension first. */
   dimensions: number[];
   typeId: number;
   data: Buffer;

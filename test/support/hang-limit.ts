@@ -1,5 +1,5 @@
 /**
- * Milliseconds after which a program or a wait is taken to hang. What is well takes seconds, and on a machine that does ten
- * other things at a time a minute: a limit is for what would never end, not for what is slow.
+ * Milliseconds after which a program or a wait is taken to hang. A healthy one takes seconds, and a minute on a machine that
+ * does ten other things at a time: the limit is for programs that would never end, not for slow ones.
  */
 export const hangLimit = 300_000;

@@ -8,7 +8,7 @@ export function modelFolder(name: ModelName): string {
   return inRepository(name === 'tiny' ? 'models/tiny' : `test/models/${name}`);
 }
 
-/** What a reference implementation computed for a model. */
+/** The folder with the results of a reference implementation for a model. */
 export function goldensFolder(name: ModelName): string {
   return inRepository(`test/models/${name}/goldens`);
 }

@@ -212,7 +212,7 @@ export const twoTypeShapes: Readonly<Record<string, TwoTypeShape>> = {
   },
 };
 
-/** What reads gate and up, in small steps and in several tiles. */
+/** The ops that read gate and up, in small steps and in several tiles. */
 export function* inputCases(description: ModelDescription): Generator<OpCase> {
   for (const opCase of opCases(description, [1, 5, 40]))
     if (['dense_ffn', 'experts'].includes(opCase.request.op)) yield opCase;

@@ -85,7 +85,7 @@ export class OpProbe {
     return await OpProbe.ofDescription(description, options, folder);
   }
 
-  /** Of a model that is there. Closing it removes `folder`, if one is named. */
+  /** A probe of an existing model. Closing it removes `folder`, if one is named. */
   static async ofDescription(
     description: ModelDescription,
     options: LoadOptions,

@@ -33,7 +33,7 @@ const formats: Record<QuantizedType, Format> = {
   mxfp4: { elements: 32, bytes: 17, scales: [], size: 12 },
 };
 
-/** What matrices can be made of here; of FP8 each way to scale is one. */
+/** The types that matrices can have here. Each way to scale FP8 counts as a type. */
 export type RandomType = QuantizedType | 'fp8 by blocks' | 'fp8 by rows' | 'fp8 as a whole';
 
 /**

@@ -52,7 +52,7 @@ const llama3 = { factor: 16, low_freq_factor: 1, high_freq_factor: 4, original_m
 const pattern = (letters: string) =>
   [...letters].map((letter) => (letter === 'L' ? 'sliding_attention' : 'full_attention'));
 
-/** What each of the family's models is in small (7.1), and two corners. Arguments of {@link makeRandomModel}. */
+/** Each of the family's models in small, and two corner cases. Arguments of {@link makeRandomModel}. */
 export const sisterConfigs = {
   /** EXAONE 4.0 1.2B: post-norm, no window although a pattern is named, RoPE everywhere with llama3 scaling, tied. */
   exaone4Small: {
@@ -148,7 +148,7 @@ export const sisterConfigs = {
 } satisfies Record<string, Partial<HfConfig>>;
 
 /**
- * A model of the given shape, equal for equal arguments. What `overrides` leaves out is taken from a 5-layer
+ * A model of the given shape, equal for equal arguments. Fields that `overrides` leaves out come from a 5-layer
  * K-EXAONE (or, for `model_type: 'exaone4'`, nothing about experts). Every value is exact in `dtype`, the
  * correction bias in F32.
  */

@@ -19,10 +19,10 @@ import { fullSizeConfigFolder, modelFolder } from './models.js';
 /** Tokens of K-EXAONE. */
 export const realVocabulary = 153_600;
 
-/** Of `models/tiny`: the tokens that the enlarged model has under the same ids, special and turn tokens among them. */
+/** The tokens of `models/tiny`. The enlarged model has them under the same ids, special and turn tokens included. */
 export const tinyVocabulary = 4096;
 
-/** What a new token's head row is multiplied by, by its id: {@link tinyVocabulary} ids have one factor. */
+/** The factor of a new token's head row. {@link tinyVocabulary} successive ids share a factor. */
 function headFactor(id: number): number {
   const copy = Math.floor(id / tinyVocabulary);
   // The first copy is exact, so that every logit is there twice: ties go to the lower id.

@@ -152,7 +152,7 @@ function largest(candidates: number[], count: number, score: (i: number) => numb
   return [...candidates].sort((a, b) => score(b) - score(a)).slice(0, count);
 }
 
-/** Of long contexts, parts. */
+/** Computes only a part, for long contexts. */
 export interface ReferencePart {
   /** The position of `ids[0]`; what stood before it is not seen. Default 0. */
   origin?: number;

@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { emptyPiece, ReplyParser, type ReplyParserOptions, type ReplyPiece } from '../../lib/text/reply-parser.js';
 
-/** What the parser makes of a text, or of the pieces of one. */
+/** Parses a text, or the pieces of one. */
 export function parse(pieces: string | string[], options: Partial<ReplyParserOptions> = {}): ReplyPiece {
   const parser = new ReplyParser({ startsInReasoning: false, tools: true, ...options });
   const whole = emptyPiece();

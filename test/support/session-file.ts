@@ -57,7 +57,10 @@ export class SessionFile {
     return changed;
   }
 
-  /** As large as its header then says, and with the right checksum. `ids` replaces tokens by their place. */
+  /**
+   * The file with changed header fields. It is as large as the header then says, and has the right checksum. `ids` replaces
+   * tokens by their place.
+   */
   forged(fields: Partial<Record<HeaderField, number>>, ids: Record<number, number> = {}): Buffer {
     const header = Buffer.from(this.bytes.subarray(0, headerBytes));
     for (const [field, value] of Object.entries(fields)) header.writeInt32LE(value, headerFields[field as HeaderField]);

@@ -29,7 +29,7 @@ test('the template of the tiny model is read with its tokenizer', async (t) => {
   t.equal(tokenizer.applyChatTemplate([user]), '<|user|>\n안녕?<|endofturn|>\n<|assistant|>\n<think>\n');
 });
 
-/** What a template writes before the last of the messages, which it must not leave out. */
+/** The text that a template writes before the last message, which it must not leave out. */
 function renderWith(
   source: string,
   options?: ChatTemplateOptions,

@@ -190,7 +190,7 @@ test('calls with mistakes that leave no doubt are read, and say so', (t) => {
     ['single quotes', `<tool_call>{'name': 'f', 'arguments': {"a": 1}}</tool_call>`],
   ] as const) {
     const found = parse(text);
-    // What is left open is not written anew.
+    // A call that is left open is not written again.
     const rawArguments = title === 'two are' ? '{"a": 1' : one.rawArguments;
     t.deepEqual(read(text), [{ ...one, rawArguments }], title);
     t.deepEqual([found.text, found.failedToolCalls], ['', []]);

@@ -1,6 +1,7 @@
 /**
- * What the core is told about a model: the result of reading and checking its metadata, and all that crosses
- * into C++ before the weights are mapped. Nothing here is optional, and nothing is checked again for meaning.
+ * The description of a model: the result of reading and checking its metadata, and all that crosses into C++ before the
+ * weights are mapped. The core does not check its meaning again. `native/model/description.h` has the same fields under
+ * the same words: `hiddenSize` here is `hidden_size` there.
  */
 
 /** How a tensor's elements are stored: one by one, in FP8 with scales beside them, or in the blocks that GGUF defines. */

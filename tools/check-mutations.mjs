@@ -28,7 +28,7 @@ const [device, rope, ffn, attention, plan, chunk, generate, slots, engine] = [
 
 /** Name, file, what stands there and what a mistaken engine has instead; a list of such pairs if it takes several. */
 const mutations = [
-  ['RoPE on global layers', device, 'has_rope = description_.layer(layer).has_rope;', 'has_rope = true;'],
+  ['RoPE on global layers', device, 'has_rope = description_.layer(layer).rope;', 'has_rope = true;'],
   [
     'interleaved RoPE',
     device,
@@ -63,7 +63,7 @@ const mutations = [
   [
     'branches of post-norm models not normed',
     device,
-    'if (description_.is_post_norm) normalize_rows(norm, branch_',
+    'if (description_.is_post_norm()) normalize_rows(norm, branch_',
     'if (false) normalize_rows(norm, branch_',
   ],
   ['bias leaking into the weights', ffn, 'biased[e] = scores[e] + bias[e];', 'biased[e] = scores[e] += bias[e];'],
@@ -74,7 +74,7 @@ const mutations = [
     'biased[e] = scores[e] + 0 * bias[e];',
   ],
   ['routed scale missing', ffn, 'moe.scale / (sum + 1e-20f) : moe.scale', '1 / (sum + 1e-20f) : 1'],
-  ['weights always divided by their sum', ffn, 'moe.is_normalized ?', 'true ?'],
+  ['weights always divided by their sum', ffn, 'moe.normalize ?', 'true ?'],
   ['shared expert scaled', ffn, 'shared.scales.push_back(1);', 'shared.scales.push_back(moe.scale);'],
   ['groups of experts not limited', ffn, 'if (moe.kept_groups < moe.groups)', 'if (false)'],
   ['SwiGLU not clamped', ffn, 'if (limit > 0)', 'if (false)'],

@@ -1,88 +1,95 @@
 // Converts the description of a model, from lib/description.ts.
+#include <algorithm>
+#include <concepts>
+#include <initializer_list>
+#include <string_view>
+
 #include "addon/convert.h"
 #include "addon/fields.h"
 
 namespace kexa {
 namespace {
 
-LayerDescription to_layer(const Napi::Object& from) {
-  return {.window = integer(from, "window"),
-          .has_rope = boolean(from, "rope"),
-          .is_moe = text(from, "ffn") == "moe",
-          .ffn_width = integer(from, "ffnWidth"),
-          .swiglu_limit = float(number(from, "swigluLimit"))};
+// The name of a field in JavaScript: hiddenSize for hidden_size.
+std::string camel_case(std::string_view name) {
+  std::string camel;
+  for (size_t i = 0; i < name.size(); ++i) camel += name[i] == '_' ? char(name[++i] - 'a' + 'A') : name[i];
+  return camel;
 }
 
-ScaleEntry to_scales(const Napi::Object& from) {
-  return {.name = text(from, "name"),
-          .file = integer(from, "file"),
-          .offset = count(from, "offset"),
-          .type = to_type(text(from, "type")),
-          .block_rows = integer(from, "blockRows"),
-          .block_columns = integer(from, "blockColumns"),
-          .skipped_rows = integer(from, "skippedRows")};
-}
+// Sets fields of C++ to values of JavaScript, each by its type. Throws a TypeError that names the field.
+class Reader {
+ public:
+  template <typename T>
+  static void read(const Napi::Value& from, const char* name, T& to) {
+    if constexpr (requires { T::every_field_is_listed(to); })
+      read_fields(from.As<Napi::Object>(), to);
+    else if constexpr (std::same_as<T, int>)
+      to = to_int(from, name);
+    else if constexpr (std::same_as<T, int64_t>)
+      to = to_count(from, name);
+    else if constexpr (std::floating_point<T>)
+      to = T(from.ToNumber().DoubleValue());
+    else if constexpr (std::same_as<T, bool>)
+      to = from.ToBoolean();
+    else
+      read_text(from, name, to);
+  }
 
-TensorEntry to_tensor(const Napi::Object& from) {
-  TensorEntry tensor{.name = text(from, "name"),
-                     .file = integer(from, "file"),
-                     .offset = count(from, "offset"),
-                     .bytes = count(from, "bytes"),
-                     .type = to_type(text(from, "type")),
-                     .held = from.Has("held") ? std::optional(to_type(text(from, "held"))) : std::nullopt,
-                     .shape = {},
-                     .scales = {}};
-  if (from.Has("scales")) tensor.scales = to_scales(from.Get("scales").As<Napi::Object>());
-  const auto shape = member(from, "shape").As<Napi::Array>();
-  for (uint32_t i = 0; i < shape.Length(); ++i) tensor.shape.push_back(to_count(shape.Get(i), "shape"));
-  return tensor;
-}
+  // Null: an empty list.
+  template <typename T>
+  static void read(const Napi::Value& from, const char* name, std::vector<T>& to) {
+    if (from.IsNull()) return;
+    const auto list = from.As<Napi::Array>();
+    to.resize(list.Length());
+    for (uint32_t i = 0; i < list.Length(); ++i) {
+      Napi::HandleScope scope(from.Env());  // a real model has eighteen thousand tensors
+      read(list.Get(i), name, to[i]);
+    }
+  }
+
+ private:
+  template <typename T>
+  static void read_fields(const Napi::Object& from, T& to) {
+    to.visit_fields([&](std::string_view field, auto& value) {
+      using Value = std::remove_reference_t<decltype(value)>;
+      if constexpr (!std::same_as<Value, ModelPart>) read_field(from, camel_case(field).c_str(), value);
+    });
+  }
+
+  template <typename T>
+  static void read_field(const Napi::Object& from, const char* name, T& to) {
+    read(member(from, name), name, to);
+  }
+  // Null or no such field: nullopt.
+  template <typename T>
+  static void read_field(const Napi::Object& from, const char* name, std::optional<T>& to) {
+    const Napi::Value value = from.Get(name);
+    if (!value.IsNull() && !value.IsUndefined()) read(value, name, to.emplace());
+  }
+
+  static void read_text(const Napi::Value& from, const char*, std::string& to) { to = from.ToString(); }
+  static void read_text(const Napi::Value& from, const char*, Type& to) { to = to_type(from.ToString()); }
+  static void read_text(const Napi::Value& from, const char* name, NormPlacement& to) {
+    to = NormPlacement(index_of(from, name, {"pre", "post"}));
+  }
+  static void read_text(const Napi::Value& from, const char* name, FfnKind& to) {
+    to = FfnKind(index_of(from, name, {"dense", "moe"}));
+  }
+  static int index_of(const Napi::Value& from, const char* name, std::initializer_list<std::string_view> known) {
+    const std::string found = from.ToString();
+    const auto at = std::find(known.begin(), known.end(), found);
+    if (at == known.end())
+      throw Napi::TypeError::New(from.Env(), "kexa's core knows no " + std::string(name) + " '" + found + "'");
+    return int(at - known.begin());
+  }
+};
 
 }  // namespace
 
 ModelDescription to_description(const Napi::Object& from) {
   ModelDescription to;
-  to.vocab = integer(from, "vocabSize");
-  to.hidden = integer(from, "hiddenSize");
-  to.heads = integer(from, "heads");
-  to.kv_heads = integer(from, "kvHeads");
-  to.head_dim = integer(from, "headDim");
-  to.norm_epsilon = float(number(from, "normEpsilon"));
-  to.is_post_norm = text(from, "normPlacement") == "post";
-  to.rope_theta = number(from, "ropeTheta");
-  if (const auto scaling = member(from, "ropeScaling"); !scaling.IsNull()) {
-    const auto object = scaling.As<Napi::Object>();
-    to.rope_scaling = {.factor = number(object, "factor"),
-                       .low_freq_factor = number(object, "lowFreqFactor"),
-                       .high_freq_factor = number(object, "highFreqFactor"),
-                       .original_max_positions = number(object, "originalMaxPositions")};
-  }
-  if (const auto factors = member(from, "ropeFactors"); !factors.IsNull()) {
-    const auto list = factors.As<Napi::Array>();
-    for (uint32_t i = 0; i < list.Length(); ++i) to.rope_factors.push_back(list.Get(i).ToNumber());
-  }
-  if (const auto moe = member(from, "moe"); !moe.IsNull()) {
-    const auto object = moe.As<Napi::Object>();
-    to.moe = {.experts = integer(object, "experts"),
-              .top_k = integer(object, "topK"),
-              .groups = integer(object, "groups"),
-              .kept_groups = integer(object, "keptGroups"),
-              .shared_experts = integer(object, "sharedExperts"),
-              .is_normalized = boolean(object, "normalize"),
-              .scale = float(number(object, "scale"))};
-  }
-  const auto layers = member(from, "layers").As<Napi::Array>();
-  for (uint32_t i = 0; i < layers.Length(); ++i) to.layers.push_back(to_layer(layers.Get(i).As<Napi::Object>()));
-  if (const auto mtp = member(from, "mtp"); !mtp.IsNull()) to.mtp = to_layer(mtp.As<Napi::Object>());
-  to.has_tied_head = boolean(from, "tiedHead");
-  to.max_positions = integer(from, "maxPositions");
-  const auto files = member(from, "files").As<Napi::Array>();
-  for (uint32_t i = 0; i < files.Length(); ++i) to.files.push_back(files.Get(i).ToString());
-  const auto tensors = member(from, "tensors").As<Napi::Array>();
-  for (uint32_t i = 0; i < tensors.Length(); ++i) {
-    Napi::HandleScope scope(from.Env());  // the real model has eighteen thousand
-    to.tensors.push_back(to_tensor(tensors.Get(i).As<Napi::Object>()));
-  }
+  Reader::read(from, "description", to);
   return to;
 }
 

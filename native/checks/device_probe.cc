@@ -57,7 +57,7 @@ struct DeviceProbe::Run {
   Activations& buffers = gpu.activations_;
   KvSlots slots = make_slots(description, probe.plan_, request.step);
   int rows = int(request.step.rows.size()), max_rows = probe.plan_.options.prefill_chunk;
-  int hidden = description.hidden, q_width = description.q_width();
+  int hidden = description.hidden_size, q_width = description.q_width();
   int qkv_width = q_width + 2 * description.kv_width();
   bool has_f16_elements = gpu.kernels_.element_bytes() == 2;
   std::mt19937 random{request.seed};
@@ -267,7 +267,7 @@ void DeviceProbe::Run::feed_forward() {
   begin();
   give_residual();
   scribble(buffers.inner), scribble(buffers.branch);
-  if (!description.layer(request.layer).is_moe) {
+  if (!description.layer(request.layer).is_moe()) {
     on_both([&](Device& device) { device.dense_ffn(request.layer); });
     return compare_residual();
   }
@@ -319,9 +319,10 @@ void DeviceProbe::Run::final_norm() {
 void DeviceProbe::Run::head() {
   begin();
   give_hidden(rows);
-  poison(buffers.logits, description.vocab, false, false);
+  poison(buffers.logits, description.vocab_size, false, false);
   on_both([](Device& device) { device.head(); });
-  compare("logits", cpu.logits_, buffers.logits, int(request.step.logit_rows.size()), description.vocab, false, false);
+  compare("logits", cpu.logits_, buffers.logits, int(request.step.logit_rows.size()), description.vocab_size, false,
+          false);
 }
 
 void DeviceProbe::Run::draft_input() {
@@ -340,7 +341,7 @@ void DeviceProbe::Run::begin_draft() {
   for (int r = 0; r < max_rows; ++r)
     step.rows.push_back({.token = r, .slot = request.step.rows[0].slot, .position = r});
   step.logit_rows = {request.hidden_row};
-  const std::vector<float> logits = normals(size_t(description.vocab));
+  const std::vector<float> logits = normals(size_t(description.vocab_size));
   const int first_token[] = {0};
   on_both([&](Device& device) {
     device.begin(step, slots);
@@ -348,7 +349,7 @@ void DeviceProbe::Run::begin_draft() {
   });
   give_hidden(max_rows);
   std::copy(logits.begin(), logits.end(), cpu.logits_.begin());
-  fill(buffers.logits, logits, description.vocab, false, false);
+  fill(buffers.logits, logits, description.vocab_size, false, false);
   poison(buffers.residual, hidden);
   scribble(buffers.pair), scribble(buffers.next_embedding);
   // A draft cannot be read back itself, so the step that is made from it is compared.

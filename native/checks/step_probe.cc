@@ -26,7 +26,7 @@ StepProbe::StepProbe(const ModelDescription& description, const PlanOptions& opt
       slot_(slots_.acquire(1).slot) {
   slots_.set_make_pages([this](int pages) { return device_.hold_pages(pages); });
   std::vector<int> ids(prompt);
-  for (int i = 0; i < prompt; ++i) ids[i] = int(int64_t(i) * 7919 % description_.vocab);
+  for (int i = 0; i < prompt; ++i) ids[i] = int(int64_t(i) * 7919 % description_.vocab_size);
   device_.begin_choosing(slot_, {.temperature = 0, .logit_bias = {}}, ids, ids.size());
   for (int first = 0; first < prompt; first += int(step_.rows.size())) {
     const int end = std::min(prompt, first + plan_.options.prefill_chunk);

@@ -41,7 +41,7 @@ void CpuDevice::attend(int layer, int row, int kv_head, Attending& attending) {
       for (int o = 0; o < kPanelOutputs; ++o) {
         const int key = first + (o < outputs ? o : 0);
         const int64_t at =
-            slots_->row(description_.first_layer + layer, query.slot, start + key) * kv_.row_bytes() + head_offset;
+            slots_->row(description_.part.first_layer + layer, query.slot, start + key) * kv_.row_bytes() + head_offset;
         keys.rows[o] = cache_[layer].keys.data() + at;
         values[key] = cache_[layer].values.data() + at;
       }

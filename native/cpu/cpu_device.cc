@@ -33,7 +33,7 @@ CpuDevice::CpuDevice(const ModelDescription& description, const Weights& weights
       frequencies_(rope_frequencies(description)) {
   pool_.demand(plan.options.threads);
   panel_kernels();  // throws for a wrong KEXA_CPU now, not in the middle of a step
-  const size_t rows = plan.options.prefill_chunk, hidden = description.hidden;
+  const size_t rows = plan.options.prefill_chunk, hidden = description.hidden_size;
   for (int ring : kv_.ring_rows) {
     const size_t bytes = size_t(ring ? int64_t(kSlots) * ring : int64_t(kv_.pages) * kPageRows) * kv_.row_bytes();
     cache_.push_back({LazyMemory(bytes, "keys of the KV cache"), LazyMemory(bytes, "values of the KV cache")});
@@ -67,7 +67,7 @@ CpuDevice::CpuDevice(const ModelDescription& description, const Weights& weights
 }
 
 void CpuDevice::begin(const Step& step, const KvSlots& slots) {
-  check_tokens(step, description_.vocab);
+  check_tokens(step, description_.vocab_size);
   step_ = step;
   slots_ = &slots;
   rows_ = int(step.rows.size());
@@ -97,7 +97,7 @@ void CpuDevice::prepare_rope() {
 
 void CpuDevice::embed() {
   for (int r = 0; r < rows_; ++r)
-    read_row(weights_.embed, step_.rows[r].token, &residual_[size_t(r) * description_.hidden]);
+    read_row(weights_.embed, step_.rows[r].token, &residual_[size_t(r) * description_.hidden_size]);
 }
 
 void normalize(const float* from, const std::vector<float>& gain, float epsilon, float* to) {
@@ -114,14 +114,14 @@ void CpuDevice::normalize_rows(const std::vector<float>& gain, const float* from
 }
 
 const float* CpuDevice::branch_input(const std::vector<float>& norm) {
-  if (description_.is_post_norm) return residual_.data();
+  if (description_.is_post_norm()) return residual_.data();
   normalize_rows(norm, residual_.data(), normed_.data());
   return normed_.data();
 }
 
 void CpuDevice::add_branch(const std::vector<float>& norm) {
-  if (description_.is_post_norm) normalize_rows(norm, branch_.data(), branch_.data());
-  const size_t n = size_t(rows_) * description_.hidden;
+  if (description_.is_post_norm()) normalize_rows(norm, branch_.data(), branch_.data());
+  const size_t n = size_t(rows_) * description_.hidden_size;
   for (size_t i = 0; i < n; ++i) residual_[i] += branch_[i];
 }
 
@@ -147,7 +147,7 @@ void CpuDevice::rotate(float* head, int row) const {
 
 void CpuDevice::attention_input(int layer) {
   const LayerWeights& weights = weights_.layers[layer];
-  const int hidden = description_.hidden, head_dim = description_.head_dim;
+  const int hidden = description_.hidden_size, head_dim = description_.head_dim;
   const int q_width = description_.q_width(), kv_width = description_.kv_width();
   const float* input = branch_input(weights.attention_norm);
   const RoundedRows* rounded_input = rounded({&weights.q, &weights.k, &weights.v}, input, rows_, hidden);
@@ -155,7 +155,7 @@ void CpuDevice::attention_input(int layer) {
   multiply(pool_, weights.k, input, hidden, rows_, k_.data(), kv_width, rounded_input);
   multiply(pool_, weights.v, input, hidden, rows_, v_.data(), kv_width, rounded_input);
 
-  const bool has_rope = description_.layer(layer).has_rope;
+  const bool has_rope = description_.layer(layer).rope;
   const auto finish_head = [&](float* head, const std::vector<float>& gain, int row) {
     normalize(head, gain, description_.norm_epsilon, head);
     if (has_rope) rotate(head, row);
@@ -165,8 +165,8 @@ void CpuDevice::attention_input(int layer) {
       finish_head(&q_[size_t(r) * q_width + h * head_dim], weights.q_norm, r);
     for (int h = 0; h < description_.kv_heads; ++h)
       finish_head(&k_[size_t(r) * kv_width + h * head_dim], weights.k_norm, r);
-    const int64_t at =
-        slots_->row(description_.first_layer + layer, step_.rows[r].slot, step_.rows[r].position) * kv_.row_bytes();
+    const int64_t at = slots_->row(description_.part.first_layer + layer, step_.rows[r].slot, step_.rows[r].position) *
+                       kv_.row_bytes();
     write_cache_row(&k_[size_t(r) * kv_width], cache_[layer].keys.data() + at, attending_[thread]);
     write_cache_row(&v_[size_t(r) * kv_width], cache_[layer].values.data() + at, attending_[thread]);
   });
@@ -198,7 +198,7 @@ void CpuDevice::write_cache(int layer, int64_t row, int count, std::span<const s
 void CpuDevice::attention_output(int layer) {
   const LayerWeights& weights = weights_.layers[layer];
   const int q_width = description_.q_width();
-  multiply(pool_, weights.o, attended_.data(), q_width, rows_, branch_.data(), description_.hidden,
+  multiply(pool_, weights.o, attended_.data(), q_width, rows_, branch_.data(), description_.hidden_size,
            rounded({&weights.o}, attended_.data(), rows_, q_width));
   add_branch(weights.attention_norm);
 }
@@ -208,17 +208,17 @@ void CpuDevice::final_norm(bool is_mtp) {
 }
 
 void CpuDevice::head() {
-  const int hidden = description_.hidden;
+  const int hidden = description_.hidden_size;
   const int count = int(step_.logit_rows.size());
   // Gathers the rows whose logits are wanted, because multiply() needs an even stride.
   for (int i = 0; i < count; ++i)
     std::copy_n(&hidden_[size_t(step_.logit_rows[i]) * hidden], hidden, &normed_[size_t(i) * hidden]);
-  multiply(pool_, weights_.head, normed_.data(), hidden, count, logits_.data(), description_.vocab,
+  multiply(pool_, weights_.head, normed_.data(), hidden, count, logits_.data(), description_.vocab_size,
            rounded({&weights_.head}, normed_.data(), count, hidden));
 }
 
 void CpuDevice::draft_input() {
-  const int hidden = description_.hidden;
+  const int hidden = description_.hidden_size;
   const float epsilon = description_.norm_epsilon;
   for (int r = 0; r < rows_; ++r) {
     float* pair = &pair_[size_t(r) * hidden * 2];
@@ -233,8 +233,8 @@ void CpuDevice::draft_input() {
 void CpuDevice::set_residual(std::span<const float> rows) { std::copy(rows.begin(), rows.end(), residual_.begin()); }
 
 void CpuDevice::begin_choosing(int slot, const SamplingParams& params, std::span<const int> ids, size_t prompt_size) {
-  check_tokens(ids, description_.vocab);
-  sequences_[slot] = Sequence{Sampler(params, description_.vocab), {ids.begin(), ids.end()}, prompt_size, {}};
+  check_tokens(ids, description_.vocab_size);
+  sequences_[slot] = Sequence{Sampler(params, description_.vocab_size), {ids.begin(), ids.end()}, prompt_size, {}};
 }
 
 void CpuDevice::choose() {
@@ -262,7 +262,7 @@ void CpuDevice::choose_draft() {
 }
 
 void CpuDevice::begin_draft() {
-  const int row = step_.logit_rows[0], hidden = description_.hidden;
+  const int row = step_.logit_rows[0], hidden = description_.hidden_size;
   if (row) std::copy_n(&hidden_[size_t(row) * hidden], hidden, hidden_.data());
   const Row from = step_.rows[row];
   const int draft = sequences_[from.slot]->drafts.back();
@@ -280,7 +280,7 @@ int CpuDevice::end_step() {
 std::vector<int> CpuDevice::take(int ticket) { return std::move(taken_later_.extract(ticket).mapped()); }
 
 std::span<const float> CpuDevice::logits(int logit_row) const {
-  return {&logits_[size_t(logit_row) * description_.vocab], size_t(description_.vocab)};
+  return {&logits_[size_t(logit_row) * description_.vocab_size], size_t(description_.vocab_size)};
 }
 
 std::span<const int> CpuDevice::route_experts() const {

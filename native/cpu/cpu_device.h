@@ -43,8 +43,10 @@ class CpuDevice final : public Device {
   void read_cache(int layer, int64_t row, int count, std::span<std::byte> bytes) override;
   void write_cache(int layer, int64_t row, int count, std::span<const std::byte> bytes) override;
 
-  std::span<const float> residual() const override { return {residual_.data(), size_t(rows_) * description_.hidden}; }
-  std::span<const float> hidden() const override { return {hidden_.data(), size_t(rows_) * description_.hidden}; }
+  std::span<const float> residual() const override {
+    return {residual_.data(), size_t(rows_) * description_.hidden_size};
+  }
+  std::span<const float> hidden() const override { return {hidden_.data(), size_t(rows_) * description_.hidden_size}; }
   std::span<const float> logits(int logit_row) const override;
   std::span<const int> route_experts() const override;
   std::span<const float> route_weights() const override;

@@ -8,7 +8,7 @@ void CpuExperts::run(int index, std::span<const float> residual, int stride, std
                      std::span<const float> weights, std::span<float> out) {
   const LayerDescription& layer = description_.layer(index);
   const LayerWeights& from = weights_.layers[index];
-  const size_t top_k = size_t(description_.moe->top_k), hidden = size_t(description_.hidden);
+  const size_t top_k = size_t(description_.moe->top_k), hidden = size_t(description_.hidden_size);
   const size_t rows = experts.size() / top_k, width = size_t(layer.ffn_width);
   const auto is_wanted = [&](int row) {
     for (size_t i = 0; i < top_k; ++i)
@@ -17,7 +17,7 @@ void CpuExperts::run(int index, std::span<const float> residual, int stride, std
   };
   const float* input = residual.data();
   size_t input_stride = size_t(stride);
-  if (!description_.is_post_norm) {
+  if (!description_.is_post_norm()) {
     normed_.resize(rows * hidden);
     pool_.run(int(rows), [&](int r, int) {
       if (is_wanted(r))

@@ -96,7 +96,7 @@ void run_groups(ThreadPool& pool, const std::vector<FfnGroup>& groups, float lim
 
 void CpuDevice::dense_ffn(int layer) {
   const LayerWeights& weights = weights_.layers[layer];
-  const int hidden = description_.hidden, width = weights.dense.gate.rows;
+  const int hidden = description_.hidden_size, width = weights.dense.gate.rows;
   const float* input = branch_input(weights.ffn_norm);
   const RoundedRows* rounded_input = rounded({&weights.dense.gate, &weights.dense.up}, input, rows_, hidden);
   FfnGroup all{.weights = &weights.dense};
@@ -144,7 +144,7 @@ void CpuDevice::choose_experts(const std::vector<float>& bias, int row) {
                     [&](int a, int b) { return biased[a] != biased[b] ? biased[a] > biased[b] : a < b; });
   float sum = 0;
   for (int i = 0; i < moe.top_k; ++i) sum += scores[order[i]];
-  const float factor = moe.is_normalized ? moe.scale / (sum + 1e-20f) : moe.scale;
+  const float factor = moe.normalize ? moe.scale / (sum + 1e-20f) : moe.scale;
   for (int i = 0; i < moe.top_k; ++i) {
     routed_[size_t(row) * moe.top_k + i] = order[i];
     routed_weights_[size_t(row) * moe.top_k + i] = scores[order[i]] * factor;
@@ -154,7 +154,7 @@ void CpuDevice::choose_experts(const std::vector<float>& bias, int row) {
 void CpuDevice::route(int layer) {
   const LayerWeights& weights = weights_.layers[layer];
   const float* input = branch_input(weights.ffn_norm);
-  multiply(pool_, weights.router, input, description_.hidden, rows_, router_.data(), description_.moe->experts);
+  multiply(pool_, weights.router, input, description_.hidden_size, rows_, router_.data(), description_.moe->experts);
   pool_.run(rows_, [&](int r, int) { choose_experts(weights.router_bias, r); });
 }
 
@@ -162,10 +162,10 @@ void CpuDevice::experts(int layer) {
   const LayerWeights& weights = weights_.layers[layer];
   const MoeDescription& moe = *description_.moe;
   const LayerDescription& switches = description_.layer(layer);
-  const int hidden = description_.hidden, width = switches.ffn_width, shared_width = moe.shared_experts * width;
+  const int hidden = description_.hidden_size, width = switches.ffn_width, shared_width = moe.shared_experts * width;
   const size_t row_width = size_t(moe.top_k) * width + shared_width;
   // route() has left the normed rows in normed_. A post-norm model reads the residual itself.
-  const float* input = description_.is_post_norm ? residual_.data() : normed_.data();
+  const float* input = description_.is_post_norm() ? residual_.data() : normed_.data();
 
   // The experts of a layer may have different types.
   std::vector<const Matrix*> readers;

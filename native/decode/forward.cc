@@ -10,7 +10,7 @@ void run_layer(Device& device, const ModelDescription& description, int layer, c
   device.attention_input(layer);
   device.attention(layer);
   device.attention_output(layer);
-  if (description.layer(layer).is_moe) {
+  if (description.layer(layer).is_moe()) {
     device.route(layer);
     if (hooks.after_route) hooks.after_route(layer);
     device.experts(layer);

@@ -286,7 +286,7 @@ GenerateJob::Flight GenerateJob::settle(const JobContext& context, int slot) {
   device_tokens_ += int(chosen.size());
   model.slots.begin_write(slot, std::max(rows_end, device_tokens_ - 2 + flight.next_drafts));
 
-  const size_t vocab = size_t(context.description.vocab);
+  const size_t vocab = size_t(context.description.vocab_size);
   flight.chosen = int(chosen.size());
   event::Tokens tokens{.choices = {}, .drafts = {}, .saved_ns = saved_ns(model.drafting)};
   for (int i = 0; i < int(chosen.size()) && !is_over_; ++i) {

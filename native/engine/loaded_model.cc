@@ -10,14 +10,14 @@ namespace {
 // The MTP block's share of the weights that a step of one row reads with the block.
 double mtp_share(const ModelDescription& description) {
   if (!description.mtp) return 0;
-  const double hidden = description.hidden;
+  const double hidden = description.hidden_size;
   const auto layer_weights = [&](const LayerDescription& layer) {
     const double attention = 2 * hidden * (description.q_width() + description.kv_width());
-    if (!layer.is_moe) return attention + 3 * hidden * layer.ffn_width;
+    if (!layer.is_moe()) return attention + 3 * hidden * layer.ffn_width;
     const MoeDescription& moe = *description.moe;
     return attention + hidden * moe.experts + 3 * hidden * layer.ffn_width * (moe.top_k + moe.shared_experts);
   };
-  double model = hidden * description.vocab;
+  double model = hidden * description.vocab_size;
   for (const LayerDescription& layer : description.layers) model += layer_weights(layer);
   const double block = 2 * hidden * hidden + layer_weights(*description.mtp);
   return block / (model + block);

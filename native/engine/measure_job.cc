@@ -65,8 +65,9 @@ void MeasureJob::fill_cache(const JobContext& context, int slot) {
     model.slots.begin_write(slot, end);
     step_ = {};
     for (int position = first; position < end; ++position)
-      step_.rows.push_back(
-          {.token = int(position * int64_t{7919} % context.description.vocab), .slot = slot, .position = position});
+      step_.rows.push_back({.token = int(position * int64_t{7919} % context.description.vocab_size),
+                            .slot = slot,
+                            .position = position});
     step_.is_prompt = true;
     model.device->begin(step_, model.slots);
     model.device->embed();
@@ -78,7 +79,7 @@ void MeasureJob::fill_cache(const JobContext& context, int slot) {
 // Runs a step once, so that every buffer has the contents that a step leaves.
 void MeasureJob::prepare(const JobContext& context, int slot, int rows) {
   LoadedModel& model = *context.model;
-  const int vocab = context.description.vocab;
+  const int vocab = context.description.vocab_size;
   model.slots.reserve(slot, params_.depth + rows);
   model.slots.begin_write(slot, params_.depth + rows);
   step_ = {};

@@ -11,7 +11,7 @@
 namespace kexa {
 namespace {
 
-constexpr uint32_t kVersion = 2;
+constexpr uint32_t kVersion = 3;
 constexpr char kMagic[8] = {'k', 'e', 'x', 'a', 'K', 'V', '\r', '\n'};
 
 struct Header {
@@ -108,6 +108,38 @@ std::string fault_of(const Header& header, const ModelDescription& description, 
   return {};
 }
 
+// Adds a description to a sum: the fields of a structure by its one list, a list by its length and values.
+class DescriptionSum {
+ public:
+  explicit DescriptionSum(Checksum& sum) : sum_(sum) {}
+
+  template <typename T>
+  void add(const T& value) const {
+    if constexpr (requires { T::every_field_is_listed(value); }) {
+      value.visit_fields([this](std::string_view, const auto& field) { add(field); });
+    } else {
+      static_assert(std::is_arithmetic_v<T> || std::is_enum_v<T>);
+      sum_.add_value(value);
+    }
+  }
+  template <typename T>
+  void add(const std::optional<T>& value) const {
+    sum_.add_value(value.has_value());
+    if (value) add(*value);
+  }
+  template <typename T>
+  void add(const std::vector<T>& values) const {
+    sum_.add_value(values.size());
+    for (const T& value : values) add(value);
+  }
+  // The same model may lie in another folder, or be cut into other files. Its tensors are model_fingerprint()'s to add.
+  void add(const std::vector<std::string>&) const {}
+  void add(const std::vector<TensorEntry>&) const {}
+
+ private:
+  Checksum& sum_;
+};
+
 }  // namespace
 
 void SessionFile::save(int slot, const std::string& path) {
@@ -178,9 +210,9 @@ int SessionFile::load(uint64_t owner, const std::string& path) {
     sequence.ids.resize(size_t(length));
     read(std::as_writable_bytes(std::span(sequence.ids)));
     for (int id : sequence.ids)
-      if (id < 0 || id >= description.vocab)
+      if (id < 0 || id >= description.vocab_size)
         damaged("a saved session that is damaged: token " + std::to_string(id) + ", wanted one of 0 to " +
-                std::to_string(description.vocab - 1));
+                std::to_string(description.vocab_size - 1));
     slots.reserve(slot, length);
     std::vector<std::byte> block;
     each_block(description, slots, length, header.restored_at, cancelled, [&](int layer, int from, int to) {
@@ -209,21 +241,7 @@ uint64_t model_fingerprint(const ModelDescription& description, const Plan& plan
   const PlanOptions& options = plan.options;
   constexpr size_t kTensors = 64, kBytes = 256;
   Checksum sum;
-  for (int number : {description.vocab, description.hidden, description.heads, description.kv_heads,
-                     description.head_dim, description.layer_count()})
-    sum.add_value(number);
-  sum.add_value(description.rope_theta);
-  if (const auto& scaling = description.rope_scaling)
-    for (double value :
-         {scaling->factor, scaling->low_freq_factor, scaling->high_freq_factor, scaling->original_max_positions})
-      sum.add_value(value);
-  for (double factor : description.rope_factors) sum.add_value(factor);
-  sum.add_value(description.norm_epsilon);
-  for (int layer = 0; layer < description.layer_count(); ++layer) {
-    sum.add_value(description.layer(layer).window);
-    sum.add_value(description.layer(layer).ffn_width);
-    sum.add_value(description.layer(layer).swiglu_limit);
-  }
+  DescriptionSum(sum).add(description);
   // Adds which layers' rows are stored by which kind of device.
   if (kind_of_device(options) == std::string_view("mixed"))
     for (size_t i = 0; i < plan.parts.size(); ++i) {

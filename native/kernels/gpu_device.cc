@@ -60,12 +60,12 @@ GpuDevice::GpuDevice(const ModelDescription& description, const Weights& weights
       expert_slots_(slots_of(description, plan.options)),
       weights_(*gpu_, description, weights, plan.gpu.weight_bytes, expert_slots_ ? &*expert_slots_ : nullptr, progress),
       activations_(kernels_, description, plan) {
-  const int hidden = description.hidden, stride = padded(hidden);
+  const int hidden = description.hidden_size, stride = padded(hidden);
   const float epsilon = description.norm_epsilon;
   const Activations& a = activations_;
   for (int i = 0; i < description.layer_count(); ++i) {
     const GpuLayer& layer = weights_.layers[i];
-    const bool is_post_norm = description.is_post_norm;
+    const bool is_post_norm = description.is_post_norm();
     layers_.push_back({.attention = Attention(kernels_, description, plan, i, weights_, a),
                        .output = Matmul(kernels_, a, layer.o, {&a.attended, padded(description.q_width()), true},
                                         {is_post_norm ? &a.branch : &a.residual, stride},
@@ -79,13 +79,13 @@ GpuDevice::GpuDevice(const ModelDescription& description, const Weights& weights
   if (expert_slots_)
     residency_ = std::make_unique<ExpertResidency>(kernels_, description, weights, weights_, a, plan, *expert_slots_,
                                                    std::move(host));
-  if (description.has_start) embed_ = make_embed(a.residual, 0);
-  if (!description.has_end) return;
+  if (description.part.has_start) embed_ = make_embed(a.residual, 0);
+  if (!description.part.has_end) return;
   choosing_.emplace(kernels_, description, plan, a);
   final_norm_ =
       make_rms_norm(kernels_, weights_.norm, a.residual, a.hidden, hidden, epsilon, stride, 0, false, "final_norm");
-  head_ = Matmul(kernels_, a, description.has_tied_head ? weights_.embed : weights_.head, {&a.hidden, stride},
-                 {&a.logits, description.vocab}, {.is_gathered = true, .op = "head"}, weights_.empty_buffer);
+  head_ = Matmul(kernels_, a, description.tied_head ? weights_.embed : weights_.head, {&a.hidden, stride},
+                 {&a.logits, description.vocab_size}, {.is_gathered = true, .op = "head"}, weights_.empty_buffer);
   if (!description.mtp) return;
   embed_next_ = make_embed(a.next_embedding, 3);
   const int pair_stride = padded(2 * hidden);
@@ -105,15 +105,15 @@ BoundKernel GpuDevice::make_embed(const Buffer& to, int token_field) {
       .reads("weight", weights_.embed.type, weights_.embed.columns)
       .set("COLUMN_CHUNKS", weights_.embed.column_chunks())
       .set("ROW_WORDS", weights_.embed.row_words())
-      .set("VOCAB", description_.vocab)
-      .set("Y_STRIDE", padded(description_.hidden))
+      .set("VOCAB", description_.vocab_size)
+      .set("Y_STRIDE", padded(description_.hidden_size))
       .set("TOKEN_FIELD", token_field);
   return kernels_.make("embed", prelude, {read(weights_.embed.buffer), read(activations_.step), write(to)},
                        ceil_div(weights_.embed.column_chunks(), 64));
 }
 
 void GpuDevice::begin(const Step& step, const KvSlots& slots) {
-  check_tokens(step, description_.vocab);
+  check_tokens(step, description_.vocab_size);
   gpu_->check();
   // An earlier step that was cut short may have left encoded dispatches, which still read the old step state.
   gpu_->submit();
@@ -198,7 +198,7 @@ void GpuDevice::draft_input() {
 }
 
 void GpuDevice::begin_choosing(int slot, const SamplingParams& params, std::span<const int> ids, size_t prompt_size) {
-  check_tokens(ids, description_.vocab);
+  check_tokens(ids, description_.vocab_size);
   // Dispatches that are encoded but not submitted still read the old settings.
   gpu_->submit();
   choosing_->begin(kernels_, slot, params, ids, prompt_size);
@@ -235,7 +235,7 @@ std::vector<int> GpuDevice::take(int ticket) {
 void GpuDevice::set_residual(std::span<const float> rows) {
   // Dispatches that are encoded but not submitted read the present contents.
   gpu_->submit();
-  const size_t width = size_t(description_.hidden), stride = size_t(padded(description_.hidden));
+  const size_t width = size_t(description_.hidden_size), stride = size_t(padded(description_.hidden_size));
   residual_copy_.assign(size_t(rows_) * stride, 0);
   for (size_t r = 0; r < size_t(rows_); ++r) std::copy_n(&rows[r * width], width, &residual_copy_[r * stride]);
   gpu_->write(activations_.residual, 0, std::as_bytes(std::span(residual_copy_)));
@@ -288,21 +288,21 @@ static std::span<const float> without_padding(std::vector<float>& rows, int coun
 }
 
 std::span<const float> GpuDevice::residual() const {
-  if (!residual_copy_.empty()) return {residual_copy_.data(), size_t(rows_) * description_.hidden};
-  read_back(*gpu_, activations_.residual, size_t(rows_) * padded(description_.hidden), residual_copy_);
-  return without_padding(residual_copy_, rows_, description_.hidden);
+  if (!residual_copy_.empty()) return {residual_copy_.data(), size_t(rows_) * description_.hidden_size};
+  read_back(*gpu_, activations_.residual, size_t(rows_) * padded(description_.hidden_size), residual_copy_);
+  return without_padding(residual_copy_, rows_, description_.hidden_size);
 }
 
 std::span<const float> GpuDevice::hidden() const {
-  if (!hidden_copy_.empty()) return {hidden_copy_.data(), size_t(rows_) * description_.hidden};
-  read_back(*gpu_, activations_.hidden, size_t(rows_) * padded(description_.hidden), hidden_copy_);
-  return without_padding(hidden_copy_, rows_, description_.hidden);
+  if (!hidden_copy_.empty()) return {hidden_copy_.data(), size_t(rows_) * description_.hidden_size};
+  read_back(*gpu_, activations_.hidden, size_t(rows_) * padded(description_.hidden_size), hidden_copy_);
+  return without_padding(hidden_copy_, rows_, description_.hidden_size);
 }
 
 std::span<const float> GpuDevice::logits(int logit_row) const {
   if (logits_copy_.empty())
-    read_back(*gpu_, activations_.logits, size_t(logit_rows_) * description_.vocab, logits_copy_);
-  return {&logits_copy_[size_t(logit_row) * description_.vocab], size_t(description_.vocab)};
+    read_back(*gpu_, activations_.logits, size_t(logit_rows_) * description_.vocab_size, logits_copy_);
+  return {&logits_copy_[size_t(logit_row) * description_.vocab_size], size_t(description_.vocab_size)};
 }
 
 std::optional<ExpertTraffic> GpuDevice::expert_traffic() const {

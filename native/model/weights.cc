@@ -147,13 +147,13 @@ struct Weights::Binder {
   }
 
   FfnWeights ffn(const std::string& prefix, int width) {
-    const int hidden = description.hidden;
+    const int hidden = description.hidden_size;
     return {matrix(prefix + "gate", width, hidden), matrix(prefix + "up", width, hidden),
             matrix(prefix + "down", hidden, width)};
   }
 
   LayerWeights layer(const std::string& prefix, const LayerDescription& layer) {
-    const int hidden = description.hidden, q_width = description.q_width(), kv_width = description.kv_width();
+    const int hidden = description.hidden_size, q_width = description.q_width(), kv_width = description.kv_width();
     LayerWeights bound;
     bound.attention_norm = vector(prefix + "attention_norm", hidden);
     bound.ffn_norm = vector(prefix + "ffn_norm", hidden);
@@ -163,7 +163,7 @@ struct Weights::Binder {
     bound.o = matrix(prefix + "o", hidden, q_width);
     bound.q_norm = vector(prefix + "q_norm", description.head_dim);
     bound.k_norm = vector(prefix + "k_norm", description.head_dim);
-    if (!layer.is_moe) {
+    if (!layer.is_moe()) {
       bound.dense = ffn(prefix, layer.ffn_width);
       return bound;
     }
@@ -218,19 +218,19 @@ Weights::Weights(const ModelDescription& description, std::optional<Type> type, 
   binder.total_bytes = tensor_bytes;
   for (const TensorEntry& entry : description.tensors) binder.entries.emplace(entry.name, &entry);
 
-  if (description.needs_embed()) embed = binder.matrix("embed", description.vocab, description.hidden);
-  if (description.has_end) {
-    head = description.has_tied_head ? embed : binder.matrix("head", description.vocab, description.hidden);
-    norm = binder.vector("norm", description.hidden);
+  if (description.needs_embed()) embed = binder.matrix("embed", description.vocab_size, description.hidden_size);
+  if (description.part.has_end) {
+    head = description.tied_head ? embed : binder.matrix("head", description.vocab_size, description.hidden_size);
+    norm = binder.vector("norm", description.hidden_size);
   }
   for (size_t i = 0; i < description.layers.size(); ++i)
     layers.push_back(
-        binder.layer("layers." + std::to_string(description.first_layer + int(i)) + ".", description.layers[i]));
+        binder.layer("layers." + std::to_string(description.part.first_layer + int(i)) + ".", description.layers[i]));
   if (description.mtp) {
-    mtp.embedding_norm = binder.vector("mtp.embedding_norm", description.hidden);
-    mtp.hidden_norm = binder.vector("mtp.hidden_norm", description.hidden);
-    mtp.fc = binder.matrix("mtp.fc", description.hidden, 2 * description.hidden);
-    mtp.norm = binder.vector("mtp.norm", description.hidden);
+    mtp.embedding_norm = binder.vector("mtp.embedding_norm", description.hidden_size);
+    mtp.hidden_norm = binder.vector("mtp.hidden_norm", description.hidden_size);
+    mtp.fc = binder.matrix("mtp.fc", description.hidden_size, 2 * description.hidden_size);
+    mtp.norm = binder.vector("mtp.norm", description.hidden_size);
     layers.push_back(binder.layer("mtp.layer.", *description.mtp));
   }
   if (is_warming) {

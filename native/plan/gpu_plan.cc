@@ -35,7 +35,7 @@ int64_t weight_bytes(const ModelDescription& description, const PlanOptions& opt
   for (const TensorEntry& tensor : description.tensors) {
     const int columns = int(tensor.shape.back());
     if (tensor.shape.size() == 1) {
-      bytes += whole_buffer(int64_t(columns == description.hidden ? padded(columns) : columns) * 4);
+      bytes += whole_buffer(int64_t(columns == description.hidden_size ? padded(columns) : columns) * 4);
       continue;
     }
     (tensor.is_routed_expert() ? routed_bytes : bytes) += gpu_matrix_bytes(tensor, options);
@@ -66,7 +66,7 @@ int64_t GpuPlan::bytes_of(std::string_view label) const {
 GpuPlan plan_gpu(const ModelDescription& description, const PlanOptions& options, const KvLayout& kv) {
   GpuPlan plan;
   plan.weight_bytes = weight_bytes(description, options);
-  const int64_t rows = options.prefill_chunk, stride = padded(description.hidden);
+  const int64_t rows = options.prefill_chunk, stride = padded(description.hidden_size);
   const auto add = [&](const char* label, int64_t count, int64_t bytes = 4) {
     plan.work.push_back({label, whole_buffer(count * bytes)});
   };
@@ -76,9 +76,9 @@ GpuPlan plan_gpu(const ModelDescription& description, const PlanOptions& options
   add("rope", rope_table_floats(description, options.context_size));
   add("residual", rows * stride);
   add("branch", rows * stride);
-  if (description.has_end) add("hidden", rows * stride);
+  if (description.part.has_end) add("hidden", rows * stride);
   if (description.mtp) {
-    add("mtp pair", rows * padded(2 * description.hidden));
+    add("mtp pair", rows * padded(2 * description.hidden_size));
     add("next embedding", rows * stride);
   }
   add("qkv", rows * padded(description.q_width() + 2 * description.kv_width()), element);
@@ -87,16 +87,16 @@ GpuPlan plan_gpu(const ModelDescription& description, const PlanOptions& options
   for (int i = 0; i < description.layer_count(); ++i) {
     const LayerDescription& layer = description.layer(i);
     partial = std::max(partial, attention_partial_floats(description, options, i));
-    width = std::max<int64_t>(width, layer.is_moe ? int64_t(description.moe->top_k) * padded(layer.ffn_width) +
-                                                        padded(description.moe->shared_experts * layer.ffn_width)
-                                                  : padded(layer.ffn_width));
+    width = std::max<int64_t>(width, layer.is_moe() ? int64_t(description.moe->top_k) * padded(layer.ffn_width) +
+                                                          padded(description.moe->shared_experts * layer.ffn_width)
+                                                    : padded(layer.ffn_width));
   }
   add("attention parts", partial);
   add("inner", rows * width, element);
   const int64_t top_k = description.moe ? description.moe->top_k : 1;
   add("experts", rows * top_k);
   add("expert weights", rows * top_k);
-  if (description.has_end) add("logits", int64_t{most_logit_rows(description, options)} * description.vocab);
+  if (description.part.has_end) add("logits", int64_t{most_logit_rows(description, options)} * description.vocab_size);
   if (options.gpu_kernels == GpuKernels::kMatrices) add("row scales", rows);
   if (description.moe) {
     const int experts = description.moe->experts;
@@ -111,13 +111,13 @@ GpuPlan plan_gpu(const ModelDescription& description, const PlanOptions& options
     add("choices by expert", rows * top_k);
     add("tiles of experts' rows", (rows * top_k / kSmallestTile + experts) * 4);
     add("experts' outputs",
-        rows * top_k * expert_output_slice(description.hidden, int(rows), int(top_k), options.has_expert_slots()));
+        rows * top_k * expert_output_slice(description.hidden_size, int(rows), int(top_k), options.has_expert_slots()));
   }
-  if (description.has_end) {
+  if (description.part.has_end) {
     add("sampling", int64_t(kSlots) * kSamplingWords);
-    add("logit bias", int64_t(kSlots) * description.vocab);
+    add("logit bias", int64_t(kSlots) * description.vocab_size);
     add("sequences", int64_t(kSlots) * kSequenceWords);
-    add("token counts", int64_t(kSlots) * description.vocab * 2);
+    add("token counts", int64_t(kSlots) * description.vocab_size * 2);
     add("token history", int64_t(kSlots) * options.context_size);
   }
 

@@ -54,7 +54,7 @@ constexpr int kSequenceWords = 32, kSamplingWords = 16;
 // that wants logits of all its rows has no more rows than this.
 inline int most_logit_rows(const ModelDescription& description, const PlanOptions& options) {
   constexpr int64_t kLogitBytes = 256 << 20;
-  const int64_t rows = kLogitBytes / (int64_t{description.vocab} * 4);
+  const int64_t rows = kLogitBytes / (int64_t{description.vocab_size} * 4);
   return int(std::min<int64_t>(options.prefill_chunk, std::max<int64_t>(kSmallRows, rows)));
 }
 

@@ -15,22 +15,23 @@ ScratchSizes scratch_sizes(const ModelDescription& description, const PlanOption
   for (int i = 0; i < description.layer_count(); ++i) {
     const LayerDescription& layer = description.layer(i);
     ffn_width = std::max<int64_t>(
-        ffn_width, layer.is_moe ? int64_t(layer.ffn_width) * (description.moe->top_k + description.moe->shared_experts)
-                                : layer.ffn_width);
+        ffn_width, layer.is_moe()
+                       ? int64_t(layer.ffn_width) * (description.moe->top_k + description.moe->shared_experts)
+                       : layer.ffn_width);
     ffn_blocks = std::max(ffn_blocks, rounded_inner_blocks(description, i));
   }
   const int64_t experts = description.moe ? description.moe->experts : 0,
                 top_k = description.moe ? description.moe->top_k : 0;
   return {
       // The residual, the normed row, a branch and the final norm; MTP adds its pair.
-      .hidden = rows * description.hidden * (description.mtp ? 6 : 4),
+      .hidden = rows * description.hidden_size * (description.mtp ? 6 : 4),
       .q = rows * description.q_width(),
       .kv = rows * description.kv_width() * 2,
       .attention = rows * description.q_width(),
       .ffn = rows * ffn_width,
       .router = rows * experts,
       .routes = rows * top_k * 2,
-      .logits = description.has_end ? int64_t{most_logit_rows(description, options)} * description.vocab : 0,
+      .logits = description.part.has_end ? int64_t{most_logit_rows(description, options)} * description.vocab_size : 0,
       .rounded = options.is_rounding ? rows * (rounded_blocks(widest_input(description)) + ffn_blocks) *
                                            int64_t(sizeof(RoundedBlock) / 4)
                                      : 0,
@@ -82,13 +83,13 @@ int64_t kept_bytes(const ModelDescription& description, const PlanOptions& optio
 }  // namespace
 
 int widest_input(const ModelDescription& description) {
-  return std::max(description.hidden * (description.mtp ? 2 : 1), description.q_width());
+  return std::max(description.hidden_size * (description.mtp ? 2 : 1), description.q_width());
 }
 
 int64_t rounded_inner_blocks(const ModelDescription& description, int layer) {
   const LayerDescription& switches = description.layer(layer);
   const int width = switches.ffn_width;
-  if (!switches.is_moe) return rounded_blocks(width);
+  if (!switches.is_moe()) return rounded_blocks(width);
   const MoeDescription& moe = *description.moe;
   return int64_t{moe.top_k} * rounded_blocks(width) +
          (moe.shared_experts ? rounded_blocks(moe.shared_experts * width) : 0);
@@ -130,7 +131,7 @@ Plan make_plan(const ModelDescription& description, const PlanOptions& options) 
     for (const Part& part : make_parts(description, options)) {
       const ModelDescription& share = part.description;
       plan.parts.push_back(
-          {.first_layer = share.first_layer, .layers = int(share.layers.size()), .memory = part.plan.memory});
+          {.first_layer = share.part.first_layer, .layers = int(share.layers.size()), .memory = part.plan.memory});
       memory += part.plan.memory;
     }
     return plan;

@@ -12,7 +12,12 @@ namespace {
 class Divider {
  public:
   Divider(const ModelDescription& description, const PlanOptions& options)
-      : description_(description), options_(options), layers_(int(description.layers.size())), by_layer_(layers_) {
+      : description_(description),
+        options_(options),
+        bare_(description),
+        layers_(int(description.layers.size())),
+        by_layer_(layers_) {
+    bare_.tensors.clear();
     constexpr std::string_view kPrefix = "layers.";
     for (const TensorEntry& tensor : description.tensors) {
       if (tensor.name == "embed") {
@@ -82,12 +87,12 @@ class Divider {
     options.prefix_cache_bytes = 0;  // the whole model has the budget
     if (chosen.adapter.empty()) options.expert_slots = -1;
     options.expert_heat = heat_of(from, to, has_end);
-    ModelDescription description = without_tensors();
+    ModelDescription description = bare_;
     description.layers.assign(description_.layers.begin() + from, description_.layers.begin() + to);
-    description.first_layer = from;
-    description.has_start = has_start;
-    description.has_end = has_end;
-    if (!has_end) description.mtp.reset(), description.has_tied_head = false;
+    description.part.first_layer = from;
+    description.part.has_start = has_start;
+    description.part.has_end = has_end;
+    if (!has_end) description.mtp.reset(), description.tied_head = false;
     if (embed_ && description.needs_embed()) description.tensors.push_back(*embed_);
     for (int layer = from; layer < to; ++layer)
       for (const TensorEntry* tensor : by_layer_[layer]) description.tensors.push_back(*tensor);
@@ -107,27 +112,6 @@ class Divider {
     return part_heat;
   }
 
-  ModelDescription without_tensors() const {
-    const ModelDescription& from = description_;
-    return {.vocab = from.vocab,
-            .hidden = from.hidden,
-            .heads = from.heads,
-            .kv_heads = from.kv_heads,
-            .head_dim = from.head_dim,
-            .norm_epsilon = from.norm_epsilon,
-            .is_post_norm = from.is_post_norm,
-            .rope_theta = from.rope_theta,
-            .rope_scaling = from.rope_scaling,
-            .rope_factors = from.rope_factors,
-            .moe = from.moe,
-            .layers = {},
-            .mtp = from.mtp,
-            .has_tied_head = from.has_tied_head,
-            .max_positions = from.max_positions,
-            .files = from.files,
-            .tensors = {}};
-  }
-
   Costs costs_on(int index) const {
     Costs costs{.sums = {0}, .scratch = {}};
     const auto memory = [&](int layer, bool has_start, bool has_end) {
@@ -145,6 +129,7 @@ class Divider {
 
   const ModelDescription& description_;
   const PlanOptions& options_;
+  ModelDescription bare_;  // the description without its tensors: a copy is made for every part
   int layers_;
   const TensorEntry* embed_ = nullptr;
   std::vector<std::vector<const TensorEntry*>> by_layer_;

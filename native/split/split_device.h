@@ -77,7 +77,7 @@ class SplitDevice final : public Device {
     std::shared_ptr<const KvSlots> tables;  // of the step that it runs; only its thread uses them
     DeviceThread thread;                    // ends before the members above are destroyed
 
-    int first_layer() const { return member.part->description.first_layer; }
+    int first_layer() const { return member.part->description.part.first_layer; }
     int end_layer() const { return first_layer() + member.part->description.layer_count(); }
   };
   using DeviceCall = std::function<void(Device&)>;

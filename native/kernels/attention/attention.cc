@@ -38,7 +38,7 @@ Attention::Attention(KernelSet& kernels, const ModelDescription& description, co
   const AdapterFacts& facts = kernels.gpu().facts();
   const int heads = description.heads, kv_heads = description.kv_heads, head_dim = description.head_dim;
   const int dims = padded(head_dim);  // a head's elements in the cache: whole chunks, because attention reads chunks
-  const int stride = padded(description.hidden), attended_stride = padded(description.q_width());
+  const int stride = padded(description.hidden_size), attended_stride = padded(description.q_width());
   const int qkv_stride = padded(description.q_width() + 2 * description.kv_width());
   const int ring = kv.ring_rows[index];
   for (const auto& [buffer, label] : {std::pair{&keys_, label_of_keys(index)}, {&values_, label_of_values(index)}}) {
@@ -52,7 +52,7 @@ Attention::Attention(KernelSet& kernels, const ModelDescription& description, co
   for (const GpuMatrix& matrix : weights.qkv) {
     qkv_.push_back(Matmul(kernels, activations, matrix, {&activations.residual, stride},
                           {&activations.qkv, qkv_stride, true, first_output},
-                          {.gain = description.is_post_norm ? nullptr : &weights.attention_norm,
+                          {.gain = description.is_post_norm() ? nullptr : &weights.attention_norm,
                            .epsilon = description.norm_epsilon,
                            .op = "attention_input"},
                           gpu_weights.empty_buffer));
@@ -76,7 +76,7 @@ Attention::Attention(KernelSet& kernels, const ModelDescription& description, co
   Prelude input = cache_of("attention_input");
   input.set("HEAD_WORDS", int(head_bytes / 4))
       .cache_word(kv)
-      .set("HAS_ROPE", layer.has_rope)
+      .set("HAS_ROPE", layer.rope)
       .set("ROPE_LOW", kRopeLow)
       .set("EPSILON", description.norm_epsilon);
   heads_ = kernels.make("attention_input", input, input_bindings(), uint32_t(heads + 2 * kv_heads));

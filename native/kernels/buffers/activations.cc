@@ -16,7 +16,7 @@ Activations::Activations(const KernelSet& kernels, const ModelDescription& descr
   kernels.gpu().write(rope, 0, std::as_bytes(std::span(turns)));
   residual = make("residual");
   branch = make("branch");
-  if (description.has_end) hidden = make("hidden");
+  if (description.part.has_end) hidden = make("hidden");
   if (description.mtp) {
     pair = make("mtp pair");
     next_embedding = make("next embedding");
@@ -27,7 +27,7 @@ Activations::Activations(const KernelSet& kernels, const ModelDescription& descr
   inner = make("inner");
   experts = make("experts");
   expert_weights = make("expert weights");
-  if (description.has_end) logits = make("logits");
+  if (description.part.has_end) logits = make("logits");
   if (kernels.choice().matrices) row_scales = make("row scales");
   if (!description.moe) return;
   scored = make("router scores");

@@ -76,14 +76,14 @@ void demand_f16_range(const ModelDescription& description, const Weights& weight
   };
   for (int i = 0; i < description.layer_count(); ++i) {
     const LayerWeights& layer = weights.layers[i];
-    const std::string name = "layer " + std::to_string(description.first_layer + i) + " ";
+    const std::string name = "layer " + std::to_string(description.part.first_layer + i) + " ";
     demand(name + "q", layer.q);
     demand(name + "k", layer.k);
     demand(name + "v", layer.v);
     demand(name + "o", layer.o);
   }
-  if (description.has_end && description.has_tied_head) demand("embed", weights.embed);
-  if (description.has_end && !description.has_tied_head) demand("head", weights.head);
+  if (description.part.has_end && description.tied_head) demand("embed", weights.embed);
+  if (description.part.has_end && !description.tied_head) demand("head", weights.head);
   if (description.mtp) demand("mtp fc", weights.mtp.fc);
 }
 

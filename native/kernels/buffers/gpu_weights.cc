@@ -219,7 +219,7 @@ class Uploader {
 void check_types(const ModelDescription& description, const Weights& weights) {
   for (int i = 0; i < description.layer_count(); ++i) {
     const LayerWeights& layer = weights.layers[i];
-    const std::string name = "layer " + std::to_string(description.first_layer + i) + " ";
+    const std::string name = "layer " + std::to_string(description.part.first_layer + i) + " ";
     for (const FfnWeights& expert : layer.experts) {
       check_alike(name + "experts' gate", layer.experts[0].gate, expert.gate);
       check_alike(name + "experts' up", layer.experts[0].up, expert.up);
@@ -231,16 +231,16 @@ void check_types(const ModelDescription& description, const Weights& weights) {
 GpuWeights::GpuWeights(Gpu& gpu, const ModelDescription& description, const Weights& weights, int64_t bytes,
                        const ExpertSlots* slots, const LoadProgress& progress) {
   Uploader upload(gpu, bytes, progress);
-  const size_t stride = padded(description.hidden);
+  const size_t stride = padded(description.hidden_size);
   empty_buffer = gpu.create_buffer("nothing", 16, true);
   if (description.needs_embed()) embed = upload.matrix("embed", weights.embed);
-  if (description.has_end) {
-    if (!description.has_tied_head) head = upload.matrix("head", weights.head);
+  if (description.part.has_end) {
+    if (!description.tied_head) head = upload.matrix("head", weights.head);
     norm = upload.vector("norm", weights.norm, stride);
   }
   for (int i = 0; i < description.layer_count(); ++i) {
     const LayerWeights& from = weights.layers[i];
-    const std::string name = "layer " + std::to_string(description.first_layer + i) + " ";
+    const std::string name = "layer " + std::to_string(description.part.first_layer + i) + " ";
     GpuLayer& to = layers.emplace_back();
     to.attention_norm = upload.vector(name + "attention norm", from.attention_norm, stride);
     to.ffn_norm = upload.vector(name + "ffn norm", from.ffn_norm, stride);
@@ -257,7 +257,7 @@ GpuWeights::GpuWeights(Gpu& gpu, const ModelDescription& description, const Weig
     head_norms.insert(head_norms.end(), from.k_norm.begin(), from.k_norm.end());
     to.head_norms = upload.vector(name + "head norms", head_norms);
     to.o = upload.matrix(name + "o", from.o);
-    const bool is_moe = description.layer(i).is_moe;
+    const bool is_moe = description.layer(i).is_moe();
     const FfnWeights& shared = is_moe ? from.shared : from.dense;
     if (!is_moe || description.moe->shared_experts) {
       const Matrix* const input[] = {&shared.gate, &shared.up};

@@ -28,7 +28,7 @@ constexpr float kColdest = 1e-20f;
 
 Choosing::Choosing(KernelSet& kernels, const ModelDescription& description, const Plan& plan,
                    const Activations& activations)
-    : options_(plan.options), vocab_(description.vocab), context_(plan.options.context_size) {
+    : options_(plan.options), vocab_(description.vocab_size), context_(plan.options.context_size) {
   Gpu& gpu = kernels.gpu();
   const auto make = [&](const char* label) { return gpu.create_buffer(label, plan.gpu.bytes_of(label), true); };
   sampling_ = make("sampling");
@@ -61,7 +61,7 @@ Choosing::Choosing(KernelSet& kernels, const ModelDescription& description, cons
   choose_ = make_choose(false);
   if (!description.mtp) return;
   choose_draft_ = make_choose(true);
-  sequence.set("STRIDE", padded(description.hidden));
+  sequence.set("STRIDE", padded(description.hidden_size));
   next_draft_ =
       kernels.make("next_draft", sequence, {read(sequences_), write(activations.step), write(activations.hidden)}, 1);
 }

@@ -35,7 +35,7 @@ ExpertResidency::ExpertResidency(KernelSet& kernels, const ModelDescription& des
       weights_(weights),
       gpu_weights_(gpu_weights),
       activations_(activations),
-      stride_(padded(description.hidden)),
+      stride_(padded(description.hidden_size)),
       top_k_(description.moe->top_k),
       slots_(slots),
       host_(std::move(host)),
@@ -46,11 +46,11 @@ ExpertResidency::ExpertResidency(KernelSet& kernels, const ModelDescription& des
   prelude.set("STRIDE", stride_);
   add_ = kernels.make(
       "add_rows", prelude,
-      {read(activations.host_outputs), write(description.is_post_norm ? activations.branch : activations.residual)},
+      {read(activations.host_outputs), write(description.is_post_norm() ? activations.branch : activations.residual)},
       ceil_div(stride_ / 4, 64));
   if (plan.options.expert_misses != ExpertMisses::kAuto || slots_.slots() == 0) return;
   int layer = 0;
-  while (layer < description.layer_count() && !description.layer(layer).is_moe) ++layer;
+  while (layer < description.layer_count() && !description.layer(layer).is_moe()) ++layer;
   if (layer < description.layer_count()) measure_costs(layer);
 }
 

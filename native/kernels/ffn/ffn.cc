@@ -50,14 +50,14 @@ Ffn::Ffn(KernelSet& kernels, const ModelDescription& description, const Plan& pl
          const GpuWeights& gpu_weights, const Activations& activations) {
   const LayerDescription& layer = description.layer(index);
   const GpuLayer& weights = gpu_weights.layers[index];
-  const int hidden = description.hidden, stride = padded(hidden);
-  const bool is_post_norm = description.is_post_norm;
+  const int hidden = description.hidden_size, stride = padded(hidden);
+  const bool is_post_norm = description.is_post_norm();
   // Without any slot, the GPU computes no routed expert.
-  const bool has_routed = layer.is_moe && plan.options.expert_slots != 0;
+  const bool has_routed = layer.is_moe() && plan.options.expert_slots != 0;
   const bool has_slots = has_routed && plan.options.has_expert_slots();
   const int top_k = has_routed ? description.moe->top_k : 0;
-  const int width = layer.is_moe ? layer.ffn_width : 0;
-  const int shared_width = layer.is_moe ? description.moe->shared_experts * layer.ffn_width : layer.ffn_width;
+  const int width = layer.is_moe() ? layer.ffn_width : 0;
+  const int shared_width = layer.is_moe() ? description.moe->shared_experts * layer.ffn_width : layer.ffn_width;
   const int inner_stride = top_k * padded(width) + padded(shared_width);
   const Buffer& gain = is_post_norm ? gpu_weights.empty_buffer : weights.ffn_norm;
   const auto bound = [&](const Buffer& buffer) { return read(buffer.bytes ? buffer : gpu_weights.empty_buffer); };
@@ -66,7 +66,7 @@ Ffn::Ffn(KernelSet& kernels, const ModelDescription& description, const Plan& pl
   };
   const Buffer& experts = has_slots ? activations.slots : activations.experts;
 
-  const std::string op = layer.is_moe ? "experts" : "dense_ffn";
+  const std::string op = layer.is_moe() ? "experts" : "dense_ffn";
   const auto normed_of = [&](const std::string& op, int units) {
     Prelude normed = kernels.prelude_of_sums(units, op);
     return normed.set("X_STRIDE", stride)
@@ -85,10 +85,10 @@ Ffn::Ffn(KernelSet& kernels, const ModelDescription& description, const Plan& pl
         .set("GROUPS", moe.groups)
         .set("KEPT_GROUPS", moe.kept_groups)
         .set("ROUTED_SCALE", moe.scale)
-        .set("IS_NORMALIZED", moe.is_normalized)
+        .set("IS_NORMALIZED", moe.normalize)
         .set("TILE_OUTPUTS", kTileOutputs);
   };
-  if (layer.is_moe) {
+  if (layer.is_moe()) {
     Prelude prelude = route_of("route");
     prelude.set("HAS_LOGITS", false);
     route_ = kernels.make_rows_first(
@@ -163,7 +163,7 @@ Ffn::Ffn(KernelSet& kernels, const ModelDescription& description, const Plan& pl
     norm_ = make_rms_norm(kernels, weights.ffn_norm, activations.branch, activations.residual, hidden,
                           description.norm_epsilon, stride, 0, true);
   for_many_rows_ = FfnTiled(kernels, description, plan, index, gpu_weights, activations,
-                            layer.is_moe ? route_of("route large") : Prelude());
+                            layer.is_moe() ? route_of("route large") : Prelude());
 }
 
 void Ffn::run_route(const KernelSet& kernels, const StepRows& rows) const {

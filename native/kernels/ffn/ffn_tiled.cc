@@ -26,9 +26,9 @@ FfnTiled::FfnTiled(KernelSet& kernels, const ModelDescription& description, cons
   const LayerDescription& layer = description.layer(index);
   const GpuLayer& weights = gpu_weights.layers[index];
   const Buffer& empty_buffer = gpu_weights.empty_buffer;
-  const int hidden = description.hidden, stride = padded(hidden);
-  const bool is_post_norm = description.is_post_norm;
-  is_moe_ = layer.is_moe;
+  const int hidden = description.hidden_size, stride = padded(hidden);
+  const bool is_post_norm = description.is_post_norm();
+  is_moe_ = layer.is_moe();
   const bool has_slots = plan.options.has_expert_slots();
   const int experts = is_moe_ ? description.moe->experts : 0;
   experts_ = is_moe_ && has_slots ? plan.options.expert_slots : experts;

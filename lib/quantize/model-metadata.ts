@@ -7,7 +7,7 @@ import type { ModelConfig } from '../types.js';
 
 export type Entries = [string, MetadataValue][];
 
-/** What `general.quantization_version` says of the blocks: the format's second, the only one in use. */
+/** The value of `general.quantization_version`: blocks of the format's second version, the only one in use. */
 const quantizationVersion = 2;
 
 const sigmoidGating = 2;
@@ -61,7 +61,7 @@ export function modelMetadata(shape: ModelShape, config: ModelConfig, name: stri
   return entries;
 }
 
-/** Of each pair of dimensions, what llama3's scaling divides its frequency by: the tensor `rope_freqs`. Null: no scaling. */
+/** The tensor `rope_freqs` [headDim / 2]: llama3's scaling divides each pair's frequency by it. Null without scaling. */
 export function ropeFactors({ ropeScaling, ropeTheta, headDim }: ModelShape): Float32Array | null {
   if (ropeScaling === null) return null;
   const { factor, lowFreqFactor, highFreqFactor, originalMaxPositions } = ropeScaling;

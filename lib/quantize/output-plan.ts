@@ -1,4 +1,4 @@
-/** What a quantised file will hold, tensor by tensor, before anything is written. */
+/** Plans the content of a quantised file, tensor by tensor, before anything is written. */
 import type { TensorEntry } from '../description.js';
 import { aligned, ggufHeader, type Metadata } from '../files/gguf/gguf-header.js';
 import { ggufPlace } from '../files/gguf/gguf-names.js';
@@ -28,7 +28,7 @@ export interface OutputTensor {
 export interface OutputPlan {
   header: Buffer;
   tensors: OutputTensor[];
-  /** Of the whole file. */
+  /** Bytes of the whole file. */
   bytes: number;
 }
 

@@ -232,7 +232,7 @@ function plainType({ name, type }: TensorEntry): SourceType {
 class SourceFiles {
   readonly #paths: readonly string[];
   #open: { index: number; file: FileHandle } | null = null;
-  /** Those read last: a large matrix has many pieces. */
+  /** The scales read last, because a large matrix has many pieces. */
   #scales: { name: string; read: NativeScales } | null = null;
 
   constructor(paths: readonly string[]) {

@@ -18,8 +18,8 @@ export interface TokenizerMetadata {
 }
 
 /**
- * The tokenizer's keys; none where the folder has no tokenizer.json, as a model may be used with ids alone. What kexa
- * would refuse to load is refused here.
+ * The tokenizer's keys. None if the folder has no tokenizer.json, because a model may be used with ids alone. A tokenizer
+ * that kexa would refuse to load is refused here.
  *
  * @throws KexaError KEXA_BAD_TOKENIZER, or KEXA_UNSUPPORTED for a tokenizer that GGUF has no name for.
  */
@@ -144,7 +144,7 @@ function endEntries(ends: readonly number[]): Entries {
   return entries;
 }
 
-/** As llama.cpp's converter names them: the default one by itself, and the names of the others in a list. */
+/** The keys have the names of llama.cpp's converter: the default template by itself, and a list of the others' names. */
 function templateEntries(templates: ReadonlyMap<string, string>): Entries {
   const entries: Entries = [];
   const others: string[] = [];

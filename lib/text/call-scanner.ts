@@ -94,7 +94,7 @@ export class CallScanner {
       [at, found] = this.#step(text, at, base);
       if (at === before && this.#state === state && found === undefined) break;
     }
-    // What a call is made of is looked up in the text, so all of it is handed over first.
+    // The parts of a call are looked up in the text, so all of the text before it is handed over first.
     this.#parts.push(text.slice(0, at));
     this.#length += at;
     this.#rest = text.slice(at);

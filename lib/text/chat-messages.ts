@@ -119,7 +119,7 @@ export class MessageReader {
       throw invalid(`${at}.function`, 'an object', inner);
     const { name, arguments: given, rawArguments, ...rest } = (inner ?? own) as Record<string, unknown>;
     if (typeof name !== 'string') throw invalid(`${at}${inner ? '.function' : ''}.name`, 'a string', name);
-    // What kexa's own calls tell beside that.
+    // Fields that only kexa's own calls have.
     const { repaired, inexactNumbers, ...unknown } = inner ? { ...rest, ...own } : rest;
     for (const [field, value] of Object.entries(unknown)) if (!isNothing(value)) throw unknownField(at, field, {});
     const number = this.#calls++;
@@ -217,7 +217,7 @@ function isSameInDoubles(a: Value, b: Value): boolean {
       })
     );
   if (a instanceof Text) return b instanceof Text && a.value === b.value;
-  // What is too large for a double is null in JavaScript's JSON.
+  // A number too large for a double is null in JavaScript's JSON.
   if (b === null && typeof a === 'number') return !Number.isFinite(a);
   if (isNumeric(a) && isNumeric(b))
     return typeof a === 'boolean' || typeof b === 'boolean' ? a === b : Number(a) === Number(b);

@@ -45,7 +45,7 @@ export class ChatSources {
     for (const { end, origin } of prompt.runs) {
       const { allow } = this.#sources[origin]!;
       if (allow === 'markers') {
-        // What the model wrote itself goes back to the ids it was made of, also where its markers are special tokens.
+        // Text that the model itself wrote becomes the ids it was made of again, even if its markers are special tokens.
         for (const { 0: marker, index } of prompt.value.slice(start, end).matchAll(markers)) {
           const at = start + index;
           push(spans.at(-1)?.end ?? 0, at, allow);

@@ -76,7 +76,7 @@ export class ChatTemplate {
     return step.value;
   }
 
-  /** As {@link render}, without holding the event loop for long. Rejects with an aborted signal's reason. */
+  /** Renders as {@link render} does, without holding the event loop for long. Rejects with an aborted signal's reason. */
   async renderAsync(
     messages: readonly ChatMessage[],
     options: ChatTemplateOptions = {},
@@ -108,7 +108,7 @@ export class ChatTemplate {
       ...this.#specialTokens,
       ['messages', reader.finish()],
       ['tools', tools?.length ? readTools(tools, sources) : null],
-      // What transformers gives too.
+      // Variables that transformers sets too.
       ['documents', null],
       ['add_generation_prompt', addGenerationPrompt],
     ]);

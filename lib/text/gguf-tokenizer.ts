@@ -38,11 +38,11 @@ export function splitNameOf({ normalForm, split }: TextSteps): string | null {
   return found?.[0] ?? null;
 }
 
-/** What {@link readGgufTokenizer} found. */
+/** The result of {@link readGgufTokenizer}. */
 export interface GgufTokenizer extends VocabularyFile {
-  /** As tokenizer_config.json has them: the chat template and the names of special tokens. */
+  /** The chat template and the names of special tokens, spelled as in tokenizer_config.json. */
   config: Record<string, unknown>;
-  /** Says, for a warning, which tokens were read otherwise than the file types them; null: none. */
+  /** Names, for a warning, the tokens whose type in the file was not followed. Null if there are none. */
   mended: string | null;
 }
 
@@ -126,7 +126,7 @@ async function readTypes(
     const type = types?.at(id) ?? tokenTypes.normal;
     // Rows of the embedding that no token has.
     ids[id] = type === tokenTypes.unused ? unusedName : id;
-    // As in llama.cpp, the token for what is unknown is found in texts as control tokens are.
+    // The token for unknown text is found in texts like control tokens, as in llama.cpp.
     const isSpecial = type === tokenTypes.control || type === tokenTypes.unknown;
     if (isSpecial || type === tokenTypes.userDefined)
       added.push({ id, content: tokens.at(id), isSpecial, isNormalized: false });
@@ -154,7 +154,7 @@ function withoutMerge(tokens: AddedToken[], merges: GgufStrings): AddedToken[] {
   const lengths = new Set(tokens.map(({ content }) => Buffer.byteLength(content)));
   const { offsets } = merges;
   for (let i = 0; i < merges.length; i++)
-    // Of a merge, one byte is the space between its parts.
+    // One byte of a merge is the space between its parts.
     if (lengths.has(offsets[i + 1]! - offsets[i]! - 1)) left.delete(merges.at(i).replace(' ', ''));
   return [...left.values()];
 }

@@ -4,7 +4,7 @@ import { callClose, callOpen, thinkClose, thinkOpen } from './reply-markers.js';
 import { partialSuffix } from './stop-matcher.js';
 import { type Call, readCalls } from './tool-call.js';
 
-/** What a part of an answer's text turned out to be. */
+/** A part of an answer, sorted into text, reasoning and tool calls. */
 export interface ReplyPiece {
   text: string;
   reasoning: string;
@@ -48,8 +48,8 @@ interface Thought {
  *   call       Until the call is over, then back to answer. If no call can follow the marker, it was a word of the text.
  *   failed     Text that began as a call and is none, until its closing tag or the next call.
  *
- * Whitespace around calls is dropped. What might be the start of a marker, or whitespace before a call, is held back
- * until that is decided; so it does not matter how the text is cut up.
+ * Whitespace around calls is dropped. Text that may be the start of a marker, or whitespace before a call, is held back
+ * until that is decided. So it does not matter how the text is cut up.
  */
 export class ReplyParser {
   readonly #readsCalls: boolean;
@@ -69,7 +69,7 @@ export class ReplyParser {
   /** The text before the scanner's: the tag, or nothing where one tag holds several calls. */
   #callStart = '';
   #thought: Thought = { source: '', calls: [], isInCall: false };
-  /** What parts thinking from more thinking. */
+  /** The text between two stretches of thinking. */
   #separator = '';
   #failed: { parts: string[]; reason: string } = { parts: [], reason: '' };
   #calls = 0;
@@ -81,7 +81,7 @@ export class ReplyParser {
     this.#afterMarker = startsInReasoning;
   }
 
-  /** What became certain with this text. */
+  /** Takes the next text. Returns the pieces that are certain now. */
   push(text: string): ReplyPiece {
     const piece = emptyPiece();
     this.#pending += text;
@@ -204,7 +204,7 @@ export class ReplyParser {
     return true;
   }
 
-  /** What looked like a call in the thinking is thinking, up to and with `marker`; what is pending is to be read. */
+  /** Treats text that looked like a call as thinking, up to and with `marker`. The pending text is read next. */
   #releaseThought(marker: string, piece: ReplyPiece): boolean {
     this.#emitReasoning(this.#thought.source + marker, piece);
     this.#state = 'reasoning';

@@ -52,7 +52,7 @@ export class StopMatcher {
     return { text: seen.slice(0, safe), stopped: false };
   }
 
-  /** What was held back, when no more text comes. */
+  /** Returns the text that was held back, when no more text comes. */
   flush(): string {
     const rest = this.#pending;
     this.#pending = '';

@@ -3,7 +3,7 @@ import { KexaError } from '../errors.js';
 const spelledInBytes = 1;
 
 /**
- * What each token stands for: bytes, and the name that the vocabulary has for them.
+ * The bytes of each token, and the vocabulary's name for them.
  *
  * A token whose characters all belong to the byte alphabet stands for those bytes, any other (an added token that holds a
  * space, say) for its own UTF-8 bytes.

@@ -66,7 +66,7 @@ export async function readTokenizerJson(file: string, bytes: Uint8Array, signal?
       });
     });
   } catch (error) {
-    // What is no JSON outside the two long parts, JSON.parse says best.
+    // JSON.parse names the fault best if it lies outside the two long parts.
     if (!(error instanceof NotJson)) throw error;
   }
   rest.push(bytes.subarray(copied));

@@ -179,8 +179,8 @@ export class Tokenizer implements TokenSource {
   }
 
   /**
-   * As {@link encodeAsync}, for a context of `mostIds` tokens: a text that cannot fit is refused at once, or as soon as
-   * that is known.
+   * Encodes as {@link encodeAsync} does, for a context of `mostIds` tokens. A text that cannot fit is refused at once, or as
+   * soon as that is known.
    *
    * @throws KexaError KEXA_CONTEXT_FULL
    * @internal
@@ -224,7 +224,7 @@ export class Tokenizer implements TokenSource {
   }
 
   /**
-   * As many tokens has any text of `bytes` bytes or more, in UTF-8. A string has at least as many bytes as UTF-16 units.
+   * The fewest tokens of any text with `bytes` bytes or more, in UTF-8. A string has at least as many bytes as UTF-16 units.
    *
    * @internal
    */
@@ -311,7 +311,7 @@ export class Tokenizer implements TokenSource {
   }
 
   /**
-   * As {@link applyChatTemplate}, without holding the event loop for long, with what each part of the text may become.
+   * Renders as {@link applyChatTemplate} does, without holding the event loop for long. Also tells which tokens each part of the text may become.
    *
    * @internal
    */

@@ -3,7 +3,7 @@ import type { Budget } from './budget.js';
 import { Text } from './text.js';
 import { text, Undefined, type Value } from './values.js';
 
-/** What a filter's `attribute` asks for: items inside items, with dots between; digits are places. */
+/** Looks up a filter's `attribute`: items inside items, with dots between. Digits are indices. */
 export function attributePath(attribute: Value, budget: Budget, initial: Value = null): (item: Value) => Value {
   const parts =
     attribute instanceof Text ? attribute.value.split('.').map(part) : attribute === null ? [] : [attribute];

@@ -40,7 +40,7 @@ export class ExpressionParser {
     return this.#tupleOf(() => this.expression(hasConditional), isEnd, false);
   }
 
-  /** What can be assigned to: a name, a tuple of names, and an attribute of a namespace where `withNamespace`. */
+  /** The target of an assignment: a name, a tuple of names, or with `withNamespace` an attribute of a namespace. */
   target({ withNamespace = false, isEnd = never }: { withNamespace?: boolean; isEnd?: () => boolean } = {}): Target {
     const line = this.#tokens.line;
     const parse = () => this.#tokens.nested(() => this.#primary(withNamespace));
@@ -243,7 +243,7 @@ export class ExpressionParser {
     return tokens.fail(`unexpected ${describe(token)}`, line);
   }
 
-  /** What stands between a bracket and its end, with commas between, and perhaps one behind. */
+  /** The items between a bracket and `end`, with commas between them and perhaps one after the last. */
   #items<Item>(end: string, parse: () => Item): Item[] {
     const items: Item[] = [];
     while (!this.#tokens.isOperator(end)) {
@@ -379,7 +379,7 @@ export class ExpressionParser {
     return name;
   }
 
-  /** What Jinja2 has and this engine has not is refused; what neither has is an error here or when it runs. */
+  /** Refuses a name that Jinja2 has and this engine lacks. A name that neither has is an error, here or when it runs. */
   #checkName(
     kind: 'filter' | 'test',
     name: string,

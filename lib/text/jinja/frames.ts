@@ -16,7 +16,7 @@ export function analyze(template: readonly Statement[]): Frames {
   return frames;
 }
 
-/** What is known of a block's variables. */
+/** The variables of a block, as far as they are known. */
 class Symbols {
   readonly parent: Symbols | null;
   /** How a variable begins: with the value of the same name outside, or as nothing. */
@@ -46,7 +46,10 @@ class Symbols {
     return new Symbols(this.parent, this.begins, this.stores);
   }
 
-  /** Takes over what the branches of an `if` do. What only some of them assign has the value from outside else. */
+  /**
+   * Takes over the assignments in the branches of an `if`. A name that only some branches assign has the outer value in the
+   * others.
+   */
   merge(branches: readonly Symbols[]): void {
     const names = new Set(branches.flatMap(({ stores }) => [...stores]).filter((name) => !this.stores.has(name)));
     for (const branch of branches) {

@@ -3,9 +3,9 @@ import { Dict, List, type Value } from './values.js';
 
 /**
  * A value of JavaScript as a template sees it. Numbers become what JSON.stringify writes for them: integers where it
- * writes no point and no exponent. A bigint is an integer of any size. What is undefined is left out.
+ * writes no point and no exponent. A bigint is an integer of any size. Undefined values are left out.
  *
- * @throws TypeError for what JSON cannot hold, and for what contains itself
+ * @throws TypeError for a value that JSON cannot hold, or that contains itself
  */
 export function fromJavaScript(value: unknown, origin: Origin): Value {
   return convert(value, origin, []);

@@ -19,7 +19,7 @@ import {
   type Value,
 } from './values.js';
 
-// As many as Jinja2's sandbox allows.
+// The limit of Jinja2's sandbox.
 const maxRange = 100_000;
 
 /** The functions that every template has: Jinja2's, and those that transformers adds for chat templates. */

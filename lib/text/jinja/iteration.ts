@@ -53,7 +53,7 @@ function* numbers(range: Range): Generator<Value> {
   for (let i = 0; i < range.length; i++) yield range.at(i);
 }
 
-/** What is left of a sequence; leaving the loop early leaves the rest for the next reader. */
+/** The rest of a sequence. Leaving the loop early leaves the rest for the next reader. */
 function* rest({ iterator }: Sequence): Generator<Value> {
   for (let next = iterator.next(); !next.done; next = iterator.next()) yield next.value;
 }

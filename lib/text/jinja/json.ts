@@ -7,7 +7,7 @@ import { Dict, isNumeric, List, Tuple, typeName, type Value } from './values.js'
 /** How {@link toJson} writes. */
 export interface JsonStyle {
   ensureAscii: boolean;
-  /** What a level is indented by; null writes one line. */
+  /** The indent of a level. Null writes one line. */
   indent: string | null;
   itemSeparator: string;
   keySeparator: string;
@@ -16,7 +16,7 @@ export interface JsonStyle {
 
 const maxDepth = 500;
 
-/** Python's json.dumps. What is written around the values of a list or dict has the origin of that list or dict. */
+/** Python's json.dumps. Brackets, commas and colons have the origin of their list or dict. */
 export function toJson(value: Value, style: JsonStyle, budget: Budget): Text {
   const parts: Text[] = [];
   const write = (source: string, origin: Origin) => {

@@ -178,7 +178,7 @@ const escapes: Readonly<Record<string, string>> = {
   v: '\v',
 };
 
-/** What Python's unicode-escape makes of a string literal. */
+/** Decodes a string literal as Python's unicode-escape does. */
 function unescaped(body: string, line: number): string {
   return body.replace(
     /\\(?:([0-7]{1,3})|x([\da-fA-F]{2})|u([\da-fA-F]{4})|U([\da-fA-F]{8})|([\u0080-\u{10ffff}])|(.))/gsu,

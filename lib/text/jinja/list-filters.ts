@@ -57,7 +57,7 @@ function ignoreCase(value: Value): Value {
   return value instanceof Text ? lower(value) : value;
 }
 
-/** What to compare an item by: an attribute, or itself; in small letters unless case counts. */
+/** The key to compare an item by: an attribute of it, or the item; in small letters unless case counts. */
 function keyOf(attributeName: Value, isCaseSensitive: Value, budget: Budget): (item: Value) => Value {
   const look = attributePath(attributeName, budget);
   return isTrue(isCaseSensitive) ? look : (item) => ignoreCase(look(item));

@@ -2,7 +2,7 @@ import type { Callee } from './ast.js';
 import { TemplateError } from './failure.js';
 import { type CallArguments, Dict, TemplateObject, Tuple, text, Undefined, type Value } from './values.js';
 
-/** What a macro's parameters are bound to; undefined where the call gives nothing. */
+/** The values of a macro's parameters. Undefined if the call gives none. */
 export type Bindings = Map<string, Value | undefined>;
 
 /** A macro, or the body of a call block. */

@@ -44,7 +44,7 @@ export function binary(operator: BinaryOperator, a: Value, b: Value, budget: Bud
   throw new TemplateError(`unsupported operand type(s) for ${operator}: '${typeName(a)}' and '${typeName(b)}'`);
 }
 
-/** What `safe` marked escapes what is added to it. */
+/** A text marked as `safe` escapes a text that is added to it. */
 function addTexts(a: Text, b: Text): Text {
   if (!a.isSafe && !b.isSafe) return a.concat(b);
   return Text.join([a.isSafe ? a : escapeHtml(a), b.isSafe ? b : escapeHtml(b)]).safe();

@@ -78,7 +78,7 @@ class StatementParser {
     return this.#until(ends, open);
   }
 
-  /** As {@link #body}, with the one tag that ends it. */
+  /** Parses a {@link #body} together with the one tag that ends it. */
   #wholeBody(open: string, end: string): Statement[] {
     const body = this.#body(open, end);
     this.#tokens.take();

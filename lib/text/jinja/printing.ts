@@ -62,7 +62,7 @@ function enclosed(start: string, items: Text[], end: string, origin: number): Te
   return Text.join([new Text(start, origin), inner, new Text(end, origin)]);
 }
 
-// What Python does not take for printable: controls, surrogates, unassigned, and all separators but the space.
+// Characters that Python does not print: controls, surrogates, unassigned ones, and all separators but the space.
 const unprintable = /[\p{C}\p{Z}]/u;
 
 function quoted(value: Text): Text {

@@ -176,7 +176,7 @@ export class Interpreter {
     try {
       const items = iterate(iterable, this.#budget);
       const { test, target } = statement;
-      // What a test lets through has no length before it was gone through.
+      // Items that a test lets through have no length until all of them were seen.
       const chosen = test === null ? items : this.#chosen(items, target, test, scope);
       const source = test === null ? iterable : new Sequence('generator', chosen);
       const loop = new Loop(source, chosen, recurse, depth);

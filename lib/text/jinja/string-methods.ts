@@ -58,7 +58,7 @@ export const stringMethods: ReadonlyMap<string, StringMethod> = new Map<string, 
   ['zfill', zeroFill],
 ]);
 
-/** What `safe` marked stays marked, where nothing is put in; Python would escape what is. */
+/** A text marked as `safe` stays marked if nothing is inserted. Python would escape inserted text. */
 function kept(value: Text, result: Text): Text {
   return value.isSafe ? result.safe() : result.plain();
 }

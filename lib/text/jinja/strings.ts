@@ -137,7 +137,7 @@ export function pad(value: Text, width: number, side: 'left' | 'right' | 'both',
   if (fill.pointCount !== 1) throw new TemplateError('The fill character must be exactly one character long');
   const missing = width - value.pointCount;
   if (missing <= 0) return value;
-  // As CPython centres: the odd one goes left where the width is odd.
+  // Centres as CPython does: the odd one goes left if the width is odd.
   const left = side === 'left' ? missing : side === 'right' ? 0 : (missing >> 1) + (missing & width & 1);
   return Text.join([repeat(fill, left), value, repeat(fill, missing - left)]);
 }

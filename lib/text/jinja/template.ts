@@ -33,7 +33,7 @@ export class Template {
     return step.value;
   }
 
-  /** As {@link render}, with a pause after each turn of the outermost loops. */
+  /** Renders as {@link render} does, with a pause after each turn of the outermost loops. */
   renderPausing(variables: ReadonlyMap<string, Value>): Generator<undefined, Text> {
     const budget = new Budget();
     const scope = new Scope(null);

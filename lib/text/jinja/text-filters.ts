@@ -55,7 +55,7 @@ function ofText(name: string, change: (value: Text) => Text): Filter {
   return withoutArguments(name, (value) => change(softText(value)));
 }
 
-/** What would put text into a text marked as safe, where Python escapes it. */
+/** Refuses to put text into a text marked as safe, because Python would escape it. */
 function refuseSafe(name: string, ...values: (Value | undefined)[]): void {
   if (values.some((value) => value instanceof Text && value.isSafe))
     throw new UnsupportedTemplateError(`the filter '${name}' of a text marked as safe is not supported`);

@@ -116,7 +116,7 @@ export class Text {
     return new Text(value, cut.length === 1 ? cut[0]!.origin : cut, this.isSafe);
   }
 
-  /** What `change` makes of each stretch of one origin. It must look at no more than one character at a time. */
+  /** Applies `change` to each stretch of one origin. `change` must look at no more than one character at a time. */
   map(change: (value: string) => string): Text {
     if (typeof this.#provenance === 'number') return new Text(change(this.value), this.#provenance, this.isSafe);
     const runs: Run[] = [];

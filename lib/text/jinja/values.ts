@@ -141,7 +141,7 @@ export class Sequence {
   }
 }
 
-/** What a name, attribute or item gives that is not there. It prints as nothing, and fails where it is used. */
+/** The value of a name, attribute or item that does not exist. It prints as nothing, and any other use fails. */
 export class Undefined {
   readonly message: string;
 

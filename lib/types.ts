@@ -29,7 +29,8 @@ export type RecipeName = 'q8' | 'q4' | 'q2k' | 'q2';
 export type WeightType = 'auto' | 'bf16' | 'f16' | 'f32' | RecipeName;
 
 /**
- * What the CPU device multiplies block-quantised weights by.
+ * The activations that the CPU device multiplies block-quantised weights by: `f32`, or `i16` (integers of 16 bits with one
+ * scale for each 256 of a row), which is faster.
  *
  * @example
  * const model = await loadModel('tiny-q4.gguf', { activations: 'i16' });
@@ -54,7 +55,8 @@ export interface Progress {
 }
 
 /**
- * How the GPU's kernels are written.
+ * How the GPU's kernels are written: with workgroup memory alone (`plain`), with subgroups, or with subgroup matrices for
+ * prompts. `auto` is `subgroups` where the GPU has them, or what tuning found faster.
  *
  * @example
  * const model = await loadModel('models/tiny', { device: 'gpu', gpuKernels: 'plain' });
@@ -62,10 +64,12 @@ export interface Progress {
 export type GpuKernels = 'auto' | 'plain' | 'subgroups' | 'matrices';
 
 /**
- * What becomes of a chosen expert that is not on the GPU. `copy`: it is copied there, and the answer is to the last bit
- * that of a model wholly on the GPU. `compute`: the processor computes it beside the GPU, whose experts stay those it
- * was loaded with. `auto`: whichever took less time when the model was loaded, or a copy of an expert that has become one
- * of the most wanted; what is computed where, and so an answer's last bits, then depends on what went before.
+ * How a chosen expert that is not on the GPU is handled.
+ *
+ * - `copy`: the expert is copied to the GPU. The answer is, to the last bit, that of a model wholly on the GPU.
+ * - `compute`: the processor computes the expert beside the GPU. The GPU keeps the experts it was loaded with.
+ * - `auto`: whichever took less time when the model was loaded; an expert that has become one of the most wanted is copied.
+ *   Earlier answers then decide where an expert is computed, and so an answer's last bits.
  *
  * @example
  * const model = await loadModel('K-EXAONE-236B-A23B', { gpuMemory: 24e9, expertMisses: 'compute' });
@@ -81,15 +85,15 @@ export type ExpertMisses = 'copy' | 'compute' | 'auto';
  */
 export interface LoadOptions {
   /**
-   * `auto` (a real GPU when kexa can use one, else the CPU), `cpu`, `gpu`, or part of an adapter's name; `gpu:1` is the
-   * second of those that `gpu` fits, and so with a name. Several, as in `['gpu:0', 'gpu:1']`, share the model's layers, the
-   * first ones on the first; the answer is the same.
+   * The device: `auto` (a real GPU if kexa can use one, else the CPU), `cpu`, `gpu`, or part of an adapter's name. `gpu:1`
+   * is the second GPU, and `NAME:1` the second adapter whose name contains NAME. An array, such as `['gpu:0', 'gpu:1']`,
+   * shares the model's layers among devices, the first layers on the first device. The answer is the same. Default `auto`.
    */
   device?: string | readonly string[];
   /**
-   * Of several devices: how many layers each takes, as these numbers are to one another (`[3, 1]`: three quarters and a
-   * quarter; numbers that add up to the layers are counts). Default: by bytes, as much of each device's memory, or where
-   * that is not known as many bytes on each.
+   * The share of the layers that each of several devices takes: `[3, 1]` is three quarters and a quarter. Numbers that add
+   * up to the number of layers are counts. Default: the same fraction of each device's memory, or the same number of bytes on
+   * each if the size of one's memory is not known.
    */
   layerSplit?: readonly number[];
   /** Most tokens a sequence may hold, prompt and answer together. Default: the model's limit, at most 32,768. */
@@ -97,53 +101,51 @@ export interface LoadOptions {
   weights?: WeightType;
   cacheType?: CacheType;
   /**
-   * Main memory for what is kept of prompts and answers when their sessions have moved on or ended, in bytes: a session
-   * whose prompt begins like one of them goes on from there. 0 keeps nothing. Default: what the turns of four conversations
-   * take, at most an eighth of the memory that is free, and kept is only that: of each session the points from which its
-   * next turn goes on, though the chat template leaves old thinking out.
+   * Main memory for kept prefixes (bytes). A prefix is kept when its session has moved on or ended; a session whose prompt
+   * begins with it goes on from there. 0 keeps nothing. Default: room for the turns of four conversations, at most an eighth
+   * of the free memory. With the default, only the points are kept from which a session's next turn goes on.
    */
   prefixCacheBytes?: number;
   /** Prompt tokens computed together, 1 to 4096. Default 128. */
   prefillChunk?: number;
-  /** Keep the GPU interface's validation and bounds checks: slower, for tests and bug reports. Default false. */
+  /** Whether the GPU interface validates calls and checks bounds. It is slower, for tests and bug reports. Default false. */
   gpuChecks?: boolean;
   /**
-   * How the GPU's kernels are written: with workgroup memory alone, with subgroups, or with subgroup matrices (tensor
-   * cores, in f16) for prompts. Default `auto`: subgroups where the GPU has them. The others are for measuring, and for
-   * drivers that err; `matrices` has not run on hardware yet.
+   * How the GPU's kernels are written. Other values than `auto` are for measuring, and for drivers that err. `matrices` (tensor
+   * cores, in f16) has not run on hardware yet. Default `auto`.
    */
   gpuKernels?: GpuKernels;
   /** Type of the activations that pass between the GPU's kernels; sums, residual stream and logits are f32. Default f32. */
   gpuElements?: 'f32' | 'f16';
   /**
-   * What the CPU device multiplies block-quantised weights by: `f32`, the activations as they are, or `i16`, each 256 of
-   * a row as integers of 16 bits with one scale, which is faster. docs/quality.md has what it costs. Other devices
-   * compute with f32 alone. Default `f32`.
+   * The activations that the CPU device multiplies block-quantised weights by. docs/quality.md tells what `i16` costs. GPUs
+   * take `f32` alone. Default `f32`.
    */
   activations?: ActivationType;
   /** CPU threads. Default: the cores this process may use. */
   threads?: number;
   /**
-   * Routed experts of each layer that the GPU holds; the others stay in main memory, in their files if they are in the
-   * type wanted. Default: all, or as many as `gpuMemory` has room for.
+   * The number of routed experts of each layer that the GPU holds. The others stay in main memory, or in their files if those
+   * have the type that is wanted. Default: all, or as many as `gpuMemory` has room for.
    */
   expertSlots?: number;
-  /** Bytes of the GPU's memory that may be taken. Default: no limit but its own. */
+  /** The most that may be taken of the GPU's memory (bytes). Default: all of it. */
   gpuMemory?: number;
-  /** Default `copy` where a token's experts have slots side by side, else `compute`. */
+  /** How a chosen expert without a slot is handled. Default: `copy` if a token's experts all fit in the slots, else `compute`. */
   expertMisses?: ExpertMisses;
   /**
-   * A file that keeps how often each expert was chosen: the slots begin with the most wanted ones. Read if it is there,
-   * written by `close()`; that it can be is checked when the model is loaded. Without effect where all experts are on
-   * the GPU.
+   * A file that keeps how often each expert was chosen. If the file exists, the slots begin with the most wanted experts.
+   * `close()` writes the file; loading fails if it cannot be written. It has no effect if all experts are on the GPU.
    */
   expertProfile?: string;
+  /** Is called while the model loads. */
   onProgress?: (progress: Progress) => void;
   /**
-   * Told what a caller should know although nothing failed, such as weights without the drafting block. Default: Node's
-   * `process.emitWarning`, with the code.
+   * Is called with what a caller should know although nothing failed, such as weights without the drafting block. Default:
+   * Node's `process.emitWarning`, with the code.
    */
   onWarning?: (warning: KexaWarning) => void;
+  /** Stops loading, which then rejects with the signal's reason. */
   signal?: AbortSignal;
 }
 
@@ -154,63 +156,69 @@ export interface LoadOptions {
  * for (const { name, description, memoryBytes } of await listDevices()) console.log(name, description, memoryBytes);
  */
 export interface DeviceInfo {
-  /** What to pass as `device`. */
+  /** The name to pass as `device`. */
   name: string;
   kind: 'cpu' | 'gpu';
   /** One line for people: maker, model, driver. */
   description: string;
-  /** Whether it is a GPU that a program on the processor plays. */
+  /** Whether the device is a program on the processor that acts as a GPU. */
   isSoftware: boolean;
   /** Whether this version can run models on it. */
   usable: boolean;
-  /** Bytes of its own memory, where its driver tells; absent for the CPU and software GPUs. */
+  /** The size of the device's own memory (bytes). Absent for the CPU, for software GPUs, and if the driver does not tell. */
   memoryBytes?: number;
 }
 
 /**
- * What a loaded model holds, in bytes. Figures come from the plan, made before anything is allocated.
+ * The memory that a loaded model holds (bytes). The figures come from the plan, which is made before anything is allocated.
  *
  * @example
  * const { total, weights, cache } = model.memory;
  * console.log(`${total} bytes, of which ${weights.total} are weights and ${cache.total} are cache`);
  */
 export interface MemoryReport {
-  /** Weights as the device reads them; `mapped` of them are the file itself, read in place. */
+  /** The weights as the device reads them. `mapped` is the part that is read in place from the file. */
   weights: { total: number; mapped: number };
   /** KV cache at full context: pages of the global layers, rings of the sliding ones (four sequences'), the MTP layer. */
   cache: { total: number; global: number; sliding: number; mtp: number; bytesPerToken: number };
   /** Working buffers of one step. */
   scratch: number;
   /**
-   * A GPU's cache grows with the contexts in it: what of `cache` is there `atLoad`, and of `scratch` the largest buffer
-   * that is `outgrown`, which stays while its rows are copied; 0: short contexts are whole from the start. Null on the CPU,
-   * where the cache is main memory that is taken when it is first written.
+   * How a GPU's cache grows with the contexts in it. `atLoad` is the part of `cache` that is allocated when the model is
+   * loaded. `outgrown` is the part of `scratch` for a buffer that is being replaced by a larger one; 0 if the cache is whole
+   * from the start. Null on the CPU, where memory is taken when the cache is first written.
    */
   growth: { atLoad: number; outgrown: number } | null;
-  /** Most that kept prefixes take of main memory, beside the cache's pages: the option `prefixCacheBytes`, or its default. */
+  /** The most main memory that kept prefixes take, beside the cache's pages: `prefixCacheBytes` or its default. */
   prefixCache: number;
   /**
-   * Where a GPU holds but some routed experts: how many of each layer's, in how many bytes of `weights`, and what all of
-   * them take in main memory, `mapped` of it the file itself, read in place. Null: the device holds all.
+   * How routed experts are divided between a GPU and main memory:
+   *
+   * - `slots`: the experts of each layer that the GPU holds;
+   * - `slotBytes`: the part of `weights` that these take;
+   * - `host`: the main memory that all routed experts take;
+   * - `mapped`: the part of `host` that is read in place from the file.
+   *
+   * Null if the device holds all of them.
    */
   experts: { slots: number; slotBytes: number; host: number; mapped: number } | null;
-  /** Of the device; kept prefixes are in main memory. */
+  /** Weights, cache and scratch together. Kept prefixes are in main memory and not counted. */
   total: number;
-  /** Of devices that share the model, in the layers' order: what each holds of all this. */
+  /** The share of each device, in the layers' order, if several devices share the model. */
   devices?: DeviceMemory[];
 }
 
 /**
- * What one of several devices holds, in bytes; see {@link MemoryReport}.
+ * The memory that one of several devices holds (bytes); see {@link MemoryReport}.
  *
  * @example
  * const model = await loadModel('models/tiny', { device: ['cpu', 'cpu'] });
  * for (const { name, layers, total } of model.memory.devices!) console.log(name, layers, total);
  */
 export interface DeviceMemory extends Omit<MemoryReport, 'prefixCache' | 'devices' | 'experts'> {
-  /** As `DeviceInfo` has it. */
+  /** The device's name, {@link DeviceInfo.name}. */
   name: string;
-  /** The first and the last of its layers, from 0. The first device has the embedding too, the last one the head and the MTP layer. */
+  /** The device's first and last layer, from 0. The first device also has the embedding, the last one the head and the MTP layer. */
   layers: [number, number];
 }
 
@@ -222,27 +230,27 @@ export interface DeviceMemory extends Omit<MemoryReport, 'prefixCache' | 'device
  * console.log(`${modelType}: ${layers.length} layers, ${vocabSize} tokens, ends at ${eosTokenIds.join(' or ')}`);
  */
 export interface ModelConfig extends Readonly<Omit<ModelDescription, 'files' | 'tensors'>> {
-  /** As config.json has it: `exaone_moe` or `exaone4`. */
+  /** The `model_type` of config.json, such as `exaone_moe` or `exaone4`. */
   readonly modelType: string;
-  /** Weights, the MTP block included; a tied head counts once. */
+  /** The number of weights, the MTP block included. A tied head counts once. */
   readonly parameters: number;
   readonly mtpParameters: number;
-  /** Weights one token's forward pass reads, without the MTP block. */
+  /** The number of weights that one token's forward pass reads, without the MTP block. */
   readonly activeParameters: number;
   readonly bosTokenId: number | null;
   /** Ids that end an answer. */
   readonly eosTokenIds: readonly number[];
   readonly padTokenId: number | null;
-  /** How config.json says that matrices are stored in FP8; null: they are not. */
+  /** How matrices are stored in FP8. Null if they are not. */
   readonly fp8: Fp8Scheme | null;
-  /** Sampling defaults of generation_config.json, or of the GGUF file. */
+  /** The sampling defaults of generation_config.json, or of the GGUF file. */
   readonly generationDefaults: Readonly<SamplingOptions>;
-  /** Why a default there could not be taken: sampling is refused while that option is not given. */
+  /** Why a default of the files could not be taken. Sampling is refused until the caller gives that option. */
   readonly generationFaults: Readonly<Partial<Record<keyof SamplingOptions, string>>>;
 }
 
 /**
- * How the next token is chosen. Every field's default is that of the model's files, else the one given here.
+ * How the next token is chosen. A field's default is the model's own, or else the one given here.
  *
  * @example
  * const sampling: SamplingOptions = { temperature: 0.6, topP: 0.95 };
@@ -278,52 +286,56 @@ export interface GenerateOptions extends SamplingOptions {
   /** Most tokens to generate. Default: what is left of the context. */
   maxTokens?: number;
   /**
-   * Added to logits before anything else, by token id. -Infinity bans a token, as does what is below -3.4e38; what is
-   * above 3.4e38 is KEXA_INVALID_ARGUMENT, since the core has 32 bits for it. A logit that bias or penalties would take
-   * past that stays there.
+   * A number for a token id is added to that token's logit before anything else. -Infinity, or a number below -3.4e38, bans
+   * the token. A number above 3.4e38 is KEXA_INVALID_ARGUMENT, because the core has 32 bits for it. A logit that bias or
+   * penalties would take past 3.4e38 stays there.
    */
   logitBias?: Readonly<Record<number, number>> | ReadonlyMap<number, number>;
-  /** Same seed, prompt, options and device: same tokens. An integer from 0 to 2^53 - 1. Default: random, as is -1. */
+  /** An integer from 0 to 2^53 - 1. The same seed, prompt, options and device give the same tokens. Default: random, and so is -1. */
   seed?: number;
   /** Texts that end the answer; they are not part of it. They are searched for in the answer, not in the reasoning. */
   stop?: string | readonly string[];
   /** Whether to report log-probabilities, and how many alternatives (0 to 20) beside the chosen token. */
   logprobs?: boolean | number;
   /**
-   * Drafts a step by the model's MTP block, 1 to 8. They never change the answer, whatever the sampling: a draft is kept
-   * only if it is the token that is chosen anyway. `'auto'`: as many as pay, by how many were kept and what
-   * steps cost on this device; none where drafting loses. Default `'auto'`; `false`, as is 0, for a model without the block.
+   * The number of tokens that the model's MTP block drafts a step, 1 to 8. Drafts never change the answer, whatever the
+   * sampling: a draft is kept only if it is the token that is chosen anyway. `'auto'` drafts as many as pay, by how many were
+   * kept and how long steps took on this device, or none. `false` and 0 draft none. Default `'auto'`, or `false` for a model
+   * without the block.
    */
   mtp?: false | 'auto' | number;
-  /** Go on after an end-of-turn token. For benchmarks. Default false. */
+  /** Whether the answer goes on after an end-of-turn token. For benchmarks. Default false. */
   ignoreEos?: boolean;
-  /** Also count what the steps did and keep the last logits, which slows them. For measuring. Default false. */
+  /** Whether the steps are counted and the last logits kept, which slows the answer. For measuring. Default false. */
   profile?: boolean;
+  /** Whether the model may think first. Default: the template's own, on for K-EXAONE. */
   thinking?: boolean;
+  /** The tools that the model may call. */
   tools?: readonly Tool[];
-  /** Take a prompt string as it is, with no chat template, and give the answer as one text. Default false. */
+  /** Whether a prompt string is taken as it is, with no chat template, and the answer is one text. Default false. */
   raw?: boolean;
   /**
-   * Read special tokens that are written out in messages and tools (`<|endofturn|>`) as those tokens. Whoever wrote them can
-   * then end a turn and begin another, so only for text of your own. With `raw` they always are. Default false.
+   * Whether special tokens that are written out in messages and tools (`<|endofturn|>`) are read as those tokens. Whoever wrote
+   * such a message can then end a turn and begin another, so this is for text of your own. With `raw` special tokens are
+   * always read. Default false.
    */
   specialTokensInText?: boolean;
   /**
-   * Told how many of the prompt's tokens are in the cache, and how many there are: once at the start, then after each
-   * chunk. What it throws ends the answer.
+   * Is called with the number of the prompt's tokens that are in the cache, and the number of all: once at the start, then
+   * after each chunk. An error that it throws ends the answer.
    */
   onPromptProgress?: (done: number, total: number) => void;
   /** Stops the answer, which then rejects with the signal's reason. */
   signal?: AbortSignal;
   /**
-   * Resolve with what there is when the signal stops an answer that has begun, `finishReason` being `aborted`. One that has
-   * no token yet rejects all the same. Default false.
+   * Whether an answer that has begun resolves with its tokens so far when the signal stops it; `finishReason` is then
+   * `aborted`. An answer that has no token yet rejects all the same. Default false.
    */
   stopOnAbortSignal?: boolean;
 }
 
 /**
- * What `generate` takes: a user's message, a conversation, or token ids (which are used as they are).
+ * A prompt for `generate`: a user's message, a conversation, or token ids (which are used as they are).
  *
  * @example
  * await session.generate('a user\'s message');
@@ -347,7 +359,7 @@ export interface TokenLogprob {
 }
 
 /**
- * What iteration gives: the tokens that became text since the last piece.
+ * A part of an answer: the tokens that became text since the last piece.
  *
  * @example
  * for await (const { text, reasoning, toolCalls } of session.generate(messages, { tools }))
@@ -376,27 +388,28 @@ export interface Piece {
  */
 export interface Usage {
   promptTokens: number;
-  /** Of the prompt's tokens, those whose KV was still cached. */
+  /** The number of the prompt's tokens whose keys and values were still cached. */
   cachedTokens: number;
   completionTokens: number;
 }
 
 /**
- * What became of the experts that an answer's tokens chose, where the GPU does not hold all of them.
+ * How the experts that an answer's tokens chose were served, if the GPU does not hold all experts.
  *
  * @example
  * const { experts } = await session.generate('Hello');
  * if (experts) console.log(`${experts.hitRate} of the choices were on the GPU, ${experts.copiedBytes} bytes were copied`);
  */
 export interface ExpertTraffic {
-  /** Choices (a token's of one layer are as many as its top-k) whose expert was on the GPU, and the others. */
+  /** The number of choices whose expert was on the GPU. A token makes top-k choices in each layer. */
   hits: number;
+  /** The number of choices whose expert was not on the GPU. */
   misses: number;
   /** hits / (hits + misses); 1 if nothing was chosen. */
   hitRate: number;
-  /** Of the misses, those that the processor computed. */
+  /** The number of misses that the processor computed. */
   computed: number;
-  /** Experts copied to the GPU; one may serve many choices. */
+  /** The number of experts that were copied to the GPU. One copy may serve many choices. */
   copies: number;
   copiedBytes: number;
 }
@@ -417,12 +430,12 @@ export interface Timings {
   firstTokenMs: number;
   prefillTokensPerSecond: number;
   decodeTokensPerSecond: number;
-  /** Of `decodeMs`, what handing steps to the GPU took of the processor's time; null on the CPU device. */
+  /** The part of `decodeMs` in which the processor handed steps to the GPU. Null on the CPU device. */
   encodeMs: number | null;
 }
 
 /**
- * What speculative decoding did; all zero when nothing was drafted.
+ * What speculative decoding did. All numbers are zero if nothing was drafted.
  *
  * @example
  * const { speculation } = await session.generate('Hello', { mtp: 3 });
@@ -440,16 +453,17 @@ export interface Speculation {
   /** byPosition[i]: how many steps had a draft i (0 is a step's first), and how many accepted it. */
   byPosition: { drafted: number; accepted: number }[];
   /**
-   * What drafting saved, in milliseconds: what the tokens of the answer's steps would have taken one a step, as steps
-   * without drafts have taken on this model and device, less what those steps took. Negative: it lost. Steps at the start, and
-   * where the number of drafts changes, are not counted, nor what the MTP block adds to the prompt. Null where nothing
-   * was drafted, or no step without drafts has been timed since the model was loaded.
+   * The time that drafting saved (milliseconds): the time that the answer's tokens would have taken one by one, at the speed
+   * of this device's steps without drafts, less the time that the steps took. A negative number is a loss. Not counted: steps
+   * at the start, steps where the number of drafts changes, and the MTP block's work on the prompt. Null if nothing was
+   * drafted, or if no step without drafts has been timed since the model was loaded.
    */
   timeSavedMs: number | null;
 }
 
 /**
- * `stop`: end of turn or a stop text; `length`: maxTokens or the context ran out; `aborted`: the reader left early.
+ * Why an answer ended. `stop`: an end-of-turn token or a stop text. `tool_calls`: the same, with calls in the answer.
+ * `length`: `maxTokens` or the context ran out. `aborted`: the reader left early.
  *
  * @example
  * const { text, finishReason } = await session.generate('Hello', { maxTokens: 10 });
@@ -458,7 +472,7 @@ export interface Speculation {
 export type FinishReason = 'stop' | 'length' | 'tool_calls' | 'aborted';
 
 /**
- * What awaiting a generation gives.
+ * A whole answer: what awaiting a generation gives.
  *
  * @example
  * const result: GenerationResult = await session.generate('Why is the sky blue?');
@@ -468,20 +482,20 @@ export interface GenerationResult {
   text: string;
   reasoning: string;
   toolCalls: ToolCall[];
-  /** Text that began as a call and cannot be read as one; it is a part of `text`. */
+  /** Texts that began as a call and cannot be read as one. They are also part of `text`. */
   failedToolCalls: FailedToolCall[];
   /** Every generated token, the end-of-turn token included. */
   ids: number[];
   logprobs?: TokenLogprob[];
   finishReason: FinishReason;
-  /** The text of `stop` that ended the answer; absent where it ended in another way. */
+  /** The text of `stop` that ended the answer. Absent if the answer ended in another way. */
   stopText?: string;
   usage: Usage;
   timings: Timings;
   speculation: Speculation;
-  /** Where the GPU does not hold all experts; not of an answer that was stopped. */
+  /** Present if the GPU does not hold all experts and the answer was not stopped. */
   experts?: ExpertTraffic;
-  /** With `profile`; not of an answer that was stopped. */
+  /** Present with the option `profile` if the answer was not stopped. */
   profile?: GenerationProfile;
   /** The seed that was used. */
   seed: number;

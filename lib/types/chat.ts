@@ -30,19 +30,19 @@ export interface ToolCall {
   id: string;
   name: string;
   /**
-   * The parsed JSON, as `JSON.parse` gives it: numbers are doubles. `{}` where the model gave none, or `null`.
+   * The arguments as `JSON.parse` gives them: numbers are doubles. `{}` if the model gave none, or `null`.
    */
   arguments: unknown;
-  /** The text that the model wrote, to the character; empty where it gave none. */
+  /** The arguments as the model wrote them, to the character. Empty if it gave none. */
   rawArguments: string;
   /**
-   * There, and true, where the model wrote it wrongly, but without doubt about what is meant: a closing tag or bracket is
-   * missing, there is one too many, a string has a raw line end, a comma stands before a bracket, and the like.
+   * True if the model wrote the call wrongly, but its meaning is beyond doubt: a closing tag or bracket is missing or one too
+   * many, a string has a raw line end, a comma stands before a bracket, and the like. Absent otherwise.
    */
   repaired?: boolean;
   /**
-   * Numbers of `arguments` that a double cannot hold, so that they are others than the model wrote: integers above 2^53
-   * that were rounded, numbers past 1.8e308. As JSON Pointers, `/id` or `/ids/0`; `rawArguments` has them exactly.
+   * JSON Pointers (`/id`, `/ids/0`) to numbers of `arguments` that a double cannot hold: integers above 2^53, which were
+   * rounded, and numbers past 1.8e308. `rawArguments` has their digits.
    */
   inexactNumbers?: string[];
 }
@@ -55,9 +55,9 @@ export interface ToolCall {
  * for (const { rawText, reason } of failedToolCalls) console.warn(`${reason}: ${rawText}`);
  */
 export interface FailedToolCall {
-  /** The text that the model wrote, its tags with it. */
+  /** The text that the model wrote, with its tags. */
   rawText: string;
-  /** Why it is none, in a few words for people. */
+  /** Why the text is no call, in a few words for people. */
   reason: string;
 }
 
@@ -75,7 +75,7 @@ export interface FailedToolCall {
 export interface Message {
   role: 'system' | 'user' | 'assistant' | 'tool';
   content: string | null;
-  /** The assistant's thinking; templates keep it for the turns after the last user message. */
+  /** The assistant's thinking. Templates keep it for the turns after the last user message. */
   reasoning?: string;
   toolCalls?: readonly (ToolCall | { name: string; arguments: unknown })[];
   /** The id of the call that a `tool` message answers. For templates that print it. */
@@ -92,7 +92,7 @@ export interface Message {
  * const { text } = await session.generate([message]);
  */
 export interface OpenAIMessage {
-  /** `developer` only where the model's template knows it. */
+  /** `developer` is allowed if the model's template knows that role. */
   role: Message['role'] | 'developer';
   /** Parts of text are joined as they are. Anything but text is refused. */
   content?: string | null | readonly { type: 'text'; text: string }[];

@@ -1,4 +1,4 @@
-/** What `forward` and `verify` take and give, and what a profile counts. */
+/** The options and results of `forward` and `verify`, and the counts of a profile. */
 
 /**
  * Options of `forward`.
@@ -8,19 +8,19 @@
  * const { logits } = await model.forward(model.tokenizer.encode('In the beginning'), options);
  */
 export interface ForwardOptions {
-  /** Rows of logits wanted. Default `all`. */
+  /** Whether all rows of logits are wanted or the last one. Default `all`. */
   logits?: 'all' | 'last';
-  /** Also run the MTP block: its logits for every position that has a next token. */
+  /** Whether the MTP block runs too, and gives logits for every position that has a next token. Default false. */
   mtp?: boolean;
-  /** Also give the residual stream after each layer and the experts chosen. For checking. */
+  /** Whether the residual stream after each layer and the chosen experts are wanted. For checking. Default false. */
   trace?: boolean;
-  /** Also count and time what the GPU did, which slows it. For measuring. */
+  /** Whether the GPU's work is counted and timed, which slows it. For measuring. Default false. */
   profile?: boolean;
   signal?: AbortSignal;
 }
 
 /**
- * What the GPU did for one call.
+ * The GPU's work for one call.
  *
  * @example
  * const { profile } = await model.forward(ids, { profile: true });
@@ -35,12 +35,12 @@ export interface ForwardProfile {
   submits: number;
   /** Bytes of the GPU's buffers: weights, cache, working buffers. */
   bufferBytes: number;
-  /** By kernel, the slowest first. `nanoseconds` are those of all its dispatches; 0 where the GPU has no timestamps. */
+  /** One entry a kernel, the slowest first. `nanoseconds` is the sum over its dispatches, or 0 if the GPU has no timestamps. */
   ops: { name: string; dispatches: number; nanoseconds: number }[];
 }
 
 /**
- * What the steps of one kind did.
+ * The work of an answer's steps of one kind.
  *
  * @example
  * const { profile } = await session.generate('Hello', { profile: true });
@@ -49,19 +49,20 @@ export interface ForwardProfile {
  */
 export interface StepCounts {
   steps: number;
-  /** Tokens that went through the model, drafts that were not kept included. */
+  /** The number of tokens that went through the model, drafts that were not kept included. */
   rows: number;
-  /** Experts that the MoE layers read: the distinct ones that each layer's router chose in each step, added up. */
+  /** The number of experts that were read: the distinct ones that each layer's router chose in each step, added up. */
   experts: number;
-  /** Times the MTP block ran, and those of them that went on through the output head, for a draft. */
+  /** How often the MTP block ran. */
   mtpPasses: number;
+  /** How often the MTP block also ran the output head, for a draft. */
   draftHeads: number;
-  /** What the GPU did; null on the CPU device. Reading the routes back adds passes and submits. */
+  /** The GPU's work. Reading the routes back adds passes and submits. Null on the CPU device. */
   gpu: ForwardProfile | null;
 }
 
 /**
- * What generating an answer did, step by step.
+ * The work of generating an answer.
  *
  * @example
  * const { profile } = await session.generate('Hello', { profile: true });
@@ -72,7 +73,7 @@ export interface GenerationProfile {
   prefill: StepCounts;
   /** Steps that went on from it. */
   decode: StepCounts;
-  /** [vocab], that the last token was chosen from. */
+  /** The logits that the last token was chosen from [vocab]. */
   logits: Float32Array;
 }
 
@@ -85,31 +86,31 @@ export interface GenerationProfile {
  */
 export interface RouteTrace {
   layer: number;
-  /** [rows, topK], in the order chosen: best first. */
+  /** The chosen experts [rows, topK], the best first. */
   experts: Uint32Array;
-  /** [rows, topK], what each expert's output is multiplied by, scale included. */
+  /** The factors on the experts' outputs [rows, topK], the model's scale included. */
   weights: Float32Array;
 }
 
 /**
- * What `forward` gives. Matrices are row-major.
+ * The result of `forward`. Matrices are row-major.
  *
  * @example
  * const { logits, mtpLogits }: ForwardResult = await model.forward(ids, { mtp: true });
  * console.log(logits.length / model.config.vocabSize, mtpLogits!.length / model.config.vocabSize); // rows, rows - 1
  */
 export interface ForwardResult {
-  /** [rows, vocab]; one row with `logits: 'last'`. */
+  /** The logits [rows, vocab], or [vocab] with `logits: 'last'`. */
   logits: Float32Array;
-  /** [rows - 1, vocab]: row i predicts token i + 2 from the hidden state at i and token i + 1. */
+  /** The MTP block's logits [rows - 1, vocab]. Row i predicts token i + 2 from the hidden state at i and token i + 1. */
   mtpLogits?: Float32Array;
-  /** With `trace`: [rows, hidden] after each layer. */
+  /** With `trace`: the residual stream after each layer, each [rows, hidden]. */
   layers?: Float32Array[];
-  /** With `trace`: [rows, hidden] after the final norm. */
+  /** With `trace`: the hidden state after the final norm [rows, hidden]. */
   hidden?: Float32Array;
-  /** With `trace`: one entry a MoE layer. */
+  /** With `trace`: the chosen experts, one entry a MoE layer. */
   routes?: RouteTrace[];
-  /** With `profile`: null on the CPU device. */
+  /** With `profile`: the GPU's work. Null on the CPU device. */
   profile?: ForwardProfile | null;
 }
 
@@ -121,9 +122,9 @@ export interface ForwardResult {
  * const { divergence } = await model.verify('Why is the sky blue?', options);
  */
 export interface VerifyOptions {
-  /** Tokens of the answer that is checked. Default 64. */
+  /** The length of the answer that is checked (tokens). Default 64. */
   maxTokens?: number;
-  /** Told after each pass over the answer how many of all are done. */
+  /** Is called after each pass over the answer with the number of passes done and of all. */
   onProgress?: (progress: { done: number; total: number }) => void;
   signal?: AbortSignal;
 }
@@ -137,29 +138,29 @@ export interface VerifyOptions {
  */
 export interface Divergence {
   /**
-   * `drafts`: with drafts, the answer has another token. `rows`: rows computed together have other logits than those
-   * computed one by one, or their best token is not the answer's.
+   * `drafts`: with drafts, the answer has another token. `rows`: rows computed together have other logits than rows computed
+   * one by one, or another best token than the answer's.
    */
   check: 'drafts' | 'rows';
-  /** Drafts a step, or rows a batch. */
+  /** The number of drafts a step, or of rows a step. */
   size: number;
   /** Index in the answer; 0 is its first token. */
   position: number;
-  /** The answer's token, and its logit where rows are computed one by one. */
+  /** The answer's token, and its logit in steps of one row. */
   expected: { id: number; logit: number };
   /**
-   * What was found: with `drafts` the other token, its logit as above; with `rows` the batch's best token and logit, which
-   * may be the same while other logits differ.
+   * The token found instead. With `drafts` it is the other token, with its logit in steps of one row. With `rows` it is the
+   * best token and its logit; that may be the answer's token while other logits differ.
    */
   found: { id: number; logit: number };
-  /** By how much the best logit leads the second, where rows are computed one by one. */
+  /** The lead of the best logit over the second, in steps of one row. */
   margin: number;
-  /** With `rows`, if logits differ: how many of the row's, and the one that differs most. */
+  /** With `rows`, if logits differ: how many of the row's logits, and the one that differs most. */
   differing?: { count: number; id: number; expected: number; found: number };
 }
 
 /**
- * What `verify` checked and found.
+ * The result of `verify`: what was tried, and the first difference that was found.
  *
  * @example
  * const { ids, drafts, divergence }: VerifyReport = await model.verify('Why is the sky blue?');
@@ -169,10 +170,10 @@ export interface VerifyReport {
   promptTokens: number;
   /** The greedy answer without drafts. */
   ids: number[];
-  /** Drafts a step that the answer was made with again, none without an MTP block; and what became of the drafts in all. */
+  /** The numbers of drafts a step that were tried (none without an MTP block), and how many drafts were made and kept in all. */
   drafts: { sizes: number[]; drafted: number; accepted: number };
-  /** Rows a batch that the answer's logits were computed with. */
+  /** The numbers of rows a step that were tried. */
   rows: { sizes: number[] };
-  /** The first in the answer, or null: all is as it must be. */
+  /** The first difference in the answer. Null if there is none. */
   divergence: Divergence | null;
 }

@@ -42,20 +42,20 @@ export interface TensorEntry {
   offset: number;
   bytes: number;
   type: TensorType;
-  /** Stored anew as this type when it is loaded; absent: as the option `weights` has it for all. */
+  /** The type that the tensor is converted to when it is loaded. Absent: the option `weights` decides, as for all tensors. */
   held?: TensorType;
   /** Row-major, `[outputs, inputs]` for matrices, as stored. */
   shape: number[];
-  /** Of an f8_e4m3 matrix, and of no other. */
+  /** The scales of an f8_e4m3 matrix. Absent for other types. */
   scales?: TensorScales;
 }
 
 /**
- * What an f8_e4m3 matrix's values are multiplied with: a grid of numbers, row-major, each for a block of the matrix.
- * Blocks at the right and lower edge may be cut off.
+ * The scales of an f8_e4m3 matrix: a row-major grid of factors, each for a block of the matrix. Blocks at the right and
+ * lower edge may be cut off.
  */
 export interface TensorScales {
-  /** As the file has it. */
+  /** The name of the scales' tensor in the file. */
   name: string;
   /** Index into {@link ModelDescription.files}. */
   file: number;
@@ -64,7 +64,7 @@ export interface TensorScales {
   type: 'f32' | 'f16' | 'bf16';
   blockRows: number;
   blockColumns: number;
-  /** Rows of the first block that another matrix has: fused experts share their blocks. */
+  /** The rows of the first block that belong to another matrix: fused experts share blocks. */
   skippedRows: number;
 }
 
@@ -87,7 +87,7 @@ export interface Fp8Scheme {
   readonly groups: readonly { readonly targets: readonly string[]; readonly strategy: Fp8Strategy }[];
   /** Modules that are not stored in FP8: their names, or patterns after `re:`. */
   readonly ignored: readonly string[];
-  /** Whether an ignored name stands for what is below it as well, and may leave out what is above. */
+  /** Whether an ignored name also stands for the modules below it, and may leave out the names of those above. */
   readonly isByPart: boolean;
 }
 
@@ -98,19 +98,19 @@ export interface Fp8Scheme {
  * const sliding = model.config.layers.filter(({ window }) => window > 0).length;
  */
 export interface LayerDescription {
-  /** Keys a query sees, itself included; 0 is global attention. */
+  /** The number of keys that a query sees, its own included. 0 is global attention. */
   window: number;
   /** Whether q and k are rotated. K-EXAONE rotates on sliding layers only. */
   rope: boolean;
   ffn: 'dense' | 'moe';
-  /** Inner width of the dense FFN; for a MoE layer, of one routed expert. */
+  /** The inner width of the dense FFN, or of one routed expert of a MoE layer. */
   ffnWidth: number;
-  /** SwiGLU clamp: gate capped at +limit, up clamped to ±limit; 0 is off. */
+  /** The SwiGLU clamp: gate is capped at +limit, up is clamped to ±limit. 0 is off. */
   swigluLimit: number;
 }
 
 /**
- * How the experts of the MoE layers are chosen and weighed; the same on all of them.
+ * How the experts of the MoE layers are chosen and weighed. It is the same in all MoE layers.
  *
  * @example
  * if (model.config.moe !== null) console.log(`${model.config.moe.topK} of ${model.config.moe.experts} experts a token`);
@@ -160,14 +160,14 @@ export interface ModelDescription {
   /** 'pre' normalises what a sub-layer reads (K-EXAONE), 'post' what it adds (EXAONE 4.0). */
   normPlacement: 'pre' | 'post';
   ropeTheta: number;
-  /** Null: no scaling. */
+  /** Null if positions are not scaled. */
   ropeScaling: RopeScaling | null;
-  /** [headDim / 2], what each rotated pair's frequency is divided by: a GGUF file's `rope_freqs`. Null: as `ropeScaling` says. */
+  /** The divisors of the rotated pairs' frequencies [headDim / 2]: a GGUF file's `rope_freqs`. Null: `ropeScaling` decides. */
   ropeFactors: readonly number[] | null;
-  /** Null when no layer is MoE. */
+  /** Null if no layer is MoE. */
   moe: MoeDescription | null;
   layers: LayerDescription[];
-  /** The multi-token-prediction block's decoder layer; null when the model has none. */
+  /** The decoder layer of the multi-token-prediction block. Null if the model has no such block. */
   mtp: LayerDescription | null;
   /** Whether the head is the embedding's transpose. */
   tiedHead: boolean;
@@ -183,6 +183,6 @@ export type ModelShape = Omit<ModelDescription, 'files' | 'tensors'>;
 
 /** The same, with how the weights are stored. */
 export interface StoredShape extends ModelShape {
-  /** Null: not in FP8. */
+  /** Null if the weights are not in FP8. */
   fp8: Fp8Scheme | null;
 }

@@ -1,4 +1,4 @@
-/** The only file that loads the native addon, and the declaration of all that is in it. */
+/** Loads the native addon, as the only file, and declares everything in it. */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { isMainThread } from 'node:worker_threads';
@@ -20,36 +20,36 @@ export interface NativePlanOptions {
   contextSize: number;
   prefillChunk: number;
   threads: number;
-  /** Bytes of main memory for rings of kept prefixes; 0: none are kept, -1: room for four conversations' turns. */
+  /** Main memory for the rings of kept prefixes (bytes). 0 keeps none; -1 is room for four conversations' turns. */
   prefixCacheBytes: number;
-  /** Whether of prompts only the points that `keepAt` names are kept. */
+  /** Whether a prompt is kept only at the point that `keepAt` names. */
   keepsTurnsOnly: boolean;
   cacheType: 'f32' | 'f16' | 'bf16' | 'q8_0' | 'q4_1';
-  /** Of the CPU device. */
+  /** The type of the CPU device's activations. */
   activations: ActivationType;
   weights: 'auto' | 'f32' | 'f16' | 'bf16';
-  /** Part of a GPU adapter's name, 'gpu' for the best, or 'null' for Dawn's Null backend; empty: the CPU. */
+  /** Part of a GPU adapter's name, 'gpu' for the best one, or 'null' for Dawn's Null backend. Empty for the CPU. */
   adapter: string;
-  /** Where Dawn is. */
+  /** The path of Dawn's library. */
   dawnLibrary: string;
-  /** Another for each build of it. */
+  /** A text that differs for each build of Dawn. */
   dawnIdentity: string;
-  /** Where compiled kernels are kept; empty: nowhere. */
+  /** The folder of compiled kernels. Empty: none are kept. */
   blobFolder: string;
-  /** With Dawn's validation and bounds checks. */
+  /** Whether Dawn validates calls and checks bounds. */
   isChecked: boolean;
   gpuKernels: GpuKernels;
   gpuElements: 'f32' | 'f16';
-  /** Ops written without subgroups though the GPU has them: what tuning found faster. */
+  /** The ops that tuning found faster without subgroups. */
   plainOps: readonly string[];
-  /** Routed experts of each layer that a GPU holds; -1: all. */
+  /** The number of routed experts of each layer that a GPU holds. -1: all. */
   expertSlots: number;
   expertMisses: ExpertMisses;
-  /** [layers, experts]: how often each was chosen before; or empty. */
+  /** How often each expert was chosen before [layers, experts], or empty. */
   expertHeat: Float32Array;
-  /** The devices that share the model, in the layers' order; none: one device, as `adapter` has it. */
+  /** The devices that share the model, in the layers' order. Empty: `adapter` names the one device. */
   parts: readonly NativePart[];
-  /** Most rows that a GPU's global layers are given at load; the rest as they are used. */
+  /** The most rows of a GPU's global layers that are allocated at load. More are allocated as they are used. */
   cacheStartRows: number;
 }
 
@@ -57,13 +57,13 @@ export interface NativePlanOptions {
 export interface NativePart {
   adapter: string;
   plainOps: readonly string[];
-  /** How many layers it takes; 0 for all of them: as many as is best. */
+  /** The number of layers that the device takes. 0 for every part: the core divides the layers. */
   layers: number;
-  /** That it has; 0: not known. */
+  /** The size of the device's memory (bytes). 0: not known. */
   memoryBytes: number;
 }
 
-/** Plan of native/plan/plan.h; what it is of each part, too. */
+/** Plan of native/plan/plan.h, with the plan of each part. */
 export type NativePlan = Omit<MemoryReport, 'devices'> & {
   parts: (Omit<MemoryReport, 'devices'> & { firstLayer: number; layers: number })[];
 };
@@ -75,42 +75,42 @@ export interface NativeMeasureParams {
   ops: {
     /** A function of native/device/device.h, or `step` for a whole one. */
     op: string;
-    /** Taken in turns. */
+    /** The layers whose calls take turns. */
     layers: Uint32Array;
     rows: number;
     repetitions: number;
-    /** A repetition calls it as often as takes this long. */
+    /** The least time of a repetition (milliseconds). The op is called again until that time is over. */
     leastMs: number;
   }[];
 }
 
-/** One op, measured; times are of one call, one for each repetition. */
+/** The measurement of one op. Each list has one time of one call for each repetition. */
 export interface NativeMeasurement {
   ms: number[];
-  /** Of steps: until all is handed to the device. */
+  /** For steps: the time until all work is handed to the device (milliseconds). */
   encodeMs: number[];
   calls: number;
-  /** By the device's own timestamps, else by the clock. */
+  /** Whether times are the device's own timestamps. Else they are the clock's. */
   isDeviceTime: boolean;
-  /** Different experts that the rows were sent to. */
+  /** The number of different experts that the rows were sent to. */
   expertsRead: number;
-  /** Of one call; null on the CPU device. */
+  /** The kernels of one call. Null on the CPU device. */
   profile: ForwardProfile | null;
 }
 
 /**
- * What a device itself can do: bytes a second, and operations a second (a product and a sum are two).
+ * The rates that a device itself reaches: bytes a second, and operations a second (a product and a sum are two).
  *
  * @example
  * const { rates } = await benchmarkOps('models/tiny', { device: 'cpu', rows: [1], ops: ['head'] });
  * console.log(`${rates.copy / 1e9} GB/s, ${rates.f32 / 1e12} Tflop/s`);
  */
 export interface DeviceRates {
-  /** Bytes read and bytes written together. */
+  /** Copying: bytes read plus bytes written. */
   copy: number;
   read: number;
   f32: number;
-  /** Of subgroup matrices, f16 with f32 sums; null where there are none. */
+  /** The rate of subgroup matrices, f16 with f32 sums. Null if the device has none. */
   matrices: number | null;
   matrixShape: string;
 }
@@ -126,33 +126,33 @@ export interface NativeGenerateParams {
   presencePenalty: number;
   frequencyPenalty: number;
   seed: number;
-  /** -1: none wanted. */
+  /** The number of alternatives to report. -1: no log-probabilities are wanted. */
   logprobs: number;
   biasIds: Uint32Array;
   biasValues: Float32Array;
   maxTokens: number;
-  /** Where the prompt of the next turn will leave this one; 0: nowhere. */
+  /** The position at which the next turn's prompt will differ from this one. 0: not known. */
   keepAt: number;
-  /** Tokens the MTP block guesses ahead a step; 0: none, -1: as many as pay. */
+  /** The number of tokens that the MTP block drafts a step. 0: none; -1: as many as pay. */
   drafts: number;
   endTokens: Uint32Array;
   profile: boolean;
 }
 
-/** What a {@link NativeRequest} says; the events of native/engine/channel.h. */
+/** The events of a {@link NativeRequest}, which native/engine/channel.h declares. */
 export type NativeEvent =
   | { kind: 'progress'; doneBytes: number; totalBytes: number }
   | { kind: 'started'; cachedTokens: number }
-  /** The prompt's tokens so far, cached ones included. */
+  /** `done` counts the prompt's tokens so far, cached ones included. */
   | { kind: 'prompt'; done: number; total: number }
   | {
       kind: 'tokens';
       ids: Uint32Array;
       logprobs: Float32Array;
       tops: { id: number; logprob: number }[][];
-      /** Two numbers a speculative step: drafted, accepted. */
+      /** Two numbers for each speculative step: drafted, accepted. */
       drafts: Uint32Array;
-      /** What drafting has saved so far, in milliseconds; null while nobody can tell. */
+      /** The time that drafting has saved so far (milliseconds). Null while it is not known. */
       savedMs: number | null;
     }
   | {
@@ -173,16 +173,16 @@ export type NativeEvent =
       decodeMs: number;
       prefillTokens: number;
       savedMs: number | null;
-      /** Null where the device computes in the call itself. */
+      /** Null if the device computes in the call itself. */
       encodeMs: number | null;
-      /** Where one was asked for. */
+      /** Null if no profile was asked for. */
       profile: GenerationProfile | null;
-      /** Where not all experts are on the device. */
+      /** Null if all experts are on the device. */
       experts: Omit<ExpertTraffic, 'hitRate'> | null;
     }
-  /** [layers, experts]; empty where all are on the device. */
+  /** `heat` is [layers, experts], or empty if all experts are on the device. */
   | { kind: 'expertHeat'; heat: Float32Array }
-  /** What the session has cached now. */
+  /** `tokens` is the number that the session has cached now. */
   | { kind: 'kept'; tokens: number }
   | { kind: 'done' }
   | { kind: 'failed'; code: KexaErrorCode; message: string }
@@ -206,9 +206,9 @@ export interface NativeEngine {
       mtp: boolean;
       trace: boolean;
       profile: boolean;
-      /** The first ids, run as every prompt is; all but the last of them give no logits. 0: none. */
+      /** The number of leading ids that only fill the cache, in prompt chunks. Logits come from the last of them on. 0: none. */
       leadRows: number;
-      /** Rows of each step after those. 0: a chunk. */
+      /** The rows of each step after the leading ids. 0: a chunk. */
       stepRows: number;
     },
   ): NativeRequest;
@@ -221,9 +221,9 @@ export interface NativeEngine {
   loadSession(session: number, path: string): NativeRequest;
   endSession(session: number): void;
   expertHeat(): NativeRequest;
-  /** For tests: loses the GPU, between two steps of what is going on. */
+  /** For tests: loses the GPU between two steps. */
   forceDeviceLoss(): NativeRequest;
-  /** For tests: from here on the GPU has room for so many bytes of buffers in all. */
+  /** For tests: limits the GPU's buffers to `bytes` in all from now on. */
   forceDeviceRoom(bytes: number): NativeRequest;
   close(): NativeRequest;
 }
@@ -250,29 +250,29 @@ export interface NativeAdapter {
   maxWorkgroupSizeX: number;
   maxStorageBuffers: number;
   hasTimestampsInsidePasses: boolean;
-  /** C [m, n] = A [m, k] B [k, n] of subgroup matrices (tensor cores). */
+  /** The shapes of products of subgroup matrices (tensor cores): C [m, n] = A [m, k] B [k, n]. */
   matrixShapes: { component: string; result: string; m: number; n: number; k: number }[];
-  /** Empty where Dawn does not tell. */
+  /** Empty if Dawn does not tell. */
   heaps: { bytes: number; isDeviceLocal: boolean; isHostVisible: boolean }[];
 }
 
 /** {@link TensorScales} with the bytes of all that the matrix needs. */
 export interface NativeScales extends TensorScales {
   stored: Uint8Array;
-  /** Of the file they are in, for errors. */
+  /** The file that the scales are in, for errors. */
   path: string;
-  /** Of the matrix. */
+  /** The number of the matrix's columns. */
   columns: number;
   gridColumns: number;
 }
 
-/** What `quantize` is asked for. */
+/** A piece of a tensor to quantise. */
 export interface NativeQuantize {
   from: Uint8Array;
   fromType: 'f32' | 'f16' | 'bf16' | 'f8_e4m3';
-  /** Of f8_e4m3. */
+  /** The scales, if the source is f8_e4m3. */
   scales?: NativeScales;
-  /** Filled with whole blocks. */
+  /** The result, which is filled with whole blocks. */
   to: Uint8Array;
   toType: TensorType;
   /** The place of the first value in its tensor, for errors. */
@@ -286,12 +286,12 @@ export interface NativeVocabularySource {
   file: string;
   tokensField: string;
   mergesField: string;
-  /** Spelled in the byte alphabet, in UTF-8, one after another; `nameEnds`: where each ends. */
+  /** The tokens in the byte alphabet, as UTF-8, one after another. `nameEnds` tells where each ends. */
   names: Uint8Array;
   nameEnds: Uint32Array;
-  /** One for each name; {@link unusedName} for one that is no token. */
+  /** The id of each name. {@link unusedName} marks a name that is no token. */
   ids: Uint32Array;
-  /** Two texts a merge or, with `hasJoinedMerges`, one with a space in it. */
+  /** Two texts for each merge or, with `hasJoinedMerges`, one text with a space in it. */
   merges: Uint8Array;
   mergeEnds: Uint32Array;
   hasJoinedMerges: boolean;
@@ -307,25 +307,25 @@ export interface NativeEncodeRequest {
   text: string;
   /** Three numbers a span: start, end (UTF-16), and 0 for all, 1 for markers, 2 for none. */
   spans: Uint32Array;
-  /** More ids are an error, KEXA_CONTEXT_FULL. */
+  /** The most ids. More are an error, KEXA_CONTEXT_FULL. */
   mostIds?: number;
   /** For tests: MergerLimits of native/text/merger.h. */
   limits?: { heapFrom: number; listsFrom: number; hasCache: boolean };
 }
 
-/** A vocabulary of its own, and what encodes with it. */
+/** A vocabulary and the encoder that uses it. */
 export interface NativeTokenizer {
   /**
-   * Builds it on another thread; to be called once, before all else. Token i is bytes[starts[i]] up to starts[i + 1];
-   * `spellings`: 0 for an id that no token has, 1 for a token spelled in the byte alphabet, 2 for one spelled as it is.
-   * Rejects with an Error that has a `code`.
+   * Builds the vocabulary on another thread. Must be called once, before every other method. Token i is `bytes` from
+   * `starts[i]` up to `starts[i + 1]`. `spellings[i]` is 0 for an id that no token has, 1 for a token in the byte alphabet,
+   * 2 for a token that is spelled as it is. Rejects with an Error that has a `code`.
    */
   load(): Promise<{ bytes: Uint8Array; starts: Uint32Array; spellings: Uint8Array }>;
   /** -1 if no token is spelled so. */
   idOf(name: string): number;
   /** Throws an Error that has a `code`. */
   encode(request: NativeEncodeRequest): Uint32Array;
-  /** The same on another thread; null if it was cancelled before it had ended. */
+  /** Encodes on another thread. `result` is null if the request was cancelled before its end. */
   start(request: NativeEncodeRequest): { result: Promise<Uint32Array | null>; cancel(): void };
 }
 
@@ -334,16 +334,16 @@ interface NativeModule {
   Engine: new (description: ModelDescription, options: NativePlanOptions) => NativeEngine;
   /** Throws an Error with a `code` if devices cannot share the model so. */
   plan(description: ModelDescription, options: NativePlanOptions): NativePlan;
-  /** On threads of its own; both arrays must be left alone meanwhile. Rejects with an Error that has a `code`. */
+  /** Quantises on other threads. Both arrays must be left alone meanwhile. Rejects with an Error that has a `code`. */
   quantize(request: NativeQuantize): Promise<void>;
   /**
-   * Whether nobody else held the lock of an open file. It is then held until the descriptor is closed or the process
-   * ends. Does not wait.
+   * Locks an open file, without waiting. Returns false if another process holds the lock. The lock is held until the
+   * descriptor is closed or the process ends.
    */
   lockFile(descriptor: number): boolean;
   /** Stops every engine of the process, which is about to exit with this code. Waits for their threads. */
   stopEngines(exitCode: number): void;
-  /** On a thread of its own. Rejects with an Error that has a `code`. */
+  /** Measures a device on another thread. Rejects with an Error that has a `code`. */
   rates(options: NativePlanOptions): Promise<DeviceRates>;
   /** The CPU device's instruction sets, the best one last. Throws an Error with a `code` if KEXA_CPU names another. */
   instructionSets(): { used: string; available: string[] };

@@ -1,4 +1,4 @@
-/** Where Dawn is, and whether it is the build kexa knows. */
+/** Finds Dawn's library, and checks whether it is the build that kexa knows. */
 import { createHash } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
 import { homedir } from 'node:os';
@@ -16,14 +16,18 @@ const knownBuilds: Readonly<Record<string, string>> = {
 /** A build of Dawn. */
 export interface DawnLibrary {
   path: string;
-  /** Another for each build. */
+  /** A text that differs for each build. */
   identity: string;
 }
 
 let checked: Promise<DawnLibrary> | undefined;
 
 /**
- * Dawn's library: the addon itself where Dawn was linked into it; else `KEXA_DAWN_LIBRARY`, taken as it is, else npm `webgpu`'s, if it is the known build.
+ * Dawn's library, the first of these:
+ *
+ * 1. the addon itself, if Dawn was linked into it;
+ * 2. the file that `KEXA_DAWN_LIBRARY` names, unchecked;
+ * 3. npm `webgpu`'s, if it is the known build.
  *
  * @throws KexaError KEXA_NO_DEVICE saying why there is none.
  */
@@ -33,8 +37,8 @@ export function findDawn(): Promise<DawnLibrary> {
 }
 
 /**
- * Where kernels that were compiled once are kept: under `KEXA_CACHE_DIR`, else `$XDG_CACHE_HOME/kexa`, else
- * `~/.cache/kexa`. Empty, for nowhere, if `KEXA_CACHE_DIR` is, or where the user has no home.
+ * The folder of compiled kernels: under `KEXA_CACHE_DIR`, else `$XDG_CACHE_HOME/kexa`, else `~/.cache/kexa`. Empty if
+ * `KEXA_CACHE_DIR` is empty or the user has no home: then no kernels are kept.
  */
 export function blobFolder(): string {
   const { KEXA_CACHE_DIR: named, XDG_CACHE_HOME: cache } = process.env;
@@ -45,7 +49,7 @@ export function blobFolder(): string {
   return home === null ? '' : join(home, '.cache/kexa/dawn');
 }
 
-/** Null for a user that the system does not know, without HOME: in containers that is common. */
+/** The user's home. Null without HOME if the system does not know the user, which is common in containers. */
 function homeFolder(): string | null {
   try {
     return homedir();
@@ -91,7 +95,7 @@ async function find(): Promise<DawnLibrary> {
   );
 }
 
-/** That of a library too large to hash at each start. One that is not there is reported when it is opened. */
+/** The identity of a library that is too large to hash at each start. A missing file is reported when it is opened. */
 async function fileIdentity(path: string): Promise<string> {
   try {
     const { size, mtimeMs } = await stat(path);

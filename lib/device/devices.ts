@@ -1,4 +1,4 @@
-/** What kexa can compute on. */
+/** Finds the devices of this machine, and those that an option `device` means. */
 import { arch, cpus } from 'node:os';
 import { KexaError } from '../errors.js';
 import { type NativeAdapter, native } from '../native.js';
@@ -6,20 +6,20 @@ import { invalid } from '../options.js';
 import type { DeviceInfo } from '../types.js';
 import { blobFolder, type DawnLibrary, findDawn } from './dawn.js';
 
-/** A device, and what the core needs to know to use it. */
+/** A device, with the facts that the core needs to use it. */
 export interface ChosenDevice {
   info: DeviceInfo;
-  /** Empty for the CPU. */
+  /** The adapter's name for the core. Empty for the CPU. */
   adapter: string;
   dawnLibrary: string;
   dawnIdentity: string;
   blobFolder: string;
-  /** Another for each adapter and driver. */
+  /** A text that differs for each adapter and driver. */
   tuningKey: string;
 }
 
 /**
- * The devices of this machine that kexa knows of, the one `auto` takes first.
+ * Lists the devices of this machine. The first one is the one that `auto` takes.
  *
  * @example
  * const usable = (await listDevices()).filter((device) => device.usable);
@@ -51,7 +51,7 @@ function gpuDevice(adapter: NativeAdapter, all: readonly NativeAdapter[]): Devic
   const alike = all.filter((other) => other.device === device);
   const name = alike.length > 1 ? `${device}:${alike.indexOf(adapter)}` : device;
   const memoryBytes = Math.max(0, ...heaps.filter((heap) => heap.isDeviceLocal).map(({ bytes }) => bytes));
-  // A software GPU's is the main memory, of which it names any part.
+  // A software GPU's memory is main memory, and it names any part of that.
   const memory = !isSoftware && memoryBytes > 0 ? { memoryBytes } : {};
   return { name, kind: 'gpu', description: about, isSoftware, usable: true, ...memory };
 }
@@ -64,7 +64,7 @@ function nullDevice(): DeviceInfo {
   return { name: 'null', kind: 'gpu', description, isSoftware: true, usable: false };
 }
 
-/** The GPUs, and where there are none because Dawn could not be used, why. */
+/** The GPUs. `problem` tells why Dawn could not be used, if it could not. */
 async function findAdapters(): Promise<{ adapters: NativeAdapter[]; library: DawnLibrary | null; problem: string }> {
   try {
     const problem = native().vulkanProblem();
@@ -88,7 +88,7 @@ export async function chooseDevices(wanted: unknown): Promise<ChosenDevice[]> {
   const chosen: ChosenDevice[] = [];
   for (const name of wanted as unknown[]) {
     const device = await chooseDevice(name ?? null);
-    // What computes on the processor may be taken more than once, which is of use to tests.
+    // A device that computes on the processor may be taken more than once, for tests.
     const same = chosen.findIndex(({ adapter }) => isReal(device.info) && adapter === device.adapter);
     if (same >= 0)
       throw new KexaError(
@@ -100,7 +100,7 @@ export async function chooseDevices(wanted: unknown): Promise<ChosenDevice[]> {
   return chosen;
 }
 
-/** Several devices as one: as `model.device` tells of them. */
+/** Several devices as one, for `model.device`. */
 export function sharedDevice(devices: readonly DeviceInfo[]): DeviceInfo {
   const [first, ...others] = devices;
   if (others.length === 0) return first!;
@@ -142,7 +142,7 @@ export async function chooseDevice(wanted: unknown = 'auto'): Promise<ChosenDevi
   throw new KexaError('KEXA_NO_DEVICE', [`device: wanted '${wanted}', found ${names}`, ...notes].join('; '));
 }
 
-/** The adapter that a lower-case name means, `:N` behind it for the one after N others that it fits. */
+/** The adapter that a lower-case name means. `:N` after the name skips N adapters that the name fits. */
 export function pickAdapter(adapters: readonly NativeAdapter[], wanted: string): NativeAdapter | undefined {
   const fitting = (name: string) =>
     adapters.filter((adapter) => (name === 'auto' || name === 'gpu' ? !adapter.isSoftware : isNamed(adapter, name)));
@@ -150,7 +150,7 @@ export function pickAdapter(adapters: readonly NativeAdapter[], wanted: string):
   return name === undefined ? fitting(wanted)[0] : fitting(name)[Number(index)];
 }
 
-/** What find_adapter() of native/gpu/adapter.h takes for this one. */
+/** The name by which find_adapter() of native/gpu/adapter.h finds the adapter. */
 function nativeName(adapter: NativeAdapter, adapters: readonly NativeAdapter[]): string {
   const fitting = adapters.filter((other) => isNamed(other, adapter.device.toLowerCase()));
   return `${adapter.device}:${fitting.indexOf(adapter)}`;
@@ -160,7 +160,7 @@ function onDawn(info: DeviceInfo, adapter: string, key: string, { path, identity
   return { info, adapter, dawnLibrary: path, dawnIdentity: identity, blobFolder: blobFolder(), tuningKey: key };
 }
 
-/** Drivers write their version into the description. */
+/** Differs for each adapter and driver, because drivers write their version into the description. */
 export function tuningKey({ vendor, architecture, device, description, backend }: NativeAdapter): string {
   return [vendor, architecture, device, description, backend].join(' | ');
 }

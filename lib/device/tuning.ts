@@ -1,4 +1,4 @@
-/** Which way to write its kernels is fastest on a device, op by op: measured once, kept in a file, read at load. */
+/** The fastest way to write kernels on a device, op by op. It is measured once, kept in a file and read at load. */
 import { readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { KexaError } from '../errors.js';
@@ -7,9 +7,8 @@ import { version } from '../package-root.js';
 import { blobFolder } from './dawn.js';
 
 /**
- * Ops whose kernels are written in more ways than one, all with the same results to rounding. Those of steps of up to
- * 16 rows have one way for all of them, so that a row's bits do not depend on its company; ` large` are those of
- * larger steps.
+ * Ops whose kernels are written in several ways, with the same results to rounding. ` large` marks the ops of large steps.
+ * An op has one way for all small steps (up to 16 rows), so that a row's bits do not depend on the other rows.
  */
 export const tunedOps = [
   'attention_input',
@@ -29,20 +28,20 @@ export type TunedOp = (typeof tunedOps)[number];
 
 export type TunedKernels = 'plain' | 'subgroups';
 
-/** What was found for one device. */
+/** The tuning of one device. */
 export interface DeviceTuning {
-  /** The version that measured; for another one nothing is known. */
+  /** The version of kexa that measured. The tuning holds for no other version. */
   kexa: string;
   /** ISO 8601. */
   measured: string;
-  /** The way that was faster, and how much time the other one took for what this one does in 1. */
+  /** The faster way, and the other way's time divided by its time. */
   ops: Partial<Record<TunedOp, { kernels: TunedKernels; ratio: number }>>;
 }
 
-/** By adapter and driver. */
+/** The tunings of a file, by adapter and driver. */
 export type Tuning = Record<string, DeviceTuning>;
 
-/** `KEXA_TUNING`, else tuning.json beside the compiled kernels' folder; null if it is `off` or there is no such folder. */
+/** The file that `KEXA_TUNING` names, else tuning.json beside the compiled kernels' folder. Null if it is `off` or there is no such folder. */
 export function tuningPath(): string | null {
   const named = process.env.KEXA_TUNING;
   if (named === 'off') return null;
@@ -52,7 +51,7 @@ export function tuningPath(): string | null {
 }
 
 /**
- * What the file holds; nothing if there is none.
+ * Reads the file's tunings. A missing file has none.
  *
  * @throws KexaError KEXA_BAD_FILE
  */
@@ -61,7 +60,7 @@ export async function readTuning(path: string): Promise<Tuning> {
   try {
     text = await readFile(path, 'utf8');
   } catch (cause) {
-    // ENOTDIR: nor is there a folder to hold one.
+    // ENOTDIR: the folder is missing too.
     const { code } = cause as NodeJS.ErrnoException;
     if (code === 'ENOENT' || code === 'ENOTDIR') return {};
     throw damaged(path, (cause as Error).message, cause);
@@ -96,7 +95,7 @@ function damaged(path: string, reason: string, cause?: unknown): KexaError {
 }
 
 /**
- * Puts what was found for a device into the file, beside what it has of others.
+ * Puts one device's tuning into the file, beside those of other devices.
  *
  * @throws KexaError KEXA_BAD_FILE for a file that cannot be read, KEXA_WRITE_FAILED
  */
@@ -106,7 +105,7 @@ export async function writeTuning(path: string, key: string, tuning: DeviceTunin
 }
 
 /**
- * Ops that a device with subgroups does without them, by the file's entry for this adapter, driver and version of kexa.
+ * The ops that are faster without subgroups, by the file's entry for this adapter, driver and version of kexa.
  *
  * @throws KexaError KEXA_BAD_FILE
  */

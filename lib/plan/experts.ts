@@ -9,7 +9,7 @@ import type { DeviceInfo, LoadOptions, MemoryReport } from '../types.js';
 import { expertMisses } from './option-values.js';
 import { contextAdvice, largestFitting, planned } from './planned.js';
 
-/** The options that decide it. */
+/** The options that decide where experts are. */
 export type ExpertOptions = Pick<LoadOptions, 'expertSlots' | 'gpuMemory' | 'expertMisses' | 'expertProfile'>;
 
 /**

@@ -1,4 +1,4 @@
-/** Which layers of a model each of several devices takes, and what a plan says of it. */
+/** Divides a model's layers among several devices, and reports each device's memory. */
 import { KexaError } from '../errors.js';
 import type { NativePart, NativePlan } from '../native.js';
 import { invalid } from '../options.js';
@@ -25,7 +25,7 @@ export function layersOfDevices(split: LoadOptions['layerSplit'], devices: numbe
   let last = 0;
   return split.map((share, i) => {
     upTo += share;
-    // With fewer layers than devices the core says so.
+    // The core refuses fewer layers than devices.
     const most = Math.max(last + 1, layers - (devices - 1 - i));
     const end = Math.min(most, Math.max(last + 1, Math.round((layers * upTo) / total)));
     const own = end - last;
@@ -34,7 +34,7 @@ export function layersOfDevices(split: LoadOptions['layerSplit'], devices: numbe
   });
 }
 
-/** Parts for a plan, of the kinds of device alone. */
+/** The parts of a plan, for which only the kinds of the devices matter. */
 export function plannedParts(
   kinds: readonly ('cpu' | 'gpu')[],
   split: LoadOptions['layerSplit'],
@@ -48,7 +48,7 @@ export function plannedParts(
   }));
 }
 
-/** What a plan says, with the devices' names; a plan for one device has none. */
+/** A plan as a report, with the devices' names. A plan for one device has no list of devices. */
 export function memoryReport({ parts, ...memory }: NativePlan, names: readonly string[]): MemoryReport {
   if (parts.length === 0) return memory;
   const devices = parts.map(({ firstLayer, layers, prefixCache: _, ...own }, i) => ({

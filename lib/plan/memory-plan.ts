@@ -1,4 +1,4 @@
-/** What loading will take, before it is done. */
+/** Plans the memory that loading takes, and refuses a plan that does not fit. */
 import { availableParallelism, freemem } from 'node:os';
 import type { ModelDescription, StoredShape, TensorEntry } from '../description.js';
 import { isOnProcessor } from '../device/devices.js';
@@ -52,7 +52,7 @@ export function checkPlanOptions(
   const weights = choiceOption('weights', options.weights, weightTypes);
   return {
     contextSize,
-    // A chunk longer than the context would only make its buffers larger.
+    // A chunk longer than the context would only make buffers larger.
     prefillChunk: Math.min(contextSize, integerOption('prefillChunk', options.prefillChunk, 1, 4096, 128)),
     threads: integerOption('threads', options.threads, 1, 1024, availableParallelism()),
     prefixCacheBytes: integerOption('prefixCacheBytes', options.prefixCacheBytes, 0, Number.MAX_SAFE_INTEGER, -1),
@@ -85,7 +85,7 @@ export function refuseActivations(activations: ActivationType, device: string): 
   );
 }
 
-/** What {@link planMemory} plans with; every GPU is planned alike. Several devices share the model. */
+/** The options of {@link planMemory}. All GPUs are planned alike. Several devices share the model. */
 export type PlannedOptions = Pick<
   LoadOptions,
   'contextSize' | 'prefillChunk' | 'threads' | 'cacheType' | 'weights' | 'activations' | 'layerSplit'
@@ -93,21 +93,20 @@ export type PlannedOptions = Pick<
   ExpertOptions & { device?: 'cpu' | 'gpu' | readonly ('cpu' | 'gpu')[] };
 
 /**
- * Of a card's memory, and of a machine's main memory, what is planned with: the rest is for drivers, for fragments and for
- * other programs.
+ * The share of a card's memory, and of main memory, that is planned with. The rest is for drivers, fragments and other
+ * programs.
  */
 export const usableShare: Readonly<Record<'gpu' | 'cpu', number>> = { gpu: 0.98, cpu: 0.95 };
 
-/** Bytes of a device's memory that are planned with. */
+/** The part of a device's memory that is planned with (bytes). */
 export function usableBytes(kind: 'gpu' | 'cpu', bytes: number): number {
   return Math.floor(bytes * usableShare[kind]);
 }
 
 /**
- * The longest context, in tokens, with which each device has room for its part, with all else as in `options`; 0 if there is
- * none.
+ * The longest context (tokens) with which each device has room for its part. The other options are `options`. 0 if none fits.
  *
- * @param bytes of each device's memory, of which {@link usableBytes} are planned with
+ * @param bytes memory of each device, of which {@link usableBytes} are planned with
  * @throws KexaError KEXA_INVALID_ARGUMENT
  */
 export function longestContext(planner: MemoryPlanner, options: PlannedOptions, bytes: number): number {
@@ -118,7 +117,7 @@ export function longestContext(planner: MemoryPlanner, options: PlannedOptions, 
   return fits(1) ? largestFitting(most, fits) : 0;
 }
 
-/** Whether each device has room, if each has `bytes` of memory, of which {@link usableBytes} are planned with. */
+/** Whether each device has room if it has `bytes` of memory, of which {@link usableBytes} are planned with. */
 export function fitsInto(
   { total, devices }: MemoryReport,
   bytes: number,
@@ -139,7 +138,7 @@ export function fitsInto(
 export class MemoryPlanner {
   readonly description: ModelDescription;
   readonly #weights: WeightType | undefined;
-  /** Whether there are files, which can be read in place. */
+  /** Whether the model has files, which can be read in place. */
   readonly #hasFiles: boolean;
 
   constructor(description: ModelDescription | StoredShape, weights?: WeightType) {
@@ -169,7 +168,7 @@ export class MemoryPlanner {
 }
 
 /**
- * The memory a model would take, as {@link MemoryPlanner} tells it.
+ * The memory that a model would take. {@link MemoryPlanner} tells how it is counted.
  *
  * @throws KexaError KEXA_INVALID_ARGUMENT
  */
@@ -189,7 +188,7 @@ function mergeExperts(description: ModelDescription): ModelDescription {
   for (const tensor of description.tensors) {
     const expert = /^(.*\.experts\.)\d+(\..*)$/.exec(tensor.name);
     const { name, type, held, scales } = tensor;
-    // Scales are counted by blocks of rows, which must not lie across two experts.
+    // Scales are counted by blocks of rows. A block must not lie across two experts.
     const isWhole = scales === undefined || (scales.skippedRows === 0 && tensor.shape[0]! % scales.blockRows === 0);
     // Experts of a layer may be stored in different types.
     const key = expert === null || !isWhole ? name : `${expert[1]}${type}.${held}${expert[2]}`;
@@ -229,15 +228,15 @@ function withTensors(description: ModelDescription | StoredShape): ModelDescript
   return { ...shape, files: [], tensors };
 }
 
-/** Memory this process may still take, in bytes. */
+/** The memory that this process may still take (bytes). */
 export function availableMemory(): number {
-  // Knows of container limits, where Node has it (20.13, 22).
+  // Counts the limits of containers. Node has it from 20.13 and 22 on.
   return process.availableMemory?.() ?? freemem();
 }
 
 /**
- * The options with as much for kept turns as they take by default, if nothing else was asked for: at most an eighth of what
- * is free, and no more than the rest of the model leaves, so that it never keeps a model from being loaded.
+ * The options with the default memory for kept turns, if the caller gave none: at most an eighth of the free memory, and no
+ * more than the rest of the model leaves. So kept turns never keep a model from being loaded.
  */
 export function withKeptTurns(
   description: ModelDescription,
@@ -278,7 +277,7 @@ export function checkSharedFits(
   devices: readonly DeviceInfo[],
 ): void {
   const free = availableMemory();
-  /** The first place that is too small: what is to go there, and what there is. */
+  /** The first place that is too small: the bytes wanted there, and the bytes there are. */
   const lacking = ({ parts }: NativePlan) => {
     const inHost = parts.filter((_, i) => isOnProcessor(devices[i]!));
     const host = inHost.reduce((sum, { total, weights }) => sum + total - weights.mapped, 0);

@@ -1,4 +1,4 @@
-/** The core's plan, and the most of something with which one still fits. */
+/** Asks the core for a plan, and searches for the largest number with which a plan fits. */
 import type { ModelDescription } from '../description.js';
 import { fromNative, type NativePlan, type NativePlanOptions, native } from '../native.js';
 
@@ -7,7 +7,7 @@ export function planned(description: ModelDescription, options: NativePlanOption
   return fromNative(() => native().plan(description, options));
 }
 
-/** The largest number from 1 to `most` that fits, if those below what fits do too; 0 if none does. */
+/** The largest number from 1 to `most` that fits, or 0. If a number fits, all smaller ones must fit too. */
 export function largestFitting(most: number, fits: (count: number) => boolean): number {
   let largest = 0;
   for (let step = 2 ** Math.floor(Math.log2(most)); step >= 1; step /= 2)
@@ -15,7 +15,7 @@ export function largestFitting(most: number, fits: (count: number) => boolean): 
   return largest;
 }
 
-/** The longest context, shorter than that of `options`, whose plan fits, in words. */
+/** Advice for a message: the longest context below that of `options` whose plan fits. */
 export function contextAdvice(
   description: ModelDescription,
   options: NativePlanOptions,

@@ -1,10 +1,10 @@
-/** Which type each tensor is stored in: by its role in the model, and by the length of its rows. */
+/** Chooses the type of each tensor by its role in the model and the length of its rows. */
 import type { QuantizedType } from '../description.js';
 import { blockTypes, type GgufType } from '../files/gguf/gguf-types.js';
 import type { TensorPart } from '../files/wanted-tensors.js';
 import type { RecipeName } from '../types.js';
 
-/** What the matrices of a model are stored in. The router, norms and the correction bias are always f32. */
+/** The types of a model's matrices. The router, norms and the correction bias are always f32. */
 export interface Recipe {
   /** The type wanted for a matrix of the core's name and part. */
   typeOf: (part: TensorPart, name: string) => QuantizedType | 'f16';
@@ -13,9 +13,9 @@ export interface Recipe {
 }
 
 /**
- * A recipe by what a token reads: `routed`, the routed experts, nearly all of a large model, of which it reads a few;
- * `rest`, all else (embedding, head, attention, dense FFNs, shared experts and the MTP block): little, and read by
- * every token.
+ * A recipe with two types. `routed` is for the routed experts: they are nearly all of a large model, and a token reads few
+ * of them. `rest` is for everything else (embedding, head, attention, dense FFNs, shared experts, the MTP block): it is
+ * little, and every token reads it.
  */
 export function byRole(routed: QuantizedType | 'f16', rest: QuantizedType | 'f16', fileType: number): Recipe {
   return { typeOf: (part) => (part === 'routed' ? routed : rest), fileType };
@@ -35,7 +35,7 @@ export const uniformRecipes: Readonly<Record<'f16' | 'q4_k', Recipe>> = {
   q4_k: byRole('q4_k', 'q4_k', 14),
 };
 
-/** What is taken instead where a row is no whole number of 256: the choice of llama.cpp's quantiser. */
+/** The type taken instead if a row's length is no multiple of 256. llama.cpp's quantiser chooses the same. */
 const smallBlocks: Partial<Record<GgufType, GgufType>> = {
   q2_k: 'iq4_nl',
   q3_k: 'iq4_nl',
@@ -48,13 +48,13 @@ const smallBlocks: Partial<Record<GgufType, GgufType>> = {
   iq4_xs: 'iq4_nl',
 };
 
-/** The type of a tensor, and the one that was wanted for it where its rows do not fit that. */
+/** The type of a tensor, and the type that was wanted if the tensor's rows do not fit that one. */
 export interface ChosenType {
   type: GgufType;
   instead: GgufType | null;
 }
 
-/** What `recipe` stores a tensor of the core's `name` in. */
+/** The type in which `recipe` stores the tensor that the core calls `name`. */
 export function chooseType(recipe: Recipe, part: TensorPart, name: string, shape: readonly number[]): ChosenType {
   if (shape.length < 2 || part === 'router' || name.endsWith('.router')) return { type: 'f32', instead: null };
   const wanted = recipe.typeOf(part, name);

@@ -1,4 +1,4 @@
-/** Weights that are read in place from their files, and do not fit the main memory that would keep them. */
+/** Warns of weights that are read in place from their files and do not fit into main memory. */
 import { totalmem } from 'node:os';
 import type { ModelDescription } from '../description.js';
 import { blockBytes } from '../files/gguf/gguf-types.js';
@@ -7,15 +7,15 @@ import { sizeText } from '../options.js';
 import type { MemoryReport, RecipeName } from '../types.js';
 import { chooseType, recipes } from './recipes.js';
 
-/** Main memory of this machine, or of the container that the process is in, in bytes. */
+/** The main memory of this machine, or of the process's container (bytes). */
 export function mainMemory(): number {
   const limit = process.constrainedMemory?.() ?? 0;
   return limit > 0 ? Math.min(limit, totalmem()) : totalmem();
 }
 
 /**
- * What to tell of a model whose weights, read in place, are larger than `memory` bytes have room for beside the rest of
- * the plan: how slow that is, and the recipe of `kexa quantize` that would fit. Null: they fit.
+ * A warning for weights that do not fit into `memory` bytes beside the rest of the plan: how slow reading in place is then,
+ * and which recipe of `kexa quantize` would fit. Null if the weights fit.
  */
 export function slowMemory(
   description: ModelDescription,

@@ -12,11 +12,11 @@ import type { WeightType } from '../types.js';
 import { isRecipe, uniformType, weightTypes } from './option-values.js';
 import { chooseType, recipes } from './recipes.js';
 
-/** What of a config is loaded with made-up weights. */
+/** The part of a config's model that is loaded with made-up weights. */
 export interface SyntheticOptions {
-  /** The first so many of its layers. Default: all. */
+  /** The number of layers to keep, from the first on. Default: all. */
   layers?: number;
-  /** The MTP block too, where it has one. Default: without. */
+  /** Whether the MTP block is loaded, if the model has one. Default false. */
   mtp?: boolean;
 }
 

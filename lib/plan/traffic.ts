@@ -1,10 +1,10 @@
-/** What computing tokens takes at the least: bytes read from memory, each once a step, and products. */
+/** Counts the least that computing tokens takes: bytes read from memory, each once a step, and operations. */
 import type { ModelDescription, TensorEntry } from '../description.js';
 import { elementsOf } from '../files/wanted-tensors.js';
 import type { StepCounts } from '../types.js';
 
 /**
- * Bytes a token reads, by what they are for.
+ * The bytes that a token reads, by purpose.
  *
  * @example
  * const [result] = await benchmark('models/tiny', { tests: [{ prompt: 0, generated: 32, depth: 0, mtp: false }] });
@@ -19,14 +19,14 @@ export interface TokenTraffic {
   head: number;
   /** Keys and values: as many as the window lets a layer see. */
   kv: number;
-  /** The MTP block; its part of the head counts there. */
+  /** The MTP block, its reading of the head included. */
   mtp: number;
   /** Norms, the routers' bias, and the token's row of the embedding. */
   other: number;
   total: number;
 }
 
-/** A model's parts, in bytes or in elements; `routed` is one expert of one layer, the mean. */
+/** A model's parts (bytes or elements). `routed` is the mean of one expert of one layer. */
 export interface ModelParts {
   attention: number;
   /** Dense FFNs, shared experts, routers: what every token goes through. */
@@ -34,7 +34,7 @@ export interface ModelParts {
   routed: number;
   moeLayers: number;
   head: number;
-  /** As much of the block as one token reads. */
+  /** The part of the MTP block that one token reads. */
   mtp: number;
   other: number;
 }
@@ -66,10 +66,10 @@ export function partsOf(
 }
 
 /**
- * What a token at `position` (0 is the first) reads without drafts: rows of one token alone, nothing read twice.
+ * The bytes that a token at `position` (0 is the first) reads in a step of its own, without drafts.
  *
- * @param parts in bytes, as they are held
- * @param cacheBytes of one element of the KV cache
+ * @param parts the model's parts as they are held (bytes)
+ * @param cacheBytes size of one element of the KV cache
  */
 export function tokenTraffic(
   description: ModelDescription,
@@ -89,11 +89,11 @@ export function tokenTraffic(
 }
 
 /**
- * What each of `tokens` tokens read in the steps that made them, with the experts that routers chose in them: rows of a step
- * share what they read, and drafts that were not kept have read too.
+ * The bytes read for each of `tokens` tokens by the steps that made them. Rows of a step share their reading, experts are
+ * those that the routers chose, and drafts that were not kept count too.
  *
- * @param first position of the first step's first row
- * @param last position of the last step's last row
+ * @param first the position of the first step's first row
+ * @param last the position of the last step's last row
  */
 export function readTraffic(
   description: ModelDescription,
@@ -139,19 +139,19 @@ export function tokenOperations(
   return 2 * weights + 4 * keys * heads * headDim;
 }
 
-/** Bytes of keys and values that are needed for a sequence of so many tokens. */
+/** The size of the keys and values of a sequence (bytes). */
 export function kvBytes(description: ModelDescription, tokens: number, cacheBytes: number, withMtp: boolean): number {
   const layers = withMtp && description.mtp !== null ? [...description.layers, description.mtp] : description.layers;
   const rows = layers.reduce((sum, { window }) => sum + (window === 0 ? tokens : Math.min(window, tokens)), 0);
   return rows * kvRowBytes(description, cacheBytes);
 }
 
-/** Elements of a tensor, for {@link partsOf}. */
+/** The number of a tensor's elements, for {@link partsOf}. */
 export function elementCount({ shape }: TensorEntry): number {
   return elementsOf(shape);
 }
 
-/** Keys that the `rows` rows up to `position` see, all layers together. */
+/** The number of keys that the `rows` rows up to `position` see, all layers together. */
 function keysSeen({ layers }: Pick<ModelDescription, 'layers'>, position: number, rows: number): number {
   return layers.reduce(
     (sum, { window }) => sum + (window === 0 ? position + 1 : Math.min(window + rows - 1, position + 1)),
@@ -159,7 +159,7 @@ function keysSeen({ layers }: Pick<ModelDescription, 'layers'>, position: number
   );
 }
 
-/** Of one layer's key and value of one token. */
+/** The size of one token's key and value in one layer (bytes). */
 function kvRowBytes({ kvHeads, headDim }: ModelDescription, cacheBytes: number): number {
   return 2 * kvHeads * headDim * cacheBytes;
 }

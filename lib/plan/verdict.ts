@@ -1,4 +1,4 @@
-/** Which weights of a model fit which machine, and about how fast it would be there: told before there is either. */
+/** Tells which weights of a model fit which machine, and about how fast they would be there. Needs neither. */
 
 import type { Fp8Scheme, ModelDescription, ModelShape, StoredShape } from '../description.js';
 import { listDevices } from '../device/devices.js';
@@ -10,14 +10,14 @@ import { recipes } from './recipes.js';
 import { mainMemory } from './slow-memory.js';
 import { partsOf, tokenTraffic } from './traffic.js';
 
-/** Cards of a kind, or the main memory of a machine without. */
+/** Cards of one size, or the main memory of a machine without cards. */
 export interface Machine {
   name: string;
   kind: 'gpu' | 'cpu';
   cards: number;
-  /** Memory of each card. A card of 80 GB has 80 GiB. */
+  /** The memory of each card (bytes). A card of 80 GB has 80 GiB. */
   bytes: number;
-  /** Bytes a second that one card reads; null where that is not known. */
+  /** The bytes that one card reads a second. Null if not known. */
   bandwidth: number | null;
 }
 
@@ -38,8 +38,8 @@ const host = (size: number, bandwidth: number): Machine => ({
 });
 
 /**
- * Bandwidths are those of a common card of each size: RTX 4090, RTX 5090, RTX 6000 Ada, A100, RTX PRO 6000, H200 and MI300X;
- * of two channels of DDR5, and from 256 GB on of eight.
+ * The machines that a verdict tells of. A bandwidth is that of a common card of the size: RTX 4090, RTX 5090, RTX 6000 Ada,
+ * A100, RTX PRO 6000, H200 and MI300X. Main memory is two channels of DDR5, from 256 GB on eight.
  */
 export const machines: readonly Machine[] = [
   cards(1, 24, 1.0e12),
@@ -74,19 +74,19 @@ export async function thisMachine(): Promise<Machine[]> {
   ];
 }
 
-/** Of the bandwidth, what decoding is taken to reach. */
+/** The share of the bandwidth that decoding is assumed to reach. */
 export const reachedShare = 0.6;
-/** Where in a context the estimate is made, with a cache of f16. */
+/** The position in a context for which the estimate is made, with a cache of f16 (tokens). */
 export const estimateAt = 4096;
-/** The context beside which experts that do not all fit are counted. */
+/** The context (tokens) that is planned when a card cannot hold all experts. */
 export const contextBesideExperts = 32768;
 
-/** The model's folder in bf16 or FP8, or what `kexa quantize` and `weights` make of it. */
+/** The weights of a verdict: the model's folder in bf16 or FP8, or a recipe of `kexa quantize`. */
 export type VerdictWeights = 'bf16' | 'fp8' | RecipeName;
 export const verdictWeights: readonly VerdictWeights[] = ['bf16', 'fp8', ...(Object.keys(recipes) as RecipeName[])];
 export const verdictCaches: readonly ['f16', 'q8', 'q4'] = ['f16', 'q8', 'q4'];
 
-/** As the publishers of FP8 folders store the family: matrices in blocks, the head as it was. */
+/** The FP8 scheme of the publishers' folders: matrices are scaled in blocks, the head is not in FP8. */
 const commonFp8: Fp8Scheme = {
   groups: [{ targets: ['Linear'], strategy: 'block' }],
   ignored: ['lm_head'],
@@ -97,27 +97,27 @@ const commonFp8: Fp8Scheme = {
 export interface Verdict {
   machine: Machine;
   weights: VerdictWeights;
-  /** On one device. */
+  /** The size of the weights on one device. */
   weightBytes: number;
-  /** How many layers each card takes, as `layerSplit` takes them, with the longest f16 context. None if nothing fits. */
+  /** The layers of each card with the longest f16 context, in the form of `layerSplit`. Empty if nothing fits. */
   layers: number[];
-  /** The longest context by type of cache; 0 where none fits. */
+  /** The longest context for each type of cache (tokens). 0 if none fits. */
   longestContext: Record<(typeof verdictCaches)[number], number>;
   /**
-   * Where a card holds but some of each layer's routed experts: how many beside {@link contextBesideExperts} tokens of cache in
-   * f16, and the bytes that all of them take in main memory. Null: it holds all.
+   * `slots`: the routed experts of each layer that a card holds beside {@link contextBesideExperts} tokens of cache in f16.
+   * `host`: the bytes that all routed experts take in main memory. Null if a card holds all experts.
    */
   experts: { slots: number; host: number } | null;
   /**
-   * An estimate: {@link reachedShare} of the bandwidth over the bytes that a token reads at {@link estimateAt}. Null where
-   * nothing fits, or the bandwidth or the share of experts found on the card is not known.
+   * An estimate: {@link reachedShare} of the bandwidth, divided by the bytes that a token reads at {@link estimateAt}. Null
+   * if nothing fits, or if the bandwidth or the share of experts found on the card is not known.
    */
   tokensPerSecond: number | null;
 }
 
 /**
- * Each kind of weights on each machine, by the plan that loading makes. Several cards share the model's layers as they do
- * without `layerSplit`; a card that is too small for all experts leaves some in main memory.
+ * The verdict on each kind of weights on each machine, by the plan that loading makes. Several cards share the model's layers
+ * by the default of `layerSplit`. A card that is too small for all experts leaves some in main memory.
  */
 export function planVerdicts(
   shape: ModelDescription | StoredShape,
@@ -189,13 +189,13 @@ function plannerOf(shape: ModelDescription | StoredShape, weights: VerdictWeight
   return new MemoryPlanner({ ...bare, fp8: null }, weights === 'bf16' ? 'auto' : weights);
 }
 
-/** Without the tensors that there may be, whose types decide nothing here. */
+/** A description without its tensors, because their types decide nothing here. */
 function bareShape(shape: ModelDescription | StoredShape): ModelShape {
   const { files: _, tensors: __, fp8: ___, ...bare } = shape as ModelDescription & Partial<StoredShape>;
   return bare;
 }
 
-/** Bytes that a token reads at {@link estimateAt}, with a cache of f16. */
+/** The bytes that a token reads at {@link estimateAt}, with a cache of f16. */
 function trafficOf(description: ModelDescription): number {
   const position = Math.min(estimateAt, description.maxPositions) - 1;
   const parts = partsOf(description, (tensor) => heldBytes(tensor, 'auto'));

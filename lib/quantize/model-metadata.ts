@@ -1,4 +1,4 @@
-/** A model's metadata as GGUF has it: the architecture's keys, and what other tools show. */
+/** Writes a model's metadata as GGUF keys: the architecture's, and those that other tools show. */
 import type { LayerDescription, ModelShape } from '../description.js';
 import { KexaError } from '../errors.js';
 import type { MetadataValue } from '../files/gguf/gguf-header.js';
@@ -47,7 +47,7 @@ export function modelMetadata(shape: ModelShape, config: ModelConfig, name: stri
   entries.push(
     [`${arch}.rope.dimension_count`, u32(headDim)],
     [`${arch}.rope.freq_base`, f32(shape.ropeTheta)],
-    // llama3's factors are a tensor, rope_freqs.
+    // llama3's factors are written as a tensor, rope_freqs.
     [`${arch}.rope.scaling.type`, text('none')],
     [`${arch}.vocab_size`, u32(shape.vocabSize)],
   );
@@ -93,7 +93,7 @@ function moeMetadata({ moe, layers }: ModelShape, arch: string): Entries {
   ];
 }
 
-/** How its makers sample from the model. */
+/** The sampling defaults of the model's makers. */
 function samplingMetadata({ generationDefaults }: ModelConfig): Entries {
   return samplingKeys.flatMap(({ option, gguf, ggufType }) => {
     const value = generationDefaults[option];
@@ -109,7 +109,7 @@ function denseWidth(blocks: readonly LayerDescription[]): number {
   return blocks.find(({ ffn }) => ffn === 'dense')?.ffnWidth ?? 0;
 }
 
-/** Refuses what no key says, and a reader would therefore compute otherwise. */
+/** Refuses a model with a setting that no key can say, because a reader would compute it in another way. */
 function refuseUnsaid({ layers, mtp, moe }: ModelShape, arch: string): void {
   const blocks = mtp === null ? layers : [...layers, mtp];
   const window = slidingWindow(layers);

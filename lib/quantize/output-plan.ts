@@ -11,17 +11,17 @@ import { ropeFactors } from './model-metadata.js';
 /** A tensor of the file. */
 export interface OutputTensor {
   name: string;
-  /** Row-major; the experts of a layer come first. */
+  /** The row-major shape. The experts of a layer are the first dimension. */
   shape: number[];
   type: GgufType;
-  /** The type the recipe has for it, where its rows do not fit that. */
+  /** The type that the recipe wanted, if the tensor's rows do not fit it. Null otherwise. */
   instead: GgufType | null;
-  /** From the start of the data. */
+  /** The first byte, counted from the start of the data. */
   offset: number;
   bytes: number;
-  /** One after the other: the experts of a layer, or the whole. Empty for values that are computed. */
+  /** The tensors that it is made of, in order: the experts of a layer, or one tensor. Empty for computed values. */
   sources: TensorEntry[];
-  /** Values in place of sources. */
+  /** The computed values. Null if there are sources. */
   values: Float32Array | null;
 }
 

@@ -10,13 +10,13 @@ import type { ModelFolder } from '../files/model-folder.js';
 import { native } from '../native.js';
 import type { OutputPlan } from './output-plan.js';
 
-/** Changes with anything that gives other bytes from the same weights: a file begun before is then not gone on with. */
+/** Must change with anything that makes other bytes of the same weights. A file of another version is not continued. */
 const quantizerVersion = 1;
 
-/** Bytes written between two notes: what a killed run does again. */
+/** The bytes written between two notes. A killed run does at most so many again. */
 const noteEvery = 256 * 2 ** 20;
 
-/** `OUT.part`, and `OUT.part.json` beside it. One run at a time has it. */
+/** The files `OUT.part` and `OUT.part.json`. One run at a time holds them. */
 export class PartFile {
   readonly #out: string;
   readonly #path: string;
@@ -35,8 +35,8 @@ export class PartFile {
   }
 
   /**
-   * Opens the part file of `out`: the one that is there, if it was begun from the same weights and recipe, else a new
-   * one. `isFresh` begins anew in any case.
+   * Opens the part file of `out`: an existing one if it was begun from the same weights and recipe, else a new one.
+   * `isFresh` always makes a new one.
    *
    * @throws KexaError KEXA_INVALID_ARGUMENT if the one that is there was begun from something else;
    *   KEXA_WRITE_FAILED if another run has it, if there is no room, or if it cannot be written.
@@ -74,12 +74,12 @@ export class PartFile {
     return this.#path;
   }
 
-  /** Bytes of the file that are done, and surely on the disk. */
+  /** The bytes of the file that are done and surely on the disk. */
   get noted(): number {
     return this.#noted;
   }
 
-  /** Whether a later run would have less to do because of it. */
+  /** Whether a later run would have less to do because of the file. */
   get isWorthKeeping(): boolean {
     return this.#noted > this.#headerBytes;
   }
@@ -127,14 +127,14 @@ export class PartFile {
     }
   }
 
-  /** Leaves it for a later run. */
+  /** Leaves the file for a later run. */
   async close(): Promise<void> {
     await this.#file.close();
   }
 
-  /** Removes it. */
+  /** Removes the file. */
   async discard(): Promise<void> {
-    // The lock is let go of last: until then the name is nobody else's.
+    // The lock is released last: until then no other run can take the name.
     await rm(this.#path, { force: true }).catch(() => {});
     await rm(notePath(this.#path), { force: true }).catch(() => {});
     await this.#file.close().catch(() => {});

@@ -1,4 +1,4 @@
-/** A model folder made into one GGUF file of smaller weights, tensor by tensor. */
+/** Makes a GGUF file of smaller weights from a model folder, tensor by tensor. */
 import { type FileHandle, open, readdir, stat } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
@@ -17,17 +17,17 @@ import { type OutputPlan, type OutputTensor, planOutput } from './output-plan.js
 import { PartFile, partPath, thereAlready } from './part-file.js';
 import { tokenizerMetadata } from './tokenizer-metadata.js';
 
-/** Elements read, made smaller and written at a time: whole blocks of every type. At most 16 MiB in and 16 MiB out. */
+/** The elements that are read and quantised at a time: whole blocks of every type. At most 16 MiB in and 16 MiB out. */
 const pieceElements = 2 ** 22;
 
 export interface QuantizeOptions {
   recipe: Recipe;
-  /** Replace the file that is there, and begin anew whatever was begun. */
+  /** Whether an existing file is replaced, and an unfinished one begun anew. */
   isForced?: boolean;
   threads?: number;
-  /** Bytes done, of those of the whole file. */
+  /** Is called with the bytes done and the bytes of the whole file. */
   onProgress?: (done: number, total: number) => void;
-  /** Told what the file cannot hold of the model, before any work is done. */
+  /** Is called for each thing of the model that the file cannot hold, before any work is done. */
   onWarning?: (message: string) => void;
   signal?: AbortSignal;
 }
@@ -36,9 +36,9 @@ export interface QuantizeReport {
   /** Absolute path. */
   file: string;
   bytes: number;
-  /** Matrices that were in FP8: what was lost in them before is lost here as well. */
+  /** The number of matrices that were in FP8. Their rounding stays in the result. */
   fp8Tensors: number;
-  /** Bytes that an earlier run had done. */
+  /** The bytes that an earlier run had done. */
   resumedBytes: number;
   tensors: OutputTensor[];
 }
@@ -83,7 +83,7 @@ export async function quantizeModel(folder: string, out: string, options: Quanti
 
 /** Closes the part file of a run that failed, and removes it if it is of no use. Returns the error to throw. */
 async function left(part: PartFile, error: unknown): Promise<unknown> {
-  // Weights that cannot be made smaller are no better the next time.
+  // Weights that cannot be quantised will not be better the next time.
   if (!part.isWorthKeeping || (error instanceof KexaError && error.code === 'KEXA_UNSUPPORTED')) {
     await part.discard();
     return error;
@@ -110,7 +110,7 @@ async function refuseOwnFiles(out: string, { folder, description }: ModelFolder)
   own.delete(null);
   for (const path of [out, partPath(out)]) {
     const source = own.get(await identityOf(path));
-    // A file that an earlier run has put beside the model is none of it.
+    // A file that an earlier run has put beside the model is not part of the model.
     if (source === undefined || (/\.gguf(\.part)?$/i.test(source) && !description.files.includes(source))) continue;
     const name = source === path ? '' : `, ${source}`;
     throw new KexaError(
@@ -188,15 +188,15 @@ async function writeTensors(
 interface Piece {
   tensor: OutputTensor;
   type: SourceType;
-  /** Null where `values` are the input. */
+  /** Null if `values` are the input. */
   source: TensorEntry | null;
   /** First byte, counted from the start of its file. */
   sourceOffset: number;
   values: Float32Array | null;
-  /** Its first element in the source. */
+  /** The piece's first element in the source. */
   first: number;
   elements: number;
-  /** In the file that is written. */
+  /** The first byte in the output file. */
   position: number;
   bytes: number;
 }

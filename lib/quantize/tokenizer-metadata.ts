@@ -1,4 +1,4 @@
-/** tokenizer.json as GGUF's metadata: tokens, their types, merges, the way text is split, and the chat templates. */
+/** Writes tokenizer.json as GGUF keys: tokens, their types, merges, the way text is split, and the chat templates. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { KexaError } from '../errors.js';
@@ -13,7 +13,7 @@ import type { Entries } from './model-metadata.js';
 
 export interface TokenizerMetadata {
   entries: Entries;
-  /** Sentences that each name one thing that GGUF cannot hold. */
+  /** Sentences. Each names one thing that GGUF cannot hold. */
   warnings: string[];
 }
 
@@ -90,7 +90,7 @@ function tokensOf(
   return { tokens: Array.from(tokens, (token, id) => token ?? `[PAD${id}]`), types };
 }
 
-/** Each as two tokens with a space between; in a byte-level vocabulary no token has a space in it. */
+/** The merges, each as two tokens with a space between. No token of a byte-level vocabulary contains a space. */
 function mergesOf({ source }: VocabularyFile): string[] {
   const halves = packed(source.merges, source.mergeEnds);
   return Array.from({ length: halves.length / 2 }, (_, i) => `${halves[2 * i]} ${halves[2 * i + 1]}`);
@@ -112,8 +112,8 @@ function splitName(file: string, { source }: VocabularyFile): string {
 }
 
 /**
- * The ids that have a key of their own, but for end tokens: those that config.json names and, for a template that asks for
- * another, those of tokenizer_config.json's names.
+ * The ids that have a key of their own, without end tokens: the ids of config.json, and the ids of tokenizer_config.json's
+ * names if the template asks for another token.
  */
 function namedIds(
   config: ModelConfig,
@@ -134,7 +134,7 @@ function namedIds(
   return ids;
 }
 
-/** The first is `eos_token_id`. Where there are more than keys, Ollama's list has all. */
+/** The keys of end tokens. The first is `eos_token_id`. If there are more ends than keys, Ollama's list has all. */
 function endEntries(ends: readonly number[]): Entries {
   const entries: Entries = endKeys.flatMap((key, i) => {
     const id = ends[i];

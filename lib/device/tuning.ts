@@ -41,7 +41,10 @@ export interface DeviceTuning {
 /** The tunings of a file, by adapter and driver. */
 export type Tuning = Record<string, DeviceTuning>;
 
-/** The file that `KEXA_TUNING` names, else tuning.json beside the compiled kernels' folder. Null if it is `off` or there is no such folder. */
+/**
+ * The file that `KEXA_TUNING` names, else tuning.json beside the compiled kernels' folder. Null if it is `off` or there is
+ * no such folder.
+ */
 export function tuningPath(): string | null {
   const named = process.env.KEXA_TUNING;
   if (named === 'off') return null;

@@ -32,11 +32,13 @@ const texts = new Map(
   paths.filter((path) => /\.(cc|h|wgsl|ts|mjs|cjs|js|c|py|md)$/.test(path)).map((path) => [path, read(path)]),
 );
 const comments = new Map(); // path -> [{ line, text }], one for each block of comment lines
+const codes = new Map(); // path -> the file without its comments
 const words = new Set(); // every identifier of the code, its strings included
 for (const [path, text] of texts) {
   if (!isCode.test(path)) continue;
   const { blocks, code } = split(text);
   comments.set(path, blocks);
+  codes.set(path, code);
   for (const [word] of code.matchAll(/[A-Za-z_]\w*/g)) words.add(word);
 }
 for (const path of otherFiles) for (const [word] of read(path).matchAll(/[A-Za-z_]\w*/g)) words.add(word);
@@ -124,7 +126,16 @@ function checkNames(path, line, text, folder = '') {
   for (const pattern of namePatterns) for (const [, name] of plain.matchAll(pattern)) names.add(name);
   for (const [, name] of plain.matchAll(/`([A-Za-z_]\w*(?:(?:::|\.)[A-Za-z_]\w*)*)`/g))
     if (!isFile(name, folder)) for (const part of name.split(/::|\./)) names.add(part);
+  for (const [, owner, member] of plain.matchAll(/\b(\w+)::(\w+)\b/g))
+    if (!hasMember(owner, member)) problems.push(`${at}: ${owner} has no ${member}`);
   for (const name of names) if (!isName(name)) problems.push(`${at}: nothing is called ${name}`);
+}
+
+/** Whether a file that declares the class or namespace also holds the member. True for a class of another program. */
+function hasMember(owner, member) {
+  const declares = new RegExp(`\\b(?:struct|class|namespace)\\s+(?:\\w+::)*${owner}\\b`);
+  const holders = [...codes.values()].filter((code) => declares.test(code));
+  return holders.length === 0 || holders.some((code) => new RegExp(`\\b${member}\\b`).test(code));
 }
 
 function isName(name) {

@@ -40,7 +40,7 @@ struct TensorEntry {
   KEXA_FIELDS(TensorEntry, name, file, offset, bytes, type, held, shape, scales)
 
   bool is_routed_expert() const { return name.find(".experts.") != std::string::npos; }
-  // The bytes of the scales as floats; 0 where there are none.
+  // Bytes of the scales as floats. 0 if there are none.
   int64_t scale_bytes() const {
     return scales ? scales->grid_rows(shape[0]) * scales->grid_columns(shape[1]) * int64_t(sizeof(float)) : 0;
   }
@@ -50,11 +50,11 @@ enum class FfnKind { kDense, kMoe };
 enum class NormPlacement { kPre, kPost };
 
 struct LayerDescription {
-  int window = 0;  // keys a query sees, itself included; 0 is global
+  int window = 0;  // keys that a query sees, itself included; 0: all (a global layer)
   bool rope = false;
   FfnKind ffn = FfnKind::kDense;
   int ffn_width = 0;       // of the dense FFN, or of one routed expert
-  float swiglu_limit = 0;  // 0 is off
+  float swiglu_limit = 0;  // 0: no limit
   KEXA_FIELDS(LayerDescription, window, rope, ffn, ffn_width, swiglu_limit)
 
   bool is_moe() const { return ffn == FfnKind::kMoe; }
@@ -90,13 +90,13 @@ struct ModelDescription {
   NormPlacement norm_placement = NormPlacement::kPre;
   double rope_theta = 0;
   std::optional<RopeScaling> rope_scaling;
-  std::vector<double> rope_factors;  // [head_dim / 2], what frequencies are divided by; none: as rope_scaling says
+  std::vector<double> rope_factors;  // [head_dim / 2], divisors of the frequencies; empty: rope_scaling applies
   std::optional<MoeDescription> moe;
   std::vector<LayerDescription> layers;
   std::optional<LayerDescription> mtp;
   bool tied_head = false;
   int max_positions = 0;
-  std::vector<std::string> files;  // none: the weights are made up, for measuring
+  std::vector<std::string> files;  // empty: the weights are made up, for measuring
   std::vector<TensorEntry> tensors;
   ModelPart part;
   KEXA_FIELDS(ModelDescription, vocab_size, hidden_size, heads, kv_heads, head_dim, norm_epsilon, norm_placement,
@@ -108,7 +108,7 @@ struct ModelDescription {
   bool is_synthetic() const { return files.empty(); }
   int q_width() const { return heads * head_dim; }
   int kv_width() const { return kv_heads * head_dim; }
-  // The MTP block's layer, where there is one, follows the model's own as index layers.size().
+  // The MTP block's layer, if there is one, comes after the model's own layers: its index is layers.size().
   int layer_count() const { return int(layers.size()) + (mtp ? 1 : 0); }
   int mtp_layer() const { return int(layers.size()); }
   const LayerDescription& layer(int index) const { return index == mtp_layer() ? *mtp : layers[index]; }

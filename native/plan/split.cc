@@ -129,7 +129,7 @@ class Divider {
 
   const ModelDescription& description_;
   const PlanOptions& options_;
-  ModelDescription bare_;  // the description without its tensors: a copy is made for every part
+  ModelDescription bare_;  // the description without its tensors, which every part copies
   int layers_;
   const TensorEntry* embed_ = nullptr;
   std::vector<std::vector<const TensorEntry*>> by_layer_;

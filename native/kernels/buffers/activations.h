@@ -8,7 +8,7 @@
 namespace kexa {
 
 // Kernels read whole chunks of eight, so rows are padded to such chunks, and the padding is zero. `hidden` and `logits`
-// exist only on the device with the model's end (ModelDescription::has_end). Buffers marked E hold the kernels' element
+// exist only on the device with the model's end (ModelPart::has_end). Buffers marked E hold the kernels' element
 // type, all others f32.
 struct Activations {
   Activations(const KernelSet& kernels, const ModelDescription& description, const Plan& plan);

@@ -46,7 +46,7 @@ export type ActivationType = 'f32' | 'i16';
  * });
  */
 export interface Progress {
-  /** What is being done. */
+  /** The work in progress. */
   phase: 'read' | 'load';
   /** From 0 to 1. */
   fraction: number;
@@ -131,7 +131,10 @@ export interface LoadOptions {
   expertSlots?: number;
   /** The most that may be taken of the GPU's memory (bytes). Default: all of it. */
   gpuMemory?: number;
-  /** How a chosen expert without a slot is handled. Default: `copy` if a token's experts all fit in the slots, else `compute`. */
+  /**
+   * How a chosen expert without a slot is handled. Default: `copy` if a token's experts all fit in the slots, else
+   * `compute`.
+   */
   expertMisses?: ExpertMisses;
   /**
    * A file that keeps how often each expert was chosen. If the file exists, the slots begin with the most wanted experts.
@@ -218,7 +221,10 @@ export interface MemoryReport {
 export interface DeviceMemory extends Omit<MemoryReport, 'prefixCache' | 'devices' | 'experts'> {
   /** The device's name, {@link DeviceInfo.name}. */
   name: string;
-  /** The device's first and last layer, from 0. The first device also has the embedding, the last one the head and the MTP layer. */
+  /**
+   * The device's first and last layer, from 0. The first device also has the embedding, the last one the head and the
+   * MTP layer.
+   */
   layers: [number, number];
 }
 
@@ -291,7 +297,10 @@ export interface GenerateOptions extends SamplingOptions {
    * penalties would take past 3.4e38 stays there.
    */
   logitBias?: Readonly<Record<number, number>> | ReadonlyMap<number, number>;
-  /** An integer from 0 to 2^53 - 1. The same seed, prompt, options and device give the same tokens. Default: random, and so is -1. */
+  /**
+   * An integer from 0 to 2^53 - 1. The same seed, prompt, options and device give the same tokens. Default: random, and
+   * so is -1.
+   */
   seed?: number;
   /** Texts that end the answer; they are not part of it. They are searched for in the answer, not in the reasoning. */
   stop?: string | readonly string[];

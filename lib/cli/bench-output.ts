@@ -69,7 +69,7 @@ function markdown(results: readonly BenchResult[]): string {
   return [line(shown.map(({ title }) => title)), line(rule), ...rows.map(line), notes(results)].join('');
 }
 
-/** What holds for the whole table: the device's own rates, and loading. */
+/** The lines for the whole table: the device's own rates, and loading. */
 function notes(results: readonly BenchResult[]): string {
   const [first] = results;
   if (first === undefined) return '';

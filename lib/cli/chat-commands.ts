@@ -4,21 +4,21 @@ import { fileArgument } from './file-argument.js';
 import { writeNote } from './output.js';
 import { wrapped } from './text-width.js';
 
-/** What the commands of a chat can change. */
+/** The state that the commands of a chat can change. */
 export interface ChatState {
   conversation: Conversation;
-  /** Undefined: as the model's template has it. */
+  /** Undefined: the default of the model's template. */
   thinking: boolean | undefined;
   showsThinking: boolean;
   showsTimings: boolean;
 }
 
-/** What the chat does after a command. */
+/** The chat's next action after a command. */
 export type AfterCommand = 'go on' | 'leave' | { ask: string };
 
 interface ChatCommand {
   name: string;
-  /** As /help shows it; empty: none. */
+  /** The argument as /help shows it. Empty if there is none. */
   argument: string;
   help: string;
   run(state: ChatState, argument: string): AfterCommand | Promise<AfterCommand>;
@@ -164,7 +164,7 @@ export function completions(line: string): string[] {
     .filter((each) => each.startsWith(line));
 }
 
-/** What /help shows. */
+/** The text of /help. */
 export function helpText(): string {
   const shown = commands.map(({ name, argument, help }) => [`/${name} ${argument}`, help] as const);
   const width = Math.max(...shown.map(([usage]) => usage.length));

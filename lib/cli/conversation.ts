@@ -14,7 +14,7 @@ export class Conversation {
     this.system = system;
   }
 
-  /** As `generate` takes it. */
+  /** The messages in the form that `generate` takes. */
   get messages(): ChatMessage[] {
     return this.system === null ? [...this.#turns] : [{ role: 'system', content: this.system }, ...this.#turns];
   }

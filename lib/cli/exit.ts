@@ -17,7 +17,7 @@ export class Interruption extends Error {
   }
 }
 
-/** What an error is reported as on stderr, without a final newline. `KEXA_DEBUG` adds the stack. */
+/** The report of an error for stderr, without a final newline. `KEXA_DEBUG` adds the stack. */
 export function errorText(error: unknown): string {
   const message = error instanceof Error ? error.message : String(error);
   const isExpected = error instanceof KexaError || error instanceof UsageError;

@@ -36,8 +36,8 @@ export async function readPrompt({ prompt, file }: PromptOptions): Promise<strin
 }
 
 /**
- * Says that a file on standard input is not read. Of a pipe nobody can tell whether anything will come, and whoever starts
- * the command from a program leaves one there.
+ * Says that a file on standard input is not read. It says nothing about a pipe: nobody can tell whether anything will come,
+ * and a program that starts the command often leaves one open.
  */
 function noteUnreadInput(): void {
   try {

@@ -24,7 +24,7 @@ export function defaultHistoryFile(
   }
 }
 
-/** Lines of a file, and their writing. What cannot be written is told once, and is no error. */
+/** Reads and writes the lines of a file. A failed write is reported once, and is no error. */
 export class LineHistory {
   readonly #file: string;
   #last: string | undefined;

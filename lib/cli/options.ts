@@ -151,7 +151,7 @@ function proportions(text: string): number[] {
   }
 }
 
-/** What decides how much memory a model takes. */
+/** The options that decide how much memory a model takes. */
 export function addPlanOptions(command: Command, hasContext = true): void {
   if (hasContext)
     add(
@@ -288,7 +288,7 @@ export function add(
   const option = new Option(flags, description).helpGroup(group);
   if (parts.choices !== undefined) option.choices(parts.choices);
   if (parts.parse !== undefined) option.argParser(parts.parse as (text: string, previous: unknown) => unknown);
-  // As everywhere in a shell, a variable that is set to nothing is not set.
+  // A variable that is set to nothing counts as not set, as everywhere in a shell.
   if (parts.env !== undefined && process.env[parts.env] !== '') option.env(parts.env);
   command.addOption(option);
 }
@@ -299,7 +299,7 @@ export function requireModel({ model }: ModelFlags): string {
   throw new UsageError('no model: name its folder with -m DIR, or in KEXA_MODEL');
 }
 
-/** What `loadModel` takes, from flags. */
+/** The options of `loadModel`, from flags. */
 export function toLoadOptions(flags: LoadFlags): LoadOptions {
   return defined({
     device: flags.device === undefined ? undefined : deviceNames(flags.device),
@@ -318,7 +318,7 @@ export function toLoadOptions(flags: LoadFlags): LoadOptions {
   });
 }
 
-/** What `generate` takes, from flags. */
+/** The options of `generate`, from flags. */
 export function toGenerateOptions(flags: GenerateFlags): GenerateOptions {
   return defined({
     temperature: flags.temp,

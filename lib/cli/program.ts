@@ -38,7 +38,7 @@ export async function buildProgram(only = ''): Promise<Command> {
     .helpOption('-h, --help', 'show help')
     .helpCommand('help [command]', 'show help for a command')
     .addHelpText('after', () => wrapHelp(about))
-    // What follows a command's name is for that command to read: bench has commands of its own with flags of its own.
+    // Arguments after a command's name belong to that command: bench has its own commands with their own flags.
     .enablePositionalOptions()
     .exitOverride()
     .configureHelp({

@@ -6,7 +6,7 @@ export function timingsText({ usage, timings, speculation, experts, finishReason
   const { promptTokens, cachedTokens, completionTokens } = usage;
   const cached = cachedTokens > 0 ? ` (${cachedTokens} cached)` : '';
   const { steps, drafted, accepted, meanAcceptedLength, byPosition, timeSavedMs } = speculation;
-  // Of a step's first drafts, of its second, and so on.
+  // The share that was kept of a step's first drafts, of its second drafts, and so on.
   const kept = byPosition.map((position) => (position.accepted / position.drafted).toFixed(2)).join(' ');
   const drafts = `drafts kept ${kept}, ${accepted} of ${drafted} in all, ${meanAcceptedLength.toFixed(2)} tokens a step`;
   const saved =

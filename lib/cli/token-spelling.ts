@@ -1,7 +1,7 @@
 import type { Model } from '../model/model.js';
 import type { Tokenizer } from '../text/tokenizer.js';
 
-/** What a table shows a token as: its text in quotes, with bytes that are no whole character as `\xEC`. */
+/** A token in a table: its text in quotes, with bytes that are no whole character as `\xEC`. */
 export class TokenSpelling {
   readonly #tokenizer: Tokenizer | null;
 

@@ -6,7 +6,7 @@ const nextPrompt = '. ';
 const quotes = '"""';
 
 /**
- * What the user says next: one line; lines joined by a backslash at their ends; or all between `"""` and `"""`. Empty
+ * The user's next turn: one line; lines joined by a backslash at their ends; or all between `"""` and `"""`. Empty
  * lines are passed over. Null is the end: Ctrl-D, Ctrl-C twice, or the end of the input.
  */
 export async function readTurn(reader: LineReader): Promise<string | null> {

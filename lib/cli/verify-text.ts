@@ -1,7 +1,7 @@
 import type { Divergence, VerifyReport } from '../types.js';
 import type { TokenSpelling } from './token-spelling.js';
 
-/** What `kexa verify` says about one prompt. */
+/** The text of `kexa verify` about one prompt. */
 export function verifyText(
   title: string,
   { promptTokens, ids, drafts, rows, divergence }: VerifyReport,

@@ -1,4 +1,4 @@
-/** What each layer is: which keys its attention sees, whether it rotates, and what its FFN is. */
+/** Reads each layer's kind: which keys its attention sees, whether it rotates, and its FFN. */
 import type { LayerDescription } from '../description.js';
 import { type ConfigFields, isBoolean, isFiniteNumber, isIntegerIn, isText } from './config-fields.js';
 import { shown } from './json-file.js';
@@ -28,7 +28,7 @@ export function readMtpWindow(fields: ConfigFields): number {
 
 /**
  * The FFN of every layer: `mlp_layer_types`, else `is_moe_layer`, else `first_k_dense_replace` (older:
- * `first_last_k_dense_replace`). Those that are present must agree.
+ * `first_last_k_dense_replace`). The fields that are present must agree.
  */
 export function readFfnKinds(fields: ConfigFields, layers: number): LayerDescription['ffn'][] {
   const voices: { name: string; isMoe: boolean[] }[] = [];

@@ -8,7 +8,7 @@ import { refuseUnknownFields } from './known-fields.js';
 import { readQuantization } from './quantization-config.js';
 import { readEosTokenIds, readTokenId } from './token-ids.js';
 
-/** What config.json says. */
+/** The content of config.json. */
 export interface ConfigReading {
   /** `exaone_moe` or `exaone4`. */
   modelType: string;

@@ -32,7 +32,10 @@ export function storedStrategy(scheme: Fp8Scheme, tensor: Scaled, source: Tensor
   );
 }
 
-/** The names under which a stored matrix may have its scales. Both multiply: the second is no inverse, whatever its name says. */
+/**
+ * The names under which a stored matrix may have its scales. Both multiply: the second is no inverse, whatever its name
+ * says.
+ */
 export function scaleNames(source: string): string[] {
   return [`${source}_scale`, `${source}_scale_inv`];
 }
@@ -88,7 +91,7 @@ export function storedScales({ shape, scales }: TensorEntry): { gridColumns: num
   return { gridColumns, bytes: gridRows * gridColumns * scaleBytes[scales.type] };
 }
 
-/** What a pattern after `re:` matches: the beginning of a name, as in Python. */
+/** The expression after `re:`. It matches the beginning of a name, as in Python. */
 export function patternOf(entry: string): RegExp {
   return new RegExp(`^(?:${entry.slice('re:'.length)})`);
 }

@@ -8,7 +8,10 @@ export type JsonObject = Readonly<Record<string, unknown>>;
 /** Above this a metadata file is not one: the largest real one, a tokenizer.json of 153,600 tokens, has 20 MB. */
 const largestJsonBytes = 64 * 1024 * 1024;
 
-/** Of config.json and its like, whose real ones have some kilobytes; parsing so much takes some tens of milliseconds. */
+/**
+ * The limit for config.json and similar files. Real ones have some kilobytes; parsing this much takes some tens of
+ * milliseconds.
+ */
 export const largestConfigBytes: number = 4 * 1024 * 1024;
 
 /**
@@ -93,7 +96,7 @@ export function isJsonObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** What a JSON value is, for error messages: `a list`, `a string`, `null`. */
+/** The kind of a JSON value, for error messages: `a list`, `a string`, `null`. */
 export function kindOf(value: unknown): string {
   if (value === null) return 'null';
   if (Array.isArray(value)) return 'a list';

@@ -11,7 +11,7 @@ const sharedFields = [
   'bos_token_id eos_token_id pad_token_id quantization_config',
 ];
 
-/** Those that only a mixture of experts may have. */
+/** The fields that only a mixture of experts may have. */
 const moeFields = [
   'mlp_layer_types is_moe_layer first_k_dense_replace first_last_k_dense_replace moe_intermediate_size num_experts',
   'num_experts_per_tok num_shared_experts n_group topk_group norm_topk_prob routed_scaling_factor scoring_func',

@@ -46,7 +46,7 @@ export interface ConfigOnly {
 }
 
 /**
- * Reads and checks the metadata of a model folder or a GGUF file. Of the weights only the headers are read.
+ * Reads and checks the metadata of a model folder or a GGUF file. It reads only the headers of the weights.
  *
  * @throws KexaError KEXA_NOT_FOUND, KEXA_BAD_FILE, KEXA_BAD_CONFIG, KEXA_TENSOR_MISMATCH or KEXA_UNSUPPORTED when there is
  *   no model that would run right; KEXA_INVALID_ARGUMENT when `path` cannot be one.
@@ -161,7 +161,7 @@ async function readGenerationDefaults(folder: string, vocabSize: number): Promis
   return readGenerationConfig(path, await readOptionalJsonObject(path, largestConfigBytes), vocabSize);
 }
 
-/** What the core is told: each tensor knows by itself how it is stored. */
+/** The description for the core. Each tensor says itself how it is stored. */
 function describe({ fp8: _, ...shape }: StoredShape, { files }: Checkpoint, tensors: TensorEntry[]): ModelDescription {
   return { ...shape, files, tensors };
 }

@@ -7,8 +7,8 @@ export interface ParameterCount {
   total: number;
   mtp: number;
   /**
-   * What one token's forward pass multiplies by: attention with its q and k norms, the dense FFNs, the routers, the
-   * chosen and the shared experts, and the head. Left out, as in LG's figures: the embedding table, of which a token
+   * Parameters that one token's forward pass multiplies by: attention with its q and k norms, the dense FFNs, the routers,
+   * the chosen and the shared experts, and the head. Left out, as in LG's figures: the embedding table, of which a token
    * reads one row, the layers' norms, the final norm and the routers' correction biases.
    */
   active: number;

@@ -9,7 +9,7 @@ import { openRegularFile, readExactly } from './regular-file.js';
 /** One tensor of a file. */
 export interface StoredTensor {
   name: string;
-  /** As the file has it, such as `BF16`; it may be one that kexa does not know. */
+  /** The file's spelling, such as `BF16`. It may be a type that kexa does not know. */
   dtype: string;
   shape: number[];
   /** First byte, counted from the start of the file. */

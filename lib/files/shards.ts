@@ -15,7 +15,7 @@ export interface CheckpointTensor extends StoredTensor {
 }
 
 /**
- * What would miss a tensor: the language `model`, whose answers it may change; the MTP block, which `draft`s and changes
+ * The user of a tensor: the language `model`, whose answers it may change; the MTP block, which `draft`s and changes
  * none; or something that is not run here.
  */
 export type TensorUse = 'model' | 'draft' | 'other';

@@ -4,7 +4,7 @@ import type { LayerDescription, ModelShape, MoeDescription } from '../descriptio
 /** One place where a checkpoint may keep a wanted tensor: a tensor of its own, or a part of a larger one. */
 export interface TensorSource {
   name: string;
-  /** Of the whole stored tensor. */
+  /** The shape of the whole stored tensor. */
   shape: number[];
   /** Where the wanted part begins in it, in elements. */
   firstElement: number;
@@ -18,7 +18,10 @@ export interface WantedTensor {
   sources: TensorSource[];
 }
 
-/** What a tensor counts towards. `norm` is what one token reads but the published active count leaves out. */
+/**
+ * The part of the model that a tensor counts towards. `norm` is read for each token, but the published active count
+ * leaves it out.
+ */
 export type TensorPart = 'embedding' | 'attention' | 'router' | 'routed' | 'ffn' | 'head' | 'norm' | 'mtp';
 
 export type Wanted = WantedTensor & { part: TensorPart };

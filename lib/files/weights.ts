@@ -29,7 +29,7 @@ export function bindWeights(shape: StoredShape, checkpoint: Checkpoint): TensorE
   return entries;
 }
 
-/** What of the MTP block that `shape` asks for a checkpoint has: all tensors, none, or the first that is missing. */
+/** Whether a checkpoint has the MTP block that `shape` asks for: all tensors, none, or the first one that is missing. */
 export function findMtp(shape: ModelShape, checkpoint: Checkpoint): 'all' | 'none' | { missing: string } {
   const wanted = [...wantedTensors(shape)].filter(({ part }) => part === 'mtp');
   const missing = wanted.filter(({ sources }) => !sources.some(({ name }) => checkpoint.tensors.has(name)));
@@ -110,8 +110,8 @@ function typeOf(dtype: string): TensorType | null {
 }
 
 /**
- * Weights left over mean a model that computes more than was told of it (a bias, another layer), which would be wrong to
- * run. Those of the MTP block change no answer; those of a vision tower take no part in one.
+ * Weights left over mean that the model computes more than its config tells (a bias, another layer), so that running it
+ * would be wrong. Weights of the MTP block change no answer, and weights of a vision tower take no part in one.
  */
 function refuseLeftovers(shape: StoredShape, checkpoint: Checkpoint, used: ReadonlySet<string>): void {
   for (const [name, tensor] of checkpoint.tensors) {

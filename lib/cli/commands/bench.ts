@@ -160,7 +160,7 @@ async function bench(flags: BenchFlags, command: Command): Promise<number> {
   return interrupt.exitCode ?? exitCodes.ok;
 }
 
-/** What the flags ask for: tests, a sweep, or suites. @throws UsageError where they ask for several */
+/** The tests, the sweep or the suites that the flags ask for. @throws UsageError if they ask for several */
 async function wantedTests(flags: BenchFlags): Promise<Pick<BenchOptions, 'tests' | 'sweeps' | 'prompts' | 'mtp'>> {
   const { ctxMax, ctxStart, step, suite, concurrency, nPrompt, nGen, pg, nDepth, mtp } = flags;
   const refuse = (what: string, others: Record<string, unknown>) => {
@@ -179,7 +179,7 @@ async function wantedTests(flags: BenchFlags): Promise<Pick<BenchOptions, 'tests
     const first = Math.min(ctxStart ?? 512, ctxMax);
     if (ctxStart !== undefined && ctxStart > ctxMax) throw new UsageError('--ctx-start: larger than --ctx-max');
     const generated = nGen?.[0] ?? 32;
-    // What is too near the last to generate before it is left out.
+    // A context too near the last one to generate in between is left out.
     const contexts = sweepContexts(first, ctxMax, step ?? { operator: '*', by: 2 }).filter(
       (context) => context === ctxMax || context + generated < ctxMax,
     );

@@ -127,7 +127,7 @@ async function converse(reader: LineReader, model: Model, state: ChatState, opti
   return exitCodes.ok;
 }
 
-/** What to ask after a command: nothing is undefined, and null is to leave. */
+/** The question to ask after a command. Undefined: none. Null: leave. */
 async function runCommand(line: string, state: ChatState): Promise<string | null | undefined> {
   const after = await runChatCommand(line, state);
   if (after === 'leave') return null;

@@ -195,7 +195,7 @@ async function answer(
   }
 }
 
-/** What the answer itself does not say. */
+/** Reports facts that the answer itself does not tell. */
 function report(
   model: Model,
   result: GenerationResult,

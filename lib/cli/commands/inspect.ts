@@ -35,7 +35,7 @@ interface InspectFlags extends Omit<LoadFlags, 'device'> {
   json?: boolean;
 }
 
-/** What the weights' headers tell. */
+/** The facts from the weights' headers. */
 interface Weights {
   files: string[];
   bytes: number;
@@ -419,7 +419,7 @@ function pagesText({ growth, cache }: MemoryReport): string {
   return `pages; of all cache ${bytesText(growth.atLoad)} from the start, ${bytesText(cache.total)} as sequences grow`;
 }
 
-/** What lies where, in bytes. */
+/** The bytes of each device. */
 function deviceTable(devices: readonly DeviceMemory[]): string {
   const rows = devices.map(({ name, layers: [first, last], weights, cache, scratch, total }, i) => [
     name,

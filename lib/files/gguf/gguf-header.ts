@@ -13,7 +13,7 @@ export type MetadataValue =
 
 export type Metadata = ReadonlyMap<string, MetadataValue>;
 
-/** What the header says of a tensor. */
+/** A tensor's entry in the header. */
 export interface TensorInfo {
   name: string;
   /** Row-major; the file has it the other way round. */

@@ -3,7 +3,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { KexaError } from '../../errors.js';
 import { readExactly } from '../regular-file.js';
 
-/** Bytes in memory at a time. What fills it, even with the smallest of values, is parsed in a few milliseconds. */
+/** Bytes in memory at a time. Even if the smallest values fill them, parsing takes a few milliseconds. */
 const windowBytes = 2 ** 18;
 
 /** The largest real header, of a vocabulary of 153,600 tokens, has 7 MB. */

@@ -1,4 +1,4 @@
-/** Measuring a model: how fast it reads prompts and generates, and what that takes. */
+/** Measures how fast a model reads prompts and generates, and how much memory and energy that takes. */
 import { chooseDevices, isOnProcessor } from '../device/devices.js';
 import { KexaError } from '../errors.js';
 import { openModelFolder } from '../files/model-folder.js';
@@ -34,30 +34,30 @@ import { type Bench, promptUnit, type Sample, sweepUnit, testUnit, type Unit } f
 export interface BenchOptions extends Omit<LoadOptions, 'contextSize'> {
   tests?: readonly BenchTest[];
   /**
-   * `path` is a config.json, or a folder that has one, and its weights are made up on the device, as `weights` says: the
-   * times are a real model's, the text means nothing. `layers` keeps the first so many. The MTP block is loaded only for
-   * tests that draft. Not with `prompts`, which need a tokenizer.
+   * Makes the weights up on the device: `path` is a config.json, or a folder with one. Times are those of a real model, but the
+   * text means nothing. `layers` is the number of layers to keep. The MTP block is loaded only if a test drafts. Cannot be
+   * combined with `prompts`, which need a tokenizer.
    */
   synthetic?: boolean | { layers?: number };
-  /** Contexts to go through, each in one session that grows. They are not warmed up for. */
+  /** Sweeps over contexts, each in one session that grows. They have no warm-up. */
   sweeps?: readonly BenchSweep[];
-  /** Prompts to answer, with each of the settings of `mtp`. */
+  /** Prompts to answer, once for each value of `mtp`. */
   prompts?: readonly SuiteEntry[];
-  /** Drafts a step with which `prompts` are answered. Default none, and `'auto'` where the model has the block. */
+  /** The numbers of drafts a step with which `prompts` are answered. Default: `false`, and `'auto'` if the model has an MTP block. */
   mtp?: readonly BenchTest['mtp'][];
-  /** How often each test is run. The tests take turns, so that what the machine does otherwise meets all alike. Default 5. */
+  /** How often each test is run. Tests take turns, so that other load on the machine meets all of them alike. Default 5. */
   repetitions?: number;
-  /** Whether each test is run once before, untimed; then what its steps do is counted too. Default true. */
+  /** Whether each test is run once before, untimed, to count the work of its steps. Default true. */
   warmUp?: boolean;
-  /** Whether the rates of the device itself are measured before, which takes a second or less. Default true. */
+  /** Whether the device's own rates are measured first, which takes a second or less. Default true. */
   rates?: boolean;
   /**
-   * Text whose tokens fill prompts and contexts, again and again. Drafts are kept as often as the text allows, so it
-   * should be like what the model is used for. Default: one that comes with kexa; for a model without a tokenizer,
-   * ids that mean nothing.
+   * A text whose tokens fill prompts and contexts, again and again. It should be like the texts that the model is used for,
+   * because the acceptance of drafts depends on it. Default: a text that comes with kexa, or ids that mean nothing for a model
+   * without a tokenizer.
    */
   text?: string;
-  /** Told after each run how many of all are done. */
+  /** Is called after each run with the number of runs done and of all. */
   onRun?: (progress: { done: number; total: number; test: string }) => void;
 }
 
@@ -83,22 +83,22 @@ const builtInText =
   'had burned low. Every function below takes two numbers and returns one. The first adds them, the second multiplies them, and ' +
   'the third returns the larger of the two. ';
 
-/** kPageRows of native/plan/layout.h: a session's part of the cache is whole pages. */
+/** The rows of a page, as kPageRows of native/plan/layout.h. A session's part of the cache is whole pages. */
 const pageRows = 64;
 
 /**
  * Loads a model and measures it.
  *
- * Prefill (`pp`) is timed from the first prompt row computed to the last, decoding (`tg`) from the first token chosen to
- * the last; a test of both (`pg`) from the first row to the last token. Greedy choice is part of a step; tokenising,
- * filling the context to `depth` and loading are not timed. Tests with `sessions` are timed by the clock, from asking to the
- * last session's last token. When the signal is aborted, what is complete is returned, with fewer samples; that is an empty
- * array where nothing is complete yet.
+ * - Prefill (`pp`) is timed from the first prompt row to the last.
+ * - Decoding (`tg`) is timed from the first chosen token to the last.
+ * - A test of both (`pg`) is timed from the first prompt row to the last token.
+ * - A test with `sessions` is timed by the clock, from the request to the last session's last token.
  *
- * Before all, the rates of the device itself are measured, and in the warm-up of each test what its steps do is counted.
+ * Greedy choice is part of a step. Tokenising, filling the context to `depth`, and loading are not timed. When the signal is
+ * aborted, the complete results are returned, with fewer samples; that is an empty array if none is complete.
  *
- * @throws KexaError as {@link loadModel}; KEXA_INVALID_ARGUMENT for an option of another shape, with its name, as in
- *   `tests[0].prompt`; for no test at all, and for one that fits no context of the model.
+ * @throws KexaError every code of {@link loadModel}; KEXA_INVALID_ARGUMENT for an option of another shape, with its name
+ *   (`tests[0].prompt`), if there is no test, and for a test that fits no context of the model.
  *
  * @example
  * const tests = [{ prompt: 512, generated: 0, depth: 0, mtp: false as const }];
@@ -144,7 +144,7 @@ export async function benchmark(path: string, options: BenchOptions = {}): Promi
   if (begun === null) return [];
   await using model = begun.model;
   const ids = await tokensOf(model, text ?? builtInText, Math.max(...units.map(({ context }) => context)));
-  // Of several GPUs one alone would be counted.
+  // The meter counts one GPU, which is not enough for several.
   const meter = model.devices.length > 1 && !isOnProcessor(model.device) ? null : openEnergyMeter(model.device);
   const layers = model.config.layers.length;
   const name = made === null ? path : `${path}, ${layers} ${layers === 1 ? 'layer' : 'layers'}, made-up weights`;
@@ -171,7 +171,7 @@ export async function benchmark(path: string, options: BenchOptions = {}): Promi
   return results;
 }
 
-/** The device's rates and the model; null if the signal is aborted before that is there. */
+/** Measures the device's rates and loads the model. Null if the signal is aborted before. */
 async function begin(
   path: string,
   {
@@ -193,13 +193,13 @@ async function begin(
   }
 }
 
-/** What was found of a test. */
+/** The samples of a test. */
 interface Found {
   samples: Sample[];
   counted: GenerationProfile | null;
 }
 
-/** Runs the units in turns. If the signal is aborted, ends with what there is. */
+/** Runs the units in turns. If the signal is aborted, ends with the samples so far. */
 async function runAll(
   units: readonly Unit[],
   run: {
@@ -236,7 +236,7 @@ async function runAll(
   return found;
 }
 
-/** The context a unit needs of a model, all its sessions together. */
+/** The context that a unit needs for all its sessions together. */
 function checkUnit({ tests, context, sessions }: Unit, most: number): number {
   const wanted = sessions === 1 ? context : sessions * Math.ceil(context / pageRows) * pageRows;
   if (wanted <= most) return wanted;
@@ -248,12 +248,12 @@ function checkUnit({ tests, context, sessions }: Unit, most: number): number {
 
 /** @throws KexaError KEXA_NO_DEVICE, KEXA_OUT_OF_MEMORY */
 async function measureRates(options: LoadOptions & { contextSize: number }): Promise<Partial<DeviceRates>> {
-  // Of devices that share a model the first: in decoding they work one after the other.
+  // The first of several devices is measured: in decoding devices work one after the other.
   const { info: _, ...gpu } = (await chooseDevices(options.device))[0]!;
   return await native().rates({ ...checkPlanOptions(options, options.contextSize), ...gpu, isChecked: false });
 }
 
-/** As many tokens as the longest context, from the text over and over. */
+/** `count` tokens of the text, over and over. */
 async function tokensOf(model: Model, text: string, count: number): Promise<number[]> {
   const { vocabSize } = model.config;
   const piece = await encode(model, text);

@@ -1,4 +1,4 @@
-/** Checks of what `benchmark`, `benchmarkOps` and `readSuite` are given. Messages name the field and what may stand there. */
+/** Checks the options of `benchmark`, `benchmarkOps` and `readSuite`. Messages name the field and the allowed values. */
 
 import { mostDrafts } from '../model/sampling.js';
 import { checkNames, integerOption, invalid } from '../options.js';
@@ -9,7 +9,7 @@ import type { BenchSweep, BenchTest } from './tests.js';
 const mostTokens = 2 ** 31 - 1;
 const mostSessions = 64;
 
-/** The list, or an empty one where it is undefined; every entry checked. */
+/** Checks every entry of a list. Undefined is an empty list. */
 export function listOption<Entry>(
   name: string,
   value: unknown,
@@ -29,13 +29,13 @@ export function functionOption<Told extends (...values: never[]) => void>(
   return value;
 }
 
-/** An integer that has to be given. */
+/** The value, a required integer. */
 function integerField(name: string, value: unknown, least: number, most: number): number {
   if (value === undefined) throw invalid(name, `an integer from ${least} to ${most}`, value);
   return integerOption(name, value, least, most, least);
 }
 
-/** Drafts a step; 0 is none. */
+/** The number of drafts a step. 0 is none. */
 export function checkDrafts(name: string, mtp: unknown): BenchTest['mtp'] {
   if (mtp === false || mtp === 0) return false;
   if (mtp === 'auto') return mtp;
@@ -94,7 +94,7 @@ export function checkPrompt(name: string, entry: unknown): SuiteEntry {
   return prompt as SuiteEntry;
 }
 
-/** Whether weights are made up, and of how many layers; null: they are read. */
+/** The layers to keep of a model with made-up weights. Null: the weights are read. */
 export function checkSynthetic(value: unknown): Pick<SyntheticOptions, 'layers'> | null {
   if (value === undefined || value === false) return null;
   if (value === true) return {};
@@ -102,7 +102,7 @@ export function checkSynthetic(value: unknown): Pick<SyntheticOptions, 'layers'>
   return layers === undefined ? {} : { layers: integerField('synthetic.layers', layers, 1, mostTokens) };
 }
 
-/** The object's fields, none of them checked but for its name. */
+/** The object's fields, of which only the names are checked. */
 function fieldsOf<Fields>(
   name: string,
   value: unknown,

@@ -1,30 +1,30 @@
-/** Two recorded benchmarks next to each other. */
+/** Compares two recorded benchmarks. */
 import type { BenchResult } from './result.js';
 import { ratioInterval } from './statistics.js';
 
 /** One test of both recordings. */
 export interface BenchComparison {
   test: string;
-  /** Tokens a second, the means. */
+  /** The mean rates (tokens a second). */
   before: number;
   after: number;
   /** after / before. */
   ratio: number;
   /**
-   * Where the ratio lies with 95 % confidence, if runs vary at random about their mean: Welch's interval for the
-   * difference of the logarithms. Null with fewer than two runs on a side.
+   * The 95 % confidence interval of the ratio, if runs vary at random about their mean: Welch's interval for the difference of
+   * the logarithms. Null with fewer than two runs on a side.
    */
   interval: [number, number] | null;
   /** Whether the interval leaves no doubt that the rates differ. */
   isClear: boolean;
-  /** Whether both generated the same tokens; null where settings or lengths differ so that nobody can tell. */
+  /** Whether both generated the same tokens. Null if settings or lengths differ, so that it cannot be told. */
   sameTokens: boolean | null;
   /**
-   * Whether the last token's logits are the same to the last bit: of two builds they may be, of two devices seldom. Null as
-   * for `sameTokens`, and where they were not kept.
+   * Whether the last token's logits are the same to the bit. Two builds may agree so, two devices seldom do. Null if it cannot
+   * be told, or if a recording has no logits.
    */
   sameLogits: boolean | null;
-  /** Settings that are not the same, and rates of the device itself that differ by more than 15 %. */
+  /** The settings that differ, and the device's own rates that differ by more than 15 %. */
   changed: { field: string; before: unknown; after: unknown }[];
 }
 
@@ -43,12 +43,12 @@ const settings = [
   'text_hash',
 ] as const;
 
-/** The device's own rates, which show that a machine was busy, or is another. */
+/** The device's own rates. They show whether the machine was busy or is another one. */
 const rates = ['copy_gb_per_s', 'f32_gflop_per_s', 'matrix_gflop_per_s'] as const;
-/** How far measuring them twice may be apart. */
+/** The ratio by which two measurements of one rate may differ. */
 const sameRate = 1.15;
 
-/** The tests that both have, by name, in the order of the first; and the names that only one of them has. */
+/** The tests that both recordings have, in the order of the first; and the names of tests that only one of them has. */
 export function compareBenchmarks(
   before: readonly BenchResult[],
   after: readonly BenchResult[],
@@ -79,14 +79,14 @@ function compare(before: BenchResult, after: BenchResult): BenchComparison {
     sameLogits: sameModel && before.logits_hash && after.logits_hash ? before.logits_hash === after.logits_hash : null,
     changed: [
       ...settings.filter((field) => before[field] !== after[field]),
-      // Older recordings had no choice.
+      // Older recordings lack the field: they had no choice.
       ...(['activations'] as const).filter((field) => (before[field] ?? 'f32') !== (after[field] ?? 'f32')),
       ...rates.filter((field) => !areNear(before[field], after[field])),
     ].map((field) => ({ field, before: before[field], after: after[field] })),
   };
 }
 
-/** Recordings of older builds lack what was not measured then: nothing to compare. */
+/** Whether two rates are near. True if one is missing, as it is in recordings of older builds. */
 function areNear(before: number | null | undefined, after: number | null | undefined): boolean {
   if (typeof before !== 'number' || typeof after !== 'number') return true;
   return Math.max(before, after) <= sameRate * Math.min(before, after);

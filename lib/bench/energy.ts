@@ -1,24 +1,24 @@
-/** Electric energy, where the machine counts it. */
+/** Reads electric energy, if the machine counts it. */
 import { execFileSync, spawn } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { isOnProcessor } from '../device/devices.js';
 import type { DeviceInfo } from '../types.js';
 
-/** Counts from some start on. */
+/** A meter that counts energy from its opening on. */
 export interface EnergyMeter {
-  /** What is counted, and by whom. */
+  /** The name of the counter, with the parts that it counts. */
   readonly source: string;
-  /** What is shorter it cannot tell. */
+  /** The shortest time that it can measure (milliseconds). */
   readonly leastMs: number;
-  /** Joules so far; null where they cannot be told, as before a first sample. */
+  /** The energy so far (joules). Null if it is not known, such as before the first sample. */
   joules(): number | null;
   close(): void;
 }
 
 /**
- * A counter of what the device draws: RAPL's packages for the processor, NVIDIA's own for its GPUs. Null where there is
- * none or it may not be read. Either counts all that runs there, this process or not.
+ * Opens the counter of a device's energy: RAPL's packages for the processor, nvidia-smi for NVIDIA's GPUs. It counts other
+ * processes too. Null if there is none or it may not be read.
  */
 export function openEnergyMeter(device: DeviceInfo): EnergyMeter | null {
   return isOnProcessor(device) ? openRapl() : openNvidia(device);
@@ -26,13 +26,13 @@ export function openEnergyMeter(device: DeviceInfo): EnergyMeter | null {
 
 interface Counter {
   path: string;
-  /** Where it begins anew. */
+  /** The count at which the counter begins anew (microjoules). */
   range: number;
   last: number;
   microjoules: number;
 }
 
-/** Packages of `intel-rapl` (AMD's too), in the files of Linux' powercap. They are often readable for root alone. */
+/** Reads the packages of `intel-rapl` (AMD's too) from Linux's powercap files. Often only root may read these. */
 export function openRapl(folder = '/sys/class/powercap'): EnergyMeter | null {
   const read = (...path: string[]) => readFileSync(join(folder, ...path), 'utf8').trim();
   let counters: Counter[];
@@ -70,7 +70,7 @@ export function openRapl(folder = '/sys/class/powercap'): EnergyMeter | null {
 
 const samplingMs = 100;
 
-/** The power of the one NVIDIA GPU of the device's name, added up from samples of nvidia-smi. */
+/** Adds up the power of the device's NVIDIA GPU from samples of nvidia-smi. */
 function openNvidia({ name, description }: DeviceInfo): EnergyMeter | null {
   let index: string | undefined;
   try {
@@ -85,7 +85,7 @@ function openNvidia({ name, description }: DeviceInfo): EnergyMeter | null {
       const gpu = words.join(',').trim().toLowerCase();
       return gpu !== '' && known.includes(gpu) ? [number!.trim()] : [];
     });
-    // Of several of one name nobody could tell which it is.
+    // Several GPUs of one name cannot be told apart.
     if (found.length === 1) index = found[0];
   } catch {
     return null;

@@ -1,18 +1,18 @@
-/** What a model takes at growing contexts, by the plan. */
+/** Plans the memory of a model at growing contexts. */
 import type { ModelDescription, StoredShape } from '../description.js';
 import { chooseDevices } from '../device/devices.js';
 import { openModelFolder } from '../files/model-folder.js';
 import { type PlannedOptions, planMemory } from '../plan/memory-plan.js';
 import type { LoadOptions } from '../types.js';
 
-/** One context, for one sequence; bytes. */
+/** The memory at one context, for one sequence (bytes). */
 export interface ContextMemory {
   context: number;
   weights: number;
   scratch: number;
-  /** The KV cache as planned, rings for sliding layers. */
+  /** The KV cache as planned, with rings for sliding layers. */
   cache: number;
-  /** What it would be if every layer saw the whole context. */
+  /** The KV cache if every layer saw the whole context. */
   globalCache: number;
 }
 
@@ -23,7 +23,7 @@ export async function memoryOverContext(path: string, options: LoadOptions): Pro
   return planContexts(description, { ...options, device: kinds });
 }
 
-/** The same of a description, or of a config alone. */
+/** Plans the contexts for a description, or for a config alone. */
 export function planContexts(
   description: ModelDescription | StoredShape,
   {

@@ -1,4 +1,4 @@
-/** What each op of a step has to do at the least: bytes moved once, and operations. What its time is held against. */
+/** Counts the least work of each op of a step: bytes, each moved once, and operations. An op's time is compared with it. */
 import type { ModelDescription, TensorEntry } from '../description.js';
 import { heldBytes } from '../plan/option-values.js';
 import type { WeightType } from '../types.js';
@@ -28,41 +28,42 @@ export type OpName = (typeof opNames)[number];
 /** Calls of one op that are alike but for the layer. */
 export interface OpGroup {
   op: OpName;
-  /** Inputs by outputs, keys, or experts. */
+  /** The op's size in words: inputs by outputs, keys, or experts. */
   shape: string;
-  /** Those whose calls take turns; a single 0 for ops that have no layer. */
+  /** The layers whose calls take turns. A single 0 for an op that has no layer. */
   layers: number[];
-  /** Calls in a step. */
+  /** The number of calls in a step. */
   perStep: number;
 }
 
 export interface OpWork {
-  /** Weights, keys, values and rows, each read or written once. */
+  /** The bytes of weights, keys, values and rows, each read or written once. */
   bytes: number;
-  /** Of those, the weights. */
+  /** The bytes of the weights alone. */
   weightBytes: number;
-  /** A product and a sum are two. */
+  /** The operations. A product and a sum are two. */
   flops: number;
 }
 
-/** What does not follow from the model. */
+/** The facts that the work depends on and that the model does not tell. */
 export interface StepSize {
   rows: number;
-  /** Tokens in the context before. */
+  /** The tokens in the context before. */
   depth: number;
-  /** The value that the model was loaded with. */
+  /** The option `weights` that the model was loaded with. */
   weights: WeightType;
-  /** Bytes of an activation between ops, and of an element of the KV cache. */
+  /** The size of an activation between ops (bytes). */
   elementBytes: number;
+  /** The size of an element of the KV cache (bytes). */
   cacheBytes: number;
-  /** Different experts that the rows are sent to. */
+  /** The number of different experts that the rows are sent to. */
   expertsRead: number;
 }
 
-/** Steps of up to so many rows are decoding, and choose from every row; of larger ones only the last row's logits are wanted. */
+/** The most rows of a decoding step, which chooses from every row. A larger step wants the last row's logits alone. */
 export const smallRows = 16;
 
-/** Every op of a step of the model, alike ones together. `draft_input` is no part of a step without drafts. */
+/** The ops of a step of the model, grouped by op and shape. `draft_input` is no part of a step without drafts. */
 export function opGroups(description: ModelDescription): OpGroup[] {
   const { layers, moe, hiddenSize, heads, kvHeads, headDim, vocabSize } = description;
   const indices = layers.map((_, i) => i);
@@ -108,7 +109,7 @@ export function opGroups(description: ModelDescription): OpGroup[] {
   return groups;
 }
 
-/** Of one call, the mean over the group's layers. */
+/** The work of one call: the mean over the group's layers. */
 export function opWork(description: ModelDescription, { op, layers }: OpGroup, size: StepSize): OpWork {
   const tensors = new Map(description.tensors.map((tensor) => [tensor.name, tensor]));
   const works = layers.map((layer) => workOf(description, tensors, op, layer, size));
@@ -134,7 +135,7 @@ function workOf(
   const logitRows = rows <= smallRows ? rows : 1;
   const stored = (name: string) => heldBytes(tensors.get(name)!, weights);
   const ofLayer = (...names: string[]) => names.reduce((sum, name) => sum + stored(`layers.${layer}.${name}`), 0);
-  /** A product of `count` rows, plus the bytes of rows that are f32 and those that pass between ops. */
+  /** The work of a product of `count` rows. `f32` and `elements` count the activations of either size that it reads and writes. */
   const product = (weightBytes: number, weights: number, count: number, f32: number, elements: number): OpWork => ({
     bytes: weightBytes + count * (f32 * 4 + elements * elementBytes),
     weightBytes,

@@ -20,16 +20,16 @@ import type {
 import { Reply } from './reply.js';
 import { checkGenerateOptions } from './sampling.js';
 
-/** What an answer needs of its model: `Model` has it. */
+/** The part of a `Model` that an answer needs. */
 export interface AnsweringModel {
   readonly config: ModelConfig;
-  /** Most tokens a sequence may hold. */
+  /** The most tokens that a sequence may hold. */
   readonly contextSize: number;
-  /** @throws KexaError KEXA_NOT_FOUND if there is none */
+  /** @throws KexaError KEXA_NOT_FOUND if the model has none */
   readonly tokenizer: Tokenizer;
 }
 
-/** What a Generation needs of the session it belongs to. */
+/** The parts that a session gives to its Generation. */
 interface GenerationParts {
   model: AnsweringModel;
   prompt: Prompt;
@@ -37,9 +37,9 @@ interface GenerationParts {
   /** Whether the session ends with the answer, so that no turn follows. */
   isForOneAnswer: boolean;
   start(ids: Uint32Array, params: NativeGenerateParams): NativeRequest;
-  /** Throws if the session cannot generate now; else takes it. */
+  /** Takes the session, or throws if it cannot generate now. */
   check(): void;
-  /** Gives the session back. Called once, if `check` did not throw. */
+  /** Gives the session back. Is called once, if `check` did not throw. */
   onEnd(): void;
 }
 
@@ -47,8 +47,8 @@ interface GenerationParts {
  * An answer being generated. Await it for the whole result, iterate it for the text as it comes, or both, more than
  * once: every reader is given all of it. It runs ahead of its fastest reader by a few dozen tokens at most.
  *
- * It is a promise of its result, with `then`, `catch` and `finally`. An error goes to whoever reads or awaits the answer; one
- * that comes while nobody does is an unhandled rejection, as of any promise; but for an abort and for closing the model.
+ * It is a promise of its result, with `then`, `catch` and `finally`. An error goes to whoever reads or awaits the answer. If
+ * nobody does, the error is an unhandled rejection, as with any promise, unless an abort or `Model.close` caused it.
  *
  * @example
  * const generation = session.generate('Why is the sky blue?');
@@ -72,7 +72,7 @@ export class Generation implements Promise<GenerationResult>, AsyncIterable<Piec
   #firstTokenAt = 0;
   #lastTokenAt = 0;
   #isCancelled = false;
-  /** Ends the encoding of the prompt. */
+  /** Stops the encoding of the prompt. */
   readonly #starting = new AbortController();
   readonly #drafts: { drafted: number; accepted: number }[] = [];
   #pulling: Promise<void> | undefined;
@@ -80,7 +80,7 @@ export class Generation implements Promise<GenerationResult>, AsyncIterable<Piec
   #stopListening = () => {};
   /** Whether anybody has asked for the result or for a piece. */
   #isRead = false;
-  /** Rejected with an error that nobody was there for: Node reports it if nobody comes. */
+  /** A promise rejected with an error that nobody has read yet. Node reports it unless a reader comes. */
   #unread: Promise<never> | undefined;
 
   /** @internal */
@@ -160,7 +160,7 @@ export class Generation implements Promise<GenerationResult>, AsyncIterable<Piec
     };
   }
 
-  /** Somebody is there for the result, or for the error that has been. */
+  /** Notes that a reader takes the result, or the error that has occurred. */
   #read(): void {
     this.#isRead = true;
     this.#unread?.catch(() => {});
@@ -172,7 +172,7 @@ export class Generation implements Promise<GenerationResult>, AsyncIterable<Piec
     return this.#outcome.result;
   }
 
-  /** The reader has left: what there is is the result. */
+  /** Ends the answer because its reader has left. The tokens so far are the result. */
   async #breakOff(): Promise<void> {
     if (this.#outcome !== undefined) return;
     this.#isCancelled = true;
@@ -183,7 +183,7 @@ export class Generation implements Promise<GenerationResult>, AsyncIterable<Piec
 
   async #start(): Promise<void> {
     try {
-      await Promise.resolve(); // so that the session's generate() has returned
+      await Promise.resolve(); // lets the session's generate() return first
       const { model, prompt, options } = this.#parts;
       const { params, text } = checkGenerateOptions(options, model.config);
       this.#parts.check();
@@ -253,7 +253,7 @@ export class Generation implements Promise<GenerationResult>, AsyncIterable<Piec
       case 'ended':
         this.#ended = event;
         this.#savedMs = event.savedMs;
-        // Whoever left before reading the end has left out tokens too.
+        // A reader who left before the end has left out tokens too.
         if (this.#hasLeft()) this.#leave();
         else this.#settle(event.isLength ? 'length' : 'stop');
         break;
@@ -307,7 +307,7 @@ export class Generation implements Promise<GenerationResult>, AsyncIterable<Piec
     const toolCalls = pieces.flatMap((piece) => piece.toolCalls);
     const prefillTokens = this.#promptTokens - this.#cachedTokens;
     const firstTokenMs = this.#firstTokenAt ? this.#firstTokenAt - this.#startedAt : 0;
-    // A reader who stopped the answer leaves no account by the engine; then the clock on this side must do.
+    // The engine reports no times of an answer that its reader stopped, so the times are taken on this side.
     const prefillMs = this.#ended?.prefillMs ?? firstTokenMs;
     const decodeMs = this.#ended?.decodeMs ?? this.#lastTokenAt - this.#firstTokenAt;
     const result: GenerationResult = {
@@ -339,8 +339,8 @@ export class Generation implements Promise<GenerationResult>, AsyncIterable<Piec
 
   #fail(error: unknown): void {
     this.#request?.cancel();
-    // Whoever aborts the signal or closes the model knows, and has no need of the answer.
-    // Options that are no object are refused, and have no signal.
+    // Whoever aborts the signal or closes the model knows of it and does not need an unhandled rejection.
+    // Options that are no object are refused and have no signal.
     const isStopped =
       (this.#parts.options && this.#hasLeft()) || (error instanceof KexaError && error.code === 'KEXA_CLOSED');
     if (this.#outcome === undefined && !this.#isRead && !isStopped) this.#unread = Promise.reject(error);
@@ -364,7 +364,7 @@ function withHitRate(experts: Omit<ExpertTraffic, 'hitRate'>): ExpertTraffic {
   return { ...experts, hitRate: choices === 0 ? 1 : experts.hits / choices };
 }
 
-/** What the steps of an answer, as many as its context has tokens, say together of its drafts. */
+/** Adds up the drafts of an answer's steps. There may be as many steps as the context has tokens. */
 export function summarize(steps: readonly { drafted: number; accepted: number }[]): Omit<Speculation, 'timeSavedMs'> {
   const most = { drafted: 0, accepted: -1 };
   let drafted = 0;
@@ -404,9 +404,9 @@ function hasTokenizer(model: AnsweringModel): boolean {
 }
 
 /**
- * How many of a prompt's tokens the prompt of the conversation's next turn will begin with: all, but for those at the end of
- * it that the chat template writes in another way once there is an answer. 0 where it need not be known: after a tool's
- * result, since what the template leaves out of the turn by then began before.
+ * The number of a prompt's tokens with which the next turn's prompt will begin: all but the tokens at the end that the chat
+ * template writes in another way once there is an answer. 0 after a tool's result: there the template changes tokens before
+ * this prompt's end, so nothing is gained by knowing it.
  */
 async function turnEnd(
   model: AnsweringModel,
@@ -420,7 +420,7 @@ async function turnEnd(
   return Math.max(0, ids.length - (isTemplated ? await rewrittenTokens(model.tokenizer, options) : 0));
 }
 
-/** The prompt's ids, and how its answer is to be read. */
+/** Encodes the prompt, and tells how its answer is to be read. */
 export async function encodePrompt(
   model: AnsweringModel,
   prompt: Prompt,
@@ -459,7 +459,7 @@ export async function encodePrompt(
   const last = spans.at(-1);
   return {
     ids: await model.tokenizer.encodeIds(text, { ...fitting, ...(!specialTokensInText && { spans }) }),
-    // Only the template opens the thinking, not a user whose message ends so.
+    // Only the template opens the thinking. A user's message that ends in the marker does not.
     startsInReasoning: last?.allow === 'all' && endsInsideThinking(text.slice(last.start)),
     isPlain: false,
   };

@@ -66,7 +66,7 @@ export const loadNames: readonly (keyof LoadOptions)[] = [
  *   KEXA_UNSUPPORTED for a model that would not run right; KEXA_INVALID_ARGUMENT for options; KEXA_NO_DEVICE;
  *   KEXA_OUT_OF_MEMORY, with what would fit; KEXA_NO_BINARY. An aborted signal's reason.
  *
- * @param path of the folder or file, or its `file:` URL
+ * @param path the folder or file, or its `file:` URL
  * @example
  * const model = await loadModel('models/tiny');
  * const { text } = await model.generate('Why is the sky blue?', { maxTokens: 100 });
@@ -127,7 +127,7 @@ async function load(
     isChecked,
   );
   const tokenizer = (await findTokenizer?.(folder, config.vocabSize, { signal, warn })) ?? null;
-  // Without a tokenizer a model is for ids, whose end the caller decides.
+  // A model without a tokenizer takes and gives ids, and the caller decides where they end.
   for (const { code, message } of notes) {
     if (code !== null && (code !== 'KEXA_NO_END_TOKEN' || tokenizer !== null)) warn(code, message);
   }
@@ -169,7 +169,7 @@ async function load(
   });
 }
 
-/** Checks 4 to 7: what the model is planned with, and the types its tensors are held in. */
+/** Makes checks 4 to 7. Returns the options that the model is planned with, and the types of its tensors in memory. */
 async function choosePlan(
   options: LoadOptions,
   devices: readonly ChosenDevice[],
@@ -193,7 +193,7 @@ async function choosePlan(
   return { description, planOptions: withKeptTurns(description, profiled), expertProfile };
 }
 
-/** Check 9. `onSlow` is told why a model that fits will be slow. */
+/** Makes check 9. `onSlow` is called with the reason if a model fits but will be slow. */
 function checkMemory(
   description: ModelDescription,
   planOptions: NativePlanOptions,
@@ -211,7 +211,7 @@ function checkMemory(
   checkHostExperts(plan, availableMemory());
 }
 
-/** Reads or uploads the weights. `phase` is what progress calls it. */
+/** Reads or uploads the weights. `phase` is the name that progress reports. */
 async function readWeights(
   engine: NativeEngine,
   phase: 'read' | 'load',
@@ -224,7 +224,7 @@ async function readWeights(
   });
 }
 
-/** What of a plan's options the devices decide. */
+/** The options of a plan that the devices decide. */
 async function onDevices(
   devices: readonly ChosenDevice[],
   { layerSplit }: LoadOptions,

@@ -21,10 +21,10 @@ import type { Generation } from './generation.js';
 import { checkPath, Session } from './session.js';
 import { verifyAnswer } from './verify.js';
 
-/** The largest result `forward` gives, in elements: 4 GiB of f32. */
+/** The largest result of `forward` (elements): 4 GiB of f32. */
 const largestForward = 2 ** 30;
 
-/** What `loadModel` makes a Model of. */
+/** The parts that `loadModel` makes a Model of. */
 export interface ModelParts {
   engine: NativeEngine;
   config: ModelConfig;
@@ -36,7 +36,7 @@ export interface ModelParts {
   folder: string;
   contextSize: number;
   prefillChunk: number;
-  /** Where to keep how often each expert was chosen. */
+  /** The file that keeps how often each expert was chosen. */
   expertProfile: string | undefined;
   activations: ActivationType;
 }
@@ -44,8 +44,8 @@ export interface ModelParts {
 /**
  * A loaded model. Made by `loadModel`.
  *
- * Its weights, cache and device belong to one thread of its own; nothing here blocks the event loop or keeps the
- * process alive, except while a promise it returned is pending.
+ * The model's weights, cache and device belong to one thread. No method blocks the event loop. A model keeps the process alive
+ * only while a promise that it returned is pending.
  *
  * @example
  * const model = await loadModel('models/tiny');
@@ -59,7 +59,7 @@ export class Model {
   readonly device: DeviceInfo;
   /** The devices that share the model, in the layers' order. One device is a list of one. */
   readonly devices: readonly DeviceInfo[];
-  /** What the model was planned to hold (bytes). */
+  /** The memory that was planned for the model (bytes). */
   readonly memory: MemoryReport;
   /** The type of the activations that block-quantised weights are multiplied by. */
   readonly activations: ActivationType;
@@ -110,10 +110,10 @@ export class Model {
   }
 
   /**
-   * One pass over `ids` from an empty cache, in chunks of `prefillChunk` rows.
+   * Computes one pass over `ids` from an empty cache, in chunks of `prefillChunk` rows.
    *
-   * `logits` is [ids.length, vocab] or, with `logits: 'last'`, [vocab]; `mtpLogits` is [ids.length - 1, vocab], its row
-   * i the MTP block's prediction of `ids[i + 2]`.
+   * `logits` is [ids.length, vocab], or [vocab] with the option `logits: 'last'`. `mtpLogits` is [ids.length - 1, vocab]; row i
+   * is the MTP block's prediction of `ids[i + 2]`.
    *
    * @throws KexaError KEXA_INVALID_ARGUMENT, KEXA_CONTEXT_FULL, KEXA_UNSUPPORTED (`mtp` of a model without the block),
    *   KEXA_CLOSED. An aborted signal's reason.
@@ -153,9 +153,9 @@ export class Model {
   }
 
   /**
-   * How probable a text is: element i is ln p(ids[i + 1] | ids[0..i]), of ids.length - 1 in all.
+   * Computes how probable a text is: ln p(ids[i + 1] | ids[0..i]) for each i [ids.length - 1].
    *
-   * @throws as {@link forward}.
+   * @throws KexaError KEXA_INVALID_ARGUMENT, KEXA_CONTEXT_FULL, KEXA_CLOSED. An aborted signal's reason.
    *
    * @example
    * const logprobs = await model.score(model.tokenizer.encode('In the beginning God created'));
@@ -172,13 +172,14 @@ export class Model {
   }
 
   /**
-   * Checks on this device that drafts change nothing. A greedy answer of `maxTokens` tokens, end-of-turn tokens passed
-   * over, is compared with those made with 1 to 8 drafts a step; and the logits it was chosen from, computed one row at a
-   * time, with those of batches of 1 to 9 rows, to the bit. A string is put through the chat template as by `generate`.
+   * Checks on this device that drafts change nothing. A greedy answer of `maxTokens` tokens is made without drafts and compared
+   * with answers made with 1 to 8 drafts a step. Its logits, computed one row at a time, are compared to the bit with those
+   * of steps of 1 to 9 rows. End-of-turn tokens are passed over. A string goes through the chat template.
    *
-   * Takes some twenty times as long as the answer. A divergence is reported, not thrown.
+   * The check takes some twenty times as long as the answer. A divergence is reported, not thrown.
    *
-   * @throws KexaError as {@link Session.generate}. An aborted signal's reason.
+   * @throws KexaError KEXA_INVALID_ARGUMENT, KEXA_BAD_TEMPLATE, KEXA_CONTEXT_FULL, KEXA_UNSUPPORTED, KEXA_CLOSED. An aborted
+   *   signal's reason.
    *
    * @example
    * const { divergence } = await model.verify('Why is the sky blue?');
@@ -196,8 +197,8 @@ export class Model {
   }
 
   /**
-   * Logits of `ids` from row `leadRows - 1` on, computed from an empty cache: the first `leadRows` as a prompt is, the others
-   * as an answer is, `stepRows` at a time.
+   * Computes the logits of `ids` from row `leadRows - 1` on, from an empty cache. The first `leadRows` rows are computed as a
+   * prompt, the others as an answer, `stepRows` at a time.
    *
    * @internal
    */
@@ -211,7 +212,7 @@ export class Model {
   }
 
   /**
-   * What the core was told of the model: tensors with the types they are held in.
+   * The description that the core was given, with the types that tensors are held in.
    *
    * @internal
    */
@@ -220,7 +221,7 @@ export class Model {
   }
 
   /**
-   * Times ops of the device by themselves, in order, on rows of ids that mean nothing. For benchmarks.
+   * Times ops of the device one by one, on rows of ids that mean nothing. For benchmarks.
    *
    * @internal
    */
@@ -240,7 +241,9 @@ export class Model {
   }
 
   /**
-   * A timeline of its own: what a prompt shares with the one before it is not computed again.
+   * Makes a session: a timeline of its own. The part that a prompt shares with the one before it is not computed again.
+   *
+   * @throws KexaError KEXA_CLOSED
    *
    * @example
    * const session = model.createSession();
@@ -253,8 +256,8 @@ export class Model {
   }
 
   /**
-   * The session that {@link Session.save} wrote, with what it had cached: a prompt that begins with its tokens goes on
-   * from there. Others wait meanwhile.
+   * Loads a session that {@link Session.save} wrote, with its cache. A prompt that begins with the session's tokens goes on
+   * from there. Other sessions wait meanwhile.
    *
    * @throws KexaError KEXA_NOT_FOUND; KEXA_BAD_FILE for a file that is damaged or no saved session; KEXA_SESSION_MISMATCH
    *   for one of another model or other settings (weights, cacheType, kind of device); KEXA_CONTEXT_FULL for one longer
@@ -280,7 +283,7 @@ export class Model {
   }
 
   /**
-   * As {@link Session.generate}, in a session of its own.
+   * Generates an answer in a session of its own. {@link Session.generate} describes prompt, options and errors.
    *
    * @example
    * const { text } = await model.generate('Why is the sky blue?', { maxTokens: 100, temperature: 0 });
@@ -290,10 +293,9 @@ export class Model {
   }
 
   /**
-   * Stops whatever is going on, with KEXA_CLOSED, and frees everything; writes the `expertProfile`. Calling it again is
-   * fine.
+   * Ends all running calls with KEXA_CLOSED, frees everything, and writes the `expertProfile`. May be called again.
    *
-   * @throws KexaError KEXA_WRITE_FAILED if the profile cannot be written; all else is done then
+   * @throws KexaError KEXA_WRITE_FAILED if the profile cannot be written. Everything is freed all the same.
    *
    * @example
    * const model = await loadModel('models/tiny');
@@ -313,7 +315,7 @@ export class Model {
     return this.#closing;
   }
 
-  /** Null if the device was lost: then it cannot tell. */
+  /** Asks the device how often each expert was chosen. Null if the device was lost. */
   async #expertHeat(): Promise<Float32Array | null> {
     let heat: Float32Array | null = null;
     await readRequest(this.#engine.expertHeat(), (event) => {

@@ -7,22 +7,22 @@ import type { Piece, Tool } from '../types.js';
 
 /** How an answer's tokens are to be read. */
 interface ReplyOptions {
-  /** Null: the model has none, and the answer has ids but no text. */
+  /** Null if the model has none: the answer then has ids but no text. */
   tokenizer: Tokenizer | null;
-  /** Tokens that end the answer and have no text. */
+  /** The tokens that end the answer and have no text. */
   endTokens: ReadonlySet<number>;
   stop: readonly string[];
-  /** Null: one plain text. */
+  /** How thinking and calls are found. Null: the answer is one plain text. */
   parsing: { startsInReasoning: boolean; tools: false | readonly Tool[] } | null;
 }
 
-/** An answer's way from tokens to text: decoded, taken apart into thinking, text and calls, and cut at a stop text. */
+/** Makes text of an answer's tokens: decodes them, separates thinking, text and calls, and cuts at a stop text. */
 export class Reply {
   readonly #decoder: StreamDecoder | null;
   readonly #parser: ReplyParser | null;
   readonly #stops: StopMatcher;
   readonly #endTokens: ReadonlySet<number>;
-  /** A model may have more logits than its tokenizer has tokens: the rest have no text. */
+  /** The number of ids that have a text. A model may have more logits than its tokenizer has tokens. */
   readonly #textTokens: number;
   #isStopped = false;
 
@@ -31,12 +31,12 @@ export class Reply {
     this.#textTokens = tokenizer?.vocabSize ?? 0;
     this.#stops = new StopMatcher(stop);
     this.#parser = parsing && new ReplyParser(parsing);
-    // A plain text has no structure to show, so all special tokens are left out of it.
+    // A plain text shows no structure, so all special tokens are left out.
     this.#decoder =
       tokenizer && new StreamDecoder(tokenizer, { skipSpecialTokens: true, keep: parsing ? replyMarkers : [] });
   }
 
-  /** The stop text that ended it. */
+  /** The stop text that ended the answer. */
   get stopText(): string | undefined {
     return this.#stops.matched;
   }
@@ -53,7 +53,7 @@ export class Reply {
     return { piece, isStopped: this.#isStopped };
   }
 
-  /** What was held back. Nothing comes after it; `isBrokenOff` if more would have, had it not been cut short. */
+  /** Gives the text that was held back. Nothing comes after it. `isBrokenOff`: the answer was cut short before its end. */
   flush(isBrokenOff: boolean): { piece: Piece; isStopped: boolean } {
     const piece: Piece = { ...emptyPiece(), ids: [] };
     if (this.#isStopped) return { piece, isStopped: true };

@@ -7,11 +7,11 @@ import type { GenerateOptions, Prompt } from '../types.js';
 import { type AnsweringModel, Generation } from './generation.js';
 
 /**
- * One timeline. Prompts are given whole every time; the longest prefix that is still cached is not computed again, so
- * a conversation that grows costs only what is new.
+ * A session is one timeline. Each prompt is given whole. The longest prefix that is still cached is not computed again, so
+ * a growing conversation costs only its new tokens.
  *
- * What can be gone back to is bounded by the sliding layers: they keep `window + prefillChunk - 1` rows. A prompt that
- * leaves the timeline further back is computed from its start.
+ * The sliding layers keep `window + prefillChunk - 1` rows, and a session can go back only that far. A prompt that leaves
+ * the timeline further back is computed from its start.
  *
  * @example
  * const session = model.createSession();
@@ -39,13 +39,15 @@ export class Session {
   /**
    * Generates an answer.
    *
-   * A string is a user's message, put through the model's chat template (or taken as it is with `raw: true`); messages
-   * are a conversation, put through the template; token ids are used as they are, and their answer is one text.
+   * - A string is a user's message and goes through the model's chat template, unless `raw` is set.
+   * - Messages are a conversation and go through the template.
+   * - Token ids are used as they are, and their answer is one text.
    *
-   * Await it for the whole result, or iterate it for the text as it comes. Breaking out of the loop or aborting the
-   * signal stops the work; the session can go on afterwards. Everything that can go wrong rejects the result: KexaError
-   * KEXA_INVALID_ARGUMENT, KEXA_BAD_TEMPLATE, KEXA_CONTEXT_FULL, KEXA_BUSY (this session is generating already),
-   * KEXA_UNSUPPORTED, KEXA_CLOSED; an aborted signal's reason.
+   * Await the generation for the whole result, or iterate it for the text as it comes. Breaking out of the loop or aborting
+   * the signal stops the work; the session can be used afterwards. The call itself never throws. Errors reject the result:
+   * KexaError KEXA_INVALID_ARGUMENT, KEXA_BAD_TEMPLATE, KEXA_CONTEXT_FULL, KEXA_OUT_OF_MEMORY, KEXA_BUSY (this session is
+   * generating already), KEXA_UNSUPPORTED, KEXA_BAD_CONFIG, KEXA_BAD_FILE, KEXA_DEVICE_LOST, KEXA_CLOSED; or an aborted
+   * signal's reason.
    *
    * @example
    * for await (const piece of session.generate('Why is the sky blue?', { signal })) process.stdout.write(piece.text);
@@ -70,9 +72,8 @@ export class Session {
   }
 
   /**
-   * A session of its own that has cached what this one has. The cache's pages are shared until one of the two writes into
-   * them, so that a fork costs what differs; sliding layers are copied. It takes one of the places for sessions that are
-   * cached at a time.
+   * Makes a copy of the session, cache included. The cache's pages are shared until one of the two sessions writes into them,
+   * so a fork costs only what differs; sliding layers are copied. The copy takes one of the four places for cached sessions.
    *
    * @throws KexaError KEXA_BUSY while the session generates; KEXA_CLOSED
    *
@@ -88,8 +89,8 @@ export class Session {
   }
 
   /**
-   * Lets go of what is cached after the first `tokens` tokens, and says how many tokens are left: `tokens`, or all that
-   * are cached where those are fewer, or 0 where the sliding layers no longer hold the window before that point.
+   * Forgets the cached tokens after the first `tokens`. Resolves with the number of tokens left: `tokens`, or all cached tokens
+   * if those are fewer, or 0 if the sliding layers no longer hold the window before that point.
    *
    * @throws KexaError KEXA_INVALID_ARGUMENT; KEXA_BUSY while the session generates; KEXA_CLOSED
    *
@@ -105,11 +106,11 @@ export class Session {
   }
 
   /**
-   * Writes what the session has cached to a file, for `Model.loadSession`. The file is whole or not there: it is
-   * written beside `path` and renamed, and a file that was there is kept until then. Others wait meanwhile.
+   * Writes the session's cache to a file, for `Model.loadSession`. The file is written beside `path` and then renamed, so that
+   * an existing file stays until the new one is whole. Other sessions wait meanwhile.
    *
-   * @throws KexaError KEXA_INVALID_ARGUMENT where nothing is cached; KEXA_WRITE_FAILED, also where `path` is a device, a
-   *   FIFO, a symbolic link or a folder; KEXA_BUSY while the session generates; KEXA_CLOSED. An aborted signal's reason.
+   * @throws KexaError KEXA_INVALID_ARGUMENT if nothing is cached; KEXA_WRITE_FAILED, also if `path` is a device, a FIFO, a
+   *   symbolic link or a folder; KEXA_BUSY while the session generates; KEXA_CLOSED. An aborted signal's reason.
    *
    * @example
    * await session.save('conversation.kexa');
@@ -127,7 +128,7 @@ export class Session {
     await this.#read(this.#engine.loadSession(this.#id, resolve(path)), signal);
   }
 
-  /** The tokens that are cached when the request is over. */
+  /** Waits for the request. Returns the number of tokens that are cached then. */
   async #read(request: NativeRequest, signal?: AbortSignal): Promise<number> {
     let tokens = 0;
     await readAborting(request, signal, (event) => {
@@ -146,7 +147,7 @@ export class Session {
   }
 
   /**
-   * Frees the session's cache; an answer it is generating goes on to its end first. Calling it again is fine.
+   * Frees the session's cache. An answer that it is generating goes on to its end first. May be called again.
    *
    * @example
    * await session.close();

@@ -1,6 +1,6 @@
 /**
- * The proof that drafts change nothing, on the model and device at hand: an answer without drafts against the same one
- * with them, and its logits computed row by row against those of rows computed together.
+ * Proves, for a model and device, that drafts change nothing. An answer without drafts is compared with answers with drafts,
+ * and its logits computed row by row with those of rows computed together.
  */
 import { setImmediate as breathe } from 'node:timers/promises';
 import { KexaError } from '../errors.js';
@@ -9,32 +9,32 @@ import type { Divergence, GenerateOptions, Prompt, VerifyOptions, VerifyReport }
 import { type AnsweringModel, encodePrompt, type Generation } from './generation.js';
 import { mostDrafts } from './sampling.js';
 
-/** Most rows of a batch that is checked: those of a step with the most drafts. */
+/** The most rows of a step that is checked: a step with the most drafts has so many. */
 const mostRows = mostDrafts + 1;
 const defaultTokens = 64;
-/** Rows compared before the event loop has its turn: ten million logits of the released model. */
+/** The rows that are compared before the event loop has its turn: ten million logits of the released model. */
 const rowsAtOnce = 64;
 
-/** What {@link verifyAnswer} needs of the model's inside. */
+/** The parts of the model's inside that {@link verifyAnswer} needs. */
 export interface VerifyParts {
   model: AnsweringModel & { generate(prompt: Prompt, options: GenerateOptions): Generation };
-  /** Most rows of a step. */
+  /** The most rows of a step. */
   prefillChunk: number;
-  /** Most numbers that {@link replay} gives. */
+  /** The most numbers that {@link replay} gives. */
   largestReplay: number;
-  /** Runs `ids` from an empty cache, those after the first `leadRows` in steps of `stepRows`: logits from row leadRows - 1 on. */
+  /** Does what `Model.replay` does. */
   replay(ids: Uint32Array, leadRows: number, stepRows: number, signal: AbortSignal | undefined): Promise<Float32Array>;
 }
 
-/** What everything is compared with. */
+/** The answer without drafts, which all others are compared with. */
 export interface ReferenceAnswer {
   ids: readonly number[];
-  /** [ids.length, vocabSize]: row i is what token i was chosen from, computed one row at a time. */
+  /** The logits that the tokens were chosen from [ids.length, vocabSize], computed one row at a time. */
   logits: Float32Array;
   vocabSize: number;
 }
 
-/** `Model.verify`, given the model's inside. */
+/** Does the work of `Model.verify`. */
 export async function verifyAnswer(
   { model, prefillChunk, largestReplay, replay }: VerifyParts,
   prompt: Prompt,
@@ -64,7 +64,7 @@ export async function verifyAnswer(
   const greedy: GenerateOptions = {
     maxTokens,
     temperature: 0,
-    // generation_config.json may have others, which would make the answer not that of the logits alone.
+    // A penalty of generation_config.json would make the answer depend on more than the logits.
     repeatPenalty: 1,
     presencePenalty: 0,
     frequencyPenalty: 0,
@@ -84,7 +84,7 @@ export async function verifyAnswer(
     step();
   }
 
-  // The row of the last token would tell what comes after the answer.
+  // The last token's row is left out: its logits are about the token after the answer.
   const text = Uint32Array.from([...promptIds, ...ids.slice(0, -1)]);
   const run = async (size: number) => {
     const logits = await replay(text, promptIds.length, size, signal);
@@ -98,7 +98,7 @@ export async function verifyAnswer(
   return { promptTokens: promptIds.length, ids, drafts, rows: { sizes: rowCounts }, divergence: earliest(found) };
 }
 
-/** The first token at which two answers differ; null on the side that is over there. */
+/** The first token at which two answers differ. Null on the side of an answer that is over there. */
 export function firstDifference(
   expected: ArrayLike<number>,
   found: ArrayLike<number>,
@@ -109,7 +109,7 @@ export function firstDifference(
   return null;
 }
 
-/** Where an answer that was made with `size` drafts a step leaves the one made without. */
+/** The divergence of an answer that was made with `size` drafts a step from the one made without. */
 export function compareAnswer(
   { ids, logits, vocabSize }: ReferenceAnswer,
   size: number,
@@ -133,8 +133,8 @@ export function compareAnswer(
 }
 
 /**
- * Where the logits `found`, computed in batches of `size` rows, are not those of rows computed one by one, to the bit, or
- * their best token is not the answer's.
+ * The first row whose logits in `found`, computed in steps of `size` rows, differ by a bit from those computed one by one, or
+ * whose best token is not the answer's.
  */
 export async function compareRows(
   { ids, logits, vocabSize }: ReferenceAnswer,
@@ -151,7 +151,7 @@ export async function compareRows(
     const expectedRow = rowOf(logits, position, vocabSize);
     const foundRow = rowOf(found, position, vocabSize);
     const isSame = bytesOf(expectedRow).equals(bytesOf(foundRow));
-    // Where the logits are the same, so is what is best among them: looked for once, in the rows of batches of one.
+    // Equal logits have the same best token, which was already compared with steps of one row.
     if (isSame && size > 1) continue;
     const best = bestOf(foundRow);
     if (isSame && best.id === id) continue;
@@ -168,14 +168,14 @@ export async function compareRows(
   return null;
 }
 
-/** The divergence at the first position; of several there, the one of the check made first. */
+/** The divergence at the first position. If there are several, the one of the check that was made first. */
 export function earliest(divergences: readonly (Divergence | null)[]): Divergence | null {
   let first: Divergence | null = null;
   for (const one of divergences) if (one !== null && (first === null || one.position < first.position)) first = one;
   return first;
 }
 
-/** The best logit, of the lowest id among equals, and by how much it leads the next. */
+/** The best logit, with the lowest id among equals, and its lead over the next. */
 function bestOf(row: Float32Array): { id: number; logit: number; margin: number } {
   let id = 0;
   let second = Number.NEGATIVE_INFINITY;

@@ -1,7 +1,7 @@
 // Checks the comments and the documents:
 // - every file, constant, function and identifier in backticks that they name exists in the tree;
 // - every Markdown link to a file, and to a heading of a file, leads somewhere;
-// - no sentence of a comment begins with "Of", "What", "Those" or "As" (a question may begin with "What").
+// - no sentence begins with "Of", "What", "Those" or "As" (a question may begin with "What").
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
 import { root } from './setup.mjs';
@@ -56,9 +56,20 @@ for (const [path, blocks] of comments) {
 for (const [path, text] of texts) {
   if (!path.endsWith('.md') || path === 'CHANGELOG.md' || path === 'SPEED.md') continue;
   let isFenced = false;
+  let paragraph;
   text.split('\n').forEach((line, i) => {
     if (line.startsWith('```')) isFenced = !isFenced;
     if (isFenced) return;
+    const isRow = line.startsWith('|');
+    if (isRow) for (const cell of line.split('|')) checkBeginnings(path, i + 1, cell);
+    if (paragraph && (isRow || /^(?:\s*$|#|\s*(?:[-*]|\d+\.) )/.test(line))) {
+      checkBeginnings(path, paragraph.line, paragraph.text);
+      paragraph = undefined;
+    }
+    if (!isRow && !line.startsWith('#')) {
+      paragraph ??= { line: i + 1, text: '' };
+      paragraph.text += `${line}\n`;
+    }
     count++;
     checkLinks(path, i + 1, line);
     // MODEL.md is about formulas and other people's tensors.
@@ -179,7 +190,7 @@ function headings(path) {
 function checkBeginnings(path, line, text) {
   const sentences = text.replace(/\n/g, ' ').split(/(?<=[.!?])\s+/);
   for (const sentence of sentences) {
-    const [, word] = sentence.match(/^\s*(?:[-*] |\d+\. |@\w+ )*(Of|What|Those|As)\b/) ?? [];
+    const [, word] = sentence.match(/^\s*(?:[-*] |\d+\. |@\w+ |\*\*)*(Of|What|Those|As)\b/) ?? [];
     if (word && !(word === 'What' && sentence.trimEnd().endsWith('?')))
       beginnings.push(`${path}:${line}: a sentence begins with "${word}"`);
   }

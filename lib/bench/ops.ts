@@ -1,4 +1,4 @@
-/** Measuring a device's ops by themselves, each against what the device itself can do. */
+/** Measures a device's ops one by one, and compares each with the device's own rates. */
 import { availableParallelism } from 'node:os';
 import { type ChosenDevice, chooseDevice, pickAdapter } from '../device/devices.js';
 import { KexaError, type KexaErrorCode } from '../errors.js';
@@ -14,7 +14,7 @@ import { type OpGroup, type OpName, opGroups, opNames, opWork, smallRows } from 
 import { deviation, median } from './statistics.js';
 
 /**
- * How the GPU's kernels are written, or that they are the CPU device's functions.
+ * How the GPU's kernels are written, or `cpu` for the CPU device's functions.
  *
  * @example
  * const { results } = await benchmarkOps('models/tiny', { device: 'gpu', variants: ['plain', 'subgroups'] });
@@ -43,23 +43,23 @@ const benchNames = [
  * const { results } = await benchmarkOps('models/tiny', options);
  */
 export interface OpBenchOptions extends Pick<LoadOptions, (typeof loadNames)[number]> {
-  /** As in `BenchOptions`. With `true` the first four layers are taken, or as many as there are. */
+  /** Makes the weights up, like the option of `BenchOptions`. `true` keeps the first four layers, or all if there are fewer. */
   synthetic?: boolean | { layers?: number };
-  /** Rows of the steps. Default 1, 2, 4, 8, 16, 512. */
+  /** The numbers of rows of the steps. Default 1, 2, 4, 8, 16, 512. */
   rows?: readonly number[];
-  /** Tokens in the context before. Default 512. */
+  /** The tokens in the context before. Default 512. */
   depth?: number;
-  /** Only these ops; steps are measured only with all of them. */
+  /** The ops to measure. Default: all, and whole steps. */
   ops?: readonly OpName[];
-  /** Default: all that the GPU offers; on the CPU f32. */
+  /** The types of the activations between ops. Default: all that the GPU offers; `f32` on the CPU. */
   elements?: readonly ('f32' | 'f16')[];
-  /** Default: all that the GPU offers; on the CPU its own functions. */
+  /** The ways to write kernels. Default: all that the GPU offers; `cpu` on the CPU. */
   variants?: readonly OpVariant[];
-  /** Default 5. */
+  /** How often each op is measured. Default 5. */
   repetitions?: number;
-  /** A repetition calls an op as often as takes this long, up to 2000 times. Default 20. */
+  /** The least time of a repetition (milliseconds). The op is called again until then, at most 2000 times. Default 20. */
   leastMs?: number;
-  /** Told after each op how many of all are done. */
+  /** Is called after each op with the number of ops done and of all. */
   onOp?: (progress: { done: number; total: number; op: string }) => void;
 }
 
@@ -71,45 +71,48 @@ export interface OpBenchOptions extends Pick<LoadOptions, (typeof loadNames)[num
  * for (const { op, rows, ms, share } of results) console.log(op, rows, ms, `${share * 100} % of what the device can do`);
  */
 export interface OpBenchResult {
-  /** A function of the device; `step` for all of a step, `unaccounted` for what of it no op accounts for. */
+  /** The op. `step` is a whole step; `unaccounted` is the part of a step that no op accounts for. */
   op: OpName | 'step' | 'unaccounted';
   shape: string;
   rows: number;
-  /** Of activations between ops. */
+  /** The type of the activations between ops. */
   elements: 'f32' | 'f16';
   variant: OpVariant;
-  /** The median of the repetitions, and their standard deviation. */
+  /** The median of the repetitions (milliseconds). */
   ms: number;
+  /** The standard deviation of the repetitions (milliseconds). */
   msDeviation: number;
-  /** By the device's timestamps; else by the clock, over many calls, what it takes to ask for them included. */
+  /** Whether times are the device's timestamps, or the clock's over many calls, the time to issue the calls included. */
   timedBy: 'device' | 'clock';
-  /** Bytes of weights, keys, values and rows, each once; and operations, a product and a sum counting two. */
+  /** The bytes of weights, keys, values and rows, each once. */
   bytes: number;
+  /** The operations. A product and a sum are two. */
   flops: number;
   gbPerS: number;
   gflopPerS: number;
-  /** What the bytes take at the device's copy bandwidth, or the operations at its rate, whichever is longer. */
+  /** The least possible time (milliseconds): the bytes at the device's copy rate or the operations at its rate, the longer of both. */
   floorMs: number;
-  /** floorMs / ms. */
+  /** The share of the device's rate that the op reaches: floorMs / ms. */
   share: number;
-  /** Calls in a step of the model measured. */
+  /** The number of calls in a step of the measured model. */
   perStep: number;
-  /** Bytes of weights that calls, taking turns among layers, go through before any is read again. What a cache can hold flatters. */
+  /** The bytes of weights that the calls read before any is read again. If a cache holds them, the rate is flattering. */
   workingSetBytes: number;
-  /** Different experts that the rows were sent to. */
+  /** The number of different experts that the rows were sent to. Null for ops without experts. */
   expertsRead: number | null;
-  /** What of the GPU's kernels makes up the call; empty on the CPU. */
+  /** The kernels of the call. Empty on the CPU. */
   kernels: { name: string; dispatches: number; ms: number }[];
   device: string;
   threads: number | null;
   depth: number;
-  /** What the floor was taken from, in 10^9 a second. */
+  /** The device's copy rate, for `floorMs` (10^9 bytes a second). */
   deviceGbPerS: number;
+  /** The device's arithmetic rate, for `floorMs` (10^9 operations a second). */
   deviceGflopPerS: number;
 }
 
 /**
- * What {@link benchmarkOps} gives.
+ * The result of {@link benchmarkOps}.
  *
  * @example
  * const { rates, results }: OpBenchReport = await benchmarkOps('models/tiny', { device: 'cpu' });
@@ -118,7 +121,7 @@ export interface OpBenchResult {
 export interface OpBenchReport {
   rates: DeviceRates;
   results: OpBenchResult[];
-  /** Of the device, for {@link writeTuning}; empty on the CPU. */
+  /** The key of the device's tuning. Empty on the CPU. */
   tuningKey: string;
 }
 
@@ -128,11 +131,10 @@ const defaultLayers = 4;
 const contextSlack = 64;
 
 /**
- * Loads a model once for each way to write its kernels, and times each op by itself at each number of rows, layers
- * taking turns; then whole steps, so that it shows what the ops do not account for. When the signal is aborted, what is
- * complete is returned.
+ * Loads a model once for each way to write its kernels. Times each op at each number of rows, layers taking turns, and then
+ * whole steps, which shows the time that no op accounts for. When the signal is aborted, the complete results are returned.
  *
- * @throws KexaError as `loadModel`; KEXA_INVALID_ARGUMENT for rows or variants that the device has not.
+ * @throws KexaError every code of `loadModel`; KEXA_INVALID_ARGUMENT for rows or variants that the device does not have.
  *
  * @example
  * const { results } = await benchmarkOps('models/tiny', { device: 'cpu', rows: [1], ops: ['head'] });
@@ -222,7 +224,7 @@ function checkRows(name: string, count: unknown): number {
   throw invalid(name, 'an integer from 1 to 4096', count);
 }
 
-/** An error about the context that names what makes it so long. */
+/** An error about the context, with the options that make the context so long. */
 function nameContext(error: unknown, depth: number, rows: number): unknown {
   if (!(error instanceof KexaError && error.message.startsWith('contextSize: '))) return error;
   const tokens = `${depth} tokens before and a step of ${rows} rows`;
@@ -234,7 +236,7 @@ interface Way {
   variant: OpVariant;
 }
 
-/** Side by side all that the device has, or what of it was asked for. */
+/** The ways to write kernels that are measured: all that the device has, or those that were asked for. */
 async function waysOf(
   { info, ...chosen }: ChosenDevice,
   rates: DeviceRates,
@@ -281,7 +283,7 @@ async function ratesOf(chosen: Omit<ChosenDevice, 'info'>, load: Partial<LoadOpt
   }
 }
 
-/** Without a number the first few layers: every kind is among K-EXAONE's first four. */
+/** The number of layers. Default: the first four, because K-EXAONE's first four have every kind. */
 async function layersOf(
   path: string,
   { layers }: { layers?: number },
@@ -318,7 +320,7 @@ function resultOf(
     cacheBytes: cacheElementBytes(cacheType, model.config.headDim),
     expertsRead: measured.expertsRead,
   });
-  // Of large steps' products, those that matrices have a part in; FFNs go without.
+  // Only the products of large steps can use matrices, and FFNs cannot.
   const hasMatrices =
     way.variant === 'matrices' &&
     rows > smallRows &&
@@ -356,7 +358,7 @@ function resultOf(
   };
 }
 
-/** The whole step by the clock, and what of it the ops by themselves leave over: less than nothing where they overlap. */
+/** The whole step by the clock, and its time less that of all ops. The difference is negative if ops overlap. */
 function stepResults(parts: readonly OpBenchResult[], measured: NativeMeasurement): OpBenchResult[] {
   const sum = (of: (part: OpBenchResult) => number) =>
     parts.reduce((total, part) => total + part.perStep * of(part), 0);

@@ -1,4 +1,4 @@
-/** The charts of a report: what is drawn of which results. */
+/** Makes the charts of a report from results. */
 import type { ContextMemory } from './memory.js';
 import type { BenchResult } from './result.js';
 import { type BarChart, type Chart, figureText, type Point, type Series } from './svg.js';
@@ -17,7 +17,7 @@ export interface OpResult {
 
 export type Plot = { kind: 'chart'; chart: Chart } | { kind: 'bars'; chart: BarChart };
 
-/** Every chart there is something for. */
+/** The charts for which there are results. */
 export function plotsOf(
   results: readonly BenchResult[],
   ops: readonly OpResult[],
@@ -95,7 +95,7 @@ function roofs(first: BenchResult | undefined, low: number, high: number): Serie
   ];
 }
 
-/** With its deviation as a bar. */
+/** A point with its deviation as a bar. */
 function ratePoint(x: number, { avg_ts, stddev_ts }: BenchResult): Point {
   return { x, y: avg_ts, low: Math.max(0, avg_ts - stddev_ts), high: avg_ts + stddev_ts };
 }
@@ -137,7 +137,7 @@ function rateOverContext(results: readonly BenchResult[], part: 'prefill' | 'dec
   };
 }
 
-/** Tests that were run with several numbers of drafts. */
+/** The tests that were run with several numbers of drafts. */
 function draftSeries(results: readonly BenchResult[]): Map<string, BenchResult[]> {
   const rows = results.filter(({ kind, n_gen }) => n_gen > 0 && kind !== 'sweep');
   const groups = bySetting(rows, ({ test, mtp }) => test.replace(` mtp ${mtp}`, ''));
@@ -205,7 +205,7 @@ function rateOverSessions(results: readonly BenchResult[]): Chart | null {
   };
 }
 
-/** Bytes over context, of the KV cache in both ways and of all. */
+/** Bytes over context: the KV cache with rings, the cache without, and all memory. */
 export function memoryChart(memory: readonly ContextMemory[]): Chart | null {
   if (memory.length < 2) return null;
   const isLarge = memory.at(-1)!.globalCache >= 2 ** 30;

@@ -1,4 +1,4 @@
-/** A benchmark as a page: one HTML file that needs nothing else, and its charts as files of their own. */
+/** Writes a benchmark as a page: one HTML file that needs nothing else, and each chart as a file. */
 import { randomUUID } from 'node:crypto';
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -9,7 +9,7 @@ import { type OpResult, type Plot, plotsOf, tokensText } from './plots.js';
 import type { BenchResult } from './result.js';
 import { barsSvg, chartSvg, escapeText, figureText } from './svg.js';
 
-/** What a report shows. */
+/** The results that a report shows. */
 export interface ReportParts {
   results: readonly BenchResult[];
   ops: readonly OpResult[];
@@ -17,8 +17,8 @@ export interface ReportParts {
 }
 
 /**
- * Makes the folder of a report, if need be, and tries that files can be written into it. To be called before the
- * measurements that the report is about, which may take hours.
+ * Makes the folder of a report, if need be, and checks that files can be written into it. Is called before the measurements,
+ * which may take hours.
  *
  * @throws KexaError KEXA_WRITE_FAILED
  */
@@ -59,7 +59,7 @@ function notWritten(folder: string, cause: unknown): KexaError {
   return new KexaError('KEXA_WRITE_FAILED', text, { cause });
 }
 
-/** What `kexa bench ops -o json` wrote. @throws KexaError KEXA_NOT_FOUND or KEXA_BAD_FILE */
+/** Reads a file that `kexa bench ops -o json` wrote. @throws KexaError KEXA_NOT_FOUND or KEXA_BAD_FILE */
 export async function readOps(path: string): Promise<OpResult[]> {
   const text = await readFile(path, 'utf8').catch((cause: NodeJS.ErrnoException) => {
     const isMissing = cause.code === 'ENOENT';
@@ -83,11 +83,11 @@ export async function readOps(path: string): Promise<OpResult[]> {
   return ops as OpResult[];
 }
 
-/** Says why an entry is no measured op; null: it is one. */
+/** Tells why an entry is no measured op. Null if it is one. */
 function opProblem({ op, device, ms, bytes, flops, rows }: Partial<OpResult>): string | null {
   if (typeof op !== 'string') return 'op is no text';
   if (typeof device !== 'string') return 'device is no text';
-  // Ops by themselves may take longer than the step that they are of, which leaves less than nothing over.
+  // The ops may together take longer than their step, which makes `unaccounted` negative.
   const least = op === 'unaccounted' ? Number.NEGATIVE_INFINITY : 0;
   if (!(typeof ms === 'number' && ms >= least)) return 'ms is no number from 0 on';
   const others = Object.entries({ bytes, flops, rows });

@@ -1,4 +1,4 @@
-/** What is told of each test. */
+/** Makes the results of tests from their samples. */
 import { createHash } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import type { Model } from '../model/model.js';
@@ -28,7 +28,7 @@ import type { BenchTest } from './tests.js';
 import type { Measured, Sample } from './units.js';
 
 /**
- * What was measured of one test. Names are llama-bench's where it has one. Times are wall-clock nanoseconds.
+ * The result of one test. Fields have llama-bench's names if it has them. Times are wall-clock nanoseconds.
  *
  * @example
  * const tests = [{ prompt: 0, generated: 128, depth: 0, mtp: false as const }];
@@ -37,74 +37,76 @@ import type { Measured, Sample } from './units.js';
  */
 export interface BenchResult {
   test: string;
-  /** `test`, `sweep` over contexts, `sessions` at once, or a prompt of a `suite`. */
+  /** The kind of test: a `test`, a `sweep` over contexts, `sessions` at once, or a prompt of a `suite`. */
   kind: Measured['kind'];
-  /** The suite's name. */
+  /** The suite's name. Null for other kinds. */
   suite: string | null;
   build_commit: string;
   model_filename: string;
-  /** Bytes of the weights as they are held. */
+  /** The size of the weights as they are held (bytes). */
   model_size: number;
   model_n_params: number;
   backend: string;
   n_threads: number | null;
   n_batch: number;
-  /** As asked for. */
+  /** The option `weights` that was asked for. */
   weights: string;
   type_k: string;
   type_v: string;
-  /** What block-quantised weights are multiplied by. */
+  /** The type of the activations that block-quantised weights are multiplied by. */
   activations: ActivationType;
   n_prompt: number;
   n_gen: number;
   n_depth: number;
-  /** Sessions at once. */
+  /** The number of sessions at once. */
   n_sessions: number;
   mtp: BenchTest['mtp'];
-  /** SHA-256, first 16 digits, of what prompts are made of: ids, or a suite's own prompt. */
+  /** The first 16 digits of the SHA-256 of the prompts' text: ids, or a suite's own prompt. */
   text_hash: string;
   test_time: string;
   samples_ns: number[];
   avg_ns: number;
   stddev_ns: number;
-  /** Tokens a second, of all sessions together. */
+  /** The rate of all sessions together (tokens a second). */
   samples_ts: number[];
   avg_ts: number;
   stddev_ts: number;
-  /** Tokens a second of one session, the mean over sessions that ran at once. Null where one ran alone. */
+  /** The mean rate of one session (tokens a second). Null if a session ran alone. */
   session_ts: number | null;
-  /** Loading, the same for all tests of a run; the first of a model may find its file on the disk alone. */
+  /** The time to load the model, the same for all tests of a run. The first load may have to read the file from disk. */
   load_ms: number;
-  /** Time to the first token of the test's prompt, the mean; null where only decoding is timed. */
+  /** The mean time to the first token after the test's prompt. Null if only decoding is timed. */
   first_token_ms: number | null;
-  /** Of decoding alone. */
+  /** The time of a token. Null unless only decoding is timed. */
   ms_per_token: number | null;
-  /** Bytes a token of decoding must read, at the middle of the test, without drafts; null for prefill. */
+  /** The bytes that a token of decoding must read without drafts, at the middle of the test. Null for prefill. */
   bytes_per_token: TokenTraffic | null;
   /**
-   * Bytes read for each token timed, by the steps that were run: rows of a step share the weights, experts are those that the
-   * routers chose, drafts that were not kept have read too. Null without a warm-up, in which that is counted, but
-   * for decoding without drafts, where it is the same as above; and for tests of prompt and answer together.
+   * The bytes that the steps read for each timed token. Rows of a step share the weights, experts are those that the routers
+   * chose, and drafts that were not kept count too. For decoding without drafts it equals `bytes_per_token`; else the
+   * warm-up counts it. Null without a warm-up, and for tests of prompt and answer together.
    */
   bytes_read_per_token: TokenTraffic | null;
-  /** Those bytes times tokens a second, in 10^9 bytes a second. */
+  /** `bytes_read_per_token` times tokens a second (10^9 bytes a second). */
   gb_per_s: number | null;
-  /** Of decoding: that over `copy_gb_per_s`. Above 1, caches help. */
+  /** For decoding: `gb_per_s` divided by `copy_gb_per_s`. Above 1, caches help. */
   bandwidth_share: number | null;
-  /** Operations of a token, a product and a sum being two. */
+  /** The operations of a token. A product and a sum are two. */
   flop_per_token: number;
   gflop_per_s: number;
-  /** Of prefill: that over the device's own rate, of matrices where it has them. */
+  /** For prefill: `gflop_per_s` divided by the device's own rate, which is that of matrices if it has them. */
   compute_share: number | null;
-  /** Measured before the tests on the device itself, all threads: bytes copied, read and written both counted. */
+  /** The device's own copy rate, measured before the tests on all threads. Bytes read and bytes written both count. */
   copy_gb_per_s: number | null;
-  /** Operations in f32, and by subgroup matrices where the device has them. */
+  /** The device's own rate in f32. */
   f32_gflop_per_s: number | null;
+  /** The device's own rate of subgroup matrices. Null if it has none. */
   matrix_gflop_per_s: number | null;
-  /** Rows of a step of the kind that was timed, and experts that a MoE layer read in it, the mean; null if not counted. */
+  /** The mean number of rows of a timed step. Null if not counted. */
   rows_per_step: number | null;
+  /** The mean number of experts that a MoE layer read in a timed step. Null if not counted. */
   experts_per_step: number | null;
-  /** Keys and values that a sequence holds at the end of the test. */
+  /** The size of the keys and values that a sequence holds at the end of the test. */
   kv_bytes: number;
   num_spec_steps: number;
   num_draft_tokens: number;
@@ -112,43 +114,45 @@ export interface BenchResult {
   draft_acceptance_rate: number;
   mean_acceptance_length: number;
   acceptance_histogram: number[];
-  /** Of the first, second, ... draft of a step: how many there were, and how many were kept. */
+  /** For the first, second, ... draft of a step: how many there were, and how many were kept. */
   acceptance_by_position: { drafted: number; accepted: number }[];
-  /** Tokens a second over those of the same test without drafts, and where that ratio lies with 95 % confidence. */
+  /** The rate divided by that of the same test without drafts. Null if there is no such test. */
   speedup: number | null;
+  /** The 95 % confidence interval of `speedup`. */
   speedup_interval: [number, number] | null;
-  /** Of the runs that were timed; null where the machine does not count it, or they are too short. */
+  /** The energy of a token in the timed runs. Null if the machine does not count it or the runs are too short. */
   joules_per_token: number | null;
   energy_source: string | null;
-  /** Kernels run for a token, and what handing them to the GPU took of the processor's time; null on the CPU device. */
+  /** The number of kernels run for a token. Null on the CPU device. */
   dispatches_per_token: number | null;
+  /** The processor's time to hand a token's kernels to the GPU. Null on the CPU device. */
   encode_ms_per_token: number | null;
   /**
-   * Where the GPU holds but some experts: of the choices of the runs that were timed the share whose expert was there, and
-   * what was copied for a token; else null.
+   * The share of choices whose expert was on the GPU, in the timed runs. Null if the GPU holds all experts.
    */
   expert_hit_rate: number | null;
+  /** The bytes of experts copied to the GPU for a token. Null if the GPU holds all experts. */
   expert_bytes_copied_per_token: number | null;
-  /** By kernel: dispatches, and nanoseconds by the GPU's clock, for a token; null where the device has no kernels or no clock. */
+  /** For each kernel: its dispatches and its time by the GPU's clock, for a token. Null if the device has no kernels or no clock. */
   ops: { name: string; dispatches: number; ns: number }[] | null;
-  /** SHA-256, first 16 digits, of the ids that were generated. Runs that agree computed the same. */
+  /** The first 16 digits of the SHA-256 of the generated ids. */
   ids_hash: string;
-  /** The same of the logits, f32, that the last token was chosen from; null without a warm-up. */
+  /** The first 16 digits of the SHA-256 of the f32 logits that the last token was chosen from. Null without a warm-up. */
   logits_hash: string | null;
-  /** The best of them: for devices, which agree in all but the last digits. */
+  /** The best of these logits. Two devices agree in it but for the last digits. Null without a warm-up. */
   logits_best: { id: number; logit: number } | null;
-  /** Most memory the process has held so far. */
+  /** The most memory that the process has held so far. */
   peak_rss_bytes: number;
 }
 
-/** What all results of a run share. */
+/** The facts that all results of a run share. */
 export interface RunFacts {
-  /** Of the model. */
+  /** The model's name. */
   name: string;
   model: Model;
   options: Omit<LoadOptions, 'contextSize'>;
   loadMs: number;
-  /** Empty where they were not measured. */
+  /** The device's own rates. Empty if they were not measured. */
   rates: Partial<DeviceRates>;
   ids: readonly number[];
   energySource: string | null;
@@ -210,7 +214,7 @@ export class ResultMaker {
     };
   }
 
-  /** @param counted what the same test did in its warm-up */
+  /** @param counted the work of the same test in its warm-up */
   make(
     { name, kind, suite, text, test }: Measured,
     samples: readonly Sample[],
@@ -221,16 +225,16 @@ export class ResultMaker {
     const samples_ns = samples.map(({ ns }) => ns);
     const samples_ts = samples.map(({ tokensPerSecond }) => tokensPerSecond);
     const rate = mean(samples_ts);
-    // A suite's rate is of its answer; sessions' tests of decoding alone take in a prompt of one token.
+    // A suite's rate is that of its answer. Tests of decoding with several sessions compute a prompt of one token too.
     const isDecode = prompt === 0 || kind === 'suite';
     const isPrefill = !isDecode && generated === 0;
-    // Decoding alone begins with a token too, which is no part of it; a sweep's context has it already.
+    // A test of decoding begins with a token that is not timed. A sweep's context already has that token.
     const begun = kind === 'sweep' ? prompt : Math.max(1, prompt);
     const first = isDecode ? depth + begun : depth;
     const last = isDecode ? first + generated - 1 : depth + prompt + generated - 1;
     const steps = counted === null ? null : isDecode ? counted.decode : isPrefill ? counted.prefill : null;
     const needed = isDecode ? this.#needed((first + last) / 2) : null;
-    // Sessions' steps are counted of the first alone.
+    // With several sessions only the first one's steps are counted.
     const counts = kind === 'sessions' ? null : steps;
     const read = this.#read(test, isDecode, { first, last }, counts) ?? (mtp === false ? needed : null);
     const operations = this.#operations({ first, last }, isDecode ? 1 : (generated + 1) / (prompt + generated));
@@ -315,7 +319,7 @@ export class ResultMaker {
   }
 }
 
-/** Sets what drafts brought against the same tests without them. */
+/** Compares tests with drafts with the same tests without. */
 export function compareWithPlain(results: readonly BenchResult[]): void {
   const nameOf = ({ test, mtp }: BenchResult) => (mtp === false ? test : test.replace(` mtp ${mtp}`, ''));
   const plain = new Map(results.filter(({ mtp }) => mtp === false).map((result) => [result.test, result]));
@@ -357,7 +361,7 @@ function expertFields(
   };
 }
 
-/** By token: kernels of the counted run, the processor's time of those that were timed. */
+/** The fields about the GPU, for a token: kernels of the counted run, and the processor's time of the timed runs. */
 function gpuFields(
   steps: StepCounts | null,
   samples: readonly Sample[],
@@ -382,7 +386,7 @@ function gpuFields(
   };
 }
 
-/** Drafts of all runs together, by vLLM's names. */
+/** The fields about drafts, all runs together, with vLLM's names. */
 function draftFields(speculations: readonly Speculation[]) {
   const sum = (of: (speculation: Speculation) => number) => speculations.reduce((total, one) => total + of(one), 0);
   const longest = (of: (speculation: Speculation) => readonly unknown[]) =>

@@ -1,10 +1,10 @@
-/** Figures of repeated measurements. */
+/** Computes the statistics of repeated measurements. */
 
 export function mean(values: readonly number[]): number {
   return values.reduce((sum, value) => sum + value, 0) / values.length;
 }
 
-/** The standard deviation of what the values are a sample of; 0 for a single one. */
+/** The standard deviation, estimated from a sample. 0 for a single value. */
 export function deviation(values: readonly number[]): number {
   if (values.length < 2) return 0;
   const middle = mean(values);
@@ -17,7 +17,7 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 === 1 ? sorted[half]! : (sorted[half - 1]! + sorted[half]!) / 2;
 }
 
-/** Runs that deviate by more than this share of their mean tell little: the machine was busy, or the test is too short. */
+/** The deviation, as a share of the mean, above which runs tell little: the machine was busy, or the test is too short. */
 const noisyShare = 0.2;
 
 /** Whether the values vary so much that their mean tells little. */
@@ -42,7 +42,7 @@ export function ratioInterval(before: readonly number[], after: readonly number[
 /** The 0.975 quantile of Student's t distribution: Abramowitz and Stegun, 26.7.5, to 0.003 from 5 degrees of freedom on. */
 function studentQuantile(freedom: number): number {
   const exact: Readonly<Record<number, number>> = { 1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776 };
-  // Fewer degrees than there are make the interval wider, never narrower.
+  // Rounding down makes the interval wider, never narrower.
   const n = Math.max(1, Math.floor(freedom));
   if (exact[n] !== undefined) return exact[n];
   const z = 1.959964;

@@ -1,4 +1,4 @@
-/** Suites of real prompts: files of JSON lines, some of which come with kexa. */
+/** Reads suites of real prompts: files of JSON lines, some of which come with kexa. */
 import { readFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { KexaError } from '../errors.js';
@@ -21,17 +21,17 @@ export const suiteNames: readonly string[] = ['chat', 'code', 'document', 'korea
 export interface SuiteEntry {
   suite: string;
   name: string;
-  /** A user's message, or with `raw` a text to go on from; put through the chat template, as messages are. */
+  /** A user's message or a conversation, which go through the chat template; with `raw` a text to go on from. */
   prompt: string | Message[];
   raw: boolean;
-  /** Tokens of the answer. */
+  /** The length of the answer (tokens). */
   maxTokens: number;
 }
 
 /**
- * The prompts of a suite: one that comes with kexa by its name, or a file of JSON lines, each
- * `{ "name", "prompt" or "messages", "document"?, "raw"?, "maxTokens"? }`. A document is a text file beside the suite, put
- * before the prompt.
+ * Reads the prompts of a suite. `nameOrPath` is the name of one that comes with kexa, or a file of JSON lines, each
+ * `{ "name", "prompt" or "messages", "document"?, "raw"?, "maxTokens"? }`. A document is a text file beside the suite that is
+ * put before the prompt.
  *
  * @throws KexaError KEXA_NOT_FOUND or KEXA_BAD_FILE
  *

@@ -1,9 +1,9 @@
-/** Charts as SVG: scales, axes, lines, points, stacked bars. Light and dark, and told apart without colour too. */
+/** Draws charts as SVG: scales, axes, lines, points, stacked bars. They work in light and dark, and without colour. */
 
 export interface Point {
   x: number;
   y: number;
-  /** Where the value lies, for a bar through the point. */
+  /** The ends of a bar through the point. */
   low?: number;
   high?: number;
   label?: string;
@@ -21,25 +21,25 @@ export interface Series {
 export interface Axis {
   label: string;
   isLog?: boolean;
-  /** Whether it begins at 0. Default: unless it is logarithmic. */
+  /** Whether the axis begins at 0. Default: yes, unless it is logarithmic. */
   hasZero?: boolean;
-  /** The values to name. Default: round ones. */
+  /** The values with a label. Default: round ones. */
   ticks?: readonly number[];
   text?: (value: number) => string;
 }
 
 export interface Chart {
-  /** A word; also the file's name. */
+  /** A word that also names the file. */
   id: string;
   title: string;
-  /** What it shows, for who does not see it. */
+  /** A description for readers who do not see the chart. */
   description: string;
   x: Axis;
   y: Axis;
   series: readonly Series[];
 }
 
-/** Bars of parts, one below the other. */
+/** Bars that are stacked of parts, one below the other. */
 export interface BarChart {
   id: string;
   title: string;
@@ -51,10 +51,10 @@ export interface BarChart {
 const width = 400;
 const frame = { left: 54, right: 14, top: 12, bottom: 46 };
 const plotHeight = 220;
-/** Of a character, on average. */
+/** The mean width of a character (pixels). */
 const letter = 6.2;
 
-/** Colours differ in lightness; lines in their dashes and points in their shapes besides. */
+/** Colours differ in lightness. Lines also differ in their dashes, and points in their shapes. */
 const chartStyle = `
 .chart{--ink:#1c1c1c;--soft:#5c5c5c;--grid:#dcdcdc;--paper:#ffffff;
 --s0:#14286b;--s1:#c2410c;--s2:#0b8378;--s3:#857000;--s4:#7c2d92;--s5:#4d4d4d;font:12px system-ui,sans-serif}
@@ -113,7 +113,7 @@ export function barsSvg(chart: BarChart): string {
       from += part.value;
       const box = `<rect x="${round(a)}" y="${y + 18}" width="${round(Math.max(0, b - a))}" height="18" class="s${i % 6}"
  stroke-width="1" style="stroke:var(--paper)"><title>${escapeText(`${part.name}: ${text(chart.x, part.value)}`)}</title></rect>`;
-      // Said in words where there is room, so that no colour has to be matched.
+      // A part's name stands in the bar if there is room, so that no colour has to be matched.
       const letters = String(i + 1);
       return b - a < letters.length * letter + 4
         ? box
@@ -173,7 +173,7 @@ function decades(low: number, high: number): number[] {
   return Array.from({ length: Math.floor(count / every) + 1 }, (_, i) => 10 ** (first + i * every));
 }
 
-/** 1, 2, 5, 10, 20, ... */
+/** The ticks of a logarithmic axis: 1, 2, 5, 10, 20, ... */
 function steps(low: number, high: number): number[] {
   const list = [low];
   while (list.at(-1)! < high * 0.999) list.push(niceStep(list.at(-1)! * 1.5));
@@ -225,7 +225,7 @@ function seriesSvg({ points, hasLine = true, hasMarks = true }: Series, i: numbe
   return `<g>${path}${bars.join('')}${marks}</g>`;
 }
 
-/** Labels of points, where one can stand without covering another. */
+/** Labels of points, wherever one can stand without covering another. */
 function labelsSvg(series: readonly Series[], x: Scale, y: Scale, top: number): string {
   const points = series.flatMap(({ points }) => points);
   // No label may lie on a point, nor on another label.
@@ -264,7 +264,7 @@ function box(left: number, top: number, boxWidth: number, height: number) {
   return { left, top, right: left + boxWidth, bottom: top + height };
 }
 
-/** Names in rows above the plot. */
+/** The legend: names in rows above the plot. */
 function legendOf(names: readonly string[]): { height: number; svg(key: (i: number) => string): string } {
   if (names.length === 0) return { height: 0, svg: () => '' };
   let [x, row] = [frame.left, 0];
@@ -290,7 +290,7 @@ function line(i: number, path: string): string {
   return `<path class="line s${i % 6}" style="fill:none" d="${path}"${dash ? ` stroke-dasharray="${dash}"` : ''}/>`;
 }
 
-/** Circle, square, triangle, diamond, cross, ring. */
+/** The i-th mark: circle, square, triangle, diamond, cross, ring. */
 function mark(i: number, x: number, y: number): string {
   const at = `transform="translate(${x} ${y})"`;
   const name = `class="s${i % 6}"`;
@@ -324,7 +324,7 @@ function text({ text }: Axis, value: number): string {
   return text === undefined ? figureText(value) : text(value);
 }
 
-/** `1500` is `1.5k`, `0.25` itself. */
+/** A figure as a short text: `1500` is `1.5k`, `0.25` is itself. */
 export function figureText(value: number): string {
   const units: [number, string][] = [
     [1e12, 'T'],

@@ -1,4 +1,4 @@
-/** What a benchmark runs, named as llama-bench names it. */
+/** The tests of a benchmark, with llama-bench's names. */
 
 /**
  * One measurement: a prompt of `prompt` tokens, then `generated` tokens, after a context of `depth` tokens.
@@ -7,38 +7,38 @@
  * const test: BenchTest = { prompt: 512, generated: 128, depth: 4096, mtp: false }; // pg512,128 @ d4096
  */
 export interface BenchTest {
-  /** Tokens of the prompt; 0: decoding alone is timed. */
+  /** The length of the prompt (tokens). 0: only decoding is timed. */
   prompt: number;
-  /** Tokens generated; 0: prefill alone is timed. */
+  /** The number of tokens to generate. 0: only prefill is timed. */
   generated: number;
-  /** Tokens in the context before. */
+  /** The tokens in the context before. */
   depth: number;
-  /** Drafts a step, as `generate` takes them. */
+  /** The number of drafts a step: the option `mtp` of `generate`. */
   mtp: false | 'auto' | number;
-  /** As many sessions at once, of which each does the same, timed by the clock together. Default: one, timed by itself. */
+  /** The number of sessions that run the test at once, timed together by the clock. Default: one session, timed by itself. */
   sessions?: number;
 }
 
-/** `pp512`, `tg128 @ d4096`, `pg512,128 mtp auto`, `tg128 x4`. */
+/** The test's name: `pp512`, `tg128 @ d4096`, `pg512,128 mtp auto`, `tg128 x4`. */
 export function testName({ prompt, generated, depth, mtp, sessions }: BenchTest): string {
   const name = prompt === 0 ? `tg${generated}` : generated === 0 ? `pp${prompt}` : `pg${prompt},${generated}`;
   return `${name}${depth > 0 ? ` @ d${depth}` : ''}${draftsText(mtp)}${sessions === undefined ? '' : ` x${sessions}`}`;
 }
 
-/** What is added to a name where there are drafts. */
+/** The part of a name that tells of drafts. Empty without drafts. */
 export function draftsText(mtp: BenchTest['mtp']): string {
   return mtp === false ? '' : ` mtp ${mtp}`;
 }
 
-/** Most tokens the test has in the context of a session. */
+/** The most tokens that a session's context holds in the test. */
 export function contextOf({ prompt, generated, depth }: BenchTest): number {
-  // Decoding alone still needs a token to begin with; and the first token that is chosen is not timed.
+  // Decoding needs a token to begin with, and its first chosen token is not timed.
   return depth + Math.max(prompt, 1) + generated + 1;
 }
 
 /**
- * Every test of these lengths: each prompt and each answer alone, each pair together, all at each depth, and all with each
- * number of sessions. Drafts matter to tests that generate.
+ * Combines lists into tests: each prompt and each answer alone and each pair together, at each depth, with each number of
+ * sessions. Tests that generate are made for each value of `mtp`.
  */
 export function combineTests(lists: {
   prompts: readonly number[];
@@ -61,26 +61,26 @@ export function combineTests(lists: {
 }
 
 /**
- * A sweep over contexts: of each, only its newest part is read, and then a few tokens are generated.
+ * A sweep over contexts in one session. At each context only the newest part is read, and then a few tokens are generated.
  *
  * @example
  * const sweeps: BenchSweep[] = [{ contexts: [1024, 2048, 4096], generated: 32, mtp: false }];
  * const results = await benchmark('models/tiny', { sweeps });
  */
 export interface BenchSweep {
-  /** Contexts in tokens, rising. */
+  /** The contexts (tokens), rising. */
   contexts: readonly number[];
-  /** Tokens generated at each; 0: none. */
+  /** The number of tokens to generate at each context. 0: none. */
   generated: number;
   mtp: BenchTest['mtp'];
 }
 
-/** The tests of a sweep: two of a context, or one where nothing is generated. */
+/** The tests of a sweep: two for each context, or one if nothing is generated. */
 export function sweepTests({ contexts, generated, mtp }: BenchSweep): BenchTest[] {
   let depth = 0;
   return contexts.flatMap((context) => {
     const slice: BenchTest = { prompt: context - depth, generated: 0, depth, mtp };
-    // What is generated stays in the context, and the next slice comes after it.
+    // The generated tokens stay in the context, and the next slice comes after them.
     depth = context + generated;
     return generated === 0 ? [slice] : [slice, { prompt: 0, generated, depth: context, mtp }];
   });

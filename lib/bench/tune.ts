@@ -1,4 +1,4 @@
-/** From measured ops to the choice of kernels that a device is loaded with. */
+/** Chooses a device's kernels from measured ops. */
 
 import { type DeviceTuning, type TunedKernels, tunedOps } from '../device/tuning.js';
 import { version } from '../package-root.js';
@@ -6,13 +6,13 @@ import { smallRows } from './op-work.js';
 import type { OpBenchResult } from './ops.js';
 import { mean } from './statistics.js';
 
-/** Less than this is noise, and the usual way stays. */
+/** The least gain. Less is noise, and the usual way stays. */
 const leastGain = 1.02;
 
 /**
- * The faster way of each op, by the geometric mean over the numbers of rows: one way for all steps of up to 16 rows, so
- * that a row's bits do not depend on its company, and one for larger ones where that differs. Only f32 elements count,
- * and only ways with the same results to rounding: matrices, which round to f16, have to be asked for.
+ * The faster way of each op, by the geometric mean over the numbers of rows. There is one way for all steps of up to 16 rows,
+ * so that a row's bits do not depend on the other rows, and one for larger steps if it differs. Only f32 elements count, and
+ * only ways with the same results to rounding: matrices, which round to f16, must be asked for.
  */
 export function tuneFrom(results: readonly OpBenchResult[]): DeviceTuning['ops'] {
   const found: DeviceTuning['ops'] = {};

@@ -1,4 +1,4 @@
-/** How measurements are taken: each unit runs once a round and gives a sample for each of its tests. */
+/** Takes measurements: each unit runs once a round and gives a sample for each of its tests. */
 import type { Model } from '../model/model.js';
 import type { GenerateOptions, GenerationResult, Prompt } from '../types.js';
 import type { EnergyMeter } from './energy.js';
@@ -7,23 +7,23 @@ import { type BenchSweep, type BenchTest, contextOf, draftsText, sweepTests, tes
 /** One run of a test. */
 export interface Sample {
   ns: number;
-  /** Of all sessions together. */
+  /** The rate of all sessions together. */
   tokensPerSecond: number;
   firstTokenMs: number;
-  /** With sessions: each one's tokens a second, by the clock. */
+  /** Each session's rate by the clock (tokens a second). Null without several sessions. */
   sessionRates: number[] | null;
-  /** Tokens that were timed. */
+  /** The number of timed tokens. */
   tokens: number;
-  /** What the device drew meanwhile, where that is counted and the run is long enough for it. */
+  /** The energy that the device used. Null if it is not counted or the run is too short. */
   joules: number | null;
-  /** Of the first session. */
+  /** The first session's result. */
   result: GenerationResult;
 }
 
-/** What a run works with. */
+/** The model and texts that a run works with. */
 export interface Bench {
   model: Model;
-  /** As many tokens of text as the longest context. */
+  /** A text as long as the longest context (tokens). */
   ids: readonly number[];
   meter: EnergyMeter | null;
   /** Whether steps are counted instead of timed. */
@@ -33,26 +33,26 @@ export interface Bench {
 
 export interface Measured {
   name: string;
-  /** What kind of measurement it belongs to, and for a suite its name. */
+  /** The kind of measurement that the unit belongs to. */
   kind: 'test' | 'sweep' | 'sessions' | 'suite';
   suite: string | null;
-  /** Its own prompt, where it has one. */
+  /** The unit's own prompt. Null if it has none. */
   text: string | null;
   test: BenchTest;
 }
 
 export interface Unit {
   tests: readonly Measured[];
-  /** Most tokens of a session's context, and how many sessions there are at once. */
+  /** The most tokens of a session's context. */
   context: number;
   sessions: number;
-  /** Whether it is run once before it is timed. */
+  /** Whether the unit is run once before it is timed. */
   hasWarmUp: boolean;
-  /** `take` is given a sample of each test, by its index. */
+  /** Runs the unit's tests. Calls `take` with each test's index and sample. */
   run(bench: Bench, take: (index: number, sample: Sample) => void): Promise<void>;
 }
 
-/** A test by itself: by the engine's clock, which stands while nothing is done for it. */
+/** A test by itself. Its time is the engine's clock, which stands still while the engine works for others. */
 export function testUnit(test: BenchTest): Unit {
   if (test.sessions !== undefined) return sessionsUnit(test, test.sessions);
   return {
@@ -66,7 +66,7 @@ export function testUnit(test: BenchTest): Unit {
       const ids = bench.ids;
       if (depth > 0)
         await session.generate(ids.slice(0, depth), { ...greedy(bench, mtp), profile: false, maxTokens: 1 });
-      // Of decoding alone, the first token only begins it.
+      // The first token of a test of decoding is not timed.
       const maxTokens = prompt === 0 ? generated + 1 : Math.max(1, generated);
       const [result, joules] = await withEnergy(bench, () =>
         session.generate(ids.slice(0, depth + Math.max(1, prompt)), { ...greedy(bench, mtp), maxTokens }),
@@ -87,7 +87,7 @@ function sessionsUnit(test: BenchTest, sessions: number): Unit {
       const { prompt, generated, depth, mtp } = test;
       const open = Array.from({ length: sessions }, () => bench.model.createSession());
       try {
-        // Each begins elsewhere in the text, or all would go to the same experts.
+        // Each session begins elsewhere in the text, or all would go to the same experts.
         const texts = open.map((_, i) => [...bench.ids.slice(i * 97), ...bench.ids.slice(0, i * 97)]);
         const options = greedy(bench, mtp);
         if (depth > 0)
@@ -123,7 +123,7 @@ function sessionsUnit(test: BenchTest, sessions: number): Unit {
   };
 }
 
-/** One session that grows from context to context: what was read before is not read again. */
+/** One session that grows from context to context. Tokens that were read before are not read again. */
 export function sweepUnit(sweep: BenchSweep): Unit {
   const tests = sweepTests(sweep);
   const { contexts, generated, mtp } = sweep;
@@ -152,10 +152,10 @@ export function sweepUnit(sweep: BenchSweep): Unit {
 /** A prompt of a suite. */
 export interface SuitePrompt {
   suite: string;
-  /** Of the prompt, within the suite. */
+  /** The prompt's name within the suite. */
   name: string;
   prompt: Prompt;
-  /** Taken as it is, without the chat template. */
+  /** Whether the prompt is taken as it is, without the chat template. */
   raw: boolean;
   promptTokens: number;
   maxTokens: number;
@@ -186,13 +186,13 @@ function greedy({ isCounted, signal }: Bench, mtp: BenchTest['mtp']): GenerateOp
   return { temperature: 0, ignoreEos: true, profile: isCounted, mtp, ...(signal && { signal }) };
 }
 
-/** Of an answer by itself: the prompt's part, that of the tokens after the first, or both. */
+/** The sample of one answer: of its prompt, of its tokens after the first, or of both. */
 function sampleOf(
   { timings, usage, ...rest }: GenerationResult,
   timed: { prompt: boolean; generated: number },
   joules: number | null,
 ): Sample {
-  // A context that drafts have to see again is computed with the prompt, and counted with it.
+  // If drafts need the context computed again, it is computed and counted with the prompt.
   const computed = timed.prompt ? usage.promptTokens - usage.cachedTokens : 0;
   const tokens = computed + timed.generated;
   const ms = (timed.prompt ? timings.prefillMs : 0) + (timed.generated > 0 ? timings.decodeMs : 0);
@@ -207,7 +207,7 @@ function sampleOf(
   };
 }
 
-/** Runs something, and tells what the device drew meanwhile. */
+/** Runs `work`, and measures the energy that the device used meanwhile. */
 async function withEnergy<Value>(
   { meter, isCounted, signal }: Bench,
   run: () => PromiseLike<Value>,

@@ -1,4 +1,4 @@
-/** kexa next to another engine: the same file, the same prompts, runs in turns, each engine in a process of its own. */
+/** Compares kexa with another engine: the same file and prompts, runs in turns, each engine in its own process. */
 import { KexaError } from '../../errors.js';
 import { openModelFolder } from '../../files/model-folder.js';
 import type { ActivationType } from '../../types.js';
@@ -7,18 +7,18 @@ import { Contestant, type Reply } from './contestant.js';
 import { dropFromCache } from './page-cache.js';
 import type { Peer } from './peer.js';
 
-/** A pair for each: kexa's, then the peer's. */
+/** A value for each engine. */
 type Both<T> = { kexa: T; peer: T };
 
 export interface AgainstOptions {
   peer: Peer;
-  /** Lengths of prompts, and of answers. */
+  /** The lengths of the prompts (tokens). */
   prompts: readonly number[];
   generated: readonly number[];
   threads: readonly number[];
   repetitions: number;
   batchSize?: number;
-  /** kexa's. Default `f32`. */
+  /** The type of kexa's activations. Default `f32`. */
   activations?: ActivationType;
   signal?: AbortSignal;
   onRun?: (progress: { done: number; total: number; test: string }) => void;
@@ -26,18 +26,18 @@ export interface AgainstOptions {
 
 /** One test at one number of threads. */
 export interface AgainstTest {
-  /** `pp256` or `tg64`. */
+  /** The test's name, such as `pp256` or `tg64`. */
   test: string;
   threads: number;
-  /** Tokens a second of each run, in the order they took turns. */
+  /** The rate of each run (tokens a second), in the order of the runs. */
   samples_ts: Both<number[]>;
   avg_ts: Both<number>;
   stddev_ts: Both<number>;
-  /** kexa's rate over the peer's: of the geometric means. */
+  /** kexa's geometric mean rate divided by the peer's. */
   ratio: number;
-  /** Where the ratio lies with 95 % confidence, if runs vary at random; null for a single run. */
+  /** The 95 % confidence interval of the ratio, if runs vary at random. Null for a single run. */
   interval: [number, number] | null;
-  /** Of the pairs of runs that followed each other, the least and the greatest ratio. */
+  /** The least and the greatest ratio among pairs of runs that followed each other. */
   spread: [number, number];
 }
 
@@ -47,23 +47,23 @@ export interface AgainstStart {
   threads: number;
   /** Whether the file had left the page cache. */
   isCold: boolean;
-  /** Milliseconds from starting the process to the first token. */
+  /** The time from starting the process to the first token (milliseconds). */
   first_token_ms: number;
-  /** Most memory held until then, and until the last run; null where that start was only for its time. */
+  /** The most memory held until the first token. */
   peak_bytes: number;
   peak_bytes_after_runs: number | null;
 }
 
 /** Whether both choose the same tokens greedily. */
 export interface Agreement {
-  /** Tokens compared, and how many agree before the first that does not. */
+  /** The number of tokens compared. */
   compared: number;
   same: number;
-  /** How far kexa's first other token led the next best, in log-probability; null where there is none. */
+  /** The lead of kexa's first differing token over the next best, in log-probability. Null if no token differs. */
   margin_at_difference: number | null;
-  /** The first token that led by less than {@link smallMargin}; null if none did. */
+  /** The first token whose lead was below {@link smallMargin}. Null if there is none. */
   first_small_margin: number | null;
-  /** Whether no token differs before that one. */
+  /** Whether no token before `first_small_margin` differs. */
   agrees: boolean;
 }
 
@@ -71,11 +71,11 @@ export interface AgainstReport {
   peer: string;
   peer_version: string;
   model_filename: string;
-  /** What kexa multiplied block-quantised weights by. */
+  /** The type of the activations that kexa multiplied block-quantised weights by. */
   activations: ActivationType;
   tests: AgainstTest[];
   starts: AgainstStart[];
-  /** Why no start was cold; null if some were. */
+  /** Why no start was cold. Null if some were. */
   no_cold_start: string | null;
   text: Agreement;
 }
@@ -90,10 +90,10 @@ const firstPrompt = 16;
 const compared = 64;
 
 /**
- * Runs the comparison. Rates are of whole calls by each process's clock: a prompt of p tokens until its first token is
- * chosen; n tokens after a prompt of one.
+ * Runs the comparison. Rates are those of whole calls by each process's clock: a prompt of p tokens until the first token is
+ * chosen, or n tokens after a prompt of one.
  *
- * @throws KexaError of the model; KEXA_INTERNAL if an engine fails, with what it said
+ * @throws KexaError a code of loading the model; KEXA_INTERNAL if an engine fails, with its message
  */
 export async function runAgainst(path: string, options: AgainstOptions): Promise<AgainstReport> {
   const { peer, threads, repetitions, signal, onRun } = options;
@@ -150,7 +150,7 @@ export async function runAgainst(path: string, options: AgainstOptions): Promise
         const cold = await start(name, count, true);
         await cold?.contestant.close();
       }
-      // The first warm start of an engine finds the file as the cold one left it, which is read whole by both.
+      // The cold start has read the file whole, so the warm start finds it in the page cache.
       const engines = { kexa: (await start('kexa', count, false))!, peer: (await start('peer', count, false))! };
       const ask = async (name: keyof Both<0>, prompt: number, generated: number, wantsMargins = false) => {
         signal?.throwIfAborted();
@@ -184,7 +184,7 @@ export async function runAgainst(path: string, options: AgainstOptions): Promise
   return report;
 }
 
-/** What the times of a test's runs say. */
+/** Makes a test's result from the times of its runs. */
 export function resultOf(test: string, threads: number, tokens: number, times: Both<readonly number[]>): AgainstTest {
   const rates = (of: readonly number[]) => of.map((milliseconds) => (tokens / milliseconds) * 1e3);
   const [kexa, peer] = [rates(times.kexa), rates(times.peer)];
@@ -202,7 +202,7 @@ export function resultOf(test: string, threads: number, tokens: number, times: B
   };
 }
 
-/** How long both answers are the same, and what kexa's margins say about where they part. */
+/** Compares both answers, and looks at kexa's margins where they part. */
 export function agreement({ ids, margins }: Pick<Reply, 'ids' | 'margins'>, peerIds: readonly number[]): Agreement {
   const count = Math.min(ids.length, peerIds.length);
   const different = ids.findIndex((id, i) => i < count && id !== peerIds[i]);

@@ -1,4 +1,4 @@
-/** An engine in a process of its own, and how it is asked: one request at a time, over Node's channel between processes. */
+/** An engine in its own process. It takes one request at a time over Node's channel between processes. */
 import { type ChildProcess, fork } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -10,32 +10,32 @@ export interface StartRequest {
   model: string;
   threads: number;
   contextSize: number;
-  /** Tokens of a prompt computed together; undefined: the engine's default. */
+  /** The prompt tokens that are computed together. Undefined: the engine's default. */
   batchSize: number | undefined;
-  /** kexa's; the peer has one way. */
+  /** The type of kexa's activations. The peer ignores it. */
   activations: ActivationType;
 }
 
-/** Computes a prompt from nothing and generates greedily after it, past the end of an answer. */
+/** Asks to compute a prompt from an empty cache and to generate greedily after it, past end tokens. */
 export interface RunRequest {
   kind: 'run';
   prompt: number[];
   generated: number;
-  /** Whether the margins of the tokens are wanted, which cost a pass over the vocabulary each. */
+  /** Whether the margins of the tokens are wanted. Each costs a pass over the vocabulary. */
   wantsMargins?: boolean;
 }
 
-/** The answer to both: by the clock of the engine's process, from the call to the last token. */
+/** The reply to a request. Times are by the clock of the engine's process, from the call to the last token. */
 export interface Reply {
   milliseconds: number;
   ids: number[];
-  /** Of each token, how far its log-probability leads the next best one's. Empty where the engine does not tell. */
+  /** Each token's lead over the next best, in log-probability. Empty if the engine does not tell. */
   margins: number[];
-  /** Most memory the process has held so far: VmHWM on Linux. */
+  /** The most memory that the process has held so far: VmHWM on Linux. */
   peakBytes: number;
 }
 
-/** What an engine's process does. */
+/** An engine, as its process serves it. */
 export interface Engine {
   start(request: StartRequest): Promise<void>;
   run(request: RunRequest): Promise<{ ids: number[]; margins?: number[] }>;
@@ -62,12 +62,12 @@ function peakBytes(): number {
     const [, kib] = /^VmHWM:\s+(\d+) kB$/m.exec(readFileSync('/proc/self/status', 'utf8')) ?? [];
     if (kib !== undefined) return Number(kib) * 1024;
   } catch {
-    // No Linux.
+    // Only Linux has the file.
   }
   return process.resourceUsage().maxRSS * 1024;
 }
 
-/** An engine's process, seen from the one that measures. */
+/** The measuring process's side of an engine's process. */
 export class Contestant {
   readonly name: string;
   readonly #process: ChildProcess;
@@ -85,7 +85,7 @@ export class Contestant {
     });
   }
 
-  /** @throws KexaError KEXA_INTERNAL if the engine fails or ends, with what it said */
+  /** @throws KexaError KEXA_INTERNAL if the engine fails or ends, with its message */
   ask(request: StartRequest | RunRequest): Promise<Reply> {
     return new Promise((resolve, reject) => {
       const settle = () => this.#process.off('message', onMessage).off('exit', onExit).off('error', onError);
@@ -106,7 +106,7 @@ export class Contestant {
     });
   }
 
-  /** Ends the process, and waits until its memory is given back. */
+  /** Ends the process, and waits until its memory is free. */
   async close(): Promise<void> {
     if (this.#process.exitCode !== null || this.#process.signalCode !== null) return;
     const ended = new Promise((resolve) => this.#process.once('exit', resolve));

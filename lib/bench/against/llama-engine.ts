@@ -1,7 +1,7 @@
 /** node-llama-cpp as a contestant: a process that {@link file://./contestant.ts} starts. Its URL is the first argument. */
 import { serve } from './contestant.js';
 
-/** As much of node-llama-cpp as is used. */
+/** The part of node-llama-cpp that is used. */
 interface Sequence {
   clearHistory(): Promise<void>;
   evaluate(tokens: number[], options: { temperature: number; yieldEogToken: boolean }): AsyncIterable<number>;

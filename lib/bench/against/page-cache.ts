@@ -1,13 +1,13 @@
-/** Making a start a cold one: a file's pages leave the system's cache, nobody else's do. */
+/** Makes a start cold: one file's pages leave the system's cache. */
 import { execFile } from 'node:child_process';
 import { stat } from 'node:fs/promises';
 import { promisify } from 'node:util';
 
-/** Drops a file from the page cache. Returns why it could not, or null. */
+/** Drops a file from the page cache. Returns null, or the reason why it could not. */
 export async function dropFromCache(file: string): Promise<string | null> {
   const run = promisify(execFile);
   try {
-    // Of coreutils: with no blocks to copy, it tells the system that the whole file is not needed.
+    // With no blocks to copy, dd tells the system that the whole file is not needed.
     await run('dd', [`if=${file}`, 'iflag=nocache', 'count=0', 'status=none']);
   } catch (cause) {
     return `dd iflag=nocache: ${(cause as Error).message.split('\n')[0]}`;

@@ -1,4 +1,4 @@
-/** Where the engine that kexa is compared with is installed: bench/node_modules, and nowhere else. */
+/** Finds the engine that kexa is compared with. It is installed in bench/node_modules and nowhere else. */
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -12,7 +12,7 @@ export const peerNames: readonly PeerName[] = ['node-llama-cpp'];
 export interface Peer {
   name: PeerName;
   version: string;
-  /** URL of the module to import. */
+  /** The URL of the module to import. */
   entry: string;
 }
 
@@ -25,10 +25,10 @@ const libraries: Readonly<Record<string, string>> = {
 };
 
 /**
- * The peer in `folder`, which is kexa's bench folder unless a test says otherwise.
+ * Finds the peer in `folder`, which is kexa's bench folder unless a test says otherwise.
  *
- * @throws KexaError KEXA_NOT_FOUND, with the command that installs it; KEXA_UNSUPPORTED where it has no library for this
- *   platform.
+ * @throws KexaError KEXA_NOT_FOUND, with the command that installs the peer; KEXA_UNSUPPORTED if the peer has no library for
+ *   this platform.
  */
 export function findPeer(name: PeerName, folder: string = join(packageRoot(), 'bench')): Peer {
   const platform = `${process.platform}-${process.arch}`;

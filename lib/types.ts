@@ -481,7 +481,7 @@ export interface Speculation {
 export type FinishReason = 'stop' | 'length' | 'tool_calls' | 'aborted';
 
 /**
- * A whole answer: what awaiting a generation gives.
+ * A whole answer. Awaiting a generation gives it.
  *
  * @example
  * const result: GenerationResult = await session.generate('Why is the sky blue?');

@@ -444,7 +444,7 @@ export interface Timings {
 }
 
 /**
- * What speculative decoding did. All numbers are zero if nothing was drafted.
+ * The work of speculative decoding. All numbers are zero if nothing was drafted.
  *
  * @example
  * const { speculation } = await session.generate('Hello', { mtp: 3 });

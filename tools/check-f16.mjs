@@ -1,4 +1,4 @@
-// Checks the kernels' f16 elements, which SwiftShader has not: the goldens and every op, on Mesa's lavapipe.
+// Checks the kernels' f16 elements, which SwiftShader lacks: runs the goldens and every op on Mesa's lavapipe.
 //   node tools/check-f16.mjs
 // Installs Debian's mesa-vulkan-drivers and libvulkan-dev with apt-get if they are not there, which needs root, and
 // builds tools/lavapipe-shim.c into build/lavapipe. No part of `npm test`. Exits 1 if anything was wrong.
@@ -43,8 +43,8 @@ function buildShim() {
 }
 
 /**
- * Logits of every prompt, next to the goldens: each row within `bound` of its largest, up to the first row of the prompt
- * that sends a token to other experts than the CPU device does. From there on another function is computed.
+ * Compares the logits of every prompt with the goldens: each row must be within `bound` of its largest logit. A prompt is
+ * compared up to the first row that goes to other experts than on the CPU device; from there on another function is computed.
  */
 async function checkGoldens(name, gpuKernels) {
   const title = `${name}, ${gpuKernels}`;
@@ -81,7 +81,7 @@ async function checkGoldens(name, gpuKernels) {
   }
 }
 
-/** The first row that any layer sends to other experts; `rows` if there is none. The order of the experts is no matter. */
+/** The first row that any layer sends to other experts, in any order. `rows` if there is none. */
 function firstOtherRoute(found, wanted, rows) {
   for (let row = 0; row < rows; row++)
     for (const [i, { experts }] of found.entries()) {

@@ -1,9 +1,9 @@
-// How long the processor takes to encode and submit one decode token of K-EXAONE's 48 layers, next to as many dispatches
-// through the JavaScript API of the same Dawn, with and without Dawn's validation.
+// Times how long the processor takes to encode and submit one decode token of K-EXAONE's 48 layers, and compares it with as
+// many dispatches through the JavaScript API of the same Dawn, with and without Dawn's validation.
 //   node tools/encode-time.mjs [--device swiftshader|null|gpu] [--steps 100] [--context 8192]
-// Layers and experts are K-EXAONE's; widths are tiny, which changes no dispatch. Rounds of the four kinds take
-// turns, each step is waited for before the next is begun, and the figures are medians of wall time: what else the
-// machine does shows in the lowest and the 90th percentile.
+// Layers and experts are K-EXAONE's; widths are tiny, which changes no dispatch. Rounds of the four kinds take turns, and
+// each step is waited for before the next begins. Figures are medians of wall time; the lowest and the 90th percentile
+// show other load on the machine.
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
@@ -214,7 +214,7 @@ async function javascript(sequence, isChecked) {
     }
     return times;
   };
-  // Without its GPU object the API's other objects do not live.
+  // The API's other objects live only as long as the GPU object.
   return { name: `JavaScript, validation ${isChecked ? 'on' : 'off'}`, run, gpu };
 }
 

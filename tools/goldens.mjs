@@ -13,7 +13,7 @@ export function readTensors(path) {
   };
 }
 
-/** The largest difference of each row, in parts of the largest number wanted in it. */
+/** The largest difference of each row, relative to the largest wanted number of the row. */
 export function rowDifferences(found, wanted, columns) {
   if (found.length !== wanted.length) return [Number.POSITIVE_INFINITY];
   const differences = [];

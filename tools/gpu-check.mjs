@@ -1,7 +1,7 @@
-// Everything worth knowing of a GPU, in one call: what it is, whether every kernel is right on it, how fast it is.
+// Checks a GPU in one call: which one it is, whether every kernel is right on it, and how fast it is.
 //   node tools/gpu-check.mjs [--device gpu] [--log FILE] [--quick]
-// Needs a built checkout: dist/, build/Release, npm webgpu, models/tiny; test/models where it is at hand. Where the tests'
-// packages are not, tools/pack-gpu-check.mjs makes the file of theirs that it needs.
+// Needs a built checkout: dist/, build/Release, npm webgpu, models/tiny, and test/models if they are there. On a machine
+// without the tests' packages it needs the file that tools/pack-gpu-check.mjs makes.
 // Prints a short table; --log keeps every figure. Exits 1 if anything was wrong.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -63,7 +63,7 @@ await checkOps();
 await bench('tiny', join(root, 'models/tiny'), false);
 const folder = mkdtempSync(join(tmpdir(), 'kexa-gpu-check-'));
 try {
-  // K-EXAONE's own layers, but fewer of them and fewer experts: their times are those of the real model.
+  // Fewer layers and experts than K-EXAONE, but of its own widths, so that a layer's times are those of the real model.
   const [name, shape] = options.quick
     ? [
         "2 layers of a sixteenth of K-EXAONE's width",

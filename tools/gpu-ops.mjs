@@ -8,7 +8,7 @@ import { benchmarkOps } from '../dist/index.js';
  *   row(name: string, text: string, isRight: boolean): void }} options `row` and `note` take what was found.
  */
 export async function measureOps(folder, { device, isQuick, note, row }) {
-  // A GPU that a processor plays takes seconds to compile each way.
+  // A software GPU takes seconds to compile each way.
   const common = {
     device,
     synthetic: true,

@@ -57,7 +57,7 @@ export function makeRandomModelFolder(folder, shape = {}) {
       writeSync(file, ones, 0, left);
       continue;
     }
-    // Another start each time, so that no two rows in a row are alike.
+    // Each tensor starts at another place of the noise, so that successive rows differ.
     for (let start = (name.length * 7919 * 2) % 65536; left > 0; start = 0) {
       const count = Math.min(left, noise.length - start);
       writeSync(file, noise, start, count);

@@ -1,6 +1,6 @@
-// Writes native/text/unicode_tables.h: character classes and normalisation as npm `tokenizers` has them, which is what
-// models were trained with. Its Unicode is older than Node's, and differs from Node's in places, so all is asked of the
-// library itself. Takes some minutes; run it when `tokenizers` has been updated and test/text/bpe finds a difference.
+// Writes native/text/unicode_tables.h: the character classes and normalisation of npm `tokenizers`, which models were trained
+// with. The library's Unicode is older than Node's and differs from it in places, so the library itself is asked. Takes some
+// minutes; run it when `tokenizers` has been updated and test/text/bpe finds a difference.
 //
 //   node tools/make-unicode-tables.mjs
 import { writeFileSync } from 'node:fs';
@@ -14,7 +14,7 @@ const isHangul = (c) => c >= 0xac00 && c <= 0xd7a3;
 const text = String.fromCodePoint;
 const points = (string) => Array.from(string, (character) => character.codePointAt(0));
 
-/** A tokenizer of single bytes that leaves out what `regex` matches. */
+/** A tokenizer of single bytes that deletes the matches of `regex`. */
 function deleter(regex) {
   const characters = [];
   for (let byte = 0, next = 256; byte < 256; byte++) {
@@ -59,7 +59,7 @@ async function classes() {
   return found;
 }
 
-/** For each mark its class's place among all combining classes, from 1; 0: no mark. Only their order matters. */
+/** For each mark the place of its class among all combining classes, from 1. 0 is no mark. Only the order matters. */
 function markOrder(nfd) {
   // U+0334 is of the lowest class, U+0315 of a high one: a mark changes places with one or the other.
   const moves = (a, b) => nfd(`q${text(a)}${text(b)}`) === nfd(`q${text(b)}`) + nfd(text(a));
@@ -115,7 +115,7 @@ function normalisation() {
     compositions.push([first[0], second, c]);
     seconds.add(second);
   }
-  // Whatever may change what is before it: marks, the second parts of compositions, and Hangul's vowels and finals.
+  // Characters that may change the one before: marks, the second parts of compositions, and Hangul's vowels and finals.
   for (const mark of order.keys()) properties[mark] |= 192;
   for (const second of seconds) properties[second] |= 192;
   for (let c = 0x1161; c <= 0x1175; c++) properties[c] |= 192;
@@ -124,7 +124,7 @@ function normalisation() {
   return { properties, decompositions, compositions };
 }
 
-/** Two tables: of blocks of 128 characters, equal ones once, and of the block that each 128 characters have. */
+/** Makes two tables: the distinct blocks of 128 characters, and the index of the block of each 128 characters. */
 function blocksOf(values) {
   const places = new Map();
   const index = [];
@@ -151,7 +151,7 @@ const lines = (type, name, values) => {
 const { properties, decompositions, compositions } = normalisation();
 const normal = blocksOf(properties);
 const classTables = blocksOf(await classes());
-// UTF-16 halves what four bytes a character would take.
+// UTF-16 takes half the room of four bytes a character.
 const units = [];
 const places = decompositions.map(([c, isCompatible, parts]) => {
   const string = text(...parts);

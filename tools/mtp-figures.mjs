@@ -1,8 +1,8 @@
 // Measures the gain of drafts by the bundled model's MTP block: acceptance by position, tokens a step, and time against none.
 //   node tools/mtp-figures.mjs [--device cpu] [--prompts 40] [--rounds 3] [--tokens 64] [--mtp auto,1,2,3]
-// Prompts are the beginnings of the lines of bench/texts/help.txt, which the model has not seen, as they are, without the
-// chat template. Settings take turns prompt by prompt, and what is told of time is the ratio of each prompt's answer to the
-// same answer without drafts in the same round: its median, and where the middle half of the ratios lie.
+// Prompts are the beginnings of the lines of bench/texts/help.txt, which the model has not seen, without the chat template.
+// Settings take turns prompt by prompt. Each time is divided by that of the same answer without drafts in the same round; the
+// figures are the median of these ratios and the range of their middle half.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -37,7 +37,7 @@ for (const temperature of [0, 1]) {
   const found = new Map(settings.map((mtp) => [mtp, { ratios: [], speculation: [], tokens: 0, ms: 0 }]));
   for (let round = -1; round < Number(options.rounds); round++) {
     for (const [index, prompt] of prompts.entries()) {
-      // The order turns, so that no setting always comes after the same other.
+      // The order rotates, so that no setting always follows the same one.
       const order = settings.map((_, i) => settings[(i + index + round + settings.length) % settings.length]);
       const times = new Map();
       for (const mtp of order) {

@@ -1,6 +1,6 @@
 // `npm run package`: makes the package's tarball for this platform, with the addon that was built here.
-//     node tools/pack.mjs [folder]      where to put it; default: here
-// It is npm's own tarball, with the platform of the addon in package.json, so that npm refuses it on another one.
+//     node tools/pack.mjs [folder]      writes it to the folder; default: here
+// The tarball is npm's own, with the addon's platform in package.json, so that npm refuses it on another platform.
 import { execFileSync } from 'node:child_process';
 import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

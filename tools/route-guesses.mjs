@@ -1,4 +1,4 @@
-// How well a token's experts are known before its routes are: what prefetching them could be built on (docs/kernels/experts.md).
+// Measures how well a token's experts can be guessed before they are routed, to judge prefetching (docs/kernels/experts.md).
 // `node tools/route-guesses.mjs`: a quarter of a minute; the bundled model, 500 tokens of bench/texts/help.txt in float64.
 import { readFileSync } from 'node:fs';
 import { register } from 'tsx/esm/api';

@@ -1,5 +1,5 @@
-// Makes a checkout ready to run: dependencies installed, addon and TypeScript built. Each part is done again only when
-// what it is made from has changed. Everything is said on stderr: stdout belongs to whoever runs afterwards.
+// Makes a checkout ready to run: installs dependencies, builds the addon and TypeScript. A part is done again only if its
+// sources have changed. All messages go to stderr, because stdout belongs to the program that runs afterwards.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -14,7 +14,7 @@ const parts = [
     from: ['package.json', 'package-lock.json'],
     makes: 'node_modules/typescript/package.json',
     stamp: 'node_modules/.kexa-stamp',
-    // No dependency needs its install script: none may download or build anything.
+    // No dependency needs its install script, and none may download or build anything.
     command: ['npm', 'ci', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'],
   },
   {
@@ -58,7 +58,7 @@ const testParts = [
   },
 ];
 
-/** Does whatever is missing or out of date; ends the process with its exit code if one step fails. */
+/** Does every part that is missing or out of date. If a step fails, ends the process with its exit code. */
 export function setUp({ forTests = false } = {}) {
   const [major, minor] = process.versions.node.split('.').map(Number);
   if (major < 20 || (major === 20 && minor < 19)) fail(`kexa needs Node 20.19 or newer, found ${process.version}`);
@@ -91,7 +91,7 @@ function fail(message) {
   process.exit(1);
 }
 
-/** Node's version counts: an addon's build folder holds paths of the Node it was configured with. */
+/** A hash of the sources. Node's version is part of it, because an addon's build folder holds paths of its Node. */
 function fingerprint(sources) {
   const hash = createHash('sha256').update(`${process.version} ${process.platform} ${process.arch}\n`);
   for (const file of sources.flatMap((source) => filesUnder(source)).sort()) {

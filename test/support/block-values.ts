@@ -1,4 +1,4 @@
-/** The values of GGUF's blocks, element by element from the format's definition: what quantised bytes are held against. */
+/** Computes the values of GGUF's blocks, element by element, from the format's definition. Tests compare with them. */
 import { createRequire } from 'node:module';
 import type { QuantizedType } from '../../lib/description.js';
 import { blockTypes } from '../../lib/files/gguf/gguf-types.js';
@@ -6,7 +6,7 @@ import { blockTypes } from '../../lib/files/gguf/gguf-types.js';
 const normalLevels = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
 const floatLevels = [0, 0.5, 1, 1.5, 2, 3, 4, 6];
 
-/** One block: `value(i)` is its element i. */
+/** Reads a block. Returns a function that gives its element i. */
 type Reader = (bytes: Uint8Array) => (i: number) => number;
 
 const f16 = (bytes: Uint8Array, at: number): number => {
@@ -19,13 +19,13 @@ const f16 = (bytes: Uint8Array, at: number): number => {
 const signed = (byte: number): number => (byte << 24) >> 24;
 /** Element i of 32 in the halves of 16 bytes. */
 const half = (bytes: Uint8Array, at: number, i: number): number => (bytes[at + (i % 16)]! >> (i < 16 ? 0 : 4)) & 15;
-/** Element i of 256 in two bits of 64 bytes: each half of 128 has four runs of 32 in the same 32 bytes. */
+/** Element i of 256 in two bits of 64 bytes. Each half of 128 elements has four runs of 32 in the same 32 bytes. */
 const two = (bytes: Uint8Array, at: number, i: number): number =>
   (bytes[at + (i >> 7) * 32 + (i % 32)]! >> (((i >> 5) & 3) * 2)) & 3;
-/** Element i of 256 in the halves of 128 bytes: of each 64, the first 32 are low. */
+/** Element i of 256 in the halves of 128 bytes. Of each 64 elements the first 32 are in the low halves. */
 const four = (bytes: Uint8Array, at: number, i: number): number =>
   (bytes[at + (i >> 6) * 32 + (i % 32)]! >> (i & 32 ? 4 : 0)) & 15;
-/** The 6-bit scale and least of a run of 32, of the twelve bytes that begin at 4. */
+/** The 6-bit scale and minimum of a run of 32, from the twelve bytes that begin at byte 4. */
 function sixes(bytes: Uint8Array, run: number): [number, number] {
   const at = (i: number) => bytes[4 + i]!;
   if (run < 4) return [at(run) & 63, at(run + 4) & 63];
@@ -98,7 +98,7 @@ const readers: Record<QuantizedType, Reader> = {
   },
 };
 
-/** Element `i` of eight, whose seven stored signs have one more where they are an odd number of minuses. */
+/** The sign of element `i` of eight. Seven signs are stored; the eighth is minus if the stored minuses are odd in number. */
 const signOf = (stored: number, i: number): number => {
   let parity = 0;
   for (let bit = 0; bit < 7; bit++) parity ^= (stored >> bit) & 1;
@@ -111,8 +111,8 @@ type GridType = 'iq2_xxs' | 'iq2_xs' | 'iq3_xxs';
 const grids = new Map<GridType, Float32Array>();
 
 /**
- * A grid's entries, one after the other. They are the core's, read out of blocks whose factors are all 1; test quant/blocks holds
- * them against the published ones.
+ * A grid's entries, one after the other. They are the core's own, read from blocks whose factors are all 1. Test quant/blocks
+ * compares them with the published ones.
  */
 export function gridEntries(type: GridType): Float32Array {
   const known = grids.get(type);

@@ -1,4 +1,4 @@
-/** Texts that a tokenizer may get wrong, and vocabularies to try them with. */
+/** Makes texts that a tokenizer may get wrong, and vocabularies to try them with. */
 import { randomNumbers } from './compare.js';
 
 /** The characters that byte-level vocabularies spell bytes with, by byte. */
@@ -125,7 +125,7 @@ export function hardTexts(count: number, added: readonly string[], seed: number)
       case 5:
         return some(20, () => (below(2) ? pick(added) : cutToken()));
       case 7: {
-        // Turned round: surrogate pairs are cut too.
+        // Reversing the text also cuts surrogate pairs.
         const text = some(50, () => pick(parts)());
         const at = below(text.length);
         return text.slice(at) + text.slice(0, at);
@@ -136,7 +136,7 @@ export function hardTexts(count: number, added: readonly string[], seed: number)
   });
 }
 
-/** A tokenizer.json of a byte-level BPE that splits nothing, but for `change`. */
+/** A tokenizer.json of a byte-level BPE that splits nothing. `change` overrides its fields. */
 export function tokenizerJson(
   vocab: Record<string, number>,
   merges: readonly (string | readonly [string, string])[],
@@ -162,8 +162,8 @@ export function byteVocabulary(): Record<string, number> {
 }
 
 /**
- * EXAONE 4.0's tokenizer.json as far as its form goes: 102,400 tokens, runs of spaces and tabs among its added ones, NFC,
- * and GPT-2's split. Its merges are joins of tokens that `texts` have, then of any.
+ * A tokenizer.json with the form of EXAONE 4.0's: 102,400 tokens, runs of spaces and tabs among its added tokens, NFC, and
+ * GPT-2's split. Its merges join tokens that stand together in `texts`, then any tokens.
  */
 export function exaone4Like(texts: readonly string[], seed: number): Record<string, unknown> {
   const random = randomNumbers(seed);

@@ -25,7 +25,7 @@ export interface Golden {
 export const goldens = JSON.parse(readFileSync(join(goldensFolder('tiny'), 'goldens.json'), 'utf8')) as Golden[];
 export const golden = goldens.find(({ text }) => text === genesis)!;
 
-// Variables of whoever runs the tests must not decide them.
+// The tests must not depend on the variables of whoever runs them.
 export const environment: NodeJS.ProcessEnv = { ...process.env };
 for (const name of Object.keys(environment))
   if (name.startsWith('KEXA_') && name !== 'KEXA_BINARY') delete environment[name];
@@ -53,7 +53,7 @@ export function start(
 
 export async function kexa(args: readonly string[], options: RunOptions = {}): Promise<Run> {
   const child = start(args, options);
-  child.stdin.on('error', () => {}); // it may end without having read all
+  child.stdin.on('error', () => {}); // the child may end before it has read everything
   child.stdin.end(options.input ?? '');
   return await ended(child);
 }
@@ -71,14 +71,14 @@ export async function ended(child: ChildProcess): Promise<Run> {
   return run;
 }
 
-/** A new folder, gone after the test. */
+/** Makes a folder that is removed after the test. */
 export function temporaryFolder(t: Test): string {
   const folder = mkdtempSync(join(tmpdir(), 'kexa-cli-'));
   t.teardown(() => rmSync(folder, { recursive: true }));
   return folder;
 }
 
-/** A program under a pseudo-terminal, by util-linux's `script`: kexa, or another that is named. */
+/** Runs kexa, or another program, under a pseudo-terminal made by util-linux's `script`. */
 export class Terminal {
   readonly #child: ReturnType<typeof spawn>;
   #output = '';
@@ -90,9 +90,9 @@ export class Terminal {
     program: readonly string[] = [process.execPath, bin],
   ) {
     const words = [...program, ...args].map((word) => `'${word.replaceAll("'", "'\\''")}'`);
-    // Lines that are typed are not to come into the history of whoever runs the tests.
+    // Typed lines must not come into the history of whoever runs the tests.
     const all = { ...environment, TERM: 'xterm', KEXA_HISTORY: '/dev/null', ...env };
-    // Without exec a shell such as dash stays, takes Ctrl-C too, and reports that instead of the program's exit code.
+    // Without exec a shell such as dash stays. It would take Ctrl-C too and report that in place of the program's exit code.
     const command = `exec ${words.join(' ')}`;
     this.#child = spawn('script', ['-qec', command, '/dev/null'], { env: all, timeout: hangLimit });
     this.#child.stdout!.setEncoding('utf8').on('data', (text: string) => {

@@ -1,9 +1,9 @@
-/** Comparing what the core gives, and the models and prompts that its tests share. */
+/** Compares results of the core, and opens the models and prompts that its tests share. */
 import type { Test } from 'tape';
 import { type LoadOptions, loadModel, type Model } from '../../lib/index.js';
 import { type GoldenName, loadGoldens, modelFolder } from './goldens.js';
 
-/** A golden model, or the one in a folder; closed when the test ends. */
+/** Opens a golden model, or the model in a folder. It is closed when the test ends. */
 export async function openModel(t: Test, nameOrFolder: string, options: LoadOptions = {}): Promise<Model> {
   const folder = nameOrFolder.includes('/') ? nameOrFolder : modelFolder(nameOrFolder as GoldenName);
   const model = await loadModel(folder, options);
@@ -46,13 +46,13 @@ export function randomNumbers(seed: number): () => number {
   };
 }
 
-/** Token ids from nowhere, equal for equal seeds. */
+/** Random token ids, equal for equal seeds. */
 export function randomIds(count: number, vocabSize: number, seed: number): number[] {
   const next = randomNumbers(seed);
   return Array.from({ length: count }, () => Math.floor(next() * vocabSize));
 }
 
-/** Each model's longest prompt, past its windows: for `tiny`, whose goldens are short, several in a row. */
+/** A model's longest prompt, which is longer than its windows. For `tiny`, whose goldens are short, it is several in a row. */
 export function longPrompt(name: GoldenName): number[] {
   const { prompts } = loadGoldens(name);
   if (name !== 'tiny') return prompts.at(-1)!.ids;

@@ -1,4 +1,4 @@
-/** Models with one weight that is no good. */
+/** Makes models with one damaged weight. */
 import { readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Test } from 'tape';
@@ -19,7 +19,7 @@ export function setElement(path: string, tensor: string, element: number, bits: 
   return true;
 }
 
-/** A copy of a model folder in which one element of a BF16 tensor is other bits. */
+/** Copies a model folder, and replaces the bits of one element of a BF16 tensor. */
 export async function damagedCopy(t: Test, from: string, tensor: string, element: number, bits: number) {
   const folder = await newFolder(t);
   let isDone = false;

@@ -1,4 +1,4 @@
-/** Distributions of tokens, and whether draws are from them: Pearson's chi-square. */
+/** Computes distributions of tokens, and tests draws against them by Pearson's chi-square. */
 import type { SamplingOptions } from '../../lib/index.js';
 
 /** The probabilities the documented order of operations gives: temperature, top-k, top-p of what is left, min-p. */
@@ -34,7 +34,7 @@ export function uniforms(seed: number): () => number {
   };
 }
 
-/** The index that a number in [0, 1) falls on, of weights with any sum. */
+/** The index that a number in [0, 1) chooses among weights with any sum. */
 export function drawFrom(weights: readonly number[], uniform: number): number {
   let left = uniform * weights.reduce((sum, weight) => sum + weight, 0);
   let last = 0;
@@ -47,12 +47,12 @@ export function drawFrom(weights: readonly number[], uniform: number): number {
   return last;
 }
 
-/** Fewest draws expected in a cell of its own; rarer ones share a cell. */
+/** The least expected number of draws of a cell. Rarer tokens share a cell. */
 const fewest = 10;
 
 /**
- * Pearson's statistic of `counts` against `wanted` probabilities, over its critical value: above 1 it is told apart. `quantile`
- * is the normal quantile of 1 - the level. A draw of what has no probability is infinitely far.
+ * Pearson's statistic of `counts` against `wanted` probabilities, divided by its critical value. Above 1 the draws are not of
+ * this distribution. `quantile` is the normal quantile of 1 - the level. A draw of a token without probability is infinite.
  */
 export function againstExact(counts: readonly number[], wanted: readonly number[], quantile: number): number {
   const draws = counts.reduce((sum, count) => sum + count, 0);
@@ -75,7 +75,7 @@ export function againstExact(counts: readonly number[], wanted: readonly number[
   );
 }
 
-/** The same of two samples of one size. */
+/** Pearson's statistic of two samples of one size, divided by its critical value. */
 export function againstEachOther(one: readonly number[], other: readonly number[], quantile: number): number {
   const cells: [number, number][] = [];
   const rare: [number, number] = [0, 0];
@@ -95,7 +95,7 @@ export function againstEachOther(one: readonly number[], other: readonly number[
   );
 }
 
-/** A sum of squares with one degree of freedom less than it has terms; Wilson and Hilferty's approximation (1931). */
+/** A sum of squares divided by its critical value, by Wilson and Hilferty (1931). It has one degree of freedom less than terms. */
 function overCritical(terms: readonly number[], quantile: number): number {
   const freedom = terms.length - 1;
   if (freedom < 1) throw new Error(`wanted two cells or more, found ${terms.length}`);

@@ -1,4 +1,4 @@
-/** Models with matrices in FP8, as their publishers write them: E4M3 by the published formula, and scales. */
+/** Makes models with matrices in FP8, in their publishers' form: E4M3 by the published formula, and scales. */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { HfModel } from './goldens.js';
@@ -11,12 +11,12 @@ export type Strategy = 'block' | 'channel' | 'tensor';
 
 export interface Fp8Options {
   strategy: Strategy;
-  /** compressed-tensors, or the fp8 of transformers, whose names end in `weight_scale_inv` where blocks are scaled. */
+  /** compressed-tensors, or the fp8 of transformers, whose scales of blocks have names that end in `weight_scale_inv`. */
   method: 'compressed-tensors' | 'fp8';
   scales: ScaleType;
-  /** Experts each on their own or stacked. */
+  /** Whether each expert is a tensor of its own, or a layer's are stacked. */
   experts?: 'separate' | 'fused';
-  /** Matrices, by the name of their module, that stay in BF16; the embedding, routers and head if left out. */
+  /** Whether the matrix of a module stays in BF16. Default: the embedding, routers and head do. */
   stays?: (module: string) => boolean;
 }
 
@@ -31,7 +31,7 @@ export function e4m3Value(code: number): number {
 const float = new Float32Array(1);
 const floatBits = new Uint32Array(float.buffer);
 
-/** The byte nearest to a number of f32, ties to the even one; what is too large becomes 448. */
+/** The byte nearest to an f32 number, ties to even. A number that is too large becomes 448. */
 export function e4m3Code(value: number): number {
   float[0] = Math.abs(value);
   const bits = floatBits[0]!;
@@ -47,7 +47,7 @@ export function e4m3Code(value: number): number {
   return value < 0 ? code | 128 : code;
 }
 
-/** Rows and columns of a matrix that share a scale. */
+/** The rows and columns of a matrix that share a scale. */
 export function blockOf(strategy: Strategy, rows: number, columns: number): [number, number] {
   if (strategy === 'block') return [128, 128];
   return strategy === 'channel' ? [1, columns] : [rows, columns];
@@ -137,11 +137,11 @@ export function quantizationConfig({ strategy, method }: Pick<Fp8Options, 'strat
   };
 }
 
-/** Modules that are not converted, as publishers leave them. */
+/** The modules that publishers do not convert. */
 const usuallyIgnored = ['lm_head', 're:.*mlp\\.gate$', 'model.embed_tokens'];
 const usuallyStays = (module: string) => /embed_tokens$|mlp\.gate$|^lm_head$/.test(module);
 
-/** A model's matrices in FP8: the tensors to write, and the same model with the values, in f32, that they stand for. */
+/** Converts a model's matrices to FP8. Returns the tensors to write, and the same model with their values in f32. */
 export function quantizeModel(
   model: HfModel,
   { strategy, method, scales: type, experts = 'separate', stays = usuallyStays }: Fp8Options,
@@ -175,7 +175,7 @@ export function quantizeModel(
     plain.set(name, { shape, data: matrix.values });
   }
   for (const [stack, parts] of stacks) {
-    // An expert's gate stands on its up, and a block may lie over both.
+    // An expert's gate is stacked on its up, and a block may lie over both.
     const together = stack.endsWith('gate_up_proj') ? 2 : 1;
     const [rows, columns] = [parts[0]!.shape[0]! * together, parts[0]!.shape[1]!];
     const matrices: Fp8Matrix[] = [];
@@ -202,8 +202,8 @@ function joined(parts: { data: Float64Array }[]): Float64Array {
 }
 
 /**
- * Writes such a model into `folder`; gives back the model of the values it stands for. The tensor `damaged` gets a
- * weight that is not a number.
+ * Writes an FP8 model into `folder`. Returns the model with its values in f32. The tensor `damaged` gets a weight that is
+ * not a number.
  */
 export async function writeFp8Model(
   folder: string,

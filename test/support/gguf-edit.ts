@@ -1,16 +1,16 @@
-/** A GGUF file taken apart, changed and written again, also in ways that no writer would. */
+/** Takes a GGUF file apart, changes it and writes it again, also in ways that no writer would. */
 import { readFileSync, writeFileSync } from 'node:fs';
 
 /** A value with its type in the file, from 0 to 12; a list is of type 9 and has the type of its entries. */
 export type Typed =
   | { type: number; value: number | boolean | string }
   | { type: 9; of: number; value: readonly unknown[] }
-  /** Written as it is. */
+  /** A value whose bytes are written as they are. */
   | { type: number; bytes: Buffer };
 
 export interface EditedTensor {
   name: string;
-  /** The order is the file's: the innermost dimension first. */
+  /** The dimensions in the file's order, the innermost first. */
   dimensions: number[];
   typeId: number;
   data: Buffer;

@@ -1,4 +1,4 @@
-/** A GGUF file read back in the simplest way: its metadata, and its tensors' values by the format's definition. */
+/** Reads a GGUF file in the simplest way: its metadata, and its tensors' values by the format's definition. */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { cp } from 'node:fs/promises';
 import { join } from 'node:path';

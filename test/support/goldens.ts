@@ -61,7 +61,7 @@ export function loadGoldens(name: GoldenName): Goldens {
     tensor(tensorName) {
       const tensor = tensors.get(tensorName);
       if (!tensor) throw new Error(`${name}'s goldens have no ${tensorName}`);
-      return Float32Array.from(tensor.data); // they are stored as float32, so nothing is lost
+      return Float32Array.from(tensor.data); // the tensors are stored as float32, so nothing is lost
     },
   };
 }

@@ -1,4 +1,4 @@
-/** The part of JSON Schema that bench/schema.json is written in. A word of it that is not known here is an error. */
+/** The part of JSON Schema that bench/schema.json uses. Any other word is an error. */
 export interface Schema {
   type?: string | string[];
   enum?: unknown[];
@@ -15,7 +15,7 @@ export interface Schema {
 
 const notes = ['$schema', 'title', 'description'];
 
-/** Where a value breaks the schema, and how; empty where it does not. */
+/** The places where a value breaks the schema, with the reasons. Empty if the value is valid. */
 export function violations(schema: Schema, value: unknown, path = '$'): string[] {
   const found: string[] = [];
   const demand = (holds: boolean, what: string) => {

@@ -1,4 +1,4 @@
-/** Where the models that tests run are. */
+/** Finds the models that tests run. */
 import { fileURLToPath } from 'node:url';
 
 export type ModelName = 'tiny' | 'wide' | 'edge' | 'two';

@@ -1,4 +1,4 @@
-/** The shapes and steps on which every op of the GPU device is checked: sizes that divide nothing, and every edge. */
+/** Makes the shapes and steps on which every op of the GPU device is checked: sizes that divide nothing, and every edge. */
 import type { LayerDescription, ModelDescription, QuantizedType } from '../../lib/description.js';
 import type { LoadOptions } from '../../lib/types.js';
 import { randomNumbers } from './compare.js';
@@ -13,14 +13,14 @@ export interface OpShape {
   rowCounts: readonly number[];
 }
 
-/** One less than the kernels' tiles of rows, the tiles, one more. */
+/** Numbers of rows: the kernels' tiles, one less and one more. */
 const tiles = [1, 3, 4, 5, 7, 8, 9, 15, 16, 17, 63, 64, 65];
-/** Rows of a step at most: one more than any step here has. */
+/** The most rows of a step: one more than any step here has. */
 const chunk = 66;
 const context = 2048;
 const pageRows = 64;
 const slots = 4;
-/** Attention takes each row for itself, so it is not tried on every count: there are many places a row may stand. */
+/** Numbers of rows for attention. It takes rows one by one, so fewer counts are tried, each at many positions. */
 const attentionCounts = [1, 4, 5, 16, 17, 65];
 
 export const probeOptions = { contextSize: context, prefillChunk: chunk } satisfies LoadOptions;
@@ -114,8 +114,8 @@ export const opShapes: Readonly<Record<string, OpShape>> = {
 };
 
 /**
- * Matrices of two types that stand side by side, in blocks of as many weights, and a small model whose rows are whole
- * blocks: q, k, gate and up of the first type, v, o and down of the second.
+ * Pairs of types with blocks of one size, for a small model whose rows are whole blocks. q, k, gate and up are of the first
+ * type, v, o and down of the second.
  */
 export const quantizedShapes: readonly { types: readonly [QuantizedType, QuantizedType]; block: 32 | 256 }[] = [
   { types: ['q8_0', 'q4_0'], block: 32 },
@@ -160,7 +160,7 @@ interface TwoTypes {
   up?: RandomType;
 }
 
-/** A small model whose gates are of other types than their ups; those left out are of `dtype`, as is all else. */
+/** A small model whose gates have other types than their ups. Every other tensor is of `dtype`. */
 export interface TwoTypeShape {
   config: Partial<HfConfig>;
   dtype: Dtype;
@@ -286,7 +286,7 @@ function logitRowsOf(count: number): Record<string, number[]> {
   return { 'all logits': all, 'the last logits': [count - 1], 'every third logits': all.filter((i) => i % 3 === 1) };
 }
 
-/** Each row's experts: from nowhere, the same for all, and half of the experts for none. */
+/** Each row's experts: random ones, the same for all rows, and a choice that leaves half of the experts out. */
 function routesOf({ experts, topK }: NonNullable<ModelDescription['moe']>, count: number): Record<string, number[]> {
   const next = randomNumbers(count);
   const draw = (among: number) => {
@@ -301,7 +301,7 @@ function routesOf({ experts, topK }: NonNullable<ModelDescription['moe']>, count
   };
 }
 
-/** Where rows may stand: at the start, over the window's edge, a page's, the ring's end, in several sequences, far on. */
+/** Positions of rows: at the start, over a window's edge, a page's edge, a ring's end, in several sequences, and far on. */
 function stepsOf(count: number, window: number): Record<string, StepRow[]> {
   const before = (edge: number) => run(2, Math.max(0, edge - Math.ceil(count / 2)), count);
   const starts = [0, 3, pageRows - 1, 2 * pageRows + 7];

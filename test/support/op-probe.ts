@@ -1,4 +1,4 @@
-/** One op of the forward pass on the CPU and on a GPU with the same inputs: native/checks from TypeScript. */
+/** Runs one op of the forward pass on the CPU and on a GPU with the same inputs, by native/checks. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
@@ -26,13 +26,13 @@ export type OpName =
   | 'begin_draft'
   | 'draft_input';
 
-/** A row of a step: which sequence it belongs to, and where it stands there. */
+/** A row of a step: its sequence, and its position there. */
 export interface StepRow {
   slot: number;
   position: number;
 }
 
-/** OpRequest of native/checks/device_probe.h; what is left out is chosen from `seed`. */
+/** OpRequest of native/checks/device_probe.h. Inputs that are left out are made from `seed`. */
 export interface OpRequest {
   op: OpName;
   rows: readonly StepRow[];
@@ -45,7 +45,7 @@ export interface OpRequest {
   seed: number;
 }
 
-/** OpResult of native/checks/device_probe.h: rows of `columns`, on either device. */
+/** OpResult of native/checks/device_probe.h: the rows of both devices, `columns` numbers each. */
 export interface OpResult {
   name: string;
   columns: number;
@@ -71,7 +71,7 @@ export class OpProbe {
     this.#folder = folder;
   }
 
-  /** Writes the model, loads it on both. `typeOf` names the matrices that are quantised. Closing it removes the folder. */
+  /** Writes the model and loads it on both devices. `typeOf` gives quantised matrices a type. Closing removes the folder. */
   static async open(
     config: Partial<HfConfig>,
     dtype: Dtype,
@@ -130,8 +130,8 @@ export class OpProbe {
 }
 
 /**
- * How far each row's choice of experts is from being another: the smallest gap between two biased scores, or between
- * two groups' sums of their two best. `scores` is [rows, experts].
+ * Each row's distance from another choice of experts: the smallest gap between two biased scores, or between two groups' sums
+ * of their two best. `scores` is [rows, experts].
  */
 export function routeMargins(scores: Float32Array, moe: NonNullable<ModelDescription['moe']>): number[] {
   const gap = (values: number[]) => {

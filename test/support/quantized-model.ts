@@ -1,4 +1,4 @@
-/** Random blocks of GGUF's types, for models whose matrices are quantised. */
+/** Makes random blocks of GGUF's types, for models whose matrices are quantised. */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ModelDescription, QuantizedType, TensorEntry, TensorScales } from '../../lib/description.js';
@@ -8,9 +8,9 @@ import { f16Bits, roundTo } from './random-model.js';
 interface Format {
   elements: number;
   bytes: number;
-  /** Where a block's f16 scales stand; mxfp4 has a byte of its own kind. */
+  /** The places of a block's f16 scales. The scale of mxfp4 is a byte with an exponent. */
   scales: readonly number[];
-  /** About the largest magnitude of a code times what it is scaled with beside those. */
+  /** About the largest magnitude of a code times its factors other than the f16 scales. */
   size: number;
 }
 
@@ -37,8 +37,8 @@ const formats: Record<QuantizedType, Format> = {
 export type RandomType = QuantizedType | 'fp8 by blocks' | 'fp8 by rows' | 'fp8 as a whole';
 
 /**
- * The model with other matrices: those that `typeOf` gives a type are random blocks of it, or random FP8, in a file of
- * their own in `folder`, with values of a size that keeps what passes through them of the same order.
+ * The model with random matrices in place of those that `typeOf` gives a type: blocks of that type, or FP8. They are in a file
+ * of their own in `folder`. Their values are of a size that keeps activations of the same order.
  */
 export function quantizeAtRandom(
   folder: string,
@@ -80,7 +80,7 @@ function isBlockType(type: RandomType): type is QuantizedType {
   return Object.hasOwn(formats, type);
 }
 
-/** Bytes of all kinds but NaN, subnormals among them, and scales of F32 behind them. */
+/** Random FP8 bytes without NaN, but with subnormals, followed by F32 scales. */
 function randomFp8(
   type: RandomType,
   { shape }: TensorEntry,
@@ -89,7 +89,7 @@ function randomFp8(
   const [rows, columns] = [shape[0]!, shape[1]!];
   const codes = new Uint8Array(rows * columns).map(() => Math.floor(next() * 256));
   for (const [i, code] of codes.entries()) if (code % 128 === 127) codes[i] = 0;
-  // Some of a block's rows are another matrix's, as where experts are fused.
+  // Some of a block's rows belong to another matrix, which happens with fused experts.
   const [blockRows, blockColumns, skippedRows] =
     type === 'fp8 by blocks' ? [128, 128, 120] : type === 'fp8 by rows' ? [1, columns, 0] : [rows, columns, 0];
   const count = Math.ceil((rows + skippedRows) / blockRows) * Math.ceil(columns / blockColumns);

@@ -1,6 +1,6 @@
 /**
- * Models of the released model's real size, made when a test runs: `models/tiny` with a vocabulary of 153,600 tokens,
- * and the whole 236B as shards that are holes in the disk.
+ * Makes models of the released model's real size: `models/tiny` with a vocabulary of 153,600 tokens, and the whole 236B as
+ * sparse files that take no room on the disk.
  */
 import { createWriteStream, mkdtempSync, rmSync } from 'node:fs';
 import { copyFile, mkdir, readFile, truncate, writeFile } from 'node:fs/promises';
@@ -25,7 +25,7 @@ export const tinyVocabulary = 4096;
 /** The factor of a new token's head row. {@link tinyVocabulary} successive ids share a factor. */
 function headFactor(id: number): number {
   const copy = Math.floor(id / tinyVocabulary);
-  // The first copy is exact, so that every logit is there twice: ties go to the lower id.
+  // The first copy is exact, so that every logit occurs twice, and ties must go to the lower id.
   return copy <= 1 ? 1 : 0.9 - copy / 100;
 }
 
@@ -67,7 +67,7 @@ export function fullSizeFolder(): Promise<string> {
   return fullSize;
 }
 
-/** Writes what {@link bigVocabularyFolder} is into a folder, for tests that change it. */
+/** Writes a copy of {@link bigVocabularyFolder} into a folder, for tests that change it. */
 export async function writeBigVocabulary(to: string): Promise<void> {
   await mkdir(to, { recursive: true });
   const from = modelFolder('tiny');

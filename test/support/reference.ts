@@ -79,7 +79,7 @@ export const mutations = [
   'mtp-pre-norm-hidden',
   'logits-in-16-bit',
 ] as const;
-/** Besides those, one that only shows far on in a context. */
+/** A mistake of {@link mutations}, or one that only shows far on in a context. */
 export type Mutation = (typeof mutations)[number] | 'angles-in-32-bit';
 
 /** One MoE layer's choices: `experts[row]`, best first, and the factor on each one's output. */

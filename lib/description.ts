@@ -3,28 +3,13 @@
  * weights are mapped. The core does not check its meaning again. `native/model/description.h` has the same fields under
  * the same words: `hiddenSize` here is `hidden_size` there.
  */
+import type { quantizedTypes } from './block-types.js';
 
 /** How a tensor's elements are stored: one by one, in FP8 with scales beside them, or in the blocks that GGUF defines. */
 export type TensorType = 'f32' | 'f16' | 'bf16' | 'f8_e4m3' | QuantizedType;
 
 /** GGUF's types of blocks, by their names there. */
-export type QuantizedType =
-  | 'q8_0'
-  | 'q4_0'
-  | 'q4_1'
-  | 'q5_0'
-  | 'q5_1'
-  | 'q2_k'
-  | 'q3_k'
-  | 'q4_k'
-  | 'q5_k'
-  | 'q6_k'
-  | 'iq2_xxs'
-  | 'iq2_xs'
-  | 'iq3_xxs'
-  | 'iq4_nl'
-  | 'iq4_xs'
-  | 'mxfp4';
+export type QuantizedType = keyof typeof quantizedTypes;
 
 /** Where one tensor's bytes are. */
 export interface TensorEntry {

@@ -34,6 +34,7 @@ const lib = [
   'printable',
   'errors',
   'package-root',
+  'block-types',
   'description',
   'options',
   'warnings',

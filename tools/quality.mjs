@@ -3,6 +3,7 @@
 // bench/texts/help.txt is compared with the model's own; so is the model's with every type of cache.
 // `node tools/quality.mjs` takes a few minutes; `--json` prints the figures and writes nothing.
 import { closeSync, cpSync, mkdtempSync, openSync, readFileSync, readSync, rmSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { register } from 'tsx/esm/api';
@@ -19,14 +20,16 @@ const { openModelFolder, readConfigOnly } = await import('../lib/files/model-fol
 const { elementsOf, wantedTensors } = await import('../lib/files/wanted-tensors.ts');
 const { planMemory } = await import('../lib/plan/memory-plan.ts');
 const { native } = await import('../lib/native.ts');
-const { blockValues } = await import('../test/support/block-values.ts');
+const { blockValues } = await import('../test/support/block-formats.ts');
 const { writeFp8Model } = await import('../test/support/fp8-model.ts');
 const { readHfModel } = await import('../test/support/goldens.ts');
 const { writeSafetensors } = await import('../test/support/safetensors-writer.ts');
 
 const tiny = join(root, 'models/tiny');
 const textFile = 'bench/texts/help.txt';
-const types = Object.keys(blockTypes).filter((type) => blockTypes[type].elements > 1);
+/** The types that kexa quantises to, and those that the CPU device multiplies by activations in 16 bits, if it is asked to. */
+const coreTypes = createRequire(import.meta.url)(join(root, 'build/Release/kexa_checks.node')).types();
+const types = Object.keys(blockTypes).filter((name) => coreTypes.some((type) => type.name === name && type.isWritten));
 /** The types of the routed experts' gate and up, and of their down, in two bits and a little more. */
 const smallest = [
   ['iq2_xxs', 'iq2_xxs'],
@@ -36,8 +39,7 @@ const smallest = [
   ['q2_k', 'q2_k'],
   ['iq3_xxs', 'iq3_xxs'],
 ];
-/** The types that the CPU device multiplies by activations in 16 bits, if it is asked to. */
-const roundedTypes = ['q8_0', 'q6_k', 'q5_k', 'q5_0', 'q4_k', 'q4_0', 'iq4_nl', 'iq4_xs', 'q3_k'];
+const roundedTypes = coreTypes.filter((type) => type.isRounded).map(({ name }) => name);
 /** Bits an element. */
 const cacheTypes = { f16: 16, bf16: 16, q8: 8.5, q4: 5 };
 const windowTokens = 512;

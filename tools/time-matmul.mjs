@@ -4,28 +4,6 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { root, setUp } from './setup.mjs';
 
-const types = {
-  f32: [1, 4],
-  f16: [1, 2],
-  bf16: [1, 2],
-  f8_e4m3: [1, 1],
-  q8_0: [32, 34],
-  q4_0: [32, 18],
-  q4_1: [32, 20],
-  q5_0: [32, 22],
-  q5_1: [32, 24],
-  q2_k: [256, 84],
-  q3_k: [256, 110],
-  q4_k: [256, 144],
-  q5_k: [256, 176],
-  q6_k: [256, 210],
-  iq2_xxs: [256, 66],
-  iq2_xs: [256, 74],
-  iq3_xxs: [256, 98],
-  iq4_nl: [32, 18],
-  iq4_xs: [256, 136],
-  mxfp4: [32, 17],
-};
 const outputs = 2048;
 const columns = 2048;
 // The scales of f8_e4m3, one for each block of 128 x 128.
@@ -42,10 +20,12 @@ const builds = { this: load(join(root, 'build/Release/kexa_checks.node')) };
 if (process.env.KEXA_CHECKS) builds.other = load(process.env.KEXA_CHECKS);
 
 console.log(`weights [${outputs}, ${columns}], one thread; the best of ${rounds} rounds`);
-const wanted = process.argv.length > 2 ? process.argv.slice(2) : Object.keys(types);
+const types = builds.this.types();
+const names = types.map(({ name }) => name);
+const wanted = process.argv.length > 2 ? process.argv.slice(2) : names;
 for (const type of wanted) {
-  if (!types[type]) throw new Error(`no type is called ${type}; there are ${Object.keys(types).join(', ')}`);
-  const [elements, bytes] = types[type];
+  if (!names.includes(type)) throw new Error(`no type is called ${type}; there are ${names.join(', ')}`);
+  const { elements, bytes } = types[names.indexOf(type)];
   // One byte all over: small numbers in every type, no NaN and no subnormal, which some processors are slow at.
   const weights = new Uint8Array(((outputs * columns) / elements) * bytes).fill(0x2d);
   for (const rows of [1, 16]) {

@@ -10,6 +10,7 @@
 #include "model/synthetic.h"
 #include "cache/expert_slots.h"
 #include "quant/dequantize.h"
+#include "quant/quantize.h"
 #include "cpu/matmul.h"
 #include "cpu/sampler.h"
 
@@ -192,6 +193,22 @@ Napi::Value dequantize_blocks(const Napi::CallbackInfo& info) {
   });
 }
 
+// types(): the core's types: their names, numbers in GGUF files and sizes, and what the core does with them.
+Napi::Value list_types(const Napi::CallbackInfo& info) {
+  auto list = Napi::Array::New(info.Env());
+  for (size_t i = 0; i < kTypes.size(); ++i) {
+    auto type = Napi::Object::New(info.Env());
+    type.Set("name", std::string(kTypes[i].name));
+    type.Set("id", kTypes[i].gguf_id);
+    type.Set("elements", kTypes[i].block_elements);
+    type.Set("bytes", kTypes[i].block_bytes);
+    type.Set("isWritten", can_quantize(Type(i)));
+    type.Set("isRounded", takes_rounded(Type(i)));
+    list.Set(uint32_t(i), type);
+  }
+  return list;
+}
+
 // syntheticRow(type, seed, row, columns): a row of made-up weights, a Uint8Array.
 Napi::Value synthetic_row(const Napi::CallbackInfo& info) {
   return or_throw(info.Env(), [&] {
@@ -350,6 +367,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("chooseTokens", Napi::Function::New(env, choose_tokens));
   exports.Set("logprobsOf", Napi::Function::New(env, logprobs_of));
   exports.Set("placeExperts", Napi::Function::New(env, place_experts));
+  exports.Set("types", Napi::Function::New(env, list_types));
   exports.Set("dequantize", Napi::Function::New(env, dequantize_blocks));
   exports.Set("readFp8", Napi::Function::New(env, read_fp8_rows));
   exports.Set("syntheticRow", Napi::Function::New(env, synthetic_row));

@@ -1,13 +1,14 @@
-// Blocks of GGUF's types as 16-bit integers, 16 elements at a time in registers, for products with rounded activations.
-// A block's elements are integers times one number, or those of each 32 are; the scales of smaller groups are integers
-// and multiplied in. Compiled once for each instruction set, like lanes.h.
+// How the CPU device reads blocks of weights as 16-bit integers, 16 elements at a time, for products with rounded
+// activations. The elements of a block are whole numbers times one scale. Scales of groups within the block are whole
+// numbers too and are multiplied in. Each type's own part is the struct Integers in cpu/lanes. All of this is compiled
+// once for each instruction set, like lanes.h. This file has what several types share.
 #pragma once
 
 #include "cpu/lanes.h"
 
 namespace kexa::KEXA_SET {
 
-// Vectors of 16 integers of 16 bits, and of their 8 sums: with AVX-512 too of 256 bits.
+// Vectors of 16 integers of 16 bits, and of their 8 sums. They have 256 bits with AVX-512 as well.
 #if defined(__AVX2__)
 constexpr int kIntegerWidth = 16;
 #else
@@ -29,7 +30,7 @@ struct F32x8 {
   FloatSumPart part[kIntegerParts];
 };
 
-// Part by part: as a whole GCC copies them through memory.
+// Loads part by part, because GCC copies a whole vector through memory.
 template <typename Vector, typename Element>
 KEXA_INLINE void load_parts(Vector& lanes, const Element* from) {
 #pragma GCC unroll 2
@@ -58,7 +59,7 @@ KEXA_INLINE void add_pairs(I32x8& sums, const I16x16& a, const I16x16& b) {
 #endif
 }
 
-// sums + a * b, rounded once: what the compiler would make of it here and there, and all sets must agree.
+// Returns sums + a * b, rounded once. Compilers fuse such sums only in some places, and all sets must agree.
 KEXA_INLINE FloatSumPart fused(const FloatSumPart& a, const FloatSumPart& b, const FloatSumPart& sums) {
 #if defined(__AVX2__)
   return (FloatSumPart)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)sums);
@@ -67,7 +68,7 @@ KEXA_INLINE FloatSumPart fused(const FloatSumPart& a, const FloatSumPart& b, con
 #endif
 }
 
-// sums += a * by, a being whole numbers
+// sums += a * by, where a holds whole numbers
 KEXA_INLINE void add_scaled(F32x8& sums, const I32x8& a, float by) {
 #pragma GCC unroll 2
   for (int i = 0; i < kIntegerParts; ++i)
@@ -99,8 +100,8 @@ KEXA_INLINE void widen_signed(I16x16& lanes, const U8x16& codes) {
 #endif
 }
 
-// lanes *= a factor of 16 bits. `twice` holds the factor in both halves of 32 bits: a register is then filled by a
-// 32-bit broadcast, which needs no instruction of its own.
+// lanes *= a factor of 16 bits. `twice` holds the factor in both halves of 32 bits, because a 32-bit broadcast fills a
+// register without an instruction of its own.
 KEXA_INLINE void multiply(I16x16& lanes, uint32_t twice) {
   typedef uint32_t Filled __attribute__((vector_size(kIntegerWidth * 2)));
   const Filled by = Filled{} + twice;
@@ -112,7 +113,7 @@ KEXA_INLINE void add_multiple(I32x8& sums, const I32x8& a, int32_t by) {
 #pragma GCC unroll 2
   for (int i = 0; i < kIntegerParts; ++i) sums.part[i] += a.part[i] * (SumPart{} + by);
 }
-// The lower or upper eight bytes as integers.
+// Writes the lower or upper eight bytes as integers.
 KEXA_INLINE void put_half(int32_t* to, const U8x16& codes, bool is_upper) {
 #if defined(__AVX2__)
   const __m128i eight = is_upper ? _mm_unpackhi_epi64((__m128i)codes, (__m128i)codes) : (__m128i)codes;
@@ -138,121 +139,21 @@ KEXA_INLINE void put_twice(uint32_t* twice, const U8x16& scales, int count) {
   }
 }
 
-// Blocks of 32, each with a scale of its own in its first two bytes.
-struct SmallIntegerLanes {
-  static constexpr int kUnit = 32;  // elements whose sum is whole numbers times one
-  static constexpr bool kHasMinima = false;
-};
-struct Q8_0Integers : SmallIntegerLanes {
-  static constexpr int kBytes = Q8_0Lanes::kBytes;
-  static KEXA_INLINE void load(I16x16& lanes, const uint8_t* block, int step) {
-    U8x16 codes;
-    load_bytes(codes, block + 2 + step * kLanes);
-    widen_signed(lanes, codes);
-  }
-};
-struct Q4_0Integers : SmallIntegerLanes {
-  static constexpr int kBytes = Q4_0Lanes::kBytes;
-  static KEXA_INLINE void load(I16x16& lanes, const uint8_t* block, int step) {
-    U8x16 codes;
-    load_nibbles(codes, block + 2, step);
-    widen_signed(lanes, codes - 8);
-  }
-};
-struct Q5_0Integers : SmallIntegerLanes {
-  static constexpr int kBytes = Q5_0Lanes::kBytes;
-  static KEXA_INLINE void load(I16x16& lanes, const uint8_t* block, int step) {
-    U8x16 codes;
-    load_nibbles(codes, block + 6, step);
-    widen_signed(lanes, with_fifth_bits(codes, four_bytes(block + 2) >> (step * kLanes)) - 16);
-  }
-};
-struct Iq4NlIntegers : SmallIntegerLanes {
-  static constexpr int kBytes = Iq4NlLanes::kBytes;
-  static KEXA_INLINE void load(I16x16& lanes, const uint8_t* block, int step) {
-    U8x16 codes;
-    load_nibbles(codes, block + 2, step);
-    look_up(codes, kIq4Values);
-    widen_signed(lanes, codes);
-  }
+// The size of a type's blocks, and how they are summed. The sum of kUnit products is whole numbers times one scale. A
+// unit of large blocks is bounded by 32 bits: a lane of the sum takes an eighth of its products. Blocks of 32 elements
+// have their scale in the first two bytes.
+template <Type kOwn, int kOfUnit, bool kMinima = false>
+struct IntegerLanes {
+  static constexpr int kBytes = facts_of(kOwn).block_bytes, kUnit = kOfUnit;
+  static constexpr bool kHasMinima = kMinima;
 };
 
-// Blocks of 256. The bound of a unit is that of 32 bits: a sum's lane takes an eighth of its products. Where 32
-// elements have one scale, the sum of 32 products can be multiplied by it as well as the elements: it is the same whole
-// number.
-struct Q3KIntegers {
-  static constexpr int kBytes = Q3KLanes::kBytes, kUnit = 256;
-  static constexpr bool kHasMinima = false;
-  uint32_t scale[16];
-  float d;
-  KEXA_INLINE void prepare(const uint8_t* block) {
-    put_twice(scale, Q3KLanes::scales(block), 16), d = half_at(block + 108);
-  }
-  KEXA_INLINE void load(I16x16& lanes, const uint8_t* block, int step) const {
-    widen_signed(lanes, Q3KLanes::codes(block, step)), multiply(lanes, scale[step]);
-  }
-};
-struct Q4KIntegers {
-  static constexpr int kBytes = Q4KLanes::kBytes, kUnit = 256;
-  static constexpr bool kHasMinima = true;
-  int32_t scale[8];
-  int32_t minima[8];
-  float d, dmin;
-  KEXA_INLINE void prepare(const uint8_t* block) {
-    const U8x16 packed = Q4KLanes::scales_and_minima(block);
-    put_half(scale, packed, false), put_half(minima, packed, true);
-    d = half_at(block), dmin = half_at(block + 2);
-  }
-  static KEXA_INLINE void load_codes(I16x16& lanes, const uint8_t* block, int step) {
-    U8x16 codes;
-    load_bytes(codes, block + 16 + step / 4 * 32 + step % 2 * 16);
-    widen(lanes, codes);
-#pragma GCC unroll 2
-    for (I16Part& part : lanes.part) part = step / 2 % 2 ? part >> 4 : part & 15;
-  }
-};
-struct Q5KIntegers : Q4KIntegers {
-  static constexpr int kBytes = Q5KLanes::kBytes;
-  static KEXA_INLINE void load_codes(I16x16& lanes, const uint8_t* block, int step) {
-    widen(lanes, Q5KLanes::codes(block, step));
-  }
-};
-struct Q6KIntegers {
-  static constexpr int kBytes = Q6KLanes::kBytes, kUnit = 128;
-  static constexpr bool kHasMinima = false;
-  uint32_t scale[16];
-  float d;
-  KEXA_INLINE void prepare(const uint8_t* block) {
-    U8x16 packed;
-    load_bytes(packed, block + 192);
-    put_twice(scale, packed, 16), d = half_at(block + 208);
-  }
-  KEXA_INLINE void load(I16x16& lanes, const uint8_t* block, int step) const {
-    widen_signed(lanes, Q6KLanes::codes(block, step)), multiply(lanes, scale[step]);
-  }
-};
-struct Iq4XsIntegers {
-  static constexpr int kBytes = Iq4XsLanes::kBytes, kUnit = 128;
-  static constexpr bool kHasMinima = false;
-  int32_t scale[8];
-  float d;
-  KEXA_INLINE void prepare(const uint8_t* block) {
-    for (int group = 0; group < 8; ++group) scale[group] = Iq4XsLanes::scale_of(block, group);
-    d = half_at(block);
-  }
-  static KEXA_INLINE void load_codes(I16x16& lanes, const uint8_t* block, int step) {
-    U8x16 codes;
-    load_nibbles(codes, block + 8 + step / 2 * 16, step % 2);
-    look_up(codes, kIq4Values);
-    widen_signed(lanes, codes);
-  }
-};
-
-// Of those that have a scale for each 32.
+// Whether a type has one scale for each 32 elements, told by its load_codes(). The sum of 32 products is then
+// multiplied by the scale instead of the elements, which gives the same whole number.
 template <typename Integers>
 constexpr bool kScalesSums = requires(I16x16& lanes) { Integers::load_codes(lanes, nullptr, 0); };
 
-// Elements with the scales of their groups.
+// Reads elements multiplied by the scales of their groups.
 template <typename Integers>
 KEXA_INLINE void load_scaled(I16x16& lanes, const Integers& integers, const uint8_t* block, int step) {
   if constexpr (kScalesSums<Integers>) {

@@ -4,32 +4,24 @@
 // one row takes the weights from where they are stored, and several rows from a buffer.
 #pragma once
 
-#include "cpu/integer_lanes.h"
+#include "cpu/lanes/all.h"
 #include "cpu/panel.h"
 
 namespace kexa::KEXA_SET {
 
+template <typename Visit, typename Lanes>
+KEXA_INLINE void visit_integers(const Visit& visit, Lanes) {
+  if constexpr (requires { typename Lanes::Integers; }) visit(typename Lanes::Integers{});
+}
+
+// Calls visit(Integers{}) for a type that takes_rounded(). Does nothing for other types.
 template <typename Visit>
 KEXA_INLINE void with_integers(Type type, const Visit& visit) {
   switch (type) {
-    case Type::kQ8_0:
-      return visit(Q8_0Integers{});
-    case Type::kQ4_0:
-      return visit(Q4_0Integers{});
-    case Type::kQ5_0:
-      return visit(Q5_0Integers{});
-    case Type::kIq4Nl:
-      return visit(Iq4NlIntegers{});
-    case Type::kQ3K:
-      return visit(Q3KIntegers{});
-    case Type::kQ4K:
-      return visit(Q4KIntegers{});
-    case Type::kQ5K:
-      return visit(Q5KIntegers{});
-    case Type::kQ6K:
-      return visit(Q6KIntegers{});
-    case Type::kIq4Xs:
-      return visit(Iq4XsIntegers{});
+#define KEXA_BLOCKS(Name, ...) \
+  case Type::k##Name:          \
+    return visit_integers(visit, Name##Lanes{});
+#include "base/types.inc"
     default:
       return;
   }

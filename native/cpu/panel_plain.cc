@@ -7,6 +7,7 @@
 #include "base/numbers.h"
 #include "model/store_rows.h"
 #include "cpu/panel.h"
+#include "quant/block_types.h"
 
 // Of choosing, the loops that every processor of the kind can run.
 #define KEXA_SET plain
@@ -37,25 +38,12 @@ void multiply_panel(const PanelSource& weights, const float* const* x, int rows,
   }
 }
 
-// Byte offsets in a block of its scale and of the scale of its minima, and how many elements share one inner scale: the
-// sum of that many products is a sum of integers times one scale.
-struct ScalesAt {
-  int scale, minima_scale, unit;  // -1: no minima
-};
-ScalesAt scales_at(Type type) {
-  switch (type) {
-    case Type::kQ3K:
-      return {108, -1, 256};
-    case Type::kQ4K:
-    case Type::kQ5K:
-      return {0, 2, 256};
-    case Type::kQ6K:
-      return {208, -1, 128};
-    case Type::kIq4Xs:
-      return {0, -1, 128};
-    default:
-      return {0, -1, 32};
-  }
+RoundedScales scales_at(Type type) {
+  return with_block(type, [](auto block) {
+    using Block = decltype(block);
+    if constexpr (Roundable<Block>) return Block::kRounded;
+    return RoundedScales{};
+  });
 }
 
 float half_in(const std::byte* block, int at) {
@@ -66,17 +54,17 @@ float half_in(const std::byte* block, int at) {
 
 // A block's values with its scales replaced: whole numbers.
 void read_integers(const std::byte* block, Type type, float scale, float minima_scale, float* out) {
-  const ScalesAt at = scales_at(type);
+  const RoundedScales at = scales_at(type);
   std::byte copy[kRoundedColumns];
   std::memcpy(copy, block, size_t(facts_of(type).block_bytes));
   const uint16_t bits = f32_to_f16(scale), minima_bits = f32_to_f16(minima_scale);
   std::memcpy(&copy[at.scale], &bits, sizeof bits);
-  if (at.minima_scale >= 0) std::memcpy(&copy[at.minima_scale], &minima_bits, sizeof bits);
+  if (at.minima >= 0) std::memcpy(&copy[at.minima], &minima_bits, sizeof bits);
   read_values(copy, type, facts_of(type).block_elements, out);
 }
 
 float dot_rounded(const std::byte* row, Type type, int columns, const RoundedBlock* x) {
-  const ScalesAt at = scales_at(type);
+  const RoundedScales at = scales_at(type);
   const int elements = facts_of(type).block_elements, unit = at.unit;
   float sums[kLanes / 2] = {}, integers[kRoundedColumns], minima[kRoundedColumns];
   for (int start = 0; start < columns; start += elements, row += facts_of(type).block_bytes) {
@@ -89,11 +77,11 @@ float dot_rounded(const std::byte* row, Type type, int columns, const RoundedBlo
       for (int lane = 0; lane < kLanes / 2; ++lane)
         sums[lane] += float(whole[lane]) * (half_in(row, at.scale) * rounded.scale);
     }
-    if (at.minima_scale < 0) continue;
+    if (at.minima < 0) continue;
     read_integers(row, type, 0, -1, minima);
     for (int group = 0; group < kRoundedColumns / 32; ++group)
       sums[group] -=
-          float(int32_t(minima[group * 32]) * rounded.sums[group]) * (half_in(row, at.minima_scale) * rounded.scale);
+          float(int32_t(minima[group * 32]) * rounded.sums[group]) * (half_in(row, at.minima) * rounded.scale);
   }
   for (int apart = kLanes / 4; apart > 0; apart /= 2)
     for (int lane = 0; lane < apart; ++lane) sums[lane] += sums[lane + apart];

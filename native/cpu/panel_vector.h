@@ -6,7 +6,7 @@
 // floats.
 #pragma once
 
-#include "cpu/lanes.h"
+#include "cpu/lanes/all.h"  // generated: includes every file of the folder
 #include "cpu/panel.h"
 
 namespace kexa::KEXA_SET {
@@ -50,55 +50,24 @@ struct Bf16Lanes {
   }
 };
 // Without its scale.
-struct Fp8Lanes {
+struct F8E4m3Lanes {
   static constexpr int kElements = kLanes, kBytes = kLanes;
   KEXA_INLINE void load(F32x16& lanes, const uint8_t* codes, int) const { load_e4m3(lanes, codes); }
 };
 
-// visit(Lanes{}) with the lanes of a type; FP8, whose scales lie apart, has loops of its own.
+// Calls visit(Lanes{}) with the lanes of a type. Does nothing for FP8, whose scales lie apart and which has loops of
+// its own.
 template <typename Visit>
 KEXA_INLINE void with_lanes(Type type, const Visit& visit) {
   switch (type) {
-    case Type::kF32:
-      return visit(F32Lanes{});
-    case Type::kF16:
-      return visit(F16Lanes{});
-    case Type::kBf16:
-      return visit(Bf16Lanes{});
-    case Type::kQ8_0:
-      return visit(Q8_0Lanes{});
-    case Type::kQ4_0:
-      return visit(Q4_0Lanes{});
-    case Type::kQ4_1:
-      return visit(Q4_1Lanes{});
-    case Type::kQ5_0:
-      return visit(Q5_0Lanes{});
-    case Type::kQ5_1:
-      return visit(Q5_1Lanes{});
-    case Type::kQ2K:
-      return visit(Q2KLanes{});
-    case Type::kQ3K:
-      return visit(Q3KLanes{});
-    case Type::kQ4K:
-      return visit(Q4KLanes{});
-    case Type::kQ5K:
-      return visit(Q5KLanes{});
-    case Type::kQ6K:
-      return visit(Q6KLanes{});
-    case Type::kIq2Xxs:
-      return visit(Iq2XxsLanes{});
-    case Type::kIq2Xs:
-      return visit(Iq2XsLanes{});
-    case Type::kIq3Xxs:
-      return visit(Iq3XxsLanes{});
-    case Type::kIq4Nl:
-      return visit(Iq4NlLanes{});
-    case Type::kIq4Xs:
-      return visit(Iq4XsLanes{});
-    case Type::kMxfp4:
-      return visit(Mxfp4Lanes{});
-    case Type::kF8E4m3:
-      return;
+#define KEXA_ELEMENTS(Name, ...)                                        \
+  case Type::k##Name:                                                   \
+    if constexpr (Type::k##Name != Type::kF8E4m3) visit(Name##Lanes{}); \
+    return;
+#define KEXA_BLOCKS(Name, ...) \
+  case Type::k##Name:          \
+    return visit(Name##Lanes{});
+#include "base/types.inc"
   }
 }
 
@@ -177,7 +146,7 @@ static void convert_fp8_panel(const PanelSource& weights, int start, int n, floa
       if (i + kLanes <= n)
         load_e4m3(values, codes + i);
       else
-        load_end<Fp8Lanes>(values, codes + i, n - i);
+        load_end<F8E4m3Lanes>(values, codes + i, n - i);
       put_step(panel, steps, o, step, values * weights.scales[o][(start + i) / weights.block_columns]);
     }
   }
@@ -298,9 +267,9 @@ template <typename Lanes>
       }
       if (k == end) continue;
       load_some(a, x + k, end - k);
-      load_end<Fp8Lanes>(w, c0 + k, end - k), add_product(s0, a, w * d0);
-      load_end<Fp8Lanes>(w, c1 + k, end - k), add_product(s1, a, w * d1);
-      load_end<Fp8Lanes>(w, c2 + k, end - k), add_product(s2, a, w * d2);
+      load_end<F8E4m3Lanes>(w, c0 + k, end - k), add_product(s0, a, w * d0);
+      load_end<F8E4m3Lanes>(w, c1 + k, end - k), add_product(s1, a, w * d1);
+      load_end<F8E4m3Lanes>(w, c2 + k, end - k), add_product(s2, a, w * d2);
       k = end;
     }
     store(sums + first * kLanes, s0), store(sums + (first + 1) * kLanes, s1), store(sums + (first + 2) * kLanes, s2);

@@ -1,9 +1,8 @@
 #include "model/synthetic.h"
 
 #include <cstring>
-#include <string>
 
-#include "base/error.h"
+#include "quant/block_types.h"
 
 namespace kexa {
 namespace {
@@ -19,41 +18,7 @@ uint32_t random_word(uint32_t seed, uint32_t row, uint32_t i) {
 }  // namespace
 
 SyntheticScale synthetic_scale(Type type) {
-  // f16 scales are powers of two, no less than the smallest normal one; minima make up for codes that have no sign.
-  switch (type) {
-    case Type::kQ8_0:
-    case Type::kIq4Nl:
-      return {0, 2, 0x0c00};
-    case Type::kQ4_0:
-      return {0, 2, 0x1c00};
-    case Type::kQ4_1:
-      return {0, 4, 0xa7801c00};  // the minimum is -7.5 scales
-    case Type::kQ5_0:
-      return {0, 2, 0x1800};
-    case Type::kQ5_1:
-      return {0, 4, 0xa7c01800};  // -15.5 scales
-    case Type::kQ2K:
-      return {80, 4, 0x16001400};  // 1.5 scales
-    case Type::kQ3K:
-      return {108, 2, 0x1000};
-    case Type::kQ4K:
-      return {0, 4, 0x0f800400};  // 7.5 scales
-    case Type::kQ5K:
-      return {0, 4, 0x13c00400};  // 15.5 scales
-    case Type::kQ6K:
-      return {208, 2, 0x0400};
-    case Type::kIq2Xxs:
-    case Type::kIq2Xs:
-      return {0, 2, 0x1000};
-    case Type::kIq3Xxs:
-      return {0, 2, 0x0800};
-    case Type::kIq4Xs:
-      return {0, 2, 0x0400};
-    case Type::kMxfp4:
-      return {0, 1, 0x78};
-    default:
-      throw Error("KEXA_INTERNAL", "no blocks hold " + std::string(type_name(type)));
-  }
+  return with_block(type, [](auto block) { return decltype(block)::kSynthetic; });
 }
 
 SyntheticWord synthetic_word(Type type) {

@@ -6,18 +6,11 @@
 #include <string_view>
 
 #include "base/type.h"
+#include "quant/block.h"
 
 namespace kexa {
 
-// Where a block's own scale stands, and the bits that are put there: the block's values are then of some hundredths,
-// as trained weights are, with a mean near zero. All else in a block may be any bits.
-struct SyntheticScale {
-  int at = 0;     // bytes from the start of the block in the file
-  int bytes = 0;  // 1, 2 or 4
-  uint32_t bits = 0;
-};
-
-// Throws KEXA_INTERNAL if the type has no blocks.
+// Returns how a made-up block is scaled. Throws KEXA_INTERNAL if the type has no blocks.
 SyntheticScale synthetic_scale(Type type);
 
 // What a 32-bit word of elements of a type without blocks keeps of random bits, and what it is given: values of either

@@ -20,10 +20,10 @@ void put_f16(std::byte* to, float value) {
 
 float through_f16(float value) { return f16_to_f32(f32_to_f16(value)); }
 
-// To the nearest whole number, the even one of two, for magnitudes below 2^22.
+// Rounds to the nearest whole number, or to the even one of two. Works for magnitudes below 2^22.
 float nearest(float x) { return (x + 0x1.8p23f) - 0x1.8p23f; }
 
-// x = d * q, q from -127 to 127.
+// x = d * q, where q is -127 to 127.
 void write_q8_0(const float* x, std::byte* to) {
   float most = 0;
   for (int i = 0; i < kElements; ++i) most = std::max(most, std::fabs(x[i]));
@@ -33,7 +33,7 @@ void write_q8_0(const float* x, std::byte* to) {
     to[2 + i] = std::byte(int8_t(std::clamp(nearest(x[i] * inverse), -127.0f, 127.0f)));
 }
 
-// x = d * q + m, q from 0 to 15.
+// x = d * q + m, where q is 0 to 15.
 void write_q4_1(const float* x, std::byte* to) {
   const auto [low, high] = std::minmax_element(x, x + kElements);
   const float m = through_f16(*low), d = through_f16((*high - m) / 15), inverse = d > 0 ? 1 / d : 0;

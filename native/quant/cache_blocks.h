@@ -1,4 +1,4 @@
-// Keys and values as blocks of 32, made as a row is written.
+// Keys and values as blocks of 32, made when a row of the cache is written.
 #pragma once
 
 #include <cstddef>
@@ -8,9 +8,9 @@
 
 namespace kexa {
 
-// Writes `elements` values, which are whole blocks, as q8_0 or q4_1. The block's own extremes set its scale, without
-// the search of quantize(): a row of the cache is written while the model runs, and on a GPU by the same rule. A value
-// that is not finite leaves a block of NaN, as it would in f32: what is made of it must not look like a number.
+// Writes `elements` values as q8_0 or q4_1; they must be whole blocks. The extremes of a block set its scale. There is
+// no search as in quantize(), because a row of the cache is written while the model runs, and a GPU follows the same
+// rule. A value that is not finite makes a block of NaN, so that results show it as they would with f32.
 void write_cache_blocks(Type type, const float* from, int elements, std::byte* out);
 
 }  // namespace kexa

@@ -1,4 +1,4 @@
-// The tables that GGUF's types look their codes up in: constants of the format.
+// The tables in which types of GGUF look up their codes. They are constants of the format.
 #pragma once
 
 #include <array>
@@ -7,16 +7,16 @@
 
 namespace kexa {
 
-// Grids of magnitudes. An entry of iq2 is 8 indices of 2 bits into kIq2Values, of iq3 4 indices of 4 bits into
-// kIq3Values, the first in the lowest bits.
+// Grids of magnitudes. An entry of an iq2 grid has 8 indices of 2 bits into kIq2Values. An entry of an iq3 grid has 4
+// indices of 4 bits into kIq3Values. The first index is in the lowest bits.
 extern const std::array<uint16_t, 256> kIq2XxsGrid;
 extern const std::array<uint16_t, 512> kIq2XsGrid;
 extern const std::array<uint16_t, 256> kIq3XxsGrid;
 constexpr std::array<int8_t, 3> kIq2Values = {8, 25, 43};
 constexpr std::array<int8_t, 8> kIq3Values = {4, 12, 20, 28, 36, 44, 52, 62};
 
-// The same entries with a byte for each magnitude, and the signs that 7 stored bits stand for with a byte for each: 255
-// for minus.
+// The same entries with a byte for each magnitude. kIqSignBytes has a byte for each of the 8 signs that 7 stored bits
+// stand for: 255 for minus, else 0.
 template <typename Word, int entries>
 struct ByteTable {
   Word of[entries];
@@ -26,17 +26,17 @@ extern const ByteTable<uint64_t, 512> kIq2XsBytes;
 extern const ByteTable<uint32_t, 256> kIq3XxsBytes;
 extern const ByteTable<uint64_t, 128> kIqSignBytes;
 
-// iq4_nl and iq4_xs, by code.
+// The levels of iq4_nl and iq4_xs, by code.
 constexpr std::array<int8_t, 16> kIq4Values = {-127, -104, -83, -65, -49, -35, -22, -10,
                                                1,    13,   25,  38,  53,  69,  89,  113};
 
-// mxfp4, by code: twice the value of an e2m1 number. The code of -0 is 0.
+// The levels of e2m1, by code, doubled to be whole numbers. The code of -0 stands for 0.
 constexpr std::array<int8_t, 16> kMxfp4Values = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
 
-// The 8 signs that 7 stored bits stand for, a bit each, 1 for minus: there is always an even number of minuses.
+// Returns the 8 signs that 7 stored bits stand for, a bit each, 1 for minus. The number of minuses is always even.
 constexpr uint8_t iq_signs(uint32_t index) { return uint8_t(index | uint32_t(std::popcount(index) & 1) << 7); }
 
-// Half of an e8m0 scale: 2^(bits - 128), of which the two smallest are subnormal.
+// Returns half of an e8m0 scale: 2^(bits - 128). The two smallest are subnormal.
 __attribute__((always_inline)) constexpr float half_of_e8m0(uint8_t bits) {
   return std::bit_cast<float>(bits < 2 ? 0x00200000u << bits : uint32_t(bits - 1) << 23);
 }

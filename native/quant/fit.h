@@ -1,7 +1,8 @@
-// The searches for a block's scales: candidates, each followed by a least-squares step, and the least error wins.
+// The searches for a block's scales. Each tries candidates, improves each by a least-squares step, and keeps the one
+// with the least error.
 //
-// All of it is made of 16 values at a time and always inlined into the loops that are compiled for several
-// instruction sets. Sums have one order, so every machine finds the same scales.
+// The code works on 16 values at a time and is always inlined into loops that are compiled for several instruction
+// sets. Sums have one order, so every machine finds the same scales.
 #pragma once
 
 #include <algorithm>
@@ -11,14 +12,15 @@
 
 namespace kexa::fit {
 
-// A candidate wins by more than rounding: where two are as good, the first stays, and so the values that come back
-// from a block give that block again.
+// A candidate must be better by more than rounding. Where two are equal the first stays, so the values read back from a
+// block give the same block again.
 constexpr float kMargin = 0x1p-16f;
 
-// The least value that f16 tells from zero; smaller ones are rounded to a zero block.
+// The smallest value that f16 tells from zero. Blocks of smaller values become zero.
 constexpr float kLeastMagnitude = 0x1p-25f;
 
-// 16 values as the processor has them: what is wider than its registers GCC compares lane by lane, and keeps in memory.
+// 16 values in parts as wide as the processor's registers. GCC compares wider vectors lane by lane and keeps them in
+// memory.
 #if defined(__x86_64__)
 constexpr int kPartLanes = 8;
 #else
@@ -33,7 +35,7 @@ struct Wide {
   KEXA_INLINE float operator[](int lane) const { return part[lane / kPartLanes][lane % kPartLanes]; }
 };
 
-// What `each` makes of the parts.
+// Returns each(i) as part i.
 template <typename Each>
 KEXA_INLINE Wide by_part(const Each& each) {
   Wide result;
@@ -68,7 +70,7 @@ KEXA_INLINE void operator+=(Wide& a, const Wide& b) { a = a + b; }
 KEXA_INLINE Wide lesser(const Wide& a, const Wide& b) {
   return by_part([&](int i) KEXA_INLINE_CALL { return a.part[i] < b.part[i] ? a.part[i] : b.part[i]; });
 }
-// `value` where x is above `limit`, else what `otherwise` has.
+// Returns `value` where x is above `limit`, else the lane of `otherwise`.
 KEXA_INLINE Wide where_above(const Wide& x, float limit, float value, const Wide& otherwise) {
   return by_part([&](int i) KEXA_INLINE_CALL { return x.part[i] > limit ? value - Part{} : otherwise.part[i]; });
 }
@@ -76,7 +78,7 @@ KEXA_INLINE Wide where_above(const Wide& x, float limit, float value, const Wide
 KEXA_INLINE void load(Wide& x, const float* from) { std::memcpy(&x, from, sizeof x); }
 KEXA_INLINE void store(float* to, const Wide& x) { std::memcpy(to, &x, sizeof x); }
 
-// The order of sum_lanes() of base/numbers.h.
+// Adds in the order of sum_lanes() in base/numbers.h.
 KEXA_INLINE float sum_lanes(const Wide& x) {
   float part[kLanes];
   store(part, x);
@@ -89,7 +91,7 @@ KEXA_INLINE Wide splat(float value) {
   return by_part([&](int) KEXA_INLINE_CALL { return value - Part{}; });
 }
 
-// To the nearest whole number, for magnitudes below 2^22.
+// Rounds to the nearest whole number, for magnitudes below 2^22.
 KEXA_INLINE Wide rounded(const Wide& x) { return (x + 0x1.8p23f) - 0x1.8p23f; }
 
 KEXA_INLINE Wide clamped(const Wide& x, float low, float high) {
@@ -132,7 +134,7 @@ KEXA_INLINE float most(const Wide* x) {
   return -least<V>(negative);
 }
 
-// The value of largest magnitude, with its sign.
+// Returns the value of largest magnitude, with its sign.
 template <int V>
 KEXA_INLINE float largest(const Wide* x) {
   const float low = least<V>(x), high = most<V>(x);
@@ -141,8 +143,8 @@ KEXA_INLINE float largest(const Wide* x) {
 
 KEXA_INLINE float through_f16(float value) { return f16_to_f32(f32_to_f16(value)); }
 
-// Whole numbers from -kLow to kHigh. each_top() names the levels that the value of largest magnitude may become: every
-// level that the search may leave there, and some past the ends, where rounding cuts it off.
+// Whole numbers from -kLow to kHigh. each_top() tries the levels that the value of largest magnitude may become: every
+// level that the search may leave there, and some beyond the ends, which rounding cuts off.
 template <int kLow, int kHigh>
 struct WholeLevels {
   static constexpr float kFarthest = -kLow;
@@ -151,7 +153,7 @@ struct WholeLevels {
   template <typename Try>
   KEXA_INLINE static void each_top(const Try& attempt) {
     if constexpr (kLow > kHigh) attempt(float(-kLow));
-    // Where levels are many, a part of one is worth trying.
+    // With many levels, parts of a level are worth trying.
     constexpr float kStep = kHigh >= 127 ? 0.25f : 1;
     for (float top = kHigh; top >= kLeastTop; top -= kStep) {
       attempt(top);
@@ -181,7 +183,7 @@ struct NormalLevels {
   }
 };
 
-// x = scale * q, with q of `Levels`. `kIsF16`: the scale is one of f16. Returns it, and gives q.
+// Finds x = scale * q with q from `Levels`. Returns the scale and fills q. With `kIsF16` the scale is a number of f16.
 template <int V, typename Levels, bool kIsF16>
 KEXA_INLINE float signed_scale(const Wide* x, Wide* q) {
   const float peak = largest<V>(x);
@@ -273,7 +275,7 @@ KEXA_INLINE Affine affine(const Wide* x) {
   constexpr float kCount = V * kLanes;
   const float low = std::min(least<V>(x), 0.0f), high = most<V>(x);
   const float range = high - low, total = sum<V>(x), energy = product<V>(x, x);
-  // All alike, and not above zero: the least alone says it.
+  // Where all values are alike and not above zero, the minimum alone says them.
   if (range < kLeastMagnitude) return {0, -low};
   Affine best;
   float best_error = INFINITY;
@@ -323,7 +325,7 @@ KEXA_INLINE Shifted shifted(const Wide* x, Wide* q) {
       trial[i] = rounded(clamped((x[i] - found.shift) * inverse, 0, kMost));
       off[i] = x[i] - (trial[i] * found.scale + found.shift);
     }
-    // Only what uses all levels, so that the values that come back give the same block again.
+    // Takes only a candidate that uses all levels, so that the values read back give the same block again.
     if (!is_first && !(least<V>(trial) == 0 && most<V>(trial) == kMost)) return;
     const float error = product<V>(off, off);
     if (!is_first && !(error < best_error - energy * kMargin * kMargin)) return;
@@ -334,7 +336,7 @@ KEXA_INLINE Shifted shifted(const Wide* x, Wide* q) {
   if (best.scale == 0) return best;
   for (float step : {0.f, -0.2f, 0.2f, -0.4f, 0.4f, -0.6f, 0.6f, -0.9f, 0.9f, -1.3f, 1.3f}) {
     const float inverse = (kMost + step) / range;
-    // Centred: as much is cut off or left over below as above.
+    // Centred, so that as much is cut off below as above.
     const float middle = (kMost - range * inverse) * 0.5f;
     for (int i = 0; i < V; ++i) trial[i] = rounded(clamped((x[i] - low) * inverse + middle, 0, kMost));
     const float q_sum = sum<V>(trial), q_square = product<V>(trial, trial), along = product<V>(x, trial);
@@ -374,7 +376,7 @@ KEXA_INLINE void fit_affine_block(const Wide* x, AffineBlock<V>& block) {
     AffineBlock<V> next;
     next.scale = scale, next.least = least;
     float error = 0;
-    // Sums of the least-squares step for the two scales of the block.
+    // The sums of the least-squares step for the two scales of the block.
     float aa = 0, ab = 0, bb = 0, xa = 0, xb = 0;
     const auto whole = [](float value, float unit, float step) __attribute__((always_inline)) {
       return unit == 0 ? 0.0f : std::clamp(std::nearbyint(value / unit) + step, 0.0f, float(kMostScale));

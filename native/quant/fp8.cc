@@ -41,7 +41,7 @@ KEXA_HOT void read_fp8(const std::byte* codes, const float* scales, int block_co
 
 bool has_fp8_nan(const std::byte* codes, int64_t n) {
   int64_t i = 0;
-  // Eight at a time: only a magnitude of seven ones carries into its eighth bit.
+  // Eight bytes at a time. Adding one carries into the eighth bit only where the seven bits of the magnitude are ones.
   for (uint64_t eight; i + 8 <= n; i += 8) {
     std::memcpy(&eight, codes + i, 8);
     if (((eight & 0x7f7f7f7f7f7f7f7f) + 0x0101010101010101) & 0x8080808080808080) return true;

@@ -1,4 +1,4 @@
-// Values made smaller: blocks of GGUF's types out of floats.
+// From floats to blocks of a quantised type.
 #pragma once
 
 #include <cstddef>
@@ -8,15 +8,16 @@
 
 namespace kexa {
 
-// Whether quantize() makes blocks of a type.
+// Returns whether quantize() makes blocks of a type.
 bool can_quantize(Type type);
 
-// Writes `elements` values, which are whole blocks, as `type`. Each block is searched for the scales that give the
-// least sum of squared errors: that is the least error of a product with inputs that are alike. The same values give
-// the same bytes on every machine.
+// Writes `elements` values as `type`; they must be whole blocks. Each block is searched for the scales with the least
+// sum of squared errors, which give the least error of products with inputs of one size. The same values give the same
+// bytes on every machine.
 //
-// Throws KEXA_UNSUPPORTED, naming the first element at fault (they are counted from `first`), for a value that is not
-// finite or too large for the type, and for a type that can_quantize() denies. f32, f16 and bf16 are plain conversions.
+// f32, f16 and bf16 are plain conversions. Throws KEXA_UNSUPPORTED
+// - for a value that is not finite or too large for the type, with its place, counted from `first`;
+// - for a type in blocks that can_quantize() denies.
 void quantize(Type type, const float* from, int64_t elements, std::byte* out, int64_t first = 0);
 
 }  // namespace kexa

@@ -6,22 +6,24 @@
 #include <cstring>
 #include <limits>
 
+#include "quant/block_types.h"
+
 namespace kexa {
 namespace {
 
-// Adding it leaves the nearest integer in the lowest bits, of numbers that are small beside it.
+// Adding this to a much smaller number leaves the nearest integer in the lowest bits.
 constexpr float kRounding = 12582912.0f;
 
 void round_block(const float* from, int n, RoundedBlock& to) {
   float some[kRoundedColumns] = {};
   if (n < kRoundedColumns) std::memcpy(some, from, size_t(n) * sizeof(float)), from = some;
-  // As integers magnitudes compare like the numbers, and what is not finite is larger than what is.
+  // The bits of magnitudes compare like the numbers, and those of infinity and NaN are larger than all others.
   uint32_t most = 0;
   for (int i = 0; i < kRoundedColumns; ++i) most = std::max(most, std::bit_cast<uint32_t>(from[i]) & 0x7fffffff);
   const float largest = std::bit_cast<float>(most), inverse = 32767 / largest;
   std::memset(&to, 0, sizeof to);
   if (!std::isfinite(largest)) to.scale = std::numeric_limits<float>::quiet_NaN();
-  // Nothing but zeros, or numbers that are none in f32's normal range.
+  // The block stays zero where all values are zeros or subnormal.
   if (!std::isfinite(largest) || !std::isfinite(inverse)) return;
   to.scale = largest / 32767;
   for (int i = 0; i < kRoundedColumns; ++i) {
@@ -36,6 +38,10 @@ void round_block(const float* from, int n, RoundedBlock& to) {
 }
 
 }  // namespace
+
+bool takes_rounded(Type type) {
+  return is_quantized(type) && with_block(type, [](auto block) { return Roundable<decltype(block)>; });
+}
 
 void round_row(const float* from, int n, RoundedBlock* to) {
   for (int i = 0; i < n; i += kRoundedColumns) round_block(from + i, std::min(kRoundedColumns, n - i), *to++);

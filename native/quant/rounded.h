@@ -1,5 +1,5 @@
-// Activations as 16-bit integers, for products with blocks of weights in integers: what the option `activations: 'i16'`
-// asks for. A row is rounded once a step, whatever the types of the weights that it meets.
+// Activations as 16-bit integers, for products in whole numbers: the option `activations: 'i16'`. A row is rounded once
+// a step, whatever types of weights it is multiplied by.
 #pragma once
 
 #include <cstdint>
@@ -12,42 +12,29 @@ namespace kexa {
 
 constexpr int kRoundedColumns = 256;
 
-// value = scale * integer. A row that ends within a block goes on with zeros.
+// A value is scale * integer. The end of a row that ends within a block is filled with zeros.
 struct alignas(64) RoundedBlock {
   int16_t values[kRoundedColumns];     // -32767 to 32767
-  int32_t sums[kRoundedColumns / 32];  // of each 32 values
-  float scale;                         // NaN if any of them was no finite number
+  int32_t sums[kRoundedColumns / 32];  // sums of 32 values each
+  float scale;                         // NaN if a value was not finite
 };
 
 constexpr int rounded_blocks(int columns) { return (columns + kRoundedColumns - 1) / kRoundedColumns; }
 
-// The types that are multiplied in integers. The others are multiplied by the activations as they are.
-constexpr bool takes_rounded(Type type) {
-  switch (type) {
-    case Type::kQ8_0:
-    case Type::kQ4_0:
-    case Type::kQ5_0:
-    case Type::kIq4Nl:
-    case Type::kQ3K:
-    case Type::kQ4K:
-    case Type::kQ5K:
-    case Type::kQ6K:
-    case Type::kIq4Xs:
-      return true;
-    default:
-      return false;
-  }
-}
+// Whether a type is multiplied by rounded activations, in whole numbers. Other types are multiplied by the activations
+// as they are.
+bool takes_rounded(Type type);
 
-// n activations into rounded_blocks(n). To the nearest integer, of two the even one, of the largest magnitude by 32767.
+// Writes n activations as rounded_blocks(n) blocks. Each is rounded to the nearest integer, to the even one of two,
+// where 32767 stands for the block's largest magnitude.
 void round_row(const float* from, int n, RoundedBlock* to);
 
-// The rows of one product's input, rounded.
+// The input rows of one product, rounded.
 class RoundedRows {
  public:
-  // For that many rows of so many columns, or fewer.
+  // Makes room for as many rows of as many columns.
   void reserve(int rows, int columns) { blocks_.resize(size_t(rows) * rounded_blocks(columns)); }
-  // `rows` rows of `columns`, `stride` floats apart.
+  // Rounds `rows` rows of `columns` values; the rows are `stride` floats apart.
   void make(ThreadPool& pool, const float* from, int64_t stride, int rows, int columns);
   const RoundedBlock* row(int r) const { return &blocks_[size_t(r) * blocks_a_row_]; }
 

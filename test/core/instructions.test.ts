@@ -2,6 +2,9 @@
 import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
 import test from 'tape';
+import type { QuantizedType } from '../../lib/description.js';
+import { blockTypes, type GgufType } from '../../lib/files/gguf/gguf-types.js';
+import { randomBlocks } from '../support/block-formats.js';
 import { genesis, kexa, tiny } from '../support/cli.js';
 import { isSame, randomNumbers } from '../support/compare.js';
 
@@ -14,47 +17,26 @@ const { instructionSets } = createRequire(import.meta.url)('../../build/Release/
 };
 const outputs = 6;
 
-const types: Readonly<Record<string, [elements: number, bytes: number, scales: number[]]>> = {
-  f32: [1, 4, []],
-  f16: [1, 2, []],
-  bf16: [1, 2, []],
-  q8_0: [32, 34, [0]],
-  q4_0: [32, 18, [0]],
-  q4_1: [32, 20, [0, 2]],
-  q5_0: [32, 22, [0]],
-  q5_1: [32, 24, [0, 2]],
-  q2_k: [256, 84, [80, 82]],
-  q3_k: [256, 110, [108]],
-  q4_k: [256, 144, [0, 2]],
-  q5_k: [256, 176, [0, 2]],
-  q6_k: [256, 210, [208]],
-  iq2_xxs: [256, 66, [0]],
-  iq2_xs: [256, 74, [0]],
-  iq3_xxs: [256, 98, [0]],
-  iq4_nl: [32, 18, [0]],
-  iq4_xs: [256, 136, [0]],
-  mxfp4: [32, 17, []],
-};
-
-function randomWeights(type: string, columns: number): Uint8Array {
-  const [elements, bytes, scales] = types[type]!;
+function randomWeights(type: GgufType, columns: number): Uint8Array {
   const next = randomNumbers(5);
-  const weights = Uint8Array.from({ length: ((outputs * columns) / elements) * bytes }, () => Math.floor(next() * 256));
-  for (let at = 0; at < weights.length; at += bytes) {
-    for (const scale of scales) weights[at + scale + 1] = 0x20 + Math.floor(next() * 8);
-    if (type === 'mxfp4') weights[at] = 118 + Math.floor(next() * 8);
-    // Numbers of about one, of either sign.
-    if (bytes <= 4) weights[at + bytes - 1] = 0x3c + Math.floor(next() * 4) + (next() < 0.5 ? 128 : 0);
-  }
+  const { elements, bytes } = blockTypes[type];
+  if (isQuantized(type)) return randomBlocks(type, (outputs * columns) / elements, next);
+  const weights = Uint8Array.from({ length: outputs * columns * bytes }, () => Math.floor(next() * 256));
+  // Numbers of about one, of either sign.
+  for (let at = bytes - 1; at < weights.length; at += bytes)
+    weights[at] = 0x3c + Math.floor(next() * 4) + (next() < 0.5 ? 128 : 0);
   return weights;
 }
+
+const isQuantized = (type: GgufType): type is QuantizedType => blockTypes[type].elements > 1;
 
 test('every instruction set multiplies alike, whatever the weights and however many rows', (t) => {
   const { used, available } = instructionSets();
   t.equal(available[0], 'plain');
   t.ok(available.includes(used), `${used}, of ${available.join(', ')}`);
   const fused = available.slice(1);
-  for (const [type, [elements]] of Object.entries(types)) {
+  for (const type of Object.keys(blockTypes) as GgufType[]) {
+    const { elements } = blockTypes[type];
     // Past a block of columns; where elements stand alone, with some left over after the last sixteen.
     const columns = elements === 1 ? 1047 : 1280;
     const weights = randomWeights(type, columns);

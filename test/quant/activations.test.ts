@@ -4,9 +4,12 @@ import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'tape';
+import type { QuantizedType } from '../../lib/description.js';
+import { blockTypes, quantizedNames } from '../../lib/files/gguf/gguf-types.js';
 import { openModelFolder } from '../../lib/files/model-folder.js';
 import { KexaError, type LoadOptions, type Model } from '../../lib/index.js';
 import { planMemory } from '../../lib/plan/memory-plan.js';
+import { blockFormats } from '../support/block-formats.js';
 import { isSame, longPrompt, openModel, randomNumbers, rowDifference, show } from '../support/compare.js';
 import { modelFolder } from '../support/goldens.js';
 
@@ -28,23 +31,13 @@ const { instructionSets } = createRequire(import.meta.url)('../../build/Release/
 const sets = instructionSets().available;
 const outputs = 6;
 
-/** Elements and bytes of a block, and where its scales in f16 are. */
-const types: Readonly<Record<string, [elements: number, bytes: number, scales: number[]]>> = {
-  q8_0: [32, 34, [0]],
-  q4_0: [32, 18, [0]],
-  q5_0: [32, 22, [0]],
-  iq4_nl: [32, 18, [0]],
-  q3_k: [256, 110, [108]],
-  q4_k: [256, 144, [0, 2]],
-  q5_k: [256, 176, [0, 2]],
-  q6_k: [256, 210, [208]],
-  iq4_xs: [256, 136, [0]],
-};
-const others = ['f32', 'f16', 'bf16', 'q4_1', 'q5_1', 'q2_k', 'iq2_xxs', 'iq2_xs', 'iq3_xxs', 'mxfp4'];
+const types = quantizedNames.filter((type) => blockFormats[type].isRounded);
+const others = Object.keys(blockTypes).filter((type) => !types.includes(type as QuantizedType));
 
 /** Blocks whose codes and scales within are `byte(i)`, and whose f16 scales are about 1/50. */
-function blocks(type: string, columns: number, byte: (i: number) => number): Uint8Array {
-  const [elements, bytes, scales] = types[type]!;
+function blocks(type: QuantizedType, columns: number, byte: (i: number) => number): Uint8Array {
+  const { elements, bytes } = blockTypes[type];
+  const { scales } = blockFormats[type];
   const weights = Uint8Array.from({ length: ((outputs * columns) / elements) * bytes }, (_, i) => byte(i));
   for (let at = 0; at < weights.length; at += bytes)
     for (const scale of scales) weights[at + scale + 1] = 0x20 + (weights[at + scale]! % 8);
@@ -90,8 +83,8 @@ function wantedProducts(type: string, weights: Uint8Array, columns: number, x: F
 
 test('every set multiplies rounded activations as f64 does, a row by itself or among others', (t) => {
   const rows = 9;
-  for (const [type, [elements]] of Object.entries(types))
-    for (const columns of elements === 32 ? [32, 224, 288, 1056] : [256, 1280]) {
+  for (const type of types)
+    for (const columns of blockTypes[type].elements === 32 ? [32, 224, 288, 1056] : [256, 1280]) {
       const next = randomNumbers(columns);
       const weights = blocks(type, columns, () => Math.floor(next() * 256));
       const x = Float32Array.from({ length: rows * columns }, () => (next() - 0.5) * 2 ** Math.floor(next() * 8));
@@ -124,7 +117,7 @@ test('every set multiplies rounded activations as f64 does, a row by itself or a
 });
 
 test('the largest codes, scales and activations there are do not overflow', (t) => {
-  for (const type of Object.keys(types))
+  for (const type of types)
     for (const byte of [0x00, 0x7f, 0x80, 0x88, 0xff, 0x1f, 0xe0]) {
       const columns = 512;
       const weights = blocks(type, columns, () => byte);
@@ -145,7 +138,7 @@ test('the largest codes, scales and activations there are do not overflow', (t) 
 test('what is not finite shows in the product, and no number is too small or too large', (t) => {
   const columns = 512;
   const next = randomNumbers(3);
-  for (const type of ['q8_0', 'q4_k']) {
+  for (const type of ['q8_0', 'q4_k'] as const) {
     const weights = blocks(type, columns, () => Math.floor(next() * 256));
     for (const set of sets) {
       const product = (value: number, all = value) => {

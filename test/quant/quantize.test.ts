@@ -3,7 +3,7 @@ import { existsSync, readFileSync, statSync, truncateSync, writeFileSync } from 
 import { join } from 'node:path';
 import test from 'tape';
 import type { QuantizedType } from '../../lib/description.js';
-import { blockBytes } from '../../lib/files/gguf/gguf-types.js';
+import { blockBytes, quantizedNames } from '../../lib/files/gguf/gguf-types.js';
 import { readConfigOnly } from '../../lib/files/model-folder.js';
 import { loadModel } from '../../lib/index.js';
 import { native } from '../../lib/native.js';
@@ -11,7 +11,7 @@ import { planMemory } from '../../lib/plan/memory-plan.js';
 import { recipes } from '../../lib/plan/recipes.js';
 import { quantizeModel } from '../../lib/quantize/quantize-model.js';
 import type { RecipeName, WeightType } from '../../lib/types.js';
-import { blockValues, gridEntries } from '../support/block-values.js';
+import { blockFormats, blockValues, gridOf } from '../support/block-formats.js';
 import { bin, kexa, temporaryFolder, tiny } from '../support/cli.js';
 import { longPrompt, openModel, randomNumbers, rowDifference, show } from '../support/compare.js';
 import { readGguf, valuesOf, writeAsFolder } from '../support/gguf-file.js';
@@ -20,26 +20,9 @@ import { fullSizeConfigFolder } from '../support/models.js';
 import { makeRandomModel, sisterConfigs, writeRandomModel } from '../support/random-model.js';
 import { refuses } from '../support/small-model.js';
 
-/** The largest allowed error of each type: the root of the mean squared error of normal values, relative to their size. */
-const errorBounds: Record<QuantizedType, number> = {
-  q8_0: 0.005,
-  q6_k: 0.017,
-  q5_k: 0.035,
-  q5_1: 0.036,
-  q5_0: 0.04,
-  q4_k: 0.07,
-  iq4_nl: 0.074,
-  iq4_xs: 0.075,
-  q4_1: 0.074,
-  q4_0: 0.082,
-  mxfp4: 0.115,
-  q3_k: 0.145,
-  iq3_xxs: 0.179,
-  q2_k: 0.265,
-  iq2_xs: 0.288,
-  iq2_xxs: 0.331,
-};
-const types = Object.keys(errorBounds) as QuantizedType[];
+/** The types that kexa quantises to. */
+const types = quantizedNames.filter((type) => blockFormats[type].error !== undefined);
+const errorBound = (type: QuantizedType): number => blockFormats[type].error!;
 
 async function quantized(type: QuantizedType, values: Float32Array, threads = 1): Promise<Uint8Array> {
   const to = new Uint8Array(blockBytes(type, values.length));
@@ -75,7 +58,7 @@ test('normal values come back within the error of each type', async (t) => {
   const values = normalValues(65536, 1);
   for (const type of types) {
     const error = errorOf(await through(type, values), values);
-    t.ok(error <= errorBounds[type] && error > errorBounds[type] * 0.8, `${type}: ${error} of ${errorBounds[type]}`);
+    t.ok(error <= errorBound(type) && error > errorBound(type) * 0.8, `${type}: ${error} of ${errorBound(type)}`);
   }
 });
 
@@ -110,7 +93,7 @@ test('a search of every scale gains little over the one that was found', async (
 test('iq2_xxs: no other point of the grid, signs or scale is much nearer', async (t) => {
   const values = normalValues(2048, 2);
   const found = await through('iq2_xxs', values);
-  const grid = gridEntries('iq2_xxs');
+  const grid = gridOf('iq2_xxs');
   const points = Array.from({ length: 256 }, (_, p) => grid.subarray(p * 8, p * 8 + 8));
   const squares = points.map((point) => point.reduce((sum, v) => sum + v * v, 0));
   let own = 0;
@@ -166,7 +149,7 @@ test('values that a block can hold come back as they are', async (t) => {
     // The search for two scales in two levels does not always find the first ones again.
     const isNested = /_k|^iq(2|3|4_xs)/.test(type);
     const drift = errorOf(again, once);
-    t.ok(drift <= (isNested ? 0.2 * errorBounds[type] : 0), `${type}: ${drift}`);
+    t.ok(drift <= (isNested ? 0.2 * errorBound(type) : 0), `${type}: ${drift}`);
   }
 });
 

@@ -7,7 +7,7 @@ import { ggufPlace } from '../../lib/files/gguf/gguf-names.js';
 import { blockBytes, blockTypes } from '../../lib/files/gguf/gguf-types.js';
 import { openModelFolder } from '../../lib/files/model-folder.js';
 import { elementsOf, wantedTensors } from '../../lib/files/wanted-tensors.js';
-import { blockValues } from './block-values.js';
+import { blockValues } from './block-formats.js';
 import { type TensorToWrite, writeSafetensors } from './safetensors-writer.js';
 
 export interface GgufTensor {

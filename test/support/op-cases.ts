@@ -1,5 +1,6 @@
 /** Makes the shapes and steps on which every op of the GPU device is checked: sizes that divide nothing, and every edge. */
 import type { LayerDescription, ModelDescription, QuantizedType } from '../../lib/description.js';
+import { blockTypes, quantizedNames } from '../../lib/files/gguf/gguf-types.js';
 import type { LoadOptions } from '../../lib/types.js';
 import { randomNumbers } from './compare.js';
 import type { OpRequest, StepRow } from './op-probe.js';
@@ -113,28 +114,30 @@ export const opShapes: Readonly<Record<string, OpShape>> = {
   },
 };
 
+export interface TwoBlockTypes {
+  types: readonly [QuantizedType, QuantizedType];
+  /** Weights of a block, the same in both types. */
+  block: number;
+}
+
 /**
- * Pairs of types with blocks of one size, for a small model whose rows are whole blocks. q, k, gate and up are of the first
- * type, v, o and down of the second.
+ * Every type in blocks, with another type whose blocks have as many weights, for a small model whose rows are whole blocks. q,
+ * k, gate and up are of the first type, v, o and down of the second.
  */
-export const quantizedShapes: readonly { types: readonly [QuantizedType, QuantizedType]; block: 32 | 256 }[] = [
-  { types: ['q8_0', 'q4_0'], block: 32 },
-  { types: ['q4_1', 'q5_0'], block: 32 },
-  { types: ['iq4_nl', 'q5_1'], block: 32 },
-  { types: ['q4_0', 'mxfp4'], block: 32 },
-  { types: ['q4_k', 'q6_k'], block: 256 },
-  { types: ['q5_k', 'q3_k'], block: 256 },
-  { types: ['q2_k', 'iq4_xs'], block: 256 },
-  { types: ['iq2_xxs', 'iq2_xs'], block: 256 },
-  { types: ['q6_k', 'iq3_xxs'], block: 256 },
-];
+export const quantizedShapes: readonly TwoBlockTypes[] = [
+  ...new Set(quantizedNames.map((type) => blockTypes[type].elements)),
+].flatMap((block) => {
+  const names = quantizedNames.filter((type) => blockTypes[type].elements === block);
+  const firsts = names.filter((_, i) => i % 2 === 0);
+  return firsts.map((first, i) => ({ types: [first, names[i * 2 + 1] ?? names[0]!], block }) as const);
+});
 
 /**
  * Rows whose units are shared by four threads, by two and by one (blocks of 32: 128, 1216 and 96 weights), rows of one, three
  * and nine blocks of 256, and rows of more units than a workgroup has threads, though not of twice as many.
  */
-export function quantizedConfig(block: 32 | 256): Partial<HfConfig> {
-  const few = block === 32;
+export function quantizedConfig(block: number): Partial<HfConfig> {
+  const few = block < 256;
   return {
     model_type: 'exaone_moe',
     vocab_size: 67,
@@ -142,13 +145,13 @@ export function quantizedConfig(block: 32 | 256): Partial<HfConfig> {
     intermediate_size: few ? 1216 : 2304,
     num_attention_heads: 4,
     num_key_value_heads: 2,
-    head_dim: few ? 24 : 64,
+    head_dim: few ? (block * 3) / 4 : 64,
     max_position_embeddings: context,
     num_hidden_layers: 2,
     layer_types: ['sliding_attention', 'full_attention'],
     sliding_window: 5,
     first_k_dense_replace: 1,
-    moe_intermediate_size: few ? 96 : 768,
+    moe_intermediate_size: few ? block * 3 : 768,
     num_experts: 5,
     num_experts_per_tok: 2,
     num_shared_experts: 1,

@@ -26,18 +26,6 @@ void pack_fp8_row(const Matrix& matrix, int row, const std::string& label, std::
     std::memcpy(row_scales + i * 4, &scales[i * kScaleColumns / matrix.scales.block_columns], 4);
 }
 
-std::string_view fp8_decoder() {
-  // A GPU may take a subnormal f32 for zero, so those of FP8 are made from their fractions.
-  return R"(fn e4m3(codes: u32) -> vec4f {
-  let bytes = (vec4u(codes) >> vec4u(0u, 8u, 16u, 24u)) & vec4u(0xffu);
-  let magnitudes = bytes & vec4u(0x7fu);
-  let normal = bitcast<vec4f>((magnitudes << vec4u(20u)) + vec4u(0x3c000000u));
-  let values = select(normal, vec4f(magnitudes) * 0x1p-9f, magnitudes < vec4u(8u));
-  return bitcast<vec4f>(bitcast<vec4u>(values) | ((bytes & vec4u(0x80u)) << vec4u(24u)));
-}
-)";
-}
-
 UnitText fp8_unit_text(int columns) {
   const std::string first_scale = std::to_string(padded(columns) / 4) + "u";
   const int chunks = weight_units(Type::kF8E4m3, columns).chunks;

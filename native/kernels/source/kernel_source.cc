@@ -44,7 +44,7 @@ Prelude& Prelude::add(std::string_view name, const std::string& value) {
 
 Prelude& Prelude::set(std::string_view name, float value) {
   char digits[32];
-  // Exact, and never an integer literal.
+  // These digits are exact and never an integer literal.
   std::snprintf(digits, sizeof digits, "%.9e", double(value));
   return add(name, "f32(" + std::string(digits) + "f)");
 }
@@ -107,119 +107,32 @@ Prelude& Prelude::declare_once(std::string_view text) {
   return text_.find(text) == std::string::npos ? declare(text) : *this;
 }
 
-// Said in multiply_add(), a compiler has no choice of how to round: kernels for other numbers of rows give the same
-// bits.
-constexpr std::string_view kAddProduct =
-    R"(fn add_product(sum: f32, w_low: vec4f, w_high: vec4f, a: vec4f, b: vec4f) -> f32 {
-  let first = multiply_add(w_low.w, a.w, multiply_add(w_low.z, a.z, multiply_add(w_low.y, a.y, multiply_add(w_low.x, a.x, sum))));
-  return multiply_add(w_high.w, b.w, multiply_add(w_high.z, b.z, multiply_add(w_high.y, b.y, multiply_add(w_high.x, b.x, first))));
-}
-)";
-
 Prelude& Prelude::weights(Type type) { return set("CHUNK_WORDS", chunk_words(type)).weights("", type); }
 
 Prelude& Prelude::weights(const std::string& kind, Type type) {
-  declare_once(kAddProduct);
-  const std::string low = "fn " + kind + "low(chunk: vec4u) -> vec4f { return ";
-  const std::string high = "fn " + kind + "high(chunk: vec4u) -> vec4f { return ";
-  switch (type) {
-    case Type::kBf16:
-      declare_once(
-          "fn bf16_pairs(a: u32, b: u32) -> vec4f { "
-          "return bitcast<vec4f>(vec4u(a << 16u, a & 0xffff0000u, b << 16u, b & 0xffff0000u)); }\n");
-      return declare(low + "bf16_pairs(chunk.x, chunk.y); }\n").declare(high + "bf16_pairs(chunk.z, chunk.w); }\n");
-    case Type::kF16:
-      return declare(low + "vec4f(unpack2x16float(chunk.x), unpack2x16float(chunk.y)); }\n")
-          .declare(high + "vec4f(unpack2x16float(chunk.z), unpack2x16float(chunk.w)); }\n");
-    case Type::kF32:
-      return declare(low + "bitcast<vec4f>(chunk); }\n").declare(high + "bitcast<vec4f>(chunk); }\n");
-    case Type::kF8E4m3:
-      declare_once(fp8_decoder());
-      return declare(low + "bitcast<f32>(chunk.z) * e4m3(chunk.x); }\n")
-          .declare(high + "bitcast<f32>(chunk.z) * e4m3(chunk.y); }\n");
-    default:
-      break;
+  declare_once(kernel_source("add_product"));
+  if (!is_quantized(type)) {
+    if (type == Type::kF8E4m3) declare_once(kernel_source("e4m3"));
+    return declare(replaced(kernel_source(type_name(type)), {{"@KIND", kind}}));
   }
-  // What quantized_layout() says of eight weights: bytes in x and y, scale, minimum.
-  const QuantizedLayout& layout = quantized_layout(type);
-  declare("fn " + kind + R"(decode(chunk: vec4u, codes: u32) -> vec4f {
-  let bytes = (vec4u(codes) >> vec4u(0u, 8u, 16u, 24u)) & vec4u(0xffu);
-)");
-  const std::string offset = std::to_string(layout.offset) + ".0";
-  declare(layout.has_min ? "  return bitcast<f32>(chunk.z) * vec4f(bytes) - bitcast<f32>(chunk.w);\n}\n"
-                         : "  return bitcast<f32>(chunk.z) * (vec4f(bytes) - " + offset + ");\n}\n");
-  declare(low + kind + "decode(chunk, chunk.x); }\n").declare(high + kind + "decode(chunk, chunk.y); }\n");
+  const QuantizedLayout layout = quantized_layout(type);
+  const std::string weights = layout.has_min ? "scale * vec4f(bytes) - bitcast<f32>(chunk.w)"
+                                             : "scale * (vec4f(bytes) - " + std::to_string(layout.offset) + ".0)";
+  declare(replaced(kernel_source("block_weights"), {{"@KIND", kind}, {"@WEIGHTS", weights}}));
   for (const std::string& table : quantized_tables(type)) declare_once(table);
   return *this;
 }
 
 Prelude& Prelude::cache_word(const KvLayout& kv) {
-  switch (kv.type) {
-    case Type::kF32:
-      return declare("fn cache_word(i: u32) -> u32 { return bitcast<u32>(element(i)); }\n");
-    case Type::kF16:
-      return declare(
-          "fn cache_word(i: u32) -> u32 { return pack2x16float(vec2f(element(i * 2u), element(i * 2u + 1u))); }\n");
-    case Type::kBf16:
-      return declare(R"(fn to_bf16(value: f32) -> u32 {
-  let bits = bitcast<u32>(value);
-  return (bits + 0x7fffu + ((bits >> 16u) & 1u)) >> 16u;
-}
-fn cache_word(i: u32) -> u32 { return to_bf16(element(i * 2u)) | (to_bf16(element(i * 2u + 1u)) << 16u); }
-)");
-    default:
-      return set("CACHE_BLOCKS", kv.head_elements() / facts_of(kv.type).block_elements)
-          .include(kv.type == Type::kQ8_0 ? "cache_q8" : "cache_q4");
-  }
+  if (!is_quantized(kv.type)) return include("cache_word_" + std::string(type_name(kv.type)));
+  return set("CACHE_BLOCKS", kv.head_elements() / facts_of(kv.type).block_elements)
+      .include(kv.type == Type::kQ8_0 ? "cache_q8" : "cache_q4");
 }
 
 Prelude& Prelude::cache_chunks(const KvLayout& kv) {
-  std::string_view body;
-  switch (kv.type) {
-    case Type::kF32:
-      alias("CacheWord", "vec4<u32>");
-      body =
-          "return array(bitcast<vec4f>(BUFFER[head + chunk * 2u]), bitcast<vec4f>(BUFFER[head + chunk * 2u + 1u]));\n";
-      break;
-    case Type::kF16:
-      alias("CacheWord", "vec4<u32>");
-      body = R"(let word = BUFFER[head + chunk];
-return array(vec4f(unpack2x16float(word.x), unpack2x16float(word.y)),
-             vec4f(unpack2x16float(word.z), unpack2x16float(word.w)));
-)";
-      break;
-    case Type::kBf16:
-      alias("CacheWord", "vec4<u32>").declare(R"(fn from_bf16(a: u32, b: u32) -> vec4f {
-  return bitcast<vec4f>(vec4u(a << 16u, a & 0xffff0000u, b << 16u, b & 0xffff0000u));
-}
-)");
-      body = "let word = BUFFER[head + chunk];\nreturn array(from_bf16(word.x, word.y), from_bf16(word.z, word.w));\n";
-      break;
-    case Type::kQ8_0:
-      // As cache_q8.wgsl writes it. A scale times a code is exact.
-      alias("CacheWord", "u32").set("CODE_WORDS", kv.head_elements() / 4).declare(R"(fn codes_of(word: u32) -> vec4f {
-  return vec4f(vec4i(vec4u(word) << vec4u(24u, 16u, 8u, 0u)) >> vec4u(24u));
-}
-)");
-      body = R"(let scale = unpack2x16float(BUFFER[head + CODE_WORDS + chunk / 8u])[chunk / 4u % 2u];
-return array(scale * codes_of(BUFFER[head + chunk * 2u]), scale * codes_of(BUFFER[head + chunk * 2u + 1u]));
-)";
-      break;
-    default:
-      // As cache_q4.wgsl writes it. In multiply_add4(), so that every kernel rounds alike.
-      alias("CacheWord", "u32").set("CODE_WORDS", kv.head_elements() / 8).declare(R"(fn codes_of(word: u32) -> vec4f {
-  return vec4f((vec4u(word) >> vec4u(0u, 4u, 8u, 12u)) & vec4u(15u));
-}
-)");
-      body = R"(let range = unpack2x16float(BUFFER[head + CODE_WORDS + chunk / 4u]);
-let word = BUFFER[head + chunk];
-return array(multiply_add4(vec4f(range.x), codes_of(word), vec4f(range.y)),
-             multiply_add4(vec4f(range.x), codes_of(word >> 16u), vec4f(range.y)));
-)";
-      break;
-  }
-  for (const char* buffer : {"keys", "values"})
-    over_parts(buffer, 1, std::string(buffer) + "_chunk(head: u32, chunk: u32) -> array<vec4f, 2>", body);
+  alias("CacheWord", is_quantized(kv.type) ? "u32" : "vec4<u32>");
+  if (is_quantized(kv.type)) set("CODE_WORDS", kv.head_elements() / (kv.type == Type::kQ8_0 ? 4 : 8));
+  for (const char* buffer : {"keys", "values"}) include("cache_chunk_" + std::string(type_name(kv.type)), buffer);
   return *this;
 }
 

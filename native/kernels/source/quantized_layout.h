@@ -1,4 +1,4 @@
-// How GGUF's blocks lie on the GPU: the same bits in words that a kernel reads, repacked once at load.
+// How blocks of weights lie on the GPU: the same bits in words that a kernel reads, packed once at load.
 #pragma once
 
 #include <cstddef>
@@ -18,30 +18,36 @@ namespace kexa {
 // 4. zeros up to a multiple of 16 bytes.
 // A row of q4_0 with two blocks, for example: [codes of block 0][codes of block 1][scale 0][scale 1][zeros].
 //
-// Every chunk of 8 weights comes out of its unit as 8 unsigned bytes, a scale and a minimum. A weight is
-// scale * (byte - offset) - min in f32, which is the value of dequantize(), because the products are exact. Subnormal
-// scales are as exact as the GPU's unpack2x16float().
+// The codes lie in planes of bits, each a word beside the other for a unit: one plane of 4 bits and one of the fifth
+// bits, for example. Byte j of a plane's word holds the bits of element j below, those of element j + 4 above, so that
+// eight codes come out with a shift and a mask. GpuRow (quant/block.h) says which planes a type has.
+//
+// Each type has a file in kernels/source/types, of three pieces, and functions of its own before them if it needs any:
+// - struct Unit: what a thread loads of a unit;
+// - load_unit(): how it loads it. word(i), pair(i) and quad(i) are the i-th 4, 8 and 16 bytes of the row;
+// - chunk_of(): the eight weights of the unit's k-th chunk, as [bytes 0 to 3, bytes 4 to 7, scale, minimum]. `tail` is
+// the
+//   tail of the chunk's block. @NAME_chunk(unit, k) is the chunk's place in the row.
+// A weight is scale * (byte - offset) - minimum in f32, which is the value of dequantize(), because the products are
+// exact. Subnormal scales are as exact as the GPU's unpack2x16float().
 struct QuantizedLayout {
   int unit_chunks = 0;
-  int words = 0;       // of a block
-  int tail_bytes = 0;  // 1, 2 or 4; 0 if a block's scale is the first of its words from `head` on
+  int words = 0;       // of a block, without its tail
+  int tail_bytes = 0;  // 1, 2 or 4; 0: a block's scale is the first of its words from `head` on
   int head = 0;
   int offset = 0;
   bool has_min = false;
-  // UnitText, of which `chunk` makes `low` and `high` (four bytes each), `scale` and perhaps `min`; `tail` is that of
-  // the chunk's block.
-  std::string_view fields, load, chunk;
 };
 
 // Throws KEXA_INTERNAL if the type has no blocks.
-const QuantizedLayout& quantized_layout(Type type);
+QuantizedLayout quantized_layout(Type type);
 
 UnitText quantized_unit_text(Type type, int columns);
 
-// Declarations that a type's text needs, some of them shared with other types.
+// Declarations that a type's text needs. Types may share some of them.
 std::vector<std::string> quantized_tables(Type type);
 
-// One row of `columns` weights, from the file's blocks to `to`, which has gpu_row_bytes() and is overwritten whole.
+// Packs one row of `columns` weights from the file's blocks. Overwrites gpu_row_bytes() at `to`.
 void repack_row(Type type, const std::byte* blocks, int columns, std::byte* to);
 
 }  // namespace kexa

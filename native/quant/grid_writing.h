@@ -1,23 +1,27 @@
-#include "quant/quantize_grids.h"
+// How types whose magnitudes are points of a grid write a block: iq2_xxs, iq2_xs and iq3_xxs.
+//
+// The magnitudes of eight (iq2) or four (iq3) weights are a point of a grid, times a scale that a run of weights
+// shares. The error of point g at scale s is |x|^2 - 2 s <x, g> + s^2 |g|^2. So among the points of one length the
+// point with the largest <x, g> is best at every scale. Each point is therefore held against a vector once, and a trial
+// of a scale looks at one point of each length, which is an exact search of the grid.
+//
+// Seven of eight signs are stored, and the number of minuses is even. Where the weights have an odd number, one sign is
+// turned. That costs 4 s x_i g_i, so the point's product counts less by twice its least x_i g_i.
+#pragma once
 
+#include <algorithm>
+#include <array>
+#include <bit>
 #include <cstring>
 
-#include "quant/codebooks.h"
+#include "quant/block_writing.h"
 #include "quant/fit.h"
 
-// The magnitudes of eight (iq2) or four (iq3) weights are a point of a grid, times a scale that a run of weights
-// shares. The error of point g at scale s is |x|^2 - 2 s <x, g> + s^2 |g|^2: of the points of one length the one with
-// the largest <x, g> is best at every scale. So each point is held against a vector once, and a trial of a scale looks
-// at one point of each length, which is an exact search of the grid.
-//
-// Of eight signs seven are stored, and an even number is minus. Where the weights' own are an odd number, one is
-// turned: that costs 4 s x_i g_i, so a point's product counts less by twice its least x_i g_i.
-namespace kexa {
-namespace {
+namespace kexa::grids {
 
 constexpr int kBlock = 256;
-// Vectors of weights that are looked at at once. GCC compares and chooses lane by lane in what is wider than the
-// processor's registers. No lane knows of another, so the width changes no byte.
+// How many vectors of weights are searched at once. GCC compares lane by lane in vectors wider than the processor's
+// registers. Lanes do not depend on each other, so the width changes no byte.
 #if defined(__x86_64__)
 constexpr int kWidth = 8;
 #else
@@ -60,32 +64,6 @@ struct Grid {
   }
 };
 
-// Elements that share a scale, what the scale's whole number and a half are counted in, and the largest magnitude.
-struct Iq2Xxs {
-  static constexpr int kPoints = 256, kSize = 8, kRun = 32;
-  static constexpr float kUnit = 0.25f, kMost = 43;
-  static const Grid<kPoints, kSize>& grid() {
-    static const Grid<kPoints, kSize> grid(kIq2XxsGrid, kIq2Values, 2);
-    return grid;
-  }
-};
-struct Iq2Xs {
-  static constexpr int kPoints = 512, kSize = 8, kRun = 16;
-  static constexpr float kUnit = 0.25f, kMost = 43;
-  static const Grid<kPoints, kSize>& grid() {
-    static const Grid<kPoints, kSize> grid(kIq2XsGrid, kIq2Values, 2);
-    return grid;
-  }
-};
-struct Iq3Xxs {
-  static constexpr int kPoints = 256, kSize = 4, kRun = 32;
-  static constexpr float kUnit = 0.5f, kMost = 62;
-  static const Grid<kPoints, kSize>& grid() {
-    static const Grid<kPoints, kSize> grid(kIq3XxsGrid, kIq3Values, 4);
-    return grid;
-  }
-};
-
 // The best point of each length, for kWidth vectors at once.
 template <typename Format>
 struct Nearest {
@@ -93,7 +71,7 @@ struct Nearest {
   Places point[Grid<Format::kPoints, Format::kSize>::kMostLengths];
 };
 
-// `turned`: twice 1 where a sign is turned, else 0.
+// `turned` is 2 in lanes where a sign is turned, else 0.
 template <typename Format>
 KEXA_INLINE void find_nearest(const Grid<Format::kPoints, Format::kSize>& grid, const Lanes* x, const Lanes& turned,
                               Nearest<Format>& found) {
@@ -118,7 +96,7 @@ KEXA_INLINE void find_nearest(const Grid<Format::kPoints, Format::kSize>& grid, 
   }
 }
 
-// The least error at scale s, |x|^2 left out.
+// Returns the least error at scale s, without |x|^2.
 template <typename Format>
 KEXA_INLINE Lanes error_at(const Grid<Format::kPoints, Format::kSize>& grid, const Nearest<Format>& nearest,
                            const Lanes& s) {
@@ -130,7 +108,7 @@ KEXA_INLINE Lanes error_at(const Grid<Format::kPoints, Format::kSize>& grid, con
   return error * s;
 }
 
-// The point that error_at() means.
+// The point whose error error_at() returns.
 struct Choice {
   Lanes error, product, square;
   Places point;
@@ -152,24 +130,26 @@ KEXA_INLINE void choose(const Grid<Format::kPoints, Format::kSize>& grid, const 
   choice.error *= s;
 }
 
-// A block whose points are held against the grid, and what was found for it.
+// A block, how near its vectors are to the points of the grid, and the scales and points chosen for it.
+// Format says how many points the grid has (kPoints) of how many weights (kSize), how many weights share a scale
+// (kRun), the factor on half plus the scale's whole number (kUnit), and the largest magnitude (kMost).
 template <typename Format>
 struct GridBlock {
   static constexpr int kVectors = kBlock / Format::kSize;
   static constexpr int kTeams = kVectors / kWidth;  // of kWidth vectors
   static constexpr int kRuns = kBlock / Format::kRun;
   static constexpr int kRunVectors = Format::kRun / Format::kSize;
-  // Vectors that share their signs: two of iq3.
+  // Whether two vectors share their eight signs, as in iq3.
   static constexpr bool kIsPaired = Format::kSize == 4;
 
   explicit GridBlock(const Grid<Format::kPoints, Format::kSize>& grid) : grid(grid) {}
 
   const Grid<Format::kPoints, Format::kSize>& grid;
   Lanes x[kTeams][Format::kSize];  // magnitudes, a vector in each lane
-  uint8_t minus[kBlock / 8];       // of each eight, a bit where the weight is below zero
+  uint8_t minus[kBlock / 8];       // for each eight weights, a bit where one is below zero
   bool is_odd[kBlock / 8];
   float peak[kRuns];
-  // Of vectors as they are to be, and with pairs also of those in which one sign is turned.
+  // The nearest points of the vectors; where vectors are paired, also those with one sign turned.
   Nearest<Format> plain[kTeams], turned[kIsPaired ? kTeams : 1];
 
   float scale = 0;
@@ -201,14 +181,14 @@ struct GridBlock {
     }
   }
 
-  // Of a vector's scale, its run's.
+  // Returns each vector's scale: that of its run.
   KEXA_INLINE Lanes scales_of(int team, const float* of_run) const {
     Lanes s;
     for (int lane = 0; lane < kWidth; ++lane) s[lane] = of_run[(team * kWidth + lane) / kRunVectors];
     return s;
   }
 
-  // The error of each run at a scale of its own.
+  // Computes the error of each run at a scale of its own.
   KEXA_INLINE void errors_at(const float* of_run, float* error) const {
     for (int r = 0; r < kRuns; ++r) error[r] = 0;
     for (int team = 0; team < kTeams; ++team) {
@@ -231,11 +211,11 @@ struct GridBlock {
     }
   }
 
-  // Sums of a run: what a better scale is made of.
+  // The sums over a run that a better scale is made of.
   struct Sums {
     float product[kRuns], square[kRuns];
   };
-  // Chooses the points for scales of the runs; returns the error.
+  // Chooses the points for given scales of the runs. Returns the error.
   KEXA_INLINE float choose_points(const float* of_run, Sums& sums, int* points, bool* turns) const {
     float total = 0;
     for (int r = 0; r < kRuns; ++r) sums.product[r] = sums.square[r] = 0;
@@ -268,7 +248,7 @@ struct GridBlock {
     return total;
   }
 
-  // The scale that each run would have by itself.
+  // Finds the scale that each run would have by itself.
   KEXA_INLINE void wanted_scales(float* wanted) const {
     constexpr int kSteps = 20;
     constexpr float kFirst = 0.4f, kStep = 1.15f;
@@ -350,7 +330,7 @@ struct GridBlock {
   }
 
   KEXA_INLINE int code(int vector) const { return grid.code[point[vector]]; }
-  // Four of seven signs, and a scale above them.
+  // Four times seven signs, and a scale above them.
   KEXA_INLINE uint32_t signs_and_scale(int run) const {
     uint32_t packed = uint32_t(run_scale[run]) << 28;
     for (int i = 0; i < 4; ++i) packed |= uint32_t(minus[run * 4 + i] & 127) << (i * 7);
@@ -358,55 +338,4 @@ struct GridBlock {
   }
 };
 
-void put_f16(std::byte* to, float value) {
-  const uint16_t bits = f32_to_f16(value);
-  std::memcpy(to, &bits, sizeof bits);
-}
-
-void put_u32(std::byte* to, uint32_t value) { std::memcpy(to, &value, sizeof value); }
-
-KEXA_INLINE void block_iq2_xxs(const GridBlock<Iq2Xxs>& block, std::byte* to) {
-  for (int run = 0; run < 8; ++run) {
-    for (int i = 0; i < 4; ++i) to[2 + run * 8 + i] = std::byte(block.code(run * 4 + i));
-    put_u32(to + 6 + run * 8, block.signs_and_scale(run));
-  }
-}
-
-KEXA_INLINE void block_iq2_xs(const GridBlock<Iq2Xs>& block, std::byte* to) {
-  for (int v = 0; v < 32; ++v) {
-    const uint16_t packed = uint16_t(block.code(v) | (block.minus[v] & 127) << 9);
-    std::memcpy(to + 2 + v * 2, &packed, sizeof packed);
-  }
-  for (int i = 0; i < 8; ++i)
-    to[66 + i] = std::byte(int(block.run_scale[i * 2]) | int(block.run_scale[i * 2 + 1]) << 4);
-}
-
-KEXA_INLINE void block_iq3_xxs(const GridBlock<Iq3Xxs>& block, std::byte* to) {
-  for (int v = 0; v < 64; ++v) to[2 + v] = std::byte(block.code(v));
-  for (int run = 0; run < 8; ++run) put_u32(to + 66 + run * 4, block.signs_and_scale(run));
-}
-
-template <typename Format, void (*put)(const GridBlock<Format>&, std::byte*)>
-KEXA_INLINE void each_block(Type type, const float* from, int64_t elements, std::byte* to) {
-  for (int64_t i = 0; i < elements; i += kBlock, to += facts_of(type).block_bytes) {
-    GridBlock<Format> block(Format::grid());
-    block.begin(from + i);
-    block.fit();
-    put_f16(to, block.scale);
-    put(block, to);
-  }
-}
-
-}  // namespace
-
-KEXA_HOT void quantize_iq2_xxs(const float* from, int64_t elements, std::byte* to) {
-  each_block<Iq2Xxs, block_iq2_xxs>(Type::kIq2Xxs, from, elements, to);
-}
-KEXA_HOT void quantize_iq2_xs(const float* from, int64_t elements, std::byte* to) {
-  each_block<Iq2Xs, block_iq2_xs>(Type::kIq2Xs, from, elements, to);
-}
-KEXA_HOT void quantize_iq3_xxs(const float* from, int64_t elements, std::byte* to) {
-  each_block<Iq3Xxs, block_iq3_xxs>(Type::kIq3Xxs, from, elements, to);
-}
-
-}  // namespace kexa
+}  // namespace kexa::grids

@@ -1,0 +1,58 @@
+/**
+ * The types that weights are stored in, in files and in memory. native/base/types.inc is the core's own list of them;
+ * test/quant/types.test.ts compares the two. This is the one place where TypeScript names them.
+ */
+
+export interface BlockType {
+  /** The type's number in GGUF files, as ggml's public header gives it. */
+  readonly id: number;
+  /** Elements of a row that are stored together. */
+  readonly elements: number;
+  /** Bytes of one block. */
+  readonly bytes: number;
+}
+
+/** The types whose elements stand alone. */
+export const elementTypes = {
+  f32: { id: 0, elements: 1, bytes: 4 },
+  f16: { id: 1, elements: 1, bytes: 2 },
+  bf16: { id: 30, elements: 1, bytes: 2 },
+} as const;
+
+/** The types of blocks, by their names in GGUF. */
+export const quantizedTypes = {
+  q4_0: { id: 2, elements: 32, bytes: 18 },
+  q4_1: { id: 3, elements: 32, bytes: 20 },
+  q5_0: { id: 6, elements: 32, bytes: 22 },
+  q5_1: { id: 7, elements: 32, bytes: 24 },
+  q8_0: { id: 8, elements: 32, bytes: 34 },
+  q2_k: { id: 10, elements: 256, bytes: 84 },
+  q3_k: { id: 11, elements: 256, bytes: 110 },
+  q4_k: { id: 12, elements: 256, bytes: 144 },
+  q5_k: { id: 13, elements: 256, bytes: 176 },
+  q6_k: { id: 14, elements: 256, bytes: 210 },
+  iq2_xxs: { id: 16, elements: 256, bytes: 66 },
+  iq2_xs: { id: 17, elements: 256, bytes: 74 },
+  iq3_xxs: { id: 18, elements: 256, bytes: 98 },
+  iq4_nl: { id: 20, elements: 32, bytes: 18 },
+  iq4_xs: { id: 23, elements: 256, bytes: 136 },
+  mxfp4: { id: 39, elements: 32, bytes: 17 },
+} as const;
+
+/** Types of GGUF that the core does not read, so that an error can name them. */
+export const unreadTypes: Readonly<Record<number, string>> = {
+  9: 'q8_1',
+  15: 'q8_k',
+  19: 'iq1_s',
+  21: 'iq3_s',
+  22: 'iq2_s',
+  24: 'i8',
+  25: 'i16',
+  26: 'i32',
+  27: 'i64',
+  28: 'f64',
+  29: 'iq1_m',
+  34: 'tq1_0',
+  35: 'tq2_0',
+  40: 'nvfp4',
+};

@@ -1,0 +1,12 @@
+// iq4_nl: a unit of a row, and the eight weights of its k-th chunk. quantized_layout.h says how rows lie and what is returned.
+struct Unit { codes: vec4u }
+fn load_unit(unit: u32) -> Unit {
+  return Unit(quad(unit));
+}
+fn chunk_of(own: Unit, k: u32, tail: u32) -> vec4u {
+  let codes = own.codes[k];
+  let low = iq4_nl_values(codes & 0x0f0f0f0fu);
+  let high = iq4_nl_values((codes >> 4u) & 0x0f0f0f0fu);
+  let scale = unpack2x16float(tail).x;
+  return vec4u(low, high, bitcast<u32>(scale), 0u);
+}

@@ -1,0 +1,281 @@
+/**
+ * What blocks of GGUF's types stand for, by a decoder of the tests' own: element by element from the format's formulas. The
+ * core's readers are held against it. Each type has one record here, from which all tests of types take what they need.
+ */
+import { createRequire } from 'node:module';
+import type { QuantizedType } from '../../lib/description.js';
+import { blockTypes } from '../../lib/files/gguf/gguf-types.js';
+
+export interface BlockFormat {
+  /** Where a block's f16 scales are, in bytes: its scale, then that of its minima. */
+  readonly scales: readonly number[];
+  /** About the largest magnitude of a code, times the largest scale within the block. */
+  readonly size: number;
+  /** Minima are added, or they are subtracted after multiplying by at most as much. Absent: the type has no minima. */
+  readonly minima?: 'added' | number;
+  /** For scales that are not f16: gives `block` random ones such that `size` of them is about `size * target`. */
+  giveScale?(block: Uint8Array, target: number, next: () => number): void;
+  /**
+   * What quantising normal values costs at most: the root of the mean squared error, as a part of their size. Absent: kexa
+   * does not quantise to this type.
+   */
+  readonly error?: number;
+  /** Whether the CPU device multiplies the type by rounded activations in whole numbers. */
+  readonly isRounded?: true;
+  /** Element `e` of a block, exact in double. */
+  element(b: Block, e: number): number;
+}
+
+/** One block: bit n is bit n % 8 of byte n / 8. */
+export class Block {
+  constructor(readonly bytes: Uint8Array) {}
+  /** At most 24 bits, the first one lowest. */
+  bits(first: number, count: number): number {
+    const at = first >> 3;
+    let value = 0;
+    for (let i = 3; i >= 0; i--) value = value * 256 + (this.bytes[at + i] ?? 0);
+    return Math.floor(value / 2 ** (first & 7)) % 2 ** count;
+  }
+  byte = (at: number) => this.bytes[at]!;
+  /** Nibble n of the bytes from `at` on, the lower half of a byte first. */
+  nibble = (at: number, n: number) => this.bits(at * 8 + n * 4, 4);
+  signed = (at: number) => (this.bytes[at]! << 24) >> 24;
+  f16(at: number): number {
+    const sign = this.bits(at * 8 + 15, 1) ? -1 : 1;
+    const exponent = this.bits(at * 8 + 10, 5);
+    const fraction = this.bits(at * 8, 10);
+    if (exponent === 31) return fraction ? Number.NaN : sign * Number.POSITIVE_INFINITY;
+    return exponent ? sign * 2 ** (exponent - 15) * (1 + fraction / 1024) : sign * 2 ** -24 * fraction;
+  }
+  /** The code of element e in blocks of 32: the lower halves of 16 bytes, then their upper halves. */
+  code32 = (at: number, e: number) => this.bits((at + (e % 16)) * 8 + (e < 16 ? 0 : 4), 4);
+}
+
+const iq4 = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
+const e2m1 = (code: number) => {
+  const exponent = (code >> 1) & 3;
+  const magnitude = exponent ? 2 ** (exponent - 1) * (1 + (code & 1) / 2) : (code & 1) / 2;
+  return code >= 8 && magnitude ? -magnitude : magnitude;
+};
+
+/** Scale and minimum of a group in q4_k and q5_k: 6 bits each, in the 12 bytes from byte 4 on. */
+function scaleAndMin(b: Block, group: number): [number, number] {
+  if (group < 4) return [b.bits((4 + group) * 8, 6), b.bits((8 + group) * 8, 6)];
+  const lower = (half: number) => b.nibble(12, (group - 4) * 2 + half);
+  return [lower(0) + 16 * b.bits(group * 8 + 6, 2), lower(1) + 16 * b.bits((4 + group) * 8 + 6, 2)];
+}
+function affine(b: Block, group: number, code: number): number {
+  const [scale, min] = scaleAndMin(b, group);
+  return b.f16(0) * scale * code - b.f16(2) * min;
+}
+
+/** Sign k of 8: seven are stored, the eighth makes the minuses an even number. */
+function sign(b: Block, first: number, k: number): number {
+  if (k < 7) return b.bits(first + k, 1) ? -1 : 1;
+  let product = 1;
+  for (let i = 0; i < 7; i++) product *= b.bits(first + i, 1) ? -1 : 1;
+  return product;
+}
+
+export const blockFormats: Readonly<Record<QuantizedType, BlockFormat>> = {
+  q4_0: {
+    scales: [0],
+    size: 8,
+    error: 0.082,
+    isRounded: true,
+    element: (b, e) => b.f16(0) * (b.code32(2, e) - 8),
+  },
+  q4_1: {
+    scales: [0, 2],
+    size: 15,
+    minima: 'added',
+    error: 0.074,
+    element: (b, e) => b.f16(0) * b.code32(4, e) + b.f16(2),
+  },
+  q5_0: {
+    scales: [0],
+    size: 16,
+    error: 0.04,
+    isRounded: true,
+    element: (b, e) => b.f16(0) * (b.code32(6, e) + 16 * b.bits(16 + e, 1) - 16),
+  },
+  q5_1: {
+    scales: [0, 2],
+    size: 31,
+    minima: 'added',
+    error: 0.036,
+    element: (b, e) => b.f16(0) * (b.code32(8, e) + 16 * b.bits(32 + e, 1)) + b.f16(2),
+  },
+  q8_0: {
+    scales: [0],
+    size: 128,
+    error: 0.005,
+    isRounded: true,
+    element: (b, e) => b.f16(0) * b.signed(2 + e),
+  },
+  q2_k: {
+    scales: [80, 82],
+    size: 45,
+    minima: 15,
+    error: 0.265,
+    element(b, e) {
+      const code = b.bits((16 + (e >> 7) * 32 + (e % 32)) * 8 + ((e >> 5) & 3) * 2, 2);
+      const [scale, min] = [b.nibble(0, (e >> 4) * 2), b.nibble(0, (e >> 4) * 2 + 1)];
+      return b.f16(80) * scale * code - b.f16(82) * min;
+    },
+  },
+  q3_k: {
+    scales: [108],
+    size: 128,
+    error: 0.145,
+    isRounded: true,
+    element(b, e) {
+      const lower = b.bits((32 + (e >> 7) * 32 + (e % 32)) * 8 + ((e >> 5) & 3) * 2, 2);
+      const code = lower - (b.bits((e % 32) * 8 + (e >> 5), 1) ? 0 : 4);
+      const group = e >> 4;
+      const scale =
+        b.bits((96 + (group % 8)) * 8 + (group < 8 ? 0 : 4), 4) +
+        16 * b.bits((104 + (group % 4)) * 8 + (group >> 2) * 2, 2);
+      return b.f16(108) * (scale - 32) * code;
+    },
+  },
+  q4_k: {
+    scales: [0, 2],
+    size: 945,
+    minima: 63,
+    error: 0.07,
+    isRounded: true,
+    element: (b, e) => affine(b, e >> 5, b.bits((16 + (e >> 6) * 32 + (e % 32)) * 8 + ((e >> 5) & 1) * 4, 4)),
+  },
+  q5_k: {
+    scales: [0, 2],
+    size: 1953,
+    minima: 63,
+    error: 0.035,
+    isRounded: true,
+    element(b, e) {
+      const lower = b.bits((48 + (e >> 6) * 32 + (e % 32)) * 8 + ((e >> 5) & 1) * 4, 4);
+      return affine(b, e >> 5, lower + 16 * b.bits((16 + (e % 32)) * 8 + (e >> 5), 1));
+    },
+  },
+  q6_k: {
+    scales: [208],
+    size: 4096,
+    error: 0.017,
+    isRounded: true,
+    element(b, e) {
+      const lower = b.bits(((e >> 7) * 64 + (e % 64)) * 8 + ((e >> 6) & 1) * 4, 4);
+      const upper = b.bits((128 + (e >> 7) * 32 + (e % 32)) * 8 + ((e >> 5) & 3) * 2, 2);
+      return b.f16(208) * b.signed(192 + (e >> 4)) * (lower + 16 * upper - 32);
+    },
+  },
+  iq2_xxs: {
+    scales: [0],
+    size: 167,
+    error: 0.331,
+    element(b, e) {
+      const at = 2 + (e >> 5) * 8;
+      const scale = b.f16(0) * (0.5 + b.bits(at * 8 + 60, 4)) * 0.25;
+      const magnitude = gridOf('iq2_xxs')[b.byte(at + ((e >> 3) & 3)) * 8 + (e & 7)] ?? 0;
+      return scale * magnitude * sign(b, (at + 4) * 8 + ((e >> 3) & 3) * 7, e & 7);
+    },
+  },
+  iq2_xs: {
+    scales: [0],
+    size: 167,
+    error: 0.288,
+    element(b, e) {
+      const at = (2 + (e >> 3) * 2) * 8;
+      const scale = b.f16(0) * (0.5 + b.nibble(66, e >> 4)) * 0.25;
+      return scale * (gridOf('iq2_xs')[b.bits(at, 9) * 8 + (e & 7)] ?? 0) * sign(b, at + 9, e & 7);
+    },
+  },
+  iq3_xxs: {
+    scales: [0],
+    size: 480,
+    error: 0.179,
+    element(b, e) {
+      const at = (66 + (e >> 5) * 4) * 8;
+      const scale = b.f16(0) * (0.5 + b.bits(at + 28, 4)) * 0.5;
+      const magnitude = gridOf('iq3_xxs')[b.byte(2 + (e >> 2)) * 4 + (e & 3)] ?? 0;
+      return scale * magnitude * sign(b, at + ((e >> 3) & 3) * 7, e & 7);
+    },
+  },
+  iq4_nl: {
+    scales: [0],
+    size: 127,
+    error: 0.074,
+    isRounded: true,
+    element: (b, e) => b.f16(0) * (iq4[b.code32(2, e)] ?? 0),
+  },
+  iq4_xs: {
+    scales: [0],
+    size: 4064,
+    error: 0.075,
+    isRounded: true,
+    element(b, e) {
+      const group = e >> 5;
+      const scale = b.nibble(4, group) + 16 * b.bits(16 + group * 2, 2);
+      return b.f16(0) * (scale - 32) * (iq4[b.code32(8 + group * 16, e % 32)] ?? 0);
+    },
+  },
+  mxfp4: {
+    scales: [],
+    size: 12,
+    error: 0.115,
+    // The level is at most 12, the factor 2^(byte - 128).
+    giveScale(block, target, next) {
+      block[0] = 127 + Math.round(Math.log2(target) + 2 * next() - 1);
+    },
+    element: (b, e) => 2 ** (b.byte(0) - 127) * e2m1(b.code32(1, e)),
+  },
+};
+
+/** A grid's entries one after the other, read out of the core's blocks whose factors are all 1. Test quant/blocks judges them. */
+const grids = new Map<QuantizedType, Float32Array>();
+export function gridOf(type: 'iq2_xxs' | 'iq2_xs' | 'iq3_xxs'): Float32Array {
+  const known = grids.get(type);
+  if (known) return known;
+  const { dequantize } = createRequire(import.meta.url)('../../build/Release/kexa_checks.node');
+  const { entries, length, d, place } = {
+    iq2_xxs: { entries: 256, length: 8, d: 0x48, place: (i: number) => 2 + (i >> 2) * 8 + (i & 3) },
+    iq2_xs: { entries: 512, length: 8, d: 0x48, place: (i: number) => 2 + i * 2 },
+    iq3_xxs: { entries: 256, length: 4, d: 0x44, place: (i: number) => 2 + i },
+  }[type];
+  const inBlock = 256 / length;
+  const { bytes } = blockTypes[type];
+  const blocks = new Uint8Array((entries / inBlock) * bytes);
+  for (let i = 0; i < entries; i++) {
+    const block = Math.floor(i / inBlock) * bytes;
+    blocks[block + 1] = d;
+    const at = block + place(i % inBlock);
+    blocks[at] = i & 255;
+    if (entries > 256) blocks[at + 1] = i >> 8;
+  }
+  const found = dequantize(type, blocks, entries * length) as Float32Array;
+  grids.set(type, found);
+  return found;
+}
+
+/** The values of whole blocks, exact in double. */
+export function blockValues(type: QuantizedType, bytes: Uint8Array): Float64Array {
+  const { elements, bytes: blockBytes } = blockTypes[type];
+  const values = new Float64Array((bytes.length / blockBytes) * elements);
+  for (let block = 0; block * elements < values.length; block++) {
+    const b = new Block(bytes.subarray(block * blockBytes, (block + 1) * blockBytes));
+    for (let e = 0; e < elements; e++) values[block * elements + e] = blockFormats[type].element(b, e);
+  }
+  return values;
+}
+
+/** Any codes, with scales as a quantiser makes them: neither infinite nor NaN, and `size` of them is about one. */
+export function randomBlocks(type: QuantizedType, count: number, next: () => number): Uint8Array {
+  const { bytes } = blockTypes[type];
+  const { scales, size, giveScale } = blockFormats[type];
+  const blocks = Uint8Array.from({ length: count * bytes }, () => Math.floor(next() * 256));
+  for (let at = 0; at < blocks.length; at += bytes) {
+    for (const scale of scales) blocks[at + scale + 1] = 0x20 + Math.floor(next() * 8);
+    giveScale?.(blocks.subarray(at, at + bytes), 1 / size, next);
+  }
+  return blocks;
+}

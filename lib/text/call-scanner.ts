@@ -4,15 +4,15 @@ import { callClose, callOpen } from './reply-markers.js';
 export type ScannedCall =
   /** No call begins there: the marker was a word in a text. */
   | { kind: 'prose' }
-  /** It began as a call and cannot be one. */
+  /** The text began as a call and cannot be one. */
   | { kind: 'failed' }
   | {
       kind: 'call';
       /** The text between the tags: JSON, or the form with `<function=NAME>`. */
       body: { json: string } | { name: string; parameters: [key: string, value: string][]; source: string };
-      /** Where the call ends, tag and all, in the text that was read. */
+      /** The end of the call, its tag included, in the text that was read. */
       end: number;
-      /** Whether something beside the body itself was amiss: a tag that is missing, a code fence, one bracket more. */
+      /** Whether something around the body was wrong: a missing tag, a code fence, a bracket too many. */
       repaired: boolean;
       /** Whether brackets of `json` are open at its end. */
       isOpen: boolean;
@@ -53,7 +53,7 @@ export class CallScanner {
   #isEnded = false;
   #state: State = 'start';
   #repaired = false;
-  /** Where the body begins and ends in the text that was read. */
+  /** The start and end of the body in the text that was read. */
   #start = 0;
   #end = 0;
   /** JSON: the brackets that would close the open ones, the quote of the string, and what came last. */
@@ -62,7 +62,7 @@ export class CallScanner {
   #isEscaped = false;
   #isAfterValue = false;
   #isInWord = false;
-  /** Where names and values of the other form begin and end. */
+  /** The starts and ends of names and values in the form with `<function=NAME>`. */
   #name: [number, number] = [0, 0];
   readonly #values: [keyStart: number, keyEnd: number, valueStart: number, valueEnd: number][] = [];
 
@@ -102,7 +102,7 @@ export class CallScanner {
     return found.kind === 'call' ? this.#withBody(found) : found;
   }
 
-  /** Reads on as far as one thing. Gives where that ends, and what was found, if the call is over. */
+  /** Reads one element. Returns its end, and the result if the call is over. */
   #step(text: string, at: number, base: number): [number, ScannedCall | 'wait' | undefined] {
     switch (this.#state) {
       case 'start':
@@ -207,7 +207,7 @@ export class CallScanner {
     return [at, this.#isEnded ? { kind: 'failed' } : undefined];
   }
 
-  /** After the body: what stands before the closing tag, the tag, or what comes in its place. */
+  /** Reads the text after the body: up to the closing tag, the tag, or whatever stands in its place. */
   #readAfter(text: string, from: number, base: number, next: string): [number, ScannedCall | 'wait' | undefined] {
     const at = skipSpace(text, from);
     if (at === text.length && this.#isEnded) {
@@ -218,7 +218,7 @@ export class CallScanner {
     if (marker === 'wait') return [at, marker];
     if (marker === callClose) return [at + marker.length, this.#call(base + at + marker.length)];
     this.#repaired = true;
-    // The tag itself is cut at the end of the answer.
+    // The answer ends in the middle of the tag.
     if (marker === undefined && this.#isEnded && callClose.startsWith(text.slice(at)))
       return [text.length, this.#call(base + text.length)];
     if (marker === next) return [at, this.#call(base + at, true)];
@@ -275,7 +275,7 @@ export class CallScanner {
     return [at + marker.length, undefined];
   }
 
-  /** `</parameter>` ends a value only if what may follow it does; else it is a part of the value. */
+  /** `</parameter>` ends a value only if another parameter or the end of the call follows. Else it is part of the value. */
   #readAfterValue(text: string, from: number): [number, ScannedCall | 'wait' | undefined] {
     const at = skipSpace(text, from);
     if (at === text.length && !this.#isEnded) return [at, undefined];
@@ -306,7 +306,7 @@ export class CallScanner {
     return [from, undefined];
   }
 
-  /** Which of the markers stands there, or that it takes more text to tell. */
+  /** The marker that stands at `at`. `'wait'` if more text is needed to tell. */
   #markerAt(text: string, at: number, markers: readonly string[]): string | undefined | 'wait' {
     const marker = markers.find((candidate) => text.startsWith(candidate, at));
     if (marker !== undefined || this.#isEnded) return marker;

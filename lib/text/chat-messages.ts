@@ -7,14 +7,14 @@ import { Dict, isNumeric, List, text, type Value } from './jinja/values.js';
 
 const roles: readonly string[] = ['system', 'developer', 'user', 'assistant', 'tool'];
 
-/** Both ways to write the fields of a message that have two: kexa's and that of the OpenAI API, which templates read. */
+/** The fields of a message that have two names: kexa's, and that of the OpenAI API, which templates read. */
 const spellings = {
   reasoning: 'reasoning_content',
   toolCalls: 'tool_calls',
   toolCallId: 'tool_call_id',
 } as const;
 
-/** Fields that people bring along, and what to do instead. */
+/** Advice for fields of other libraries that callers may use. */
 const messageAdvice: Readonly<Record<string, string>> = {
   function_call: "use toolCalls, or tool_calls: [{ type: 'function', function: { name, arguments } }]",
   thinking: 'use reasoning, or reasoning_content',
@@ -30,8 +30,8 @@ interface Fields extends Record<string, unknown> {
 }
 
 /**
- * Checks the messages of a conversation one by one and makes of them what templates read, under the names that Hugging
- * Face's templates have. The text of each is of an origin of its own.
+ * Checks the messages of a conversation one by one, and converts them to the form and names that Hugging Face's templates
+ * read. The text of each message has an origin of its own.
  *
  * Only an assistant's content may be null: for the other roles templates print the word "None" or fail.
  */
@@ -94,7 +94,7 @@ export class MessageReader {
     );
   }
 
-  /** All messages. The last one of the user must be in the prompt. */
+  /** Gives all messages, and requires that the user's last one is in the prompt. */
   finish(): List {
     if (this.#lastUser) {
       const { index, origin } = this.#lastUser;
@@ -119,7 +119,7 @@ export class MessageReader {
       throw invalid(`${at}.function`, 'an object', inner);
     const { name, arguments: given, rawArguments, ...rest } = (inner ?? own) as Record<string, unknown>;
     if (typeof name !== 'string') throw invalid(`${at}${inner ? '.function' : ''}.name`, 'a string', name);
-    // Fields that only kexa's own calls have.
+    // Only kexa's own calls have these fields.
     const { repaired, inexactNumbers, ...unknown } = inner ? { ...rest, ...own } : rest;
     for (const [field, value] of Object.entries(unknown)) if (!isNothing(value)) throw unknownField(at, field, {});
     const number = this.#calls++;
@@ -142,14 +142,14 @@ export class MessageReader {
   }
 }
 
-/** Checks a conversation as a template would be given it. @throws KexaError KEXA_INVALID_ARGUMENT naming index and field */
+/** Checks a conversation. @throws KexaError KEXA_INVALID_ARGUMENT naming index and field */
 export function checkMessages(messages: unknown): asserts messages is ChatMessage[] {
   if (!Array.isArray(messages)) throw invalid('messages', 'an array', messages);
   const reader = new MessageReader(new ChatSources(), true);
   for (const message of messages) reader.add(message);
 }
 
-/** Checks tools and makes of them what templates read. Each must be in the prompt. */
+/** Checks tools, converts them for templates, and requires that each is in the prompt. */
 export function readTools(tools: readonly Tool[], sources: ChatSources): List {
   if (!Array.isArray(tools)) throw invalid('tools', 'an array', tools);
   const items = tools.map((tool: Tool, index) => {
@@ -234,7 +234,7 @@ function converted(value: unknown, origin: Origin, name: string): Value {
   }
 }
 
-/** Fields that other APIs give with nothing in them (`refusal: null`, `annotations: []`) are as good as not there. */
+/** Whether a field is empty (`refusal: null`, `annotations: []`). Other APIs give such fields, and they count as absent. */
 function isNothing(value: unknown): boolean {
   return value === undefined || value === null || (Array.isArray(value) && value.length === 0);
 }

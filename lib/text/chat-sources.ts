@@ -4,15 +4,15 @@ import type { TextSpan } from './text-span.js';
 
 const markers = new RegExp(replyMarkers.join('|'), 'g');
 
-/** A part of a conversation, whose text can be told apart from others' in the prompt. */
+/** A part of a conversation. Its text is told apart from others' in the prompt. */
 interface Source {
   allow: TextSpan['allow'];
-  /** How an error calls it, where the prompt must have some of it; else undefined. */
+  /** The part's name in errors, if the prompt must contain some of it. Undefined otherwise. */
   required: string | undefined;
 }
 
 /**
- * Where the parts of a prompt come from. Origin 0 is the template; it alone may write control tokens.
+ * The sources of a prompt's parts. Origin 0 is the template, and only the template may write control tokens.
  *
  * @example
  * const sources = new ChatSources();
@@ -22,18 +22,18 @@ interface Source {
 export class ChatSources {
   readonly #sources: Source[] = [{ allow: 'all', required: undefined }];
 
-  /** A new origin. `required` is for what a template must not leave out. */
+  /** Makes a new origin. `required` names a part that a template must not leave out. */
   add(allow: TextSpan['allow'], required?: string): Origin {
     this.#sources.push({ allow, required });
     return this.#sources.length - 1;
   }
 
-  /** Asks that the prompt has some text of an origin. */
+  /** Requires that the prompt has some text of an origin. */
   require(origin: Origin, name: string): void {
     this.#sources[origin]!.required = name;
   }
 
-  /** Says what each part of a prompt may become, in UTF-16 units; neighbours that may become the same are one. */
+  /** The spans of a prompt, in UTF-16 units, each with the tokens that it may become. Neighbours with equal rights are one span. */
   spansOf(prompt: Text): TextSpan[] {
     const spans: TextSpan[] = [];
     const push = (start: number, end: number, allow: TextSpan['allow']) => {
@@ -45,7 +45,7 @@ export class ChatSources {
     for (const { end, origin } of prompt.runs) {
       const { allow } = this.#sources[origin]!;
       if (allow === 'markers') {
-        // Text that the model itself wrote becomes the ids it was made of again, even if its markers are special tokens.
+        // A text that the model wrote becomes its own ids again, even if its markers are special tokens.
         for (const { 0: marker, index } of prompt.value.slice(start, end).matchAll(markers)) {
           const at = start + index;
           push(spans.at(-1)?.end ?? 0, at, allow);
@@ -60,7 +60,7 @@ export class ChatSources {
     return spans;
   }
 
-  /** The first of what must not be left out that the prompt has nothing of. */
+  /** The first required part that the prompt has nothing of. Undefined if there is none. */
   missing(prompt: Text): string | undefined {
     const printed = new Set(prompt.runs.map(({ origin }) => origin));
     return this.#sources.find(({ required }, origin) => required !== undefined && !printed.has(origin))?.required;

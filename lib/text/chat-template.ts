@@ -9,11 +9,11 @@ import { text, type Value } from './jinja/values.js';
 import { Pause } from './pause.js';
 import type { TextSpan } from './text-span.js';
 
-/** Where a template can come from. */
+/** The sources of a model's templates. */
 export interface ChatTemplateSource {
   /** The model's folder, for messages. */
   folder: string;
-  /** The text of chat_template.jinja; it goes before the config's templates. */
+  /** The text of chat_template.jinja, which wins over the config's templates. */
   file: string | undefined;
   /** Templates of other names than `default`, beside the file. */
   named?: ReadonlyMap<string, string> | undefined;
@@ -21,12 +21,12 @@ export interface ChatTemplateSource {
   config: Record<string, unknown>;
 }
 
-/** A conversation as text, which knows what each part of it may become. */
+/** A conversation as text, with the tokens that each part of it may become. */
 export interface RenderedChat {
   text: string;
   /**
-   * For {@link Tokenizer.encode}: what the template wrote is `all`, and so are the markers of thinking and calls in an
-   * assistant's text; the rest of that is `markers`, and anything else `none`.
+   * The spans for {@link Tokenizer.encode}. The template's own text is `all`, and so are the markers of thinking and calls in an
+   * assistant's text. The rest of an assistant's text is `markers`, and all other text is `none`.
    */
   spans: TextSpan[];
 }
@@ -52,7 +52,7 @@ export class ChatTemplate {
   constructor({ folder, file, named, config }: ChatTemplateSource) {
     this.#folder = folder;
     this.#sources = templateSources({ file, named, config });
-    // Editors of Windows begin a file with a mark that would be the first character of every prompt.
+    // Some Windows editors begin a file with a byte order mark, which would become the first character of every prompt.
     for (const [name, source] of this.#sources) this.#sources.set(name, source.replace(/^\ufeff/, ''));
     this.#specialTokens = new Map(Array.from(specialTokens(config), ([name, content]) => [name, text(content)]));
   }
@@ -91,7 +91,7 @@ export class ChatTemplate {
     }
   }
 
-  /** Does a message's worth of work between two steps. */
+  /** Renders the conversation. Each step does the work of one message. */
   *#render(messages: readonly ChatMessage[], options: ChatTemplateOptions): Generator<undefined, RenderedChat> {
     checkOptions(options);
     const { thinking, tools, addGenerationPrompt = true } = options;
@@ -191,7 +191,7 @@ function invalid(message: string): KexaError {
   return new KexaError('KEXA_INVALID_ARGUMENT', message);
 }
 
-/** A model's templates by name, of which `default` and `tool_use` are taken. */
+/** A model's templates by name. `default` and `tool_use` are used. */
 export function templateSources({ file, named, config }: Omit<ChatTemplateSource, 'folder'>): Map<string, string> {
   return new Map([
     ...(file === undefined ? configTemplates(config.chat_template) : [['default', file] as const]),

@@ -1,4 +1,4 @@
-/** A GGUF file's tokenizer: its metadata as a vocabulary, and the chat template. */
+/** Reads a GGUF file's tokenizer: its vocabulary and the chat template. */
 import { KexaError } from '../errors.js';
 import { readGgufFile } from '../files/gguf/gguf.js';
 import { GgufNumbers, GgufStrings, type GgufValue } from '../files/gguf/gguf-values.js';
@@ -32,7 +32,7 @@ export const namedTokenKeys: Readonly<Record<string, string>> = Object.fromEntri
   ),
 );
 
-/** The name of a way to normalise and split text; null: GGUF has none. */
+/** GGUF's name for a way to normalise and split text. Null if it has none. */
 export function splitNameOf({ normalForm, split }: TextSteps): string | null {
   const found = Object.entries(steps).find(([, step]) => step.normalForm === normalForm && step.split === split);
   return found?.[0] ?? null;
@@ -47,10 +47,10 @@ export interface GgufTokenizer extends VocabularyFile {
 }
 
 /**
- * Reads the tokenizer of a GGUF file, of the first where there are parts; null if it has none.
+ * Reads the tokenizer of a GGUF file, or of the first of its parts. Null if it has none.
  *
- * Some files type the tokens of turns as ordinary text, which would be split in pieces. They are taken for what they are:
- * a token that the chat template has, or that ends a turn, and that no merge makes.
+ * Some files type the tokens of turns as ordinary text, which would be split in pieces. A token counts as special if the chat
+ * template has it or it ends a turn, and no merge makes it.
  *
  * @throws KexaError KEXA_BAD_TOKENIZER for metadata that contradicts itself, KEXA_UNSUPPORTED for another kind of
  *   tokenizer; what reading the file throws. An aborted signal's reason.
@@ -103,7 +103,7 @@ export async function readGgufTokenizer(path: string, signal?: AbortSignal): Pro
   return { source, added: [...added, ...mistyped], config, mended: mendedText(path, mistyped) };
 }
 
-/** The template, with those of other names (`tokenizer.chat_template.NAME`) as tokenizer_config.json lists them. */
+/** The templates in the form of tokenizer_config.json: the default one, and those with a name (`tokenizer.chat_template.NAME`). */
 function chatTemplates(metadata: ReadonlyMap<string, GgufValue>): { name: string; template: GgufValue }[] {
   const key = 'tokenizer.chat_template';
   return Array.from(metadata).flatMap(([field, template]) => {
@@ -120,11 +120,11 @@ async function readTypes(
 ): Promise<{ ids: Uint32Array; added: AddedToken[]; ordinary: AddedToken[] }> {
   const ids = new Uint32Array(tokens.length);
   const added: AddedToken[] = [];
-  /** Tokens typed as ordinary text that may be none. */
+  /** Tokens that are typed as ordinary text and may be special. */
   const ordinary: AddedToken[] = [];
   for (let id = 0; id < tokens.length; id++) {
     const type = types?.at(id) ?? tokenTypes.normal;
-    // Rows of the embedding that no token has.
+    // An unused id is a row of the embedding without a token.
     ids[id] = type === tokenTypes.unused ? unusedName : id;
     // The token for unknown text is found in texts like control tokens, as in llama.cpp.
     const isSpecial = type === tokenTypes.control || type === tokenTypes.unknown;

@@ -1,21 +1,21 @@
-/** Many short texts without an object for each. */
+/** Holds many short texts in one buffer, without an object for each. */
 export class PackedTexts {
   #bytes: Uint8Array;
   #size = 0;
   #ends = new Uint32Array(1024);
   #count = 0;
 
-  /** `capacity`: bytes that are taken at once; more are taken as they are needed. */
+  /** `capacity` is the number of bytes to allocate at first. More are allocated as they are needed. */
   constructor(capacity = 65_536) {
     this.#bytes = new Uint8Array(capacity);
   }
 
-  /** One after another, without gaps. */
+  /** The texts' bytes, one after another without gaps. */
   get bytes(): Uint8Array {
     return this.#bytes.subarray(0, this.#size);
   }
 
-  /** Where each ends in {@link bytes}. */
+  /** The end of each text in {@link bytes}. */
   get ends(): Uint32Array {
     return this.#ends.subarray(0, this.#count);
   }
@@ -24,7 +24,7 @@ export class PackedTexts {
     return this.#count;
   }
 
-  /** Room for `count` bytes more at {@link size}. */
+  /** Makes room for `count` more bytes at {@link size}. */
   room(count: number): Uint8Array {
     if (this.#size + count > this.#bytes.length) {
       const larger = new Uint8Array(Math.max(this.#size + count, 2 * this.#bytes.length));
@@ -34,12 +34,12 @@ export class PackedTexts {
     return this.#bytes;
   }
 
-  /** Bytes so far. */
+  /** The number of bytes so far. */
   get size(): number {
     return this.#size;
   }
 
-  /** The text that was written into {@link room}, up to byte `size`, is whole. */
+  /** Ends the text that was written into {@link room} at byte `size`. */
   end(size: number): void {
     if (this.#count === this.#ends.length) {
       const larger = new Uint32Array(2 * this.#count);

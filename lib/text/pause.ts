@@ -1,6 +1,6 @@
 import { setImmediate } from 'node:timers/promises';
 
-/** How long a long piece of work may hold the event loop before others have a turn, in milliseconds. */
+/** How long a piece of work may hold the event loop before others have a turn (milliseconds). */
 const turnMs = 5;
 
 /**

@@ -25,12 +25,12 @@ export function endsInsideThinking(renderedPrompt: string): boolean {
   return renderedPrompt.trimEnd().endsWith(thinkOpen);
 }
 
-/** A piece that has nothing in it. */
+/** An empty piece. */
 export function emptyPiece(): ReplyPiece {
   return { text: '', reasoning: '', toolCalls: [], failedToolCalls: [] };
 }
 
-/** Calls that stand in the thinking, the text held back for them, and whether one of them is being read. */
+/** The calls found in the thinking, the text held back for them, and whether one of them is still being read. */
 interface Thought {
   source: string;
   calls: Call[];
@@ -66,7 +66,7 @@ export class ReplyParser {
   #hasReasoning = false;
   #afterCall = false;
   #scanner = new CallScanner();
-  /** The text before the scanner's: the tag, or nothing where one tag holds several calls. */
+  /** The text before the scanner's text: the tag, or nothing if one tag holds several calls. */
   #callStart = '';
   #thought: Thought = { source: '', calls: [], isInCall: false };
   /** The text between two stretches of thinking. */
@@ -89,7 +89,7 @@ export class ReplyParser {
     return piece;
   }
 
-  /** The rest, when no more text comes. A call whose closing tag is missing is one if it is whole otherwise. */
+  /** Ends the answer and gives the rest. A call without its closing tag counts if it is whole otherwise. */
   flush(): ReplyPiece {
     this.#isEnded = true;
     const piece = this.push('');
@@ -98,7 +98,7 @@ export class ReplyParser {
     return piece;
   }
 
-  /** Reads on as far as one marker; false when more text is needed. */
+  /** Reads up to one marker. False if more text is needed. */
   #step(piece: ReplyPiece): boolean {
     switch (this.#state) {
       case 'lead':
@@ -140,7 +140,7 @@ export class ReplyParser {
 
   #readReasoning(piece: ReplyPiece): boolean {
     if (this.#afterMarker) {
-      // A model that is put into the thinking may open it again.
+      // A model whose prompt opened the thinking may open it again.
       const body = this.#pending.trimStart();
       if (!this.#hasReasoning && body.startsWith(thinkOpen)) {
         this.#pending = body.slice(thinkOpen.length);
@@ -157,7 +157,7 @@ export class ReplyParser {
     if (marker === undefined) return false;
     if (marker === thinkClose) {
       this.#afterMarker = true;
-      // Nothing was said yet: more thinking may follow.
+      // As long as the answer has no text, more thinking may follow.
       this.#state = this.#hasText ? 'answer' : 'lead';
       return true;
     }
@@ -185,7 +185,7 @@ export class ReplyParser {
     return true;
   }
 
-  /** After a call in the thinking: whatever follows decides what it was. */
+  /** Reads on after a call in the thinking. The text that follows decides whether the call was a thought. */
   #readAfterThought(piece: ReplyPiece): boolean {
     const thought = this.#thought;
     const body = this.#pending.trimStart();
@@ -286,7 +286,7 @@ export class ReplyParser {
     this.#afterCall = true;
   }
 
-  /** Takes pending text up to the first of the markers, and that; or all but what may be the start of one of `held`. */
+  /** Takes pending text up to and with the first of `markers`. Without one, takes all but a possible start of one of `held`. */
   #takeUntil(markers: readonly string[], held: readonly string[]): { before: string; marker: string | undefined } {
     const pending = this.#pending;
     let at = -1;
@@ -314,7 +314,7 @@ export class ReplyParser {
       return;
     }
     let whole = this.#space + text;
-    // Between two texts with a call between them the whitespace stays, or they would run together.
+    // Two texts with a call between them keep their whitespace, or they would run together.
     if (this.#afterCall && !this.#hasText) whole = whole.trimStart();
     const body = whole.trimEnd();
     piece.text += body;

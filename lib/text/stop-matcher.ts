@@ -28,7 +28,7 @@ export class StopMatcher {
     return this.#matched;
   }
 
-  /** The text that is certainly before any stop. Once stopped, everything that follows is dropped. */
+  /** Takes a text. Gives the text that is certainly before any stop. After a stop all text is dropped. */
   push(text: string): { text: string; stopped: boolean } {
     if (this.#stopped) return { text: '', stopped: true };
     const seen = this.#pending + text;

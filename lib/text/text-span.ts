@@ -4,9 +4,9 @@
  * each. All other text is encoded alike.
  */
 export interface TextSpan {
-  /** In UTF-16 units, as strings count. */
+  /** The first UTF-16 unit of the span. */
   start: number;
-  /** Behind the last unit. */
+  /** One past the last UTF-16 unit. */
   end: number;
   allow: 'all' | 'markers' | 'none';
 }

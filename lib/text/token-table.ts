@@ -17,7 +17,7 @@ export class TokenTable {
   readonly #spellings: Uint8Array;
   /** How many tokens there are. */
   readonly size: number;
-  /** The bytes of the longest one. */
+  /** The length of the longest token (bytes). */
   readonly longest: number;
 
   constructor({ bytes, starts, spellings }: { bytes: Uint8Array; starts: Uint32Array; spellings: Uint8Array }) {
@@ -40,7 +40,7 @@ export class TokenTable {
   }
 
   has(id: unknown): id is number {
-    // A number that is no whole one has no place in the array.
+    // A fraction is no index of the array.
     return typeof id === 'number' && (this.#spellings[id] ?? 0) !== 0;
   }
 

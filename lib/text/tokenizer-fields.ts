@@ -11,9 +11,9 @@ import { readTokenizerJson } from './tokenizer-json.js';
 export interface AddedToken {
   content: string;
   id: number;
-  /** It marks structure and is no text of an answer. */
+  /** Whether the token marks structure and is no text of an answer. */
   isSpecial: boolean;
-  /** It is looked for in the normalised text. */
+  /** Whether the token is searched for in the normalised text. */
   isNormalized: boolean;
 }
 
@@ -38,7 +38,7 @@ export function looksLikeMarker(content: string): boolean {
   return /^[<[{|].*[>\]}|]$/s.test(content);
 }
 
-/** A vocabulary, but for its added tokens, and those. */
+/** A vocabulary without its added tokens, and the added tokens. */
 export interface VocabularyFile {
   source: Omit<NativeVocabularySource, 'added'>;
   added: AddedToken[];
@@ -86,7 +86,7 @@ class Fields {
 
   model(model: unknown): JsonObject {
     if (!isJsonObject(model)) throw this.bad('model', 'an object', model);
-    // Files of the library's first versions do not say; they are BPE if they have merges.
+    // Files of the library's first versions lack the field. They are BPE if they have merges.
     if (model.type !== undefined && model.type !== 'BPE') throw this.#unsupported('model.type', 'BPE', model.type);
     // `dropout` makes a tokenizer leave out merges at random while a model is trained. Answers are made without.
     for (const name of ['unk_token', 'continuing_subword_prefix', 'end_of_word_suffix'])
@@ -153,7 +153,7 @@ class Fields {
   }
 }
 
-/** A step, or those of a sequence, in order. */
+/** The steps of a sequence in order, or the one step. */
 function stepsOf(step: unknown, list: string): unknown[] {
   if (step === null || step === undefined) return [];
   if (!isJsonObject(step) || step.type !== 'Sequence' || !Array.isArray(step[list])) return [step];

@@ -48,10 +48,10 @@ export function itemOf(object: Value, key: Value, budget: Budget): Value {
   return new Undefined(`'${typeName(object)} object' has no attribute '${key.value}'`);
 }
 
-/** Python's object[key]; undefined where it has none or takes no such key. */
+/** Python's object[key]. Undefined if the object has no such item or does not take such a key. */
 function pythonItem(object: Value, key: Value): Value | undefined {
   if (object instanceof Dict) {
-    // A key that cannot be hashed is none.
+    // Lists and dicts cannot be hashed, so they are no keys.
     if (key instanceof List || key instanceof Dict) return undefined;
     return object.get(key);
   }
@@ -73,10 +73,10 @@ function pythonItem(object: Value, key: Value): Value | undefined {
   return undefined;
 }
 
-/** Python's getattr, for the types that templates meet; undefined where there is no such attribute. */
+/** Python's getattr, for the types that templates meet. Undefined if there is no such attribute. */
 function pythonAttribute(object: Value, name: string, budget: Budget): Value | undefined {
   if (object instanceof Namespace) return object.attributes.get(name);
-  // Names that begin so are kept from templates by Jinja2's sandbox.
+  // Jinja2's sandbox hides such names from templates.
   if (name.startsWith('_')) return undefined;
   if (object instanceof TemplateObject) return object.attribute(name);
   if (object instanceof Text) {

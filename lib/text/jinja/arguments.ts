@@ -5,8 +5,8 @@ import { Text } from './text.js';
 import { type CallArguments, typeName, Undefined, type Value } from './values.js';
 
 /**
- * A call's arguments in the order of the parameters; undefined where none is given and `name=` says that it may be so.
- * Parameters before `/` cannot be given by name.
+ * A call's arguments in the order of the parameters. An optional parameter is written `name=`; it is undefined if it is not
+ * given. Parameters before `/` cannot be given by name.
  *
  * @example bind('replace', args, 'old', 'new', 'count=')
  */
@@ -52,7 +52,7 @@ export function integerArgument(what: string, value: Value | undefined, initial?
   if (value === undefined && initial !== undefined) return initial;
   if (typeof value === 'boolean') return Number(value);
   if (typeof value === 'bigint') {
-    // Places and counts beyond this are as good as endless.
+    // Larger indices and counts have the same effect.
     if (value > 2n ** 31n) return 2 ** 31;
     return value < -(2n ** 31n) ? -(2 ** 31) : Number(value);
   }
@@ -60,7 +60,7 @@ export function integerArgument(what: string, value: Value | undefined, initial?
   throw new TemplateError(`${what} wants an integer, found ${value === undefined ? 'nothing' : typeName(value)}`);
 }
 
-/** A value as text: a string as it is, anything else printed. */
+/** A value as text. A string stays as it is, any other value is printed. */
 export function softText(value: Value): Text {
   return value instanceof Text ? value : printed(value);
 }

@@ -19,7 +19,7 @@ export type Expression = { line: number } & (
   | { kind: 'item'; object: Expression; key: Expression }
   | { kind: 'slice'; object: Expression; start: Expression | null; stop: Expression | null; step: Expression | null }
   | { kind: 'call'; callee: Expression; args: Arguments }
-  /** `value` is null where the filter is of a block. */
+  /** `value` is null for the filter of a block. */
   | { kind: 'filter'; value: Expression | null; name: string; args: Arguments }
   | { kind: 'test'; value: Expression; name: string; args: Arguments }
   | { kind: 'not' | 'negative' | 'positive'; operand: Expression }
@@ -40,7 +40,7 @@ export type Target =
 
 export interface Parameter {
   name: string;
-  /** Null: none. */
+  /** The initial value. Null if there is none. */
   initial: Expression | null;
 }
 

@@ -23,19 +23,19 @@ export class ExpressionParser {
   readonly names: Set<string> = new Set();
   /** How often `loop` was assigned to so far. */
   loopAssignments = 0;
-  /** Filters and tests that nobody knows, outside of conditions; inside they fail only when they run, as in Jinja2. */
+  /** Unknown filters and tests outside of conditions. Inside a condition they fail only when they run, as in Jinja2. */
   unknown: TemplateSyntaxError[] = [];
 
   constructor(tokens: TokenStream) {
     this.#tokens = tokens;
   }
 
-  /** An expression; without `if ... else ...` where `hasConditional` is false. */
+  /** Reads an expression. `hasConditional` tells whether `if ... else ...` may follow. */
   expression(hasConditional = true): Expression {
     return this.#tokens.nested(() => (hasConditional ? this.#conditional() : this.#or()));
   }
 
-  /** An expression, or several with commas between them, which are a tuple. */
+  /** Reads an expression, or several with commas between them, which are a tuple. */
   tuple(hasConditional = true, isEnd: () => boolean = never): Expression {
     return this.#tupleOf(() => this.expression(hasConditional), isEnd, false);
   }

@@ -129,12 +129,12 @@ function exponential(value: number, precision: number, letter: string): string {
   return exponentText(digits, exponent, letter);
 }
 
-/** `count` significant digits, and the exponent of the first. */
+/** The first `count` significant digits, and the exponent of the first one. */
 function significant(value: number, count: number): [string, number] {
   if (value === 0) return ['0'.repeat(count), 0];
   let exponent = Number(value.toExponential().split('e')[1]);
   let digits = scaledInteger(value, count - 1 - exponent).toString();
-  // Rounding up may have made one digit more.
+  // Rounding up may have added a digit.
   if (digits.length > count) {
     exponent++;
     digits = scaledInteger(value, count - 1 - exponent).toString();
@@ -156,7 +156,7 @@ function generalDigits(value: number, precision: number, keepsPoint: boolean, is
   return keepsPoint && !trimmed.includes('.') ? `${trimmed}.0` : trimmed;
 }
 
-/** With a separator at every third digit (fourth, of bases 2, 8 and 16). */
+/** Puts a separator at every third digit, or every fourth in bases 2, 8 and 16. */
 function group(digits: string, spec: Spec, prefixLength: number): string {
   const every = 'boxX'.includes(spec.type) && spec.type !== '' ? 4 : 3;
   if (spec.grouping === ',' && every === 4) throw new TemplateError(`Cannot specify ',' with '${spec.type}'.`);

@@ -1,6 +1,6 @@
 import type { Callee, Expression, Statement, Target } from './ast.js';
 
-/** For the statements of each block with variables of its own: which of these begin as undefined. */
+/** The variables that begin as undefined, for the statements of each block with variables of its own. */
 export type Frames = ReadonlyMap<readonly Statement[], readonly string[]>;
 
 /**
@@ -16,7 +16,7 @@ export function analyze(template: readonly Statement[]): Frames {
   return frames;
 }
 
-/** The variables of a block, as far as they are known. */
+/** The variables of a block that are known so far. */
 class Symbols {
   readonly parent: Symbols | null;
   /** How a variable begins: with the value of the same name outside, or as nothing. */
@@ -84,7 +84,7 @@ class Analysis {
         body,
         names.map(([name]) => name),
       );
-    // Blocks inside know all of this one, also what comes after them.
+    // Inner blocks know all variables of this block, also those that are assigned after them.
     for (const statement of body) this.#inside(statement, symbols);
   }
 

@@ -3,7 +3,7 @@ import { TemplateError } from './failure.js';
 import { Text } from './text.js';
 import { Dict, List, Range, Sequence, Tuple, typeName, Undefined, type Value, View } from './values.js';
 
-/** The items of a value, as Python goes through it. Each costs a step. */
+/** Iterates over the items of a value in Python's order. Each item costs a step. */
 export function iterate(value: Value, budget: Budget): IterableIterator<Value> {
   return counted(iterator(value), budget);
 }
@@ -30,7 +30,7 @@ export function itemsOf(value: Value, budget: Budget): Value[] {
   return Array.from(iterate(value, budget));
 }
 
-/** Whether Python could go through the value. */
+/** Whether Python could iterate over the value. */
 export function isIterable(value: Value): boolean {
   return (
     value instanceof Text ||

@@ -1,6 +1,6 @@
 import { TemplateSyntaxError } from './failure.js';
 
-/** A token of a template. The values of data, names and strings are texts; numbers are as JavaScript has them. */
+/** A token of a template. The values of data, names and strings are texts; numbers are JavaScript's. */
 export type Token = { line: number } & (
   | { type: 'data' | 'name' | 'string' | 'operator'; value: string }
   | { type: 'integer'; value: bigint }
@@ -29,8 +29,8 @@ const onlySpace = new RegExp(`^${space}+$`);
 const closing: Readonly<Record<string, string>> = { '(': ')', '[': ']', '{': '}' };
 
 /**
- * The tokens of a template, as Jinja2 has them with trim_blocks and lstrip_blocks: every line ending is `\n`, one
- * newline at the end of the template goes, as does the newline after a block and the white space before one.
+ * The tokens of a template by Jinja2's rules with trim_blocks and lstrip_blocks. Every line ending is `\n`. Removed are one
+ * newline at the end of the template, the newline after a block, and the white space before one.
  *
  * @throws TemplateSyntaxError
  */
@@ -50,7 +50,7 @@ export function tokenize(template: string): Token[] {
     for (let i = source.indexOf('\n', at); i >= 0 && i < end; i = source.indexOf('\n', i + 1)) line++;
     at = end;
   };
-  /** Gives the data before a tag, as far as the tag lets it stand. */
+  /** Adds the data before a tag, without the white space that the tag removes. */
   const pushData = (data: string, sign: string, isVariable: boolean, end: number) => {
     let text = data;
     if (sign === '-') {
@@ -155,7 +155,7 @@ function tokenOf(type: 'float' | 'integer' | 'name' | 'string' | 'operator', sou
   }
 }
 
-/** Where the next `{{`, `{%` or `{#` is; -1: nowhere. */
+/** The index of the next `{{`, `{%` or `{#`. -1 if there is none. */
 function nextTag(source: string, from: number): number {
   for (let at = source.indexOf('{', from); at >= 0; at = source.indexOf('{', at + 1)) {
     const next = source[at + 1];

@@ -26,7 +26,7 @@ import {
 
 type Filter = (value: Value, args: CallArguments, budget: Budget) => Value;
 
-/** Filters of lists, dicts and whatever can be gone through. */
+/** The filters of lists, dicts and other iterables. */
 export const listFilters: readonly (readonly [string, Filter])[] = [
   ['attr', attribute],
   ['batch', (value, args, budget) => new Sequence('generator', batches(value, args, budget))],
@@ -48,7 +48,7 @@ export const listFilters: readonly (readonly [string, Filter])[] = [
   ['unique', (value, args, budget) => new Sequence('generator', unique(value, args, budget))],
 ];
 
-/** A list made of another has its origin. */
+/** The origin of a value. A list made of another has that one's origin. */
 function originOf(value: Value): number {
   return value instanceof List || value instanceof Dict ? value.origin : 0;
 }
@@ -57,7 +57,7 @@ function ignoreCase(value: Value): Value {
   return value instanceof Text ? lower(value) : value;
 }
 
-/** The key to compare an item by: an attribute of it, or the item; in small letters unless case counts. */
+/** The key to compare an item by: the item or an attribute, in lower case unless case counts. */
 function keyOf(attributeName: Value, isCaseSensitive: Value, budget: Budget): (item: Value) => Value {
   const look = attributePath(attributeName, budget);
   return isTrue(isCaseSensitive) ? look : (item) => ignoreCase(look(item));

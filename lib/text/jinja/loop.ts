@@ -11,7 +11,7 @@ import {
   type Value,
 } from './values.js';
 
-/** `loop`: where a for loop is. It looks no further ahead than the template asks it to. */
+/** The variable `loop`: the state of a for loop. It reads items ahead only if the template asks for them. */
 export class Loop extends TemplateObject {
   readonly typeName = 'LoopContext';
   readonly #iterable: Value;
@@ -39,7 +39,7 @@ export class Loop extends TemplateObject {
     this.#depth = depth;
   }
 
-  /** The next item; undefined after the last. */
+  /** The next item. Undefined after the last. */
   next(): Value | undefined {
     const item = this.#peek();
     if (item === undefined) return undefined;

@@ -2,10 +2,10 @@ import type { BinaryOperator } from './ast.js';
 import { TemplateError, UnsupportedTemplateError } from './failure.js';
 import type { Numeric } from './values.js';
 
-// Enough for any count or id; longer ones only cost time.
+// Enough for any count or id. Longer integers only cost time.
 const maxBits = 1 << 16;
 
-/** Python's arithmetic: of integers exact, of an integer and a float in floats. */
+/** Python's arithmetic. Integers are exact; an integer and a float are computed in floats. */
 export function arithmetic(operator: BinaryOperator, left: Numeric, right: Numeric): bigint | number {
   const a = typeof left === 'boolean' ? BigInt(left) : left;
   const b = typeof right === 'boolean' ? BigInt(right) : right;
@@ -85,7 +85,7 @@ function divide(a: bigint, b: bigint): number {
   if (a <= limit && a >= -limit && b <= limit && b >= -limit) return Number(a) / Number(b);
   const negative = a < 0n !== b < 0n;
   const [numerator, denominator] = [a < 0n ? -a : a, b < 0n ? -b : b];
-  // 64 bits of the quotient, the last of which stands for all that follow, are enough to round it once.
+  // 64 bits of the quotient are enough to round it once. The last bit is set if any bit after it would be.
   const shift = BigInt(64 - (numerator.toString(2).length - denominator.toString(2).length));
   const scaled = shift >= 0n ? numerator << shift : numerator;
   const divisor = shift >= 0n ? denominator : denominator << -shift;
@@ -159,7 +159,7 @@ export function scaledInteger(value: number, digits: number): bigint {
   return divideHalfEven(numerator, denominator);
 }
 
-/** a / b for what is not negative, rounded, halves to even. */
+/** a / b for numbers that are not negative, rounded, halves to even. */
 export function divideHalfEven(a: bigint, b: bigint): bigint {
   const quotient = a / b;
   const twice = (a % b) * 2n;
@@ -199,7 +199,7 @@ const floatPattern = new RegExp(
   'i',
 );
 
-/** Python's int(text); undefined where it is none. */
+/** Python's int(text). Undefined if the text is no integer. */
 export function readInteger(source: string): bigint | undefined {
   const match = integerPattern.exec(source);
   if (!match) return undefined;
@@ -207,7 +207,7 @@ export function readInteger(source: string): bigint | undefined {
   return match[1] === '-' ? -value : value;
 }
 
-/** Python's float(text); undefined where it is none. */
+/** Python's float(text). Undefined if the text is no float. */
 export function readFloat(source: string): number | undefined {
   const match = floatPattern.exec(source);
   if (!match) return undefined;

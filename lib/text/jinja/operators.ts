@@ -101,7 +101,7 @@ export function orderOf(a: Value, b: Value, operator = '<'): number {
   throw new TemplateError(`'${operator}' not supported between instances of '${typeName(a)}' and '${typeName(b)}'`);
 }
 
-/** By code points, as Python does; JavaScript compares UTF-16 units. */
+/** Compares by code points, as Python does. JavaScript would compare UTF-16 units. */
 function compareTexts(a: string, b: string): number {
   if (a === b) return 0;
   const length = Math.min(a.length, b.length);

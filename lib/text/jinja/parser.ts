@@ -9,7 +9,7 @@ const unsupportedTags: readonly string[] = [
 ];
 
 /**
- * The statements of a template.
+ * Parses the statements of a template.
  *
  * @throws TemplateSyntaxError for a template that Jinja2 refuses, and for what this engine does not have
  */
@@ -20,7 +20,7 @@ export function parse(source: string): Statement[] {
 class StatementParser {
   readonly #tokens: TokenStream;
   readonly #expressions: ExpressionParser;
-  /** Inside how many loops of the macro or template the parser is. */
+  /** The number of loops of the macro or template that the parser is inside of. */
   #loops = 0;
 
   constructor(tokens: TokenStream) {
@@ -35,7 +35,7 @@ class StatementParser {
     return statements;
   }
 
-  /** Statements up to one of the tags `ends`, which is left to be taken. */
+  /** Parses statements up to one of the tags `ends`, which is not consumed. */
   #until(ends: readonly string[], open: string): Statement[] {
     return this.#tokens.nested(() => {
       const tokens = this.#tokens;
@@ -229,7 +229,7 @@ class StatementParser {
     return parameters;
   }
 
-  /** Parses what is a function of its own, out of reach for `break` and `continue`. */
+  /** Parses a body that is a function of its own, so that `break` and `continue` cannot leave it. */
   #withoutLoop<Result>(parse: () => Result): Result {
     const loops = this.#loops;
     this.#loops = 0;

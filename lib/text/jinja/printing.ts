@@ -53,7 +53,7 @@ export function represented(value: Value, depth = 0, origin: Origin = 0): Text {
     return enclosed('<Namespace ', [inner(attributes)], '>', 0);
   }
   const what = value instanceof Sequence ? `a ${value.name}; use |list` : `a ${typeName(value)}`;
-  // Python prints where it is in memory.
+  // Python prints the object's address in memory.
   throw new UnsupportedTemplateError(`it prints ${what}`);
 }
 

@@ -19,11 +19,11 @@ type Ending = 'end' | 'break' | 'continue';
 interface RunningLoop {
   loop: Loop;
   turn: (item: Value) => Ending;
-  /** Whether a turn came to the end of the body. */
+  /** Whether an iteration reached the end of the body. */
   hasCompleted: boolean;
 }
 
-// Far below the depth at which JavaScript's own stack ends; Python's is about 1,000 calls.
+// This is far below the depth of JavaScript's own stack. Python's limit is about 1,000 calls.
 const maxDepth = 100;
 
 /** Runs the statements of one rendering. */
@@ -39,8 +39,8 @@ export class Interpreter {
   }
 
   /**
-   * Runs a template. It pauses after each turn of its outermost loops, so that a caller with other things to do can
-   * do them; what it gives at last is the text.
+   * Runs a template and returns its text. It yields after each iteration of the outermost loops, so that the caller can do
+   * other things.
    */
   *run(statements: readonly Statement[], scope: Scope): Generator<undefined, Text> {
     yield* this.#runPausing(statements, this.#enter(statements, scope));
@@ -89,7 +89,7 @@ export class Interpreter {
         return 'end';
       case 'set block': {
         const [ending, body] = this.#captured(statement.body, this.#enter(statement.body, scope));
-        // A loop that is left from inside of the block leaves the variable as it was.
+        // `break` or `continue` inside the block leaves the variable unchanged.
         if (ending !== 'end') return ending;
         this.#assign(statement.target, this.#filtered(statement.filter, body, scope), scope);
         return 'end';
@@ -119,7 +119,7 @@ export class Interpreter {
     }
   }
 
-  /** An expression's value; an error is given the line where the expression begins. */
+  /** Evaluates an expression. Adds the line where the expression begins to an error. */
   #evaluate(expression: Expression, scope: Scope): Value {
     try {
       return evaluate(expression, scope, this.#budget);
@@ -144,7 +144,7 @@ export class Interpreter {
     if (text.value !== '') this.#output.push(text);
   }
 
-  /** Writes what a block makes, which Jinja2 does not turn into text. */
+  /** Writes the output of a block, which Jinja2 does not convert to text. */
   #writeText(value: Value, line: number): void {
     if (!(value instanceof Text)) throw at(line, `expected str instance, ${typeName(value)} found`);
     this.#write(value);
@@ -176,7 +176,7 @@ export class Interpreter {
     try {
       const items = iterate(iterable, this.#budget);
       const { test, target } = statement;
-      // Items that a test lets through have no length until all of them were seen.
+      // The number of items that pass a test is not known before all of them were seen.
       const chosen = test === null ? items : this.#chosen(items, target, test, scope);
       const source = test === null ? iterable : new Sequence('generator', chosen);
       const loop = new Loop(source, chosen, recurse, depth);
@@ -201,7 +201,7 @@ export class Interpreter {
     for (let item = loop.next(); item !== undefined; item = loop.next()) if (turn(item) === 'break') break;
   }
 
-  /** The `else` of a loop, which Jinja2 runs unless one turn came to its end: `continue` and `break` leave before that. */
+  /** Runs the `else` of a loop, unless an iteration reached its end. `continue` and `break` leave an iteration before that. */
   #endLoop(statement: ForStatement, { hasCompleted }: RunningLoop, scope: Scope): Ending {
     return hasCompleted ? 'end' : this.#all(statement.otherwise, this.#enter(statement.otherwise, scope));
   }

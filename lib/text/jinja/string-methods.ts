@@ -24,7 +24,7 @@ export const stringMethods: ReadonlyMap<string, StringMethod> = new Map<string, 
   ['index', search('index')],
   ['isalnum', every('isalnum', /^[\p{L}\p{N}]+$/u)],
   ['isalpha', every('isalpha', /^\p{L}+$/u)],
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: ASCII has them
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: ASCII has control characters
   ['isascii', every('isascii', /^[\x00-\x7f]*$/)],
   ['isdecimal', every('isdecimal', /^\p{Nd}+$/u)],
   ['isdigit', numeric('isdigit', /\p{No}/u)],
@@ -80,7 +80,7 @@ function every(name: string, pattern: RegExp): StringMethod {
   return withoutArguments(name, ({ value }) => pattern.test(value));
 }
 
-/** JavaScript does not tell which other characters have the value of a digit or number. */
+/** A method about digits. It refuses the characters of `unclear`: JavaScript does not tell whether these have a value. */
 function numeric(name: string, unclear: RegExp): StringMethod {
   return withoutArguments(name, ({ value }) => {
     if (unclear.test(value))
@@ -144,7 +144,7 @@ function join(separator: Text, args: CallArguments, budget: Budget): Value {
   return Text.join(items, separator);
 }
 
-/** The part that find(), count() and the like are to look at, in UTF-16 units; null where it is outside. */
+/** The part that find(), count() and the like search, in UTF-16 units. Null if it is outside of the text. */
 function bounds(name: string, value: Text, start: Value | undefined, end: Value | undefined): [number, number] | null {
   const count = value.pointCount;
   const place = (given: Value | undefined, initial: number) => {

@@ -13,7 +13,7 @@ export function isSpace(character: string): boolean {
   return spaces.has(character);
 }
 
-/** Without what of `chars` (white space, if null) is at its start, its end or both. */
+/** Removes the characters of `chars` (white space if null) from the start, the end or both. */
 export function strip(value: Text, chars: string | null, side: 'both' | 'left' | 'right' = 'both'): Text {
   const set = chars === null ? spaces : new Set(chars);
   const source = value.value;
@@ -36,7 +36,7 @@ export function strip(value: Text, chars: string | null, side: 'both' | 'left' |
   return value.slice(start, end);
 }
 
-/** Python's split(separator, limit); a limit below 0 is none. */
+/** Python's split(separator, limit). A limit below 0 is none. */
 export function split(value: Text, separator: string | null, limit: number): Text[] {
   if (separator === '') throw new TemplateError('empty separator');
   const parts: Text[] = [];
@@ -105,7 +105,7 @@ export function splitLines(value: Text, keepsEnds: boolean): Text[] {
   return lines;
 }
 
-/** With `old` replaced by `by`, `limit` times at most if that is not negative. */
+/** Replaces `old` by `by`, at most `limit` times if that is not negative. */
 export function replace(value: Text, old: string, by: Text, limit: number): Text {
   const parts: Text[] = [];
   if (old === '') {
@@ -132,12 +132,12 @@ export function repeat(value: Text, count: number): Text {
   return value.isSafe ? whole.safe() : whole;
 }
 
-/** Filled up with `fill` to `width` characters. */
+/** Fills a text up with `fill` to `width` characters. */
 export function pad(value: Text, width: number, side: 'left' | 'right' | 'both', fill: Text): Text {
   if (fill.pointCount !== 1) throw new TemplateError('The fill character must be exactly one character long');
   const missing = width - value.pointCount;
   if (missing <= 0) return value;
-  // Centres as CPython does: the odd one goes left if the width is odd.
+  // CPython puts an odd fill character to the left if the width is odd.
   const left = side === 'left' ? missing : side === 'right' ? 0 : (missing >> 1) + (missing & width & 1);
   return Text.join([repeat(fill, left), value, repeat(fill, missing - left)]);
 }
@@ -187,7 +187,7 @@ export function capitalize(value: Text): Text {
   return value.isSafe ? joined.safe() : joined;
 }
 
-/** How long the first `end` units are in lower case. */
+/** The length of the first `end` units in lower case. */
 function lowerLength(value: Text, end: number): number {
   return value.value.slice(0, end).toLowerCase().length;
 }
@@ -224,7 +224,7 @@ const isUpperPoint = (point: string) => /\p{Uppercase}/u.test(point);
 const isLowerPoint = (point: string) => /\p{Lowercase}/u.test(point);
 const isCased = (point: string) => /[\p{Uppercase}\p{Lowercase}\p{Lt}]/u.test(point);
 
-/** Python's isupper() and islower(): there are such letters, and none of the other case. */
+/** Python's isupper() and islower(): the text has letters of the wanted case, and none of the other. */
 export function hasOnlyCase(value: string, wanted: 'upper' | 'lower'): boolean {
   const other = wanted === 'upper' ? /[\p{Lowercase}\p{Lt}]/u : /[\p{Uppercase}\p{Lt}]/u;
   const own = wanted === 'upper' ? /\p{Uppercase}/u : /\p{Lowercase}/u;

@@ -58,7 +58,7 @@ const tests: ReadonlyMap<string, Test> = new Map<string, Test>([
   ...(['<=', 'le'] as const).map((name) => [name, comparison('<=')] as const),
 ]);
 
-/** The tests that there are: all of Jinja2's. */
+/** The names of all tests, which are Jinja2's. */
 export const testNames: ReadonlySet<string> = new Set(tests.keys());
 export const jinjaTestNames: ReadonlySet<string> = testNames;
 

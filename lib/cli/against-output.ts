@@ -1,4 +1,4 @@
-/** A comparison of engines as people read it: tables of Markdown. */
+/** Writes a comparison of engines for people: tables of Markdown. */
 import { type AgainstReport, smallMargin } from '../bench/against/against.js';
 import { isNoisy } from '../bench/statistics.js';
 import { bytesText, noiseText, spreadText } from './figures.js';

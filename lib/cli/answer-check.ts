@@ -1,4 +1,4 @@
-/** `kexa generate --check`: the same answer once more, without drafts. */
+/** Does the check of `kexa generate --check`: makes the same answer once more, without drafts. */
 import type { Model } from '../model/model.js';
 import { firstDifference } from '../model/verify.js';
 import type { GenerateOptions, GenerationResult, Prompt } from '../types.js';
@@ -8,7 +8,7 @@ import type { TokenSpelling } from './token-spelling.js';
 
 export interface AnswerCheck {
   same: boolean;
-  /** `expected` is the id without drafts; null on the side of an answer that is over there. */
+  /** `expected` is the id without drafts. An id is null if its answer is over there. */
   firstDifference: { position: number; expected: number | null; found: number | null } | null;
 }
 

@@ -1,11 +1,11 @@
-/** Lists and ranges of counts, as llama-bench takes them. */
+/** Parses lists and ranges of counts in llama-bench's form. */
 import { InvalidArgumentError } from 'commander';
 import { UsageError } from './exit.js';
 
 const most = 2 ** 20;
 
 /**
- * A parser for `512`, `128,512`, `0-4096+1024` (steps) and `1-64*2` (factors); given again, an option adds to its list.
+ * A parser for `512`, `128,512`, `0-4096+1024` (steps) and `1-64*2` (factors). An option that is given again adds to its list.
  */
 export function countList(text: string, before: number[] | undefined): number[] {
   return [...(before ?? []), ...text.split(',').flatMap(counts)];
@@ -67,7 +67,7 @@ export function sweepStep(text: string): { operator: '+' | '*'; by: number } {
   return { operator: operator === '*' ? '*' : '+', by };
 }
 
-/** The contexts of a sweep, up to the last, which it ends with. */
+/** The contexts of a sweep. The last one is always `last`. */
 export function sweepContexts(first: number, last: number, { operator, by }: ReturnType<typeof sweepStep>): number[] {
   const contexts: number[] = [];
   for (let context = first; context < last; context = operator === '+' ? context + by : context * by) {

@@ -1,4 +1,4 @@
-/** The results of a benchmark as people and programs read them. */
+/** Writes the results of a benchmark for people and programs. */
 import type { BenchResult } from '../bench/result.js';
 import { isNoisy } from '../bench/statistics.js';
 import { bytesText, countText, durationText, noiseText, spreadText } from './figures.js';
@@ -16,7 +16,7 @@ export function benchText(results: readonly BenchResult[], format: BenchFormat):
 interface Column {
   title: string;
   isRight: boolean;
-  /** Columns that no row has anything for are left out, but for those llama-bench has. */
+  /** Whether the column is shown although no row has a value for it. llama-bench's columns are. */
   isAlways: boolean;
   cell(result: BenchResult): string;
 }
@@ -69,7 +69,7 @@ function markdown(results: readonly BenchResult[]): string {
   return [line(shown.map(({ title }) => title)), line(rule), ...rows.map(line), notes(results)].join('');
 }
 
-/** The lines for the whole table: the device's own rates, and loading. */
+/** The lines about the whole table: the device's own rates, and loading. */
 function notes(results: readonly BenchResult[]): string {
   const [first] = results;
   if (first === undefined) return '';

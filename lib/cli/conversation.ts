@@ -6,7 +6,7 @@ import type { ChatMessage } from '../types.js';
 
 /** The conversation so far: a system message, if one is at the start, and the messages after it, of any role. */
 export class Conversation {
-  /** Put before the turns; null is none. */
+  /** The system message before the turns. Null if there is none. */
   system: string | null;
   #turns: ChatMessage[] = [];
 
@@ -35,7 +35,7 @@ export class Conversation {
     this.#turns = [];
   }
 
-  /** Takes back the last question, with all that came after it. Gives the question, or null if there is none. */
+  /** Removes the last question and everything after it. Returns the question, or null if there is none. */
   undo(): string | null {
     const last = this.#turns.findLastIndex(({ role }) => role === 'user');
     if (last === -1) return null;
@@ -44,7 +44,7 @@ export class Conversation {
   }
 
   /**
-   * Writes the messages as JSON. A conversation that was there is kept until they are written; any other file stays.
+   * Writes the messages as JSON. Replaces a file only if it holds a conversation, and only once the new one is written.
    *
    * @throws KexaError KEXA_WRITE_FAILED
    */
@@ -58,8 +58,8 @@ export class Conversation {
   }
 
   /**
-   * Replaces all by the messages of a file, as `save` writes them and other programs do in the OpenAI API's shape. Nothing
-   * changes if it holds anything else.
+   * Replaces the conversation by the messages of a file, in the form of `save` or of the OpenAI API. Nothing changes if the file
+   * holds anything else.
    *
    * @throws KexaError KEXA_BAD_FILE, naming the message and the field
    */
@@ -77,7 +77,7 @@ export function contentText({ content }: ChatMessage): string {
   return (content ?? []).map(({ text }) => text).join('');
 }
 
-/** Whether there is a file with something else in it than a conversation. */
+/** Whether a file exists and holds no conversation. */
 function isOtherFile(file: string): boolean {
   const found = statSync(file, { throwIfNoEntry: false });
   if (found === undefined || !found.isFile() || found.size === 0) return false;

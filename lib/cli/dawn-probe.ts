@@ -1,12 +1,12 @@
 /**
- * Prints as JSON what Dawn sees on this machine. A program of its own: drivers may crash or hang the process that asks,
- * and `kexa doctor` must not go with it.
+ * Prints the adapters that Dawn sees on this machine as JSON. It is a program of its own, because a driver may crash or hang the
+ * process that asks, and `kexa doctor` must survive that.
  */
 import { writeSync } from 'node:fs';
 import { findDawn } from '../device/dawn.js';
 import { type NativeAdapter, native } from '../native.js';
 
-/** One adapter, as kexa's core sees it: with the features it asks Dawn for. */
+/** One adapter, with the features that kexa asks Dawn for. */
 export type DawnAdapter = NativeAdapter;
 
 let answer: { adapters: DawnAdapter[]; error: string | null };
@@ -16,5 +16,5 @@ try {
   answer = { adapters: [], error: (error as Error).message };
 }
 writeSync(1, JSON.stringify(answer));
-// Drivers may have threads of their own.
+// A driver's threads could keep the process alive.
 process.exit(0);

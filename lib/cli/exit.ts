@@ -1,4 +1,4 @@
-/** How the command ends: exit codes, and the errors that decide them. */
+/** The exit codes of the command, and the errors that decide them. */
 import { KexaError } from '../errors.js';
 
 export const exitCodes = { ok: 0, failure: 1, usage: 2, interrupted: 130, terminated: 143 } as const;
@@ -8,7 +8,7 @@ export class UsageError extends Error {
   override readonly name = 'UsageError';
 }
 
-/** A signal stopped the work: its exit code, and no message, since whoever sent it knows. */
+/** A signal stopped the work: the signal's exit code, and no message, because whoever sent the signal knows. */
 export class Interruption extends Error {
   override readonly name = 'Interruption';
 
@@ -21,7 +21,7 @@ export class Interruption extends Error {
 export function errorText(error: unknown): string {
   const message = error instanceof Error ? error.message : String(error);
   const isExpected = error instanceof KexaError || error instanceof UsageError;
-  // A fault of kexa's own says what kind it is; without, a bare "x is not a function" would tell nothing.
+  // A fault of kexa's own is printed with its kind, because a bare "x is not a function" tells little.
   const text = `kexa: ${isExpected || !(error instanceof Error) ? message : `${error.name}: ${message}`}`;
   if (!process.env.KEXA_DEBUG) return text;
   const stacks: string[] = [];
@@ -30,7 +30,7 @@ export function errorText(error: unknown): string {
   return stacks.length === 0 ? text : `kexa: ${stacks.join('\ncaused by: ')}`;
 }
 
-/** An action of a command, from a function that gives the exit code. */
+/** Makes a command's action of a function that returns the exit code. */
 export function exitWith<Arguments extends unknown[]>(
   run: (...values: Arguments) => Promise<number>,
 ): (...values: Arguments) => Promise<void> {

@@ -1,4 +1,4 @@
-/** Numbers as people read them. */
+/** Writes numbers for people. */
 
 /** `1536` is `1.5 KiB`. */
 export function bytesText(bytes: number): string {
@@ -31,17 +31,17 @@ export function durationText(milliseconds: number): string {
   return milliseconds < 1000 ? `${significant(milliseconds)} ms` : `${significant(milliseconds / 1000)} s`;
 }
 
-/** Three digits, or all before the point. */
+/** A number with three significant digits, or with all digits before the point. */
 function significant(value: number): string {
   return value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toFixed(2);
 }
 
-/** `12.3 ± 0.4`; of a single run, which has no deviation, `12.3`. */
+/** A mean with its deviation: `12.3 ± 0.4`, or `12.3` for a single run. */
 export function spreadText(mean: string, deviation: string, runs: number): string {
   return runs > 1 ? `${mean} ± ${deviation}` : mean;
 }
 
-/** A warning about tests whose runs vary too much, ending in a newline; empty where none does. */
+/** A warning about tests whose runs vary too much, ending in a newline. Empty if there are none. */
 export function noiseText(tests: readonly string[]): string {
   if (tests.length === 0) return '';
   return `noise: runs of ${tests.join(', ')} vary by more than a fifth; longer tests, more runs (-r) or a quieter machine tell more\n`;

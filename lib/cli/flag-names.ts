@@ -1,9 +1,9 @@
-/** The library's option names as the command's flags, for errors that only the library could find. */
+/** Puts the command's flags for the library's option names, in errors that only the library could find. */
 import type { Command } from 'commander';
 import { KexaError } from '../errors.js';
 import { UsageError } from './exit.js';
 
-/** Flags whose name is not the option's own. */
+/** The flags that are named otherwise than their option. */
 const flags: Readonly<Record<string, string>> = {
   path: '--model',
   layerSplit: '--split',
@@ -16,13 +16,13 @@ const flags: Readonly<Record<string, string>> = {
   depth: '--n-depth',
   variants: '--variant',
   leastMs: '--time',
-  // It may come from a file or from standard input.
+  // A prompt may come from a file or from standard input, so no flag is named.
   prompt: '',
 };
 
 /**
- * The error, with the command's flags in place of the library's option names. It is wrong usage where a flag's value is
- * refused, which only the model or the device could tell.
+ * The error, with the command's flags in place of the library's option names. It becomes a usage error if it refuses a flag's
+ * value, which only the model or the device could do.
  */
 export function nameFlags(error: unknown, command: Command): unknown {
   if (!(error instanceof KexaError)) return error;
@@ -33,7 +33,7 @@ export function nameFlags(error: unknown, command: Command): unknown {
   const [all, name] = /^(\w+)(?:\[\w*\])?: /.exec(error.message) ?? [];
   const about = name === undefined ? undefined : flagOf(name);
   const rest = about === undefined ? error.message : error.message.slice(all!.length);
-  // Names of two words and more are no words of English.
+  // Only names of two words and more are replaced in the text: no English word looks like them.
   const spelled = flagOf('raw') === undefined ? rest : rest.replaceAll('raw: true', '--raw');
   const named = spelled.replaceAll(/\b[a-z]+(?:[A-Z][a-z]+)+\b/g, (word) => flagOf(word)?.long ?? word);
   if (about === undefined) return named === error.message ? error : new KexaError(error.code, named, { cause: error });

@@ -1,6 +1,6 @@
-/** Flags of other engines' commands, for whoever has their names in the fingers. */
+/** Names kexa's flag when the user gives another engine's flag. */
 
-/** The answer to give in their place: a flag of kexa's, or a sentence. */
+/** kexa's flag for each flag of another engine, or a sentence of advice. */
 const foreignFlags: Readonly<Record<string, string>> = {
   '--temperature': '--temp',
   '--n-predict': '--max-tokens',

@@ -1,6 +1,6 @@
-/** The text below a command's flags in its help. */
+/** Formats the text below a command's flags in its help. */
 
-/** Columns of the help: those of the terminal, within reason. */
+/** The width of the help: the terminal's columns, within limits. */
 export function helpWidth(): number {
   return Math.min(process.stdout.columns || 100, 120);
 }

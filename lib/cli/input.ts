@@ -1,4 +1,4 @@
-/** Where a prompt comes from: an option, a file, standard input. */
+/** Reads a prompt from an option, a file or standard input. */
 import { createReadStream, fstatSync } from 'node:fs';
 import { KexaError } from '../errors.js';
 import { UsageError } from './exit.js';
@@ -11,12 +11,12 @@ export interface PromptOptions {
   file?: string;
 }
 
-/** Bytes of the longest text that is read: more than any context takes, so that a file without an end has one. */
+/** The longest text that is read (bytes). It is more than any context takes, and ends the reading of an endless file. */
 const longestText = 2 ** 28;
 
 /**
- * The prompt's text. Without `-p` and `-f` it is what is piped in. One newline at the very end of a file or of
- * standard input is not part of it, since editors and `echo` put it there.
+ * The prompt's text. Without `-p` and `-f` it is read from a pipe. One newline at the very end of a file or of standard input
+ * is left out, because editors and `echo` put it there.
  *
  * @throws UsageError when there is none
  */
@@ -36,8 +36,8 @@ export async function readPrompt({ prompt, file }: PromptOptions): Promise<strin
 }
 
 /**
- * Says that a file on standard input is not read. It says nothing about a pipe: nobody can tell whether anything will come,
- * and a program that starts the command often leaves one open.
+ * Tells the user that a file on standard input is not read. It is silent about a pipe, because it cannot know whether anything
+ * will come, and programs that start the command often leave a pipe open.
  */
 function noteUnreadInput(): void {
   try {
@@ -88,7 +88,7 @@ function toText(name: string, bytes: Uint8Array): string {
   }
 }
 
-/** Token ids written as numbers parted by spaces, commas or newlines; brackets around them do no harm. */
+/** Parses token ids: numbers with spaces, commas or newlines between them, and perhaps brackets around them. */
 export function parseIds(text: string): number[] {
   const words = text
     .trim()

@@ -1,7 +1,7 @@
 import { exitCodes, Interruption } from './exit.js';
 
 /**
- * Ctrl-C (SIGINT) and SIGTERM while something is being done: the first asks it to stop, the second quits at once.
+ * Handles Ctrl-C (SIGINT) and SIGTERM during work: the first signal asks the work to stop, the second quits at once.
  *
  * Listens until it is disposed.
  */
@@ -21,7 +21,7 @@ export class Interrupt {
     return this.#controller.signal;
   }
 
-  /** The exit code the signal stands for; null while there was none. */
+  /** The exit code of the signal. Null before a signal. */
   get exitCode(): number | null {
     return this.#exitCode;
   }

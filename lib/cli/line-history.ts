@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 import { writeFileAtomic } from '../files/atomic-file.js';
 import { writeNote } from './output.js';
 
-/** Lines that are brought back. The file is cut to as many once it has twice as many. */
+/** The number of lines that are offered again. The file is cut to this number once it has twice as many. */
 export const historyLength = 1000;
 
 /** Where lines are kept if nothing else is said: in the user's folder for state. Null: the user has no such folder. */

@@ -20,17 +20,18 @@ interface KeyReceiver {
 
 /** The options of {@link LineReader.open}. */
 export interface LineReaderOptions {
-  /** Where lines are kept for later chats; without, they are forgotten. */
+  /** The file that keeps lines for later chats. Without it lines are forgotten. */
   history?: LineHistory | undefined;
   /** Lists the ways in which the Tab key can complete a line. */
   complete?: (line: string) => string[];
 }
 
 /**
- * Lines from standard input. On a terminal they are edited, with earlier lines on the up and down keys, and Ctrl-C is a
- * key: one typed between two {@link read}s waits for the next. In a {@link pause} the terminal is as any program has it.
+ * Reads lines from standard input. On a terminal lines can be edited, earlier lines are on the up and down keys, and Ctrl-C is a
+ * key: one that is typed between two calls of {@link read} waits for the next. During a {@link pause} the terminal works as
+ * usual.
  *
- * A text that is pasted there comes into the line as a whole, with symbols for its line ends, and is sent with the line.
+ * A pasted text becomes part of the line as a whole, with symbols for its line ends.
  */
 export class LineReader {
   /** Whether someone types, rather than a file or a pipe. */
@@ -58,7 +59,7 @@ export class LineReader {
     });
     this.#lines.on('line', (text) => {
       history?.add(text);
-      // Only where they are edited do the symbols stand for something else.
+      // The symbols stand for line ends only in lines that were edited.
       const original = shown.reduce((line, [was, symbol]) => line.replaceAll(symbol, was), text);
       this.#give({ kind: 'line', text: this.isInteractive ? original : text });
     });
@@ -93,7 +94,7 @@ export class LineReader {
     return event;
   }
 
-  /** Until it is disposed nothing is read, and on a terminal Ctrl-C is a signal again: be ready for it before. */
+  /** Stops reading until the result is disposed. On a terminal Ctrl-C is a signal meanwhile, so handle it before. */
   pause(): Disposable {
     if (this.isInteractive) this.#lines.pause();
     this.#giveTerminalBack();
@@ -118,7 +119,7 @@ export class LineReader {
     this.#output.write(bracketedPaste.off);
   }
 
-  /** After Ctrl-Z and `fg`, the shell having had the terminal meanwhile: the line is shown again where one is being typed. */
+  /** Shows the line that is being typed again after Ctrl-Z and `fg`, because the shell has used the terminal meanwhile. */
   readonly #onContinue = () => {
     if (this.#take === null) return;
     this.#takeTerminal();
@@ -149,7 +150,7 @@ export class LineReader {
 
   #onInterrupt(): void {
     const hadText = this.#lines.line !== '';
-    // From the end of the line back to its start.
+    // Deletes the line: moves to its end, then deletes back to its start.
     this.#lines.write(null, { ctrl: true, name: 'e' });
     this.#lines.write(null, { ctrl: true, name: 'u' });
     writeNote('\n');

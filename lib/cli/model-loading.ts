@@ -8,7 +8,7 @@ import { ProgressBar } from './progress-bar.js';
 
 /** Loads a model under a progress bar. When interrupted, rejects with the Interruption. */
 export async function loadModelShown(folder: string, flags: LoadFlags, interrupt: Interrupt): Promise<Model> {
-  // Only now, so that --help and wrong usage need no native addon, and are quick.
+  // The library is imported only now, so that --help and usage errors are quick and need no native addon.
   const { loadModel } = await import('../index.js');
   using bar = new ProgressBar(`loading ${printableLine(basename(resolve(folder)))}`);
   const { signal } = interrupt;

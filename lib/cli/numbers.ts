@@ -1,4 +1,4 @@
-/** Option values that are numbers. Each parser says what may stand there when something else does. */
+/** Parses option values that are numbers. Each parser's error tells which values are allowed. */
 import { InvalidArgumentError } from 'commander';
 
 interface NumberRange {
@@ -18,7 +18,7 @@ export function number({ least, most, isAbove = false }: NumberRange): (text: st
   };
 }
 
-/** A parser for an integer within a range; `also` adds a word on what special values mean. */
+/** A parser for an integer within a range. `also` adds a note about special values to the error. */
 export function integer(least: number, most: number, also = ''): (text: string) => number {
   return (text) => {
     const value = /^[+-]?\d+$/.test(text) ? Number(text) : Number.NaN;
@@ -38,7 +38,7 @@ export function tokenCount(most: number): (text: string) => number {
   };
 }
 
-/** The one of two parsers that takes the text: a word of `words`, or what `parse` reads. */
+/** A parser for one of `words`, or else for whatever `parse` reads. */
 export function wordOr<T>(words: readonly string[], parse: (text: string) => T): (text: string) => T | string {
   return (text) => {
     if (words.includes(text)) return text;

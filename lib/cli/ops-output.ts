@@ -1,11 +1,11 @@
-/** Measured ops as people and programs read them. */
+/** Writes measured ops for people and programs. */
 import type { OpBenchReport, OpBenchResult } from '../bench/ops.js';
 import { bytesText, spreadText } from './figures.js';
 
 export type OpsFormat = 'md' | 'csv' | 'json';
 export const opsFormats: readonly OpsFormat[] = ['md', 'csv', 'json'];
 
-/** Less than this may lie in a processor's caches. */
+/** The largest working set that may lie in a processor's caches (bytes). */
 const cacheBytes = 2 ** 28;
 
 /** All results in one format, ending in a newline. */
@@ -28,7 +28,7 @@ function markdown(results: readonly OpBenchResult[]): string {
     String(one.rows),
     one.elements,
     one.variant,
-    // Several runs never take the same time to the last bit.
+    // A deviation of 0 means a single run: several runs never take the same time to the last bit.
     spreadText(milliseconds(one.ms), milliseconds(one.msDeviation), one.msDeviation > 0 ? 2 : 1),
     one.bytes === 0 ? '' : figure(one.gbPerS),
     one.flops === 0 ? '' : figure(one.gflopPerS),
@@ -70,7 +70,7 @@ function csv(results: readonly OpBenchResult[]): string {
   return [line(Object.keys(first)), ...flat.map((result) => line(Object.values(result)))].join('');
 }
 
-/** Three digits, or all before the point. */
+/** A number with three significant digits, or with all digits before the point. */
 function figure(value: number): string {
   return value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toFixed(2);
 }

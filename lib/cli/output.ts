@@ -1,17 +1,17 @@
-/** Standard output and error. stdout holds the answer and nothing else. */
+/** Writes to standard output and error. stdout holds the answer and nothing else. */
 import { once } from 'node:events';
 import { printable, printableLine } from '../printable.js';
 import type { KexaWarning } from '../warnings.js';
 import { exitCodes } from './exit.js';
 
-/** Makes a reader who leaves early (`| head`) the end of the program, and no error; a full disk is one. */
+/** Ends the program quietly if the reader of stdout leaves early (`| head`). A full disk stays an error. */
 export function endWithOutput(): void {
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code === 'EPIPE') process.exit();
     writeNote(`kexa: standard output: ${error.message}\n`);
     process.exit(exitCodes.failure);
   });
-  // With nobody to tell, there is nothing to say.
+  // A closed stderr has no reader to tell of it.
   process.stderr.on('error', () => {});
 }
 
@@ -46,8 +46,8 @@ export function isColored(stream: { isTTY?: boolean }): boolean {
 }
 
 /**
- * Rows of cells as aligned columns, with control characters out of files escaped. Columns in `right` are aligned to the
- * right; the last is never padded.
+ * Writes rows of cells as aligned columns, with control characters out of files escaped. Columns in `right` are aligned to the
+ * right. The last column is never padded.
  */
 export function table(cells: readonly (readonly string[])[], right: readonly number[] = []): string {
   const rows = cells.map((row) => row.map(printableLine));

@@ -1,7 +1,7 @@
 /**
- * A sequence of labels in short: `a, b, a, b` is `2 x [a, b]`, and `a, a, b` is `2 x a, b`.
+ * Shortens a sequence of labels: `a, b, a, b` is `2 x [a, b]`, and `a, a, b` is `2 x a, b`.
  *
- * From the left, the shortest repeating unit that covers most is taken each time.
+ * Goes from left to right, and takes each time the repeating unit that covers most, the shortest of these.
  */
 export function patternText(labels: readonly string[]): string {
   const parts: string[] = [];

@@ -17,7 +17,7 @@ Flags win over environment variables (KEXA_MODEL, KEXA_CTX_SIZE, ...; each comma
 the model's own defaults. Exit codes: 0 done, 1 failed, 2 called wrongly, 130 interrupted. NO_COLOR turns colour off.
 KEXA_DEBUG=1 adds stacks to errors.`;
 
-/** The commands, in the order of the help; each is imported when it is wanted, for they take long to load. */
+/** The commands, in the order of the help. Each is imported only when it is needed, because loading takes long. */
 const commands: Readonly<Record<string, () => Promise<(program: Command) => void>>> = {
   generate: async () => (await import('./commands/generate.js')).addGenerate,
   chat: async () => (await import('./commands/chat.js')).addChat,
@@ -30,7 +30,7 @@ const commands: Readonly<Record<string, () => Promise<(program: Command) => void
   doctor: async () => (await import('./commands/doctor.js')).addDoctor,
 };
 
-/** The program with all its commands, or with the one that is named, if there is such a one. */
+/** The program with all its commands, or with the command `only` if it exists. */
 export async function buildProgram(only = ''): Promise<Command> {
   const program = new Command('kexa')
     .description('Runs K-EXAONE models on this machine.')
@@ -71,7 +71,7 @@ export async function main(argv: readonly string[]): Promise<void> {
   }
 }
 
-/** `kexa help`, `kexa help bench`, `kexa help bench ops`. @throws UsageError for a command that there is not */
+/** Does `kexa help`, `kexa help bench`, `kexa help bench ops`. @throws UsageError for an unknown command */
 async function showHelp(program: Command, names: readonly string[]): Promise<void> {
   const command = commandOf(program, names);
   const path = commandPath(command).split(' ').slice(1);
@@ -84,9 +84,9 @@ async function showHelp(program: Command, names: readonly string[]): Promise<voi
   command.outputHelp();
 }
 
-/** Says on stderr what went wrong, and gives the exit code for it. */
+/** Reports an error on stderr. Returns its exit code. */
 function reported(error: unknown, command: Command): number {
-  // commander has said what there is to say. Help and the version that were asked for end by an error, too.
+  // commander has already printed its message. It also throws after printing help or the version.
   if (error instanceof CommanderError) {
     const takesPrompt = command.options.some(({ long }) => long === '--prompt');
     if (error.code === 'commander.excessArguments' && takesPrompt)
@@ -100,7 +100,7 @@ function reported(error: unknown, command: Command): number {
   return exitCodes.usage;
 }
 
-/** The command that the first words name, from the program on. */
+/** The command that the first words name, such as `bench ops`. */
 function commandOf(program: Command, words: readonly string[]): Command {
   let command = program;
   for (const word of words) {
@@ -111,12 +111,12 @@ function commandOf(program: Command, words: readonly string[]): Command {
   return command;
 }
 
-/** All commands below one, those of commands included. */
+/** All commands below a command, at any depth. */
 function commandsOf(parent: Command): Command[] {
   return parent.commands.flatMap((command) => [command as Command, ...commandsOf(command)]);
 }
 
-/** `kexa bench ops`, for the command `ops` of `bench`. */
+/** A command's full name: `kexa bench ops` for the command `ops` of `bench`. */
 function commandPath(command: Command): string {
   return command.parent === null ? command.name() : `${commandPath(command.parent)} ${command.name()}`;
 }

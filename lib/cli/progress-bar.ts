@@ -7,8 +7,8 @@ const narrowestBar = 5;
 const millisecondsBetweenDraws = 50;
 
 /**
- * A bar of at most so many columns: a line longer than the terminal would wrap, and could not be drawn over. The percentage
- * is always there; what gives way is the bar, then the title, then what the whole is.
+ * A progress bar of at most `columns` columns, because a line that wraps cannot be drawn over. If there is no room, first the
+ * bar, then the title, then `whole` gives way. The percentage always stays.
  */
 export function barLine(title: string, fraction: number, whole: string, columns: number): string {
   const percent = `${Math.floor(fraction * 100)}%`;
@@ -22,7 +22,7 @@ export function barLine(title: string, fraction: number, whole: string, columns:
 }
 
 /**
- * One line on stderr that shows how far something long is, gone when it is done. Draws nothing where stderr is no terminal.
+ * Shows the progress of long work in one line on stderr, and removes it at the end. Draws nothing if stderr is no terminal.
  *
  * @example
  * using bar = new ProgressBar('loading tiny');
@@ -42,7 +42,7 @@ export class ProgressBar {
     this.showPart(fraction, bytesText(totalBytes));
   }
 
-  /** `fraction` of `whole` is done. */
+  /** Shows that `fraction` of `whole` is done. */
   showPart(fraction: number, whole: string): void {
     const now = performance.now();
     if (!this.#isShown || (fraction < 1 && now - this.#lastDraw < millisecondsBetweenDraws)) return;
@@ -51,13 +51,13 @@ export class ProgressBar {
     process.stderr.write(`\r${barLine(this.#title, fraction, whole, (process.stderr.columns || 80) - 1)}\x1b[K`);
   }
 
-  /** Tokens of a prompt that are read, of all; nothing for a prompt of one step. */
+  /** Shows how many of a prompt's tokens are read. Shows nothing for a prompt of one step. */
   showPrompt(done: number, total: number): void {
     if (done > 0 && done < total) this.showPart(done / total, `${groupedText(total)} tokens`);
     else this.clear();
   }
 
-  /** Takes the line away again, before something else is written. */
+  /** Removes the line before something else is written. */
   clear(): void {
     if (this.#isDrawn) process.stderr.write('\r\x1b[K');
     this.#isDrawn = false;

@@ -5,8 +5,8 @@ import type { Interrupt } from './interrupt.js';
 import { writeAnswer, writeDimmed, writeNote } from './output.js';
 
 /**
- * Writes an answer as it comes: its text to stdout, its thinking, dimmed, to stderr. It ends with a newline, whatever
- * the text ends with.
+ * Writes an answer as it comes: its text to stdout, and its thinking, dimmed, to stderr. The output ends with a newline,
+ * whatever the text ends with.
  */
 export class ReplyWriter {
   readonly #showsThinking: boolean;
@@ -28,14 +28,14 @@ export class ReplyWriter {
     await writeAnswer(text);
   }
 
-  /** Writes what the result has beyond the pieces written, and the final newline. */
+  /** Writes the part of the result that no piece had, and the final newline. */
   async end({ text }: Pick<GenerationResult, 'text'>): Promise<void> {
     await this.write({ text: text.slice(this.#written), reasoning: '' });
     this.#endThinking();
     await writeAnswer('\n');
   }
 
-  /** Ends the line that an error message would else be put into. */
+  /** Ends the current line, so that an error message begins on a new one. */
   async breakOff(): Promise<void> {
     this.#endThinking();
     if (this.#written > 0) await writeAnswer('\n');
@@ -43,15 +43,15 @@ export class ReplyWriter {
 
   #endThinking(): void {
     if (this.#lastOfThinking === '') return;
-    // An empty line between the two, where both are seen on one screen.
+    // An empty line separates thinking and text if both are on one screen.
     writeNote(this.#lastOfThinking === '\n' ? '\n' : '\n\n');
     this.#lastOfThinking = '';
   }
 }
 
 /**
- * Reads a generation to its end, or until it is interrupted. Then, too, it gives the result: with what there was by
- * then, and `aborted` as its reason.
+ * Reads a generation to its end, or until it is interrupted. An interrupted generation gives the result so far, with the finish
+ * reason `aborted`.
  */
 export async function readGeneration(
   generation: Generation,
@@ -60,7 +60,7 @@ export async function readGeneration(
 ): Promise<GenerationResult> {
   const iterator = generation[Symbol.asyncIterator]();
   const stop = () => {
-    // Ends a `next()` that is waiting, even in the middle of a long prompt.
+    // This ends a `next()` that is waiting, even in the middle of a long prompt.
     void iterator.return?.();
   };
   interrupt.signal.addEventListener('abort', stop, { once: true });

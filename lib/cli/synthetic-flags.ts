@@ -1,4 +1,4 @@
-/** The flags by which a model is measured without its weights. */
+/** The flags to measure a model without its weights. */
 import type { Command } from 'commander';
 import { UsageError } from './exit.js';
 import { integer } from './numbers.js';
@@ -23,7 +23,7 @@ export function addSyntheticOptions(command: Command, group: string): void {
   });
 }
 
-/** The model that is measured, with what is said of one that is made up. @throws UsageError */
+/** The model that is measured, with a note if its weights are made up. @throws UsageError */
 export function benchedModel(
   flags: SyntheticFlags,
   command: Command,

@@ -1,9 +1,9 @@
-/** How many columns of a terminal a text takes. */
+/** Counts the columns of a terminal that a text takes. */
 
 /** Wide characters (East Asian Width W and F): Hangul, Chinese, Japanese, full-width forms, emoji. */
 const wide =
   /[\u1100-\u115f\u231a\u231b\u23e9-\u23ec\u2e80-\u303e\u3041-\u33ff\u3400-\u4dbf\u4e00-\ua4cf\ua960-\ua97f\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff01-\uff60\uffe0-\uffe6\u{1f300}-\u{1f64f}\u{1f680}-\u{1f6ff}\u{1f900}-\u{1f9ff}\u{20000}-\u{3fffd}]/u;
-/** Marks that stand over the character before, and what has no width: the vowels and finals of Hangul written apart, too. */
+/** Characters without a width: marks over the character before, controls, and Hangul's vowels and finals written apart. */
 const none = /[\p{Mn}\p{Me}\p{Cf}\p{Cc}\u1160-\u11ff\ud7b0-\ud7ff]/u;
 
 /** The columns that a text takes on a terminal. */
@@ -26,8 +26,8 @@ export function fitting(text: string, columns: number): string {
 }
 
 /**
- * A text with lines of at most so many columns, broken at spaces. Lines that fit stay as they are; one that does not is
- * broken together with those of its paragraph. Indented lines are no paragraph and keep their indent.
+ * Breaks a text at spaces into lines of at most `columns` columns. Lines that fit stay. A line that does not fit is broken
+ * together with its paragraph. Indented lines are no paragraph and keep their indent.
  */
 export function wrapped(text: string, columns: number): string {
   const lines: string[] = [];
@@ -46,7 +46,7 @@ function isProse(line: string): boolean {
 
 function wrappedLine(line: string, columns: number): string {
   if (widthOf(line) <= columns) return line;
-  // Further lines stand where the text of a list's second column does.
+  // Further lines are indented to the second column of a list.
   const indent = ' '.repeat(/^ {2}\S.*? {2,}(?=\S)|^ */.exec(line)![0].length);
   const lines: string[] = [];
   let last = '';

@@ -1,12 +1,12 @@
 import type { ExpertTraffic, GenerationResult } from '../types.js';
 import { bytesText, durationText } from './figures.js';
 
-/** One line on what an answer took. */
+/** One line about an answer's time and tokens. */
 export function timingsText({ usage, timings, speculation, experts, finishReason }: GenerationResult): string {
   const { promptTokens, cachedTokens, completionTokens } = usage;
   const cached = cachedTokens > 0 ? ` (${cachedTokens} cached)` : '';
   const { steps, drafted, accepted, meanAcceptedLength, byPosition, timeSavedMs } = speculation;
-  // The share that was kept of a step's first drafts, of its second drafts, and so on.
+  // The share of first drafts that was kept, of second drafts, and so on.
   const kept = byPosition.map((position) => (position.accepted / position.drafted).toFixed(2)).join(' ');
   const drafts = `drafts kept ${kept}, ${accepted} of ${drafted} in all, ${meanAcceptedLength.toFixed(2)} tokens a step`;
   const saved =

@@ -1,11 +1,11 @@
 import type { Model } from '../model/model.js';
 import type { Tokenizer } from '../text/tokenizer.js';
 
-/** A token in a table: its text in quotes, with bytes that are no whole character as `\xEC`. */
+/** Spells tokens for a table: the text in quotes, with bytes that are no whole character as `\xEC`. */
 export class TokenSpelling {
   readonly #tokenizer: Tokenizer | null;
 
-  /** Without a tokenizer every token is spelled as nothing. */
+  /** Without a tokenizer the spelling of every token is empty. */
   constructor(tokenizer: Tokenizer | null) {
     this.#tokenizer = tokenizer;
   }

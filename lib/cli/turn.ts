@@ -6,8 +6,8 @@ const nextPrompt = '. ';
 const quotes = '"""';
 
 /**
- * The user's next turn: one line; lines joined by a backslash at their ends; or all between `"""` and `"""`. Empty
- * lines are passed over. Null is the end: Ctrl-D, Ctrl-C twice, or the end of the input.
+ * Reads the user's next turn: one line, lines joined by a backslash at their ends, or all lines between `"""` and `"""`. Empty
+ * lines are skipped. Null at the end: Ctrl-D, Ctrl-C twice, or the end of the input.
  */
 export async function readTurn(reader: LineReader): Promise<string | null> {
   let lines: string[] = [];
@@ -38,7 +38,7 @@ export async function readTurn(reader: LineReader): Promise<string | null> {
       text = text.trimStart().slice(quotes.length);
       if (text === '') continue;
     }
-    // A pasted text is a line of several lines; the end of its last one is no line of its own.
+    // The newlines at the end of a pasted text are not part of the turn.
     text = text.replace(/\n+$/, '');
     if (isQuoted) {
       const isLast = text.trimEnd().endsWith(quotes);

@@ -3,7 +3,7 @@ import { contextBesideExperts, estimateAt, reachedShare, type Verdict, verdictCa
 import { bytesText, groupedText } from './figures.js';
 import { table } from './output.js';
 
-/** The verdicts as a table, and what they rest on. */
+/** Writes the verdicts as a table, with their assumptions. */
 export function verdictText(verdicts: readonly Verdict[]): string {
   const heads = ['machine', 'weights', '', ...verdictCaches.map((type) => `context, ${type}`), 'tok/s *', 'layers'];
   const names = new Set(verdicts.map(({ machine }) => machine.name));
@@ -20,7 +20,7 @@ experts: a card too small for all of each layer's routed experts holds some of t
 ${bandwidthText(verdicts)}`;
 }
 
-/** A row for what fits, and one for all that does not. */
+/** A machine's rows: one for each kind of weights that fits, and one for all kinds that do not. */
 function machineRows(verdicts: readonly Verdict[]): string[][] {
   const fitting = verdicts.filter(({ layers }) => layers.length > 0);
   const others = verdicts.filter(({ layers }) => layers.length === 0).map(({ weights }) => weights);
@@ -48,7 +48,7 @@ function percent(share: number): string {
   return `${Math.round(share * 100)} %`;
 }
 
-/** The bytes that each machine is taken to read in a second, a line for each bandwidth. */
+/** The assumed bandwidths of the machines, a line for each bandwidth. */
 function bandwidthText(verdicts: readonly Verdict[]): string {
   const bandwidths = new Map<number, Set<string>>();
   for (const { machine } of verdicts) {

@@ -5,7 +5,7 @@ import type { Prompt } from '../types.js';
 import { UsageError } from './exit.js';
 import { parseIds, readPrompt } from './input.js';
 
-/** A prompt, and what to call it. */
+/** A prompt with its name. */
 export interface NamedPrompt {
   name: string;
   prompt: Prompt;
@@ -15,7 +15,7 @@ const builtInTexts = [
   'Why is the sky blue?',
   'Write a Python function that merges two sorted lists into one.',
   '대한민국의 수도는 어디이고, 그 도시에서 가 볼 만한 곳은 어디인가요?',
-  // Longer than the windows of the released model's sliding layers.
+  // This prompt is longer than the windows of the released model's sliding layers.
   'Tell the following story again in your own words, from the point of view of the fox. A crow sat in the top of an old ' +
     'oak with a large piece of cheese in her beak. A fox who was passing by smelled it, sat down under the tree and looked ' +
     'up. "What a lovely bird you are," he said. "Your feathers shine like silk, your eyes are as bright as the stars, and ' +

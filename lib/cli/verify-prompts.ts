@@ -25,10 +25,10 @@ const builtInTexts = [
     'my dear," he said with his mouth full. "You have a voice, I see. What you have not is sense."',
 ];
 
-/** Lengths of the prompts of a model that has no tokenizer. */
+/** The lengths of the prompts for a model without a tokenizer (tokens). */
 const builtInLengths = [1, 17, 150];
 
-/** Texts given on the command line, one a prompt. @throws UsageError when there is none */
+/** The prompts given on the command line. Null if none was asked for. @throws UsageError if a file has none */
 export async function readPrompts(flags: { prompt?: string; prompts?: string }): Promise<string[] | null> {
   const { prompt, prompts: file } = flags;
   if (prompt !== undefined && file !== undefined) throw new UsageError('give either -p, --prompt or --prompts');
@@ -39,7 +39,7 @@ export async function readPrompts(flags: { prompt?: string; prompts?: string }):
   return texts;
 }
 
-/** Texts as prompts of a model. */
+/** Encodes texts as prompts of a model. */
 export async function toPrompts(
   model: Model,
   texts: readonly string[],
@@ -57,7 +57,7 @@ export async function toPrompts(
   );
 }
 
-/** Prompts for a model that was given none: texts, or ids without a meaning if it has no tokenizer. */
+/** The built-in prompts: texts, or ids without a meaning for a model without a tokenizer. */
 export async function builtInPrompts(model: Model): Promise<NamedPrompt[]> {
   const template = templateOf(model);
   if (template !== 'no tokenizer') return await toPrompts(model, builtInTexts, { raw: template === 'no template' });

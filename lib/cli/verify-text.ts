@@ -39,7 +39,7 @@ function divergenceLines(divergence: Divergence, spelling: TokenSpelling): strin
   ];
 }
 
-/** Nine digits tell any two numbers of 32 bits apart. */
+/** A logit with nine digits, which tell any two f32 numbers apart. */
 function logitText(logit: number): string {
   return String(Number(logit.toPrecision(9)));
 }

@@ -52,7 +52,7 @@ function row({ test, before, after, ratio, interval, isClear, sameTokens, sameLo
   return [test, before.toFixed(1), after.toFixed(1), ratio.toFixed(3), spread, isClear ? 'yes' : 'no', ...hashes];
 }
 
-/** Each setting that differs, once for all tests. */
+/** The settings that differ, each once for all tests. */
 function changes(comparisons: readonly BenchComparison[]): Map<string, string> {
   const fields = new Map<string, string>();
   for (const { changed } of comparisons)
@@ -89,7 +89,7 @@ function parse(path: string, text: string): unknown[] {
   try {
     const whole: unknown = JSON.parse(text);
     if (Array.isArray(whole)) return whole;
-    // One line of JSON lines is JSON, too.
+    // A single line of JSON lines is valid JSON, too.
     if (isResult(whole)) return [whole];
     throw new KexaError('KEXA_BAD_FILE', `${wanted}, an array of results; found other JSON`);
   } catch (error) {

@@ -114,7 +114,7 @@ async function benchOps(flags: OpsFlags, command: Command): Promise<number> {
     if (info.kind === 'cpu')
       throw new UsageError("--tune: wanted a GPU, for the CPU's ops are written in one way; found the device cpu");
   }
-  // A file that cannot be added to is told before anything is measured.
+  // The file is read now, so that a broken one is reported before anything is measured.
   if (tuning !== null) await readTuning(tuning);
   using interrupt = new Interrupt();
   using bar = new ProgressBar('ops');

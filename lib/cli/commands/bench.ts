@@ -58,7 +58,7 @@ export function addBench(program: Command): void {
     .usage('-m DIR [options]')
     .description('Measures how fast a model reads prompts and generates on this device.')
     .addHelpText('after', () => wrapHelp(examples))
-    // Flags after the name of a command below belong to that one, though this one has them too.
+    // Flags after the name of a command below `bench` belong to that command, though `bench` has them too.
     .enablePositionalOptions();
   const tests = 'Tests:';
   const list = (flags: string, description: string) =>
@@ -116,7 +116,7 @@ export function addBench(program: Command): void {
   add(command, output, '--report <folder>', 'also write a page with plots, index.html, and what it shows');
   add(command, output, '--ops <file>', 'ops for the plots, as kexa bench ops -o json writes them');
   addLoadOptions(command, { threads: threadList, hasContext: false });
-  // Read to be refused with a reason.
+  // The flag is accepted here so that it can be refused with a reason.
   command.addOption(command.createOption('-c, --ctx-size <n>').hideHelp());
   command.action(exitWith(bench));
   addBenchCompare(command);
@@ -179,7 +179,7 @@ async function wantedTests(flags: BenchFlags): Promise<Pick<BenchOptions, 'tests
     const first = Math.min(ctxStart ?? 512, ctxMax);
     if (ctxStart !== undefined && ctxStart > ctxMax) throw new UsageError('--ctx-start: larger than --ctx-max');
     const generated = nGen?.[0] ?? 32;
-    // A context too near the last one to generate in between is left out.
+    // A context is left out if it is too near the last one to generate in between.
     const contexts = sweepContexts(first, ctxMax, step ?? { operator: '*', by: 2 }).filter(
       (context) => context === ctxMax || context + generated < ctxMax,
     );
@@ -187,7 +187,7 @@ async function wantedTests(flags: BenchFlags): Promise<Pick<BenchOptions, 'tests
   }
   refuse('tests other than a sweep (--ctx-max)', { '--ctx-start': ctxStart, '--step': step });
   const tests = combineTests({
-    // Asked for pairs alone, nobody wants the others.
+    // If only pairs are asked for, there are no default prompts.
     prompts: nPrompt ?? (pg === undefined ? [512] : []),
     generated: nGen ?? (pg === undefined ? [128] : []),
     pairs: pg ?? [],

@@ -30,7 +30,7 @@ import { cutText, isContextFull, isCut, ReplyWriter, readGeneration } from '../r
 import { timingsText } from '../timings.js';
 import { readTurn } from '../turn.js';
 
-/** kexa leaves nothing out of a conversation by itself. */
+/** Advice for a full context, because kexa leaves nothing out of a conversation by itself. */
 const roomAdvice =
   '/undo takes back the last question, /clear all of them; a larger --ctx-size holds more, as far as model and memory allow';
 
@@ -38,7 +38,7 @@ interface ChatFlags extends LoadFlags, GenerateFlags {
   system?: string;
   hideThinking?: boolean;
   timings?: boolean;
-  /** False: none. */
+  /** The file of earlier lines. False: none. */
   history?: string | boolean;
 }
 
@@ -107,7 +107,7 @@ async function load(folder: string, flags: ChatFlags) {
   return await loadModelShown(folder, flags, interrupt);
 }
 
-/** Turn after turn, until the user leaves. Gives the exit code. */
+/** Takes turn after turn until the user leaves. Returns the exit code. */
 async function converse(reader: LineReader, model: Model, state: ChatState, options: GenerateOptions): Promise<number> {
   const session = model.createSession();
   for (let turn = await readTurn(reader); turn !== null; turn = await readTurn(reader)) {
@@ -116,7 +116,7 @@ async function converse(reader: LineReader, model: Model, state: ChatState, opti
       if (question === null) return exitCodes.ok;
       if (question === undefined) continue;
       const exitCode = await answer(reader, model, session, question, state, options);
-      // Whoever typed Ctrl-C wants the answer to end; a script that is sent a signal is to end itself.
+      // A user who types Ctrl-C wants the answer to end. A script that gets a signal should end itself.
       if (exitCode === exitCodes.terminated || (exitCode !== null && !reader.isInteractive)) return exitCode;
     } catch (error) {
       if (!(error instanceof KexaError) || !reader.isInteractive) throw error;
@@ -127,14 +127,14 @@ async function converse(reader: LineReader, model: Model, state: ChatState, opti
   return exitCodes.ok;
 }
 
-/** The question to ask after a command. Undefined: none. Null: leave. */
+/** Runs a command. Returns the question to ask next, undefined for none, or null to leave. */
 async function runCommand(line: string, state: ChatState): Promise<string | null | undefined> {
   const after = await runChatCommand(line, state);
   if (after === 'leave') return null;
   return after === 'go on' ? undefined : after.ask;
 }
 
-/** Asks, writes the answer and keeps both. Gives the exit code of a signal that came meanwhile, else null. */
+/** Asks, writes the answer and keeps both. Returns the exit code of a signal that came meanwhile, or null. */
 async function answer(
   reader: LineReader,
   model: Model,
@@ -143,7 +143,7 @@ async function answer(
   { conversation, thinking, showsThinking, showsTimings }: ChatState,
   options: GenerateOptions,
 ): Promise<number | null> {
-  // Disposed of in the other order: at no time is Ctrl-C a signal that nobody takes.
+  // Disposal runs in the reverse order, so that Ctrl-C always has a handler.
   using interrupt = new Interrupt();
   using _pause = reader.pause();
   const writer = new ReplyWriter({ showsThinking });

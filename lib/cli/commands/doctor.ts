@@ -18,15 +18,15 @@ interface DoctorReport {
   node: { version: string; path: string; napi: string };
   os: { type: string; release: string; platform: string; arch: string };
   cpu: { model: string; cores: number; usableCores: number };
-  /** Bytes. `limit` is the container's, null when there is none. */
+  /** Main memory (bytes). `limit` is the container's. Null if there is none. */
   memory: { total: number; free: number; limit: number | null };
-  /** `used` and `available` are the CPU device's instruction sets; `problem` says what is wrong with KEXA_CPU. */
+  /** `used` and `available` are the CPU device's instruction sets. `problem` tells why KEXA_CPU is refused. */
   native:
     | { path: string; loads: true; instructionSets: { used: string; available: string[] } | { problem: string } }
     | { loads: false; error: string };
   devices: DeviceInfo[];
   dawn: { version: string; adapters: DawnAdapter[]; error: string | null };
-  /** The file of `kexa bench ops --tune`, null where there is none to be; `devices` it has an entry of for this version. */
+  /** The file of `kexa bench ops --tune`, or null if tuning is off; and the devices that it has an entry for in this version. */
   tuning: { path: string | null; devices: string[]; error: string | null };
 }
 
@@ -131,7 +131,7 @@ function askDawn(): Promise<DoctorReport['dawn']> {
 }
 
 function firstLine(stderr: string): string {
-  // Drivers complain of a missing screen, which kexa has no use for.
+  // Drivers complain of a missing screen, which kexa does not need.
   const line = stderr.split('\n').find((text) => /\S/.test(text) && !text.includes('XDG_RUNTIME_DIR')) ?? '';
   return line.trim().replace(/^Warning: /, '');
 }

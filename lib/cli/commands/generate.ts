@@ -110,7 +110,7 @@ async function generate(flags: GenerateCommandFlags, command: Command): Promise<
   }
 }
 
-/** Throws a UsageError for a flag that only a chat template takes, where none is used. A variable does no harm there. */
+/** Refuses a flag that needs a chat template if none is used. An environment variable is ignored then. @throws UsageError */
 function refuseWithoutTemplate({ raw, ids }: GenerateCommandFlags, command: Command): void {
   const plain = raw ? '--raw' : ids ? '--ids' : null;
   if (plain === null) return;
@@ -131,7 +131,7 @@ async function promptOf(flags: GenerateCommandFlags, command: Command): Promise<
     if (text.trim() === '' && !raw) throw new UsageError('the prompt is empty');
     return ids ? parseIds(text) : toPrompt(text, flags);
   }
-  // A system message of the environment is for prompts that are given without one.
+  // A system message of the environment is only for a prompt that has none.
   const system = command.getOptionValueSource('system') === 'cli' ? flags.system : undefined;
   const others = { '-p': prompt, '-f': file, '--system': system, '--raw': raw, '--ids': ids };
   const given = Object.entries(others).find(([, value]) => value !== undefined);
@@ -139,7 +139,7 @@ async function promptOf(flags: GenerateCommandFlags, command: Command): Promise<
   return (await readJsonList('--messages', messages)) as Message[];
 }
 
-/** A JSON array in a file, or on standard input. @throws UsageError for anything else */
+/** Reads a JSON array from a file or standard input. @throws UsageError for anything else */
 async function readJsonList(flag: string, file: string): Promise<unknown[]> {
   const text = await readPrompt({ file });
   let value: unknown;

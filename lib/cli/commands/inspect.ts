@@ -39,7 +39,7 @@ interface InspectFlags extends Omit<LoadFlags, 'device'> {
 interface Weights {
   files: string[];
   bytes: number;
-  /** By type, as stored. */
+  /** The tensors and bytes of each stored type. */
   types: { type: string; tensors: number; bytes: number }[];
   tensors: TensorEntry[];
 }
@@ -47,17 +47,17 @@ interface Weights {
 interface Inspection {
   folder: string;
   config: ModelConfig;
-  /** Null for a folder with a config only. */
+  /** The facts of the weights. Null for a folder with a config only. */
   weights: Weights | null;
-  /** Or why there is none. */
+  /** The plan, or the reason why there is none. */
   memory: MemoryReport | string;
   contextSize: number;
   /**
-   * With --device-memory: its bytes, what of them is planned with, whether the plan fits, and the longest context that does;
-   * 0 where none does.
+   * With --device-memory: the size of the memory, the part that is planned with, whether the plan fits, and the longest context
+   * that fits, or 0. Null without the flag.
    */
   fit: { deviceMemory: number; usableMemory: number; fits: boolean; longestContext: number } | null;
-  /** With --verdict. */
+  /** The verdicts of --verdict. Null without the flag. */
   verdicts: Verdict[] | null;
   /** Lists the parts that were passed over or are missing. */
   notes: readonly ModelNote[];
@@ -180,7 +180,7 @@ async function read(path: string, flags: InspectFlags): Promise<Inspection> {
       verdicts = planVerdicts(shape, defined({ prefillChunk }), [...machines, ...(await thisMachine())]);
     }
   } catch (error) {
-    // The plan is the core's; all else can be told without it.
+    // Only the plan needs the core. All else can be told without it.
     if (!(error instanceof KexaError) || error.code !== 'KEXA_NO_BINARY') throw error;
     memory = error.message;
   }
@@ -376,7 +376,7 @@ function noteRows({ notes }: Inspection): string[][] {
   return notes.map(({ message }, i) => [i === 0 ? 'notes' : '', message]);
 }
 
-/** Whether they are in the total, which is that of the device: they are in main memory. */
+/** Whether the total counts kept turns. They are in main memory, so a GPU's total does not. */
 function countsKeptTurns({ total, weights, cache, scratch, prefixCache }: MemoryReport): boolean {
   return prefixCache > 0 && total === weights.total + cache.total + scratch + prefixCache;
 }
@@ -419,7 +419,7 @@ function pagesText({ growth, cache }: MemoryReport): string {
   return `pages; of all cache ${bytesText(growth.atLoad)} from the start, ${bytesText(cache.total)} as sequences grow`;
 }
 
-/** The bytes of each device. */
+/** A table of the bytes of each device. */
 function deviceTable(devices: readonly DeviceMemory[]): string {
   const rows = devices.map(({ name, layers: [first, last], weights, cache, scratch, total }, i) => [
     name,

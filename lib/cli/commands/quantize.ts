@@ -119,7 +119,7 @@ function typeSums(tensors: readonly OutputTensor[]): TypeSum[] {
   return [...sums.values()].sort((a, b) => b.bytes - a.bytes);
 }
 
-/** Tensors that took another type than the recipe's, by both types and the length of their rows. */
+/** The tensors that took another type than the recipe's, grouped by both types and the length of their rows. */
 function misfits(tensors: readonly OutputTensor[]): { wanted: string; type: string; row: number; tensors: number }[] {
   const groups = new Map<string, ReturnType<typeof misfits>[number]>();
   for (const { type, instead, shape } of tensors) {

@@ -76,7 +76,7 @@ async function tokenize(flags: TokenizeFlags): Promise<number> {
   }
 }
 
-/** The text to encode, and what its parts may become; without `spans` special tokens are read wherever they are written. */
+/** The text to encode, with its spans. Without `spans` special tokens are read wherever they are written. */
 async function toSpans(
   tokenizer: Tokenizer,
   text: string,

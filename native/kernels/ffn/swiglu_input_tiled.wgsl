@@ -58,6 +58,8 @@ fn choice_of(row: u32) -> u32 {
 
 fn x_vector(row: u32) -> u32 { return choice_of(row) / CHOICES; }
 
+fn row_count() -> u32 { return count; }
+
 fn store(row: u32, column: u32, values: vec4f) {
   if (row >= count) { return; }
   let choice = choice_of(row);

@@ -33,6 +33,8 @@ fn weight_at(column: u32) -> u32 {
 
 fn x_vector(row: u32) -> u32 { return choices[tile.y + min(row, tile.z - 1u)]; }
 
+fn row_count() -> u32 { return tile.z; }
+
 fn store(row: u32, column: u32, values: vec4f) {
   if (row >= tile.z) { return; }
   let to = choices[tile.y + row] * SLICE + first_output + column;

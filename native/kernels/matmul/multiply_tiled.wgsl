@@ -31,6 +31,8 @@ fn x_vector(row: u32) -> u32 {
   return own;
 }
 
+fn row_count() -> u32 { return rows - first_row; }
+
 fn store(row: u32, column: u32, values: vec4f) {
   if (first_row + row >= rows) { return; }
   for (var i = 0u; i < 4u; i++) {

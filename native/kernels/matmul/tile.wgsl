@@ -7,6 +7,7 @@
 //   fn load_weight(place, at, chunk, i) -> vec4u   weight_word() of the row at `at`; `place` is the column modulo 4
 //   fn weight_low(place, word), weight_high(place, word) -> vec4f   the halves of a chunk, from its first and last word
 //   fn x_vector(row) -> u32         the vector of x in this row of the tile; always a valid vector
+//   fn row_count() -> u32           rows of the tile that exist; threads that own none of them only stage
 //   fn store(row, column, vec4f)    takes the sums of four columns; must ignore places past an edge
 // Operands in workgroup memory are f32 whatever E is, so bf16 weights lose nothing and no value is too large.
 const TILE_THREADS = 128u;
@@ -102,7 +103,10 @@ fn tile_product(thread: u32) {
   }
   let own_group = thread % W_GROUPS;
   let own_rows = thread / W_GROUPS * THREAD_ROWS;
-  var sums: array<vec4f, THREAD_ROWS>;
+  let has_rows = own_rows < row_count();
+  // Every index is a constant, so that compilers which unroll no loops keep the sums in registers too. With THREAD_ROWS 4
+  // the last four are unused.
+  var sums: array<vec4f, 8>;
   var words: array<vec4u, 8>;
   fetch(&task, 0u, &words);
   for (var chunk = 0u; chunk < COLUMN_CHUNKS; chunk += TILE_CHUNKS) {
@@ -111,14 +115,21 @@ fn tile_product(thread: u32) {
     workgroupBarrier();
     // The next tile loads while this one is multiplied.
     fetch(&task, chunk + TILE_CHUNKS, &words);
-    for (var k = 0u; k < TILE_K; k++) {
-      let w = w_tile[k * W_GROUPS + own_group];
-      for (var i = 0u; i < THREAD_ROWS; i += 4u) {
-        let a = x_tile[k * X_GROUPS + (own_rows + i) / 4u];
-        sums[i] = multiply_add4(vec4f(a.x), w, sums[i]);
-        sums[i + 1u] = multiply_add4(vec4f(a.y), w, sums[i + 1u]);
-        sums[i + 2u] = multiply_add4(vec4f(a.z), w, sums[i + 2u]);
-        sums[i + 3u] = multiply_add4(vec4f(a.w), w, sums[i + 3u]);
+    if (has_rows) {
+      for (var k = 0u; k < TILE_K; k++) {
+        let w = w_tile[k * W_GROUPS + own_group];
+        let a = x_tile[k * X_GROUPS + own_rows / 4u];
+        sums[0] = multiply_add4(vec4f(a.x), w, sums[0]);
+        sums[1] = multiply_add4(vec4f(a.y), w, sums[1]);
+        sums[2] = multiply_add4(vec4f(a.z), w, sums[2]);
+        sums[3] = multiply_add4(vec4f(a.w), w, sums[3]);
+        if (THREAD_ROWS == 8u) {
+          let b = x_tile[k * X_GROUPS + own_rows / 4u + 1u];
+          sums[4] = multiply_add4(vec4f(b.x), w, sums[4]);
+          sums[5] = multiply_add4(vec4f(b.y), w, sums[5]);
+          sums[6] = multiply_add4(vec4f(b.z), w, sums[6]);
+          sums[7] = multiply_add4(vec4f(b.w), w, sums[7]);
+        }
       }
     }
   }

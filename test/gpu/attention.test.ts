@@ -5,55 +5,17 @@ import test from 'tape';
 import { type LoadOptions, loadModel, type Model, type Session } from '../../lib/index.js';
 import { twoLayers } from '../support/attention-model.js';
 import { isSame, randomIds, rowDifference, show } from '../support/compare.js';
-import type { HfConfig } from '../support/reference.js';
+import { attentionShapes, bothWays, forwardOf, testCuts } from '../support/gpu-attention.js';
 import { refuses } from '../support/small-model.js';
 import { useSoftwareGpu } from '../support/software-gpu.js';
 
 useSoftwareGpu();
-// Dawn checks these kernels elsewhere: every op by itself (73), and whole models (70).
 const onGpu: LoadOptions = { device: 'swiftshader' };
-const bothWays = ['plain', 'subgroups'] as const;
 
-/** Runs `ids` as a prompt or, with `stepRows`, like an answer, in steps of that many rows. */
-async function forwardOf(folder: string, ids: number[], options: LoadOptions, stepRows = 0): Promise<Float32Array> {
-  const model = await loadModel(folder, options);
-  const { logits } = stepRows
-    ? { logits: await model.replay(Uint32Array.from(ids), 0, stepRows) }
-    : await model.forward(ids);
-  await model.close();
-  return logits;
-}
-
-/** The shapes have tiles of heads that are not full, chunks that are not full, and results that are written in both ways. */
-const shapes: [string, Partial<HfConfig>, number][] = [
-  ['heads of 24, 3 to a KV head', { num_attention_heads: 6, num_key_value_heads: 2, head_dim: 24 }, 70],
-  ['heads of 6, 5 to a KV head', { num_attention_heads: 5, num_key_value_heads: 1, head_dim: 6 }, 64],
-  ['heads of 136, 9 to a KV head', { num_attention_heads: 9, num_key_value_heads: 1, head_dim: 136 }, 128],
-];
-/** Every number of rows for the first shape; for the others those whose kernels differ, small and large, in both ways. */
-const rowsOf = [
-  { plain: [1, 16, 128], subgroups: [1, 7, 16, 17, 64, 128] },
-  { plain: [1, 16], subgroups: [1, 16, 64] },
-  { plain: [128], subgroups: [7, 16, 128] },
-];
-for (const [index, [what, changes, window]] of shapes.entries())
-  test(`${what}, window ${window}: prompts cut into ${rowsOf[index]!.subgroups.join(', ')} rows`, async (t) => {
-    const folder = twoLayers(t, changes, window);
-    const ids = randomIds(window + 22, 200, 3);
-    const cpu = await forwardOf(folder, ids, { device: 'cpu' });
-    for (const gpuKernels of bothWays) {
-      const firsts = new Map<boolean, Float32Array>();
-      for (const rows of rowsOf[index]![gpuKernels]) {
-        const isPrompt = rows > 16;
-        const logits = await forwardOf(folder, ids, { ...onGpu, gpuKernels, prefillChunk: rows }, isPrompt ? 0 : rows);
-        const difference = rowDifference(logits, cpu, 200);
-        t.ok(difference < 1e-5, `${gpuKernels}, ${rows} rows: within ${show(difference)}`);
-        const first = firsts.get(isPrompt) ?? logits;
-        firsts.set(isPrompt, first);
-        t.ok(isSame(logits, first), `${rows} rows: bits do not depend on the company`);
-      }
-    }
-  });
+// One row, a few, and chunks whose last one is not full. Test gpu/attention.long has more numbers of rows.
+testCuts(attentionShapes[0]!, { plain: [1, 16], subgroups: [1, 7, 17, 64] });
+testCuts(attentionShapes[1]!, { plain: [64], subgroups: [1, 16] });
+testCuts(attentionShapes[2]!, { plain: [128], subgroups: [7, 64] });
 
 test('a window that is divided among workgroups', async (t) => {
   const folder = twoLayers(t, { rope_parameters: { rope_theta: 1e6, rope_type: 'default' } }, 300);

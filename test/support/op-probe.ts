@@ -100,7 +100,9 @@ export class OpProbe {
       isChecked,
       threads: 1,
     };
-    const { Probe } = createRequire(import.meta.url)('../../build/Release/kexa_checks.node') as {
+    const { Probe } = createRequire(import.meta.url)(
+      process.env.KEXA_CHECKS ?? '../../build/Release/kexa_checks.node',
+    ) as {
       Probe: new (description: ModelDescription, options: object) => NativeProbe;
     };
     return new OpProbe(description, new Probe(description, plan), folder);

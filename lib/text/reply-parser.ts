@@ -157,7 +157,7 @@ export class ReplyParser {
     if (marker === undefined) return false;
     if (marker === thinkClose) {
       this.#afterMarker = true;
-      // As long as the answer has no text, more thinking may follow.
+      // More thinking may follow while the answer has no text.
       this.#state = this.#hasText ? 'answer' : 'lead';
       return true;
     }

@@ -1,4 +1,4 @@
-// What GGUF's blocks stand for: the core's readers and products beside the tests' own decoder.
+// The values of GGUF's blocks: the core's readers and products, compared with the tests' own decoder.
 import { createHash } from 'node:crypto';
 import { createRequire } from 'node:module';
 import test from 'tape';

@@ -1,6 +1,6 @@
 /**
- * What blocks of GGUF's types stand for, by a decoder of the tests' own: element by element from the format's formulas. The
- * core's readers are held against it. Each type has one record here, from which all tests of types take what they need.
+ * The values of blocks of GGUF's types, by a decoder of the tests' own: element by element from the format's formulas. The
+ * core's readers are compared with it. Each type has one record here, from which all tests of types take what they need.
  */
 import { createRequire } from 'node:module';
 import type { QuantizedType } from '../../lib/description.js';
@@ -16,7 +16,7 @@ export interface BlockFormat {
   /** For scales that are not f16: gives `block` random ones such that `size` of them is about `size * target`. */
   giveScale?(block: Uint8Array, target: number, next: () => number): void;
   /**
-   * What quantising normal values costs at most: the root of the mean squared error, as a part of their size. Absent: kexa
+   * The largest error of quantising normal values: the root of the mean squared error, relative to their size. Absent: kexa
    * does not quantise to this type.
    */
   readonly error?: number;

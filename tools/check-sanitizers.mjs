@@ -10,7 +10,7 @@ import { root } from './setup.mjs';
 
 /**
  * Test files of the core that run without a GPU. The list leaves out files that watch the process's memory (core/memory) or
- * its threads and ends by the clock (53), and files that test JavaScript only.
+ * its threads and ends by the clock (generate/exit), and files that test JavaScript only.
  */
 const cpuFiles = [
   'files/weights',

@@ -1,4 +1,4 @@
-/** `kexa bench --against`: what it makes of times and tokens, and how it fails. The peer here is a made-up one. */
+/** `kexa bench --against`: its figures from times and tokens, and its failures. The peer here is a made-up one. */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -52,7 +52,7 @@ test('against: a peer that is not installed is one error that names the command'
   fails(
     /^node-llama-cpp 1\.2\.3 is not installed in .*\n {2}npm install --prefix .* --ignore-scripts --omit=optional @node-llama-cpp\/\S+@1\.2\.3$/,
   );
-  // The library of another platform alone does not do.
+  // The library of another platform is not enough.
   mkdirSync(join(folder, 'node_modules/node-llama-cpp'), { recursive: true });
   writeFileSync(join(folder, 'node_modules/node-llama-cpp/package.json'), '{}');
   fails(/is not installed/);

@@ -32,7 +32,7 @@ import { useSoftwareGpu } from '../support/software-gpu.js';
 
 useSoftwareGpu();
 const ids = [3, 90, 14, 3000, 7];
-/** Rows of 256 and of 32 weights, of 20, and an MTP block. */
+/** A model with rows of 256, 32 and 20 weights, and an MTP block. */
 const odd = {
   architectures: ['ExaoneMoeForCausalLM'],
   model_type: 'exaone_moe',
@@ -238,7 +238,7 @@ test('what ops must read and compute is the model’s own size', async (t) => {
   t.equal(one(16).flops, 16 * one(1).flops);
 });
 
-/** One of each op, in the order of a step, then the step and what is left. */
+/** Checks that the results are one of each op in the order of a step, then the step and the unaccounted rest. */
 function checkResults(t: Test, results: readonly OpBenchResult[], rows: readonly number[]): void {
   for (const count of rows) {
     const own = results.filter((result) => result.rows === count);

@@ -1,4 +1,4 @@
-/** The examples of docs/cli.md whose output no machine changes: they are run, and print what the page says. */
+/** Runs the examples of docs/cli.md whose output does not depend on the machine, and compares their output with the page. */
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, symlinkSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
@@ -7,9 +7,9 @@ import test from 'tape';
 import { bin, environment, root, temporaryFolder } from '../support/cli.js';
 import { hangLimit } from '../support/hang-limit.js';
 
-/** Commands that tell of the machine or of time, or whose last digits are those of an instruction set. */
+/** The commands whose output depends on the machine, on time, or in its last digits on the instruction set. */
 const variable = /kexa (doctor|bench|chat|generate|score .*--json)|jq|--verdict|^cat /;
-/** Plans for a CPU, whose working buffers grow with its cores: the page has those of two. */
+/** The commands with plans for a CPU. Its working buffers grow with its cores, and the page has those of two cores. */
 const ofTwoCores = /^kexa inspect (?!.*--device)/;
 
 interface Example {
@@ -45,7 +45,7 @@ test('docs/cli.md shows what the commands print', (t) => {
     ({ command }) => !variable.test(command) && (availableParallelism() === 2 || !ofTwoCores.test(command)),
   );
   t.ok(fixed.length >= 8, `${fixed.length} of ${examples.length} examples are the same everywhere`);
-  // A checkout of its own name, so that what is written into it is not left behind.
+  // The commands run in a copy named `kexa`, so that files that they write are removed.
   const folder = join(temporaryFolder(t), 'kexa');
   mkdirSync(folder);
   symlinkSync(join(root, 'models'), join(folder, 'models'));

@@ -22,7 +22,7 @@ function randomWeights(type: GgufType, columns: number): Uint8Array {
   const { elements, bytes } = blockTypes[type];
   if (isQuantized(type)) return randomBlocks(type, (outputs * columns) / elements, next);
   const weights = Uint8Array.from({ length: outputs * columns * bytes }, () => Math.floor(next() * 256));
-  // Numbers of about one, of either sign.
+  // The numbers are about 1, of either sign.
   for (let at = bytes - 1; at < weights.length; at += bytes)
     weights[at] = 0x3c + Math.floor(next() * 4) + (next() < 0.5 ? 128 : 0);
   return weights;

@@ -10,7 +10,7 @@ import { reference, ropeFrequencies } from '../support/reference.js';
 
 const context = 262144;
 const windows = [4, 9, 6];
-/** Tokens that a row's logits depend on. */
+/** The number of tokens that a row's logits depend on. */
 const seen = windows.reduce((sum, window) => sum + window - 1, 1);
 
 test('logits at positions up to 262,143 are those of float64', async (t) => {
@@ -47,7 +47,7 @@ test('attention over 16,384 keys is as near to float64 as over few', async (t) =
   const { logits } = await model.forward(ids);
   const rows = new Set(Array.from({ length: 256 }, (_, i) => i * 64 + (i % 64)));
   const wanted = reference(config, tensors, ids, undefined, { rows }).logits;
-  /** The median of how far rows from `first` on are off. */
+  /** The median error of the rows from `first` on. */
   const typical = (first: number, end: number) => {
     const offs = [...rows]
       .filter((row) => row >= first && row < end)

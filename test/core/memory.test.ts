@@ -140,7 +140,7 @@ test('resident memory is what was planned, within 2 percent', { skip: process.pl
   const script = join('test', 'support', 'resident-bytes.mjs');
   for (const cacheType of ['f32', 'f16', 'q8', 'q4'] as const) {
     const args = ['--expose-gc', script, folder, cacheType];
-    // Or what was freed is kept for later, and a load seems to cost less than it does.
+    // Without the variable malloc keeps freed memory, and a load seems to cost less than it does.
     const env = { ...process.env, MALLOC_MMAP_THRESHOLD_: '65536' };
     const { stdout } = await promisify(execFile)(process.execPath, args, { env });
     const { loaded, plannedLoaded, grown, plannedGrown } = JSON.parse(stdout) as Record<string, number>;

@@ -1,6 +1,6 @@
 /**
- * The oracle's own credentials. `reference` agrees with the goldens, which came from another implementation, and none
- * of the known ways of getting this architecture wrong does; so what agrees with either is right.
+ * Tests the oracle itself. `reference` agrees with the goldens, which came from another implementation, and none of the known
+ * mistakes in this architecture does. So results that agree with either are right.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -18,8 +18,8 @@ import {
 } from '../support/reference.js';
 
 /**
- * Goldens are float32-rounded, 6e-8. Beyond that the difference starts on the first rotated layer and grows with the
- * position, to 2.6e-6 at 160 tokens: as it would if their RoPE angles were float32.
+ * The bound. Goldens are rounded to float32, which is 6e-8. The rest of the difference starts on the first rotated layer and
+ * grows with the position, to 2.6e-6 at 160 tokens. The goldens' RoPE angles seem to be float32.
  */
 const agreement = 5e-6;
 /** The least error of a wrong engine on some golden. It is far above any float32 engine's error. */

@@ -1,6 +1,6 @@
 /**
- * Every member of the EXAONE family, in small and with random weights, against the float64 reference: all the switches
- * a layer has, in every form that a model's files come in.
+ * Compares every member of the EXAONE family, small and with random weights, with the float64 reference: all switches of a
+ * layer, in every form of a model's files.
  */
 import { join } from 'node:path';
 import test from 'tape';
@@ -18,9 +18,9 @@ import {
 import { layerWindows, type Reference, reference, roundToBf16 } from '../support/reference.js';
 import { newFolder, refuses } from '../support/small-model.js';
 
-/** Relative to a row's largest magnitude; float32 against float64. */
+/** The bound relative to a row's largest magnitude: float32 against float64. */
 const agreement = 1e-5;
-/** More than every window, and no more: most of the time here goes to the reference. */
+/** Just more tokens than every window: the reference takes most of the time here. */
 const tokens = 44;
 
 /** Eight layers, so that the pattern of K-EXAONE's older config ends on a global one: kexa refuses to guess otherwise. */

@@ -87,7 +87,7 @@ test('each kind of weights on each machine: what fits is what is planned', async
 test('a verdict is what loading plans with the counts of layers that it tells', async (t) => {
   const { shape, config, verdicts, most } = await planning;
   const shared = verdicts.filter(({ layers, experts, weights }) => layers.length > 0 && !experts && weights !== 'fp8');
-  // One whose context is bounded by the memory, and one of each number of cards.
+  // These are a verdict whose context is bounded by the memory, and one for each number of cards.
   const bounded = shared.filter(({ longestContext: { f16 } }) => f16 > 0 && f16 < most);
   t.ok(bounded.length > 0);
   const cases = [...bounded, ...[2, 4, 8].map((count) => shared.find(({ machine }) => machine.cards === count)!)];

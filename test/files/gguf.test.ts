@@ -1,4 +1,4 @@
-/** GGUF files: what llama.cpp's quantiser and ours write is read as it is meant, and damaged files are refused. */
+/** GGUF files of llama.cpp's quantiser and of kexa's are read as they are meant, and damaged files are refused. */
 import { execFileSync } from 'node:child_process';
 import { cpSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

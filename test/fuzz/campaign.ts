@@ -1,4 +1,4 @@
-/** A run of the fuzzer over one format: cases by their seeds, each of which must end well in time and memory. */
+/** Runs the fuzzer over one format. Each case has a seed, and must end well in time and memory. */
 import { type ChildProcess, fork } from 'node:child_process';
 import { cpSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -8,10 +8,10 @@ import type { Format } from './formats.js';
 
 export interface CampaignOptions {
   firstSeed: number;
-  /** Ends after so many cases, or at `until` (as of `performance.now()`). */
+  /** The most cases. The run also ends at the time `until`, by `performance.now()`. */
   cases: number;
   until: number;
-  /** Where the files of a case that fails are kept; null: nowhere. */
+  /** The folder that keeps the files of failing cases. Null: none are kept. */
   keepIn: string | null;
 }
 
@@ -25,20 +25,20 @@ export interface CampaignResult {
   format: Format;
   executions: number;
   succeeded: number;
-  /** How many cases were refused with which code. */
+  /** The number of refused cases for each code. */
   refused: Map<string, number>;
   slowest: { seed: number; milliseconds: number };
   findings: Finding[];
 }
 
-/** A case that takes so long, some thousand times the usual, has no end, also on a machine that does much else. */
+/** The time after which a case is taken to hang: some thousand times the usual, enough even on a busy machine. */
 const longestMs = 180_000;
-/** Compiling the code that a process runs may take long there. */
+/** The time for a process to start. Compiling its code may take long on a busy machine. */
 const longestStartMs = 600_000;
-/** A process that has more is taken for one that leaks, or believes what a file says of sizes. */
+/** The most memory of a process. One that takes more leaks, or believes a file's sizes. */
 const mostBytes = 1.5 * 2 ** 30;
 const mostHeap = 768;
-/** A new process after so many cases, so that a slow leak is not taken for a case's doing. */
+/** The number of cases a process runs. Then a new one starts, so that a slow leak is not blamed on a case. */
 const casesAProcess = 2000;
 
 export async function runCampaign(format: Format, options: CampaignOptions): Promise<CampaignResult> {
@@ -83,7 +83,7 @@ export async function runCampaign(format: Format, options: CampaignOptions): Pro
   return result;
 }
 
-/** A process that runs cases, and what it last said on stderr. */
+/** A process that runs cases, with its last output on stderr. */
 class CaseRunner {
   readonly #child: ChildProcess;
   #said = '';
@@ -105,7 +105,7 @@ class CaseRunner {
     return runner;
   }
 
-  /** The outcome of a case; of one that ends the process or hangs, too. */
+  /** Runs a case and gives its outcome, also if it ends the process or hangs. */
   async run(seed: number): Promise<Outcome> {
     return await this.#answer(seed, { seed }, longestMs);
   }
@@ -124,7 +124,7 @@ class CaseRunner {
       const fail = (fault: string) => end({ seed, code: null, fault, milliseconds: 0, residentBytes: 0 });
       const timer = setTimeout(() => fail(`no end after ${limitMs} ms`), limitMs);
       this.#child.once('message', (outcome: Outcome) => end(outcome));
-      // Only now has all been read that it said.
+      // After `close` all output of the process has been read.
       this.#child.once('close', (code, signal) => fail(`the process ended with ${signal ?? code}: ${this.#said}`));
       if (question !== null) this.#child.send(question, () => {});
     });

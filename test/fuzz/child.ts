@@ -1,4 +1,4 @@
-/** Runs cases in a process of its own, which may die of them: `child.ts FORMAT FOLDER`, cases come by messages. */
+/** Runs cases in a process that may die of them: `child.ts FORMAT FOLDER`. Cases come as messages. */
 import { KexaError } from '../../lib/index.js';
 import { type Format, openTarget } from './formats.js';
 import { Random } from './random.js';

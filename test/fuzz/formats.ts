@@ -1,4 +1,4 @@
-/** Every format of file that is read: where its seeds come from, how they are damaged, and what is done with them. */
+/** Every format that kexa reads: the source of its seeds, the way they are damaged, and the reader under test. */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { openModelFolder } from '../../lib/files/model-folder.js';
@@ -13,7 +13,7 @@ import type { Random } from './random.js';
 export interface Target {
   /** Writes a damaged file there. */
   damage: (random: Random) => void;
-  /** Reads it as kexa does. A KexaError is as good as success. */
+  /** Reads the damaged file as kexa does. A KexaError counts as success. */
   read: () => Promise<void>;
 }
 
@@ -244,7 +244,7 @@ async function sessionTarget(folder: string): Promise<Target> {
   return {
     damage: (random) => {
       const bytes = Buffer.from(damageBytes(random, seed, random.chance(0.7) ? header : seed.length));
-      // The checksum is public: whoever forges a file makes it right.
+      // The checksum is public, so a forged file can have the right one.
       if (random.chance(0.6) && bytes.length > 8)
         bytes.writeBigUInt64LE(checksum(bytes.subarray(0, -8)), bytes.length - 8);
       writeFileSync(path, bytes);

@@ -1,4 +1,4 @@
-/** Answers: what they are read as, where they end, what is reported about them. */
+/** Answers: how they are read, where they end, and the reports about them. */
 import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type Test } from 'tape';

@@ -1,4 +1,4 @@
-/** Stopping: signals, readers who leave or dawdle, and closing; what is going on ends and what comes after works. */
+/** Stopping: by signals, by readers who leave or dawdle, and by closing. Running work ends, and later work succeeds. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type Test } from 'tape';
 import { type Generation, loadModel, type Model, type Piece } from '../../lib/index.js';
@@ -8,7 +8,7 @@ import { refuses } from '../support/small-model.js';
 const { ids: prompt, greedy } = loadGoldens('tiny').prompts[0]!;
 const golden = { temperature: 0, ignoreEos: true, maxTokens: greedy.length };
 const endless = { temperature: 0, ignoreEos: true };
-/** Long enough that its prefill takes a large part of a second. */
+/** A prompt whose prefill takes a large part of a second. */
 const longPrompt = Array.from({ length: 3000 }, (_, i) => 64 + ((i * 7919) % 4000));
 
 async function open(t: Test): Promise<Model> {
@@ -192,7 +192,7 @@ test('the event loop turns while the engine works', async (t) => {
   clearInterval(timer);
   late.sort((a, b) => a - b);
   const p99 = late[Math.floor(late.length * 0.99)]!;
-  // Two cores, shared with the engine's own threads: blocked for one prefill it would be hundreds of milliseconds.
+  // Two cores are shared with the engine's threads. If a prefill blocked the event loop, timers would be hundreds of ms late.
   t.ok(late.length > 20 && p99 < 100, `99 of 100 timers were less than ${p99.toFixed(1)} ms late, of ${late.length}`);
 });
 

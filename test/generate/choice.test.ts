@@ -1,6 +1,6 @@
 /**
- * The CPU device rules out nearly all tokens of a vocabulary without computing what the definition of choosing computes of
- * each. Tokens and log-probabilities are the definition's all the same, to the bit: native/checks/plain_sampler.cc has it.
+ * The CPU device rules out nearly all tokens of a vocabulary without the whole computation. Tokens and log-probabilities still
+ * equal those of the definition, native/checks/plain_sampler.cc, to the bit.
  */
 import { createRequire } from 'node:module';
 import test from 'tape';
@@ -23,11 +23,11 @@ const { instructionSets } = require('../../build/Release/kexa.node') as {
   instructionSets(): { used: string; available: string[] };
 };
 
-/** K-EXAONE's, and one that no block divides. */
+/** The sizes of vocabularies: K-EXAONE's, and one that no block divides. */
 const realVocab = 153_600;
 const oddVocab = 1_021;
 
-/** Rows of logits of every shape: what models give, and what is hard to cut at one place. */
+/** Rows of logits of every shape: those that models give, and those that are hard to cut at one place. */
 const shapes: Record<string, (next: () => number, i: number) => number> = {
   'nearly flat': (next) => normal(next) * 0.1,
   'as of random weights': (next) => normal(next),
@@ -60,7 +60,7 @@ function normal(next: () => number): number {
   return Math.sqrt(-2 * Math.log(1 - next())) * Math.cos(2 * Math.PI * next());
 }
 
-/** With tokens 0 to 9 banned, 11 pushed, and 12 to 20 in the text. */
+/** Chooses a token. Tokens 0 to 9 are banned, 11 is favoured, and 12 to 20 are in the text. */
 function choose(set: string, logits: Float32Array, vocab: number, setting: SamplingOptions, seed: number) {
   const options = {
     ...{ topK: 0, topP: 1, minP: 0, repeatPenalty: 1, repeatLastN: -1, presencePenalty: 0, frequencyPenalty: 0 },

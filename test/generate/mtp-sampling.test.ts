@@ -1,12 +1,12 @@
 /**
  * Drafts do not change what is drawn: the first three tokens of 20,000 answers, with and without, by chi-square.
  *
- * kexa does not accept drafts by a ratio of probabilities. A token is drawn as argmax(log p + Gumbel noise), the noise being a
- * function of seed, position and token; a draft is kept if it is the token so drawn. So with one seed the answer is the very
- * same with drafts and without (tested here, and in 45 and 46), which is more than the same distribution. That the
- * distribution is the model's is tested against probabilities computed in float64 from the logits.
+ * kexa does not accept drafts by a ratio of probabilities. A token is drawn as argmax(log p + Gumbel noise), where the noise is
+ * a function of seed, position and token. A draft is kept if it is the token so drawn. So with one seed the answer is the same
+ * with drafts and without, which is more than the same distribution (tested here, in generate/mtp and generate/mtp-prompts).
+ * The distribution itself is compared with probabilities computed in float64 from the logits.
  *
- * The level is 0.001 for all 48 statistics of the draws together: each at 0.001 / 48.
+ * The level is 0.001 for all 48 statistics of the draws together, so 0.001 / 48 for each.
  */
 import test, { type Test } from 'tape';
 import type { GenerateOptions, Model, SamplingOptions } from '../../lib/index.js';
@@ -29,7 +29,7 @@ const settings: SamplingOptions[] = [
   { temperature: 1.5, topP: 0.95, minP: 0.05 },
 ];
 
-/** Twelve tokens, none of them nearly certain, so that three have hundreds of likely values and drafts are often right. */
+/** Opens a model of twelve tokens. None is nearly certain, so three tokens have hundreds of likely values. */
 async function openSmall(t: Test): Promise<Model> {
   const shape = {
     vocab_size: vocab,
@@ -58,7 +58,7 @@ function cellOf([first, second, third]: readonly number[]): number {
   return (first! * vocab + second!) * vocab + third!;
 }
 
-/** How often each of the first, second and third tokens was drawn, and each three; of counts, or of probabilities. */
+/** Tables of the first, second and third tokens, and of all three together: counts or probabilities. */
 function tables(threes: ArrayLike<number>): number[][] {
   const parts: number[][] = [new Array(vocab).fill(0), new Array(vocab).fill(0), new Array(vocab).fill(0)];
   for (let cell = 0; cell < vocab ** 3; cell++)
@@ -73,7 +73,7 @@ interface Drawn {
   accepted: number;
 }
 
-/** The first three tokens of answers with the seeds from `firstSeed` on. Longer ones, so that all three can be drafted. */
+/** Draws the first three tokens of answers with seeds from `firstSeed` on. The answers are longer, so that all three can be drafts. */
 async function draw(model: Model, options: GenerateOptions, firstSeed: number): Promise<Drawn> {
   const drawn: Drawn = { threes: new Array(vocab ** 3).fill(0), drafted: 0, accepted: 0 };
   let seed = firstSeed;

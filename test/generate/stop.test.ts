@@ -1,4 +1,4 @@
-/** Stop texts in what the reply parser holds back. */
+/** Stop texts in text that the reply parser holds back. */
 import test from 'tape';
 import { loadModel } from '../../lib/index.js';
 import { modelFolder } from '../support/goldens.js';

@@ -34,7 +34,7 @@ const outputs = 6;
 const types = quantizedNames.filter((type) => blockFormats[type].isRounded);
 const others = Object.keys(blockTypes).filter((type) => !types.includes(type as QuantizedType));
 
-/** Blocks whose codes and scales within are `byte(i)`, and whose f16 scales are about 1/50. */
+/** Makes blocks whose codes and inner scales are `byte(i)`, and whose f16 scales are about 1/50. */
 function blocks(type: QuantizedType, columns: number, byte: (i: number) => number): Uint8Array {
   const { elements, bytes } = blockTypes[type];
   const { scales } = blockFormats[type];
@@ -52,7 +52,7 @@ function rounded(row: Float32Array): Float64Array {
     const largest = part.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
     const inverse = Math.fround(32767 / largest);
     for (const [i, value] of part.entries()) {
-      // In f32, where numbers below 2^22 and this one have no digits after the point left: of two, the even one.
+      // Adding 1.5 * 2^23 in f32 leaves no digits after the point, which rounds to the nearest integer, halves to even.
       const whole = Math.fround(Math.fround(value * inverse) + 12582912) - 12582912;
       part[i] = largest ? whole * Math.fround(largest / 32767) : 0;
     }
@@ -60,7 +60,7 @@ function rounded(row: Float32Array): Float64Array {
   return values;
 }
 
-/** Products in f64 of what the blocks stand for by rounded activations, [rows, outputs], and the largest sum of magnitudes. */
+/** Products in f64 of the blocks' values and rounded activations [rows, outputs], and the largest sum of magnitudes. */
 function wantedProducts(type: string, weights: Uint8Array, columns: number, x: Float32Array, rows: number) {
   const values = dequantize(type, weights, outputs * columns);
   let largest = 0;
@@ -88,7 +88,7 @@ test('every set multiplies rounded activations as f64 does, a row by itself or a
       const next = randomNumbers(columns);
       const weights = blocks(type, columns, () => Math.floor(next() * 256));
       const x = Float32Array.from({ length: rows * columns }, () => (next() - 0.5) * 2 ** Math.floor(next() * 8));
-      // Nothing but zeros is a block like any other.
+      // A block of zeros must work like any other.
       x.fill(0, 0, Math.min(columns, 256));
       const { products, largest } = wantedProducts(type, weights, columns, x, rows);
       const fused: Float32Array[] = [];

@@ -43,7 +43,7 @@ function normalValues(count: number, seed: number): Float32Array {
   });
 }
 
-/** The root of the squared error, as a part of the values'. */
+/** The root of the mean squared error, relative to that of the values. */
 function errorOf(found: Float32Array, wanted: Float32Array): number {
   let error = 0;
   let size = 0;

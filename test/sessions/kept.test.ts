@@ -1,6 +1,6 @@
 /**
- * A cache can be shared, cut back, kept for others and written to files. None of it shows in an answer. It shows only in
- * `cachedTokens`, which tells the truth.
+ * A cache can be shared, cut back, kept for others and written to files. No answer shows any of it. Only `cachedTokens` does,
+ * and its numbers are true.
  */
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -418,7 +418,7 @@ for (const [title, kept] of [
   test(`a thousand random operations${title}: every answer is that of a session that computes all again`, async (t) => {
     const folder = smallModel(t);
     const file = join(newFolder(t), 'session');
-    // Four pages are what all sessions and what is kept have to share.
+    // All sessions and kept prefixes share four pages.
     const model = await open(t, folder, { contextSize: 256, prefillChunk: 11, ...kept });
     const fresh = await open(t, folder, { contextSize: 256, prefillChunk: 64, prefixCacheBytes: 0 });
     const random = randomNumbers(77);

@@ -174,7 +174,7 @@ test('a forged file shows nothing of what other sessions have left', async (t) =
   for (const restoredAt of [0, 5, 40, 85, 90, 91, 92, 93, 94, 100, 103, 400, 1000, 4096]) {
     const found = [];
     for (const secret of [1, 2]) {
-      // All four places are filled with somebody's rows before the file is read into one of them.
+      // Other sessions fill all four places before the file is read into one of them.
       for (let i = 0; i < 4; i++) {
         const other = model.createSession();
         await other.generate(randomIds(100, model.config.vocabSize, 100 * secret + i), { ...greedy, mtp: 2 });
@@ -272,7 +272,7 @@ test('a disk that is full keeps the old file', async (t) => {
     await model.close();`,
   );
   writeFileSync(old, 'the old one');
-  // A limit on the size of files stands for the disk: blocks of 1 KiB.
+  // A limit on the size of files (blocks of 1 KiB) stands for a full disk.
   const said = execFileSync('bash', ['-c', `ulimit -f 16; exec "${process.execPath}" "${program}"`], {
     encoding: 'utf8',
   });

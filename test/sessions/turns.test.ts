@@ -8,13 +8,13 @@ import { isSame, longPrompt, openModel, randomIds, randomNumbers } from '../supp
 import { type GoldenName, goldenNames } from '../support/goldens.js';
 import { refuses } from '../support/small-model.js';
 
-/** One thread: the steps are small, and two would wait for each other on a busy machine. */
+/** Opens a model with one thread: the steps are small, and two threads would wait for each other on a busy machine. */
 function open(t: test.Test, name: GoldenName, options: LoadOptions = {}): Promise<Model> {
   // Only the sessions' own slots hold tokens.
   return openModel(t, name, { threads: 1, prefixCacheBytes: 0, ...options });
 }
 
-/** Without drafts, whose rows take some of what the rings can go back to; test generate/mtp has sessions with them. */
+/** Options without drafts, because their rows shorten what rings can go back to. Test generate/mtp has sessions with drafts. */
 const greedy = { temperature: 0, ignoreEos: true, logprobs: 5, mtp: false } satisfies GenerateOptions;
 
 /** All that an answer says of the model: equal answers were computed equally, to the bit. */

@@ -147,7 +147,10 @@ export interface ModelDescription {
   ropeTheta: number;
   /** Null if positions are not scaled. */
   ropeScaling: RopeScaling | null;
-  /** The divisors of the rotated pairs' frequencies [headDim / 2]: a GGUF file's `rope_freqs`. Null: `ropeScaling` decides. */
+  /**
+   * The divisors of the rotated pairs' frequencies [headDim / 2]: a GGUF file's `rope_freqs`. Null: `ropeScaling`
+   * decides.
+   */
   ropeFactors: readonly number[] | null;
   /** Null if no layer is MoE. */
   moe: MoeDescription | null;

@@ -206,7 +206,10 @@ export interface NativeEngine {
       mtp: boolean;
       trace: boolean;
       profile: boolean;
-      /** The number of leading ids that only fill the cache, in prompt chunks. Logits come from the last of them on. 0: none. */
+      /**
+       * The number of leading ids that only fill the cache, in prompt chunks. Logits come from the last of them on. 0:
+       * none.
+       */
       leadRows: number;
       /** The rows of each step after the leading ids. 0: a chunk. */
       stepRows: number;

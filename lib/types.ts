@@ -111,8 +111,8 @@ export interface LoadOptions {
   /** Whether the GPU interface validates calls and checks bounds. It is slower, for tests and bug reports. Default false. */
   gpuChecks?: boolean;
   /**
-   * How the GPU's kernels are written. Other values than `auto` are for measuring, and for drivers that err. `matrices` (tensor
-   * cores, in f16) has not run on hardware yet. Default `auto`.
+   * How the GPU's kernels are written. Other values than `auto` are for measuring, and for drivers that err. `matrices`
+   * (tensor cores, in f16) has not run on hardware yet. Default `auto`.
    */
   gpuKernels?: GpuKernels;
   /** Type of the activations that pass between the GPU's kernels; sums, residual stream and logits are f32. Default f32. */
@@ -324,9 +324,9 @@ export interface GenerateOptions extends SamplingOptions {
   /** Whether a prompt string is taken as it is, with no chat template, and the answer is one text. Default false. */
   raw?: boolean;
   /**
-   * Whether special tokens that are written out in messages and tools (`<|endofturn|>`) are read as those tokens. Whoever wrote
-   * such a message can then end a turn and begin another, so this is for text of your own. With `raw` special tokens are
-   * always read. Default false.
+   * Whether special tokens that are written out in messages and tools (`<|endofturn|>`) are read as those tokens.
+   * Whoever wrote such a message can then end a turn and begin another, so this is for text of your own. With `raw`
+   * special tokens are always read. Default false.
    */
   specialTokensInText?: boolean;
   /**

@@ -34,16 +34,19 @@ import { type Bench, promptUnit, type Sample, sweepUnit, testUnit, type Unit } f
 export interface BenchOptions extends Omit<LoadOptions, 'contextSize'> {
   tests?: readonly BenchTest[];
   /**
-   * Makes the weights up on the device: `path` is a config.json, or a folder with one. Times are those of a real model, but the
-   * text means nothing. `layers` is the number of layers to keep. The MTP block is loaded only if a test drafts. Cannot be
-   * combined with `prompts`, which need a tokenizer.
+   * Makes the weights up on the device: `path` is a config.json, or a folder with one. Times are those of a real model,
+   * but the text means nothing. `layers` is the number of layers to keep. The MTP block is loaded only if a test
+   * drafts. Cannot be combined with `prompts`, which need a tokenizer.
    */
   synthetic?: boolean | { layers?: number };
   /** Sweeps over contexts, each in one session that grows. They have no warm-up. */
   sweeps?: readonly BenchSweep[];
   /** Prompts to answer, once for each value of `mtp`. */
   prompts?: readonly SuiteEntry[];
-  /** The numbers of drafts a step with which `prompts` are answered. Default: `false`, and `'auto'` if the model has an MTP block. */
+  /**
+   * The numbers of drafts a step with which `prompts` are answered. Default: `false`, and `'auto'` if the model has an
+   * MTP block.
+   */
   mtp?: readonly BenchTest['mtp'][];
   /** How often each test is run. Tests take turns, so that other load on the machine meets all of them alike. Default 5. */
   repetitions?: number;
@@ -53,8 +56,8 @@ export interface BenchOptions extends Omit<LoadOptions, 'contextSize'> {
   rates?: boolean;
   /**
    * A text whose tokens fill prompts and contexts, again and again. It should be like the texts that the model is used for,
-   * because the acceptance of drafts depends on it. Default: a text that comes with kexa, or ids that mean nothing for a model
-   * without a tokenizer.
+   * because the acceptance of drafts depends on it. Default: a text that comes with kexa, or ids that mean nothing for
+   * a model without a tokenizer.
    */
   text?: string;
   /** Is called after each run with the number of runs done and of all. */

@@ -11,8 +11,8 @@ export interface BenchComparison {
   /** after / before. */
   ratio: number;
   /**
-   * The 95 % confidence interval of the ratio, if runs vary at random about their mean: Welch's interval for the difference of
-   * the logarithms. Null with fewer than two runs on a side.
+   * The 95 % confidence interval of the ratio, if runs vary at random about their mean: Welch's interval for the
+   * difference of the logarithms. Null with fewer than two runs on a side.
    */
   interval: [number, number] | null;
   /** Whether the interval leaves no doubt that the rates differ. */
@@ -20,8 +20,8 @@ export interface BenchComparison {
   /** Whether both generated the same tokens. Null if settings or lengths differ, so that it cannot be told. */
   sameTokens: boolean | null;
   /**
-   * Whether the last token's logits are the same to the bit. Two builds may agree so, two devices seldom do. Null if it cannot
-   * be told, or if a recording has no logits.
+   * Whether the last token's logits are the same to the bit. Two builds may agree so, two devices seldom do. Null if it
+   * cannot be told, or if a recording has no logits.
    */
   sameLogits: boolean | null;
   /** The settings that differ, and the device's own rates that differ by more than 15 %. */

@@ -135,7 +135,10 @@ function workOf(
   const logitRows = rows <= smallRows ? rows : 1;
   const stored = (name: string) => heldBytes(tensors.get(name)!, weights);
   const ofLayer = (...names: string[]) => names.reduce((sum, name) => sum + stored(`layers.${layer}.${name}`), 0);
-  /** The work of a product of `count` rows. `f32` and `elements` count the activations of either size that it reads and writes. */
+  /**
+   * The work of a product of `count` rows. `f32` and `elements` count the activations of either size that it reads and
+   * writes.
+   */
   const product = (weightBytes: number, weights: number, count: number, f32: number, elements: number): OpWork => ({
     bytes: weightBytes + count * (f32 * 4 + elements * elementBytes),
     weightBytes,

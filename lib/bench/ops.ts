@@ -43,7 +43,10 @@ const benchNames = [
  * const { results } = await benchmarkOps('models/tiny', options);
  */
 export interface OpBenchOptions extends Pick<LoadOptions, (typeof loadNames)[number]> {
-  /** Makes the weights up, like the option of `BenchOptions`. `true` keeps the first four layers, or all if there are fewer. */
+  /**
+   * Makes the weights up, like the option of `BenchOptions`. `true` keeps the first four layers, or all if there are
+   * fewer.
+   */
   synthetic?: boolean | { layers?: number };
   /** The numbers of rows of the steps. Default 1, 2, 4, 8, 16, 512. */
   rows?: readonly number[];
@@ -90,7 +93,10 @@ export interface OpBenchResult {
   flops: number;
   gbPerS: number;
   gflopPerS: number;
-  /** The least possible time (milliseconds): the bytes at the device's copy rate or the operations at its rate, the longer of both. */
+  /**
+   * The least possible time (milliseconds): the bytes at the device's copy rate or the operations at its rate, the
+   * longer of both.
+   */
   floorMs: number;
   /** The share of the device's rate that the op reaches: floorMs / ms. */
   share: number;

@@ -133,7 +133,10 @@ export interface BenchResult {
   expert_hit_rate: number | null;
   /** The bytes of experts copied to the GPU for a token. Null if the GPU holds all experts. */
   expert_bytes_copied_per_token: number | null;
-  /** For each kernel: its dispatches and its time by the GPU's clock, for a token. Null if the device has no kernels or no clock. */
+  /**
+   * For each kernel: its dispatches and its time by the GPU's clock, for a token. Null if the device has no kernels or
+   * no clock.
+   */
   ops: { name: string; dispatches: number; ns: number }[] | null;
   /** The first 16 digits of the SHA-256 of the generated ids. */
   ids_hash: string;

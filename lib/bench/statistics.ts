@@ -25,7 +25,10 @@ export function isNoisy(values: readonly number[]): boolean {
   return deviation(values) > noisyShare * mean(values);
 }
 
-/** The 95 % confidence interval of mean(after) / mean(before), by Welch from the logarithms; null with fewer than two runs on a side. */
+/**
+ * The 95 % confidence interval of mean(after) / mean(before), by Welch from the logarithms; null with fewer than two
+ * runs on a side.
+ */
 export function ratioInterval(before: readonly number[], after: readonly number[]): [number, number] | null {
   if (before.length < 2 || after.length < 2) return null;
   const [a, b] = [before, after].map((values) => values.map(Math.log)) as [number[], number[]];

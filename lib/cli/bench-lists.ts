@@ -5,7 +5,8 @@ import { UsageError } from './exit.js';
 const most = 2 ** 20;
 
 /**
- * A parser for `512`, `128,512`, `0-4096+1024` (steps) and `1-64*2` (factors). An option that is given again adds to its list.
+ * A parser for `512`, `128,512`, `0-4096+1024` (steps) and `1-64*2` (factors). An option that is given again adds to
+ * its list.
  */
 export function countList(text: string, before: number[] | undefined): number[] {
   return [...(before ?? []), ...text.split(',').flatMap(counts)];

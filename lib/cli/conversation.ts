@@ -58,8 +58,8 @@ export class Conversation {
   }
 
   /**
-   * Replaces the conversation by the messages of a file, in the form of `save` or of the OpenAI API. Nothing changes if the file
-   * holds anything else.
+   * Replaces the conversation by the messages of a file, in the form of `save` or of the OpenAI API. Nothing changes if
+   * the file holds anything else.
    *
    * @throws KexaError KEXA_BAD_FILE, naming the message and the field
    */

@@ -1,6 +1,6 @@
 /**
- * Prints the adapters that Dawn sees on this machine as JSON. It is a program of its own, because a driver may crash or hang the
- * process that asks, and `kexa doctor` must survive that.
+ * Prints the adapters that Dawn sees on this machine as JSON. It is a program of its own, because a driver may crash or
+ * hang the process that asks, and `kexa doctor` must survive that.
  */
 import { writeSync } from 'node:fs';
 import { findDawn } from '../device/dawn.js';

@@ -36,8 +36,8 @@ export async function readPrompt({ prompt, file }: PromptOptions): Promise<strin
 }
 
 /**
- * Tells the user that a file on standard input is not read. It is silent about a pipe, because it cannot know whether anything
- * will come, and programs that start the command often leave a pipe open.
+ * Tells the user that a file on standard input is not read. It is silent about a pipe, because it cannot know whether
+ * anything will come, and programs that start the command often leave a pipe open.
  */
 function noteUnreadInput(): void {
   try {

@@ -27,9 +27,9 @@ export interface LineReaderOptions {
 }
 
 /**
- * Reads lines from standard input. On a terminal lines can be edited, earlier lines are on the up and down keys, and Ctrl-C is a
- * key: one that is typed between two calls of {@link read} waits for the next. During a {@link pause} the terminal works as
- * usual.
+ * Reads lines from standard input. On a terminal lines can be edited, earlier lines are on the up and down keys, and
+ * Ctrl-C is a key: one that is typed between two calls of {@link read} waits for the next. During a {@link pause} the
+ * terminal works as usual.
  *
  * A pasted text becomes part of the line as a whole, with symbols for its line ends.
  */

@@ -46,8 +46,8 @@ export function isColored(stream: { isTTY?: boolean }): boolean {
 }
 
 /**
- * Writes rows of cells as aligned columns, with control characters out of files escaped. Columns in `right` are aligned to the
- * right. The last column is never padded.
+ * Writes rows of cells as aligned columns, with control characters out of files escaped. Columns in `right` are aligned
+ * to the right. The last column is never padded.
  */
 export function table(cells: readonly (readonly string[])[], right: readonly number[] = []): string {
   const rows = cells.map((row) => row.map(printableLine));

@@ -50,8 +50,8 @@ export class ReplyWriter {
 }
 
 /**
- * Reads a generation to its end, or until it is interrupted. An interrupted generation gives the result so far, with the finish
- * reason `aborted`.
+ * Reads a generation to its end, or until it is interrupted. An interrupted generation gives the result so far, with
+ * the finish reason `aborted`.
  */
 export async function readGeneration(
   generation: Generation,

@@ -6,8 +6,8 @@ const nextPrompt = '. ';
 const quotes = '"""';
 
 /**
- * Reads the user's next turn: one line, lines joined by a backslash at their ends, or all lines between `"""` and `"""`. Empty
- * lines are skipped. Null at the end: Ctrl-D, Ctrl-C twice, or the end of the input.
+ * Reads the user's next turn: one line, lines joined by a backslash at their ends, or all lines between `"""` and
+ * `"""`. Empty lines are skipped. Null at the end: Ctrl-D, Ctrl-C twice, or the end of the input.
  */
 export async function readTurn(reader: LineReader): Promise<string | null> {
   let lines: string[] = [];

@@ -6,7 +6,10 @@ import { dirname, join, resolve } from 'node:path';
 import { KexaError } from '../errors.js';
 
 export interface AtomicWriteOptions {
-  /** Permissions of a file that is new; the process's mask is taken off. One that is replaced keeps its own. Default 0o666. */
+  /**
+   * Permissions of a file that is new; the process's mask is taken off. One that is replaced keeps its own. Default
+   * 0o666.
+   */
   mode?: number;
   /** Make the file's folder, and those above it, where they are missing. Default false. */
   makesFolder?: boolean;

@@ -18,7 +18,8 @@ const beside = /(^|[^a-z])(imatrix|mmproj)([^a-z]|$)/i;
 const laterPart = /-(?!00001)\d{5}-of-\d{5}\.gguf$/i;
 
 /**
- * Finds the model that a path, or a URL of `file:`, leads to. With `takesConfigFile`, it may also be the config.json of a folder.
+ * Finds the model that a path, or a URL of `file:`, leads to. With `takesConfigFile`, it may also be the config.json of
+ * a folder.
  *
  * @throws KexaError KEXA_INVALID_ARGUMENT for what is no model, or several; KEXA_NOT_FOUND for what is not there;
  *   KEXA_BAD_FILE for a Git LFS pointer, or what cannot be read. The message says what to give.

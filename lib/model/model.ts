@@ -44,8 +44,8 @@ export interface ModelParts {
 /**
  * A loaded model. Made by `loadModel`.
  *
- * The model's weights, cache and device belong to one thread. No method blocks the event loop. A model keeps the process alive
- * only while a promise that it returned is pending.
+ * The model's weights, cache and device belong to one thread. No method blocks the event loop. A model keeps the
+ * process alive only while a promise that it returned is pending.
  *
  * @example
  * const model = await loadModel('models/tiny');
@@ -112,8 +112,8 @@ export class Model {
   /**
    * Computes one pass over `ids` from an empty cache, in chunks of `prefillChunk` rows.
    *
-   * `logits` is [ids.length, vocab], or [vocab] with the option `logits: 'last'`. `mtpLogits` is [ids.length - 1, vocab]; row i
-   * is the MTP block's prediction of `ids[i + 2]`.
+   * `logits` is [ids.length, vocab], or [vocab] with the option `logits: 'last'`. `mtpLogits` is [ids.length - 1,
+   * vocab]; row i is the MTP block's prediction of `ids[i + 2]`.
    *
    * @throws KexaError KEXA_INVALID_ARGUMENT, KEXA_CONTEXT_FULL, KEXA_UNSUPPORTED (`mtp` of a model without the block),
    *   KEXA_CLOSED. An aborted signal's reason.
@@ -172,9 +172,10 @@ export class Model {
   }
 
   /**
-   * Checks on this device that drafts change nothing. A greedy answer of `maxTokens` tokens is made without drafts and compared
-   * with answers made with 1 to 8 drafts a step. Its logits, computed one row at a time, are compared to the bit with those
-   * of steps of 1 to 9 rows. End-of-turn tokens are passed over. A string goes through the chat template.
+   * Checks on this device that drafts change nothing. A greedy answer of `maxTokens` tokens is made without drafts and
+   * compared with answers made with 1 to 8 drafts a step. Its logits, computed one row at a time, are compared to the
+   * bit with those of steps of 1 to 9 rows. End-of-turn tokens are passed over. A string goes through the chat
+   * template.
    *
    * The check takes some twenty times as long as the answer. A divergence is reported, not thrown.
    *

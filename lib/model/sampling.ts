@@ -56,8 +56,8 @@ export interface TextOptions {
  * Checks generation options and fills in defaults: the caller's, else those of the model's files, else the documented
  * ones. `maxTokens` is still Infinity when none was given.
  *
- * @throws KexaError KEXA_INVALID_ARGUMENT naming the option; KEXA_BAD_CONFIG for a default of the model's files that is out of
- *   range and not overridden; KEXA_UNSUPPORTED for what this version does not do.
+ * @throws KexaError KEXA_INVALID_ARGUMENT naming the option; KEXA_BAD_CONFIG for a default of the model's files that is
+ *   out of range and not overridden; KEXA_UNSUPPORTED for what this version does not do.
  */
 export function checkGenerateOptions(
   options: GenerateOptions,

@@ -89,8 +89,8 @@ export class Session {
   }
 
   /**
-   * Forgets the cached tokens after the first `tokens`. Resolves with the number of tokens left: `tokens`, or all cached tokens
-   * if those are fewer, or 0 if the sliding layers no longer hold the window before that point.
+   * Forgets the cached tokens after the first `tokens`. Resolves with the number of tokens left: `tokens`, or all
+   * cached tokens if those are fewer, or 0 if the sliding layers no longer hold the window before that point.
    *
    * @throws KexaError KEXA_INVALID_ARGUMENT; KEXA_BUSY while the session generates; KEXA_CLOSED
    *
@@ -106,8 +106,8 @@ export class Session {
   }
 
   /**
-   * Writes the session's cache to a file, for `Model.loadSession`. The file is written beside `path` and then renamed, so that
-   * an existing file stays until the new one is whole. Other sessions wait meanwhile.
+   * Writes the session's cache to a file, for `Model.loadSession`. The file is written beside `path` and then renamed,
+   * so that an existing file stays until the new one is whole. Other sessions wait meanwhile.
    *
    * @throws KexaError KEXA_INVALID_ARGUMENT if nothing is cached; KEXA_WRITE_FAILED, also if `path` is a device, a FIFO, a
    *   symbolic link or a folder; KEXA_BUSY while the session generates; KEXA_CLOSED. An aborted signal's reason.

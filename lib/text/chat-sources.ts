@@ -33,7 +33,10 @@ export class ChatSources {
     this.#sources[origin]!.required = name;
   }
 
-  /** The spans of a prompt, in UTF-16 units, each with the tokens that it may become. Neighbours with equal rights are one span. */
+  /**
+   * The spans of a prompt, in UTF-16 units, each with the tokens that it may become. Neighbours with equal rights are
+   * one span.
+   */
   spansOf(prompt: Text): TextSpan[] {
     const spans: TextSpan[] = [];
     const push = (start: number, end: number, allow: TextSpan['allow']) => {

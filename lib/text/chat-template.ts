@@ -25,8 +25,8 @@ export interface ChatTemplateSource {
 export interface RenderedChat {
   text: string;
   /**
-   * The spans for {@link Tokenizer.encode}. The template's own text is `all`, and so are the markers of thinking and calls in an
-   * assistant's text. The rest of an assistant's text is `markers`, and all other text is `none`.
+   * The spans for {@link Tokenizer.encode}. The template's own text is `all`, and so are the markers of thinking and
+   * calls in an assistant's text. The rest of an assistant's text is `markers`, and all other text is `none`.
    */
   spans: TextSpan[];
 }

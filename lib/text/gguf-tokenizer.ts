@@ -103,7 +103,10 @@ export async function readGgufTokenizer(path: string, signal?: AbortSignal): Pro
   return { source, added: [...added, ...mistyped], config, mended: mendedText(path, mistyped) };
 }
 
-/** The templates in the form of tokenizer_config.json: the default one, and those with a name (`tokenizer.chat_template.NAME`). */
+/**
+ * The templates in the form of tokenizer_config.json: the default one, and those with a name
+ * (`tokenizer.chat_template.NAME`).
+ */
 function chatTemplates(metadata: ReadonlyMap<string, GgufValue>): { name: string; template: GgufValue }[] {
   const key = 'tokenizer.chat_template';
   return Array.from(metadata).flatMap(([field, template]) => {

@@ -286,7 +286,10 @@ export class ReplyParser {
     this.#afterCall = true;
   }
 
-  /** Takes pending text up to and with the first of `markers`. Without one, takes all but a possible start of one of `held`. */
+  /**
+   * Takes pending text up to and with the first of `markers`. Without one, takes all but a possible start of one of
+   * `held`.
+   */
   #takeUntil(markers: readonly string[], held: readonly string[]): { before: string; marker: string | undefined } {
     const pending = this.#pending;
     let at = -1;

@@ -1,6 +1,9 @@
 /** The part of a tokenizer that a {@link StreamDecoder} needs. */
 export interface TokenSource {
-  /** The bytes of the tokens, joined, without the tokens that `skips` names. Throws KEXA_INVALID_ARGUMENT for an unknown id. */
+  /**
+   * The bytes of the tokens, joined, without the tokens that `skips` names. Throws KEXA_INVALID_ARGUMENT for an unknown
+   * id.
+   */
   joinBytes(ids: ArrayLike<number>, skips?: (id: number) => boolean): Uint8Array;
   isSpecial(id: number): boolean;
   tokenToId(token: string): number | null;

@@ -311,7 +311,8 @@ export class Tokenizer implements TokenSource {
   }
 
   /**
-   * Renders as {@link applyChatTemplate} does, without holding the event loop for long. Also tells which tokens each part of the text may become.
+   * Renders as {@link applyChatTemplate} does, without holding the event loop for long. Also tells which tokens each
+   * part of the text may become.
    *
    * @internal
    */

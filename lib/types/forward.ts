@@ -35,7 +35,10 @@ export interface ForwardProfile {
   submits: number;
   /** Bytes of the GPU's buffers: weights, cache, working buffers. */
   bufferBytes: number;
-  /** One entry a kernel, the slowest first. `nanoseconds` is the sum over its dispatches, or 0 if the GPU has no timestamps. */
+  /**
+   * One entry a kernel, the slowest first. `nanoseconds` is the sum over its dispatches, or 0 if the GPU has no
+   * timestamps.
+   */
   ops: { name: string; dispatches: number; nanoseconds: number }[];
 }
 
@@ -170,7 +173,10 @@ export interface VerifyReport {
   promptTokens: number;
   /** The greedy answer without drafts. */
   ids: number[];
-  /** The numbers of drafts a step that were tried (none without an MTP block), and how many drafts were made and kept in all. */
+  /**
+   * The numbers of drafts a step that were tried (none without an MTP block), and how many drafts were made and kept in
+   * all.
+   */
   drafts: { sizes: number[]; drafted: number; accepted: number };
   /** The numbers of rows a step that were tried. */
   rows: { sizes: number[] };

@@ -26,7 +26,10 @@ interface DoctorReport {
     | { loads: false; error: string };
   devices: DeviceInfo[];
   dawn: { version: string; adapters: DawnAdapter[]; error: string | null };
-  /** The file of `kexa bench ops --tune`, or null if tuning is off; and the devices that it has an entry for in this version. */
+  /**
+   * The file of `kexa bench ops --tune`, or null if tuning is off; and the devices that it has an entry for in this
+   * version.
+   */
   tuning: { path: string | null; devices: string[]; error: string | null };
 }
 

@@ -53,8 +53,8 @@ interface Inspection {
   memory: MemoryReport | string;
   contextSize: number;
   /**
-   * With --device-memory: the size of the memory, the part that is planned with, whether the plan fits, and the longest context
-   * that fits, or 0. Null without the flag.
+   * With --device-memory: the size of the memory, the part that is planned with, whether the plan fits, and the longest
+   * context that fits, or 0. Null without the flag.
    */
   fit: { deviceMemory: number; usableMemory: number; fits: boolean; longestContext: number } | null;
   /** The verdicts of --verdict. Null without the flag. */

@@ -201,7 +201,10 @@ export class Interpreter {
     for (let item = loop.next(); item !== undefined; item = loop.next()) if (turn(item) === 'break') break;
   }
 
-  /** Runs the `else` of a loop, unless an iteration reached its end. `continue` and `break` leave an iteration before that. */
+  /**
+   * Runs the `else` of a loop, unless an iteration reached its end. `continue` and `break` leave an iteration before
+   * that.
+   */
   #endLoop(statement: ForStatement, { hasCompleted }: RunningLoop, scope: Scope): Ending {
     return hasCompleted ? 'end' : this.#all(statement.otherwise, this.#enter(statement.otherwise, scope));
   }

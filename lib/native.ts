@@ -13,6 +13,7 @@ import type {
   GenerationProfile,
   GpuKernels,
   MemoryReport,
+  SamplingOptions,
 } from './types.js';
 
 /** PlanOptions of native/plan/layout.h. */
@@ -116,15 +117,7 @@ export interface DeviceRates {
 }
 
 /** GenerateParams of native/kexa.h. */
-export interface NativeGenerateParams {
-  temperature: number;
-  topK: number;
-  topP: number;
-  minP: number;
-  repeatPenalty: number;
-  repeatLastN: number;
-  presencePenalty: number;
-  frequencyPenalty: number;
+export interface NativeGenerateParams extends Required<SamplingOptions> {
   seed: number;
   /** The number of alternatives to report. -1: no log-probabilities are wanted. */
   logprobs: number;

@@ -39,6 +39,7 @@ const lib = [
   'options',
   'warnings',
   'types',
+  'sampling-options',
   'native',
   'abort',
   'files',

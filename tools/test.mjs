@@ -36,6 +36,7 @@ const checks = [
   { name: "CONTRIBUTING's table of what to run", command: [node, 'tools/check-guide.mjs'] },
   { name: 'names in comments and links', command: [node, 'tools/check-names.mjs'] },
   { name: 'format of C++ (clang-format)', command: [node, 'tools/format-native.mjs'] },
+  { name: 'tables of docs', command: [node, '--import', 'tsx', 'tools/doc-tables.mjs'] },
 ];
 const f16Check = {
   name: "kernels in f16 on Mesa's lavapipe",

@@ -5,7 +5,7 @@ interface NumberRange {
   least: number;
   most: number;
   /** Whether `least` itself is out of range. */
-  isAbove?: boolean;
+  isAbove?: boolean | undefined;
 }
 
 /** A parser for a number within a range. */

@@ -1,7 +1,16 @@
 /** The flags that commands share, in groups, and how they become options of the library. */
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { activationTypes, cacheTypes, expertMisses, weightTypes } from '../plan/option-values.js';
-import type { ActivationType, CacheType, ExpertMisses, GenerateOptions, LoadOptions, WeightType } from '../types.js';
+import { samplingOptions } from '../sampling-options.js';
+import type {
+  ActivationType,
+  CacheType,
+  ExpertMisses,
+  GenerateOptions,
+  LoadOptions,
+  SamplingOptions,
+  WeightType,
+} from '../types.js';
 import { UsageError } from './exit.js';
 import { byteCount, integer, number, tokenCount, wordOr } from './numbers.js';
 
@@ -27,16 +36,8 @@ export interface LoadFlags extends ModelFlags {
   expertProfile?: string;
 }
 
-/** Values of the flags that {@link addSamplingOptions} and {@link addAnswerOptions} add. */
+/** Values of the flags that {@link addAnswerOptions} adds, and the seed. Those of sampling are read by their table. */
 export interface GenerateFlags {
-  temp?: number;
-  topK?: number;
-  topP?: number;
-  minP?: number;
-  repeatPenalty?: number;
-  repeatLastN?: number;
-  presencePenalty?: number;
-  frequencyPenalty?: number;
   seed?: number;
   /** `'-1'` is no limit. */
   maxTokens?: number | '-1';
@@ -197,47 +198,15 @@ export function addPlanOptions(command: Command, hasContext = true): void {
 
 /** How the next token is chosen. */
 export function addSamplingOptions(command: Command): void {
-  const one = (flags: string, description: string, env: string, parse: (text: string) => number) =>
-    add(command, samplingGroup, flags, description, { env, parse });
-  one('--temp <t>', '0 always takes the likeliest token (else 1)', 'KEXA_TEMP', number({ least: 0, most: 100 }));
-  one('--top-k <k>', 'keep the k likeliest; 0 keeps all (else 0)', 'KEXA_TOP_K', integer(0, mostTokens));
-  one(
-    '--top-p <p>',
-    'keep the likeliest that reach this sum (else 1)',
-    'KEXA_TOP_P',
-    number({ least: 0, most: 1, isAbove: true }),
-  );
-  one('--min-p <p>', 'keep those this likely beside the best (else 0)', 'KEXA_MIN_P', number({ least: 0, most: 1 }));
-  one(
-    '--repeat-penalty <r>',
-    'make tokens already seen less likely; 1 is off (else 1)',
-    'KEXA_REPEAT_PENALTY',
-    number({ least: 0.01, most: 100 }),
-  );
-  one(
-    '--repeat-last-n <n>',
-    'tokens that penalty looks back at; -1 is all (else -1)',
-    'KEXA_REPEAT_LAST_N',
-    integer(-1, mostTokens),
-  );
-  one(
-    '--presence-penalty <x>',
-    'off the logit of every token of the answer so far (else 0)',
-    'KEXA_PRESENCE_PENALTY',
-    number({ least: -2, most: 2 }),
-  );
-  one(
-    '--frequency-penalty <x>',
-    'the same, once for every time it was used (else 0)',
-    'KEXA_FREQUENCY_PENALTY',
-    number({ least: -2, most: 2 }),
-  );
-  one(
-    '-s, --seed <n>',
-    'same seed, same answer; -1 is random (else -1)',
-    'KEXA_SEED',
-    integer(-1, Number.MAX_SAFE_INTEGER),
-  );
+  for (const { flag, value, env, kind, least, most, isAbove, help, default: none } of samplingOptions)
+    add(command, samplingGroup, `${flag} <${value}>`, `${help} (else ${none})`, {
+      env,
+      parse: kind === 'integer' ? integer(least, most) : number({ least, most, isAbove }),
+    });
+  add(command, samplingGroup, '-s, --seed <n>', 'same seed, same answer; -1 is random (else -1)', {
+    env: 'KEXA_SEED',
+    parse: integer(-1, Number.MAX_SAFE_INTEGER),
+  });
 }
 
 /** How long the answer is, whether the model thinks first, and drafting. */
@@ -321,14 +290,7 @@ export function toLoadOptions(flags: LoadFlags): LoadOptions {
 /** The options of `generate`, from flags. */
 export function toGenerateOptions(flags: GenerateFlags): GenerateOptions {
   return defined({
-    temperature: flags.temp,
-    topK: flags.topK,
-    topP: flags.topP,
-    minP: flags.minP,
-    repeatPenalty: flags.repeatPenalty,
-    repeatLastN: flags.repeatLastN,
-    presencePenalty: flags.presencePenalty,
-    frequencyPenalty: flags.frequencyPenalty,
+    ...samplingOfFlags(flags),
     seed: flags.seed === -1 ? undefined : flags.seed,
     maxTokens: flags.maxTokens === '-1' ? undefined : flags.maxTokens,
     stop: flags.stop,
@@ -337,6 +299,16 @@ export function toGenerateOptions(flags: GenerateFlags): GenerateOptions {
     thinking: flags.think,
     specialTokensInText: flags.specialTokensInText,
   });
+}
+
+function samplingOfFlags(flags: object): SamplingOptions {
+  const values = new Map<string, number>(Object.entries(flags));
+  return Object.fromEntries(samplingOptions.map(({ name, flag }) => [name, values.get(keyOf(flag))]));
+}
+
+/** The name under which commander keeps a flag's value: `topK` for `--top-k`. */
+function keyOf(flag: string): string {
+  return new Option(flag).attributeName();
 }
 
 /** An object without the fields that are undefined: for the library, absent and undefined are not the same type. */

@@ -1,9 +1,9 @@
 /** How a model's makers sample from it: generation_config.json, and the keys of GGUF files that say the same. */
+import { readFromFile, type SamplingOption, samplingOptions, wantedInFiles } from '../sampling-options.js';
 import type { SamplingOptions } from '../types.js';
 import { ConfigFields } from './config-fields.js';
 import type { GgufValue } from './gguf/gguf-values.js';
 import { type JsonObject, shown } from './json-file.js';
-import { type SamplingKey, samplingKeys } from './sampling-keys.js';
 import { readEosTokenIds } from './token-ids.js';
 
 /** Why a default cannot be taken, by the option that it is for. */
@@ -24,7 +24,7 @@ export interface GenerationDefaults {
  */
 export function readGenerationConfig(file: string, json: JsonObject | null, vocabSize: number): GenerationDefaults {
   const fields = new ConfigFields(file, json ?? {});
-  const found = readSampling(file, (key) => (key.json === null ? undefined : fields.raw(key.json)), 'json');
+  const found = readSampling(file, ({ json: key }) => (key === null ? undefined : fields.raw(key)), 'json');
   const doSample = fields.raw('do_sample') ?? true;
   // Not sampling is greedy search, whatever temperature stands beside it.
   if (doSample === false) {
@@ -46,7 +46,7 @@ export function readGgufDefaults(
   metadata: ReadonlyMap<string, GgufValue>,
   beside: GenerationDefaults,
 ): GenerationDefaults {
-  const own = readSampling(file, (key) => metadata.get(key.gguf), 'gguf');
+  const own = readSampling(file, ({ gguf: key }) => metadata.get(key), 'gguf');
   const said = new Set<string>([...Object.keys(own.sampling), ...Object.keys(own.faults)]);
   const rest = (values: object) => Object.fromEntries(Object.entries(values).filter(([option]) => !said.has(option)));
   return {
@@ -58,17 +58,17 @@ export function readGgufDefaults(
 
 function readSampling(
   file: string,
-  find: (key: SamplingKey) => unknown,
+  find: (option: SamplingOption) => unknown,
   names: 'json' | 'gguf',
 ): { sampling: SamplingOptions; faults: SamplingFaults } {
   const sampling: SamplingOptions = {};
   const faults: SamplingFaults = {};
-  for (const key of samplingKeys) {
-    const value = find(key);
+  for (const option of samplingOptions) {
+    const value = find(option);
     if (value === undefined || value === null) continue;
-    const read = key.read(value);
-    if (read !== null) sampling[key.option] = read;
-    else faults[key.option] = `${key[names]}: wanted ${key.says}, found ${shown(value)}\n  in ${file}`;
+    const read = readFromFile(option, value);
+    if (read !== null) sampling[option.name] = read;
+    else faults[option.name] = `${option[names]}: wanted ${wantedInFiles(option)}, found ${shown(value)}\n  in ${file}`;
   }
   return { sampling, faults };
 }

@@ -2,26 +2,12 @@
 import { randomBytes } from 'node:crypto';
 import { KexaError } from '../errors.js';
 import type { NativeGenerateParams } from '../native.js';
-import {
-  booleanOption,
-  checkNames,
-  checkSignal,
-  integerOption,
-  invalid,
-  numberAbove,
-  numberOption,
-} from '../options.js';
+import { booleanOption, checkNames, checkSignal, integerOption, invalid } from '../options.js';
+import { checkSamplingOption, type SamplingOption, samplingOptions } from '../sampling-options.js';
 import type { GenerateOptions, ModelConfig, SamplingOptions } from '../types.js';
 
 const names: readonly (keyof GenerateOptions)[] = [
-  'temperature',
-  'topK',
-  'topP',
-  'minP',
-  'repeatPenalty',
-  'repeatLastN',
-  'presencePenalty',
-  'frequencyPenalty',
+  ...samplingOptions.map(({ name }) => name),
   'maxTokens',
   'logitBias',
   'seed',
@@ -40,8 +26,6 @@ const names: readonly (keyof GenerateOptions)[] = [
 ];
 
 const largestAlternatives = 20;
-/** Without effect where the temperature is 0. */
-const ofChanceOnly: ReadonlySet<string> = new Set(['topK', 'topP', 'minP'] satisfies (keyof SamplingOptions)[]);
 /** kMaxDrafts of native/plan/layout.h: what the rings have room for. */
 export const mostDrafts = 8;
 
@@ -74,25 +58,10 @@ export function checkGenerateOptions(
     throw invalid('onPromptProgress', 'a function', options.onPromptProgress);
   const drafts = checkMtp(options.mtp, config);
 
-  const { generationDefaults, generationFaults } = config;
-  const isGreedy = (options.temperature ?? generationDefaults.temperature) === 0;
-  const given = (name: keyof SamplingOptions) => {
-    if (options[name] !== undefined) return options[name];
-    const fault = generationFaults[name];
-    if (fault === undefined || (isGreedy && ofChanceOnly.has(name))) return generationDefaults[name];
-    throw new KexaError('KEXA_BAD_CONFIG', `${fault}\n  give ${name} to go on without it`);
-  };
   const bias = checkLogitBias(options.logitBias, config.vocabSize);
   const logprobs = checkLogprobs(options.logprobs);
   const params: NativeGenerateParams = {
-    temperature: numberOption('temperature', given('temperature'), 0, 100, 1),
-    topK: integerOption('topK', given('topK'), 0, 2 ** 31 - 1, 0),
-    topP: numberAbove('topP', given('topP'), 0, 1, 1),
-    minP: numberOption('minP', given('minP'), 0, 1, 0),
-    repeatPenalty: numberOption('repeatPenalty', given('repeatPenalty'), 0.01, 100, 1),
-    repeatLastN: integerOption('repeatLastN', given('repeatLastN'), -1, 2 ** 31 - 1, -1),
-    presencePenalty: numberOption('presencePenalty', given('presencePenalty'), -2, 2, 0),
-    frequencyPenalty: numberOption('frequencyPenalty', given('frequencyPenalty'), -2, 2, 0),
+    ...checkSampling(options, config),
     // -1 is random, as on the command line.
     seed: integerOption(
       'seed',
@@ -119,7 +88,23 @@ export function checkGenerateOptions(
   return { params, text };
 }
 
-/** 53 bits. */
+/** Every sampling option: the caller's value, or that of the model's files, or the default. */
+function checkSampling(
+  options: SamplingOptions,
+  { generationDefaults, generationFaults }: ModelConfig,
+): Required<SamplingOptions> {
+  const isGreedy = (options.temperature ?? generationDefaults.temperature) === 0;
+  const given = ({ name, isOfChance }: SamplingOption) => {
+    if (options[name] !== undefined) return options[name];
+    const fault = generationFaults[name];
+    if (fault === undefined || (isGreedy && isOfChance)) return generationDefaults[name];
+    throw new KexaError('KEXA_BAD_CONFIG', `${fault}\n  give ${name} to go on without it`);
+  };
+  const values = samplingOptions.map((option) => [option.name, checkSamplingOption(option, given(option))]);
+  return Object.fromEntries(values) as Required<SamplingOptions>;
+}
+
+/** A random integer of 53 bits. */
 function randomSeed(): number {
   return Number(randomBytes(8).readBigUInt64LE() >> 11n);
 }

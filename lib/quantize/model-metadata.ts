@@ -2,7 +2,7 @@
 import type { LayerDescription, ModelShape } from '../description.js';
 import { KexaError } from '../errors.js';
 import type { MetadataValue } from '../files/gguf/gguf-header.js';
-import { samplingKeys } from '../files/sampling-keys.js';
+import { samplingOptions } from '../sampling-options.js';
 import type { ModelConfig } from '../types.js';
 
 export type Entries = [string, MetadataValue][];
@@ -95,9 +95,10 @@ function moeMetadata({ moe, layers }: ModelShape, arch: string): Entries {
 
 /** The sampling defaults of the model's makers. */
 function samplingMetadata({ generationDefaults }: ModelConfig): Entries {
-  return samplingKeys.flatMap(({ option, gguf, ggufType }) => {
-    const value = generationDefaults[option];
-    return value === undefined ? [] : [[gguf, { type: ggufType, value }] satisfies Entries[number]];
+  return samplingOptions.flatMap(({ name, kind, gguf }) => {
+    const value = generationDefaults[name];
+    const type = kind === 'integer' ? 'i32' : 'f32';
+    return value === undefined ? [] : [[gguf, { type, value }] satisfies Entries[number]];
   });
 }
 

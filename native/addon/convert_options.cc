@@ -1,4 +1,6 @@
 // Converts the options of a model, an answer and a measurement, from lib/native.ts.
+#include <type_traits>
+
 #include "addon/convert.h"
 #include "addon/fields.h"
 
@@ -96,14 +98,13 @@ ForwardParams to_forward_params(const Napi::Object& from) {
 GenerateParams to_generate_params(const Napi::Object& from) {
   GenerateParams to;
   SamplingParams& sampling = to.sampling;
-  sampling.temperature = float(number(from, "temperature"));
-  sampling.top_k = integer(from, "topK");
-  sampling.top_p = float(number(from, "topP"));
-  sampling.min_p = float(number(from, "minP"));
-  sampling.repeat_penalty = float(number(from, "repeatPenalty"));
-  sampling.repeat_last_n = integer(from, "repeatLastN");
-  sampling.presence_penalty = float(number(from, "presencePenalty"));
-  sampling.frequency_penalty = float(number(from, "frequencyPenalty"));
+  const auto read = [&from](const char* name, auto& field) {
+    if constexpr (std::is_integral_v<std::remove_reference_t<decltype(field)>>)
+      field = integer(from, name);
+    else
+      field = float(number(from, name));
+  };
+  visit_numbers(sampling, read);
   sampling.seed = uint64_t(count(from, "seed"));
   to.logprobs = integer(from, "logprobs");
   const auto bias_ids = to_ids(member(from, "biasIds"));

@@ -7,8 +7,9 @@
 
 namespace kexa {
 
-// The order of operations: bias, penalties, temperature, top-k, top-p (within what top-k left), min-p, then a draw by
-// Gumbel noise that depends on seed, position and token alone. So every device draws the same token.
+// The options apply in this order: bias, penalties, temperature, top-k, top-p (of the tokens that top-k left), min-p.
+// The token is then drawn by Gumbel noise, which depends on seed, position and token alone. So every device draws the
+// same token.
 struct SamplingParams {
   float temperature = 1;  // 0: greedy
   int top_k = 0;          // 0: all
@@ -20,5 +21,17 @@ struct SamplingParams {
   std::vector<std::pair<int, float>> logit_bias;
   uint64_t seed = 0;
 };
+
+// Calls visit(name, field) for each option that is one number, with its name in lib/sampling-options.ts.
+void visit_numbers(auto& params, const auto& visit) {
+  visit("temperature", params.temperature);
+  visit("topK", params.top_k);
+  visit("topP", params.top_p);
+  visit("minP", params.min_p);
+  visit("repeatPenalty", params.repeat_penalty);
+  visit("repeatLastN", params.repeat_last_n);
+  visit("presencePenalty", params.presence_penalty);
+  visit("frequencyPenalty", params.frequency_penalty);
+}
 
 }  // namespace kexa

@@ -79,7 +79,7 @@ GpuDevice::GpuDevice(const ModelDescription& description, const Weights& weights
   if (expert_slots_)
     residency_ = std::make_unique<ExpertResidency>(kernels_, description, weights, weights_, a, plan, *expert_slots_,
                                                    std::move(host));
-  if (description.part.has_start) embed_ = make_embed(a.residual, 0);
+  if (description.part.has_start) embed_ = make_embed(a.residual, kRowToken);
   if (!description.part.has_end) return;
   choosing_.emplace(kernels_, description, plan, a);
   final_norm_ =
@@ -87,7 +87,7 @@ GpuDevice::GpuDevice(const ModelDescription& description, const Weights& weights
   head_ = Matmul(kernels_, a, description.tied_head ? weights_.embed : weights_.head, {&a.hidden, stride},
                  {&a.logits, description.vocab_size}, {.is_gathered = true, .op = "head"}, weights_.empty_buffer);
   if (!description.mtp) return;
-  embed_next_ = make_embed(a.next_embedding, 3);
+  embed_next_ = make_embed(a.next_embedding, kRowNext);
   const int pair_stride = padded(2 * hidden);
   mtp_embedding_norm_ = make_rms_norm(kernels_, weights_.mtp_embedding_norm, a.next_embedding, a.pair, hidden, epsilon,
                                       pair_stride, 0, false);
@@ -131,8 +131,8 @@ void GpuDevice::begin(const Step& step, const KvSlots& slots) {
   for (int r = 0; r < rows_; ++r) {
     const Row& row = step.rows[r];
     uint32_t* words = &state_[kStepRows + size_t(r) * kStepRowWords];
-    words[0] = uint32_t(row.token), words[1] = uint32_t(row.slot), words[2] = uint32_t(row.position);
-    words[3] = uint32_t(row.next);
+    words[kRowToken] = uint32_t(row.token), words[kRowSlot] = uint32_t(row.slot);
+    words[kRowPosition] = uint32_t(row.position), words[kRowNext] = uint32_t(row.next);
   }
   state_[kStepLogitCount] = uint32_t(logit_rows_);
   gpu_->write(activations_.step, 0, std::as_bytes(std::span(state_)));
@@ -247,7 +247,10 @@ std::vector<Row> GpuDevice::rows() const {
   gpu_->read(activations_.step, std::as_writable_bytes(std::span(words)), kStepRows * sizeof(uint32_t));
   std::vector<Row> rows;
   for (size_t at = 0; at < words.size(); at += kStepRowWords)
-    rows.push_back({.token = words[at], .slot = words[at + 1], .position = words[at + 2], .next = words[at + 3]});
+    rows.push_back({.token = words[at + kRowToken],
+                    .slot = words[at + kRowSlot],
+                    .position = words[at + kRowPosition],
+                    .next = words[at + kRowNext]});
   return rows;
 }
 

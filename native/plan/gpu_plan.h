@@ -43,8 +43,8 @@ int64_t gpu_cache_bytes(const KvLayout& kv, int64_t rows);
 
 // Places in the step state (words of 4 bytes), which every kernel reads.
 constexpr int kStepRowCount = 0, kStepLogitCount = 1;
-constexpr int kStepRows = 4;  // from here on, four words for each row: token, slot, position, next token
-constexpr int kStepRowWords = 4;
+constexpr int kStepRows = 4;  // the first row's words
+constexpr int kRowToken = 0, kRowSlot = 1, kRowPosition = 2, kRowNext = 3, kStepRowWords = 4;
 constexpr int kStepLogitRows(int max_rows) { return kStepRows + max_rows * kStepRowWords; }
 
 // Words of choosing for each slot: its sequence, and its sampling options.

@@ -194,14 +194,14 @@ fn attention(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_inde
 
 // The keys of a part that a row sees. There are none if end <= start.
 fn keys_of(row: u32, part: u32) -> Keys {
-  let at = STEP_ROWS + min(row, step[STEP_ROW_COUNT] - 1u) * 4u;
-  let position = step[at + 2u];
+  let at = step_row(min(row, step[STEP_ROW_COUNT] - 1u));
+  let position = step[at + ROW_POSITION];
   var first = 0u;
   if (WINDOW > 0u && position >= WINDOW) { first = position + 1u - WINDOW; }
   let blocks = (position + 1u - first + TEAM - 1u) / TEAM;
   let part_keys = (blocks + PARTS - 1u) / PARTS * TEAM;
   let start = first + part * part_keys;
-  return Keys(step[at + 1u], start, min(start + part_keys, position + 1u));
+  return Keys(step[at + ROW_SLOT], start, min(start + part_keys, position + 1u));
 }
 
 // The keys that a team's rows see in the slot whose turn it is.

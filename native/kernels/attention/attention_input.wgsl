@@ -25,8 +25,8 @@ var<workgroup> eighths: array<f32, 8>;
 fn attention_input(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
   let head = group.x;
   let row = group.y;
-  let slot = step[STEP_ROWS + row * 4u + 1u];
-  let position = step[STEP_ROWS + row * 4u + 2u];
+  let slot = step[step_row(row) + ROW_SLOT];
+  let position = step[step_row(row) + ROW_POSITION];
   let origin = row * QKV_STRIDE + head * HEAD_DIM;
   var square = 0.0;
   for (var i = thread; i < DIMS; i += TEAM) {

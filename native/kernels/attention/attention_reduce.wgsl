@@ -17,7 +17,7 @@ var<workgroup> sums: array<vec4f, PART_LANES * QUARTERS>;
 @compute @workgroup_size(THREADS)
 fn attention_reduce(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
   let row = group.y;
-  let position = step[STEP_ROWS + row * 4u + 2u];
+  let position = step[step_row(row) + ROW_POSITION];
   var key_count = position + 1u;
   if (WINDOW > 0u) { key_count = min(key_count, WINDOW); }
   let blocks = (key_count + KEY_BLOCK - 1u) / KEY_BLOCK;

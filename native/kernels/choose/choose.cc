@@ -24,6 +24,53 @@ constexpr float kBanned = std::numeric_limits<float>::lowest();
 // Lower temperatures draw the same tokens. At this one the inverse is still finite.
 constexpr float kColdest = 1e-20f;
 
+// The repeat penalty has no effect if it is 1 or looks at no token.
+bool has_repeat_penalty(const SamplingParams& params) {
+  return params.repeat_penalty != 1 && params.repeat_last_n != 0;
+}
+bool has_penalties(const SamplingParams& params) {
+  return has_repeat_penalty(params) || params.presence_penalty != 0 || params.frequency_penalty != 0;
+}
+
+// Tokens that the repeat penalty looks back at. A window longer than any sequence never lets a token go.
+uint32_t repeat_window(const SamplingParams& params) {
+  return has_repeat_penalty(params) && params.repeat_last_n > 0 ? uint32_t(params.repeat_last_n) : 0xfffffff0u;
+}
+
+struct SamplingWord {
+  const char* name;  // as choose.wgsl has it, after SAMPLING_
+  uint32_t value;
+};
+
+// How a slot's tokens are chosen, as choose.wgsl reads it: a word each, in this order.
+std::vector<SamplingWord> sampling_words(const SamplingParams& params) {
+  const auto bits = [](float value) { return std::bit_cast<uint32_t>(value); };
+  const float inverse = params.temperature > 0 ? 1 / std::max(params.temperature, kColdest) : 0;
+  return {
+      {"IS_GREEDY", params.temperature == 0},
+      {"INVERSE_TEMPERATURE", bits(inverse)},
+      {"TOP_K", uint32_t(params.top_k)},
+      {"TOP_P", bits(params.top_p)},
+      {"MIN_P", bits(params.min_p)},
+      {"HAS_PENALTIES", has_penalties(params)},
+      {"REPEAT_PENALTY", bits(has_repeat_penalty(params) ? params.repeat_penalty : 1)},
+      {"REPEAT_WINDOW", repeat_window(params)},
+      {"PRESENCE_PENALTY", bits(params.presence_penalty)},
+      {"FREQUENCY_PENALTY", bits(params.frequency_penalty)},
+      {"HAS_BIAS", !params.logit_bias.empty()},
+      {"SEED_LOW", uint32_t(params.seed)},
+      {"SEED_HIGH", uint32_t(params.seed >> 32)},
+  };
+}
+
+// Sets SAMPLING_WORDS, the words of a slot, and the place of each among them: SAMPLING_TOP_K and so on.
+void set_sampling_words(Prelude& prelude) {
+  prelude.set("SAMPLING_WORDS", kSamplingWords);
+  int place = 0;
+  for (const SamplingWord& word : sampling_words({})) prelude.set(std::string("SAMPLING_") + word.name, place++);
+  if (place > kSamplingWords) throw Error("KEXA_INTERNAL", "sampling has more words than kSamplingWords");
+}
+
 }  // namespace
 
 Choosing::Choosing(KernelSet& kernels, const ModelDescription& description, const Plan& plan,
@@ -48,6 +95,7 @@ Choosing::Choosing(KernelSet& kernels, const ModelDescription& description, cons
   follow_ = kernels.make("follow", sequence, {read(sequences_), write(activations.step)}, 1);
   const auto make_choose = [&](bool is_draft) {
     Prelude prelude = sequence;
+    set_sampling_words(prelude);
     prelude.set("VOCAB", vocab_)
         .set("CONTEXT", context_)
         .set("IS_DRAFT", is_draft)
@@ -72,26 +120,8 @@ void Choosing::begin(const KernelSet& kernels, int slot, const SamplingParams& p
   const auto write_words = [&](const Buffer& to, uint64_t at, const auto& words) {
     gpu.write(to, at * sizeof(words[0]), std::as_bytes(std::span(words)));
   };
-  const bool has_repeat_penalty = params.repeat_penalty != 1 && params.repeat_last_n != 0;
-  const bool has_penalties = has_repeat_penalty || params.presence_penalty != 0 || params.frequency_penalty != 0;
-  // A window longer than any sequence never lets a token go.
-  const uint32_t window = has_repeat_penalty && params.repeat_last_n > 0 ? uint32_t(params.repeat_last_n) : 0xfffffff0u;
-  const auto bits = [](float value) { return std::bit_cast<uint32_t>(value); };
-  const uint32_t sampling[kSamplingWords] = {
-      bits(params.temperature),
-      uint32_t(params.top_k),
-      bits(params.top_p),
-      bits(params.min_p),
-      bits(has_repeat_penalty ? params.repeat_penalty : 1),
-      window,
-      bits(params.presence_penalty),
-      bits(params.frequency_penalty),
-      uint32_t(params.seed),
-      uint32_t(params.seed >> 32),
-      !params.logit_bias.empty(),
-      has_penalties,
-      params.temperature > 0 ? bits(1 / std::max(params.temperature, kColdest)) : 0,
-  };
+  std::vector<uint32_t> sampling;
+  for (const SamplingWord& word : sampling_words(params)) sampling.push_back(word.value);
   write_words(sampling_, uint64_t(slot) * kSamplingWords, sampling);
   uint32_t sequence[kSequenceWords] = {kNoProblem};
   sequence[kLength] = uint32_t(ids.size());
@@ -105,7 +135,8 @@ void Choosing::begin(const KernelSet& kernels, int slot, const SamplingParams& p
     }
     write_words(bias_, uint64_t(slot) * vocab_, bias);
   }
-  if (has_penalties) {
+  if (has_penalties(params)) {
+    const uint32_t window = repeat_window(params);
     std::vector<uint32_t> marks(size_t(vocab_) * 2);
     for (size_t i = ids.size() > window ? ids.size() - window : 0; i < ids.size(); ++i) ++marks[size_t(ids[i]) * 2];
     for (size_t i = prompt_size; i < ids.size(); ++i) ++marks[size_t(ids[i]) * 2 + 1];

@@ -4,7 +4,7 @@
 // With IS_DRAFT it chooses one more draft, from the MTP block's only logit row.
 // dispatch   1
 // logits     [logit rows, VOCAB]
-// sampling   [slots, 16] words, described in choose.cc
+// sampling   [slots, SAMPLING_WORDS], made by sampling_words() of choose.cc
 // bias       [slots, VOCAB], read if the slot has one; the lowest f32 bans a token
 // step       step state: gives the logit rows; gets the rows' next tokens, and the last row with a choice as only logit
 // row
@@ -51,7 +51,8 @@ var<workgroup> found_target: f32;
 var<workgroup> next_row: u32;
 var<workgroup> shared_slot: u32;
 
-fn word(i: u32) -> u32 { return sampling[slot * 16u + i]; }
+fn sampling_word(of_slot: u32, i: u32) -> u32 { return sampling[of_slot * SAMPLING_WORDS + i]; }
+fn sampling_number(of_slot: u32, i: u32) -> f32 { return bitcast<f32>(sampling_word(of_slot, i)); }
 
 // The value, or the finite one nearest to it that is not BANNED. Tests bits, because a compiler may assume that no
 // float is infinite.
@@ -225,7 +226,7 @@ fn multiply_wide(a: u32, b: u32) -> vec2u {
 // Standard Gumbel noise by Philox4x32-10 (Salmon and others, 2011), the same as in native/cpu/random.h.
 fn gumbel(token: u32, position: u32) -> f32 {
   var counter = vec4u(token / 4u, position, 0u, 0u);
-  var key = vec2u(word(8u), word(9u));
+  var key = vec2u(sampling_word(slot, SAMPLING_SEED_LOW), sampling_word(slot, SAMPLING_SEED_HIGH));
   for (var round = 0u; round < 10u; round++) {
     let a = multiply_wide(0xD2511F53u, counter.x);
     let b = multiply_wide(0xCD9E8D57u, counter.z);
@@ -240,11 +241,11 @@ fn gumbel(token: u32, position: u32) -> f32 {
 // private variable is not.
 fn draw(thread: u32, own_slot: u32, position: u32) -> u32 {
   var cut = Cut(NONE, NONE);
-  let top_k = sampling[own_slot * 16u + 1u];
+  let top_k = sampling_word(own_slot, SAMPLING_TOP_K);
   if (top_k > 0u && top_k < VOCAB) { cut = find_cut(thread, cut, f32(top_k), false); }
-  let top_p = bitcast<f32>(sampling[own_slot * 16u + 2u]);
+  let top_p = sampling_number(own_slot, SAMPLING_TOP_P);
   if (top_p < 1.0) { cut = find_cut(thread, cut, top_p, true); }
-  let min_p = bitcast<f32>(word(3u));
+  let min_p = sampling_number(own_slot, SAMPLING_MIN_P);
   var best = BANNED;
   var best_id = NONE;
   for (var token = thread; token < VOCAB; token += THREADS) {
@@ -271,7 +272,7 @@ fn problem_of_row() -> u32 {
 // Adds the token to the sequence. Returns the next logit row to choose from, or NONE.
 fn commit(i: u32, token: u32, state: u32, position: u32) -> u32 {
   let row = step[STEP_LOGIT_ROWS + i];
-  step[STEP_ROWS + row * 4u + 3u] = token;
+  step[step_row(row) + ROW_NEXT] = token;
   let chosen = sequences[state + SEQUENCE_CHOSEN];
   sequences[state + SEQUENCE_TOKENS + chosen] = token;
   sequences[state + SEQUENCE_CHOSEN] = chosen + 1u;
@@ -279,13 +280,13 @@ fn commit(i: u32, token: u32, state: u32, position: u32) -> u32 {
   if (has_penalties) {
     marks[slot * VOCAB + token] += vec2u(1u);
     history[slot * CONTEXT + position] = token;
-    let window = word(5u);
+    let window = sampling_word(slot, SAMPLING_REPEAT_WINDOW);
     if (position >= window) { marks[slot * VOCAB + history[slot * CONTEXT + position - window]].x -= 1u; }
   }
   let problem = problem_of_row();
   sequences[state + SEQUENCE_PROBLEM] = problem;
   if (problem == NONE && i + 1u < step[STEP_LOGIT_COUNT]) {
-    if (step[STEP_ROWS + step[STEP_LOGIT_ROWS + i + 1u] * 4u] == token) { return i + 1u; }
+    if (step[step_row(step[STEP_LOGIT_ROWS + i + 1u]) + ROW_TOKEN] == token) { return i + 1u; }
   }
   step[STEP_LOGIT_COUNT] = 1u;
   step[STEP_LOGIT_ROWS] = row;
@@ -294,17 +295,17 @@ fn commit(i: u32, token: u32, state: u32, position: u32) -> u32 {
 
 @compute @workgroup_size(THREADS)
 fn choose(@builtin(local_invocation_index) thread: u32) {
-  if (thread == 0u) { shared_slot = step[STEP_ROWS + 1u]; }
+  if (thread == 0u) { shared_slot = step[step_row(0u) + ROW_SLOT]; }
   let own_slot = workgroupUniformLoad(&shared_slot);
   slot = own_slot;
   let state = slot * SEQUENCE_WORDS;
-  let is_greedy = sampling[own_slot * 16u] == 0u;
-  inverse_temperature = bitcast<f32>(word(12u));
-  has_bias = word(10u) != 0u;
-  has_penalties = word(11u) != 0u;
-  repeat_penalty = bitcast<f32>(word(4u));
-  presence_penalty = bitcast<f32>(word(6u));
-  frequency_penalty = bitcast<f32>(word(7u));
+  let is_greedy = sampling_word(own_slot, SAMPLING_IS_GREEDY) != 0u;
+  inverse_temperature = sampling_number(own_slot, SAMPLING_INVERSE_TEMPERATURE);
+  has_bias = sampling_word(own_slot, SAMPLING_HAS_BIAS) != 0u;
+  has_penalties = sampling_word(own_slot, SAMPLING_HAS_PENALTIES) != 0u;
+  repeat_penalty = sampling_number(own_slot, SAMPLING_REPEAT_PENALTY);
+  presence_penalty = sampling_number(own_slot, SAMPLING_PRESENCE_PENALTY);
+  frequency_penalty = sampling_number(own_slot, SAMPLING_FREQUENCY_PENALTY);
   if (thread == 0u) { atomicStore(&not_finite, NONE); }
   if (!IS_DRAFT && thread == 0u) {
     sequences[state + SEQUENCE_CHOSEN] = 0u;

@@ -7,21 +7,21 @@
 
 @compute @workgroup_size(1)
 fn follow() {
-  let slot = step[STEP_ROWS + 1u];
+  let slot = step[step_row(0u) + ROW_SLOT];
   let state = slot * SEQUENCE_WORDS;
   let last = sequences[state + SEQUENCE_CHOSEN] - 1u;
   for (var row = 0u; row < step[STEP_ROW_COUNT]; row++) {
-    let at = STEP_ROWS + row * 4u;
+    let at = step_row(row);
     if (row == 0u) {
-      step[at] = sequences[state + SEQUENCE_TOKENS + last];
+      step[at + ROW_TOKEN] = sequences[state + SEQUENCE_TOKENS + last];
     } else {
-      step[at] = sequences[state + SEQUENCE_DRAFT_TOKENS + row - 1u];
+      step[at + ROW_TOKEN] = sequences[state + SEQUENCE_DRAFT_TOKENS + row - 1u];
     }
-    step[at + 1u] = slot;
-    step[at + 2u] = sequences[state + SEQUENCE_LENGTH] - 1u + row;
+    step[at + ROW_SLOT] = slot;
+    step[at + ROW_POSITION] = sequences[state + SEQUENCE_LENGTH] - 1u + row;
     // Replaced once the choice is known. The MTP block computes rows that are dropped too, so they need some valid
     // token.
-    step[at + 3u] = 0u;
+    step[at + ROW_NEXT] = 0u;
     step[STEP_LOGIT_ROWS + row] = row;
   }
 }

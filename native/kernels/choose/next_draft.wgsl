@@ -18,12 +18,12 @@ fn next_draft(@builtin(local_invocation_index) thread: u32) {
     for (var i = thread; i < STRIDE; i += 64u) { hidden[i] = hidden[row * STRIDE + i]; }
   }
   if (thread == 0u) {
-    let slot = step[STEP_ROWS + 1u];
+    let slot = step[step_row(0u) + ROW_SLOT];
     let state = slot * SEQUENCE_WORDS;
     let draft = sequences[state + SEQUENCE_DRAFT_TOKENS + sequences[state + SEQUENCE_DRAFTS] - 1u];
-    step[STEP_ROWS] = draft;
-    step[STEP_ROWS + 2u] = step[STEP_ROWS + row * 4u + 2u] + 1u;
-    step[STEP_ROWS + 3u] = draft;
+    step[step_row(0u) + ROW_TOKEN] = draft;
+    step[step_row(0u) + ROW_POSITION] = step[step_row(row) + ROW_POSITION] + 1u;
+    step[step_row(0u) + ROW_NEXT] = draft;
     step[STEP_ROW_COUNT] = 1u;
     step[STEP_LOGIT_COUNT] = 1u;
     step[STEP_LOGIT_ROWS] = 0u;

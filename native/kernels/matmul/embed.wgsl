@@ -11,7 +11,7 @@
 @compute @workgroup_size(64)
 fn embed(@builtin(global_invocation_id) id: vec3u) {
   if (id.x >= COLUMN_CHUNKS) { return; }
-  let token = min(step[STEP_ROWS + id.y * 4u + TOKEN_FIELD], VOCAB - 1u);
+  let token = min(step[step_row(id.y) + TOKEN_FIELD], VOCAB - 1u);
   let to = id.y * (Y_STRIDE / 4u) + id.x * 2u;
   y[to] = low(weight_word(token * ROW_WORDS, id.x, 0u));
   y[to + 1u] = high(weight_word(token * ROW_WORDS, id.x, CHUNK_WORDS - 1u));

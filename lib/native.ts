@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { isMainThread } from 'node:worker_threads';
 import type { ModelDescription, TensorScales, TensorType } from './description.js';
+import { variable } from './environment.js';
 import { KexaError, type KexaErrorCode } from './errors.js';
 import { packageRequire, packageRoot } from './package-root.js';
 import type {
@@ -21,6 +22,8 @@ export interface NativePlanOptions {
   contextSize: number;
   prefillChunk: number;
   threads: number;
+  /** Whether each thread stays on a core of its own, where that is possible. */
+  pinsThreads: boolean;
   /** Main memory for the rings of kept prefixes (bytes). 0 keeps none; -1 is room for four conversations' turns. */
   prefixCacheBytes: number;
   /** Whether a prompt is kept only at the point that `keepAt` names. */
@@ -33,12 +36,16 @@ export interface NativePlanOptions {
   adapter: string;
   /** The path of Dawn's library. */
   dawnLibrary: string;
+  /** The path of the Vulkan loader. Empty: the system's. */
+  vulkanLibrary: string;
   /** A text that differs for each build of Dawn. */
   dawnIdentity: string;
   /** The folder of compiled kernels. Empty: none are kept. */
   blobFolder: string;
   /** Whether Dawn validates calls and checks bounds. */
   isChecked: boolean;
+  /** Most bytes of a layer's routed experts in one GPU buffer. 0: as many as the GPU allows. */
+  gpuBufferBytes: number;
   gpuKernels: GpuKernels;
   gpuElements: 'f32' | 'f16';
   /** The ops that tuning found faster without subgroups. */
@@ -341,14 +348,16 @@ interface NativeModule {
   stopEngines(exitCode: number): void;
   /** Measures a device on another thread. Rejects with an Error that has a `code`. */
   rates(options: NativePlanOptions): Promise<DeviceRates>;
-  /** The CPU device's instruction sets, the best one last. Throws an Error with a `code` if KEXA_CPU names another. */
+  /** The CPU device's instruction sets, the best one last. */
   instructionSets(): { used: string; available: string[] };
-  /** Why there can be no GPU here, or an empty text. Quick, unlike asking Dawn. */
-  vulkanProblem(): string;
+  /** Chooses one of them for all that this process computes from now on. The best is used until then. */
+  useInstructionSet(name: string): void;
+  /** Opens the Vulkan loader, the system's if no path is given. Returns why it cannot be used, or an empty text. Quick. */
+  vulkanProblem(vulkanLibrary: string): string;
   /** Whether Dawn is part of the addon, and no library is opened. */
   hasLinkedDawn: boolean;
   /** Best first. Rejects if Dawn cannot be loaded. */
-  adapters(dawnLibrary: string): Promise<NativeAdapter[]>;
+  adapters(dawnLibrary: string, vulkanLibrary: string): Promise<NativeAdapter[]>;
 }
 
 let loaded: { module: NativeModule; path: string } | undefined;
@@ -362,6 +371,24 @@ export function native(): NativeModule {
   return loadNative().module;
 }
 
+/**
+ * The addon, set to compute with the instruction set that `KEXA_CPU` names, else with the best.
+ *
+ * @throws KexaError as {@link native}; KEXA_UNSUPPORTED if this processor has no such set.
+ */
+export function computing(): NativeModule {
+  const module = native();
+  const { available } = module.instructionSets();
+  const wanted = variable('KEXA_CPU') ?? available.at(-1)!;
+  if (!available.includes(wanted))
+    throw new KexaError(
+      'KEXA_UNSUPPORTED',
+      `KEXA_CPU: wanted an instruction set of this processor (${available.join(', ')}), found ${wanted}`,
+    );
+  module.useInstructionSet(wanted);
+  return module;
+}
+
 /** Where the addon was loaded from. Throws as {@link native} does. */
 export function nativePath(): string {
   return loadNative().path;
@@ -370,7 +397,7 @@ export function nativePath(): string {
 function loadNative(): { module: NativeModule; path: string } {
   if (loaded !== undefined) return loaded;
   const require = packageRequire();
-  const named = process.env.KEXA_BINARY;
+  const named = variable('KEXA_BINARY');
   const tried: string[] = [];
   const candidates = named
     ? [named]
@@ -399,9 +426,15 @@ export function fromNative<Value>(call: () => Value): Value {
   try {
     return call();
   } catch (cause) {
-    const { code, message } = cause as Error & { code?: KexaErrorCode };
-    throw code === undefined ? cause : new KexaError(code, message, { cause });
+    throw nativeError(cause);
   }
+}
+
+/** A KexaError for an error of the addon's that has a `code`, with `about` before its message. Any other error as it is. */
+export function nativeError(cause: unknown, about: string = ''): unknown {
+  const { code, message } = cause as { code?: unknown; message?: unknown };
+  if (cause instanceof KexaError || typeof code !== 'string' || !code.startsWith('KEXA_')) return cause;
+  return new KexaError(code as KexaErrorCode, `${about}${message}`, { cause });
 }
 
 /** Reads a request to its end, giving each event to `onEvent`; `failed` becomes a KexaError. */

@@ -1,7 +1,8 @@
 // Checks the structure:
 // - code imports only from its left;
 // - no files of lib import each other in a circle;
-// - no source file is longer than 600 lines.
+// - no source file is longer than 600 lines;
+// - only lib reads the environment.
 import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
 import { root } from './setup.mjs';
@@ -32,6 +33,7 @@ const kernels = ['source', 'buffers', 'matmul', 'attention', 'ffn', 'choose'];
 /** The files and folders of lib/, in the order of flow. It holds for imports of types as well. The CLI uses the public interface. */
 const lib = [
   'printable',
+  'environment',
   'errors',
   'package-root',
   'block-types',
@@ -70,6 +72,8 @@ for (const folder of ['native', 'lib', 'bin', 'test', 'tools']) {
     const lines = text.split('\n').length - 1;
     if (lines > lineLimit) problems.push(`${path}: ${lines} lines, the limit is ${lineLimit}`);
     if (folder === 'native') checkIncludes(path, text);
+    if (folder === 'native' && /\bgetenv\b/.test(text))
+      problems.push(`${path}: reads the environment; lib/ hands options down`);
     if (folder === 'lib') checkImports(path, text);
   }
 }

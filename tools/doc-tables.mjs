@@ -4,6 +4,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { root } from './setup.mjs';
 
+const { variables } = await import('../lib/environment.ts');
 const { samplingOptions } = await import('../lib/sampling-options.ts');
 
 /** The rows of each table by its name, each a list of cells, the head first. */
@@ -24,6 +25,10 @@ const tables = {
       String(option.default),
       `${option.help}. ${rangeOf(option)}`,
     ]),
+  ],
+  'other variables': [
+    ['variable', 'meaning'],
+    ...Object.entries(variables).map(([name, meaning]) => [`\`${name}\``, meaning]),
   ],
 };
 

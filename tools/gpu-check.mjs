@@ -8,7 +8,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { findDawn } from '../dist/device/dawn.js';
+import { findDawn, vulkanLibrary } from '../dist/device/dawn.js';
 import { benchmark, loadModel } from '../dist/index.js';
 import { native } from '../dist/native.js';
 import { readTensors, rowDifferences } from './goldens.mjs';
@@ -36,7 +36,7 @@ note(
     }).trim(),
   ) ?? 'nvidia-smi gives nothing',
 );
-const adapters = await native().adapters((await findDawn()).path);
+const adapters = await native().adapters((await findDawn()).path, vulkanLibrary());
 for (const adapter of adapters) {
   note('adapter', JSON.stringify(adapter));
   const gibibytes = adapter.heaps.filter(({ isDeviceLocal }) => isDeviceLocal).map(({ bytes }) => bytes / 2 ** 30);

@@ -4,7 +4,7 @@ import { KexaError } from '../errors.js';
 import { openModelFolder } from '../files/model-folder.js';
 import { loadModel, loadNames, loadSynthetic } from '../model/load.js';
 import type { Model } from '../model/model.js';
-import { type DeviceRates, native } from '../native.js';
+import { computing, type DeviceRates } from '../native.js';
 import { booleanOption, checkNames, checkSignalType, integerOption, invalid } from '../options.js';
 import { checkPlanOptions } from '../plan/memory-plan.js';
 import { openSynthetic, type SyntheticOptions } from '../plan/synthetic.js';
@@ -253,7 +253,7 @@ function checkUnit({ tests, context, sessions }: Unit, most: number): number {
 async function measureRates(options: LoadOptions & { contextSize: number }): Promise<Partial<DeviceRates>> {
   // The first of several devices is measured: in decoding devices work one after the other.
   const { info: _, ...gpu } = (await chooseDevices(options.device))[0]!;
-  return await native().rates({ ...checkPlanOptions(options, options.contextSize), ...gpu, isChecked: false });
+  return await computing().rates({ ...checkPlanOptions(options, options.contextSize), ...gpu, isChecked: false });
 }
 
 /** `count` tokens of the text, over and over. */

@@ -1,10 +1,10 @@
 /** Measures a device's ops one by one, and compares each with the device's own rates. */
 import { availableParallelism } from 'node:os';
 import { type ChosenDevice, chooseDevice, pickAdapter } from '../device/devices.js';
-import { KexaError, type KexaErrorCode } from '../errors.js';
+import { KexaError } from '../errors.js';
 import { loadModel, loadSynthetic } from '../model/load.js';
 import type { Model } from '../model/model.js';
-import { type DeviceRates, type NativeMeasurement, native } from '../native.js';
+import { computing, type DeviceRates, type NativeMeasurement, native, nativeError } from '../native.js';
 import { checkNames, checkSignalType, choiceOption, integerOption, invalid, numberOption } from '../options.js';
 import { checkPlanOptions } from '../plan/memory-plan.js';
 import { cacheElementBytes, cacheTypes, gpuElements, gpuKernels, weightTypes } from '../plan/option-values.js';
@@ -252,7 +252,7 @@ async function waysOf(
   let offered: { elements: Way['elements'][]; variants: OpVariant[] } = { elements: ['f32'], variants: ['cpu'] };
   if (info.kind === 'gpu') {
     const isNull = chosen.adapter === 'null';
-    const adapters = isNull ? [] : await native().adapters(chosen.dawnLibrary);
+    const adapters = isNull ? [] : await native().adapters(chosen.dawnLibrary, chosen.vulkanLibrary);
     const adapter = pickAdapter(adapters, chosen.adapter.toLowerCase());
     offered = {
       elements: isNull || adapter?.hasF16 ? ['f32', 'f16'] : ['f32'],
@@ -281,12 +281,11 @@ async function waysOf(
 /** @throws KexaError */
 async function ratesOf(chosen: Omit<ChosenDevice, 'info'>, load: Partial<LoadOptions>): Promise<DeviceRates> {
   const plan = checkPlanOptions(load.threads === undefined ? {} : { threads: load.threads }, 1);
-  try {
-    return await native().rates({ ...plan, ...chosen });
-  } catch (cause) {
-    const { code, message } = cause as Error & { code?: KexaErrorCode };
-    throw code === undefined ? cause : new KexaError(code, message, { cause });
-  }
+  return await computing()
+    .rates({ ...plan, ...chosen })
+    .catch((cause: unknown) => {
+      throw nativeError(cause);
+    });
 }
 
 /** The number of layers. Default: the first four, because K-EXAONE's first four have every kind. */

@@ -3,7 +3,7 @@
  * hang the process that asks, and `kexa doctor` must survive that.
  */
 import { writeSync } from 'node:fs';
-import { findDawn } from '../device/dawn.js';
+import { findDawn, vulkanLibrary } from '../device/dawn.js';
 import { type NativeAdapter, native } from '../native.js';
 
 /** One adapter, with the features that kexa asks Dawn for. */
@@ -11,7 +11,7 @@ export type DawnAdapter = NativeAdapter;
 
 let answer: { adapters: DawnAdapter[]; error: string | null };
 try {
-  answer = { adapters: await native().adapters((await findDawn()).path), error: null };
+  answer = { adapters: await native().adapters((await findDawn()).path, vulkanLibrary()), error: null };
 } catch (error) {
   answer = { adapters: [], error: (error as Error).message };
 }

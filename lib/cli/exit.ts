@@ -1,4 +1,5 @@
 /** The exit codes of the command, and the errors that decide them. */
+import { variable } from '../environment.js';
 import { KexaError } from '../errors.js';
 
 export const exitCodes = { ok: 0, failure: 1, usage: 2, interrupted: 130, terminated: 143 } as const;
@@ -23,7 +24,7 @@ export function errorText(error: unknown): string {
   const isExpected = error instanceof KexaError || error instanceof UsageError;
   // A fault of kexa's own is printed with its kind, because a bare "x is not a function" tells little.
   const text = `kexa: ${isExpected || !(error instanceof Error) ? message : `${error.name}: ${message}`}`;
-  if (!process.env.KEXA_DEBUG) return text;
+  if (!variable('KEXA_DEBUG')) return text;
   const stacks: string[] = [];
   for (let cause: unknown = error; cause instanceof Error; cause = cause.cause)
     stacks.push(cause.stack ?? cause.message);

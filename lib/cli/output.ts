@@ -1,5 +1,6 @@
 /** Writes to standard output and error. stdout holds the answer and nothing else. */
 import { once } from 'node:events';
+import { variable } from '../environment.js';
 import { printable, printableLine } from '../printable.js';
 import type { KexaWarning } from '../warnings.js';
 import { exitCodes } from './exit.js';
@@ -42,7 +43,7 @@ export function writeDimmed(text: string): void {
 
 /** Whether escape sequences may be written to a stream. */
 export function isColored(stream: { isTTY?: boolean }): boolean {
-  return stream.isTTY === true && !process.env.NO_COLOR && process.env.TERM !== 'dumb';
+  return stream.isTTY === true && variable('NO_COLOR') === undefined && process.env.TERM !== 'dumb';
 }
 
 /**

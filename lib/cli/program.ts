@@ -1,5 +1,6 @@
 /** The `kexa` command: its subcommands, how its errors look, and how it ends. */
 import { Command, CommanderError } from 'commander';
+import { variables } from '../environment.js';
 import { version } from '../package-root.js';
 import { errorText, exitCodes, Interruption, UsageError } from './exit.js';
 import { nameFlags } from './flag-names.js';
@@ -15,7 +16,9 @@ Examples:
 
 Flags win over environment variables (KEXA_MODEL, KEXA_CTX_SIZE, ...; each command's help names them), which win over
 the model's own defaults. Exit codes: 0 done, 1 failed, 2 called wrongly, 130 interrupted. NO_COLOR turns colour off.
-KEXA_DEBUG=1 adds stacks to errors.`;
+KEXA_DEBUG=1 adds stacks to errors.
+
+Variables without a flag: ${Object.keys(variables).join(', ')}. docs/cli.md says what each does.`;
 
 /** The commands, in the order of the help. Each is imported only when it is needed, because loading takes long. */
 const commands: Readonly<Record<string, () => Promise<(program: Command) => void>>> = {

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { dirname, isAbsolute, join } from 'node:path';
+import { variable } from '../environment.js';
 import { KexaError } from '../errors.js';
 import { native, nativePath } from '../native.js';
 import { packageRequire } from '../package-root.js';
@@ -49,6 +50,11 @@ export function blobFolder(): string {
   return home === null ? '' : join(home, '.cache/kexa/dawn');
 }
 
+/** The Vulkan loader that `KEXA_VULKAN_LIBRARY` names. Empty: the system's. */
+export function vulkanLibrary(): string {
+  return variable('KEXA_VULKAN_LIBRARY') ?? '';
+}
+
 /** The user's home. Null without HOME if the system does not know the user, which is common in containers. */
 function homeFolder(): string | null {
   try {
@@ -70,8 +76,8 @@ function linkedPath(): string | null {
 async function find(): Promise<DawnLibrary> {
   const linked = linkedPath();
   if (linked !== null) return { path: linked, identity: await fileIdentity(linked) };
-  const named = process.env.KEXA_DAWN_LIBRARY;
-  if (named) return { path: named, identity: await fileIdentity(named) };
+  const named = variable('KEXA_DAWN_LIBRARY');
+  if (named !== undefined) return { path: named, identity: await fileIdentity(named) };
   const platform = `${process.platform}-${process.arch}`;
   const known = knownBuilds[platform];
   if (known === undefined)

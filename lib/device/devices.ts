@@ -4,7 +4,7 @@ import { KexaError } from '../errors.js';
 import { type NativeAdapter, native } from '../native.js';
 import { invalid } from '../options.js';
 import type { DeviceInfo } from '../types.js';
-import { blobFolder, type DawnLibrary, findDawn } from './dawn.js';
+import { blobFolder, type DawnLibrary, findDawn, vulkanLibrary } from './dawn.js';
 
 /** A device, with the facts that the core needs to use it. */
 export interface ChosenDevice {
@@ -12,6 +12,7 @@ export interface ChosenDevice {
   /** The adapter's name for the core. Empty for the CPU. */
   adapter: string;
   dawnLibrary: string;
+  vulkanLibrary: string;
   dawnIdentity: string;
   blobFolder: string;
   /** A text that differs for each adapter and driver. */
@@ -67,10 +68,10 @@ function nullDevice(): DeviceInfo {
 /** The GPUs. `problem` tells why Dawn could not be used, if it could not. */
 async function findAdapters(): Promise<{ adapters: NativeAdapter[]; library: DawnLibrary | null; problem: string }> {
   try {
-    const problem = native().vulkanProblem();
+    const problem = native().vulkanProblem(vulkanLibrary());
     if (problem !== '') return { adapters: [], library: null, problem };
     const library = await findDawn();
-    return { adapters: await native().adapters(library.path), library, problem: '' };
+    return { adapters: await native().adapters(library.path, vulkanLibrary()), library, problem: '' };
   } catch (error) {
     return { adapters: [], library: null, problem: (error as Error).message };
   }
@@ -121,7 +122,8 @@ export function sharedDevice(devices: readonly DeviceInfo[]): DeviceInfo {
 export async function chooseDevice(wanted: unknown = 'auto'): Promise<ChosenDevice> {
   if (typeof wanted !== 'string' || wanted === '')
     throw invalid('device', "'auto', 'cpu', 'gpu' or part of a device's name", wanted);
-  const cpu = { info: cpuDevice(), adapter: '', dawnLibrary: '', dawnIdentity: '', blobFolder: '', tuningKey: '' };
+  const noDawn = { dawnLibrary: '', vulkanLibrary: '', dawnIdentity: '', blobFolder: '' };
+  const cpu = { info: cpuDevice(), adapter: '', ...noDawn, tuningKey: '' };
   const name = wanted.toLowerCase();
   if (name === 'cpu') return cpu;
   if (name === 'null') return onDawn(nullDevice(), 'null', 'null', await findDawn());
@@ -157,7 +159,8 @@ function nativeName(adapter: NativeAdapter, adapters: readonly NativeAdapter[]):
 }
 
 function onDawn(info: DeviceInfo, adapter: string, key: string, { path, identity }: DawnLibrary): ChosenDevice {
-  return { info, adapter, dawnLibrary: path, dawnIdentity: identity, blobFolder: blobFolder(), tuningKey: key };
+  const dawn = { dawnLibrary: path, vulkanLibrary: vulkanLibrary(), dawnIdentity: identity, blobFolder: blobFolder() };
+  return { info, adapter, ...dawn, tuningKey: key };
 }
 
 /** Differs for each adapter and driver, because drivers write their version into the description. */

@@ -1,6 +1,7 @@
 /** The fastest way to write kernels on a device, op by op. It is measured once, kept in a file and read at load. */
 import { readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { variable } from '../environment.js';
 import { KexaError } from '../errors.js';
 import { isJsonObject, writeJsonFile } from '../files/json-file.js';
 import { version } from '../package-root.js';
@@ -46,9 +47,9 @@ export type Tuning = Record<string, DeviceTuning>;
  * no such folder.
  */
 export function tuningPath(): string | null {
-  const named = process.env.KEXA_TUNING;
+  const named = variable('KEXA_TUNING');
   if (named === 'off') return null;
-  if (named !== undefined && named !== '') return named;
+  if (named !== undefined) return named;
   const blobs = blobFolder();
   return blobs === '' ? null : join(dirname(blobs), 'tuning.json');
 }

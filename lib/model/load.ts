@@ -5,12 +5,12 @@ import { tunedPlainOps } from '../device/tuning.js';
 import { KexaError } from '../errors.js';
 import { type ModelFolder, openModelFolder } from '../files/model-folder.js';
 import {
+  computing,
   fromNative,
   type NativeEngine,
   type NativePart,
   type NativePlan,
   type NativePlanOptions,
-  native,
   readRequest,
 } from '../native.js';
 import { booleanOption, checkNames, checkSignal, invalid } from '../options.js';
@@ -133,7 +133,7 @@ async function load(
   }
   signal?.throwIfAborted();
 
-  const { Engine } = native();
+  const { Engine } = computing();
   const plan = planned(description, planOptions);
   const infos = devices.map(({ info }) => info);
   const device = sharedDevice(infos);
@@ -247,8 +247,9 @@ async function onDevices(
       memoryBytes: device.info.memoryBytes ?? 0,
     });
   // All GPUs are Dawn's.
-  const { dawnLibrary, dawnIdentity, blobFolder } = devices.find(({ adapter }) => adapter !== '') ?? devices[0]!;
-  return { dawnLibrary, dawnIdentity, blobFolder, parts };
+  const onDawn = devices.find(({ adapter }) => adapter !== '') ?? devices[0]!;
+  const { dawnLibrary, vulkanLibrary, dawnIdentity, blobFolder } = onDawn;
+  return { dawnLibrary, vulkanLibrary, dawnIdentity, blobFolder, parts };
 }
 
 /** A model may be used with ids alone, so a folder without a tokenizer is no error until text is asked for. */

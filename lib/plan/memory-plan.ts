@@ -2,6 +2,7 @@
 import { availableParallelism, freemem } from 'node:os';
 import type { ModelDescription, StoredShape, TensorEntry } from '../description.js';
 import { isOnProcessor } from '../device/devices.js';
+import { variable } from '../environment.js';
 import { KexaError } from '../errors.js';
 import { plannedStrategy, scalesOf } from '../files/fp8.js';
 import { elementsOf, wantedTensors } from '../files/wanted-tensors.js';
@@ -55,6 +56,7 @@ export function checkPlanOptions(
     // A chunk longer than the context would only make buffers larger.
     prefillChunk: Math.min(contextSize, integerOption('prefillChunk', options.prefillChunk, 1, 4096, 128)),
     threads: integerOption('threads', options.threads, 1, 1024, availableParallelism()),
+    pinsThreads: variable('KEXA_PIN') !== '0',
     prefixCacheBytes: integerOption('prefixCacheBytes', options.prefixCacheBytes, 0, Number.MAX_SAFE_INTEGER, -1),
     keepsTurnsOnly: options.prefixCacheBytes === undefined,
     cacheType: storedCacheTypes[cacheType],
@@ -62,9 +64,11 @@ export function checkPlanOptions(
     weights: isRecipe(weights) ? 'auto' : weights,
     adapter: '',
     dawnLibrary: '',
+    vulkanLibrary: '',
     dawnIdentity: '',
     blobFolder: '',
     isChecked: false,
+    gpuBufferBytes: gpuBufferBytes(),
     gpuKernels: choiceOption('gpuKernels', options.gpuKernels, gpuKernels),
     gpuElements: choiceOption('gpuElements', options.gpuElements, gpuElements),
     plainOps: [],
@@ -74,6 +78,14 @@ export function checkPlanOptions(
     parts: [],
     cacheStartRows,
   };
+}
+
+function gpuBufferBytes(): number {
+  const text = variable('KEXA_GPU_BUFFER_BYTES');
+  if (text === undefined) return 0;
+  const bytes = Number(text);
+  if (Number.isSafeInteger(bytes) && bytes > 0) return bytes;
+  throw new KexaError('KEXA_INVALID_ARGUMENT', `KEXA_GPU_BUFFER_BYTES: wanted a positive whole number, found ${text}`);
 }
 
 /** Only the CPU device rounds activations. @throws KexaError KEXA_UNSUPPORTED */

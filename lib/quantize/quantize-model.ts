@@ -3,14 +3,14 @@ import { type FileHandle, open, readdir, stat } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import type { TensorEntry, TensorType } from '../description.js';
-import { KexaError, type KexaErrorCode } from '../errors.js';
+import { KexaError } from '../errors.js';
 import { checkPlace } from '../files/atomic-file.js';
 import { storedScales } from '../files/fp8.js';
 import { blockBytes } from '../files/gguf/gguf-types.js';
 import { fileError } from '../files/json-file.js';
 import { type ModelFolder, openModelFolder } from '../files/model-folder.js';
 import { elementsOf } from '../files/wanted-tensors.js';
-import { type NativeScales, native } from '../native.js';
+import { computing, type NativeScales, nativeError } from '../native.js';
 import type { Recipe } from '../plan/recipes.js';
 import { modelMetadata } from './model-metadata.js';
 import { type OutputPlan, type OutputTensor, planOutput } from './output-plan.js';
@@ -147,7 +147,7 @@ async function writeTensors(
   const from = Buffer.alloc(pieceElements * 4);
   const to = Buffer.alloc(pieceElements * 4);
   const files = new SourceFiles(description.files);
-  const { quantize } = native();
+  const { quantize } = computing();
   const resumedAt = part.noted;
   let done = part.noted;
   try {
@@ -172,8 +172,7 @@ async function writeTensors(
         ...(piece.source?.scales && { scales: await files.scales(piece.source) }),
       };
       await quantize(request).catch((cause: unknown) => {
-        const { code, message } = cause as Error & { code: KexaErrorCode };
-        throw new KexaError(code, `${(piece.source ?? tensor).name}: ${message}`, { cause });
+        throw nativeError(cause, `${(piece.source ?? tensor).name}: `);
       });
       await part.write(output, piece.position);
       done = piece.position + piece.bytes;

@@ -1,9 +1,15 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { whenAborted } from '../abort.js';
-import { KexaError, type KexaErrorCode } from '../errors.js';
+import { KexaError } from '../errors.js';
 import { kindOf, readBytes } from '../files/json-file.js';
-import { type NativeEncodeRequest, type NativeTokenizer, type NativeVocabularySource, native } from '../native.js';
+import {
+  type NativeEncodeRequest,
+  type NativeTokenizer,
+  type NativeVocabularySource,
+  native,
+  nativeError,
+} from '../native.js';
 import type { ChatMessage, ChatTemplateOptions } from '../types.js';
 import { type Warn, warningChannel } from '../warnings.js';
 import { ChatTemplate, type ChatTemplateSource, type RenderedChat } from './chat-template.js';
@@ -157,7 +163,7 @@ export class Tokenizer implements TokenSource {
     try {
       return Array.from(this.#encoder.encode(request));
     } catch (error) {
-      throw kexaError(error);
+      throw nativeError(error);
     }
   }
 
@@ -215,7 +221,7 @@ export class Tokenizer implements TokenSource {
       if (ids === null) throw closed();
       return ids;
     } catch (error) {
-      if ((error as { code?: unknown }).code !== 'KEXA_CONTEXT_FULL' || mostIds === undefined) throw kexaError(error);
+      if ((error as { code?: unknown }).code !== 'KEXA_CONTEXT_FULL' || mostIds === undefined) throw nativeError(error);
       throw contextFull(`more than ${mostIds}`, mostIds);
     } finally {
       stopListening();
@@ -355,7 +361,7 @@ export class Tokenizer implements TokenSource {
     try {
       return this.#encoder.start(request);
     } catch (error) {
-      throw kexaError(error);
+      throw nativeError(error);
     }
   }
 
@@ -409,14 +415,8 @@ async function orKexaError<Result>(call: () => Result): Promise<Awaited<Result>>
   try {
     return await call();
   } catch (error) {
-    throw kexaError(error);
+    throw nativeError(error);
   }
-}
-
-function kexaError(cause: unknown): unknown {
-  const { code, message } = cause as { code?: unknown; message?: unknown };
-  if (cause instanceof KexaError || typeof code !== 'string' || !code.startsWith('KEXA_')) return cause;
-  return new KexaError(code as KexaErrorCode, String(message), { cause });
 }
 
 /** NAME.jinja, as transformers writes templates of other names than `default`. */

@@ -13,9 +13,10 @@ namespace {
 // Runs off the event loop, because opening a driver takes a while.
 class ListAdapters final : public Napi::AsyncWorker {
  public:
-  ListAdapters(Napi::Env env, std::string library)
+  ListAdapters(Napi::Env env, std::string library, std::string vulkan_library)
       : Napi::AsyncWorker(env, "kexa.adapters"),
         library_(std::move(library)),
+        vulkan_library_(std::move(vulkan_library)),
         deferred_(Napi::Promise::Deferred::New(env)) {}
   Napi::Promise promise() const { return deferred_.Promise(); }
 
@@ -23,7 +24,7 @@ class ListAdapters final : public Napi::AsyncWorker {
   void Execute() override {
     try {
       load_dawn(library_);
-      adapters_ = list_adapters();
+      adapters_ = list_adapters(vulkan_library_);
     } catch (...) {
       SetError(failure_of(std::current_exception()).message);
     }
@@ -87,7 +88,7 @@ class ListAdapters final : public Napi::AsyncWorker {
     return list;
   }
 
-  std::string library_;
+  std::string library_, vulkan_library_;
   Napi::Promise::Deferred deferred_;
   std::vector<AdapterFacts> adapters_;
 };
@@ -95,13 +96,15 @@ class ListAdapters final : public Napi::AsyncWorker {
 }  // namespace
 
 Napi::Value list_adapters(const Napi::CallbackInfo& info) {
-  auto* worker = new ListAdapters(info.Env(), info[0].ToString());
+  auto* worker = new ListAdapters(info.Env(), info[0].ToString(), info[1].ToString());
   const auto promise = worker->promise();
   worker->Queue();
   return promise;
 }
 
-Napi::Value vulkan_problem(const Napi::CallbackInfo& info) { return Napi::String::New(info.Env(), open_vulkan()); }
+Napi::Value vulkan_problem(const Napi::CallbackInfo& info) {
+  return Napi::String::New(info.Env(), open_vulkan(info[0].ToString()));
+}
 #else
 Napi::Value vulkan_problem(const Napi::CallbackInfo& info) {
   return Napi::String::New(info.Env(), "this addon was built without Dawn's header: CPU only");

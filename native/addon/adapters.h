@@ -5,10 +5,11 @@
 
 namespace kexa {
 
-// adapters(dawnLibrary): a promise of AdapterFacts objects, the best adapter first. Rejects if Dawn cannot be loaded.
+// adapters(dawnLibrary, vulkanLibrary): a promise of AdapterFacts objects, the best adapter first. Rejects if Dawn
+// cannot be loaded.
 Napi::Value list_adapters(const Napi::CallbackInfo& info);
 
-// vulkanProblem(): the reason why there can be no GPU here, else an empty text. Quick.
+// vulkanProblem(vulkanLibrary): opens the Vulkan loader, and says why it cannot be used. Empty: it can be.
 Napi::Value vulkan_problem(const Napi::CallbackInfo& info);
 
 }  // namespace kexa

@@ -123,7 +123,7 @@ Napi::Value plan(const Napi::CallbackInfo& info) {
                    make_plan(to_description(info[0].As<Napi::Object>()), to_plan_options(info[1].As<Napi::Object>())));
 }
 
-// { used, available }: the CPU device's instruction sets. Throws the error of chosen_instruction_set().
+// { used, available }: the CPU device's instruction sets.
 Napi::Value instruction_set_names(const Napi::CallbackInfo& info) {
   auto object = Napi::Object::New(info.Env());
   const std::vector<InstructionSet> sets = instruction_sets();
@@ -132,6 +132,12 @@ Napi::Value instruction_set_names(const Napi::CallbackInfo& info) {
   object.Set("available", available);
   object.Set("used", std::string(instruction_set_name(chosen_instruction_set())));
   return object;
+}
+
+// useInstructionSet(name). Throws the error of use_instruction_set().
+Napi::Value choose_instruction_set(const Napi::CallbackInfo& info) {
+  use_instruction_set(std::string(info[0].ToString()));
+  return info.Env().Undefined();
 }
 
 // stopEngines(exitCode): to be called just before the process exits with that code. Exiting takes libraries down while
@@ -156,6 +162,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
 #endif
   exports.Set("vulkanProblem", Napi::Function::New(env, guarded<vulkan_problem>, "vulkanProblem"));
   exports.Set("instructionSets", Napi::Function::New(env, guarded<instruction_set_names>, "instructionSets"));
+  exports.Set("useInstructionSet", Napi::Function::New(env, guarded<choose_instruction_set>, "useInstructionSet"));
   exports.Set("quantize", Napi::Function::New(env, guarded<quantize_values>, "quantize"));
   exports.Set("lockFile", Napi::Function::New(env, guarded<lock_file>, "lockFile"));
   exports.Set("stopEngines", Napi::Function::New(env, guarded<stop_engines>, "stopEngines"));

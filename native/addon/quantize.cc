@@ -73,7 +73,6 @@ class Quantize final : public Napi::AsyncWorker {
   }
 
   void quantize_all() {
-    panel_kernels();  // throws for a wrong KEXA_CPU
     const int64_t pieces = (elements_ + kPiece - 1) / kPiece;
     ThreadPool pool(int(std::min<int64_t>(threads_, std::max<int64_t>(pieces, 1))));
     pool.run(int(pieces), [&](int piece, int) {

@@ -30,6 +30,7 @@ class Measure final : public Napi::AsyncWorker {
       load_dawn(options_.dawn_library);
       Gpu gpu({.wanted = options_.adapter,
                .is_checked = options_.is_checked,
+               .vulkan_library = options_.vulkan_library,
                .dawn_identity = options_.dawn_identity,
                .blob_folder = options_.blob_folder});
       rates_ = measure_gpu_rates(gpu);

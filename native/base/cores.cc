@@ -1,5 +1,7 @@
 #include "base/cores.h"
 
+#include <atomic>
+
 #if defined(__linux__)
 #include <sched.h>
 
@@ -25,6 +27,18 @@ std::vector<int> physical_cores() {
   }
 #endif
   return cores;
+}
+
+static std::atomic<bool> are_cores_taken = false;
+
+OwnCores::OwnCores(int threads) {
+  if (threads <= 1) return;
+  std::vector<int> cores = physical_cores();
+  if (int(cores.size()) == threads && !are_cores_taken.exchange(true)) list_ = std::move(cores);
+}
+
+OwnCores::~OwnCores() {
+  if (!list_.empty()) are_cores_taken = false;
 }
 
 void stay_on([[maybe_unused]] int cpu) {

@@ -1,6 +1,6 @@
 #include "base/instruction_set.h"
 
-#include <cstdlib>
+#include <atomic>
 #include <string>
 
 #include "base/error.h"
@@ -41,17 +41,20 @@ std::vector<InstructionSet> instruction_sets() {
   return sets;
 }
 
-InstructionSet chosen_instruction_set() {
-  const std::vector<InstructionSet> sets = instruction_sets();
-  const char* named = std::getenv("KEXA_CPU");
-  if (!named || !*named) return sets.back();
-  std::string names;
-  for (InstructionSet set : sets) {
-    if (instruction_set_name(set) == named) return set;
-    names += (names.empty() ? "" : ", ") + std::string(instruction_set_name(set));
-  }
-  throw Error("KEXA_UNSUPPORTED",
-              "KEXA_CPU: wanted an instruction set of this processor (" + names + "), found " + named);
+static std::atomic<InstructionSet>& chosen() {
+  static std::atomic<InstructionSet> set{instruction_sets().back()};
+  return set;
 }
+
+void use_instruction_set(std::string_view name) {
+  for (InstructionSet set : instruction_sets()) {
+    if (instruction_set_name(set) != name) continue;
+    chosen().store(set, std::memory_order_relaxed);
+    return;
+  }
+  throw Error("KEXA_UNSUPPORTED", "this processor has no instruction set " + std::string(name));
+}
+
+InstructionSet chosen_instruction_set() { return chosen().load(std::memory_order_relaxed); }
 
 }  // namespace kexa

@@ -15,8 +15,9 @@ std::string_view instruction_set_name(InstructionSet set);
 // The sets that are compiled in and that this processor has, the best one last.
 std::vector<InstructionSet> instruction_sets();
 
-// The one to use: what the environment variable KEXA_CPU names, else the best. Throws KEXA_UNSUPPORTED if it names none
-// of instruction_sets().
+// Chooses the set that this process computes with from now on. Until then it is the best. Throws KEXA_UNSUPPORTED if
+// instruction_sets() has none of that name.
+void use_instruction_set(std::string_view name);
 InstructionSet chosen_instruction_set();
 
 }  // namespace kexa

@@ -19,6 +19,7 @@ std::unique_ptr<Gpu> open_gpu(const PlanOptions& options) {
   load_dawn(options.dawn_library);
   return std::make_unique<Gpu>(GpuOptions{.wanted = options.adapter,
                                           .is_checked = options.is_checked,
+                                          .vulkan_library = options.vulkan_library,
                                           .dawn_identity = options.dawn_identity,
                                           .blob_folder = options.blob_folder});
 }

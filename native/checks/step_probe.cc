@@ -9,8 +9,11 @@ namespace {
 
 std::unique_ptr<Gpu> open_gpu(const PlanOptions& options, Gpu*& opened) {
   load_dawn(options.dawn_library);
-  auto gpu = std::make_unique<Gpu>(
-      GpuOptions{.wanted = options.adapter, .is_checked = options.is_checked, .dawn_identity = {}, .blob_folder = {}});
+  auto gpu = std::make_unique<Gpu>(GpuOptions{.wanted = options.adapter,
+                                              .is_checked = options.is_checked,
+                                              .vulkan_library = options.vulkan_library,
+                                              .dawn_identity = {},
+                                              .blob_folder = {}});
   opened = gpu.get();
   return gpu;
 }

@@ -3,10 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <cstdlib>
-#include <string_view>
 
-#include "base/cores.h"
 #include "model/rope.h"
 #include "device/vocabulary.h"
 #include "quant/cache_blocks.h"
@@ -15,24 +12,15 @@
 
 namespace kexa {
 
-// The CPU that each thread stays on: a core of its own if there are as many threads as cores. With fewer threads,
-// several processes would all take the first cores. With more, there is nothing to choose.
-static std::vector<int> cores_for(int threads) {
-  const char* wanted = std::getenv("KEXA_PIN");
-  if (threads == 1 || (wanted && std::string_view(wanted) == "0")) return {};
-  std::vector<int> cores = physical_cores();
-  return int(cores.size()) == threads ? cores : std::vector<int>{};
-}
-
 CpuDevice::CpuDevice(const ModelDescription& description, const Weights& weights, const Plan& plan)
     : description_(description),
       weights_(weights),
-      pool_(plan.options.threads, cores_for(plan.options.threads)),
+      cores_(plan.options.pins_threads ? plan.options.threads : 0),
+      pool_(plan.options.threads, cores_.list()),
       options_(plan.options),
       kv_(plan.kv),
       frequencies_(rope_frequencies(description)) {
   pool_.demand(plan.options.threads);
-  panel_kernels();  // throws for a wrong KEXA_CPU now, not in the middle of a step
   const size_t rows = plan.options.prefill_chunk, hidden = description.hidden_size;
   for (int ring : kv_.ring_rows) {
     const size_t bytes = size_t(ring ? int64_t(kSlots) * ring : int64_t(kv_.pages) * kPageRows) * kv_.row_bytes();

@@ -4,6 +4,7 @@
 #include <map>
 #include <optional>
 
+#include "base/cores.h"
 #include "base/thread_pool.h"
 #include "model/weights.h"
 #include "device/device.h"
@@ -91,6 +92,7 @@ class CpuDevice final : public Device {
 
   const ModelDescription& description_;
   const Weights& weights_;
+  OwnCores cores_;  // of pool_
   ThreadPool pool_;
   const PlanOptions& options_;
   KvLayout kv_;

@@ -20,9 +20,6 @@ const PanelKernels& panel_kernels(InstructionSet set) {
   }
 }
 
-const PanelKernels& panel_kernels() {
-  static const PanelKernels& chosen = panel_kernels(chosen_instruction_set());
-  return chosen;
-}
+const PanelKernels& panel_kernels() { return panel_kernels(chosen_instruction_set()); }
 
 }  // namespace kexa

@@ -66,7 +66,7 @@ struct PanelKernels {
 
 const PanelKernels& panel_kernels(InstructionSet set);
 
-// The loops of chosen_instruction_set(). Throws its error.
+// The loops of chosen_instruction_set().
 const PanelKernels& panel_kernels();
 
 extern const PanelKernels kPlainKernels;

@@ -29,6 +29,7 @@ std::unique_ptr<Device> make_device(const ModelDescription& description, const W
   return std::make_unique<GpuDevice>(description, weights, plan,
                                      std::make_unique<Gpu>(GpuOptions{.wanted = options.adapter,
                                                                       .is_checked = options.is_checked,
+                                                                      .vulkan_library = options.vulkan_library,
                                                                       .dawn_identity = options.dawn_identity,
                                                                       .blob_folder = options.blob_folder}),
                                      std::move(host), progress);

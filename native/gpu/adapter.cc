@@ -179,8 +179,8 @@ AdapterFacts read_facts(WGPUAdapter adapter) {
   return facts;
 }
 
-void need_vulkan() {
-  if (const std::string problem = open_vulkan(); !problem.empty()) throw Error("KEXA_NO_DEVICE", problem);
+void need_vulkan(const std::string& path) {
+  if (const std::string problem = open_vulkan(path); !problem.empty()) throw Error("KEXA_NO_DEVICE", problem);
 }
 
 // All adapters in the system's order, which is the same each time.
@@ -266,14 +266,14 @@ InstanceHandle create_instance() {
   return instance;
 }
 
-FoundAdapter find_adapter(WGPUInstance instance, const std::string& wanted) {
+FoundAdapter find_adapter(WGPUInstance instance, const std::string& wanted, const std::string& vulkan_library) {
   if (wanted == "null") {
     AdapterHandle adapter = request_adapter(instance, {.backend = WGPUBackendType_Null});
     if (!adapter) throw Error("KEXA_NO_DEVICE", "device: wanted 'null', but this Dawn was built without it");
     AdapterFacts facts = read_facts(adapter);
     return {std::move(adapter), std::move(facts)};
   }
-  need_vulkan();
+  need_vulkan(vulkan_library);
   auto found = find_adapters(instance);
   Wanted one = parse_wanted(wanted);
   const auto chosen = std::find_if(found.begin(), found.end(), [&](const FoundAdapter& adapter) {
@@ -286,8 +286,8 @@ FoundAdapter find_adapter(WGPUInstance instance, const std::string& wanted) {
               "device: wanted '" + wanted + "', Dawn found " + (names.empty() ? "no adapter" : names));
 }
 
-std::vector<AdapterFacts> list_adapters() {
-  need_vulkan();
+std::vector<AdapterFacts> list_adapters(const std::string& vulkan_library) {
+  need_vulkan(vulkan_library);
   const InstanceHandle instance = create_instance();
   std::vector<AdapterFacts> facts;
   for (const FoundAdapter& found : find_adapters(instance)) facts.push_back(found.facts);

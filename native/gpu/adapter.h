@@ -47,11 +47,11 @@ struct FoundAdapter {
 // - "gpu", the best adapter that is not software;
 // - either of these with ":N" behind it, to skip the first N adapters that fit;
 // - "null", Dawn's Null backend, which checks everything and computes nothing.
-// Throws KEXA_NO_DEVICE, with the names of the adapters found.
-FoundAdapter find_adapter(WGPUInstance instance, const std::string& wanted);
+// `vulkan_library` is as for open_vulkan(). Throws KEXA_NO_DEVICE, with the names of the adapters found.
+FoundAdapter find_adapter(WGPUInstance instance, const std::string& wanted, const std::string& vulkan_library);
 
 // The adapters that Dawn offers on this machine, best first, without the Null backend. load_dawn() must have returned.
-std::vector<AdapterFacts> list_adapters();
+std::vector<AdapterFacts> list_adapters(const std::string& vulkan_library);
 
 // The optional features of WebGPU and Dawn that kexa uses and that the adapter has.
 std::vector<WGPUFeatureName> wanted_features(WGPUAdapter adapter);

@@ -2,7 +2,6 @@
 
 #include <dlfcn.h>
 
-#include <cstdlib>
 #include <mutex>
 
 #include "base/error.h"
@@ -22,11 +21,10 @@ std::mutex loading;
 
 }  // namespace
 
-std::string open_vulkan() {
+std::string open_vulkan([[maybe_unused]] const std::string& path) {
 #ifdef __linux__
-  const char* named = std::getenv("KEXA_VULKAN_LIBRARY");
-  // The library is global and is never closed: Dawn looks for it by its soname, and then finds this one.
-  if (!::dlopen(named ? named : "libvulkan.so.1", RTLD_NOW | RTLD_GLOBAL))
+  // The library is opened globally and never closed: Dawn looks for it by its soname, and then finds this one.
+  if (!::dlopen(path.empty() ? "libvulkan.so.1" : path.c_str(), RTLD_NOW | RTLD_GLOBAL))
     return std::string("no Vulkan loader: ") + ::dlerror();
 #endif
   return "";

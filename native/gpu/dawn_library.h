@@ -39,10 +39,10 @@ struct DawnProcs {
 // library lacks.
 void load_dawn(const std::string& path);
 
-// Opens the Vulkan loader: KEXA_VULKAN_LIBRARY, else the system's libvulkan.so.1. Without one Dawn has nothing to run
-// on and complains on stderr again and again. Returns what is wrong; empty if nothing is, or if Dawn does not use
-// Vulkan on this system.
-std::string open_vulkan();
+// Opens the Vulkan loader at `path`, or the system's libvulkan.so.1 if that is empty. Without a loader Dawn has nothing
+// to run on, and says so on stderr again and again. Returns what is wrong. Returns nothing where all is well, or where
+// Dawn does not use Vulkan.
+std::string open_vulkan(const std::string& path);
 
 // dawn::native::Instance::EnumerateAdapters: lists every adapter, with a reference to each that the caller releases.
 // Null in a library without that symbol; the C API alone gives only the one adapter that fits a request best. In Dawn's

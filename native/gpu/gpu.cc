@@ -24,7 +24,7 @@ constexpr const char* kUnwantedToggles[] = {"lazy_clear_resource_on_first_use", 
 }  // namespace
 
 Gpu::Gpu(const GpuOptions& options) : blobs_(options.blob_folder), instance_(create_instance()) {
-  FoundAdapter found = find_adapter(instance_, options.wanted);
+  FoundAdapter found = find_adapter(instance_, options.wanted, options.vulkan_library);
   adapter_ = std::move(found.handle);
   facts_ = std::move(found.facts);
 

@@ -44,10 +44,11 @@ struct Mapping {
 };
 
 struct GpuOptions {
-  std::string wanted;         // as find_adapter() takes it
-  bool is_checked = false;    // keeps Dawn's validation and bounds checks
-  std::string dawn_identity;  // differs for each build of Dawn, which cannot use kernels that another build compiled
-  std::string blob_folder;    // where compiled kernels are kept; empty: nowhere
+  std::string wanted;          // as find_adapter() takes it
+  bool is_checked = false;     // keeps Dawn's validation and bounds checks
+  std::string vulkan_library;  // as open_vulkan() takes it
+  std::string dawn_identity;   // differs for each build of Dawn, which cannot use kernels that another build compiled
+  std::string blob_folder;     // where compiled kernels are kept; empty: nowhere
 };
 
 // One device, for one thread. A later fault of the device (loss, or a validation error in a checked build) is kept, and

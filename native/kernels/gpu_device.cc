@@ -58,7 +58,7 @@ GpuDevice::GpuDevice(const ModelDescription& description, const Weights& weights
       gpu_(std::move(gpu)),
       kernels_(*gpu_, choose_kernels(gpu_->facts(), plan.options, description, weights), max_rows_),
       expert_slots_(slots_of(description, plan.options)),
-      weights_(*gpu_, description, weights, plan.gpu.weight_bytes, expert_slots_ ? &*expert_slots_ : nullptr, progress),
+      weights_(*gpu_, description, weights, plan, expert_slots_ ? &*expert_slots_ : nullptr, progress),
       activations_(kernels_, description, plan) {
   const int hidden = description.hidden_size, stride = padded(hidden);
   const float epsilon = description.norm_epsilon;

@@ -25,6 +25,7 @@ struct PlanOptions {
   int context_size = 0;   // tokens of one sequence, and rows that all sequences share in the global layers' pages
   int prefill_chunk = 0;  // most rows of a step
   int threads = 1;
+  bool pins_threads = true;  // each thread of the CPU device to a core of its own, where OwnCores gives it one
   Type cache_type = Type::kF32;
   bool is_rounding = false;  // the CPU rounds activations to 16 bits, for the types in quant/rounded.h
   // Main memory for rings of kept prefixes. 0: no prefix is kept. -1: enough for the turns of kSlots conversations.
@@ -33,9 +34,11 @@ struct PlanOptions {
   std::optional<Type> weight_type;  // nullopt: the type of the file, read in place
   std::string adapter;              // part of a GPU adapter's name, "gpu" (the best) or "null"; empty: the CPU
   std::string dawn_library;         // path of the library that holds Dawn
+  std::string vulkan_library;       // path of the Vulkan loader; empty: the system's
   std::string dawn_identity;        // differs for each build of that library
   std::string blob_folder;          // where compiled kernels are kept; empty: nowhere
   bool is_checked = false;          // keeps Dawn's validation and bounds checks
+  int64_t gpu_buffer_bytes = 0;     // most bytes of a layer's routed experts in one buffer; 0: the GPU's own limit
   GpuKernels gpu_kernels = GpuKernels::kAuto;
   Type gpu_elements = Type::kF32;  // f32 or f16, for activations between the GPU's ops
   // Ops of Device whose kernels do without subgroups, because tuning found that faster. The op of a large step is named

@@ -77,17 +77,20 @@ test('threads stay on cores of their own, or move as they like', async (t) => {
   const script = `
     const { loadModel } = await import('${new URL('../../dist/index.js', import.meta.url).href}');
     const { readdirSync, readFileSync } = await import('node:fs');
-    const threads = Number(process.argv[1]);
-    const model = await loadModel('${tiny}', { device: 'cpu', threads });
-    await model.score(Array.from({ length: 64 }, (_, i) => i));
+    const [threads, count] = process.argv.slice(1).map(Number);
+    const models = [];
+    for (let i = 0; i < count; i++) {
+      models.push(await loadModel('${tiny}', { device: 'cpu', threads }));
+      await models[i].score(Array.from({ length: 64 }, (_, i) => i));
+    }
     const allowed = readdirSync('/proc/self/task').map((id) =>
       /Cpus_allowed_list:\\s*(\\S+)/.exec(readFileSync('/proc/self/task/' + id + '/status', 'utf8'))[1]);
     console.log(JSON.stringify(allowed.filter((list) => /^\\d+$/.test(list)).sort()));
-    await model.close();`;
+    for (const model of models) await model.close();`;
   const { execFileSync } = await import('node:child_process');
-  const placed = (threads: number, env: NodeJS.ProcessEnv = {}): string[] =>
+  const placed = (threads: number, env: NodeJS.ProcessEnv = {}, models = 1): string[] =>
     JSON.parse(
-      execFileSync(process.execPath, ['--input-type=module', '-e', script, '--', String(threads)], {
+      execFileSync(process.execPath, ['--input-type=module', '-e', script, '--', String(threads), String(models)], {
         encoding: 'utf8',
         env: { ...process.env, ...env },
       }),
@@ -99,4 +102,5 @@ test('threads stay on cores of their own, or move as they like', async (t) => {
   t.deepEqual(placed(cores, { KEXA_PIN: '0' }), [], 'and all, if they are told to');
   const own = placed(cores);
   t.ok(own.length === 0 || (own.length === cores && new Set(own).size === cores), `CPUs ${own.join(', ')}`);
+  t.deepEqual(placed(cores, {}, 2), own, "only one model's threads, or two of them would share a core");
 });

@@ -94,17 +94,17 @@ async function askTuning(): Promise<DoctorReport['tuning']> {
 }
 
 async function askNative(): Promise<DoctorReport['native']> {
-  const { native, nativePath } = await import('../../native.js');
+  const { computing, nativePath } = await import('../../native.js');
   try {
-    return { loads: true, path: nativePath(), instructionSets: instructionSets(native()) };
+    return { loads: true, path: nativePath(), instructionSets: instructionSets(computing) };
   } catch (error) {
     return { loads: false, error: (error as Error).message };
   }
 }
 
-function instructionSets(addon: { instructionSets(): { used: string; available: string[] } }) {
+function instructionSets(addon: () => { instructionSets(): { used: string; available: string[] } }) {
   try {
-    return addon.instructionSets();
+    return addon().instructionSets();
   } catch (error) {
     return { problem: (error as Error).message };
   }

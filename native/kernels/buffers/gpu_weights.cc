@@ -1,8 +1,6 @@
 #include "kernels/buffers/gpu_weights.h"
 
 #include <algorithm>
-#include <charconv>
-#include <cstdlib>
 #include <cstring>
 #include <thread>
 
@@ -25,17 +23,9 @@ constexpr int64_t kPieceBytes = 4 << 20;
 using Matrices = std::span<const Matrix* const>;
 
 // The most bytes of experts in one buffer.
-uint64_t expert_buffer_limit(const AdapterFacts& facts) {
+uint64_t expert_buffer_limit(const AdapterFacts& facts, const PlanOptions& options) {
   const uint64_t limit = std::min(facts.max_buffer_bytes, facts.max_binding_bytes);
-  const char* lowered = std::getenv("KEXA_GPU_BUFFER_BYTES");
-  if (!lowered || !*lowered) return limit;
-  uint64_t bytes = 0;
-  const char* end = lowered + std::strlen(lowered);
-  const auto [stopped, fault] = std::from_chars(lowered, end, bytes);
-  if (fault != std::errc() || stopped != end || bytes == 0)
-    throw Error("KEXA_INVALID_ARGUMENT",
-                "KEXA_GPU_BUFFER_BYTES: wanted a positive whole number, found " + std::string(lowered));
-  return std::min(limit, bytes);
+  return options.gpu_buffer_bytes > 0 ? std::min(limit, uint64_t(options.gpu_buffer_bytes)) : limit;
 }
 
 uint64_t bytes_of_all(Matrices matrices) {
@@ -53,8 +43,8 @@ void check_alike(const std::string& label, const Matrix& first, const Matrix& ot
 }
 
 // Divides experts into as few buffers as possible, and evenly.
-int experts_per_part(const AdapterFacts& facts, const std::string& label, int experts, uint64_t expert_bytes) {
-  const uint64_t limit = expert_buffer_limit(facts);
+int experts_per_part(const AdapterFacts& facts, uint64_t limit, const std::string& label, int experts,
+                     uint64_t expert_bytes) {
   const int most = std::min(kMaxParts, int(facts.max_storage_buffers) - kBuffersBesideExperts);
   const uint64_t fitting = limit / expert_bytes;
   const uint64_t parts = fitting ? (experts + fitting - 1) / fitting : 0;
@@ -69,11 +59,12 @@ int experts_per_part(const AdapterFacts& facts, const std::string& label, int ex
 
 class Uploader {
  public:
-  Uploader(Gpu& gpu, int64_t total_bytes, const LoadProgress& progress)
+  Uploader(Gpu& gpu, const Plan& plan, const LoadProgress& progress)
       : gpu_(gpu),
+        expert_buffer_limit_(expert_buffer_limit(gpu.facts(), plan.options)),
         progress_(progress),
-        total_bytes_(total_bytes),
-        upload_(gpu, uint64_t(total_bytes),
+        total_bytes_(plan.gpu.weight_bytes),
+        upload_(gpu, uint64_t(total_bytes_),
                 [this](uint64_t sent) { progress_(std::min(int64_t(sent), total_bytes_), total_bytes_); }),
         pool_(int(std::max(1u, std::thread::hardware_concurrency()))) {}
 
@@ -89,7 +80,8 @@ class Uploader {
     const size_t of_one = from.size() / experts;
     GpuExperts to;
     to.expert_bytes = int64_t(bytes_of_all(Matrices(from).first(of_one)));
-    to.experts_per_part = experts_per_part(gpu_.facts(), label, experts, uint64_t(to.expert_bytes));
+    to.experts_per_part =
+        experts_per_part(gpu_.facts(), expert_buffer_limit_, label, experts, uint64_t(to.expert_bytes));
     const size_t of_part = to.experts_per_part * of_one;
     for (size_t first = 0; first < from.size(); first += of_part)
       to.parts.push_back(buffer(label, Matrices(from).subspan(first, std::min(of_part, from.size() - first))));
@@ -207,6 +199,7 @@ class Uploader {
   }
 
   Gpu& gpu_;
+  uint64_t expert_buffer_limit_;
   const LoadProgress& progress_;
   int64_t total_bytes_, filled_bytes_ = 0;
   Upload upload_;
@@ -228,9 +221,9 @@ void check_types(const ModelDescription& description, const Weights& weights) {
   }
 }
 
-GpuWeights::GpuWeights(Gpu& gpu, const ModelDescription& description, const Weights& weights, int64_t bytes,
+GpuWeights::GpuWeights(Gpu& gpu, const ModelDescription& description, const Weights& weights, const Plan& plan,
                        const ExpertSlots* slots, const LoadProgress& progress) {
-  Uploader upload(gpu, bytes, progress);
+  Uploader upload(gpu, plan, progress);
   const size_t stride = padded(description.hidden_size);
   empty_buffer = gpu.create_buffer("nothing", 16, true);
   if (description.needs_embed()) embed = upload.matrix("embed", weights.embed);

@@ -6,7 +6,7 @@
 #include "gpu/gpu.h"
 #include "model/weights.h"
 #include "cache/expert_slots.h"
-#include "plan/gpu_plan.h"
+#include "plan/plan.h"
 
 namespace kexa {
 
@@ -69,11 +69,11 @@ struct GpuLayer {
 void check_types(const ModelDescription& description, const Weights& weights);
 
 struct GpuWeights {
-  // Uploads all weights, `bytes` in total, and converts matrices that have another type on the device. Of the routed
+  // Uploads all weights, and converts matrices that have another type on the device. Of the routed
   // experts only those in `slots` are uploaded; all if it is null. `progress` may throw to stop. Throws:
   // - KEXA_UNSUPPORTED if a layer's experts need more buffers than can be bound, or a value does not fit its type;
   // - KEXA_BAD_FILE if an FP8 weight is NaN.
-  GpuWeights(Gpu& gpu, const ModelDescription& description, const Weights& weights, int64_t bytes,
+  GpuWeights(Gpu& gpu, const ModelDescription& description, const Weights& weights, const Plan& plan,
              const ExpertSlots* slots, const LoadProgress& progress);
 
   std::vector<GpuLayer> layers;

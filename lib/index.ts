@@ -1,6 +1,5 @@
 /** kexa: K-EXAONE and its sisters from Node.js. */
 export { type BenchOptions, benchmark } from './bench/benchmark.js';
-export type { OpName } from './bench/op-work.js';
 export {
   benchmarkOps,
   type OpBenchOptions,
@@ -20,6 +19,7 @@ export type {
   RopeScaling,
 } from './description.js';
 export { listDevices } from './device/devices.js';
+export type { OpName } from './device/ops.js';
 export { KexaError, type KexaErrorCode } from './errors.js';
 export type { Generation } from './model/generation.js';
 export { loadModel } from './model/load.js';

@@ -89,3 +89,10 @@ export function toIds(what: string, ids: unknown, vocabSize: number): Uint32Arra
   }
   return Uint32Array.from(ids);
 }
+
+/** An object without the fields that are undefined: absent and undefined are not the same type. */
+export function defined<T extends object>(fields: T): { [Name in keyof T]?: Exclude<T[Name], undefined> } {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as ReturnType<
+    typeof defined<T>
+  >;
+}

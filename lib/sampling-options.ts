@@ -2,6 +2,7 @@
  * The options of sampling, one entry each. Their checks, the command's flags, the defaults that model files give, and the
  * tables of docs/api.md and docs/cli.md are made from this list.
  */
+import { limits } from './limits.js';
 import { integerOption, numberAbove, numberOption } from './options.js';
 import type { SamplingOptions } from './types.js';
 
@@ -40,8 +41,6 @@ export interface SamplingOption extends SamplingFacts {
   name: keyof SamplingOptions;
 }
 
-const largestInteger = 2 ** 31 - 1;
-
 /** llama.cpp has no GGUF keys for the last two penalties. Theirs are named like its own options; its readers skip them. */
 const facts: Readonly<Record<keyof SamplingOptions, SamplingFacts>> = {
   temperature: {
@@ -51,14 +50,14 @@ const facts: Readonly<Record<keyof SamplingOptions, SamplingFacts>> = {
     help: '0 always takes the likeliest token',
   },
   topK: {
-    ...{ kind: 'integer', least: 0, most: largestInteger, default: 0, isOfChance: true },
+    ...{ kind: 'integer', least: 0, most: limits.integer, default: 0, isOfChance: true },
     ...{ flag: '--top-k', value: 'k', env: 'KEXA_TOP_K' },
     ...{ json: 'top_k', gguf: 'general.sampling.top_k' },
     inFiles: {
       wanted: 'an integer; 0 and less keep all tokens',
       // Every reader takes 0 as "all", and vLLM and llama.cpp -1 as well.
       read: (value) =>
-        Number.isInteger(value) && value >= -(2 ** 31) && value <= largestInteger ? Math.max(0, value) : null,
+        Number.isInteger(value) && value >= -(2 ** 31) && value <= limits.integer ? Math.max(0, value) : null,
     },
     help: 'keep the k likeliest; 0 keeps all',
   },
@@ -85,7 +84,7 @@ const facts: Readonly<Record<keyof SamplingOptions, SamplingFacts>> = {
     help: 'make tokens of prompt and answer less likely; 1 is off',
   },
   repeatLastN: {
-    ...{ kind: 'integer', least: -1, most: largestInteger, default: -1 },
+    ...{ kind: 'integer', least: -1, most: limits.integer, default: -1 },
     ...{ flag: '--repeat-last-n', value: 'n', env: 'KEXA_REPEAT_LAST_N' },
     ...{ json: null, gguf: 'general.sampling.penalty_last_n' },
     help: 'last tokens that the repeat penalty looks at; -1 is all',

@@ -39,6 +39,7 @@ const lib = [
   'block-types',
   'description',
   'options',
+  'limits',
   'warnings',
   'types',
   'sampling-options',

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { root } from './setup.mjs';
 
 const { variables } = await import('../lib/environment.ts');
+const { loadOptions } = await import('../lib/plan/load-options.ts');
 const { samplingOptions } = await import('../lib/sampling-options.ts');
 
 /** The rows of each table by its name, each a list of cells, the head first. */
@@ -62,6 +63,29 @@ for (const file of ['docs/api.md', 'docs/cli.md']) {
   if (isWriting && written !== text) writeFileSync(path, written);
 }
 for (const name of Object.keys(tables)) if (!found.has(name)) throw new Error(`docs/ have no table '${name}'`);
+// docs say more of the options of loadModel than their table does: their rows are there, with the same flags and values.
+const [api, cli] = ['docs/api.md', 'docs/cli.md'].map((file) => ({ file, lines: linesOf(file) }));
+for (const { name, flag, choices = [] } of loadOptions) {
+  checkRow(
+    api,
+    `| \`${name}\` |`,
+    choices.map((choice) => `'${choice}'`),
+  );
+  if (flag) checkRow(cli, `| \`${flag.flags}\` | \`${flag.env}\` |`, choices);
+}
+
+function linesOf(file) {
+  return readFileSync(join(root, file), 'utf8').split('\n');
+}
+
+/** Checks that a document has a row that begins so, and that the row names each of the values. */
+function checkRow({ file, lines }, start, values) {
+  const row = lines.find((line) => line.startsWith(start));
+  const missing = row === undefined ? [start] : values.filter((value) => !row.includes(`\`${value}\``));
+  for (const text of missing) console.error(`${file}: ${row === undefined ? 'no row' : start}: does not name ${text}`);
+  differing += missing.length;
+}
+
 const types = readFileSync(join(root, 'lib/types.ts'), 'utf8');
 for (const { name, default: wanted } of samplingOptions) {
   const [, said] = new RegExp(`Default (-?[\\d.]*\\d)[^/]*\\*/\\s+${name}\\?:`).exec(types) ?? [];

@@ -2,10 +2,12 @@
 import { chooseDevices, isOnProcessor } from '../device/devices.js';
 import { KexaError } from '../errors.js';
 import { openModelFolder } from '../files/model-folder.js';
-import { loadModel, loadNames, loadSynthetic } from '../model/load.js';
+import { limits } from '../limits.js';
+import { loadModel, loadSynthetic } from '../model/load.js';
 import type { Model } from '../model/model.js';
 import { computing, type DeviceRates } from '../native.js';
 import { booleanOption, checkNames, checkSignalType, integerOption, invalid } from '../options.js';
+import { loadNames } from '../plan/load-options.js';
 import { checkPlanOptions } from '../plan/memory-plan.js';
 import { openSynthetic, type SyntheticOptions } from '../plan/synthetic.js';
 import type { GenerationProfile, LoadOptions } from '../types.js';
@@ -85,9 +87,6 @@ const builtInText =
   'was written down, line upon line, until the book was full; and the reader opened it at evening and read until the lamp ' +
   'had burned low. Every function below takes two numbers and returns one. The first adds them, the second multiplies them, and ' +
   'the third returns the larger of the two. ';
-
-/** The rows of a page, as kPageRows of native/plan/layout.h. A session's part of the cache is whole pages. */
-const pageRows = 64;
 
 /**
  * Loads a model and measures it.
@@ -241,6 +240,8 @@ async function runAll(
 
 /** The context that a unit needs for all its sessions together. */
 function checkUnit({ tests, context, sessions }: Unit, most: number): number {
+  // Each session's part of the cache is whole pages.
+  const { pageRows } = limits;
   const wanted = sessions === 1 ? context : sessions * Math.ceil(context / pageRows) * pageRows;
   if (wanted <= most) return wanted;
   throw new KexaError(

@@ -1,6 +1,6 @@
 /** Checks the options of `benchmark`, `benchmarkOps` and `readSuite`. Messages name the field and the allowed values. */
 
-import { mostDrafts } from '../model/sampling.js';
+import { limits } from '../limits.js';
 import { checkNames, integerOption, invalid } from '../options.js';
 import type { SyntheticOptions } from '../plan/synthetic.js';
 import type { SuiteEntry } from './suite.js';
@@ -39,8 +39,8 @@ function integerField(name: string, value: unknown, least: number, most: number)
 export function checkDrafts(name: string, mtp: unknown): BenchTest['mtp'] {
   if (mtp === false || mtp === 0) return false;
   if (mtp === 'auto') return mtp;
-  if (typeof mtp === 'number' && Number.isInteger(mtp) && mtp >= 1 && mtp <= mostDrafts) return mtp;
-  throw invalid(name, `false, 'auto' or a number of drafts from 1 to ${mostDrafts}`, mtp);
+  if (typeof mtp === 'number' && Number.isInteger(mtp) && mtp >= 1 && mtp <= limits.drafts) return mtp;
+  throw invalid(name, `false, 'auto' or a number of drafts from 1 to ${limits.drafts}`, mtp);
 }
 
 export function checkTest(name: string, test: unknown): BenchTest {

@@ -26,31 +26,9 @@ export async function memoryOverContext(path: string, options: LoadOptions): Pro
 /** Plans the contexts for a description, or for a config alone. */
 export function planContexts(
   description: ModelDescription | StoredShape,
-  {
-    device,
-    layerSplit,
-    weights,
-    cacheType,
-    prefillChunk,
-    threads,
-    activations,
-    expertSlots,
-    expertMisses,
-  }: PlannedOptions,
+  // A limit of memory would refuse the longer contexts.
+  { gpuMemory: _, ...options }: PlannedOptions,
 ): ContextMemory[] {
-  const options = Object.fromEntries(
-    Object.entries({
-      device,
-      layerSplit,
-      weights,
-      cacheType,
-      prefillChunk,
-      threads,
-      activations,
-      expertSlots,
-      expertMisses,
-    }).filter(([, value]) => value !== undefined),
-  );
   const everywhere = {
     ...description,
     layers: description.layers.map((layer) => ({ ...layer, window: 0 })),

@@ -1,29 +1,9 @@
 /** Counts the least work of each op of a step: bytes, each moved once, and operations. An op's time is compared with it. */
 import type { ModelDescription, TensorEntry } from '../description.js';
+import type { OpName } from '../device/ops.js';
+import { limits } from '../limits.js';
 import { heldBytes } from '../plan/option-values.js';
 import type { WeightType } from '../types.js';
-
-/** Ops of the device, in the order a step calls them. */
-export const opNames = [
-  'embed',
-  'attention_input',
-  'attention',
-  'attention_output',
-  'dense_ffn',
-  'route',
-  'experts',
-  'final_norm',
-  'head',
-  'choose',
-  'draft_input',
-] as const;
-/**
- * The name of one op of a device.
- *
- * @example
- * const { results } = await benchmarkOps('models/tiny', { ops: ['attention', 'head'], device: 'cpu' });
- */
-export type OpName = (typeof opNames)[number];
 
 /** Calls of one op that are alike but for the layer. */
 export interface OpGroup {
@@ -59,9 +39,6 @@ export interface StepSize {
   /** The number of different experts that the rows are sent to. */
   expertsRead: number;
 }
-
-/** The most rows of a decoding step, which chooses from every row. A larger step wants the last row's logits alone. */
-export const smallRows = 16;
 
 /** The ops of a step of the model, grouped by op and shape. `draft_input` is no part of a step without drafts. */
 export function opGroups(description: ModelDescription): OpGroup[] {
@@ -132,7 +109,8 @@ function workOf(
   const queries = heads * headDim;
   const keyWidth = 2 * kvHeads * headDim;
   const { window, ffnWidth } = description.layers[layer]!;
-  const logitRows = rows <= smallRows ? rows : 1;
+  // Decoding chooses from every row. Of a prompt's step only the last row's logits are wanted.
+  const logitRows = rows <= limits.smallRows ? rows : 1;
   const stored = (name: string) => heldBytes(tensors.get(name)!, weights);
   const ofLayer = (...names: string[]) => names.reduce((sum, name) => sum + stored(`layers.${layer}.${name}`), 0);
   /**

@@ -1,16 +1,26 @@
 /** Measures a device's ops one by one, and compares each with the device's own rates. */
 import { availableParallelism } from 'node:os';
 import { type ChosenDevice, chooseDevice, pickAdapter } from '../device/devices.js';
+import { type OpName, ops as opFacts, opNames } from '../device/ops.js';
 import { KexaError } from '../errors.js';
+import { limits } from '../limits.js';
 import { loadModel, loadSynthetic } from '../model/load.js';
 import type { Model } from '../model/model.js';
 import { computing, type DeviceRates, type NativeMeasurement, native, nativeError } from '../native.js';
-import { checkNames, checkSignalType, choiceOption, integerOption, invalid, numberOption } from '../options.js';
+import {
+  checkNames,
+  checkSignalType,
+  choiceOption,
+  defined,
+  integerOption,
+  invalid,
+  numberOption,
+} from '../options.js';
 import { checkPlanOptions } from '../plan/memory-plan.js';
 import { cacheElementBytes, cacheTypes, gpuElements, gpuKernels, weightTypes } from '../plan/option-values.js';
 import type { CacheType, GpuKernels, LoadOptions, WeightType } from '../types.js';
 import { checkSynthetic, functionOption, listOption } from './checks.js';
-import { type OpGroup, type OpName, opGroups, opNames, opWork, smallRows } from './op-work.js';
+import { type OpGroup, opGroups, opWork } from './op-work.js';
 import { deviation, median } from './statistics.js';
 
 /**
@@ -134,7 +144,7 @@ export interface OpBenchReport {
 const defaultRows: readonly number[] = [1, 2, 4, 8, 16, 512];
 const defaultLayers = 4;
 // Choosing makes a sequence longer, and a chunk fills whole pages.
-const contextSlack = 64;
+const contextSlack = limits.pageRows;
 
 /**
  * Loads a model once for each way to write its kernels. Times each op at each number of rows, layers taking turns, and then
@@ -150,7 +160,7 @@ export async function benchmarkOps(path: string, options: OpBenchOptions = {}): 
   checkNames('benchmarkOps', options, [...benchNames, ...loadNames]);
   const { device, gpuChecks, threads, weights, cacheType, activations, signal } = options;
   checkSignalType(signal);
-  const load = pick({ device, gpuChecks, threads, weights, cacheType, activations, signal });
+  const load = defined({ device, gpuChecks, threads, weights, cacheType, activations, signal });
   const types = {
     threads,
     weights: choiceOption('weights', weights, weightTypes),
@@ -181,7 +191,7 @@ export async function benchmarkOps(path: string, options: OpBenchOptions = {}): 
   let done = 0;
   try {
     for (const way of ways) {
-      if (way.variant === 'matrices' && most <= smallRows) continue;
+      if (way.variant === 'matrices' && most <= limits.smallRows) continue;
       const modelOptions: LoadOptions = {
         ...load,
         contextSize: depth + most + contextSlack,
@@ -226,8 +236,8 @@ export async function benchmarkOps(path: string, options: OpBenchOptions = {}): 
 }
 
 function checkRows(name: string, count: unknown): number {
-  if (typeof count === 'number' && Number.isInteger(count) && count >= 1 && count <= 4096) return count;
-  throw invalid(name, 'an integer from 1 to 4096', count);
+  if (typeof count === 'number' && Number.isInteger(count) && count >= 1 && count <= limits.chunk) return count;
+  throw invalid(name, `an integer from 1 to ${limits.chunk}`, count);
 }
 
 /** An error about the context, with the options that make the context so long. */
@@ -325,11 +335,8 @@ function resultOf(
     cacheBytes: cacheElementBytes(cacheType, model.config.headDim),
     expertsRead: measured.expertsRead,
   });
-  // Only the products of large steps can use matrices, and FFNs cannot.
-  const hasMatrices =
-    way.variant === 'matrices' &&
-    rows > smallRows &&
-    ['attention_input', 'attention_output', 'draft_input'].includes(group.op);
+  // Only the products of large steps can use matrices.
+  const hasMatrices = way.variant === 'matrices' && rows > limits.smallRows && opFacts[group.op].hasMatrices;
   const rate = hasMatrices ? rates.matrices! : rates.f32;
   const ms = median(measured.ms);
   const floorMs = Math.max(work.bytes / rates.copy, work.flops / rate) * 1e3;
@@ -409,10 +416,4 @@ function stepResults(parts: readonly OpBenchResult[], measured: NativeMeasuremen
       kernels: [],
     },
   ];
-}
-
-function pick<T extends object>(fields: T): { [Name in keyof T]?: Exclude<T[Name], undefined> } {
-  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as ReturnType<
-    typeof pick<T>
-  >;
 }

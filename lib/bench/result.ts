@@ -1,6 +1,7 @@
 /** Makes the results of tests from their samples. */
 import { createHash } from 'node:crypto';
 import { availableParallelism } from 'node:os';
+import { limits } from '../limits.js';
 import type { Model } from '../model/model.js';
 import type { DeviceRates } from '../native.js';
 import { version } from '../package-root.js';
@@ -205,7 +206,7 @@ export class ResultMaker {
       model_n_params: model.config.parameters,
       backend: model.device.name,
       n_threads: model.device.kind === 'cpu' ? (options.threads ?? availableParallelism()) : null,
-      n_batch: options.prefillChunk ?? 128,
+      n_batch: options.prefillChunk ?? limits.defaultChunk,
       weights,
       type_k: cacheType,
       type_v: cacheType,

@@ -1,8 +1,9 @@
 /** Chooses a device's kernels from measured ops. */
 
-import { type DeviceTuning, type TunedKernels, tunedOps } from '../device/tuning.js';
+import { tunedOps } from '../device/ops.js';
+import type { DeviceTuning, TunedKernels } from '../device/tuning.js';
+import { limits } from '../limits.js';
 import { version } from '../package-root.js';
-import { smallRows } from './op-work.js';
 import type { OpBenchResult } from './ops.js';
 import { mean } from './statistics.js';
 
@@ -10,8 +11,8 @@ import { mean } from './statistics.js';
 const leastGain = 1.02;
 
 /**
- * The faster way of each op, by the geometric mean over the numbers of rows. There is one way for all steps of up to 16 rows,
- * so that a row's bits do not depend on the other rows, and one for larger steps if it differs. Only f32 elements count, and
+ * The faster way of each op, by the geometric mean over the numbers of rows. There is one way for all small steps, so that a
+ * row's bits do not depend on the other rows, and one for larger steps if ops.ts says so. Only f32 elements count, and
  * only ways with the same results to rounding: matrices, which round to f16, must be asked for.
  */
 export function tuneFrom(results: readonly OpBenchResult[]): DeviceTuning['ops'] {
@@ -20,7 +21,7 @@ export function tuneFrom(results: readonly OpBenchResult[]): DeviceTuning['ops']
     const isLarge = tuned.endsWith(' large');
     const own = results.filter(
       ({ op, rows, elements }) =>
-        `${op}${isLarge ? ' large' : ''}` === tuned && rows > smallRows === isLarge && elements === 'f32',
+        `${op}${isLarge ? ' large' : ''}` === tuned && rows > limits.smallRows === isLarge && elements === 'f32',
     );
     const ratios = [...new Set(own.map(({ rows }) => rows))].flatMap((rows) => {
       const time = (variant: TunedKernels) =>

@@ -1,5 +1,6 @@
 /** Parses lists and ranges of counts in llama-bench's form. */
 import { InvalidArgumentError } from 'commander';
+import { limits } from '../limits.js';
 import { UsageError } from './exit.js';
 
 const most = 2 ** 20;
@@ -15,8 +16,8 @@ export function countList(text: string, before: number[] | undefined): number[] 
 /** A parser for numbers of threads: `2`, or `1,2`. */
 export function threadList(text: string): number[] {
   return text.split(',').map((word) => {
-    if (/^\d+$/.test(word) && Number(word) >= 1 && Number(word) <= 1024) return Number(word);
-    throw new InvalidArgumentError('It takes an integer from 1 to 1024, or several with commas.');
+    if (/^\d+$/.test(word) && Number(word) >= 1 && Number(word) <= limits.threads) return Number(word);
+    throw new InvalidArgumentError(`It takes an integer from 1 to ${limits.threads}, or several with commas.`);
   });
 }
 
@@ -34,8 +35,8 @@ export function draftList(text: string, before: (false | 'auto' | number)[] | un
   const drafts = text.split(',').map((word) => {
     if (word === 'off' || word === '0') return false;
     if (word === 'auto') return 'auto';
-    if (/^[1-8]$/.test(word)) return Number(word);
-    throw new InvalidArgumentError('It takes off, auto or 1 to 8, or several with commas.');
+    if (/^[1-9]\d*$/.test(word) && Number(word) <= limits.drafts) return Number(word);
+    throw new InvalidArgumentError(`It takes off, auto or 1 to ${limits.drafts}, or several with commas.`);
   });
   return [...(before ?? []), ...drafts];
 }

@@ -1,16 +1,15 @@
 /** Puts the command's flags for the library's option names, in errors that only the library could find. */
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { KexaError } from '../errors.js';
+import { loadOptions } from '../plan/load-options.js';
+import { samplingOptions } from '../sampling-options.js';
 import { UsageError } from './exit.js';
 
-/** The flags that are named otherwise than their option. */
+/** The flags of the tables' options, and of options that are named otherwise. */
 const flags: Readonly<Record<string, string>> = {
+  ...Object.fromEntries(samplingOptions.map(({ name, flag }) => [name, flag])),
+  ...Object.fromEntries(loadOptions.flatMap(({ name, flag }) => (flag ? [[name, new Option(flag.flags).long!]] : []))),
   path: '--model',
-  layerSplit: '--split',
-  contextSize: '--ctx-size',
-  prefillChunk: '--batch-size',
-  prefixCacheBytes: '--prefix-cache',
-  temperature: '--temp',
   thinking: '--think',
   drafts: '--mtp',
   depth: '--n-depth',

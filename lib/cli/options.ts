@@ -1,16 +1,10 @@
 /** The flags that commands share, in groups, and how they become options of the library. */
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { activationTypes, cacheTypes, expertMisses, weightTypes } from '../plan/option-values.js';
+import { limits } from '../limits.js';
+import { defined } from '../options.js';
+import { type LoadFlag, type LoadOption, loadOption, loadOptions } from '../plan/load-options.js';
 import { samplingOptions } from '../sampling-options.js';
-import type {
-  ActivationType,
-  CacheType,
-  ExpertMisses,
-  GenerateOptions,
-  LoadOptions,
-  SamplingOptions,
-  WeightType,
-} from '../types.js';
+import type { ActivationType, CacheType, GenerateOptions, LoadOptions, SamplingOptions, WeightType } from '../types.js';
 import { UsageError } from './exit.js';
 import { byteCount, integer, number, tokenCount, wordOr } from './numbers.js';
 
@@ -19,21 +13,15 @@ export interface ModelFlags {
   model?: string;
 }
 
-/** Values of the flags that {@link addLoadOptions} adds. */
+/** Values of flags that {@link addLoadOptions} adds, as far as commands read them. {@link toLoadOptions} reads all. */
 export interface LoadFlags extends ModelFlags {
   device?: string;
-  split?: number[];
   ctxSize?: number;
   batchSize?: number;
   threads?: number;
   cacheType?: CacheType;
-  activations?: ActivationType;
   weights?: WeightType;
-  prefixCache?: number;
-  expertSlots?: number;
-  gpuMemory?: number;
-  expertMisses?: ExpertMisses;
-  expertProfile?: string;
+  activations?: ActivationType;
 }
 
 /** Values of the flags that {@link addAnswerOptions} adds, and the seed. Those of sampling are read by their table. */
@@ -52,7 +40,6 @@ export interface GenerateFlags {
 export const specialTokensHelp =
   'read special tokens written in messages as such; whoever writes one can end a turn and begin another';
 
-const mostTokens = 2 ** 31 - 1;
 const modelGroup = 'Model and device:';
 const samplingGroup = 'Choosing tokens (default: generation_config.json, else as given):';
 const answerGroup = 'Answer:';
@@ -64,78 +51,55 @@ export function addModelOptions(command: Command): void {
   });
 }
 
-/** Everything `loadModel` takes. `threads` reads the value of -t; without `hasContext` there is no -c. */
+/** Every flag of `loadModel`'s options but `without`. `threads` reads the value of -t. */
 export function addLoadOptions(
   command: Command,
-  { threads, hasContext = true }: { threads?: (text: string) => unknown; hasContext?: boolean } = {},
+  { threads, without = [] }: { threads?: (text: string) => unknown; without?: readonly (keyof LoadOptions)[] } = {},
 ): void {
   addModelOptions(command);
-  add(
-    command,
-    modelGroup,
-    '--device <name>',
-    "auto, cpu, gpu, gpu:1 (the second), or part of a device's name; several, as in gpu:0,gpu:1, share the layers (default: auto)",
-    { env: 'KEXA_DEVICE' },
-  );
-  addSplitOption(command);
-  addPlanOptions(command, hasContext);
-  add(
-    command,
-    modelGroup,
-    '--prefix-cache <size>',
-    'memory for kept prompts, as in 4GiB, for others that begin alike (default: for four conversations, their own turns)',
-    { env: 'KEXA_PREFIX_CACHE', parse: byteCount },
-  );
-  add(command, modelGroup, '--expert-profile <file>', 'keep there which experts were chosen, and begin with those', {
-    env: 'KEXA_EXPERT_PROFILE',
-  });
-  addThreadsOption(command, threads);
+  for (const { name } of loadOptions)
+    if (!without.includes(name)) addLoadOption(command, name, name === 'threads' && threads ? { parse: threads } : {});
 }
 
-/** `-t, --threads`. */
-export function addThreadsOption(command: Command, parse: (text: string) => unknown = integer(1, 1024)): void {
-  add(command, modelGroup, '-t, --threads <n>', 'CPU threads (default: the cores there are)', {
-    env: 'KEXA_THREADS',
-    parse,
+/** The flags that decide how much memory a model takes on given devices. */
+export function addPlanOptions(command: Command): void {
+  for (const { name, isPlanned } of loadOptions) if (isPlanned) addLoadOption(command, name);
+}
+
+/** The flag of one of `loadModel`'s options, if it has one; with other words or another parser for its value. */
+export function addLoadOption(
+  command: Command,
+  name: keyof LoadOptions,
+  { help, parse }: { help?: string; parse?: (text: string) => unknown } = {},
+): void {
+  const option = loadOption(name);
+  if (option.flag === undefined) return;
+  const { flags, env, reads } = option.flag;
+  const { choices = [] } = option;
+  const read = parse ?? parserOf(option, reads);
+  add(command, modelGroup, flags, help ?? option.flag.help, {
+    env,
+    ...(reads === 'choice' && { choices }),
+    ...(read !== undefined && { parse: read }),
   });
 }
 
-/** `--cache-type`. */
-export function addCacheTypeOption(command: Command): void {
-  add(command, modelGroup, '--cache-type <type>', 'how the KV cache is stored (default: auto)', {
-    env: 'KEXA_CACHE_TYPE',
-    choices: cacheTypes,
-  });
-}
-
-/** `--weights`. */
-export function addWeightsOption(command: Command): void {
-  add(command, modelGroup, '--weights <type>', "how weights are held; auto keeps the file's type (default: auto)", {
-    env: 'KEXA_WEIGHTS',
-    choices: weightTypes,
-  });
-}
-
-/** `--activations`. */
-export function addActivationsOption(command: Command): void {
-  add(
-    command,
-    modelGroup,
-    '--activations <type>',
-    'what a CPU multiplies blocks of weights by: f32, or i16, which is faster (default: f32)',
-    { env: 'KEXA_ACTIVATIONS', choices: activationTypes },
-  );
-}
-
-/** `--split`. */
-export function addSplitOption(command: Command): void {
-  add(
-    command,
-    modelGroup,
-    '--split <list>',
-    'of several devices: how many layers each takes, in proportion, as in 3,1 (default: by memory)',
-    { env: 'KEXA_SPLIT', parse: proportions },
-  );
+function parserOf(
+  { least = 0, most = limits.integer }: LoadOption,
+  reads: LoadFlag['reads'],
+): ((text: string) => unknown) | undefined {
+  switch (reads) {
+    case 'integer':
+      return integer(least, most);
+    case 'tokens':
+      return tokenCount(most);
+    case 'bytes':
+      return byteCount;
+    case 'proportions':
+      return proportions;
+    default:
+      return undefined;
+  }
 }
 
 /** The names of `--device`: one, or several that share a model. */
@@ -150,50 +114,6 @@ function proportions(text: string): number[] {
   } catch {
     throw new InvalidArgumentError('It takes positive numbers, one for each device, as in 3,1.');
   }
-}
-
-/** The options that decide how much memory a model takes. */
-export function addPlanOptions(command: Command, hasContext = true): void {
-  if (hasContext)
-    add(
-      command,
-      modelGroup,
-      '-c, --ctx-size <n>',
-      'most tokens, prompt and answer together; 8k is 8000, 8K is 8192 ' +
-        "(default: the model's limit, at most 32768)",
-      { env: 'KEXA_CTX_SIZE', parse: tokenCount(mostTokens) },
-    );
-  add(command, modelGroup, '-b, --batch-size <n>', 'prompt tokens computed together (default: 128)', {
-    env: 'KEXA_BATCH_SIZE',
-    parse: integer(1, 4096),
-  });
-  addCacheTypeOption(command);
-  addWeightsOption(command);
-  add(command, modelGroup, '--gpu-memory <size>', 'most to take of it, as in 22GiB; experts give way (default: all)', {
-    env: 'KEXA_GPU_MEMORY',
-    parse: byteCount,
-  });
-  add(
-    command,
-    modelGroup,
-    '--expert-slots <n>',
-    "each layer's experts on the GPU, the rest in main memory (default: all)",
-    {
-      env: 'KEXA_EXPERT_SLOTS',
-      parse: integer(0, 65536),
-    },
-  );
-  add(
-    command,
-    modelGroup,
-    '--expert-misses <how>',
-    'what is done about one that is not there (default: copy, or compute where slots are too few)',
-    {
-      env: 'KEXA_EXPERT_MISSES',
-      choices: expertMisses,
-    },
-  );
-  addActivationsOption(command);
 }
 
 /** How the next token is chosen. */
@@ -218,7 +138,7 @@ export function addAnswerOptions(command: Command): void {
     'most tokens to generate; -1 is what the context holds (default: -1)',
     {
       env: 'KEXA_MAX_TOKENS',
-      parse: wordOr(['-1'], integer(1, mostTokens)),
+      parse: wordOr(['-1'], integer(1, limits.integer)),
     },
   );
   add(command, answerGroup, '--stop <text>', 'end the answer before this text; may be given again', {
@@ -231,7 +151,7 @@ export function addAnswerOptions(command: Command): void {
   add(command, answerGroup, '--special-tokens-in-text', specialTokensHelp);
   add(command, answerGroup, '--mtp <n>', 'tokens to draft with the MTP block: a number, auto or off (default: auto)', {
     env: 'KEXA_MTP',
-    parse: wordOr(['auto', 'off'], integer(0, 8)),
+    parse: wordOr(['auto', 'off'], integer(0, limits.drafts)),
   });
 }
 
@@ -269,22 +189,11 @@ export function requireModel({ model }: ModelFlags): string {
 }
 
 /** The options of `loadModel`, from flags. */
-export function toLoadOptions(flags: LoadFlags): LoadOptions {
-  return defined({
-    device: flags.device === undefined ? undefined : deviceNames(flags.device),
-    layerSplit: flags.split,
-    contextSize: flags.ctxSize,
-    prefillChunk: flags.batchSize,
-    threads: flags.threads,
-    cacheType: flags.cacheType,
-    prefixCacheBytes: flags.prefixCache,
-    weights: flags.weights,
-    expertSlots: flags.expertSlots,
-    gpuMemory: flags.gpuMemory,
-    expertMisses: flags.expertMisses,
-    expertProfile: flags.expertProfile,
-    activations: flags.activations,
-  });
+export function toLoadOptions(flags: object): LoadOptions {
+  const values = new Map<string, unknown>(Object.entries(flags));
+  const given = loadOptions.map(({ name, flag }) => [name, flag && values.get(keyOf(flag.flags))]);
+  const { device, ...options } = defined(Object.fromEntries(given) as LoadOptions);
+  return { ...options, ...(typeof device === 'string' && { device: deviceNames(device) }) };
 }
 
 /** The options of `generate`, from flags. */
@@ -309,11 +218,4 @@ function samplingOfFlags(flags: object): SamplingOptions {
 /** The name under which commander keeps a flag's value: `topK` for `--top-k`. */
 function keyOf(flag: string): string {
   return new Option(flag).attributeName();
-}
-
-/** An object without the fields that are undefined: for the library, absent and undefined are not the same type. */
-export function defined<T extends object>(fields: T): { [Name in keyof T]?: Exclude<T[Name], undefined> } {
-  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as ReturnType<
-    typeof defined<T>
-  >;
 }

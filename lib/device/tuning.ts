@@ -6,26 +6,7 @@ import { KexaError } from '../errors.js';
 import { isJsonObject, writeJsonFile } from '../files/json-file.js';
 import { version } from '../package-root.js';
 import { blobFolder } from './dawn.js';
-
-/**
- * Ops whose kernels are written in several ways, with the same results to rounding. ` large` marks the ops of large steps.
- * An op has one way for all small steps (up to 16 rows), so that a row's bits do not depend on the other rows.
- */
-export const tunedOps = [
-  'attention_input',
-  'attention',
-  'attention_output',
-  'dense_ffn',
-  'route',
-  'experts',
-  'final_norm',
-  'head',
-  'draft_input',
-  'attention_input large',
-  'attention large',
-  'route large',
-] as const;
-export type TunedOp = (typeof tunedOps)[number];
+import { type TunedOp, tunedOps } from './ops.js';
 
 export type TunedKernels = 'plain' | 'subgroups';
 

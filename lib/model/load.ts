@@ -16,6 +16,7 @@ import {
 import { booleanOption, checkNames, checkSignal, invalid } from '../options.js';
 import { checkGpuFits, checkHostExperts, readExpertProfile, withExpertSlots } from '../plan/experts.js';
 import { layersOfDevices, memoryReport } from '../plan/layer-split.js';
+import { loadNames } from '../plan/load-options.js';
 import {
   availableMemory,
   checkFits,
@@ -32,29 +33,6 @@ import { type OpenOptions, Tokenizer } from '../text/tokenizer.js';
 import type { DeviceInfo, LoadOptions, ModelConfig } from '../types.js';
 import { warningChannel } from '../warnings.js';
 import { Model } from './model.js';
-
-/** Every option of {@link loadModel}. */
-export const loadNames: readonly (keyof LoadOptions)[] = [
-  'device',
-  'layerSplit',
-  'contextSize',
-  'weights',
-  'cacheType',
-  'prefixCacheBytes',
-  'prefillChunk',
-  'activations',
-  'threads',
-  'gpuChecks',
-  'gpuKernels',
-  'gpuElements',
-  'expertSlots',
-  'gpuMemory',
-  'expertMisses',
-  'expertProfile',
-  'onProgress',
-  'onWarning',
-  'signal',
-];
 
 /**
  * Loads a model folder in Hugging Face form (config.json, safetensors, and for text tokenizer.json) or a GGUF file.

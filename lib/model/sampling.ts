@@ -1,6 +1,7 @@
 /** Generation options, checked and with their defaults, in the form the core takes. */
 import { randomBytes } from 'node:crypto';
 import { KexaError } from '../errors.js';
+import { limits } from '../limits.js';
 import type { NativeGenerateParams } from '../native.js';
 import { booleanOption, checkNames, checkSignal, integerOption, invalid } from '../options.js';
 import { checkSamplingOption, type SamplingOption, samplingOptions } from '../sampling-options.js';
@@ -24,10 +25,6 @@ const names: readonly (keyof GenerateOptions)[] = [
   'signal',
   'stopOnAbortSignal',
 ];
-
-const largestAlternatives = 20;
-/** kMaxDrafts of native/plan/layout.h: what the rings have room for. */
-export const mostDrafts = 8;
 
 /** Options of one generation that do not concern the core. */
 export interface TextOptions {
@@ -75,7 +72,7 @@ export function checkGenerateOptions(
     biasValues: bias.values,
     drafts,
     keepAt: 0,
-    maxTokens: integerOption('maxTokens', options.maxTokens, 1, 2 ** 31 - 1, Number.POSITIVE_INFINITY),
+    maxTokens: integerOption('maxTokens', options.maxTokens, 1, limits.integer, Number.POSITIVE_INFINITY),
     profile: booleanOption('profile', options.profile, false),
     endTokens: Uint32Array.from(booleanOption('ignoreEos', options.ignoreEos, false) ? [] : config.eosTokenIds),
   };
@@ -113,8 +110,8 @@ function randomSeed(): number {
 function checkMtp(mtp: unknown, config: ModelConfig): number {
   if (mtp === false || mtp === 0) return 0;
   if (mtp === undefined || mtp === 'auto') return config.mtp === null ? 0 : -1;
-  if (typeof mtp !== 'number' || !Number.isInteger(mtp) || mtp < 1 || mtp > mostDrafts)
-    throw invalid('mtp', `false, 'auto' or a number of drafts from 1 to ${mostDrafts}`, mtp);
+  if (typeof mtp !== 'number' || !Number.isInteger(mtp) || mtp < 1 || mtp > limits.drafts)
+    throw invalid('mtp', `false, 'auto' or a number of drafts from 1 to ${limits.drafts}`, mtp);
   if (config.mtp === null)
     throw new KexaError('KEXA_UNSUPPORTED', `mtp: wanted ${mtp} drafts a step, found a model with no MTP block`);
   return mtp;
@@ -123,7 +120,7 @@ function checkMtp(mtp: unknown, config: ModelConfig): number {
 function checkLogprobs(logprobs: unknown): number {
   if (logprobs === undefined || logprobs === false) return -1;
   if (logprobs === true) return 0;
-  return integerOption('logprobs', logprobs, 0, largestAlternatives, 0);
+  return integerOption('logprobs', logprobs, 0, limits.alternatives, 0);
 }
 
 function checkStop(stop: unknown): string[] {

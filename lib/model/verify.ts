@@ -4,13 +4,13 @@
  */
 import { setImmediate as breathe } from 'node:timers/promises';
 import { KexaError } from '../errors.js';
+import { limits } from '../limits.js';
 import { checkNames, checkSignal, integerOption, invalid } from '../options.js';
 import type { Divergence, GenerateOptions, Prompt, VerifyOptions, VerifyReport } from '../types.js';
 import { type AnsweringModel, encodePrompt, type Generation } from './generation.js';
-import { mostDrafts } from './sampling.js';
 
 /** The most rows of a step that is checked: a step with the most drafts has so many. */
-const mostRows = mostDrafts + 1;
+const mostRows = limits.drafts + 1;
 const defaultTokens = 64;
 /** The rows that are compared before the event loop has its turn: ten million logits of the released model. */
 const rowsAtOnce = 64;
@@ -55,7 +55,7 @@ export async function verifyAnswer(
     );
 
   // A step has a row for each draft and one more.
-  const draftCounts = mtp === null ? [] : countUpTo(Math.min(mostDrafts, prefillChunk - 1));
+  const draftCounts = mtp === null ? [] : countUpTo(Math.min(limits.drafts, prefillChunk - 1));
   const rowCounts = countUpTo(Math.min(mostRows, prefillChunk));
   const total = 1 + draftCounts.length + rowCounts.length;
   let done = 0;

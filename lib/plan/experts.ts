@@ -4,9 +4,9 @@ import { KexaError } from '../errors.js';
 import { checkPlace, writeFileAtomic } from '../files/atomic-file.js';
 import { type JsonObject, readOptionalJsonObject } from '../files/json-file.js';
 import type { NativePlanOptions } from '../native.js';
-import { choiceOption, integerOption, invalid, sizeText } from '../options.js';
+import { integerOption, invalid, sizeText } from '../options.js';
 import type { DeviceInfo, LoadOptions, MemoryReport } from '../types.js';
-import { expertMisses } from './option-values.js';
+import { checkLoadChoice, checkLoadInteger } from './load-options.js';
 import { contextAdvice, largestFitting, planned } from './planned.js';
 
 /** The options that decide where experts are. */
@@ -24,9 +24,9 @@ export function withExpertSlots(
   options: ExpertOptions,
 ): NativePlanOptions {
   const { moe } = description;
-  choiceOption('expertMisses', options.expertMisses, expertMisses);
+  checkLoadChoice('expertMisses', options.expertMisses);
   const copies = options.expertMisses === 'copy';
-  const gpuMemory = integerOption('gpuMemory', options.gpuMemory, 1, Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER);
+  const gpuMemory = checkLoadInteger('gpuMemory', options.gpuMemory, Number.MAX_SAFE_INTEGER);
   const named = (['expertSlots', 'gpuMemory', 'expertMisses', 'expertProfile'] as const).find(
     (name) => options[name] !== undefined,
   );

@@ -6,40 +6,24 @@ import { variable } from '../environment.js';
 import { KexaError } from '../errors.js';
 import { plannedStrategy, scalesOf } from '../files/fp8.js';
 import { elementsOf, wantedTensors } from '../files/wanted-tensors.js';
+import { limits } from '../limits.js';
 import { type NativePlan, type NativePlanOptions, native } from '../native.js';
-import { choiceOption, integerOption, sizeText } from '../options.js';
+import { integerOption, sizeText } from '../options.js';
 import type { ActivationType, DeviceInfo, LoadOptions, MemoryReport, WeightType } from '../types.js';
 import { type ExpertOptions, withExpertSlots } from './experts.js';
 import { memoryReport, plannedParts } from './layer-split.js';
-import {
-  activationTypes,
-  cacheTypes,
-  gpuElements,
-  gpuKernels,
-  isRecipe,
-  storedCacheTypes,
-  weightTypes,
-} from './option-values.js';
+import { checkLoadChoice, checkLoadInteger } from './load-options.js';
+import { isRecipe, storedCacheTypes } from './option-values.js';
 import { contextAdvice, largestFitting, planned } from './planned.js';
 import { chooseType, recipes } from './recipes.js';
 
-const defaultContextSize = 32768;
-const cacheStartRows = 8192;
+/** The types that weights, cache and activations are stored in, and the rows of a prompt's step. */
+type TypeChoices = Pick<LoadOptions, 'prefillChunk' | 'cacheType' | 'weights' | 'activations'>;
 
 /** Checks the options a plan depends on and fills in their defaults. @throws KexaError KEXA_INVALID_ARGUMENT */
 export function checkPlanOptions(
-  options: Pick<
-    LoadOptions,
-    | 'contextSize'
-    | 'prefillChunk'
-    | 'threads'
-    | 'cacheType'
-    | 'weights'
-    | 'activations'
-    | 'gpuKernels'
-    | 'gpuElements'
-    | 'prefixCacheBytes'
-  >,
+  options: Pick<LoadOptions, 'contextSize' | 'threads' | 'gpuKernels' | 'gpuElements' | 'prefixCacheBytes'> &
+    TypeChoices,
   maxPositions: number,
 ): NativePlanOptions {
   const contextSize = integerOption(
@@ -47,20 +31,20 @@ export function checkPlanOptions(
     options.contextSize,
     1,
     maxPositions,
-    Math.min(maxPositions, defaultContextSize),
+    Math.min(maxPositions, limits.defaultContext),
   );
-  const cacheType = choiceOption('cacheType', options.cacheType, cacheTypes);
-  const weights = choiceOption('weights', options.weights, weightTypes);
+  const cacheType = checkLoadChoice('cacheType', options.cacheType);
+  const weights = checkLoadChoice('weights', options.weights);
   return {
     contextSize,
     // A chunk longer than the context would only make buffers larger.
-    prefillChunk: Math.min(contextSize, integerOption('prefillChunk', options.prefillChunk, 1, 4096, 128)),
-    threads: integerOption('threads', options.threads, 1, 1024, availableParallelism()),
+    prefillChunk: Math.min(contextSize, checkLoadInteger('prefillChunk', options.prefillChunk, limits.defaultChunk)),
+    threads: checkLoadInteger('threads', options.threads, availableParallelism()),
     pinsThreads: variable('KEXA_PIN') !== '0',
-    prefixCacheBytes: integerOption('prefixCacheBytes', options.prefixCacheBytes, 0, Number.MAX_SAFE_INTEGER, -1),
+    prefixCacheBytes: checkLoadInteger('prefixCacheBytes', options.prefixCacheBytes, -1),
     keepsTurnsOnly: options.prefixCacheBytes === undefined,
     cacheType: storedCacheTypes[cacheType],
-    activations: choiceOption('activations', options.activations, activationTypes),
+    activations: checkLoadChoice('activations', options.activations),
     weights: isRecipe(weights) ? 'auto' : weights,
     adapter: '',
     dawnLibrary: '',
@@ -69,14 +53,14 @@ export function checkPlanOptions(
     blobFolder: '',
     isChecked: false,
     gpuBufferBytes: gpuBufferBytes(),
-    gpuKernels: choiceOption('gpuKernels', options.gpuKernels, gpuKernels),
-    gpuElements: choiceOption('gpuElements', options.gpuElements, gpuElements),
+    gpuKernels: checkLoadChoice('gpuKernels', options.gpuKernels),
+    gpuElements: checkLoadChoice('gpuElements', options.gpuElements),
     plainOps: [],
     expertSlots: -1,
     expertMisses: 'copy',
     expertHeat: new Float32Array(),
     parts: [],
-    cacheStartRows,
+    cacheStartRows: limits.cacheStartRows,
   };
 }
 
@@ -98,10 +82,8 @@ export function refuseActivations(activations: ActivationType, device: string): 
 }
 
 /** The options of {@link planMemory}. All GPUs are planned alike. Several devices share the model. */
-export type PlannedOptions = Pick<
-  LoadOptions,
-  'contextSize' | 'prefillChunk' | 'threads' | 'cacheType' | 'weights' | 'activations' | 'layerSplit'
-> &
+export type PlannedOptions = Pick<LoadOptions, 'contextSize' | 'threads' | 'layerSplit'> &
+  TypeChoices &
   ExpertOptions & { device?: 'cpu' | 'gpu' | readonly ('cpu' | 'gpu')[] };
 
 /**

@@ -3,6 +3,7 @@
 import type { Fp8Scheme, ModelDescription, ModelShape, StoredShape } from '../description.js';
 import { listDevices } from '../device/devices.js';
 import { KexaError } from '../errors.js';
+import { limits } from '../limits.js';
 import type { CacheType, LoadOptions, MemoryReport, RecipeName } from '../types.js';
 import { longestContext, MemoryPlanner, type PlannedOptions, usableBytes } from './memory-plan.js';
 import { cacheElementBytes, heldBytes } from './option-values.js';
@@ -79,7 +80,7 @@ export const reachedShare = 0.6;
 /** The position in a context for which the estimate is made, with a cache of f16 (tokens). */
 export const estimateAt = 4096;
 /** The context (tokens) that is planned when a card cannot hold all experts. */
-export const contextBesideExperts = 32768;
+export const contextBesideExperts: number = limits.defaultContext;
 
 /** The weights of a verdict: the model's folder in bf16 or FP8, or a recipe of `kexa quantize`. */
 export type VerdictWeights = 'bf16' | 'fp8' | RecipeName;

@@ -14,6 +14,7 @@
 #include "addon/tokenizer.h"
 #include "base/error.h"
 #include "base/instruction_set.h"
+#include "device/ops.h"
 
 namespace kexa {
 namespace {
@@ -140,6 +141,28 @@ Napi::Value choose_instruction_set(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
+// The limits that lib/limits.ts has too.
+Napi::Object limits(Napi::Env env) {
+  auto object = Napi::Object::New(env);
+  object.Set("slots", kSlots);
+  object.Set("pageRows", kPageRows);
+  object.Set("drafts", kMaxDrafts);
+  object.Set("smallRows", kSmallRows);
+  return object;
+}
+
+// The ops that lib/device/ops.ts has too: of each, whether its kernels for small steps and for large ones are tuned.
+Napi::Object ops(Napi::Env env) {
+  auto object = Napi::Object::New(env);
+  for (const NamedOp& op : kOps) {
+    auto tuned = Napi::Object::New(env);
+    tuned.Set("small", op.tuned != Tuned::kNone);
+    tuned.Set("large", op.tuned == Tuned::kSmallAndLarge);
+    object.Set(std::string(op.name), tuned);
+  }
+  return object;
+}
+
 // stopEngines(exitCode): to be called just before the process exits with that code. Exiting takes libraries down while
 // threads may be inside them. If a thread does not end in time, the process ends here without taking anything down.
 Napi::Value stop_engines(const Napi::CallbackInfo& info) {
@@ -154,6 +177,8 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   env.SetInstanceData(request);
   exports.Set("Engine", EngineObject::define(env));
   exports.Set("Tokenizer", define_tokenizer(env));
+  exports.Set("limits", limits(env));
+  exports.Set("ops", ops(env));
   exports.Set("plan", Napi::Function::New(env, guarded<plan>, "plan"));
 #ifdef KEXA_LINKED_DAWN
   exports.Set("hasLinkedDawn", true);

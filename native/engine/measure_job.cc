@@ -5,6 +5,7 @@
 #include <set>
 
 #include "decode/forward.h"
+#include "device/ops.h"
 
 namespace kexa {
 namespace {
@@ -13,8 +14,6 @@ namespace {
 constexpr int kMostCalls = 2000;
 // Most choices in a row. Each one makes the sequence longer.
 constexpr int kMostChoices = 32;
-// Steps of more rows count as a prompt's, with the logits of one row.
-constexpr int kMostLogitRows = 16;
 
 using Clock = std::chrono::steady_clock;
 
@@ -89,7 +88,7 @@ void MeasureJob::prepare(const JobContext& context, int slot, int rows) {
                           .slot = slot,
                           .position = params_.depth + i,
                           .next = int((token + 7919) % vocab)});
-    if (rows <= kMostLogitRows || i + 1 == rows) step_.logit_rows.push_back(i);
+    if (rows <= kSmallRows || i + 1 == rows) step_.logit_rows.push_back(i);
   }
   // Few rows are measured as an answer's rows.
   step_.is_prompt = rows > kSmallRows;
@@ -102,33 +101,8 @@ void MeasureJob::prepare(const JobContext& context, int slot, int rows) {
 }
 
 void MeasureJob::call(const JobContext& context, const OpMeasurement& wanted, int index) {
-  Device& device = *context.model->device;
   const int layer = wanted.layers[size_t(index) % wanted.layers.size()];
-  const std::string& op = wanted.op;
-  if (op == "embed")
-    device.embed();
-  else if (op == "attention_input")
-    device.attention_input(layer);
-  else if (op == "attention")
-    device.attention(layer);
-  else if (op == "attention_output")
-    device.attention_output(layer);
-  else if (op == "dense_ffn")
-    device.dense_ffn(layer);
-  else if (op == "route")
-    device.route(layer);
-  else if (op == "experts")
-    device.experts(layer);
-  else if (op == "final_norm")
-    device.final_norm(false);
-  else if (op == "head")
-    device.head();
-  else if (op == "draft_input")
-    device.draft_input();
-  else if (op == "choose")
-    device.choose();
-  else
-    throw Error("KEXA_INTERNAL", "there is no op " + op);
+  op_named(wanted.op).call(*context.model->device, layer);
 }
 
 event::Measured MeasureJob::measure(const JobContext& context, const OpMeasurement& wanted) {

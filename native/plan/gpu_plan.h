@@ -10,9 +10,6 @@
 
 namespace kexa {
 
-// The most rows of a small step, whose kernels are made for the few rows of an answer. A step of a prompt is large
-// however few rows it has, so that cutting a prompt differently changes no bit of it.
-constexpr int kSmallRows = 16;
 // The fewest rows of a tile in large steps that group rows by expert.
 constexpr int kSmallestTile = 32;
 

@@ -7,6 +7,7 @@
 
 #include "model/description.h"
 #include "plan/host_experts.h"
+#include "plan/limits.h"
 
 namespace kexa {
 
@@ -56,17 +57,6 @@ struct PlanOptions {
   int cache_start_rows = 0;  // the most rows that a GPU's global layers get at load; more are made when they are used
 };
 
-// Sequences whose caches exist at the same time. One more takes the slot unused for longest, whose sequence must be
-// computed again if it continues.
-constexpr int kSlots = 4;
-constexpr int kPageRows = 64;
-// A step of a prompt has at most as many rows as make this many pairs of a row and a token before it, but at least
-// kLeastChunk rows: 1,024 rows after 65,536 tokens, 256 after 262,144. A step must not take too long, because a device
-// that does not answer in time counts as lost.
-constexpr int64_t kMostPairs = 1 << 26;
-constexpr int kLeastChunk = 128;
-// The most drafts in a step. Rings have room for the rows of rejected drafts.
-constexpr int kMaxDrafts = 8;
 // A kept prefix can be cut back by this many tokens. kept_rows() is the number of rows that it keeps of a sliding
 // layer: the window of the next token, and the rows to cut back.
 constexpr int kKeptReach = 2;

@@ -1,10 +1,10 @@
 import { availableParallelism } from 'node:os';
 import { runAgainst } from '../../bench/against/against.js';
 import { findPeer, type PeerName } from '../../bench/against/peer.js';
+import { defined } from '../../options.js';
 import { againstText } from '../against-output.js';
 import { exitCodes, UsageError } from '../exit.js';
 import { Interrupt } from '../interrupt.js';
-import { defined } from '../options.js';
 import { writeAnswer } from '../output.js';
 import { ProgressBar } from '../progress-bar.js';
 import type { BenchFlags } from './bench-flags.js';

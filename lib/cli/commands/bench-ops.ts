@@ -1,26 +1,19 @@
 import { type Command, InvalidArgumentError } from 'commander';
-import { type OpName, opNames } from '../../bench/op-work.js';
+import { type OpName, opNames } from '../../device/ops.js';
+import { defined } from '../../options.js';
 import { countList } from '../bench-lists.js';
 import { exitCodes, exitWith, UsageError } from '../exit.js';
 import { wrapHelp } from '../help-text.js';
 import { Interrupt } from '../interrupt.js';
 import { integer } from '../numbers.js';
 import { type OpsFormat, opsFormats, opsText } from '../ops-output.js';
-import {
-  add,
-  addActivationsOption,
-  addCacheTypeOption,
-  addModelOptions,
-  addThreadsOption,
-  addWeightsOption,
-  defined,
-  type LoadFlags,
-} from '../options.js';
+import { add, addLoadOption, addModelOptions, type ModelFlags, toLoadOptions } from '../options.js';
 import { writeAnswer, writeNote } from '../output.js';
 import { ProgressBar } from '../progress-bar.js';
 import { addSyntheticOptions, benchedModel } from '../synthetic-flags.js';
 
-interface OpsFlags extends Omit<LoadFlags, 'ctxSize' | 'batchSize'> {
+interface OpsFlags extends ModelFlags {
+  device?: string;
   config?: string;
   layers?: number;
   rows?: number[];
@@ -79,14 +72,8 @@ export function addBenchOps(bench: Command): void {
   addSyntheticOptions(command, tests);
   add(command, 'Output:', '-o, --output <format>', 'md, csv or json (default: md)', { choices: opsFormats });
   addModelOptions(command);
-  const model = 'Model and device:';
-  add(command, model, '--device <name>', "auto, cpu, gpu, or part of a device's name (default: auto)", {
-    env: 'KEXA_DEVICE',
-  });
-  addCacheTypeOption(command);
-  addWeightsOption(command);
-  addActivationsOption(command);
-  addThreadsOption(command);
+  addLoadOption(command, 'device', { help: "auto, cpu, gpu, or part of a device's name (default: auto)" });
+  for (const name of ['cacheType', 'weights', 'activations', 'threads'] as const) addLoadOption(command, name);
   command.action(exitWith(benchOps));
 }
 
@@ -118,22 +105,11 @@ async function benchOps(flags: OpsFlags, command: Command): Promise<number> {
   if (tuning !== null) await readTuning(tuning);
   using interrupt = new Interrupt();
   using bar = new ProgressBar('ops');
-  const { device, cacheType, weights, activations, threads, rows, nDepth, ops, elements, variant, repetitions, time } =
-    flags;
+  const { rows, nDepth, ops, elements, variant, repetitions, time } = flags;
   const tuned = flags.tune ? { elements: ['f32'] as const, variants: ['plain', 'subgroups'] as const } : {};
   const report = await benchmarkOps(path, {
-    ...defined({
-      device,
-      cacheType,
-      weights,
-      activations,
-      threads,
-      rows,
-      depth: nDepth,
-      ops,
-      repetitions,
-      leastMs: time,
-    }),
+    ...toLoadOptions(flags),
+    ...defined({ rows, depth: nDepth, ops, repetitions, leastMs: time }),
     ...(elements !== undefined && { elements: [elements] }),
     ...(variant !== undefined && { variants: [variant] }),
     ...tuned,

@@ -6,6 +6,7 @@ import { memoryOverContext } from '../../bench/memory.js';
 import { openReport, readOps, writeReport } from '../../bench/report.js';
 import { readSuite, suiteNames } from '../../bench/suite.js';
 import { combineTests } from '../../bench/tests.js';
+import { defined } from '../../options.js';
 import { countList, countPair, draftList, sessionList, sweepContexts, sweepStep, threadList } from '../bench-lists.js';
 import { benchFormats, benchText } from '../bench-output.js';
 import { exitCodes, exitWith, UsageError } from '../exit.js';
@@ -13,7 +14,7 @@ import { wrapHelp } from '../help-text.js';
 import { readPrompt } from '../input.js';
 import { Interrupt } from '../interrupt.js';
 import { integer } from '../numbers.js';
-import { add, addLoadOptions, defined, toLoadOptions } from '../options.js';
+import { add, addLoadOptions, toLoadOptions } from '../options.js';
 import { writeAnswer, writeNote } from '../output.js';
 import { ProgressBar } from '../progress-bar.js';
 import { addSyntheticOptions, benchedModel } from '../synthetic-flags.js';
@@ -115,7 +116,7 @@ export function addBench(program: Command): void {
   add(command, output, '--output-err <format>', 'the same, on stderr as well', { choices: benchFormats });
   add(command, output, '--report <folder>', 'also write a page with plots, index.html, and what it shows');
   add(command, output, '--ops <file>', 'ops for the plots, as kexa bench ops -o json writes them');
-  addLoadOptions(command, { threads: threadList, hasContext: false });
+  addLoadOptions(command, { threads: threadList, without: ['contextSize'] });
   // The flag is accepted here so that it can be refused with a reason.
   command.addOption(command.createOption('-c, --ctx-size <n>').hideHelp());
   command.action(exitWith(bench));

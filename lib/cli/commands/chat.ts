@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import { KexaError } from '../../errors.js';
 import type { Model } from '../../model/model.js';
 import type { Session } from '../../model/session.js';
+import { defined } from '../../options.js';
 import type { GenerateOptions } from '../../types.js';
 import { type ChatState, completions, helpText, isChatCommand, runChatCommand } from '../chat-commands.js';
 import { Conversation } from '../conversation.js';
@@ -18,7 +19,6 @@ import {
   addAnswerOptions,
   addLoadOptions,
   addSamplingOptions,
-  defined,
   type GenerateFlags,
   type LoadFlags,
   requireModel,

@@ -5,6 +5,9 @@ import type { TensorEntry } from '../../description.js';
 import { KexaError } from '../../errors.js';
 import { storedScales } from '../../files/fp8.js';
 import type { ModelNote } from '../../files/model-folder.js';
+import { limits } from '../../limits.js';
+import { defined } from '../../options.js';
+import type { PlannedOptions } from '../../plan/memory-plan.js';
 import type { Verdict } from '../../plan/verdict.js';
 import { printableLine } from '../../printable.js';
 import type { DeviceMemory, MemoryReport, ModelConfig } from '../../types.js';
@@ -14,10 +17,9 @@ import { wrapHelp } from '../help-text.js';
 import { memorySize } from '../numbers.js';
 import {
   add,
+  addLoadOption,
   addModelOptions,
   addPlanOptions,
-  addSplitOption,
-  defined,
   type LoadFlags,
   requireModel,
   toLoadOptions,
@@ -96,7 +98,7 @@ export function addInspect(program: Command): void {
       parse: deviceKinds,
     },
   );
-  addSplitOption(command);
+  addLoadOption(command, 'layerSplit');
   add(
     command,
     output,
@@ -134,17 +136,7 @@ async function inspect(dir: string | undefined, flags: InspectFlags, command: Co
 async function read(path: string, flags: InspectFlags): Promise<Inspection> {
   const { openModelFolder, readConfigOnly } = await import('../../files/model-folder.js');
   const { fitsInto, longestContext, MemoryPlanner, usableBytes } = await import('../../plan/memory-plan.js');
-  const {
-    contextSize: wanted,
-    prefillChunk,
-    cacheType,
-    weights: weightType,
-    expertSlots,
-    gpuMemory,
-    expertMisses,
-    activations,
-    layerSplit,
-  } = toLoadOptions(defined({ ...flags, device: undefined }));
+  const { weights: weightType, device: _, ...planned } = toLoadOptions(flags);
   const bare = await readConfigOnly(path);
   const model =
     bare.isGguf || (await hasWeights(bare.folder)) ? await openModelFolder(bare.isGguf ? path : bare.folder) : null;
@@ -154,17 +146,7 @@ async function read(path: string, flags: InspectFlags): Promise<Inspection> {
   let verdicts: Inspection['verdicts'] = null;
   try {
     const shape = model?.description ?? bare.shape;
-    const options = defined({
-      contextSize: wanted,
-      prefillChunk,
-      cacheType,
-      activations,
-      device: flags.device,
-      expertSlots,
-      gpuMemory,
-      expertMisses,
-      layerSplit,
-    });
+    const options: Omit<PlannedOptions, 'weights'> = { ...planned, ...defined({ device: flags.device }) };
     const planner = new MemoryPlanner(shape, weightType);
     memory = planner.plan(options);
     const { deviceMemory, device = ['cpu'] } = flags;
@@ -177,7 +159,10 @@ async function read(path: string, flags: InspectFlags): Promise<Inspection> {
       };
     if (flags.verdict) {
       const { machines, planVerdicts, thisMachine } = await import('../../plan/verdict.js');
-      verdicts = planVerdicts(shape, defined({ prefillChunk }), [...machines, ...(await thisMachine())]);
+      verdicts = planVerdicts(shape, defined({ prefillChunk: planned.prefillChunk }), [
+        ...machines,
+        ...(await thisMachine()),
+      ]);
     }
   } catch (error) {
     // Only the plan needs the core. All else can be told without it.
@@ -189,7 +174,7 @@ async function read(path: string, flags: InspectFlags): Promise<Inspection> {
     config,
     weights: model && summary(model.description.tensors, model.description.files),
     memory,
-    contextSize: wanted ?? Math.min(config.maxPositions, 32768),
+    contextSize: planned.contextSize ?? Math.min(config.maxPositions, limits.defaultContext),
     fit,
     verdicts,
     notes: (model ?? bare).notes,

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { basename, resolve } from 'node:path';
 import type { Command } from 'commander';
+import { defined } from '../../options.js';
 import type { uniformRecipes } from '../../plan/recipes.js';
 import { printable } from '../../printable.js';
 import type { OutputTensor } from '../../quantize/output-plan.js';
@@ -11,7 +12,7 @@ import { bytesText, groupedText } from '../figures.js';
 import { wrapHelp } from '../help-text.js';
 import { Interrupt } from '../interrupt.js';
 import { integer } from '../numbers.js';
-import { add, defined } from '../options.js';
+import { add } from '../options.js';
 import { table, writeAnswer, writeJson, writeNote } from '../output.js';
 import { ProgressBar } from '../progress-bar.js';
 

@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { defined } from '../../options.js';
 import { printable } from '../../printable.js';
 import type { TextSpan } from '../../text/text-span.js';
 import type { Tokenizer } from '../../text/tokenizer.js';
@@ -7,7 +8,7 @@ import { exitWith, UsageError } from '../exit.js';
 import { wrapHelp } from '../help-text.js';
 import { type PromptOptions, parseIds, readPrompt, readStandardInput } from '../input.js';
 import { Interrupt } from '../interrupt.js';
-import { add, addModelOptions, defined, type ModelFlags, requireModel, specialTokensHelp } from '../options.js';
+import { add, addModelOptions, type ModelFlags, requireModel, specialTokensHelp } from '../options.js';
 import { table, writeAnswer, writeJson, writeWarning } from '../output.js';
 import { TokenSpelling } from '../token-spelling.js';
 

@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import type { Model } from '../../model/model.js';
+import { defined } from '../../options.js';
 import type { VerifyReport } from '../../types.js';
 import { exitCodes, exitWith } from '../exit.js';
 import { groupedText } from '../figures.js';
@@ -7,7 +8,7 @@ import { wrapHelp } from '../help-text.js';
 import { Interrupt } from '../interrupt.js';
 import { loadModelShown } from '../model-loading.js';
 import { integer } from '../numbers.js';
-import { add, addLoadOptions, defined, type LoadFlags, requireModel } from '../options.js';
+import { add, addLoadOptions, type LoadFlags, requireModel } from '../options.js';
 import { writeAnswer, writeJson } from '../output.js';
 import { ProgressBar } from '../progress-bar.js';
 import { TokenSpelling } from '../token-spelling.js';

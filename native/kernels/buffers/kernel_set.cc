@@ -1,5 +1,7 @@
 #include "kernels/buffers/kernel_set.h"
 
+#include "device/ops.h"
+
 namespace kexa {
 
 std::optional<MatrixKernels> matrices_of(const AdapterFacts& facts) {
@@ -23,6 +25,8 @@ std::optional<MatrixKernels> matrices_of(const AdapterFacts& facts) {
 
 Prelude KernelSet::prelude(std::string_view op) const {
   Prelude prelude;
+  // A misspelled name would escape tuning.
+  if (!op.empty()) op_named(op.ends_with(kLargeSuffix) ? op.substr(0, op.size() - kLargeSuffix.size()) : op);
   const bool has_subgroups = choice_.has_subgroups_in(op);
   prelude.elements(choice_.has_f16_elements).set("HAS_SUBGROUPS", has_subgroups);
   if (has_subgroups) prelude.enable("subgroups");

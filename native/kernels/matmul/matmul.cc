@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "device/ops.h"
 #include "kernels/source/weight_units.h"
 
 namespace kexa {
@@ -88,7 +89,7 @@ Matmul::Matmul(KernelSet& kernels, const Activations& activations, const GpuMatr
   if (options.gain) {
     // Normalises x once. Inside the product, every tile would normalise the same rows again.
     norm_ = make_rms_norm(kernels, *options.gain, *x.buffer, activations.branch, weight.columns, options.epsilon,
-                          x.stride, 0, false, options.op + " large");
+                          x.stride, 0, false, options.op + std::string(kLargeSuffix));
     rows.buffer = &activations.branch;
   }
   const TiledOutput output{.buffer = y.buffer,

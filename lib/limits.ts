@@ -1,0 +1,25 @@
+/** Counts that many parts of kexa agree on. */
+export const limits = {
+  /** Tokens of a context, where the caller asks for none and the model allows as many. */
+  defaultContext: 32768,
+  /** Rows of a prompt's step: the default, and the most. */
+  defaultChunk: 128,
+  chunk: 4096,
+  threads: 1024,
+  /** The largest integer that the core takes. */
+  integer: 2 ** 31 - 1,
+  /** Rows that a GPU's global layers are given at load, at most. */
+  cacheStartRows: 8192,
+  /** Alternatives that `logprobs` tells of beside the chosen token. */
+  alternatives: 20,
+
+  // native/plan/limits.h has the rest, too.
+  /** Sequences whose cache is kept at the same time. */
+  slots: 4,
+  /** Rows of the global layers' cache in a page. */
+  pageRows: 64,
+  /** Drafts of a step. */
+  drafts: 8,
+  /** Rows of a small step, which is a step of an answer. */
+  smallRows: 16,
+} as const;

@@ -1,0 +1,28 @@
+// Counts that many parts of the core agree on. lib/limits.ts has those that lib needs too; a test compares them.
+#pragma once
+
+#include <cstdint>
+
+namespace kexa {
+
+// Sequences whose caches exist at the same time. One more takes the slot unused for longest, whose sequence must be
+// computed again if it continues.
+constexpr int kSlots = 4;
+
+// Rows of the global layers' cache in a page.
+constexpr int kPageRows = 64;
+
+// The most drafts in a step. Rings have room for the rows of rejected drafts.
+constexpr int kMaxDrafts = 8;
+
+// The most rows of a small step, whose kernels are made for the few rows of an answer. A step of a prompt is large
+// however few rows it has, so that cutting a prompt differently changes no bit of it.
+constexpr int kSmallRows = 16;
+
+// A step of a prompt has at most as many rows as make this many pairs of a row and a token before it, but at least
+// kLeastChunk rows: 1,024 rows after 65,536 tokens, 256 after 262,144. A step must not take too long, because a device
+// that does not answer in time counts as lost.
+constexpr int64_t kMostPairs = 1 << 26;
+constexpr int kLeastChunk = 128;
+
+}  // namespace kexa

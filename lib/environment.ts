@@ -5,11 +5,9 @@ export const variables = {
   KEXA_DEBUG: 'set to anything, errors come with their stacks',
   KEXA_BINARY: "the native addon to load, instead of the package's own",
   KEXA_CPU:
-    "the CPU device's instructions: `plain`, `avx2`, `avx512`, `avx512vnni` or `neon`. Default: the best that this processor has, " +
-    'which `kexa doctor` tells. All but `plain`, which is slow and there to compare with, give the same bits',
+    "the CPU device's instructions: `plain`, `avx2`, `avx512`, `avx512vnni` or `neon`. Default: the best that this processor has, which `kexa doctor` tells. All but `plain`, which is slow and there to compare with, give the same bits",
   KEXA_PIN:
-    '`0`: CPU threads may move between cores. Else the threads of one model at a time stay on their own cores (Linux), if there are ' +
-    'as many threads as physical cores that this process may use',
+    '`0`: CPU threads may move between cores. Else the threads of one model at a time stay on their own cores (Linux), if there are as many threads as physical cores that this process may use',
   KEXA_DAWN_LIBRARY: "another library that exports Dawn's C API",
   KEXA_VULKAN_LIBRARY: "the Vulkan loader, where it is not on the system's path",
   KEXA_CACHE_DIR:

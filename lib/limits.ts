@@ -6,8 +6,8 @@ export const limits = {
   defaultChunk: 128,
   chunk: 4096,
   threads: 1024,
-  /** The largest integer that the core takes. */
-  integer: 2 ** 31 - 1,
+  /** The largest integer that the core takes: 2^31 - 1. */
+  integer: 2147483647,
   /** Rows that a GPU's global layers are given at load, at most. */
   cacheStartRows: 8192,
   /** Alternatives that `logprobs` tells of beside the chosen token. */

@@ -1,9 +1,10 @@
 /** Writes a benchmark as a page: one HTML file that needs nothing else, and each chart as a file. */
 import { randomUUID } from 'node:crypto';
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { KexaError } from '../errors.js';
 import { writeFileAtomic } from '../files/atomic-file.js';
+import { readTextFile } from '../files/text-file.js';
 import type { ContextMemory } from './memory.js';
 import { type OpResult, type Plot, plotsOf, tokensText } from './plots.js';
 import type { BenchResult } from './result.js';
@@ -61,11 +62,7 @@ function notWritten(folder: string, cause: unknown): KexaError {
 
 /** Reads a file that `kexa bench ops -o json` wrote. @throws KexaError KEXA_NOT_FOUND or KEXA_BAD_FILE */
 export async function readOps(path: string): Promise<OpResult[]> {
-  const text = await readFile(path, 'utf8').catch((cause: NodeJS.ErrnoException) => {
-    const isMissing = cause.code === 'ENOENT';
-    const what = isMissing ? 'no such file' : cause.message;
-    throw new KexaError(isMissing ? 'KEXA_NOT_FOUND' : 'KEXA_BAD_FILE', `${path}: ${what}`, { cause });
-  });
+  const text = await readTextFile(path);
   let ops: unknown;
   try {
     ops = JSON.parse(text);

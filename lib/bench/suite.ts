@@ -1,7 +1,7 @@
 /** Reads suites of real prompts: files of JSON lines, some of which come with kexa. */
-import { readFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { KexaError } from '../errors.js';
+import { readTextFile } from '../files/text-file.js';
 import { invalid } from '../options.js';
 import { packageRoot } from '../package-root.js';
 import { Tokenizer } from '../text/tokenizer.js';
@@ -45,7 +45,7 @@ export async function readSuite(nameOrPath: string): Promise<SuiteEntry[]> {
     ? join(packageRoot(), 'bench/suites', `${nameOrPath}.jsonl`)
     : nameOrPath;
   const advice = `; suites that come with kexa: ${suiteNames.join(', ')}`;
-  const lines = (await readText(path, advice)).split('\n');
+  const lines = (await readTextFile(path, advice)).split('\n');
   const suite = basename(path).replace(/\.jsonl$/, '');
   const entries: SuiteEntry[] = [];
   for (const [i, line] of lines.entries()) {
@@ -81,15 +81,7 @@ async function readEntry(path: string, number: number, line: string, suite: stri
   if (typeof prompt !== 'string' || prompt === '') throw bad('prompt: wanted a text');
   if (document === undefined) return { ...common, prompt };
   if (typeof document !== 'string') throw bad('document: wanted the name of a file');
-  return { ...common, prompt: `${await readText(join(dirname(path), document), '')}\n${prompt}` };
-}
-
-async function readText(path: string, advice: string): Promise<string> {
-  return await readFile(path, 'utf8').catch((cause: NodeJS.ErrnoException) => {
-    const isMissing = cause.code === 'ENOENT';
-    const what = isMissing ? `no such file${advice}` : cause.message;
-    throw new KexaError(isMissing ? 'KEXA_NOT_FOUND' : 'KEXA_BAD_FILE', `${path}: ${what}`, { cause });
-  });
+  return { ...common, prompt: `${await readTextFile(join(dirname(path), document))}\n${prompt}` };
 }
 
 /** Counts the prompts' tokens. @throws KexaError KEXA_NOT_FOUND for a model without a tokenizer, KEXA_BAD_TEMPLATE */

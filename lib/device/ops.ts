@@ -1,17 +1,13 @@
 /** The ops of a step by name, as native/device/ops.h has them. */
 
-interface OpFacts {
-  /**
-   * Whether the op's kernels for small steps, and for large ones, are written in two ways of which tuning chooses one. Ways
-   * differ by rounding. All small steps share one way, because a row's bits must not depend on the rows beside it.
-   */
-  small: boolean;
-  large: boolean;
-  /** Whether subgroup matrices compute the op's products in large steps, with `gpuKernels: 'matrices'`. */
-  hasMatrices: boolean;
-}
-
-/** In the order in which a step calls them. `draft_input` is part of the MTP block's steps alone. */
+/**
+ * In the order in which a step calls them; `draft_input` is part of the MTP block's steps alone.
+ *
+ * - `small`, `large`: whether the op's kernels for small steps, and for large ones, are written in two ways of which tuning
+ *   chooses one. Ways differ by rounding. All small steps share one way, because a row's bits must not depend on the rows
+ *   beside it.
+ * - `hasMatrices`: whether subgroup matrices compute the op's products in large steps, with `gpuKernels: 'matrices'`.
+ */
 export const ops = {
   embed: { small: false, large: false, hasMatrices: false },
   attention_input: { small: true, large: true, hasMatrices: true },
@@ -24,7 +20,7 @@ export const ops = {
   head: { small: true, large: false, hasMatrices: false },
   choose: { small: false, large: false, hasMatrices: false },
   draft_input: { small: true, large: false, hasMatrices: true },
-} as const satisfies Record<string, OpFacts>;
+} as const;
 
 /**
  * The name of one op of a device.

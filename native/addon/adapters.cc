@@ -1,9 +1,10 @@
 #include "addon/adapters.h"
 
+#include "addon/worker.h"
+
 #ifdef KEXA_GPU
 #include "gpu/adapter.h"
 #endif
-#include "base/failure.h"
 
 namespace kexa {
 
@@ -11,25 +12,17 @@ namespace kexa {
 namespace {
 
 // Runs off the event loop, because opening a driver takes a while.
-class ListAdapters final : public Napi::AsyncWorker {
+class ListAdapters final : public Worker {
  public:
   ListAdapters(Napi::Env env, std::string library, std::string vulkan_library)
-      : Napi::AsyncWorker(env, "kexa.adapters"),
-        library_(std::move(library)),
-        vulkan_library_(std::move(vulkan_library)),
-        deferred_(Napi::Promise::Deferred::New(env)) {}
-  Napi::Promise promise() const { return deferred_.Promise(); }
+      : Worker(env, "kexa.adapters"), library_(std::move(library)), vulkan_library_(std::move(vulkan_library)) {}
 
  private:
-  void Execute() override {
-    try {
-      load_dawn(library_);
-      adapters_ = list_adapters(vulkan_library_);
-    } catch (...) {
-      SetError(failure_of(std::current_exception()).message);
-    }
+  void work() override {
+    load_dawn(library_);
+    adapters_ = list_adapters(vulkan_library_);
   }
-  void OnOK() override {
+  Napi::Value result() override {
     const Napi::Env env = Env();
     auto list = Napi::Array::New(env, adapters_.size());
     for (uint32_t i = 0; i < adapters_.size(); ++i) {
@@ -58,9 +51,8 @@ class ListAdapters final : public Napi::AsyncWorker {
       adapter.Set("heaps", heaps(env, facts));
       list.Set(i, adapter);
     }
-    deferred_.Resolve(list);
+    return list;
   }
-  void OnError(const Napi::Error& error) override { deferred_.Reject(error.Value()); }
 
   static Napi::Array matrix_shapes(Napi::Env env, const AdapterFacts& facts) {
     auto list = Napi::Array::New(env, facts.matrix_shapes.size());
@@ -89,17 +81,13 @@ class ListAdapters final : public Napi::AsyncWorker {
   }
 
   std::string library_, vulkan_library_;
-  Napi::Promise::Deferred deferred_;
   std::vector<AdapterFacts> adapters_;
 };
 
 }  // namespace
 
 Napi::Value list_adapters(const Napi::CallbackInfo& info) {
-  auto* worker = new ListAdapters(info.Env(), info[0].ToString(), info[1].ToString());
-  const auto promise = worker->promise();
-  worker->Queue();
-  return promise;
+  return Worker::start(std::make_unique<ListAdapters>(info.Env(), info[0].ToString(), info[1].ToString()));
 }
 
 Napi::Value vulkan_problem(const Napi::CallbackInfo& info) {

@@ -4,7 +4,7 @@
 
 #include <cerrno>
 #include "addon/convert.h"
-#include "base/failure.h"
+#include "addon/worker.h"
 #include "base/thread_pool.h"
 #include "quant/fp8.h"
 #include "quant/quantize.h"
@@ -16,11 +16,10 @@ namespace {
 // Elements that a thread takes at a time: enough to be worth it, and a multiple of every type's block.
 constexpr int kPiece = 16384;
 
-class Quantize final : public Napi::AsyncWorker {
+class Quantize final : public Worker {
  public:
   Quantize(const Napi::Object& request)
-      : Napi::AsyncWorker(request.Env(), "kexa.quantize"),
-        deferred_(Napi::Promise::Deferred::New(request.Env())),
+      : Worker(request.Env(), "kexa.quantize"),
         request_(Napi::Persistent(request)),  // keeps the arrays alive
         from_type_(to_type(request.Get("fromType").ToString())),
         to_type_(to_type(request.Get("toType").ToString())),
@@ -35,7 +34,6 @@ class Quantize final : public Napi::AsyncWorker {
       throw Napi::RangeError::New(request.Env(), "quantize: the arrays do not fit each other");
     if (from_type_ == Type::kF8E4m3) take_scales(request.Get("scales").As<Napi::Object>());
   }
-  Napi::Promise promise() const { return deferred_.Promise(); }
 
  private:
   void take_scales(const Napi::Object& from) {
@@ -62,17 +60,7 @@ class Quantize final : public Napi::AsyncWorker {
     }
   }
 
-  void Execute() override {
-    try {
-      quantize_all();
-    } catch (...) {
-      const Failure failure = failure_of(std::current_exception());
-      code_ = failure.code;
-      SetError(failure.message);
-    }
-  }
-
-  void quantize_all() {
+  void work() override {
     const int64_t pieces = (elements_ + kPiece - 1) / kPiece;
     ThreadPool pool(int(std::min<int64_t>(threads_, std::max<int64_t>(pieces, 1))));
     pool.run(int(pieces), [&](int piece, int) {
@@ -87,14 +75,8 @@ class Quantize final : public Napi::AsyncWorker {
       quantize(to_type_, values.data(), count, to_ + bytes_of(to_type_, start), first_ + start);
     });
   }
-  void OnOK() override { deferred_.Resolve(Env().Undefined()); }
-  void OnError(const Napi::Error& error) override {
-    const Napi::Object value = error.Value();
-    value.Set("code", code_);
-    deferred_.Reject(value);
-  }
+  Napi::Value result() override { return Env().Undefined(); }
 
-  Napi::Promise::Deferred deferred_;
   Napi::ObjectReference request_;
   Type from_type_, to_type_;
   int64_t first_;
@@ -105,16 +87,12 @@ class Quantize final : public Napi::AsyncWorker {
   int columns_ = 1;
   std::vector<float> scales_;
   ScaleGrid grid_;
-  std::string code_ = "KEXA_INTERNAL";
 };
 
 }  // namespace
 
 Napi::Value quantize_values(const Napi::CallbackInfo& info) {
-  auto worker = std::make_unique<Quantize>(info[0].As<Napi::Object>());
-  const auto promise = worker->promise();
-  worker.release()->Queue();
-  return promise;
+  return Worker::start(std::make_unique<Quantize>(info[0].As<Napi::Object>()));
 }
 
 Napi::Value lock_file(const Napi::CallbackInfo& info) {

@@ -5,42 +5,42 @@
 #include <system_error>
 #include <thread>
 
+#include "addon/worker.h"
 #include "base/error.h"
+#include "base/failure.h"
 #include "text/encoder.h"
 
 namespace kexa {
 namespace {
 
-// The failure of a call on another thread.
-struct Failure {
-  std::string code, message;
+// The end of a call that may be on another thread.
+struct Outcome {
+  Failure failure;  // an empty code: there is none
   bool is_cancelled = false;
 
-  // Runs `work`, which may throw anything. Returns false if it threw.
+  // Runs `work`, which may throw anything. Returns false if it threw, but lets a Napi::Error pass.
   template <typename Work>
   bool caught(const Work& work) {
     try {
       work();
       return true;
+    } catch (const Napi::Error&) {
+      throw;
     } catch (const Cancelled&) {
       is_cancelled = true;
-    } catch (const Error& error) {
-      code = error.code, message = error.what();
     } catch (const TooManyIds&) {
-      code = "KEXA_CONTEXT_FULL", message = "the text has more tokens than were wanted";
-    } catch (const std::bad_alloc&) {
-      code = "KEXA_OUT_OF_MEMORY", message = "tokenizer: there is not enough memory for this text or vocabulary";
-    } catch (const std::system_error&) {
-      code = "KEXA_OUT_OF_MEMORY", message = "tokenizer: the machine starts no more threads";
+      failure = {"KEXA_CONTEXT_FULL", "the text has more tokens than were wanted"};
     } catch (const std::length_error&) {
-      code = "KEXA_INVALID_ARGUMENT", message = "text: it is too long";
+      failure = {"KEXA_INVALID_ARGUMENT", "text: it is too long"};
+    } catch (...) {
+      failure = failure_of(std::current_exception());
     }
     return false;
   }
 
   Napi::Error error(Napi::Env env) const {
-    Napi::Error thrown = Napi::Error::New(env, message);
-    thrown.Set("code", code);
+    Napi::Error thrown = Napi::Error::New(env, failure.message);
+    thrown.Set("code", failure.code);
     return thrown;
   }
 };
@@ -194,7 +194,7 @@ class EncodeJob {
   }
 
   void run() {
-    failure_.caught([&] {
+    outcome_.caught([&] {
       Turns::all().take(*stop_);
       struct Turn {
         ~Turn() { Turns::all().give_back(); }
@@ -209,10 +209,10 @@ class EncodeJob {
     napi_remove_env_cleanup_hook(env_, &EncodeJob::on_env_cleanup, this);
     thread_.join();
     const Napi::HandleScope scope(env);
-    if (*stop_ || failure_.is_cancelled)
+    if (*stop_ || outcome_.is_cancelled)
       deferred_.Resolve(env.Null());
-    else if (!failure_.code.empty())
-      deferred_.Reject(failure_.error(env).Value());
+    else if (!outcome_.failure.code.empty())
+      deferred_.Reject(outcome_.error(env).Value());
     else
       deferred_.Resolve(take_ids(env, std::move(ids_)));
     done_.Release();
@@ -233,14 +233,14 @@ class EncodeJob {
   Done done_;
   std::thread thread_;
   std::vector<uint32_t> ids_;
-  Failure failure_;
+  Outcome outcome_;
 };
 
 class TokenizerObject : public Napi::ObjectWrap<TokenizerObject> {
  public:
   explicit TokenizerObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<TokenizerObject>(info) {
-    Failure failure;
-    if (!failure.caught([&] { source_ = to_source(info[0].As<Napi::Object>()); })) throw failure.error(info.Env());
+    Outcome outcome;
+    if (!outcome.caught([&] { source_ = to_source(info[0].As<Napi::Object>()); })) throw outcome.error(info.Env());
   }
 
   Napi::Value load(const Napi::CallbackInfo& info);
@@ -251,21 +251,21 @@ class TokenizerObject : public Napi::ObjectWrap<TokenizerObject> {
 
   Napi::Value encode(const Napi::CallbackInfo& info) {
     std::vector<uint32_t> ids;
-    Failure failure;
-    const bool is_done = failure.caught([&] {
+    Outcome outcome;
+    const bool is_done = outcome.caught([&] {
       EncodeRequest request = to_request(info[0].As<Napi::Object>());
       ids = encoder_->encode(request, nullptr);
     });
-    if (!is_done) throw failure.error(info.Env());
+    if (!is_done) throw outcome.error(info.Env());
     return take_ids(info.Env(), std::move(ids));
   }
 
   Napi::Value start(const Napi::CallbackInfo& info) {
     Napi::Value started;
-    Failure failure;
-    const bool is_started = failure.caught(
+    Outcome outcome;
+    const bool is_started = outcome.caught(
         [&] { started = EncodeJob::start(info.Env(), encoder_, to_request(info[0].As<Napi::Object>())); });
-    if (!is_started) throw failure.error(info.Env());
+    if (!is_started) throw outcome.error(info.Env());
     return started;
   }
 
@@ -276,26 +276,21 @@ class TokenizerObject : public Napi::ObjectWrap<TokenizerObject> {
 };
 
 // Takes a tenth of a second for 153,600 tokens, so it may run on the pool.
-class LoadWork final : public Napi::AsyncWorker {
+class LoadWork final : public Worker {
  public:
   explicit LoadWork(TokenizerObject& object)
-      : Napi::AsyncWorker(object.Env(), "kexa.tokenizer"),
-        deferred_(Napi::Promise::Deferred::New(object.Env())),
+      : Worker(object.Env(), "kexa.tokenizer"),
         object_(object),
         kept_(Napi::Persistent(object.Value())),
         source_(std::move(object.source_)) {}
-  Napi::Promise promise() const { return deferred_.Promise(); }
 
  private:
-  void Execute() override {
-    const bool is_done = failure_.caught([&] {
-      Watch watch;
-      encoder_ = std::make_shared<Encoder>(std::make_shared<const Vocabulary>(source_, watch));
-      source_ = {};
-    });
-    if (!is_done) SetError("failed");
+  void work() override {
+    Watch watch;
+    encoder_ = std::make_shared<Encoder>(std::make_shared<const Vocabulary>(source_, watch));
+    source_ = {};
   }
-  void OnOK() override {
+  Napi::Value result() override {
     const Napi::Env env = Env();
     const Vocabulary& vocabulary = encoder_->vocabulary();
     auto bytes = Napi::Uint8Array::New(env, vocabulary.bytes().size());
@@ -307,23 +302,17 @@ class LoadWork final : public Napi::AsyncWorker {
     table.Set("starts", from_ids(env, vocabulary.starts()));
     table.Set("spellings", spellings);
     object_.encoder_ = std::move(encoder_);
-    deferred_.Resolve(table);
+    return table;
   }
-  void OnError(const Napi::Error&) override { deferred_.Reject(failure_.error(Env()).Value()); }
 
-  Napi::Promise::Deferred deferred_;
   TokenizerObject& object_;
   Napi::ObjectReference kept_;
   VocabularySource source_;
   std::shared_ptr<Encoder> encoder_;
-  Failure failure_;
 };
 
 Napi::Value TokenizerObject::load(const Napi::CallbackInfo&) {
-  auto work = std::make_unique<LoadWork>(*this);
-  const auto promise = work->promise();
-  work.release()->Queue();
-  return promise;
+  return Worker::start(std::make_unique<LoadWork>(*this));
 }
 
 }  // namespace

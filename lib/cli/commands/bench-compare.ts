@@ -1,8 +1,8 @@
-import { readFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { type BenchComparison, compareBenchmarks } from '../../bench/compare.js';
 import type { BenchResult } from '../../bench/result.js';
 import { KexaError } from '../../errors.js';
+import { readTextFile } from '../../files/text-file.js';
 import { exitCodes, exitWith } from '../exit.js';
 import { wrapHelp } from '../help-text.js';
 import { add } from '../options.js';
@@ -66,11 +66,7 @@ function shown(value: unknown): string {
 
 /** @throws KexaError KEXA_NOT_FOUND or KEXA_BAD_FILE */
 async function readResults(path: string): Promise<BenchResult[]> {
-  const text = await readFile(path, 'utf8').catch((cause: NodeJS.ErrnoException) => {
-    const isMissing = cause.code === 'ENOENT';
-    const what = isMissing ? 'no such file' : cause.message;
-    throw new KexaError(isMissing ? 'KEXA_NOT_FOUND' : 'KEXA_BAD_FILE', `${path}: ${what}`, { cause });
-  });
+  const text = await readTextFile(path);
   const results = parse(path, text);
   for (const [i, result] of results.entries()) {
     if (isResult(result)) continue;

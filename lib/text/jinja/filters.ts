@@ -2,6 +2,7 @@ import { bind } from './arguments.js';
 import { attributePath } from './attribute-path.js';
 import type { Budget } from './budget.js';
 import { TemplateError, UnsupportedTemplateError } from './failure.js';
+import type { Filter } from './filter.js';
 import { type CallingFilterName, jinjaFilterNames } from './filter-names.js';
 import { iterate } from './iteration.js';
 import { listFilters } from './list-filters.js';
@@ -9,9 +10,6 @@ import { callTest } from './tests.js';
 import { Text } from './text.js';
 import { textFilters } from './text-filters.js';
 import { type CallArguments, isTrue, Sequence, type Value } from './values.js';
-
-/** A filter: `value|name(arguments)`. */
-export type Filter = (value: Value, args: CallArguments, budget: Budget) => Value;
 
 // The filters that call other filters or tests by name.
 const callingFilters: Readonly<Record<CallingFilterName, Filter>> = {

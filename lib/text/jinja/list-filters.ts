@@ -3,6 +3,7 @@ import { bind, integerArgument, textArgument, withoutArguments } from './argumen
 import { attributePath } from './attribute-path.js';
 import type { Budget } from './budget.js';
 import { TemplateError } from './failure.js';
+import type { Filter } from './filter.js';
 import { isIterable, itemsOf, iterate } from './iteration.js';
 import { binary, orderOf } from './operators.js';
 import { printed } from './printing.js';
@@ -23,8 +24,6 @@ import {
   Undefined,
   type Value,
 } from './values.js';
-
-type Filter = (value: Value, args: CallArguments, budget: Budget) => Value;
 
 /** The filters of lists, dicts and other iterables. */
 export const listFilters: readonly (readonly [string, Filter])[] = [

@@ -1,6 +1,7 @@
 import { bind, integerArgument, softText, textArgument, withoutArguments } from './arguments.js';
 import type { Budget } from './budget.js';
 import { TemplateError, UnsupportedTemplateError } from './failure.js';
+import type { Filter } from './filter.js';
 import { formatPercent } from './format-percent.js';
 import { itemsOf } from './iteration.js';
 import { toJson } from './json.js';
@@ -20,8 +21,6 @@ import {
   Undefined,
   type Value,
 } from './values.js';
-
-type Filter = (value: Value, args: CallArguments, budget: Budget) => Value;
 
 /** Filters of strings and numbers. */
 export const textFilters: readonly (readonly [string, Filter])[] = [

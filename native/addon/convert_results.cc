@@ -39,11 +39,7 @@ Napi::Value from_profile(Napi::Env env, const Profile& profile) {
 
 Napi::Value from_traffic(Napi::Env env, const ExpertTraffic& traffic) {
   auto object = Napi::Object::New(env);
-  object.Set("hits", double(traffic.hits));
-  object.Set("misses", double(traffic.misses));
-  object.Set("computed", double(traffic.computed));
-  object.Set("copies", double(traffic.copies));
-  object.Set("copiedBytes", double(traffic.copied_bytes));
+  for (const TrafficField& field : kTrafficFields) object.Set(field.name, double(traffic.*field.count));
   return object;
 }
 

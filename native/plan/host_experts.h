@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <iterator>
 #include <span>
 
 namespace kexa {
@@ -20,17 +21,28 @@ struct ExpertTraffic {
   int64_t computed = 0;  // misses that the processor computed
   int64_t copies = 0;    // experts copied into a slot
   int64_t copied_bytes = 0;
-
-  ExpertTraffic& operator+=(const ExpertTraffic& other) {
-    hits += other.hits, misses += other.misses, computed += other.computed;
-    copies += other.copies, copied_bytes += other.copied_bytes;
-    return *this;
-  }
-  ExpertTraffic operator-(const ExpertTraffic& other) const {
-    return {hits - other.hits, misses - other.misses, computed - other.computed, copies - other.copies,
-            copied_bytes - other.copied_bytes};
-  }
 };
+
+// Every field of ExpertTraffic, with its name in lib/types.ts.
+struct TrafficField {
+  const char* name;
+  int64_t ExpertTraffic::* count;
+};
+inline constexpr TrafficField kTrafficFields[] = {{"hits", &ExpertTraffic::hits},
+                                                  {"misses", &ExpertTraffic::misses},
+                                                  {"computed", &ExpertTraffic::computed},
+                                                  {"copies", &ExpertTraffic::copies},
+                                                  {"copiedBytes", &ExpertTraffic::copied_bytes}};
+static_assert(sizeof(ExpertTraffic) == std::size(kTrafficFields) * sizeof(int64_t));
+
+inline ExpertTraffic& operator+=(ExpertTraffic& to, const ExpertTraffic& other) {
+  for (const TrafficField& field : kTrafficFields) to.*field.count += other.*field.count;
+  return to;
+}
+inline ExpertTraffic operator-(ExpertTraffic from, const ExpertTraffic& other) {
+  for (const TrafficField& field : kTrafficFields) from.*field.count -= other.*field.count;
+  return from;
+}
 
 // Experts that the processor computes while a GPU computes the rest of the model.
 class HostExperts {

@@ -1,6 +1,8 @@
 // Decides which buffers there are and how large they are, before anything is allocated.
 #pragma once
 
+#include <iterator>
+
 #include "plan/gpu_plan.h"
 
 namespace kexa {
@@ -19,21 +21,24 @@ struct MemoryPlan {
   int64_t host_expert_bytes = 0, mapped_expert_bytes = 0;
   int64_t expert_slot_bytes = 0;  // part of the device's weight_bytes
 
-  MemoryPlan& operator+=(const MemoryPlan& other) {
-    weight_bytes += other.weight_bytes, mapped_weight_bytes += other.mapped_weight_bytes;
-    global_cache_bytes += other.global_cache_bytes, sliding_cache_bytes += other.sliding_cache_bytes;
-    mtp_cache_bytes += other.mtp_cache_bytes, cache_bytes_per_token += other.cache_bytes_per_token;
-    scratch_bytes += other.scratch_bytes;
-    host_expert_bytes += other.host_expert_bytes, mapped_expert_bytes += other.mapped_expert_bytes;
-    expert_slot_bytes += other.expert_slot_bytes;
-    cache_at_load_bytes += other.cache_at_load_bytes, growth_bytes += other.growth_bytes;
-    return *this;
-  }
   int64_t cache_bytes() const { return global_cache_bytes + sliding_cache_bytes + mtp_cache_bytes; }
   int64_t total_bytes() const {
     return weight_bytes + cache_bytes() + scratch_bytes + (is_host ? prefix_cache_bytes : 0);
   }
 };
+
+// The fields that add up over devices that share a model: all but the prefix cache, which is kept once, and is_host.
+inline constexpr int64_t MemoryPlan::* kSummedBytes[] = {
+    &MemoryPlan::weight_bytes,        &MemoryPlan::mapped_weight_bytes, &MemoryPlan::global_cache_bytes,
+    &MemoryPlan::sliding_cache_bytes, &MemoryPlan::mtp_cache_bytes,     &MemoryPlan::cache_bytes_per_token,
+    &MemoryPlan::scratch_bytes,       &MemoryPlan::cache_at_load_bytes, &MemoryPlan::growth_bytes,
+    &MemoryPlan::host_expert_bytes,   &MemoryPlan::mapped_expert_bytes, &MemoryPlan::expert_slot_bytes};
+static_assert(sizeof(MemoryPlan) == (std::size(kSummedBytes) + 2) * sizeof(int64_t));
+
+inline MemoryPlan& operator+=(MemoryPlan& to, const MemoryPlan& other) {
+  for (const auto bytes : kSummedBytes) to.*bytes += other.*bytes;
+  return to;
+}
 
 // Floats of the working buffers of a step with the most rows. The CPU device allocates exactly these.
 struct ScratchSizes {

@@ -5,6 +5,7 @@
 import { createRequire } from 'node:module';
 import test from 'tape';
 import type { SamplingOptions } from '../../lib/index.js';
+import { samplingOptions } from '../../lib/sampling-options.js';
 import { randomNumbers } from '../support/compare.js';
 
 const require = createRequire(import.meta.url);
@@ -63,7 +64,7 @@ function normal(next: () => number): number {
 /** Chooses a token. Tokens 0 to 9 are banned, 11 is favoured, and 12 to 20 are in the text. */
 function choose(set: string, logits: Float32Array, vocab: number, setting: SamplingOptions, seed: number) {
   const options = {
-    ...{ topK: 0, topP: 1, minP: 0, repeatPenalty: 1, repeatLastN: -1, presencePenalty: 0, frequencyPenalty: 0 },
+    ...Object.fromEntries(samplingOptions.map((option) => [option.name, option.default])),
     ...{ logprobs: -1, maxTokens: 1, profile: false, drafts: 0, keepAt: 0, endTokens: new Uint32Array(), seed },
     biasIds: Uint32Array.from({ length: 11 }, (_, i) => i + Number(i === 10)),
     biasValues: Float32Array.from({ length: 11 }, (_, i) => (i === 10 ? 0.75 : Number.NEGATIVE_INFINITY)),

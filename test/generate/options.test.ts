@@ -1,6 +1,7 @@
 /** The options that `generate` takes, and the ones that it refuses. */
 import test, { type Test } from 'tape';
 import { loadModel, type Model } from '../../lib/index.js';
+import { samplingOptions } from '../../lib/sampling-options.js';
 import { modelFolder } from '../support/models.js';
 import { refuses } from '../support/small-model.js';
 
@@ -67,6 +68,19 @@ test('every option is checked, and what is wrong is named', async (t) => {
     logitBias: new Map([[5, -1]]),
   };
   t.equal((await model.generate([5], { ...allowed, mtp: 'auto', maxTokens: 1 })).ids.length, 1, 'good ones are taken');
+});
+
+test('every sampling option is refused beyond its range and taken at its end', async (t) => {
+  const model = await open(t);
+  for (const { name, kind, least, most, isAbove } of samplingOptions) {
+    const step = kind === 'integer' ? 1 : 1e-6;
+    for (const value of [least - step, most + step, Number.NaN, String(least), null, ...(isAbove ? [least] : [])])
+      await refuses(t, 'KEXA_INVALID_ARGUMENT', [name, 'wanted', 'found'], () =>
+        model.generate([5], { maxTokens: 1, [name]: value }),
+      );
+    const { ids } = await model.generate([5], { maxTokens: 1, [name]: most });
+    t.equal(ids.length, 1, `${name}: ${most} is taken`);
+  }
 });
 
 test('an option that does not exist is refused, with the one that was probably meant', async (t) => {

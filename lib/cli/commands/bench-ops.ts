@@ -1,6 +1,7 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import { type OpName, opNames } from '../../device/ops.js';
 import { defined } from '../../options.js';
+import { gpuElements, gpuKernels } from '../../plan/option-values.js';
 import { countList } from '../bench-lists.js';
 import { exitCodes, exitWith, UsageError } from '../exit.js';
 import { wrapHelp } from '../help-text.js';
@@ -59,10 +60,10 @@ export function addBenchOps(bench: Command): void {
   });
   add(command, tests, '--ops <names>', 'only these ops, with commas', { parse: opList });
   add(command, tests, '--elements <type>', 'of activations between ops: f32 or f16 (default: all the GPU has)', {
-    choices: ['f32', 'f16'],
+    choices: gpuElements,
   });
   add(command, tests, '--variant <name>', 'plain, subgroups or matrices (default: all the GPU has)', {
-    choices: ['plain', 'subgroups', 'matrices'],
+    choices: gpuKernels.filter((kernels) => kernels !== 'auto'),
   });
   add(command, tests, '-r, --repetitions <n>', 'runs of each op (default: 5)', { parse: integer(1, 1000) });
   add(command, tests, '--time <ms>', 'how long a run calls an op again and again (default: 20)', {

@@ -6,6 +6,7 @@ import { memoryOverContext } from '../../bench/memory.js';
 import { openReport, readOps, writeReport } from '../../bench/report.js';
 import { readSuite, suiteNames } from '../../bench/suite.js';
 import { combineTests } from '../../bench/tests.js';
+import { limits } from '../../limits.js';
 import { defined } from '../../options.js';
 import { countList, countPair, draftList, sessionList, sweepContexts, sweepStep, threadList } from '../bench-lists.js';
 import { benchFormats, benchText } from '../bench-output.js';
@@ -75,7 +76,10 @@ export function addBench(program: Command): void {
   list('-d, --n-depth <n>', 'tokens in the context before (default: 0)');
   command.addOption(
     command
-      .createOption('--mtp <n>', 'drafts a step of tests that generate: off, auto or 1 to 8 (default: off)')
+      .createOption(
+        '--mtp <n>',
+        `drafts a step of tests that generate: off, auto or 1 to ${limits.drafts} (default: off)`,
+      )
       .helpGroup(tests)
       .argParser(draftList),
   );

@@ -1,8 +1,9 @@
 import { existsSync } from 'node:fs';
 import { basename, resolve } from 'node:path';
 import type { Command } from 'commander';
+import { limits } from '../../limits.js';
 import { defined } from '../../options.js';
-import type { uniformRecipes } from '../../plan/recipes.js';
+import { recipes, uniformRecipes } from '../../plan/recipes.js';
 import { printable } from '../../printable.js';
 import type { OutputTensor } from '../../quantize/output-plan.js';
 import type { QuantizeReport } from '../../quantize/quantize-model.js';
@@ -50,13 +51,12 @@ export function addQuantize(program: Command): void {
     .argument('<in>', 'folder of the model')
     .argument('<out>', 'file to write, such as model-q4.gguf')
     .addHelpText('after', () => wrapHelp(help));
-  add(command, 'Making:', '--recipe <name>', 'how small: q8, q4, q2k, q2, f16 or q4_k', {
-    choices: ['q8', 'q4', 'q2k', 'q2', 'f16', 'q4_k'],
-  });
+  const names = [...Object.keys(recipes), ...Object.keys(uniformRecipes)];
+  add(command, 'Making:', '--recipe <name>', 'how small', { choices: names });
   command.options.at(-1)!.makeOptionMandatory();
   add(command, 'Making:', '-t, --threads <n>', 'CPU threads (default: the cores there are)', {
     env: 'KEXA_THREADS',
-    parse: integer(1, 1024),
+    parse: integer(1, limits.threads),
   });
   add(command, 'Making:', '--force', 'replace OUT if it is there, and begin anew; never a file of IN');
   add(command, 'Output:', '--json', 'print { file, bytes, fp8Tensors, resumedBytes, types, instead }');
@@ -65,7 +65,6 @@ export function addQuantize(program: Command): void {
 
 async function quantize(from: string, out: string, flags: QuantizeFlags): Promise<number> {
   const { quantizeModel } = await import('../../quantize/quantize-model.js');
-  const { recipes, uniformRecipes } = await import('../../plan/recipes.js');
   using interrupt = new Interrupt();
   const report = await shown(out, async (bar) => {
     const { threads, force } = flags;

@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { limits } from '../../limits.js';
 import type { Model } from '../../model/model.js';
 import { defined } from '../../options.js';
 import type { VerifyReport } from '../../types.js';
@@ -30,8 +31,8 @@ Examples:
   kexa verify -m models/tiny -p "How do I insert a table?" -n 200
   kexa verify -m models/tiny --prompts questions.txt --device gpu --json | jq .same
 
-A greedy answer is made without drafts, and with 1 to 8 drafts a step: its tokens must be the same. Then it is computed
-again in batches of 1 to 9 rows: logits must be the same to the bit, and the best of each row the answer's token.
+A greedy answer is made without drafts, and with 1 to ${limits.drafts} drafts a step: its tokens must be the same. Then it is computed
+again in batches of 1 to ${limits.drafts + 1} rows: logits must be the same to the bit, and the best of each row the answer's token.
 Exit code 0: all is the same; 1: something differs, and is shown. Takes some twenty times as long as the answers.`;
 
 /** `kexa verify`: whether drafts change nothing. */

@@ -175,8 +175,8 @@ export const gpuMutations = [
     'GPU choose: every draft kept',
     ['gpu/mtp'],
     `${choose}/choose.wgsl`,
-    '* 4u] == token) { return i + 1u; }',
-    '* 4u] != NONE) { return i + 1u; }',
+    '+ ROW_TOKEN] == token) { return i + 1u; }',
+    '+ ROW_TOKEN] != NONE) { return i + 1u; }',
   ],
   [
     'GPU choose: ids from 2^16 on confused',

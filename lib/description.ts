@@ -144,6 +144,8 @@ export interface ModelDescription {
   normEpsilon: number;
   /** 'pre' normalises what a sub-layer reads (K-EXAONE), 'post' what it adds (EXAONE 4.0). */
   normPlacement: 'pre' | 'post';
+  /** Whether each head of q and k is normalised before it is rotated. */
+  qkNorm: boolean;
   ropeTheta: number;
   /** Null if positions are not scaled. */
   ropeScaling: RopeScaling | null;
@@ -171,6 +173,8 @@ export type ModelShape = Omit<ModelDescription, 'files' | 'tensors'>;
 
 /** The same, with how the weights are stored. */
 export interface StoredShape extends ModelShape {
+  /** As config.json has it: the `modelType` of a family in lib/files/family/. */
+  modelType: string;
   /** Null if the weights are not in FP8. */
   fp8: Fp8Scheme | null;
 }

@@ -300,7 +300,7 @@ export interface NativeVocabularySource {
   hasJoinedMerges: boolean;
   added: readonly { content: string; id: number; isSpecial: boolean; isNormalized: boolean; isNamed: boolean }[];
   normalForm: 'none' | 'nfc' | 'nfkc';
-  split: 'none' | 'gpt2' | 'exaone-moe';
+  split: 'none' | 'gpt2' | 'exaone' | 'exaone-moe';
 }
 
 export const unusedName = 0xffffffff;

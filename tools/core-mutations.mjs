@@ -26,10 +26,10 @@ export const coreMutations = [
   [
     'QK-norm after RoPE',
     device,
-    `    normalize(head, gain, description_.norm_epsilon, head);
+    `    if (description_.qk_norm) normalize(head, gain, description_.norm_epsilon, head);
     if (has_rope) rotate(head, row);`,
     `    if (has_rope) rotate(head, row);
-    normalize(head, gain, description_.norm_epsilon, head);`,
+    if (description_.qk_norm) normalize(head, gain, description_.norm_epsilon, head);`,
   ],
   ['llama3 scaling of RoPE ignored', rope, 'if (!description.rope_scaling) continue;', 'if (true) continue;'],
   ['window one too long', attention, 'query.position - window + 1)', 'query.position - window)'],

@@ -18,6 +18,8 @@ const { storedScales } = await import('../lib/files/fp8.ts');
 const { blockBytes, blockTypes } = await import('../lib/files/gguf/gguf-types.ts');
 const { openModelFolder, readConfigOnly } = await import('../lib/files/model-folder.ts');
 const { elementsOf, wantedTensors } = await import('../lib/files/wanted-tensors.ts');
+const { kExaone } = await import('../lib/files/family/k-exaone.ts');
+const { sourcesOf } = await import('../lib/files/family/tensor-sources.ts');
 const { planMemory } = await import('../lib/plan/memory-plan.ts');
 const { native } = await import('../lib/native.ts');
 const { blockValues } = await import('../test/support/block-formats.ts');
@@ -178,7 +180,9 @@ async function measureAcrossRows(types, text) {
   const output = {};
   let elements = 0;
   let bytes = 0;
-  for (const { name, part, shape, sources } of wantedTensors(description)) {
+  for (const wanted of wantedTensors(description)) {
+    const { name, part, shape } = wanted;
+    const place = sourcesOf(kExaone.folder, wanted, description)[0].name;
     const { file, offset, bytes: size, type } = entries.get(name);
     const from = Buffer.alloc(size);
     const opened = openSync(description.files[file], 'r');
@@ -186,7 +190,7 @@ async function measureAcrossRows(types, text) {
     closeSync(opened);
     const dtype = type.toUpperCase();
     if (shape.length < 2 || name.endsWith('.router')) {
-      output[sources[0].name] = { dtype, shape, data: from };
+      output[place] = { dtype, shape, data: from };
       continue;
     }
     const toType = part === 'routed' ? types[Number(name.endsWith('.down'))] : 'q8_0';
@@ -197,7 +201,7 @@ async function measureAcrossRows(types, text) {
       bytes += to.length;
     }
     const values = Float32Array.from(blockValues(toType, to));
-    output[sources[0].name] = { dtype: 'F32', shape, data: Buffer.from(values.buffer) };
+    output[place] = { dtype: 'F32', shape, data: Buffer.from(values.buffer) };
   }
   await writeSafetensors(join(as, 'model.safetensors'), output);
   const name = types[0] === types[1] ? types[0] : types.join(', ');

@@ -13,11 +13,20 @@ export class ConfigFields {
   /** Put before field names in messages: `rope_parameters.` */
   private readonly prefix: string;
   private readonly values: JsonObject;
+  /** The names that the object has for fields that kexa reads by other names. */
+  private readonly spelled = new Map<string, string>();
 
-  constructor(file: string, values: JsonObject, prefix = '') {
+  /** `aliases`: other names that a field may have, each with the name that it is read by. */
+  constructor(file: string, values: JsonObject, prefix = '', aliases: Readonly<Record<string, string>> = {}) {
     this.file = file;
     this.values = values;
     this.prefix = prefix;
+    for (const [alias, name] of Object.entries(aliases)) {
+      if (!this.has(alias)) continue;
+      const [found, other] = [shown(this.raw(alias)), shown(this.raw(name))];
+      if (this.has(name) && found !== other) throw this.bad(`${alias}: ${found}, but ${name} is ${other}`);
+      this.spelled.set(name, alias);
+    }
   }
 
   names(): string[] {
@@ -26,7 +35,8 @@ export class ConfigFields {
 
   /** The raw value; undefined when the field is absent, null when it says null. */
   raw(name: string): unknown {
-    return Object.hasOwn(this.values, name) ? this.values[name] : undefined;
+    const own = this.spelled.get(name) ?? name;
+    return Object.hasOwn(this.values, own) ? this.values[own] : undefined;
   }
 
   has(name: string): boolean {
@@ -103,7 +113,7 @@ export class ConfigFields {
   }
 
   label(name: string): string {
-    return `${this.prefix}${name}`;
+    return `${this.prefix}${this.spelled.get(name) ?? name}`;
   }
 
   bad(message: string): KexaError {

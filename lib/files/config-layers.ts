@@ -1,6 +1,7 @@
 /** Reads each layer's kind: which keys its attention sees, whether it rotates, and its FFN. */
 import type { LayerDescription } from '../description.js';
 import { type ConfigFields, isBoolean, isFiniteNumber, isIntegerIn, isText } from './config-fields.js';
+import type { Family } from './family/family.js';
 import { shown } from './json-file.js';
 
 const largestWindow = 2 ** 31 - 1;
@@ -11,10 +12,11 @@ const fullType = 'full_attention';
  * The window of every layer, 0 for global attention: `layer_types`, else `sliding_windows`, else
  * `sliding_window_pattern` say which layers slide; `sliding_windows`, else `sliding_window`, how far.
  */
-export function readWindows(fields: ConfigFields, layers: number, modelType: string): number[] {
+export function readWindows(fields: ConfigFields, layers: number, family: Family): number[] {
+  if (family.windows === 'none') return new Array<number>(layers).fill(0);
   const types = readAttentionTypes(fields, 'layer_types', layers);
   const windows = fields.optionalList('sliding_windows', [layers], 'a window, 0 for full attention,', isWindow);
-  const slides = types ?? windows?.map((window) => window > 0) ?? readPattern(fields, layers, modelType);
+  const slides = types ?? windows?.map((window) => window > 0) ?? readPattern(fields, layers, family);
   return slides.map((sliding, layer) => windowOf(fields, 'layer_types', 'sliding_windows', sliding, windows, layer));
 }
 
@@ -70,9 +72,9 @@ function readAttentionTypes(fields: ConfigFields, name: string, layers: number):
   });
 }
 
-function readPattern(fields: ConfigFields, layers: number, modelType: string): boolean[] {
-  // EXAONE-4.0-1.2B has a null window and, in some copies, a pattern: the pattern then means nothing.
-  if (modelType === 'exaone4' && fields.raw('sliding_window') === null) return new Array<boolean>(layers).fill(false);
+function readPattern(fields: ConfigFields, layers: number, { windows }: Family): boolean[] {
+  if (windows === 'told or null' && fields.raw('sliding_window') === null)
+    return new Array<boolean>(layers).fill(false);
   const pattern = fields.raw('sliding_window_pattern') ?? null;
   if (pattern === null) throw fields.missing('layer_types');
   const slides = patternSlides(pattern);

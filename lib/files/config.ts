@@ -3,6 +3,8 @@ import type { LayerDescription, MoeDescription, StoredShape } from '../descripti
 import { ConfigFields } from './config-fields.js';
 import { readFfnKinds, readMtpWindow, readSwigluLimits, readWindows } from './config-layers.js';
 import { readRope } from './config-rope.js';
+import { families, familyOf, listedWith } from './family/families.js';
+import type { Family } from './family/family.js';
 import { type JsonObject, shown } from './json-file.js';
 import { refuseUnknownFields } from './known-fields.js';
 import { readQuantization } from './quantization-config.js';
@@ -10,8 +12,6 @@ import { readEosTokenIds, readTokenId } from './token-ids.js';
 
 /** The content of config.json. */
 export interface ConfigReading {
-  /** `exaone_moe` or `exaone4`. */
-  modelType: string;
   /** `mtp` is set when the config asks for the block, or leaves it open. */
   shape: StoredShape;
   /** True when an old config does not say whether there is an MTP block: its weights then decide. */
@@ -33,11 +33,6 @@ const most = {
   positions: 2 ** 31 - 1,
 };
 
-const modelTypes: Readonly<Record<string, readonly string[]>> = {
-  exaone_moe: ['ExaoneMoeForCausalLM', 'ExaoneMoEForCausalLM'],
-  exaone4: ['Exaone4ForCausalLM'],
-};
-
 /**
  * Reads a parsed config.json; `file` names it in errors, and `notes` gets a line for each field that was passed over.
  *
@@ -45,18 +40,17 @@ const modelTypes: Readonly<Record<string, readonly string[]>> = {
  *   KEXA_UNSUPPORTED for one that asks for something this version does not compute.
  */
 export function readConfig(file: string, json: JsonObject, notes: string[] = []): ConfigReading {
-  const fields = new ConfigFields(file, json);
-  const modelType = readModelType(fields);
-  refuseUnknownFields(fields, modelType, notes);
+  const family = readFamily(new ConfigFields(file, json));
+  const fields = new ConfigFields(file, json, '', family.aliases);
+  refuseUnknownFields(fields, family, notes);
   fields.demand('attention_bias', false);
   fields.demand('mlp_bias', false);
   if (!fields.has('hidden_act')) throw fields.missing('hidden_act');
   fields.demand('hidden_act', 'silu');
 
   const vocabSize = fields.integer('vocab_size', 1, most.vocab);
-  const shape = readShape(fields, modelType, vocabSize);
+  const shape = readShape(fields, family, vocabSize);
   return {
-    modelType,
     shape,
     isMtpOpen: shape.mtp !== null && !fields.has('num_nextn_predict_layers'),
     bosTokenId: readTokenId(fields, 'bos_token_id', vocabSize),
@@ -65,28 +59,34 @@ export function readConfig(file: string, json: JsonObject, notes: string[] = [])
   };
 }
 
-function readModelType(fields: ConfigFields): string {
+function readFamily(fields: ConfigFields): Family {
   if (fields.has('text_config') || fields.has('vision_config') || fields.raw('model_type') === 'exaone4_5') {
     throw fields.unsupported(
       `model_type ${shown(fields.raw('model_type'))}: exaone4_5, a vision-language model, is not run by this version`,
     );
   }
   const modelType = fields.text('model_type');
-  const wanted = Object.hasOwn(modelTypes, modelType) ? modelTypes[modelType]! : null;
-  if (wanted === null) {
-    throw fields.unsupported(`model_type ${shown(modelType)}: this version runs exaone_moe and exaone4`);
+  const family = familyOf(modelType);
+  if (family === undefined) {
+    const runs = listedWith(
+      'and',
+      families.map((each) => each.modelType),
+    );
+    // Many copies of EXAONE 3.5 are stored under Llama's names.
+    const advice = modelType === 'llama' ? "; of an EXAONE under Llama's names, use LG's own files or a GGUF file" : '';
+    throw fields.unsupported(`model_type ${shown(modelType)}: this version runs ${runs}${advice}`);
   }
+  const { architectures } = family;
   const found = fields.raw('architectures') ?? null;
-  if (found !== null && !(Array.isArray(found) && found.length === 1 && wanted.includes(found[0]))) {
+  if (found !== null && !(Array.isArray(found) && found.length === 1 && architectures.includes(found[0]))) {
     throw fields.unsupported(
-      `architectures ${shown(found)}: this version runs ${wanted.join(' or ')} for ${modelType}`,
+      `architectures ${shown(found)}: this version runs ${listedWith('or', architectures)} for ${modelType}`,
     );
   }
-  return modelType;
+  return family;
 }
 
-function readShape(fields: ConfigFields, modelType: string, vocabSize: number): StoredShape {
-  const isMoeType = modelType === 'exaone_moe';
+function readShape(fields: ConfigFields, family: Family, vocabSize: number): StoredShape {
   const hiddenSize = fields.integer('hidden_size', 1, most.hidden);
   const heads = fields.integer('num_attention_heads', 1, most.heads);
   const kvHeads = fields.integer('num_key_value_heads', 1, most.heads);
@@ -95,17 +95,19 @@ function readShape(fields: ConfigFields, modelType: string, vocabSize: number): 
   }
   const rope = readRope(fields);
   const layerCount = fields.integer('num_hidden_layers', 1, most.layers);
-  const ffns = isMoeType ? readFfnKinds(fields, layerCount) : new Array<'dense'>(layerCount).fill('dense');
-  const layers = readLayers(fields, modelType, ffns);
+  const ffns = family.hasExperts ? readFfnKinds(fields, layerCount) : new Array<'dense'>(layerCount).fill('dense');
+  const layers = readLayers(fields, family, ffns);
   const epsilon = fields.positive('rms_norm_eps', 1);
   return {
+    modelType: family.modelType,
     vocabSize,
     hiddenSize,
     heads,
     kvHeads,
-    headDim: readHeadDim(fields, modelType, hiddenSize, heads),
+    headDim: readHeadDim(fields, family, hiddenSize, heads),
     normEpsilon: epsilon,
-    normPlacement: isMoeType ? 'pre' : 'post',
+    normPlacement: family.normPlacement,
+    qkNorm: family.qkNorm,
     ropeTheta: rope.theta,
     ropeScaling: rope.scaling,
     ropeFactors: null,
@@ -118,11 +120,10 @@ function readShape(fields: ConfigFields, modelType: string, vocabSize: number): 
   };
 }
 
-function readHeadDim(fields: ConfigFields, modelType: string, hiddenSize: number, heads: number): number {
+function readHeadDim(fields: ConfigFields, { dividesHeads }: Family, hiddenSize: number, heads: number): number {
   let headDim: number;
   if (fields.has('head_dim')) headDim = fields.integer('head_dim', 1, most.headDim);
-  // Only in EXAONE 4.0 is q as wide as the residual stream; K-EXAONE's is wider.
-  else if (modelType === 'exaone4' && hiddenSize % heads === 0) headDim = hiddenSize / heads;
+  else if (dividesHeads && hiddenSize % heads === 0) headDim = hiddenSize / heads;
   else throw fields.missing('head_dim');
   if (headDim % 2 !== 0) throw fields.bad(`head_dim: wanted an even number, as RoPE rotates pairs, found ${headDim}`);
   return headDim;
@@ -130,34 +131,34 @@ function readHeadDim(fields: ConfigFields, modelType: string, hiddenSize: number
 
 function readLayers(
   fields: ConfigFields,
-  modelType: string,
+  family: Family,
   ffns: readonly LayerDescription['ffn'][],
 ): { main: LayerDescription[]; mtp: LayerDescription | null } {
   const denseWidth = fields.integer('intermediate_size', 1, most.ffn);
   const expertWidth = ffns.includes('moe') ? fields.integer('moe_intermediate_size', 1, most.ffn) : 0;
-  const windows = readWindows(fields, ffns.length, modelType);
+  const windows = readWindows(fields, ffns.length, family);
   const limits = readSwigluLimits(fields, ffns.length);
-  // With no sliding layer to carry positions, as in EXAONE-4.0-1.2B, every layer rotates.
-  const hasSliding = windows.some((window) => window > 0);
+  // Without a sliding layer, as in EXAONE-4.0-1.2B, no other layer would carry the positions.
+  const rotatesAll = family.rope === 'all' || windows.every((window) => window === 0);
   const layer = (ffn: LayerDescription['ffn'], window: number, swigluLimit: number): LayerDescription => ({
     window,
-    rope: window > 0 || !hasSliding,
+    rope: window > 0 || rotatesAll,
     ffn,
     ffnWidth: ffn === 'moe' ? expertWidth : denseWidth,
     swigluLimit,
   });
   const main = ffns.map((ffn, i) => layer(ffn, windows[i]!, limits[i]!));
-  const mtp = hasMtp(fields, modelType) ? layer('dense', readMtpWindow(fields), limits[ffns.length]!) : null;
+  const mtp = hasMtp(fields, family) ? layer('dense', readMtpWindow(fields), limits[ffns.length]!) : null;
   return { main, mtp };
 }
 
-function hasMtp(fields: ConfigFields, modelType: string): boolean {
-  // Old K-EXAONE configs leave the field out although the model has the block.
+function hasMtp(fields: ConfigFields, { mtp }: Family): boolean {
+  if (mtp === 'none') return false;
   const count = fields.optionalInteger('num_nextn_predict_layers', 0, most.layers);
   if (count !== null && count > 1) {
     throw fields.unsupported(`num_nextn_predict_layers ${count}: this version runs one MTP layer`);
   }
-  return count === null ? modelType === 'exaone_moe' : count === 1;
+  return count === null ? mtp === 'assumed' : count === 1;
 }
 
 function readMoe(fields: ConfigFields): MoeDescription {

@@ -1,7 +1,8 @@
 /** Matrices in FP8: which ones a config says are stored so, and the scales that go with them. */
 import type { Fp8Scheme, Fp8Strategy, TensorEntry, TensorScales } from '../description.js';
 import { KexaError } from '../errors.js';
-import type { TensorPart, TensorSource } from './wanted-tensors.js';
+import type { TensorSource } from './family/tensor-sources.js';
+import type { TensorPart } from './wanted-tensors.js';
 
 /** Rows, and columns, of a block. */
 export const fp8Block = 128;

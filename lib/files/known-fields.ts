@@ -1,17 +1,23 @@
 /** Which config fields may be there: everything else could change the maths, and is refused. */
 import type { ConfigFields } from './config-fields.js';
+import type { Family } from './family/family.js';
 import { shown } from './json-file.js';
 
-/** Fields that config.ts and its neighbours read or check, for every model type. */
+/** Fields that config.ts and its neighbours read or check, for every family. */
 const sharedFields = [
   'architectures model_type hidden_act attention_bias mlp_bias vocab_size hidden_size intermediate_size',
   'num_hidden_layers num_attention_heads num_key_value_heads head_dim rms_norm_eps max_position_embeddings',
-  'tie_word_embeddings layer_types sliding_window sliding_windows sliding_window_pattern rope_parameters rope_theta',
-  'rope_scaling partial_rotary_factor swiglu_limits num_nextn_predict_layers mtp_layer_types mtp_sliding_windows',
+  'tie_word_embeddings rope_parameters rope_theta rope_scaling partial_rotary_factor swiglu_limits',
   'bos_token_id eos_token_id pad_token_id quantization_config',
 ];
 
-/** The fields that only a mixture of experts may have. */
+/** Fields of families with sliding layers. */
+const windowFields = ['layer_types sliding_window sliding_windows sliding_window_pattern'];
+
+/** Fields of families with an MTP block. */
+const mtpFields = ['num_nextn_predict_layers mtp_layer_types mtp_sliding_windows'];
+
+/** Fields of families with experts. */
 const moeFields = [
   'mlp_layer_types is_moe_layer first_k_dense_replace first_last_k_dense_replace moe_intermediate_size num_experts',
   'num_experts_per_tok num_shared_experts n_group topk_group norm_topk_prob routed_scaling_factor scoring_func',
@@ -48,16 +54,13 @@ export function isNeutral(name: string, value: unknown): boolean {
   return value === 1 && /scal(e|ing)|multiplier|factor/.test(name) && !/attention|attn|query/.test(name);
 }
 
-const dense = namesIn([...sharedFields, ...bookkeepingFields]);
-const moe = namesIn([...sharedFields, ...bookkeepingFields, ...moeFields]);
-
 /**
  * Refuses every field that is set and not known, unless its value says "off"; `notes` gets a line for each of those.
  *
  * @throws KexaError KEXA_UNSUPPORTED naming the field, its value and the file.
  */
-export function refuseUnknownFields(fields: ConfigFields, modelType: string, notes: string[]): void {
-  const known = modelType === 'exaone_moe' ? moe : dense;
+export function refuseUnknownFields(fields: ConfigFields, family: Family, notes: string[]): void {
+  const known = fieldsOf(family);
   for (const name of fields.names()) {
     const value = fields.raw(name);
     if (known.has(name) || value === null || value === false) continue;
@@ -72,9 +75,17 @@ export function refuseUnknownFields(fields: ConfigFields, modelType: string, not
       continue;
     }
     throw fields.unsupported(
-      `${name} ${shown(value)}: this version does not know what it does to ${modelType}, and would risk wrong answers`,
+      `${name} ${shown(value)}: this version does not know what it does to ${family.modelType}, and would risk wrong answers`,
     );
   }
+}
+
+function fieldsOf(family: Family): ReadonlySet<string> {
+  const lines = [...sharedFields, ...bookkeepingFields, ...Object.keys(family.aliases)];
+  if (family.windows !== 'none') lines.push(...windowFields);
+  if (family.mtp !== 'none') lines.push(...mtpFields);
+  if (family.hasExperts) lines.push(...moeFields);
+  return namesIn(lines);
 }
 
 function namesIn(lines: readonly string[]): ReadonlySet<string> {

@@ -6,6 +6,7 @@ import type { ModelConfig } from '../types.js';
 import type { KexaWarningCode } from '../warnings.js';
 import { type ConfigReading, readConfig } from './config.js';
 import { endsOfFolder, endsOfGguf } from './end-tokens.js';
+import { knownFamily } from './family/families.js';
 import { type GenerationDefaults, readGenerationConfig, readGgufDefaults } from './generation-config.js';
 import { ggufCheckpoint, nextnBlocks, readGgufModel } from './gguf/gguf-checkpoint.js';
 import { configOfGguf } from './gguf/gguf-config.js';
@@ -103,7 +104,13 @@ async function readFolder(folder: string): Promise<ModelReading> {
   const notes: ModelNote[] = passed.map((message) => ({ code: null, message: `config.json: ${message}` }));
   const named = await endsOfFolder(folder, [...reading.eosTokenIds, ...defaults.eosTokenIds], reading.shape.vocabSize);
   defaults.eosTokenIds = [...defaults.eosTokenIds, ...named];
-  return { folder, reading, defaults, notes, checkpoint: () => readCheckpoint(folder) };
+  return {
+    folder,
+    reading,
+    defaults,
+    notes,
+    checkpoint: () => readCheckpoint(folder, knownFamily(reading.shape.modelType)),
+  };
 }
 
 async function readGguf({ path, passedOver }: { path: string; passedOver: string[] }): Promise<ModelReading> {
@@ -162,7 +169,11 @@ async function readGenerationDefaults(folder: string, vocabSize: number): Promis
 }
 
 /** The description for the core. Each tensor says itself how it is stored. */
-function describe({ fp8: _, ...shape }: StoredShape, { files }: Checkpoint, tensors: TensorEntry[]): ModelDescription {
+function describe(
+  { fp8: _, modelType: __, ...shape }: StoredShape,
+  { files }: Checkpoint,
+  tensors: TensorEntry[],
+): ModelDescription {
   return { ...shape, files, tensors };
 }
 
@@ -177,7 +188,6 @@ export function modelConfig(reading: ConfigReading, shape: StoredShape, defaults
   const count = countParameters(shape);
   return {
     ...shape,
-    modelType: reading.modelType,
     parameters: count.total,
     mtpParameters: count.mtp,
     activeParameters: count.active,

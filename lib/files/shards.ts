@@ -2,6 +2,7 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { KexaError } from '../errors.js';
+import type { Family, TensorNames } from './family/family.js';
 import { fileError, isJsonObject, kindOf, readOptionalJsonObject, shown } from './json-file.js';
 import { readSafetensorsHeader, type StoredTensor } from './safetensors.js';
 
@@ -9,8 +10,6 @@ import { readSafetensorsHeader, type StoredTensor } from './safetensors.js';
 export interface CheckpointTensor extends StoredTensor {
   /** Index into {@link Checkpoint.files}. */
   file: number;
-  /** The name in its file, for messages. */
-  storedName: string;
   use: TensorUse;
 }
 
@@ -20,14 +19,14 @@ export interface CheckpointTensor extends StoredTensor {
  */
 export type TensorUse = 'model' | 'draft' | 'other';
 
-/** The tensors of a model, by the names that model folders give them. */
+/** The tensors of a model, by the names that its files give them. */
 export interface Checkpoint {
   /** Absolute paths. */
   files: string[];
   tensors: ReadonlyMap<string, CheckpointTensor>;
   isGguf: boolean;
-  /** The name that the files would give to a tensor that a folder calls `name`, for messages. */
-  storedName: (name: string) => string;
+  /** The names that the files give to the core's tensors. */
+  names: TensorNames;
 }
 
 const singleName = 'model.safetensors';
@@ -42,16 +41,16 @@ const readersAtOnce = 8;
  * @throws KexaError KEXA_NOT_FOUND when there is neither, or a listed shard is not there; KEXA_BAD_FILE when a header
  *   or the index is damaged, or the two do not agree.
  */
-export async function readCheckpoint(folder: string): Promise<Checkpoint> {
+export async function readCheckpoint(folder: string, { folder: own }: Family): Promise<Checkpoint> {
   const names = await readdir(folder).catch((cause: unknown) => {
     throw fileError(folder, cause);
   });
-  if (names.includes(singleName)) return await readShards(folder, [singleName]);
+  if (names.includes(singleName)) return await readShards(folder, [singleName], own);
   const indexPath = join(folder, indexName);
   const index = await readOptionalJsonObject(indexPath);
   if (index === null) throw noWeights(folder, names);
   const weightMap = readWeightMap(indexPath, index.weight_map);
-  const checkpoint = await readShards(folder, [...new Set(weightMap.values())].sort());
+  const checkpoint = await readShards(folder, [...new Set(weightMap.values())].sort(), own);
   for (const [tensor, shard] of weightMap) {
     const found = checkpoint.tensors.get(tensor);
     if (found !== undefined && checkpoint.files[found.file] === join(folder, shard)) continue;
@@ -86,7 +85,7 @@ function isPlainFileName(name: string): boolean {
   return name.endsWith('.safetensors') && !/[/\\:\0]/.test(name);
 }
 
-async function readShards(folder: string, names: readonly string[]): Promise<Checkpoint> {
+async function readShards(folder: string, names: readonly string[], own: Family['folder']): Promise<Checkpoint> {
   const files = names.map((name) => join(folder, name));
   const headers = await mapBounded(files, readersAtOnce, readSafetensorsHeader);
   const tensors = new Map<string, CheckpointTensor>();
@@ -99,15 +98,15 @@ async function readShards(folder: string, names: readonly string[]): Promise<Che
           `${files[file]}: tensor ${tensor.name} is also in ${names[other.file]}; one of the two is wrong`,
         );
       }
-      tensors.set(tensor.name, { ...tensor, file, storedName: tensor.name, use: useOf(tensor.name) });
+      tensors.set(tensor.name, { ...tensor, file, use: useOf(tensor.name, own) });
     }
   }
-  return { files, tensors, isGguf: false, storedName: (name) => name };
+  return { files, tensors, isGguf: false, names: own };
 }
 
-function useOf(name: string): TensorUse {
+function useOf(name: string, { own }: Family['folder']): TensorUse {
   if (name.startsWith('mtp.')) return 'draft';
-  return /^(model\.|lm_head)/.test(name) ? 'model' : 'other';
+  return own.test(name) ? 'model' : 'other';
 }
 
 /** `Promise.all(items.map(work))`, but with at most `atOnce` of them under way. */

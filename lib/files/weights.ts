@@ -2,10 +2,11 @@
 import { basename } from 'node:path';
 import type { Fp8Scheme, ModelShape, StoredShape, TensorEntry, TensorScales, TensorType } from '../description.js';
 import { KexaError } from '../errors.js';
+import { sourcesOf, type TensorSource } from './family/tensor-sources.js';
 import { activationScaleNames, scaledName, scaleNames, scaleShapes, scalesOf, storedStrategy } from './fp8.js';
 import { blockBytes, isReadType } from './gguf/gguf-types.js';
 import type { Checkpoint, CheckpointTensor } from './shards.js';
-import { elementsOf, type TensorSource, type Wanted, wantedTensors } from './wanted-tensors.js';
+import { elementsOf, type Wanted, wantedTensors } from './wanted-tensors.js';
 
 const plainTypes = { BF16: 'bf16', F16: 'f16', F32: 'f32' } as const;
 const safetensorsTypes: Readonly<Record<string, TensorType>> = { ...plainTypes, F8_E4M3: 'f8_e4m3' };
@@ -20,8 +21,9 @@ export function bindWeights(shape: StoredShape, checkpoint: Checkpoint): TensorE
   const used = new Set<string>();
   const entries: TensorEntry[] = [];
   for (const wanted of wantedTensors(shape)) {
-    const source = wanted.sources.find(({ name }) => checkpoint.tensors.has(name));
-    if (source === undefined) throw missing(wanted, checkpoint);
+    const sources = sourcesOf(checkpoint.names, wanted, shape);
+    const source = sources.find(({ name }) => checkpoint.tensors.has(name));
+    if (source === undefined) throw missing(sources, checkpoint);
     used.add(source.name);
     entries.push(bindTensor(wanted, source, checkpoint, shape.fp8, used));
   }
@@ -32,17 +34,18 @@ export function bindWeights(shape: StoredShape, checkpoint: Checkpoint): TensorE
 /** Whether a checkpoint has the MTP block that `shape` asks for: all tensors, none, or the first one that is missing. */
 export function findMtp(shape: ModelShape, checkpoint: Checkpoint): 'all' | 'none' | { missing: string } {
   const wanted = [...wantedTensors(shape)].filter(({ part }) => part === 'mtp');
-  const missing = wanted.filter(({ sources }) => !sources.some(({ name }) => checkpoint.tensors.has(name)));
-  if (missing.length === 0) return 'all';
+  const places = wanted.map((tensor) => sourcesOf(checkpoint.names, tensor, shape));
+  const missing = places.find((sources) => !sources.some(({ name }) => checkpoint.tensors.has(name)));
+  if (missing === undefined) return 'all';
   const hasSome = [...checkpoint.tensors.values()].some(({ use }) => use === 'draft');
-  return hasSome ? { missing: checkpoint.storedName(missing[0]!.sources[0]!.name) } : 'none';
+  return hasSome ? { missing: missing[0]!.name } : 'none';
 }
 
 /** Tensors of the drafting block that nothing reads, by the names that their files give them. */
 export function unusedDrafts(tensors: readonly TensorEntry[], checkpoint: Checkpoint): string[] {
   const used = new Set(tensors.map(({ file, offset }) => `${file} ${offset}`));
   const drafts = [...checkpoint.tensors.values()].filter(({ use }) => use === 'draft');
-  return drafts.filter(({ file, offset }) => !used.has(`${file} ${offset}`)).map(({ storedName }) => storedName);
+  return drafts.filter(({ file, offset }) => !used.has(`${file} ${offset}`)).map(({ name }) => name);
 }
 
 function bindTensor(
@@ -118,7 +121,7 @@ function refuseLeftovers(shape: StoredShape, checkpoint: Checkpoint, used: Reado
     if (used.has(name) || tensor.use !== 'model') continue;
     // A table that older transformers saved and every reader recomputes.
     if (name.endsWith('rotary_emb.inv_freq')) continue;
-    if (name === 'lm_head.weight' && shape.tiedHead) continue;
+    if (name === checkpoint.names.outer.head && shape.tiedHead) continue;
     const scaled = scaledName(name);
     if (shape.fp8 !== null && used.has(scaled)) {
       const stored = describe(checkpoint.tensors.get(scaled)!);
@@ -129,7 +132,7 @@ function refuseLeftovers(shape: StoredShape, checkpoint: Checkpoint, used: Reado
     }
     throw new KexaError(
       'KEXA_UNSUPPORTED',
-      `${tensor.storedName}: ${describe(tensor)} that the model in ${checkpoint.isGguf ? 'the metadata' : 'config.json'} has no use for; ` +
+      `${name}: ${describe(tensor)} that the model in ${checkpoint.isGguf ? 'the metadata' : 'config.json'} has no use for; ` +
         `ignoring it would give wrong answers` +
         whereIs(tensor, checkpoint),
     );
@@ -139,20 +142,17 @@ function refuseLeftovers(shape: StoredShape, checkpoint: Checkpoint, used: Reado
 function mismatch(wanted: string, found: CheckpointTensor, checkpoint: Checkpoint): KexaError {
   return new KexaError(
     'KEXA_TENSOR_MISMATCH',
-    `${found.storedName}: wanted ${wanted}, found ${describe(found)}${whereIs(found, checkpoint)}`,
+    `${found.name}: wanted ${wanted}, found ${describe(found)}${whereIs(found, checkpoint)}`,
   );
 }
 
-function missing(wanted: Wanted, checkpoint: Checkpoint): KexaError {
-  const [first, ...aliasNames] = wanted.sources.map(({ name }) => name);
-  const own = checkpoint.storedName(first!);
-  const others = own === first ? aliasNames : [];
+function missing([first, ...others]: readonly TensorSource[], checkpoint: Checkpoint): KexaError {
   const names = checkpoint.files.map((file) => basename(file));
   const files = names.length > 3 ? `${names[0]} to ${names.at(-1)}` : names.join(', ');
-  const aliases = others.length === 0 ? '' : `, also under ${others.join(' and ')}`;
+  const aliases = others.length === 0 ? '' : `, also under ${others.map(({ name }) => name).join(' and ')}`;
   return new KexaError(
     'KEXA_TENSOR_MISMATCH',
-    `${own}: wanted ${wantedText(wanted.shape, checkpoint)}, found nothing\n  looked in ${files}${aliases}`,
+    `${first!.name}: wanted ${wantedText(first!.shape, checkpoint)}, found nothing\n  looked in ${files}${aliases}`,
   );
 }
 

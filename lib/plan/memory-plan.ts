@@ -4,6 +4,8 @@ import type { ModelDescription, StoredShape, TensorEntry } from '../description.
 import { isOnProcessor } from '../device/devices.js';
 import { variable } from '../environment.js';
 import { KexaError } from '../errors.js';
+import { knownFamily } from '../files/family/families.js';
+import { sourcesOf } from '../files/family/tensor-sources.js';
 import { plannedStrategy, scalesOf } from '../files/fp8.js';
 import { elementsOf, wantedTensors } from '../files/wanted-tensors.js';
 import { limits } from '../limits.js';
@@ -210,9 +212,10 @@ export function heldAs(description: ModelDescription, weights: WeightType | unde
 
 function withTensors(description: ModelDescription | StoredShape): ModelDescription {
   if ('tensors' in description) return description;
-  const { fp8, ...shape } = description;
+  const { fp8, modelType, ...shape } = description;
+  const { folder } = knownFamily(modelType);
   const tensors = Array.from(wantedTensors(shape), (tensor): TensorEntry => {
-    const source = tensor.sources[0]!;
+    const source = sourcesOf(folder, tensor, shape)[0]!;
     const entry = { name: tensor.name, file: 0, offset: 0, bytes: elementsOf(tensor.shape), shape: tensor.shape };
     const strategy = fp8 && plannedStrategy(fp8, tensor, source);
     if (strategy === null) return { ...entry, bytes: 2 * entry.bytes, type: 'bf16' };

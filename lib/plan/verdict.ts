@@ -1,6 +1,6 @@
 /** Tells which weights of a model fit which machine, and about how fast they would be there. Needs neither. */
 
-import type { Fp8Scheme, ModelDescription, ModelShape, StoredShape } from '../description.js';
+import type { Fp8Scheme, ModelDescription, StoredShape } from '../description.js';
 import { listDevices } from '../device/devices.js';
 import { KexaError } from '../errors.js';
 import { limits } from '../limits.js';
@@ -121,7 +121,7 @@ export interface Verdict {
  * by the default of `layerSplit`. A card that is too small for all experts leaves some in main memory.
  */
 export function planVerdicts(
-  shape: ModelDescription | StoredShape,
+  shape: StoredShape,
   options: Pick<LoadOptions, 'prefillChunk'>,
   among: readonly Machine[] = machines,
 ): Verdict[] {
@@ -181,19 +181,9 @@ function withSomeExperts(
   };
 }
 
-function plannerOf(shape: ModelDescription | StoredShape, weights: VerdictWeights): MemoryPlanner {
-  const bare = bareShape(shape);
-  if (weights === 'fp8') {
-    const scheme = 'fp8' in shape ? shape.fp8 : null;
-    return new MemoryPlanner({ ...bare, fp8: scheme ?? commonFp8 });
-  }
-  return new MemoryPlanner({ ...bare, fp8: null }, weights === 'bf16' ? 'auto' : weights);
-}
-
-/** A description without its tensors, because their types decide nothing here. */
-function bareShape(shape: ModelDescription | StoredShape): ModelShape {
-  const { files: _, tensors: __, fp8: ___, ...bare } = shape as ModelDescription & Partial<StoredShape>;
-  return bare;
+function plannerOf(shape: StoredShape, weights: VerdictWeights): MemoryPlanner {
+  if (weights === 'fp8') return new MemoryPlanner({ ...shape, fp8: shape.fp8 ?? commonFp8 });
+  return new MemoryPlanner({ ...shape, fp8: null }, weights === 'bf16' ? 'auto' : weights);
 }
 
 /** The bytes that a token reads at {@link estimateAt}, with a cache of f16. */

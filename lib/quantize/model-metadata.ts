@@ -1,6 +1,7 @@
 /** Writes a model's metadata as GGUF keys: the architecture's, and those that other tools show. */
 import type { LayerDescription, ModelShape } from '../description.js';
 import { KexaError } from '../errors.js';
+import { knownFamily } from '../files/family/families.js';
 import type { MetadataValue } from '../files/gguf/gguf-header.js';
 import { samplingOptions } from '../sampling-options.js';
 import type { ModelConfig } from '../types.js';
@@ -13,12 +14,12 @@ const quantizationVersion = 2;
 const sigmoidGating = 2;
 
 /**
- * The keys of the architecture `exaone-moe` or `exaone4`.
+ * The keys of the family's architecture, such as `exaone-moe`.
  *
  * @throws KexaError KEXA_UNSUPPORTED for a model that these keys cannot describe.
  */
 export function modelMetadata(shape: ModelShape, config: ModelConfig, name: string, fileType: number): Entries {
-  const arch = config.modelType === 'exaone_moe' ? 'exaone-moe' : 'exaone4';
+  const arch = knownFamily(config.modelType).gguf.architecture;
   refuseUnsaid(shape, arch);
   const { layers, mtp, heads, kvHeads, headDim } = shape;
   const blocks = mtp === null ? layers : [...layers, mtp];

@@ -1,7 +1,8 @@
 /** Plans the content of a quantised file, tensor by tensor, before anything is written. */
 import type { TensorEntry } from '../description.js';
+import { knownFamily } from '../files/family/families.js';
+import { sourcesOf } from '../files/family/tensor-sources.js';
 import { aligned, ggufHeader, type Metadata } from '../files/gguf/gguf-header.js';
-import { ggufPlace } from '../files/gguf/gguf-names.js';
 import { blockBytes, blockTypes, type GgufType } from '../files/gguf/gguf-types.js';
 import type { ModelFolder } from '../files/model-folder.js';
 import { elementsOf, wantedTensors } from '../files/wanted-tensors.js';
@@ -33,22 +34,21 @@ export interface OutputPlan {
 }
 
 /** Lays out the file of a model. */
-export function planOutput({ description }: ModelFolder, recipe: Recipe, metadata: Metadata): OutputPlan {
-  const { layers, normPlacement } = description;
+export function planOutput({ description, config }: ModelFolder, recipe: Recipe, metadata: Metadata): OutputPlan {
+  const { gguf } = knownFamily(config.modelType);
   const entries = new Map(description.tensors.map((entry) => [entry.name, entry]));
   const tensors = new Map<string, OutputTensor>();
-  for (const { name, part, shape } of wantedTensors(description)) {
-    const place = ggufPlace(name, layers.length, normPlacement);
+  for (const wanted of wantedTensors(description)) {
+    const { name, part, shape } = wanted;
+    const place = sourcesOf(gguf, wanted, description)[0]!;
     const entry = entries.get(name)!;
     const found = tensors.get(place.name);
     if (found !== undefined) {
       found.sources.push(entry);
-      found.shape[0]!++;
       continue;
     }
-    const outputShape = place.isExpert ? [1, ...shape] : [...shape];
     const chosen = chooseType(recipe, part, name, shape);
-    tensors.set(place.name, { name: place.name, shape: outputShape, ...chosen, ...unplaced, sources: [entry] });
+    tensors.set(place.name, { name: place.name, shape: place.shape, ...chosen, ...unplaced, sources: [entry] });
   }
   const factors = ropeFactors(description);
   if (factors !== null) {

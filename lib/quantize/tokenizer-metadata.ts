@@ -2,6 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { KexaError } from '../errors.js';
+import { families, listedWith } from '../files/family/families.js';
 import { endKeys, endListKey } from '../files/gguf/gguf-ends.js';
 import { fileError } from '../files/json-file.js';
 import { specialTokens, templateSources } from '../text/chat-template.js';
@@ -106,8 +107,10 @@ function splitName(file: string, { source }: VocabularyFile): string {
   if (name !== null) return name;
   throw new KexaError(
     'KEXA_UNSUPPORTED',
-    `${file}: wanted text normalised and split as K-EXAONE or EXAONE 4.0 do it, the two ways that GGUF has a name for, ` +
-      `found ${source.normalForm} and ${source.split}`,
+    `${file}: wanted text normalised and split as ${listedWith(
+      'or',
+      families.map(({ name }) => name),
+    )} does it, the ways that GGUF has a name for, ` + `found ${source.normalForm} and ${source.split}`,
   );
 }
 

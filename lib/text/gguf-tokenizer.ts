@@ -1,5 +1,6 @@
 /** Reads a GGUF file's tokenizer: its vocabulary and the chat template. */
 import { KexaError } from '../errors.js';
+import { families, listedWith } from '../files/family/families.js';
 import { readGgufFile } from '../files/gguf/gguf.js';
 import { GgufNumbers, GgufStrings, type GgufValue } from '../files/gguf/gguf-values.js';
 import { unusedName } from '../native.js';
@@ -10,10 +11,7 @@ import { type AddedToken, looksLikeMarker, type TextSteps, type VocabularyFile }
 export const tokenTypes = { normal: 1, unknown: 2, control: 3, userDefined: 4, unused: 5, byte: 6 } as const;
 
 /** How text is normalised and split, by `tokenizer.ggml.pre`. */
-const steps: Readonly<Record<string, TextSteps>> = {
-  'exaone-moe': { normalForm: 'nfc', split: 'exaone-moe' },
-  exaone4: { normalForm: 'nfc', split: 'gpt2' },
-};
+const steps = new Map(families.map(({ text: { pre, ...step } }) => [pre, step]));
 
 /** Keys of the ids of special tokens, as in `tokenizer.ggml.eos_token_id`, and what tokenizer_config.json calls them. */
 const specialKeys: Readonly<Record<string, string | null>> = {
@@ -34,7 +32,7 @@ export const namedTokenKeys: Readonly<Record<string, string>> = Object.fromEntri
 
 /** GGUF's name for a way to normalise and split text. Null if it has none. */
 export function splitNameOf({ normalForm, split }: TextSteps): string | null {
-  const found = Object.entries(steps).find(([, step]) => step.normalForm === normalForm && step.split === split);
+  const found = [...steps].find(([, step]) => step.normalForm === normalForm && step.split === split);
   return found?.[0] ?? null;
 }
 
@@ -62,8 +60,8 @@ export async function readGgufTokenizer(path: string, signal?: AbortSignal): Pro
   if (model === undefined) return null;
   if (model !== 'gpt2') throw unsupported(path, 'model', 'gpt2', model);
   const pre = get('pre');
-  if (typeof pre !== 'string' || !Object.hasOwn(steps, pre))
-    throw unsupported(path, 'pre', Object.keys(steps).join(' or '), pre);
+  const step = typeof pre === 'string' ? steps.get(pre) : undefined;
+  if (step === undefined) throw unsupported(path, 'pre', listedWith('or', [...steps.keys()]), pre);
 
   const tokens = texts(path, 'tokens', get('tokens'));
   const merges = texts(path, 'merges', get('merges'));
@@ -98,7 +96,7 @@ export async function readGgufTokenizer(path: string, signal?: AbortSignal): Pro
     merges: merges.packed,
     mergeEnds: merges.offsets.subarray(1),
     hasJoinedMerges: true,
-    ...steps[pre]!,
+    ...step,
   };
   return { source, added: [...added, ...mistyped], config, mended: mendedText(path, mistyped) };
 }

@@ -131,6 +131,8 @@ class Fields {
     const splitsByItself = byteLevel.use_regex ?? true;
     if (steps.length === 1) return splitsByItself ? 'gpt2' : 'none';
     const split = steps[0];
+    // EXAONE 3 splits at each digit, and then as GPT-2 did.
+    if (steps.length === 2 && splitsByItself && partsNumbers(split)) return 'exaone';
     if (steps.length !== 2 || !isJsonObject(split) || split.type !== 'Split' || splitsByItself)
       throw this.#unsupported(field, 'one Split and a ByteLevel that splits no more', preTokenizer);
     if (split.behavior !== 'Isolated') throw this.#unsupported(`${field}: behavior`, 'Isolated', split.behavior);
@@ -151,6 +153,15 @@ class Fields {
       `${this.#file}: ${field}: wanted ${wanted}, found ${found === null ? 'none' : shown(found)}; this version computes no other`,
     );
   }
+}
+
+/** Whether a step makes each number (`\p{N}`) a piece of its own, in either way that tokenizer.json has for it. */
+function partsNumbers(step: unknown): boolean {
+  if (!isJsonObject(step)) return false;
+  if (step.type === 'Digits') return step.individual_digits === true;
+  const pattern = isJsonObject(step.pattern) ? step.pattern.Regex : undefined;
+  const isPlain = step.behavior === 'Isolated' && (step.invert ?? false) === false;
+  return step.type === 'Split' && pattern === '\\p{N}' && isPlain;
 }
 
 /** The steps of a sequence in order, or the one step. */

@@ -98,6 +98,7 @@ VocabularySource to_source(const Napi::Object& from) {
   const std::string form = from.Get("normalForm").ToString(), split = from.Get("split").ToString();
   source.form = form == "nfc" ? NormalForm::kNfc : form == "nfkc" ? NormalForm::kNfkc : NormalForm::kNone;
   source.pattern = split == "exaone-moe" ? SplitPattern::kExaoneMoe
+                   : split == "exaone"   ? SplitPattern::kExaone
                    : split == "gpt2"     ? SplitPattern::kGpt2
                                          : SplitPattern::kNone;
   return source;

@@ -145,7 +145,7 @@ void CpuDevice::attention_input(int layer) {
 
   const bool has_rope = description_.layer(layer).rope;
   const auto finish_head = [&](float* head, const std::vector<float>& gain, int row) {
-    normalize(head, gain, description_.norm_epsilon, head);
+    if (description_.qk_norm) normalize(head, gain, description_.norm_epsilon, head);
     if (has_rope) rotate(head, row);
   };
   pool_.run(rows_, [&](int r, int thread) {

@@ -88,6 +88,7 @@ struct ModelDescription {
   int vocab_size = 0, hidden_size = 0, heads = 0, kv_heads = 0, head_dim = 0;
   float norm_epsilon = 0;
   NormPlacement norm_placement = NormPlacement::kPre;
+  bool qk_norm = true;
   double rope_theta = 0;
   std::optional<RopeScaling> rope_scaling;
   std::vector<double> rope_factors;  // [head_dim / 2], divisors of the frequencies; empty: rope_scaling applies
@@ -100,7 +101,8 @@ struct ModelDescription {
   std::vector<TensorEntry> tensors;
   ModelPart part;
   KEXA_FIELDS(ModelDescription, vocab_size, hidden_size, heads, kv_heads, head_dim, norm_epsilon, norm_placement,
-              rope_theta, rope_scaling, rope_factors, moe, layers, mtp, tied_head, max_positions, files, tensors, part)
+              qk_norm, rope_theta, rope_scaling, rope_factors, moe, layers, mtp, tied_head, max_positions, files,
+              tensors, part)
 
   // The MTP block embeds too, and a tied head is the embedding.
   bool needs_embed() const { return part.has_start || mtp || tied_head; }

@@ -161,8 +161,10 @@ struct Weights::Binder {
     bound.k = matrix(prefix + "k", kv_width, hidden);
     bound.v = matrix(prefix + "v", kv_width, hidden);
     bound.o = matrix(prefix + "o", hidden, q_width);
-    bound.q_norm = vector(prefix + "q_norm", description.head_dim);
-    bound.k_norm = vector(prefix + "k_norm", description.head_dim);
+    if (description.qk_norm) {
+      bound.q_norm = vector(prefix + "q_norm", description.head_dim);
+      bound.k_norm = vector(prefix + "k_norm", description.head_dim);
+    }
     if (!layer.is_moe()) {
       bound.dense = ffn(prefix, layer.ffn_width);
       return bound;

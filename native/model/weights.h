@@ -44,7 +44,7 @@ struct LayerWeights {
   Matrix q;                           // [heads * head_dim, hidden]
   Matrix k, v;                        // [kv_heads * head_dim, hidden]
   Matrix o;                           // [hidden, heads * head_dim]
-  std::vector<float> q_norm, k_norm;  // [head_dim]
+  std::vector<float> q_norm, k_norm;  // [head_dim]; empty in a model without QK-norm
   FfnWeights dense;                   // dense layers
   Matrix router;                      // [experts, hidden]
   std::vector<float> router_bias;     // [experts], added only for choosing

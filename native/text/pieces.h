@@ -15,6 +15,8 @@ enum class SplitPattern {
   // (?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?(?:\p{L}\p{M}*(?: \p{L}\p{M}*)*)+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]?
   // |\s*[\r\n]|\s+(?!\S)|\s+
   kExaoneMoe,
+  // Each \p{N} by itself, and kGpt2 in the stretches between them.
+  kExaone,
 };
 
 // The end of the piece that begins at `at`. The text is UTF-8 and ends at `end`, past `at`. `\s` is Unicode's

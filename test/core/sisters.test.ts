@@ -37,6 +37,7 @@ const seeds: Record<Sister, number> = {
   kExaone2: 1,
   unnormalized: 1,
   windowOfOne: 1,
+  exaone3: 1,
 };
 const forms: WriteOptions[] = [
   { dtype: 'BF16', experts: 'separate', biasUnderGate: false, shards: 1 },

@@ -52,8 +52,8 @@ test('the sister models have their published numbers of parameters', (t) => {
 });
 
 test('both spellings of the architecture are read, and no other', async (t) => {
-  t.equal(read(moeConfig({ architectures: ['ExaoneMoEForCausalLM'] })).modelType, 'exaone_moe');
-  t.equal(read(moeConfig({ architectures: undefined })).modelType, 'exaone_moe');
+  t.equal(read(moeConfig({ architectures: ['ExaoneMoEForCausalLM'] })).shape.modelType, 'exaone_moe');
+  t.equal(read(moeConfig({ architectures: undefined })).shape.modelType, 'exaone_moe');
   const refused = (config: Config, ...words: string[]) => refuses(t, 'KEXA_UNSUPPORTED', words, () => read(config));
   await refused(moeConfig({ architectures: ['Exaone4ForCausalLM'] }), 'architectures', 'Exaone4ForCausalLM');
   await refused(exaone4Config({ architectures: ['Exaone4ForSequenceClassification'] }), 'SequenceClassification');

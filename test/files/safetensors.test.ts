@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import test, { type Test } from 'tape';
 import { KexaError } from '../../lib/errors.js';
+import { kExaone } from '../../lib/files/family/k-exaone.js';
 import { readJsonEntries } from '../../lib/files/json-entries.js';
 import { readSafetensorsHeader } from '../../lib/files/safetensors.js';
 import { readCheckpoint } from '../../lib/files/shards.js';
@@ -224,10 +225,10 @@ test('shards are read as one checkpoint', async (t) => {
   await writeSafetensors(join(folder, 'two.safetensors'), { b: zeros('BF16', [3]) });
   const index = (weight_map: unknown) =>
     writeFile(join(folder, 'model.safetensors.index.json'), JSON.stringify({ metadata: {}, weight_map }));
-  const bad = (code: string, ...words: string[]) => refuses(t, code, words, () => readCheckpoint(folder));
+  const bad = (code: string, ...words: string[]) => refuses(t, code, words, () => readCheckpoint(folder, kExaone));
 
   await index({ b: 'two.safetensors', a: 'one.safetensors' });
-  const checkpoint = await readCheckpoint(folder);
+  const checkpoint = await readCheckpoint(folder, kExaone);
   t.deepEqual(checkpoint.files, [join(folder, 'one.safetensors'), join(folder, 'two.safetensors')]);
   t.equal(checkpoint.tensors.get('b')?.file, 1);
 
@@ -254,7 +255,7 @@ test('shards are read as one checkpoint', async (t) => {
 });
 
 test('the shards of a real folder are all found', async (t) => {
-  const { files, tensors } = await readCheckpoint(modelFolder('wide'));
+  const { files, tensors } = await readCheckpoint(modelFolder('wide'), kExaone);
   t.equal(files.length, 3);
   t.equal(tensors.size, 1220);
 });

@@ -3,7 +3,8 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { cp } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { QuantizedType, TensorType } from '../../lib/description.js';
-import { ggufPlace } from '../../lib/files/gguf/gguf-names.js';
+import { knownFamily } from '../../lib/files/family/families.js';
+import { sourcesOf } from '../../lib/files/family/tensor-sources.js';
 import { blockBytes, blockTypes } from '../../lib/files/gguf/gguf-types.js';
 import { openModelFolder } from '../../lib/files/model-folder.js';
 import { elementsOf, wantedTensors } from '../../lib/files/wanted-tensors.js';
@@ -78,21 +79,27 @@ export function valuesOf({ type, bytes }: GgufTensor): Float32Array {
 /** Writes the values of `gguf`, made from the model in `from`, as a model folder in f32. */
 export async function writeAsFolder(gguf: string, from: string, to: string): Promise<void> {
   await cp(from, to, { recursive: true, filter: (path) => !path.endsWith('.safetensors') });
-  const { description } = await openModelFolder(from);
+  const { description, config } = await openModelFolder(from);
+  const family = knownFamily(config.modelType);
   const { tensors } = readGguf(gguf);
   const values = new Map<string, Float32Array>();
   const used = new Map<string, number>();
   const output: Record<string, TensorToWrite> = {};
-  for (const { name, shape, sources } of wantedTensors(description)) {
-    const place = ggufPlace(name, description.layers.length, description.normPlacement).name;
+  for (const wanted of wantedTensors(description)) {
+    const { shape } = wanted;
+    const place = sourcesOf(family.gguf, wanted, description)[0]!.name;
     const all = values.get(place) ?? valuesOf(tensors.get(place)!);
     values.set(place, all);
     const start = used.get(place) ?? 0;
     const part = all.subarray(start, start + elementsOf(shape));
     used.set(place, start + part.length);
-    output[sources[0]!.name] = { dtype: 'F32', shape, data: Buffer.from(Float32Array.from(part).buffer) };
+    output[sourcesOf(family.folder, wanted, description)[0]!.name] = {
+      dtype: 'F32',
+      shape,
+      data: Buffer.from(Float32Array.from(part).buffer),
+    };
   }
-  const config = JSON.parse(readFileSync(join(from, 'config.json'), 'utf8'));
-  writeFileSync(join(to, 'config.json'), JSON.stringify({ ...config, dtype: 'float32' }));
+  const written = JSON.parse(readFileSync(join(from, 'config.json'), 'utf8'));
+  writeFileSync(join(to, 'config.json'), JSON.stringify({ ...written, dtype: 'float32' }));
   await writeSafetensors(join(to, 'model.safetensors'), output);
 }

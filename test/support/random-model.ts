@@ -145,6 +145,18 @@ export const sisterConfigs = {
     sliding_windows: [1, 0, 1, 0],
     rope_parameters: { rope_theta: 1e6, rope_type: 'default' },
   },
+  /** EXAONE 3.5 2.4B: pre-norm without QK-norm, all global, RoPE everywhere with llama3 scaling, tied. */
+  exaone3: {
+    model_type: 'exaone',
+    architectures: ['ExaoneForCausalLM'],
+    num_hidden_layers: 4,
+    hidden_size: 80,
+    num_attention_heads: 5,
+    num_key_value_heads: 1,
+    tie_word_embeddings: true,
+    rope_theta: 1e6,
+    rope_scaling: { rope_type: 'llama3', ...llama3, factor: 8 },
+  },
 } satisfies Record<string, Partial<HfConfig>>;
 
 /**
@@ -174,15 +186,17 @@ export function makeRandomModel(overrides: Partial<HfConfig>, seed: number, dtyp
     matrix(`${prefix}.down_proj`, hidden, width);
   };
   const layer = (prefix: string, sparse: boolean) => {
-    if (config.model_type === 'exaone_moe') norm(`${prefix}.input_layernorm`, hidden);
+    if (config.model_type !== 'exaone4') norm(`${prefix}.input_layernorm`, hidden);
     norm(`${prefix}.post_attention_layernorm`, hidden);
     if (config.model_type === 'exaone4') norm(`${prefix}.post_feedforward_layernorm`, hidden);
     matrix(`${prefix}.self_attn.q_proj`, queries, hidden);
     matrix(`${prefix}.self_attn.k_proj`, keys, hidden);
     matrix(`${prefix}.self_attn.v_proj`, keys, hidden);
     matrix(`${prefix}.self_attn.o_proj`, hidden, queries, 1.5);
-    norm(`${prefix}.self_attn.q_norm`, headDim, 1.3); // scores are then of size 1.3 * 1.3
-    norm(`${prefix}.self_attn.k_norm`, headDim, 1.3);
+    if (config.model_type !== 'exaone') {
+      norm(`${prefix}.self_attn.q_norm`, headDim, 1.3); // scores are then of size 1.3 * 1.3
+      norm(`${prefix}.self_attn.k_norm`, headDim, 1.3);
+    }
     if (!sparse) return swiglu(`${prefix}.mlp`, ffn);
     const { num_experts: experts, num_shared_experts: shared, moe_intermediate_size: width } = config;
     matrix(`${prefix}.mlp.gate`, experts!, hidden, 1.5);
@@ -208,6 +222,10 @@ export function makeRandomModel(overrides: Partial<HfConfig>, seed: number, dtyp
 }
 
 function complete(overrides: Partial<HfConfig>): HfConfig {
+  if (overrides.model_type === 'exaone') {
+    const architectures = ['ExaoneForCausalLM'];
+    return { ...common, model_type: 'exaone', architectures, num_hidden_layers: 4, ...overrides };
+  }
   if (overrides.model_type === 'exaone4') {
     const architectures = ['Exaone4ForCausalLM'];
     return { ...common, model_type: 'exaone4', architectures, num_hidden_layers: 4, ...overrides };
@@ -232,11 +250,12 @@ function complete(overrides: Partial<HfConfig>): HfConfig {
 /** Writes `config.json` and the tensors, in one file or in shards with an index. Every value must fit `dtype`. */
 export function writeRandomModel(folder: string, model: HfModel, options: WriteOptions): void {
   mkdirSync(folder, { recursive: true });
-  writeFileSync(join(folder, 'config.json'), `${JSON.stringify(model.config, null, 2)}\n`);
+  writeFileSync(join(folder, 'config.json'), `${JSON.stringify(storedConfig(model.config), null, 2)}\n`);
   const tensors = [...(options.experts === 'fused' ? fuseExperts(model.tensors) : model.tensors)].map(
     ([name, tensor]) => {
       const isBias = name.endsWith('e_score_correction_bias');
-      const stored = isBias && options.biasUnderGate ? name.replace('.e_score', '.gate.e_score') : name;
+      const own = model.config.model_type === 'exaone' ? exaone3Name(name) : name;
+      const stored = isBias && options.biasUnderGate ? name.replace('.e_score', '.gate.e_score') : own;
       const dtype = isBias ? 'F32' : options.dtype;
       return { name: stored, dtype, shape: tensor.shape, bytes: encode(dtype, tensor.data, name) };
     },
@@ -257,6 +276,35 @@ export function writeRandomModel(folder: string, model: HfModel, options: WriteO
   const total = tensors.reduce((sum, { bytes }) => sum + bytes.length, 0);
   const index = { metadata: { total_size: total }, weight_map: weightMap };
   writeFileSync(join(folder, 'model.safetensors.index.json'), `${JSON.stringify(index, null, 2)}\n`);
+}
+
+/** config.json as the model's publishers write it. */
+function storedConfig(config: HfConfig): object {
+  if (config.model_type !== 'exaone') return config;
+  const { num_hidden_layers, hidden_act, rms_norm_eps, ...others } = config;
+  return {
+    ...others,
+    num_layers: num_hidden_layers,
+    activation_function: hidden_act,
+    layer_norm_epsilon: rms_norm_eps,
+  };
+}
+
+/** The name that EXAONE 3 has for a tensor. */
+function exaone3Name(name: string): string {
+  const renamed: [string, string][] = [
+    ['model.embed_tokens', 'transformer.wte'],
+    ['model.norm', 'transformer.ln_f'],
+    ['model.layers', 'transformer.h'],
+    ['input_layernorm', 'ln_1'],
+    ['post_attention_layernorm', 'ln_2'],
+    ['self_attn.o_proj', 'self_attn.out_proj'],
+    ['self_attn', 'attn.attention'],
+    ['mlp.gate_proj', 'mlp.c_fc_0'],
+    ['mlp.up_proj', 'mlp.c_fc_1'],
+    ['mlp.down_proj', 'mlp.c_proj'],
+  ];
+  return renamed.reduce((text, [from, to]) => text.replace(from, to), name);
 }
 
 /** Stacks each layer's experts: `gate_up_proj` [experts, 2 * width, hidden], gate rows first, and `down_proj`. */

@@ -7,6 +7,8 @@ import { copyFile, mkdir, readFile, truncate, writeFile } from 'node:fs/promises
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { finished } from 'node:stream/promises';
+import { kExaone } from '../../lib/files/family/k-exaone.js';
+import { sourcesOf } from '../../lib/files/family/tensor-sources.js';
 import { readConfigOnly } from '../../lib/files/model-folder.js';
 import { elementsOf, wantedTensors } from '../../lib/files/wanted-tensors.js';
 import { recipes } from '../../lib/plan/recipes.js';
@@ -205,7 +207,9 @@ async function writeFullSize(to: string): Promise<void> {
   const shards: Record<string, unknown>[] = [];
   const sizes: number[] = [];
   const shardOf = new Map<string, number>();
-  for (const { name, shape: dims, sources } of wantedTensors(shape)) {
+  for (const wanted of wantedTensors(shape)) {
+    const { name, shape: dims } = wanted;
+    const place = sourcesOf(kExaone.folder, wanted, shape)[0]!.name;
     const dtype = name.endsWith('.router_bias') ? 'F32' : 'BF16';
     const bytes = elementsOf(dims) * (dtype === 'F32' ? 4 : 2);
     if (shards.length === 0 || sizes.at(-1)! + bytes > 5e9) {
@@ -214,8 +218,8 @@ async function writeFullSize(to: string): Promise<void> {
     }
     const start = sizes.at(-1)!;
     sizes[sizes.length - 1] = start + bytes;
-    shards.at(-1)![sources[0]!.name] = { dtype, shape: dims, data_offsets: [start, start + bytes] };
-    shardOf.set(sources[0]!.name, shards.length - 1);
+    shards.at(-1)![place] = { dtype, shape: dims, data_offsets: [start, start + bytes] };
+    shardOf.set(place, shards.length - 1);
   }
   const fileOf = (shard: number) =>
     `model-${String(shard + 1).padStart(5, '0')}-of-${String(shards.length).padStart(5, '0')}.safetensors`;

@@ -16,7 +16,7 @@ export interface RopeParameters {
 /** The fields of a Hugging Face `config.json` that the mathematics or a loader reads. */
 export interface HfConfig {
   architectures: string[];
-  model_type: 'exaone_moe' | 'exaone4';
+  model_type: 'exaone_moe' | 'exaone4' | 'exaone';
   vocab_size: number;
   hidden_size: number;
   intermediate_size: number;
@@ -118,7 +118,7 @@ export function layerWindows(config: HfConfig): number[] {
 
 /** Whether a layer's FFN is a mixture of experts (1.1, reader rules). */
 export function isMoeLayer(config: HfConfig, layer: number): boolean {
-  if (config.model_type === 'exaone4') return false;
+  if (config.model_type !== 'exaone_moe') return false;
   if (config.mlp_layer_types) return config.mlp_layer_types[layer] === 'sparse';
   if (config.is_moe_layer) return config.is_moe_layer[layer]!;
   return layer >= (config.first_k_dense_replace ?? config.first_last_k_dense_replace)!;
@@ -225,9 +225,11 @@ export function reference(
     const head = (x: Row, j: number) => x.subarray(j * headDim, (j + 1) * headDim);
     const normedHeads = (name: string, x: Row, position: number) =>
       Array.from({ length: x.length / headDim }, (_, j) =>
-        is('qk-norm-after-rope')
-          ? rms(turn(head(x, j), position), `${prefix}.${name}.weight`)
-          : turn(rms(head(x, j), `${prefix}.${name}.weight`), position),
+        config.model_type === 'exaone' // has no norm of q and k
+          ? turn(head(x, j), position)
+          : is('qk-norm-after-rope')
+            ? rms(turn(head(x, j), position), `${prefix}.${name}.weight`)
+            : turn(rms(head(x, j), `${prefix}.${name}.weight`), position),
       );
     const q = rows.map((n, t) => normedHeads('q_norm', linear(`${prefix}.q_proj.weight`, n), t));
     const k = rows.map((n, t) => normedHeads('k_norm', linear(`${prefix}.k_proj.weight`, n), t));

@@ -159,7 +159,9 @@ async function read(path: string, flags: InspectFlags): Promise<Inspection> {
       };
     if (flags.verdict) {
       const { machines, planVerdicts, thisMachine } = await import('../../plan/verdict.js');
-      verdicts = planVerdicts(shape, defined({ prefillChunk: planned.prefillChunk }), [
+      // The weights may lack the MTP block that the config leaves open.
+      const stored = { ...bare.shape, mtp: shape.mtp };
+      verdicts = planVerdicts(stored, defined({ prefillChunk: planned.prefillChunk }), [
         ...machines,
         ...(await thisMachine()),
       ]);

@@ -1,12 +1,11 @@
-/** A model's GGUF files as a checkpoint: every tensor by the name that safetensors files give it. */
+/** A model's GGUF files as a checkpoint. */
 
 import { basename, dirname, join } from 'node:path';
-import type { ModelShape } from '../../description.js';
+import type { StoredShape } from '../../description.js';
 import { KexaError } from '../../errors.js';
+import { knownFamily } from '../family/families.js';
 import type { Checkpoint, CheckpointTensor, TensorUse } from '../shards.js';
-import { wantedTensors } from '../wanted-tensors.js';
 import { type GgufFile, readGgufFile } from './gguf.js';
-import { ggufPlace } from './gguf-names.js';
 
 export interface GgufModel {
   /** The first file; its metadata is the model's. */
@@ -70,66 +69,25 @@ export function nextnBlocks({ files }: GgufModel): Set<number> {
   return blocks;
 }
 
-/**
- * The tensors under safetensors' names, stacked experts cut into one tensor each. Tensors without such a name keep their
- * own, so that they can be refused by it.
- */
-export function ggufCheckpoint(model: GgufModel, shape: ModelShape): Checkpoint {
+/** The tensors by their names in the files. The experts of a layer are one tensor, of which each expert has a part. */
+export function ggufCheckpoint(model: GgufModel, { modelType, layers, mtp }: StoredShape): Checkpoint {
   const { files } = model;
-  const names = new Map<string, string>();
-  const ownNames = new Map<string, string>();
-  for (const { name, sources } of wantedTensors(shape)) {
-    const place = ggufPlace(name, shape.layers.length, shape.normPlacement);
-    const source = sources[0]!.name;
-    ownNames.set(source, place.isExpert ? `${place.name}, of each expert` : place.name);
-    if (!place.isExpert) names.set(place.name, source);
-  }
   const drafts = nextnBlocks(model);
   const useOf = (name: string): TensorUse => {
     const block = Number(/^blk\.(\d+)\./.exec(name)?.[1]);
-    const { length } = shape.layers;
-    const isDraft = (block === length && shape.mtp !== null) || (block >= length && drafts.has(block));
+    const { length } = layers;
+    const isDraft = (block === length && mtp !== null) || (block >= length && drafts.has(block));
     return isDraft ? 'draft' : otherParts.test(name) ? 'other' : 'model';
   };
   const tensors = new Map<string, CheckpointTensor>();
   for (const [file, { path, tensors: stored }] of files.entries()) {
     for (const tensor of stored) {
       const { name } = tensor;
-      const found: CheckpointTensor = { ...tensor, file, storedName: name, use: useOf(name) };
-      for (const part of partsOf(found, names, shape)) {
-        if (tensors.has(part.name)) throw bad(path, `tensor ${name} is there twice`);
-        tensors.set(part.name, part);
-      }
+      if (tensors.has(name)) throw bad(path, `tensor ${name} is there twice`);
+      tensors.set(name, { ...tensor, file, use: useOf(name) });
     }
   }
-  return {
-    files: files.map(({ path }) => path),
-    tensors,
-    isGguf: true,
-    storedName: (name) => ownNames.get(name) ?? name,
-  };
-}
-
-function partsOf(tensor: CheckpointTensor, names: ReadonlyMap<string, string>, shape: ModelShape): CheckpointTensor[] {
-  const name = names.get(tensor.name);
-  if (name !== undefined) return [{ ...tensor, name }];
-  // A name that no tensor of a folder can have: a file may not pass one off as another.
-  const unknown = { ...tensor, name: `gguf:${tensor.name}` };
-  const [, block, kind] = /^blk\.(\d+)\.ffn_(gate|up|down|gate_up)_exps\.weight$/.exec(tensor.name) ?? [];
-  if (block === undefined || Number(block) >= shape.layers.length) return [unknown];
-  const from = `model.layers.${Number(block)}.mlp.experts.`;
-  // Each expert's gate rows, then its up rows: what transformers saves, too.
-  if (kind === 'gate_up') return [{ ...tensor, name: `${from}gate_up_proj` }];
-  const [experts, ...one] = tensor.shape;
-  if (tensor.shape.length !== 3 || experts !== shape.moe?.experts) return [unknown];
-  const bytes = tensor.bytes / experts!;
-  return Array.from({ length: experts! }, (_, expert) => ({
-    ...tensor,
-    name: `${from}${expert}.${kind}_proj.weight`,
-    shape: one,
-    offset: tensor.offset + expert * bytes,
-    bytes,
-  }));
+  return { files: files.map(({ path }) => path), tensors, isGguf: true, names: knownFamily(modelType).gguf };
 }
 
 function bad(path: string, message: string): KexaError {

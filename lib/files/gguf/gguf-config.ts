@@ -1,12 +1,13 @@
 /** GGUF's metadata as the config.json that says the same, so that both are checked by one reader. */
 import { ConfigFields, isBoolean, isIntegerIn } from '../config-fields.js';
+import { families, listedWith } from '../family/families.js';
+import type { Family } from '../family/family.js';
 import { type JsonObject, shown } from '../json-file.js';
 import { isNeutral } from '../known-fields.js';
 import type { GgufFile } from './gguf.js';
 import { endValues } from './gguf-ends.js';
 import { GgufNumbers, GgufStrings, type GgufValue } from './gguf-values.js';
 
-const modelTypes: Readonly<Record<string, string>> = { 'exaone-moe': 'exaone_moe', exaone4: 'exaone4' };
 const largest = 2 ** 31 - 1;
 /** Entries of a list that says something of every block. */
 const longestList = 4096;
@@ -59,7 +60,8 @@ export function configOfGguf(
   notes: string[],
 ): JsonObject {
   const all = new ConfigFields(file.path, jsonOf(file.metadata));
-  const { arch, modelType } = readArchitecture(all);
+  const family = readArchitecture(all);
+  const arch = family.gguf.architecture;
   const fields = new ConfigFields(file.path, keysUnder(file, arch), `${arch}.`);
   const blocks = fields.integer('block_count', 1, largest);
   const mtp = fields.optionalInteger('nextn_predict_layers', 0, blocks - 1) ?? 0;
@@ -73,7 +75,7 @@ export function configOfGguf(
   fields.demand('rope.dimension_count', headDim);
   const tokens = file.metadata.get('tokenizer.ggml.tokens');
   return {
-    model_type: modelType,
+    model_type: family.modelType,
     hidden_act: 'silu',
     vocab_size:
       fields.has('vocab_size') || !(tokens instanceof GgufStrings)
@@ -89,16 +91,16 @@ export function configOfGguf(
     max_position_embeddings: fields.integer('context_length', 1, largest),
     tie_word_embeddings: !hasHead,
     rope_theta: fields.positive('rope.freq_base', 1e12),
-    num_nextn_predict_layers: mtp,
-    ...attentionOf(fields, arch, layers, blocks),
-    ...(modelType === 'exaone_moe' ? expertsOf(fields, layers, blocks) : {}),
+    ...(family.mtp === 'none' ? {} : { num_nextn_predict_layers: mtp }),
+    ...(family.windows === 'none' ? {} : attentionOf(fields, family, layers, blocks)),
+    ...(family.hasExperts ? expertsOf(fields, layers, blocks) : {}),
     bos_token_id: all.raw('tokenizer.ggml.bos_token_id') ?? null,
     eos_token_id: endValues((key) => all.raw(key)),
     pad_token_id: all.raw('tokenizer.ggml.padding_token_id') ?? null,
   };
 }
 
-function readArchitecture(all: ConfigFields): { arch: string; modelType: string } {
+function readArchitecture(all: ConfigFields): Family {
   const type = all.raw('general.type');
   const arch = all.raw('general.architecture');
   if (type === 'imatrix' || type === 'mmproj' || arch === 'clip') {
@@ -106,8 +108,13 @@ function readArchitecture(all: ConfigFields): { arch: string; modelType: string 
     throw all.unsupported(`general.type: wanted a model, found ${what}; give the GGUF file of the model itself`);
   }
   const name = all.text('general.architecture');
-  if (Object.hasOwn(modelTypes, name)) return { arch: name, modelType: modelTypes[name]! };
-  throw all.unsupported(`general.architecture ${shown(name)}: this version runs exaone-moe and exaone4`);
+  const family = families.find(({ gguf }) => gguf.architecture === name);
+  if (family !== undefined) return family;
+  const runs = listedWith(
+    'and',
+    families.map(({ gguf }) => gguf.architecture),
+  );
+  throw all.unsupported(`general.architecture ${shown(name)}: this version runs ${runs}`);
 }
 
 /** llama.cpp, too, divides where no key says it. */
@@ -180,7 +187,7 @@ function lengths(layers: number, blocks: number): number[] {
   return layers === blocks ? [layers] : [layers, blocks];
 }
 
-function attentionOf(fields: ConfigFields, arch: string, layers: number, blocks: number): JsonObject {
+function attentionOf(fields: ConfigFields, { gguf }: Family, layers: number, blocks: number): JsonObject {
   const window = fields.optionalInteger('attention.sliding_window', 0, largest) ?? 0;
   const full = new Array<string>(layers).fill('full_attention');
   if (window === 0) return { layer_types: full };
@@ -193,10 +200,10 @@ function attentionOf(fields: ConfigFields, arch: string, layers: number, blocks:
       .optionalList('attention.sliding_window_pattern', lengths(layers, blocks), 'true or false, or 1 or 0', isFlag)!
       .map(Boolean);
   } else {
-    // EXAONE 4.0's files of 64 layers leave out the pattern that all of them have.
+    const assumed = gguf.assumedPeriod;
     const period =
-      pattern === undefined && arch === 'exaone4' && layers === 64
-        ? 4
+      pattern === undefined && layers === assumed?.layers
+        ? assumed.period
         : fields.integer('attention.sliding_window_pattern', 1, 65536);
     slides = full.map((_, layer) => (layer + 1) % period !== 0);
   }

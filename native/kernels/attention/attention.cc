@@ -30,7 +30,7 @@ Attention::Attention(KernelSet& kernels, const ModelDescription& description, co
                      const GpuWeights& gpu_weights, const Activations& activations)
     : index_(index),
       window_(description.layer(index).window),
-      head_norms_(&gpu_weights.layers[index].head_norms),
+      head_norms_(description.qk_norm ? &gpu_weights.layers[index].head_norms : &gpu_weights.empty_buffer),
       activations_(&activations) {
   const LayerDescription& layer = description.layer(index);
   const GpuLayer& weights = gpu_weights.layers[index];
@@ -76,6 +76,7 @@ Attention::Attention(KernelSet& kernels, const ModelDescription& description, co
   Prelude input = cache_of("attention_input");
   input.set("HEAD_WORDS", int(head_bytes / 4))
       .cache_word(kv)
+      .set("HAS_QK_NORM", description.qk_norm)
       .set("HAS_ROPE", layer.rope)
       .set("ROPE_LOW", kRopeLow)
       .set("EPSILON", description.norm_epsilon);

@@ -1,6 +1,6 @@
-// attention_input: normalises q and k per head, rotates them on layers with RoPE, and stores k and v.
+// attention_input: normalises q and k per head (if HAS_QK_NORM), rotates them on layers with RoPE, and stores k and v.
 // dispatch  HEADS + 2 * KV_HEADS, rows
-// gains     [2, HEAD_DIM]: of q, then of k
+// gains     [2, HEAD_DIM]: of q, then of k; not read without HAS_QK_NORM
 // rope      [ROPE_LOW + ..., HEAD_DIM / 2] of (cosine, sine), made by rope_table() (model/rope.h): position p is
 //           turned by row p % ROPE_LOW, then by row ROPE_LOW + p / ROPE_LOW
 // step, pages   tell where rows go in the cache
@@ -51,8 +51,12 @@ fn attention_input(@builtin(workgroup_id) group: vec3u, @builtin(local_invocatio
     let gain_at = select(0u, HEAD_DIM, head >= HEADS);
     // A pair is (i, i + HEAD_DIM / 2). One thread turns it.
     for (var i = thread; i < HEAD_DIM / 2u; i += TEAM) {
-      let a = head_values[i] * scale * gains[gain_at + i];
-      let b = head_values[i + HEAD_DIM / 2u] * scale * gains[gain_at + i + HEAD_DIM / 2u];
+      var a = head_values[i];
+      var b = head_values[i + HEAD_DIM / 2u];
+      if (HAS_QK_NORM) {
+        a = a * scale * gains[gain_at + i];
+        b = b * scale * gains[gain_at + i + HEAD_DIM / 2u];
+      }
       var turn = vec2f(1.0, 0.0);
       if (HAS_ROPE) {
         let low = rope[position % ROPE_LOW * (HEAD_DIM / 2u) + i];

@@ -246,9 +246,11 @@ GpuWeights::GpuWeights(Gpu& gpu, const ModelDescription& description, const Weig
       run.push_back(matrix);
     }
     to.qkv.push_back(upload.matrices(name + "qkv", run));
-    std::vector<float> head_norms = from.q_norm;
-    head_norms.insert(head_norms.end(), from.k_norm.begin(), from.k_norm.end());
-    to.head_norms = upload.vector(name + "head norms", head_norms);
+    if (description.qk_norm) {
+      std::vector<float> head_norms = from.q_norm;
+      head_norms.insert(head_norms.end(), from.k_norm.begin(), from.k_norm.end());
+      to.head_norms = upload.vector(name + "head norms", head_norms);
+    }
     to.o = upload.matrix(name + "o", from.o);
     const bool is_moe = description.layer(i).is_moe();
     const FfnWeights& shared = is_moe ? from.shared : from.dense;

@@ -51,7 +51,7 @@ struct GpuExperts {
 struct GpuLayer {
   Buffer attention_norm, ffn_norm;  // [stride of hidden]
   std::vector<GpuMatrix> qkv;       // [rows of q, k, v; hidden]: one matrix for each type
-  Buffer head_norms;                // [2, head_dim]: of q, then of k
+  Buffer head_norms;                // [2, head_dim]: of q, then of k; none without QK-norm
   GpuMatrix o;                      // [hidden, heads * head_dim]
   GpuMatrix router;                 // [experts, hidden]
   Buffer router_bias;               // [experts]

@@ -460,7 +460,7 @@ export async function encodePrompt(
   return {
     ids: await model.tokenizer.encodeIds(text, { ...fitting, ...(!specialTokensInText && { spans }) }),
     // Only the template opens the thinking. A user's message that ends in the marker does not.
-    startsInReasoning: last?.allow === 'all' && endsInsideThinking(text.slice(last.start)),
+    startsInReasoning: last?.allow === 'all' && endsInsideThinking(text.slice(last.start), model.tokenizer.reasoning),
     isPlain: false,
   };
 }

@@ -1,4 +1,4 @@
-import { replyMarkers } from '../text/reply-markers.js';
+import { commonReasoning, replyMarkers } from '../text/reply-markers.js';
 import { emptyPiece, ReplyParser, type ReplyPiece } from '../text/reply-parser.js';
 import { StopMatcher } from '../text/stop-matcher.js';
 import { StreamDecoder } from '../text/stream-decoder.js';
@@ -30,10 +30,12 @@ export class Reply {
     this.#endTokens = endTokens;
     this.#textTokens = tokenizer?.vocabSize ?? 0;
     this.#stops = new StopMatcher(stop);
-    this.#parser = parsing && new ReplyParser(parsing);
+    const reasoning = tokenizer?.reasoning ?? commonReasoning;
+    this.#parser = parsing && new ReplyParser({ ...parsing, reasoning });
     // A plain text shows no structure, so all special tokens are left out.
     this.#decoder =
-      tokenizer && new StreamDecoder(tokenizer, { skipSpecialTokens: true, keep: parsing ? replyMarkers : [] });
+      tokenizer &&
+      new StreamDecoder(tokenizer, { skipSpecialTokens: true, keep: parsing ? replyMarkers(reasoning) : [] });
   }
 
   /** The stop text that ended the answer. */

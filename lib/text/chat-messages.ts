@@ -4,6 +4,7 @@ import { ChatSources } from './chat-sources.js';
 import { fromJavaScript, parseJson } from './jinja/from-json.js';
 import { type Origin, Text } from './jinja/text.js';
 import { Dict, isNumeric, List, text, type Value } from './jinja/values.js';
+import { commonReasoning } from './reply-markers.js';
 
 const roles: readonly string[] = ['system', 'developer', 'user', 'assistant', 'tool'];
 
@@ -145,7 +146,7 @@ export class MessageReader {
 /** Checks a conversation. @throws KexaError KEXA_INVALID_ARGUMENT naming index and field */
 export function checkMessages(messages: unknown): asserts messages is ChatMessage[] {
   if (!Array.isArray(messages)) throw invalid('messages', 'an array', messages);
-  const reader = new MessageReader(new ChatSources(), true);
+  const reader = new MessageReader(new ChatSources(commonReasoning), true);
   for (const message of messages) reader.add(message);
 }
 

@@ -1,8 +1,6 @@
 import type { Origin, Text } from './jinja/text.js';
-import { replyMarkers } from './reply-markers.js';
+import { type ReasoningMarkers, replyMarkers } from './reply-markers.js';
 import type { TextSpan } from './text-span.js';
-
-const markers = new RegExp(replyMarkers.join('|'), 'g');
 
 /** A part of a conversation. Its text is told apart from others' in the prompt. */
 interface Source {
@@ -15,12 +13,18 @@ interface Source {
  * The sources of a prompt's parts. Origin 0 is the template, and only the template may write control tokens.
  *
  * @example
- * const sources = new ChatSources();
+ * const sources = new ChatSources({ open: '<think>', close: '</think>' });
  * const origin = sources.add('none', "messages[0] (role 'system')");
  * sources.missing(prompt); // undefined, or what the template left out
  */
 export class ChatSources {
   readonly #sources: Source[] = [{ allow: 'all', required: undefined }];
+  readonly #markers: RegExp;
+
+  /** `reasoning`: the markers around the thinking. */
+  constructor(reasoning: ReasoningMarkers) {
+    this.#markers = new RegExp(replyMarkers(reasoning).join('|'), 'g');
+  }
 
   /** Makes a new origin. `required` names a part that a template must not leave out. */
   add(allow: TextSpan['allow'], required?: string): Origin {
@@ -49,7 +53,7 @@ export class ChatSources {
       const { allow } = this.#sources[origin]!;
       if (allow === 'markers') {
         // A text that the model wrote becomes its own ids again, even if its markers are special tokens.
-        for (const { 0: marker, index } of prompt.value.slice(start, end).matchAll(markers)) {
+        for (const { 0: marker, index } of prompt.value.slice(start, end).matchAll(this.#markers)) {
           const at = start + index;
           push(spans.at(-1)?.end ?? 0, at, allow);
           push(at, at + marker.length, 'all');

@@ -7,6 +7,7 @@ import { Template } from './jinja/template.js';
 import type { Text } from './jinja/text.js';
 import { text, type Value } from './jinja/values.js';
 import { Pause } from './pause.js';
+import { type ReasoningMarkers, reasoningOf } from './reply-markers.js';
 import type { TextSpan } from './text-span.js';
 
 /** The sources of a model's templates. */
@@ -48,12 +49,15 @@ export class ChatTemplate {
   readonly #sources: Map<string, string>;
   readonly #specialTokens: ReadonlyMap<string, Value>;
   readonly #compiled = new Map<string, Template>();
+  /** The markers around the thinking in an answer. */
+  readonly reasoning: ReasoningMarkers;
 
   constructor({ folder, file, named, config }: ChatTemplateSource) {
     this.#folder = folder;
     this.#sources = templateSources({ file, named, config });
     // Some Windows editors begin a file with a byte order mark, which would become the first character of every prompt.
     for (const [name, source] of this.#sources) this.#sources.set(name, source.replace(/^\ufeff/, ''));
+    this.reasoning = reasoningOf((marker) => this.mentions(marker));
     this.#specialTokens = new Map(Array.from(specialTokens(config), ([name, content]) => [name, text(content)]));
   }
 
@@ -96,7 +100,7 @@ export class ChatTemplate {
     checkOptions(options);
     const { thinking, tools, addGenerationPrompt = true } = options;
     const name = tools?.length && this.#sources.has('tool_use') ? 'tool_use' : 'default';
-    const sources = new ChatSources();
+    const sources = new ChatSources(this.reasoning);
     const reader = new MessageReader(sources, /['"]developer['"]/.test(this.#sources.get(name) ?? ''));
     if (!Array.isArray(messages))
       throw invalid(`messages: wanted an array, found ${messages === null ? 'null' : `a ${typeof messages}`}`);

@@ -1,6 +1,6 @@
 import type { FailedToolCall, Tool, ToolCall } from '../types.js';
 import { CallScanner, type ScannedCall } from './call-scanner.js';
-import { callClose, callOpen, thinkClose, thinkOpen } from './reply-markers.js';
+import { callClose, callOpen, commonReasoning, type ReasoningMarkers } from './reply-markers.js';
 import { partialSuffix } from './stop-matcher.js';
 import { type Call, readCalls } from './tool-call.js';
 
@@ -18,11 +18,13 @@ export interface ReplyParserOptions {
   startsInReasoning: boolean;
   /** Whether to read tool calls. The declared tools also tell the types of calls written as XML. */
   tools: boolean | readonly Tool[];
+  /** The markers around the thinking; below, they are written as `<think>` and `</think>`, which is the default. */
+  reasoning?: ReasoningMarkers;
 }
 
 /** Whether a prompt ends with an open `<think>` block, so that the answer starts inside the thinking. */
-export function endsInsideThinking(renderedPrompt: string): boolean {
-  return renderedPrompt.trimEnd().endsWith(thinkOpen);
+export function endsInsideThinking(renderedPrompt: string, { open }: ReasoningMarkers = commonReasoning): boolean {
+  return renderedPrompt.trimEnd().endsWith(open);
 }
 
 /** An empty piece. */
@@ -54,6 +56,8 @@ interface Thought {
 export class ReplyParser {
   readonly #readsCalls: boolean;
   readonly #tools: readonly Tool[];
+  readonly #thinkOpen: string;
+  readonly #thinkClose: string;
   #state: 'lead' | 'reasoning' | 'thought' | 'answer' | 'call' | 'failed';
   /** Text not read yet: at the end of a push, only what may be the start of a marker. */
   #pending = '';
@@ -74,7 +78,9 @@ export class ReplyParser {
   #failed: { parts: string[]; reason: string } = { parts: [], reason: '' };
   #calls = 0;
 
-  constructor({ startsInReasoning, tools }: ReplyParserOptions) {
+  constructor({ startsInReasoning, tools, reasoning = commonReasoning }: ReplyParserOptions) {
+    this.#thinkOpen = reasoning.open;
+    this.#thinkClose = reasoning.close;
     this.#readsCalls = tools !== false;
     this.#tools = typeof tools === 'boolean' ? [] : tools;
     this.#state = startsInReasoning ? 'reasoning' : 'lead';
@@ -125,15 +131,15 @@ export class ReplyParser {
     const body = this.#pending.trimStart();
     this.#space += this.#pending.slice(0, this.#pending.length - body.length);
     this.#pending = body;
-    if (body.startsWith(thinkOpen)) {
+    if (body.startsWith(this.#thinkOpen)) {
       this.#space = '';
-      this.#pending = body.slice(thinkOpen.length);
+      this.#pending = body.slice(this.#thinkOpen.length);
       this.#afterMarker = true;
       this.#separator = this.#hasReasoning ? '\n' : '';
       this.#state = 'reasoning';
       return true;
     }
-    if (!this.#isEnded && thinkOpen.startsWith(body)) return false;
+    if (!this.#isEnded && this.#thinkOpen.startsWith(body)) return false;
     this.#state = 'answer';
     return true;
   }
@@ -142,20 +148,20 @@ export class ReplyParser {
     if (this.#afterMarker) {
       // A model whose prompt opened the thinking may open it again.
       const body = this.#pending.trimStart();
-      if (!this.#hasReasoning && body.startsWith(thinkOpen)) {
-        this.#pending = body.slice(thinkOpen.length);
+      if (!this.#hasReasoning && body.startsWith(this.#thinkOpen)) {
+        this.#pending = body.slice(this.#thinkOpen.length);
         return true;
       }
-      if (!this.#isEnded && thinkOpen.startsWith(body)) return false;
+      if (!this.#isEnded && this.#thinkOpen.startsWith(body)) return false;
       if (this.#pending.startsWith('\n')) this.#pending = this.#pending.slice(1);
       this.#afterMarker = false;
     }
-    const markers = this.#readsCalls ? [thinkClose, callOpen] : [thinkClose];
+    const markers = this.#readsCalls ? [this.#thinkClose, callOpen] : [this.#thinkClose];
     const { before, marker } = this.#takeUntil(markers, [...markers, ...markers.map((each) => `\n${each}`)]);
     const isParted = (marker !== undefined || this.#isEnded) && before.endsWith('\n');
     this.#emitReasoning(isParted ? before.slice(0, -1) : before, piece);
     if (marker === undefined) return false;
-    if (marker === thinkClose) {
+    if (marker === this.#thinkClose) {
       this.#afterMarker = true;
       // More thinking may follow while the answer has no text.
       this.#state = this.#hasText ? 'answer' : 'lead';

@@ -15,6 +15,7 @@ import { type Warn, warningChannel } from '../warnings.js';
 import { ChatTemplate, type ChatTemplateSource, type RenderedChat } from './chat-template.js';
 import { readGgufTokenizer } from './gguf-tokenizer.js';
 import { Pause } from './pause.js';
+import type { ReasoningMarkers } from './reply-markers.js';
 import { StreamDecoder, type TokenSource } from './stream-decoder.js';
 import type { TextSpan } from './text-span.js';
 import { TokenTable } from './token-table.js';
@@ -298,6 +299,11 @@ export class Tokenizer implements TokenSource {
    */
   joinBytes(ids: ArrayLike<number>, skips?: (id: number) => boolean): Uint8Array {
     return this.#table.join(ids, skips);
+  }
+
+  /** The markers around the thinking in an answer, as the model's template has them. @internal */
+  get reasoning(): ReasoningMarkers {
+    return this.#template.reasoning;
   }
 
   /**

@@ -51,6 +51,52 @@ test('the sister models have their published numbers of parameters', (t) => {
   t.end();
 });
 
+test('EXAONE 3 is read by its own names', async (t) => {
+  const published = {
+    architectures: ['ExaoneForCausalLM'],
+    model_type: 'exaone',
+    activation_function: 'silu',
+    num_layers: 30,
+    layer_norm_epsilon: 1e-5,
+    hidden_size: 2560,
+    intermediate_size: 7168,
+    num_attention_heads: 32,
+    num_key_value_heads: 8,
+    max_position_embeddings: 32768,
+    rope_theta: 1e6,
+    rope_scaling: {
+      factor: 8,
+      high_freq_factor: 4,
+      low_freq_factor: 1,
+      original_max_position_embeddings: 8192,
+      rope_type: 'llama3',
+    },
+    tie_word_embeddings: true,
+    vocab_size: 102400,
+    embed_dropout: 0,
+    auto_map: { AutoConfig: 'configuration_exaone.ExaoneConfig' },
+    bos_token_id: 1,
+    eos_token_id: 361,
+    pad_token_id: 0,
+  };
+  const { shape } = read(published);
+  const { headDim, normPlacement, qkNorm, tiedHead, layers, mtp, ropeScaling } = shape;
+  t.deepEqual([headDim, normPlacement, qkNorm, tiedHead, mtp, ropeScaling?.factor], [80, 'pre', false, true, null, 8]);
+  t.equal(layers.length, 30);
+  t.ok(layers.every(({ window, rope, ffn }) => window === 0 && rope && ffn === 'dense'));
+  t.equal(countParameters(shape).total, 2_405_327_360, "EXAONE-3.5-2.4B's size");
+  t.ok(read({ ...published, num_hidden_layers: 30 }), 'a field under both names');
+  const refused = (code: string, change: Config, ...words: string[]) =>
+    refuses(t, code, words, () => read({ ...published, ...change }));
+  await refused('KEXA_BAD_CONFIG', { num_hidden_layers: 31 }, 'num_layers: 30, but num_hidden_layers is 31');
+  await refused('KEXA_BAD_CONFIG', { num_layers: 0 }, 'num_layers');
+  await refused('KEXA_BAD_CONFIG', { layer_norm_epsilon: undefined }, 'rms_norm_eps');
+  await refused('KEXA_UNSUPPORTED', { activation_function: 'gelu' }, 'activation_function "gelu"');
+  await refused('KEXA_UNSUPPORTED', { sliding_window: 4096 }, 'sliding_window 4096');
+  await refused('KEXA_UNSUPPORTED', { num_experts: 8 }, 'num_experts');
+  await refused('KEXA_UNSUPPORTED', { model_type: 'llama' }, 'exaone_moe, exaone4 and exaone', "LG's own files");
+});
+
 test('both spellings of the architecture are read, and no other', async (t) => {
   t.equal(read(moeConfig({ architectures: ['ExaoneMoEForCausalLM'] })).shape.modelType, 'exaone_moe');
   t.equal(read(moeConfig({ architectures: undefined })).shape.modelType, 'exaone_moe');

@@ -58,10 +58,23 @@ function differences(
   return wrong.slice(0, 5);
 }
 
+/** EXAONE 3.5's way to normalise and split, in either spelling of the step that parts digits. */
+function exaone3Steps(spelling: 'Digits' | 'Split'): Record<string, unknown> {
+  const digits = { type: 'Digits', individual_digits: true };
+  const split = { type: 'Split', pattern: { Regex: '\\p{N}' }, behavior: 'Isolated', invert: false };
+  const byteLevel = { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: true };
+  return {
+    normalizer: { type: 'NFKC' },
+    pre_tokenizer: { type: 'Sequence', pretokenizers: [spelling === 'Digits' ? digits : split, byteLevel] },
+  };
+}
+
 const vocabularies: Record<string, () => Promise<string>> = {
   "tiny's 4,096 tokens": async () => tinyJson,
   "153,600 tokens of K-EXAONE's form": async () =>
     readFileSync(join(await bigVocabularyFolder(), 'tokenizer.json'), 'utf8'),
+  "102,400 tokens of EXAONE 3.5's form, which parts digits": async () =>
+    JSON.stringify({ ...exaone4Like(hardTexts(3000, ['a'], 9), 7), ...exaone3Steps('Digits') }),
   "102,400 tokens of EXAONE 4.0's form": async () => JSON.stringify(exaone4Like(hardTexts(3000, ['a'], 9), 7)),
 };
 
@@ -77,6 +90,14 @@ for (const [title, make] of Object.entries(vocabularies)) {
     }
   });
 }
+
+test('both spellings of a split at digits are one', async (t) => {
+  for (const spelling of ['Digits', 'Split'] as const) {
+    const json = JSON.stringify(tokenizerJson(byteVocabulary(), [], exaone3Steps(spelling)));
+    const { source } = await readTokenizerFile('tokenizer.json', Buffer.from(json));
+    t.deepEqual([source.normalForm, source.split], ['nfkc', 'exaone'], spelling);
+  }
+});
 
 test('40 vocabularies that no trainer would make have the library’s ids', async (t) => {
   const random = randomNumbers(1);

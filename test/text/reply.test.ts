@@ -2,6 +2,7 @@
 import fc from 'fast-check';
 import test from 'tape';
 import { KexaError } from '../../lib/errors.js';
+import { ChatTemplate } from '../../lib/text/chat-template.js';
 import { replyMarkers } from '../../lib/text/reply-markers.js';
 import { endsInsideThinking, ReplyParser, type ReplyPiece } from '../../lib/text/reply-parser.js';
 import { StopMatcher } from '../../lib/text/stop-matcher.js';
@@ -46,6 +47,24 @@ test('a think marker at the very start of an answer opens the thinking', (t) => 
   t.deepEqual(parse('</think>b'), answer('</think>b'));
   t.deepEqual(parse('\n  plain \n', { tools: false }), answer('\n  plain \n'));
   t.deepEqual(parse('\n  plain \n'), answer('\n  plain \n'), 'whitespace that no call follows is kept');
+  t.end();
+});
+
+test('the markers of the thinking are those that the template names', (t) => {
+  const deep = new ChatTemplate({
+    folder: '/model',
+    file: "{% for m in messages %}{{ '[|' + m.role + '|]' + m.content }}{% endfor %}{{ '[|assistant|]<thought>\n' }}",
+    config: {},
+  });
+  const { reasoning } = deep;
+  t.deepEqual(reasoning, { open: '<thought>', close: '</thought>' });
+  const prompt = deep.render([{ role: 'user', content: 'Hello' }]).text;
+  t.ok(endsInsideThinking(prompt, reasoning) && !endsInsideThinking(prompt));
+  const options = { startsInReasoning: true, reasoning };
+  t.deepEqual(parse('a </think> b\n</thought>\n\nc', options), answer('c', 'a </think> b'));
+  t.deepEqual(parse('<thought>\na\n</thought>\n\nb', { reasoning }), answer('b', 'a'));
+  const plain = new ChatTemplate({ folder: '/model', file: '{{ messages[0].content }}', config: {} });
+  t.equal(plain.reasoning.open, '<think>', 'a template that names none');
   t.end();
 });
 
@@ -171,7 +190,7 @@ test('tokens of a reply reach the parser as text, markers included', async (t) =
   const ids = tokenizer.encode(
     '생각.\n</think>\n\n답.\n<tool_call>{"name": "f", "arguments": {}}</tool_call><|endofturn|>',
   );
-  const decoder = new StreamDecoder(tokenizer, { skipSpecialTokens: true, keep: replyMarkers });
+  const decoder = new StreamDecoder(tokenizer, { skipSpecialTokens: true, keep: replyMarkers() });
   const pieces = [...ids.map((id) => decoder.push([id])), decoder.flush()];
   t.deepEqual(parse(pieces, thinking), {
     ...answer('답.', '생각.'),

@@ -1,0 +1,62 @@
+/** The configs that LG and quantisers publish: each is read, or refused in a line that says why. */
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import test from 'tape';
+import { readConfig } from '../../lib/files/config.js';
+import { refuses } from '../support/small-model.js';
+
+const folder = fileURLToPath(new URL('../models/published', import.meta.url));
+
+/** Type, layers, sliding layers, and the window of the MTP block or null for none; or the words of a refusal. */
+type Expected = [modelType: string, layers: number, sliding: number, mtpWindow: number | null] | string[];
+
+const small: Expected = ['exaone4', 30, 0, null];
+const expected: Readonly<Record<string, Expected>> = {
+  'exaone3.5-2.4b': ['exaone', 30, 0, null],
+  'exaone4-1.2b-official': small,
+  'exaone4-1.2b-oldpattern': small,
+  'exaone4-1.2b-finegrained-fp8-tf': small,
+  'exaone4-1.2b-fp8-block': small,
+  'exaone4-1.2b-fp8-block-group': small,
+  'exaone4-1.2b-fp8-dynamic': small,
+  'exaone4-32b-official': ['exaone4', 64, 48, null],
+  'exaone4-32b-tf5': ['exaone4', 64, 48, null],
+  'exaone4.5-33b-text-only-cleaned': ['exaone4', 64, 48, 0],
+  'k-exaone-official': ['exaone_moe', 48, 36, 0],
+  'k-exaone-old': ['exaone_moe', 48, 36, 0],
+  'k-exaone-fp8-ct-block': ['exaone_moe', 48, 36, 0],
+  'exaone4-1.2b-awq-autoawq': ['quantization_config ("awq")', 'use the bf16 model'],
+  'exaone4-1.2b-gptq': ['quantization_config ("gptq")', 'use the bf16 model'],
+  'exaone4-1.2b-bnb4': ['quantization_config ("bitsandbytes")', 'use the bf16 model'],
+  'exaone4-1.2b-modelopt-fp8': ['quantization_config ("modelopt")', 'use the bf16 model'],
+  'exaone4-1.2b-mlx-4bit': ['packed by MLX', 'use the bf16 model or a GGUF file'],
+  'exaone4-1.2b-fp8-kv-fp8': ['kv_cache_scheme'],
+  'exaone4-1.2b-mxfp4': ['format "mxfp4-pack-quantized"'],
+  'exaone4-1.2b-nvfp4': ['format "nvfp4-pack-quantized"'],
+  'exaone4-1.2b-w4a16-gptq': ['format "pack-quantized"'],
+  'exaone4-1.2b-w4a16-mixed': ['format "pack-quantized"'],
+  'exaone4-1.2b-w8a8-int': ['format "int-quantized"'],
+  'k-exaone-nvfp4a16': ['format "nvfp4-pack-quantized"'],
+  'exaone4.5-33b-official': ['exaone4_5', 'vision-language'],
+  'exaone4.5-33b-text-only': ['_num_mtp_layers 1'],
+};
+
+const isReading = (wanted: Expected): wanted is [string, number, number, number | null] =>
+  typeof wanted[1] === 'number';
+
+test('every published config is read, or refused by name', async (t) => {
+  const names = readdirSync(folder).map((file) => file.replace(/\.json$/, ''));
+  t.deepEqual(names.sort(), Object.keys(expected).sort(), 'all of them are in the table');
+  for (const [name, wanted] of Object.entries(expected)) {
+    const file = `${name}.json`;
+    const read = () => readConfig(file, JSON.parse(readFileSync(join(folder, file), 'utf8'))).shape;
+    if (!isReading(wanted)) {
+      await refuses(t, 'KEXA_UNSUPPORTED', [...wanted, file], read);
+      continue;
+    }
+    const { modelType, layers, mtp } = read();
+    const sliding = layers.filter(({ window }) => window > 0).length;
+    t.deepEqual([modelType, layers.length, sliding, mtp?.window ?? null], wanted, name);
+  }
+});

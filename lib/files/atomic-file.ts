@@ -1,4 +1,4 @@
-/** Files written so that they are whole or not there, and that what was there before is kept until then. */
+/** Writes files in one step: a file is whole or not there, and the old file stays until the new one is whole. */
 import { randomBytes } from 'node:crypto';
 import { constants, type Stats } from 'node:fs';
 import { access, type FileHandle, lstat, mkdir, open, rename, rm, stat } from 'node:fs/promises';
@@ -6,12 +6,9 @@ import { dirname, join, resolve } from 'node:path';
 import { KexaError } from '../errors.js';
 
 export interface AtomicWriteOptions {
-  /**
-   * Permissions of a file that is new; the process's mask is taken off. One that is replaced keeps its own. Default
-   * 0o666.
-   */
+  /** Permissions of a new file, without the process's mask. A file that is replaced keeps its own. Default 0o666. */
   mode?: number;
-  /** Make the file's folder, and those above it, where they are missing. Default false. */
+  /** Whether to make the folders of the file that are missing. Default false. */
   makesFolder?: boolean;
 }
 
@@ -124,7 +121,7 @@ const reasons: Readonly<Record<string, string>> = {
   EROFS: 'the file system can only be read',
 };
 
-/** Looks at the file at `path`; null if nothing is there. @throws KexaError for anything but a regular file */
+/** Looks at the file at `path`. Returns null if nothing is there. @throws KexaError for anything but a regular file */
 async function statsAt(path: string): Promise<Stats | null> {
   const found = await lstat(path).catch(notThere);
   if (found === null || found.isFile()) return found;

@@ -5,12 +5,12 @@ import { isJsonObject, type JsonObject, shown } from './json-file.js';
 /**
  * The fields of config.json, or of an object inside it.
  *
- * `null` counts as absent: transformers writes it for "not set". Getters named `optional…` give null for an absent
- * field; the others throw KEXA_BAD_CONFIG naming it, since a default that is silently wrong gives wrong answers.
+ * `null` counts as absent, because transformers writes it for "not set". Getters named `optional…` return null for an
+ * absent field. The other getters throw KEXA_BAD_CONFIG and name the field, since a silent default could be wrong.
  */
 export class ConfigFields {
   readonly file: string;
-  /** Put before field names in messages: `rope_parameters.` */
+  /** The text before field names in messages, such as `rope_parameters.` */
   private readonly prefix: string;
   private readonly values: JsonObject;
   /** The names that the object has for fields that kexa reads by other names. */
@@ -33,7 +33,7 @@ export class ConfigFields {
     return Object.keys(this.values);
   }
 
-  /** The raw value; undefined when the field is absent, null when it says null. */
+  /** The value as JSON has it. Undefined if the field is absent, null if it says null. */
   raw(name: string): unknown {
     const own = this.spelled.get(name) ?? name;
     return Object.hasOwn(this.values, own) ? this.values[own] : undefined;

@@ -9,8 +9,10 @@ const slidingType = 'sliding_attention';
 const fullType = 'full_attention';
 
 /**
- * The window of every layer, 0 for global attention: `layer_types`, else `sliding_windows`, else
- * `sliding_window_pattern` say which layers slide; `sliding_windows`, else `sliding_window`, how far.
+ * Reads the window of every layer; 0 is global attention. The first field that is present decides:
+ *
+ * - which layers slide: `layer_types`, `sliding_windows`, `sliding_window_pattern`
+ * - how many keys they see: `sliding_windows`, `sliding_window`
  */
 export function readWindows(fields: ConfigFields, layers: number, family: Family): number[] {
   if (family.windows === 'none') return new Array<number>(layers).fill(0);
@@ -20,7 +22,7 @@ export function readWindows(fields: ConfigFields, layers: number, family: Family
   return slides.map((sliding, layer) => windowOf(fields, 'layer_types', 'sliding_windows', sliding, windows, layer));
 }
 
-/** The window of the MTP layer: full attention unless the config says otherwise, as the block was trained. */
+/** Reads the window of the MTP layer. Without a field that says it, attention is global, as K-EXAONE's block was trained. */
 export function readMtpWindow(fields: ConfigFields): number {
   const types = readAttentionTypes(fields, 'mtp_layer_types', 1);
   const windows = fields.optionalList('mtp_sliding_windows', [1], 'a window, 0 for full attention,', isWindow);
@@ -29,7 +31,7 @@ export function readMtpWindow(fields: ConfigFields): number {
 }
 
 /**
- * The FFN of every layer: `mlp_layer_types`, else `is_moe_layer`, else `first_k_dense_replace` (older:
+ * Reads the FFN of every layer from `mlp_layer_types`, `is_moe_layer` or `first_k_dense_replace` (older:
  * `first_last_k_dense_replace`). The fields that are present must agree.
  */
 export function readFfnKinds(fields: ConfigFields, layers: number): LayerDescription['ffn'][] {
@@ -56,7 +58,7 @@ export function readFfnKinds(fields: ConfigFields, layers: number): LayerDescrip
   return first.isMoe.map((isMoe) => (isMoe ? 'moe' : 'dense'));
 }
 
-/** The SwiGLU clamp of every layer, 0 for none, and last the MTP layer's. */
+/** Reads the SwiGLU clamp of every layer, and of the MTP layer as the last entry. 0 is no clamp. */
 export function readSwigluLimits(fields: ConfigFields, layers: number): number[] {
   const isLimit = (value: unknown): value is number => isFiniteNumber(value) && value >= 0 && value <= 1e6;
   const limits = fields.optionalList('swiglu_limits', [layers, layers + 1], 'a number from 0, which is off,', isLimit);
@@ -82,7 +84,7 @@ function readPattern(fields: ConfigFields, layers: number, { windows }: Family):
     throw fields.bad(`sliding_window_pattern: wanted a string of L and G or a period from 1, found ${shown(pattern)}`);
   }
   const result = Array.from({ length: layers }, (_, i) => slides(i));
-  // transformers documents that the last layer is always full, other readers repeat the pattern to the end.
+  // transformers says that the last layer is always global. Other readers repeat the pattern to the end.
   if (result[layers - 1]) {
     throw fields.bad(
       `sliding_window_pattern: ${shown(pattern)} ends on a sliding layer at layer ${layers - 1}, which readers take ` +

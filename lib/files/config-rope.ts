@@ -13,8 +13,8 @@ const largestPositions = 2 ** 31 - 1;
 const scalingFields = ['factor', 'low_freq_factor', 'high_freq_factor', 'original_max_position_embeddings'] as const;
 
 /**
- * Reads `rope_parameters` (transformers 5), else `rope_theta` and `rope_scaling`. A config that has both forms must
- * say the same in both.
+ * Reads `rope_parameters` (transformers 5), or `rope_theta` and `rope_scaling` (older). A config that has both forms
+ * must say the same in both.
  */
 export function readRope(fields: ConfigFields): Rope {
   fields.demand('partial_rotary_factor', 1);
@@ -76,7 +76,7 @@ function readLlama3(fields: ConfigFields): RopeScaling {
   const highFreqFactor = fields.positive('high_freq_factor', 1e6);
   const originalMaxPositions = fields.integer('original_max_position_embeddings', 1, largestPositions);
   if (factor < 1) throw fields.bad(`${fields.label('factor')}: wanted at least 1, found ${factor}`);
-  // The blend between the two divides by their difference.
+  // The blend between the two factors divides by their difference.
   if (highFreqFactor <= lowFreqFactor) {
     throw fields.bad(
       `${fields.label('high_freq_factor')}: wanted more than low_freq_factor (${lowFreqFactor}), found ${highFreqFactor}`,

@@ -1,4 +1,4 @@
-/** config.json: the model's shape, read and checked. Nothing is taken from a class default. */
+/** Reads and checks the model's shape from config.json. No value is a class default of transformers. */
 import type { LayerDescription, MoeDescription, StoredShape } from '../description.js';
 import { ConfigFields } from './config-fields.js';
 import { readFfnKinds, readMtpWindow, readSwigluLimits, readWindows } from './config-layers.js';
@@ -12,9 +12,9 @@ import { readEosTokenIds, readTokenId } from './token-ids.js';
 
 /** The content of config.json. */
 export interface ConfigReading {
-  /** `mtp` is set when the config asks for the block, or leaves it open. */
+  /** Its `mtp` is set if the config asks for the MTP block, or does not say. */
   shape: StoredShape;
-  /** True when an old config does not say whether there is an MTP block: its weights then decide. */
+  /** Whether the config does not say if there is an MTP block. The weights then decide. */
   isMtpOpen: boolean;
   bosTokenId: number | null;
   eosTokenIds: number[];
@@ -34,7 +34,7 @@ const most = {
 };
 
 /**
- * Reads a parsed config.json; `file` names it in errors, and `notes` gets a line for each field that was passed over.
+ * Reads a parsed config.json. `file` is its name in errors. `notes` gets a line for each field that was passed over.
  *
  * @throws KexaError KEXA_BAD_CONFIG for a field that is missing, out of range or contradicted by another,
  *   KEXA_UNSUPPORTED for one that asks for something this version does not compute.

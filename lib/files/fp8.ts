@@ -1,4 +1,4 @@
-/** Matrices in FP8: which ones a config says are stored so, and the scales that go with them. */
+/** Matrices in FP8: which matrices a config stores so, and where their scales are. */
 import type { Fp8Scheme, Fp8Strategy, TensorEntry, TensorScales } from '../description.js';
 import { KexaError } from '../errors.js';
 import type { TensorSource } from './family/tensor-sources.js';
@@ -9,7 +9,7 @@ export const fp8Block = 128;
 
 type Scaled = { part: TensorPart; name: string; shape: readonly number[] };
 
-/** How a matrix is scaled that the config says is stored in FP8; null for one that it says is not. */
+/** How a matrix is scaled by the config. Null if the config does not store it in FP8. */
 export function plannedStrategy(scheme: Fp8Scheme, tensor: Scaled, source: TensorSource): Fp8Strategy | null {
   if (tensor.shape.length !== 2) return null;
   const module = moduleOf(source.name);
@@ -65,7 +65,7 @@ export function scaleShapes(strategy: Fp8Strategy, shape: readonly number[]): nu
   return [experts, [...experts, 1], [...experts, 1, 1]];
 }
 
-/** Where the scales of a part of a stored matrix are: `offset` is where the whole matrix's begin. */
+/** The place of the scales of a part of a stored matrix. `stored.offset` is the place of the whole matrix's scales. */
 export function scalesOf(
   strategy: Fp8Strategy,
   source: TensorSource,
@@ -84,7 +84,7 @@ export function scalesOf(
 
 const scaleBytes = { f32: 4, f16: 2, bf16: 2 } as const;
 
-/** The scales a tensor's entry needs: columns of their grid, and bytes as stored; zeros where it has none. */
+/** The columns of a tensor's grid of scales, and its bytes as stored. Both are 0 for a tensor without scales. */
 export function storedScales({ shape, scales }: TensorEntry): { gridColumns: number; bytes: number } {
   if (scales === undefined) return { gridColumns: 0, bytes: 0 };
   const gridRows = Math.ceil((scales.skippedRows + shape[0]!) / scales.blockRows);

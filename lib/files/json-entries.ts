@@ -1,4 +1,4 @@
-/** A JSON object read entry by entry: in one pass, without a tree of all of it, and with every key that is there twice. */
+/** Reads a JSON object entry by entry in one pass. It builds no tree of the whole, and reports keys that are there twice. */
 import { KexaError } from '../errors.js';
 import { shown } from './json-file.js';
 
@@ -77,7 +77,7 @@ function afterSpace(bytes: Buffer, from: number): number {
   return at;
 }
 
-/** One past the closing quote of the string that opens at `from`; the end where there is none. */
+/** One past the closing quote of the string that opens at `from`. Without a closing quote, the end of the text. */
 function afterString(bytes: Buffer, from: number): number {
   for (let at = from + 1; at < bytes.length; at++) {
     if (bytes[at] === backslash) at++;

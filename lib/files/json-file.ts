@@ -5,7 +5,7 @@ import { openRegularFile, readExactly } from './regular-file.js';
 
 export type JsonObject = Readonly<Record<string, unknown>>;
 
-/** Above this a metadata file is not one: the largest real one, a tokenizer.json of 153,600 tokens, has 20 MB. */
+/** The largest metadata file that is read. The largest real one, a tokenizer.json of 153,600 tokens, has 20 MB. */
 const largestJsonBytes = 64 * 1024 * 1024;
 
 /**
@@ -82,7 +82,7 @@ export function parseJson(where: string, bytes: Uint8Array): unknown {
   }
 }
 
-/** Turns a failed file operation into the error to throw; a KexaError passes through. */
+/** Turns a failed file operation into the error to throw. A KexaError stays as it is. */
 export function fileError(path: string, cause: unknown): KexaError {
   if (cause instanceof KexaError) return cause;
   const code = (cause as NodeJS.ErrnoException | null)?.code;

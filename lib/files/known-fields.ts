@@ -1,4 +1,4 @@
-/** Which config fields may be there: everything else could change the maths, and is refused. */
+/** The fields that a config may have. Any other field could change the maths, and is refused. */
 import type { ConfigFields } from './config-fields.js';
 import type { Family } from './family/family.js';
 import { shown } from './json-file.js';
@@ -50,12 +50,12 @@ export function isNeutral(name: string, value: unknown): boolean {
   if (value === null || value === false || value === 0 || value === '') return true;
   if (Array.isArray(value)) return value.every((entry) => isNeutral(name, entry));
   if (typeof value === 'object') return Object.keys(value as object).length === 0;
-  // A scale of the attention's scores is none where it is 1 / sqrt(head_dim), and not where it is 1.
+  // A factor of 1 changes nothing, except on the attention's scores: their usual factor is 1 / sqrt(head_dim).
   return value === 1 && /scal(e|ing)|multiplier|factor/.test(name) && !/attention|attn|query/.test(name);
 }
 
 /**
- * Refuses every field that is set and not known, unless its value says "off"; `notes` gets a line for each of those.
+ * Refuses every field that is set and not known. A field whose value says "off" is passed over, with a line in `notes`.
  *
  * @throws KexaError KEXA_UNSUPPORTED naming the field, its value and the file.
  */

@@ -34,7 +34,7 @@ export interface ModelFolder {
   notes: readonly ModelNote[];
 }
 
-/** Everything that the metadata alone tells. */
+/** A model's metadata, read without its weights. */
 export interface ConfigOnly {
   /** Absolute path of the folder, or of the GGUF file. */
   folder: string;
@@ -146,7 +146,7 @@ async function readGguf({ path, passedOver }: { path: string; passedOver: string
   return { folder: main.path, reading, defaults, notes, checkpoint: async () => ggufCheckpoint(model, reading.shape) };
 }
 
-/** The MTP block, if its weights are there: without them the model runs, and has the same answers. */
+/** The MTP block. Null if its weights are missing: the model then runs without drafts, with the same answers. */
 function mtpOf(
   { shape, isMtpOpen }: ConfigReading,
   checkpoint: Checkpoint,
@@ -177,7 +177,7 @@ function describe(
   return { ...shape, files, tensors };
 }
 
-/** Names for a message, which a long list would drown. */
+/** The first names of a list, for a message. */
 function listed(names: readonly string[]): string {
   const more = names.length > 4 ? ` and ${names.length - 3} more` : '';
   return names.slice(0, more === '' ? 4 : 3).join(', ') + more;

@@ -1,4 +1,4 @@
-/** How many weights a model has, from its shape alone. */
+/** Counts a model's weights from its shape alone. */
 import type { ModelShape } from '../description.js';
 import { elementsOf, type TensorPart, wantedTensors } from './wanted-tensors.js';
 

@@ -88,7 +88,7 @@ function readFp8(fields: ConfigFields): Fp8Scheme {
   return { groups: [{ targets: ['Linear'], strategy }], ignored: named.length ? named : ['lm_head'], isByPart: true };
 }
 
-/** Names and patterns; every pattern is one. */
+/** Reads a list of names and patterns, and checks every pattern. */
 function readNames(fields: ConfigFields, name: string): string[] {
   const value = fields.raw(name) ?? [];
   if (!Array.isArray(value) || !value.every(isText)) {
@@ -122,7 +122,7 @@ function demandBlock(fields: ConfigFields, name: string): void {
   );
 }
 
-/** Whatever else is set, such as a scheme for the KV cache or a transform, may change the maths. */
+/** Refuses any other field that is set, such as a scheme for the KV cache, because it may change the maths. */
 function refuseOthers(fields: ConfigFields, known: readonly string[]): void {
   for (const name of fields.names()) {
     const value = fields.raw(name);

@@ -1,4 +1,4 @@
-/** Opening a file whose bytes have an end: a named pipe would be waited for, and a device read, for ever. */
+/** Opens regular files only: reading a named pipe or a device would never end. */
 import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { KexaError } from '../errors.js';

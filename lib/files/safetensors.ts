@@ -1,4 +1,4 @@
-/** The header of one safetensors file: names, types, shapes and places. The data is never read. */
+/** Reads the header of a safetensors file: names, types, shapes and places. The data is not read. */
 import type { FileHandle } from 'node:fs/promises';
 import { KexaError } from '../errors.js';
 import { isIntegerIn } from './config-fields.js';

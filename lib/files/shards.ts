@@ -14,8 +14,11 @@ export interface CheckpointTensor extends StoredTensor {
 }
 
 /**
- * The user of a tensor: the language `model`, whose answers it may change; the MTP block, which `draft`s and changes
- * none; or something that is not run here.
+ * The part of a model that uses a tensor:
+ *
+ * - `model`: the language model. The tensor may change answers.
+ * - `draft`: the MTP block. It changes no answer.
+ * - `other`: a part that is not run here, such as a vision tower.
  */
 export type TensorUse = 'model' | 'draft' | 'other';
 
@@ -36,7 +39,7 @@ const indexName = 'model.safetensors.index.json';
 const readersAtOnce = 8;
 
 /**
- * Reads the headers of `model.safetensors`, else of the shards of `model.safetensors.index.json`.
+ * Reads the headers of `model.safetensors`, or of the shards that `model.safetensors.index.json` names.
  *
  * @throws KexaError KEXA_NOT_FOUND when there is neither, or a listed shard is not there; KEXA_BAD_FILE when a header
  *   or the index is damaged, or the two do not agree.

@@ -15,10 +15,7 @@ export function readTokenId(fields: ConfigFields, name: string, vocabSize: numbe
   return id < vocabSize ? id : null;
 }
 
-/**
- * The ids of `eos_token_id`, which is a number or a list of them; empty when the field is absent or says that there is
- * none.
- */
+/** The ids of `eos_token_id`, a number or a list. Empty if the field is absent or says that there is none. */
 export function readEosTokenIds(fields: ConfigFields, vocabSize: number): number[] {
   if (!fields.has('eos_token_id')) return [];
   const value = fields.raw('eos_token_id');

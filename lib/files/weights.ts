@@ -1,4 +1,4 @@
-/** Binding: each tensor the core wants, found in the checkpoint and checked. */
+/** Finds each tensor that the core wants in a checkpoint, and checks it. */
 import { basename } from 'node:path';
 import type { Fp8Scheme, ModelShape, StoredShape, TensorEntry, TensorScales, TensorType } from '../description.js';
 import { KexaError } from '../errors.js';

@@ -2,7 +2,7 @@
 import { families } from '../files/family/families.js';
 import type { Family } from '../files/family/family.js';
 
-/** What opens and closes the thinking. */
+/** The markers before and behind the thinking. */
 export type ReasoningMarkers = Family['reasoning'];
 
 /** The markers of thinking where a model's template names none. */

@@ -68,6 +68,6 @@ export interface Family {
   };
   /** How a text is normalised and split, under the name that GGUF has for it in `tokenizer.ggml.pre`. */
   readonly text: Pick<NativeVocabularySource, 'normalForm' | 'split'> & { readonly pre: string };
-  /** What opens and closes the thinking in an answer. */
+  /** The markers before and behind the thinking in an answer. */
   readonly reasoning: { readonly open: string; readonly close: string };
 }

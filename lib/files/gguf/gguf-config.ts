@@ -9,7 +9,7 @@ import { endValues } from './gguf-ends.js';
 import { GgufNumbers, GgufStrings, type GgufValue } from './gguf-values.js';
 
 const largest = 2 ** 31 - 1;
-/** Entries of a list that says something of every block. */
+/** The most entries of a list that has one for every block. */
 const longestList = 4096;
 
 /** Keys under the architecture's name that are read below. */
@@ -32,7 +32,7 @@ const bookkeepingKeys = new Set(
   ].flatMap((line) => line.split(' ')),
 );
 
-/** Values with which a key changes nothing, where that is not to be seen by the value alone. */
+/** The values with which a key changes nothing, for keys whose value alone does not show it. */
 const neutralValues: Readonly<Record<string, (fields: ConfigFields, headDim: number) => unknown[]>> = {
   'attention.causal': () => [true],
   'attention.scale': (_, headDim) => [1 / Math.sqrt(headDim)],
@@ -117,7 +117,7 @@ function readArchitecture(all: ConfigFields): Family {
   throw all.unsupported(`general.architecture ${shown(name)}: this version runs ${runs}`);
 }
 
-/** llama.cpp, too, divides where no key says it. */
+/** The size of a head. Without a key for it, it is the width divided by the heads, as in llama.cpp. */
 function readHeadDim(fields: ConfigFields, blocks: number): number {
   if (fields.has('attention.key_length')) return fields.integer('attention.key_length', 1, largest);
   const hidden = fields.integer('embedding_length', 1, largest);
@@ -148,7 +148,7 @@ function isSame(wanted: unknown, found: unknown): boolean {
   return Math.abs(wanted - found) <= 1e-6 * Math.abs(wanted);
 }
 
-/** Only a scaling by 1 may be asked for: llama3's factors are a tensor, rope_freqs. */
+/** Refuses a scaling of RoPE by a key, unless it is by 1. llama3's factors are a tensor, rope_freqs. */
 function readScaling(fields: ConfigFields): void {
   if (fields.raw('rope.scaling.type') === 'linear' && fields.raw('rope.scaling.factor') === 1) return;
   fields.demand('rope.scaling.type', 'none');
@@ -243,7 +243,7 @@ function expertsOf(fields: ConfigFields, layers: number, blocks: number): JsonOb
   };
 }
 
-/** True or false, which some writers give as 1 or 0. */
+/** Reads true or false. Some writers store it as 1 or 0. */
 function flag(fields: ConfigFields, name: string): boolean {
   const value = fields.raw(name);
   return value === 0 || value === 1 ? value === 1 : fields.boolean(name);

@@ -7,7 +7,7 @@ export const endKeys = [
   'tokenizer.ggml.eom_token_id',
 ] as const;
 
-/** A list of all of them, where there are more than keys. Ollama's files have it. */
+/** The key of a list of all end tokens, for a model with more of them than keys. Ollama's files have it. */
 export const endListKey = 'tokenizer.ggml.eos_token_ids';
 
 /** The values under these keys, whatever they are, each once. `find` gives a key's value. */

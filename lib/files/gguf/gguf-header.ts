@@ -16,10 +16,10 @@ export type Metadata = ReadonlyMap<string, MetadataValue>;
 /** A tensor's entry in the header. */
 export interface TensorInfo {
   name: string;
-  /** Row-major; the file has it the other way round. */
+  /** Row-major. The file stores it in the other order. */
   shape: readonly number[];
   typeId: number;
-  /** From the start of the data. */
+  /** Counted from the start of the data [bytes]. */
   offset: number;
 }
 
@@ -29,7 +29,7 @@ export const alignment = 32;
 const version = 3;
 const typeIds = { u32: 4, i32: 5, f32: 6, bool: 7, string: 8, array: 9 } as const;
 
-/** Up to the first multiple of {@link alignment}. */
+/** The first multiple of {@link alignment} that is no smaller. */
 export function aligned(offset: number): number {
   return Math.ceil(offset / alignment) * alignment;
 }

@@ -1,4 +1,4 @@
-/** RoPE factors of a GGUF file: a tensor that is metadata, small and needed before the weights are. */
+/** Reads the RoPE factors of a GGUF file. They are a tensor, but are needed before the weights, as metadata is. */
 import { KexaError } from '../../errors.js';
 import { fileError } from '../json-file.js';
 import { openRegularFile, readExactly } from '../regular-file.js';

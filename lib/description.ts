@@ -173,7 +173,7 @@ export type ModelShape = Omit<ModelDescription, 'files' | 'tensors'>;
 
 /** The same, with how the weights are stored. */
 export interface StoredShape extends ModelShape {
-  /** As config.json has it: the `modelType` of a family in lib/files/family/. */
+  /** The value in config.json, which is the `modelType` of a family in lib/files/family/. */
   modelType: string;
   /** Null if the weights are not in FP8. */
   fp8: Fp8Scheme | null;

@@ -1,6 +1,6 @@
-/** The environment variables that have no flag. Those in place of flags are in the tables of the flags. */
+/** The environment variables that have no flag. Variables that stand for a flag are in the table of that flag. */
 
-/** What each variable does, for help and docs. */
+/** The effect of each variable, for help and docs. */
 export const variables = {
   KEXA_DEBUG: 'set to anything, errors come with their stacks',
   KEXA_BINARY: "the native addon to load, instead of the package's own",

@@ -109,7 +109,7 @@ function workOf(
   const queries = heads * headDim;
   const keyWidth = 2 * kvHeads * headDim;
   const { window, ffnWidth } = description.layers[layer]!;
-  // Decoding chooses from every row. Of a prompt's step only the last row's logits are wanted.
+  // Decoding chooses from every row. A prompt's step needs only the logits of its last row.
   const logitRows = rows <= limits.smallRows ? rows : 1;
   const stored = (name: string) => heldBytes(tensors.get(name)!, weights);
   const ofLayer = (...names: string[]) => names.reduce((sum, name) => sum + stored(`layers.${layer}.${name}`), 0);

@@ -9,7 +9,7 @@ import { activationTypes, cacheTypes, expertMisses, gpuElements, gpuKernels, wei
 
 /** How the option is given on the command line. */
 export interface LoadFlag {
-  /** As commander takes it: `-c, --ctx-size <n>`. */
+  /** The flags in commander's form: `-c, --ctx-size <n>`. */
   flags: string;
   env: `KEXA_${string}`;
   /** How the flag's text is read. */

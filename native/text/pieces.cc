@@ -25,13 +25,14 @@ Classed classed_at(const uint8_t* at, const uint8_t* end) {
 bool is_line_end(uint8_t byte) { return byte == '\r' || byte == '\n'; }
 
 // Matches \s*[\r\n]|\s+(?!\S)|\s+ at a space; without the first alternative if `ends_at_line` is false. If
-// `numbers_part` is true, a number counts as the end of the text.
-const uint8_t* spaces_end(const uint8_t* at, const uint8_t* end, bool ends_at_line, bool numbers_part, Watch& watch) {
+// `kNumbersPart` is true, a number counts as the end of the text.
+template <bool kNumbersPart>
+const uint8_t* spaces_end(const uint8_t* at, const uint8_t* end, bool ends_at_line, Watch& watch) {
   const uint8_t *to = at, *last = at, *line = nullptr;
   while (to < end) {
     watch.tick();
     const Classed next = classed_at(to, end);
-    if (numbers_part && next.of == kNumber) return to;
+    if (kNumbersPart && next.of == kNumber) return to;
     if (next.of != kSpace) break;
     last = to;
     if (is_line_end(*to)) line = to + 1;
@@ -87,10 +88,11 @@ const uint8_t* moe_end(const uint8_t* at, const uint8_t* end, Watch& watch) {
     to += next.bytes;
   }
   if (to > from) return to < end && is_line_end(*to) ? to + 1 : to;  // a slash would be among the characters taken
-  return spaces_end(at, end, true, false, watch);
+  return spaces_end<false>(at, end, true, watch);
 }
 
-const uint8_t* gpt2_end(const uint8_t* at, const uint8_t* end, bool numbers_part, Watch& watch) {
+template <bool kNumbersPart>
+const uint8_t* gpt2_end(const uint8_t* at, const uint8_t* end, Watch& watch) {
   if (*at == '\'' && at + 1 < end) {
     if (is_short_contraction(at[1])) return at + 2;
     if (at + 2 < end && is_long_contraction(at[1], at[2])) return at + 3;
@@ -102,7 +104,7 @@ const uint8_t* gpt2_end(const uint8_t* at, const uint8_t* end, bool numbers_part
   const uint8_t* to = at + (*at == ' ');
   if (to < end) {
     const Class first = class_at(to).of;
-    if (numbers_part && first == kNumber) return to == at ? to + class_at(to).bytes : to;
+    if (kNumbersPart && first == kNumber) return to == at ? to + class_at(to).bytes : to;
     if (first != kSpace) {
       while (to < end) {
         watch.tick();
@@ -113,7 +115,7 @@ const uint8_t* gpt2_end(const uint8_t* at, const uint8_t* end, bool numbers_part
       return to;
     }
   }
-  return spaces_end(at, end, false, numbers_part, watch);
+  return spaces_end<kNumbersPart>(at, end, false, watch);
 }
 
 }  // namespace
@@ -123,9 +125,9 @@ const uint8_t* piece_end(SplitPattern pattern, const uint8_t* at, const uint8_t*
     case SplitPattern::kExaoneMoe:
       return moe_end(at, end, watch);
     case SplitPattern::kGpt2:
-      return gpt2_end(at, end, false, watch);
+      return gpt2_end<false>(at, end, watch);
     case SplitPattern::kExaone:
-      return gpt2_end(at, end, true, watch);
+      return gpt2_end<true>(at, end, watch);
     default:
       return end;
   }

@@ -37,6 +37,7 @@ export const quantizedTypes = {
   iq4_nl: { id: 20, elements: 32, bytes: 18 },
   iq4_xs: { id: 23, elements: 256, bytes: 136 },
   mxfp4: { id: 39, elements: 32, bytes: 17 },
+  nvfp4: { id: 40, elements: 64, bytes: 36 },
 } as const;
 
 /** Types of GGUF that the core does not read, so that an error can name them. */
@@ -54,5 +55,4 @@ export const unreadTypes: Readonly<Record<number, string>> = {
   29: 'iq1_m',
   34: 'tq1_0',
   35: 'tq2_0',
-  40: 'nvfp4',
 };

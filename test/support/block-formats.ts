@@ -229,6 +229,21 @@ export const blockFormats: Readonly<Record<QuantizedType, BlockFormat>> = {
     },
     element: (b, e) => 2 ** (b.byte(0) - 127) * e2m1(b.code32(1, e)),
   },
+  nvfp4: {
+    scales: [],
+    size: 12,
+    // The level is at most 12, the factor half of an E4M3 number.
+    giveScale(block, target, next) {
+      const exponent = Math.max(0, 7 + Math.round(Math.log2(target) + 2 * next() - 1));
+      for (let group = 0; group < 4; group++) block[group] = exponent * 8 + Math.floor(next() * 8);
+    },
+    element(b, e) {
+      const bits = b.byte(e >> 4);
+      const [exponent, fraction] = [(bits >> 3) & 15, (bits & 7) / 8];
+      const scale = bits === 127 ? 0 : exponent ? 2 ** (exponent - 7) * (1 + fraction) : 2 ** -6 * fraction;
+      return scale * e2m1(b.nibble(4 + (e >> 4) * 8 + (e & 7), (e >> 3) & 1));
+    },
+  },
 };
 
 /** A grid's entries one after the other, read out of the core's blocks whose factors are all 1. Test quant/blocks judges them. */

@@ -38,6 +38,7 @@ export const quantizedTypes = {
   iq4_xs: { id: 23, elements: 256, bytes: 136 },
   mxfp4: { id: 39, elements: 32, bytes: 17 },
   nvfp4: { id: 40, elements: 64, bytes: 36 },
+  tq2_0: { id: 35, elements: 256, bytes: 66 },
 } as const;
 
 /** Types of GGUF that the core does not read, so that an error can name them. */
@@ -54,5 +55,4 @@ export const unreadTypes: Readonly<Record<number, string>> = {
   28: 'f64',
   29: 'iq1_m',
   34: 'tq1_0',
-  35: 'tq2_0',
 };

@@ -244,6 +244,11 @@ export const blockFormats: Readonly<Record<QuantizedType, BlockFormat>> = {
       return scale * e2m1(b.nibble(4 + (e >> 4) * 8 + (e & 7), (e >> 3) & 1));
     },
   },
+  tq2_0: {
+    scales: [64],
+    size: 2,
+    element: (b, e) => b.f16(64) * (b.bits(((e >> 7) * 32 + (e % 32)) * 8 + ((e >> 5) & 3) * 2, 2) - 1),
+  },
 };
 
 /** A grid's entries one after the other, read out of the core's blocks whose factors are all 1. Test quant/blocks judges them. */

@@ -52,15 +52,17 @@ struct BlockLanes {
   static constexpr int kElements = facts_of(kOwn).block_elements, kBytes = facts_of(kOwn).block_bytes;
 };
 
-// Adds fifth bits to codes of 4 bits. The lower half of `high` has the 16 bits.
-KEXA_INLINE U8x16 with_fifth_bits(const U8x16& codes, uint32_t high) {
+// Returns a byte for each of 16 bits: 255 where it is set, else 0.
+KEXA_INLINE U8x16 bytes_of_bits(uint32_t bits) {
   typedef uint16_t U16x8 __attribute__((vector_size(16)));
   constexpr U8x16 kBit = {1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128};
-  const U8x16 both = (U8x16)(U16x8{} + uint16_t(high));
-  const U8x16 bits = __builtin_shufflevector(both, both, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1);
-  const U8x16 is_set = (U8x16)((bits & kBit) != 0);
-  return codes | (is_set & 16);
+  const U8x16 both = (U8x16)(U16x8{} + uint16_t(bits));
+  const U8x16 spread = __builtin_shufflevector(both, both, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1);
+  return (U8x16)((spread & kBit) != 0);
 }
+
+// Adds fifth bits to codes of 4 bits. The lower half of `high` has the 16 bits.
+KEXA_INLINE U8x16 with_fifth_bits(const U8x16& codes, uint32_t high) { return codes | (bytes_of_bits(high) & 16); }
 
 // Reads sixteen elements: two grid entries of a byte for each magnitude, and seven bits of signs for each entry.
 KEXA_INLINE void load_signed(F32x16& lanes, uint64_t first, uint64_t second, uint32_t first_signs,
@@ -68,6 +70,14 @@ KEXA_INLINE void load_signed(F32x16& lanes, uint64_t first, uint64_t second, uin
   typedef uint64_t U64x2 __attribute__((vector_size(16)));
   const U8x16 magnitudes = (U8x16)U64x2{first, second};
   const U8x16 minus = (U8x16)U64x2{kIqSignBytes.of[first_signs & 127], kIqSignBytes.of[second_signs & 127]};
+  to_signed_floats(lanes, (magnitudes ^ minus) - minus);
+}
+
+// Reads sixteen elements like load_signed(), with a whole byte of signs for each entry.
+KEXA_INLINE void load_signed_by(F32x16& lanes, uint64_t first, uint64_t second, uint32_t first_signs,
+                                uint32_t second_signs) {
+  typedef uint64_t U64x2 __attribute__((vector_size(16)));
+  const U8x16 magnitudes = (U8x16)U64x2{first, second}, minus = bytes_of_bits(first_signs | second_signs << 8);
   to_signed_floats(lanes, (magnitudes ^ minus) - minus);
 }
 

@@ -11,6 +11,7 @@ namespace kexa {
 // indices of 4 bits into kIq3Values. The first index is in the lowest bits.
 extern const std::array<uint16_t, 256> kIq2XxsGrid;
 extern const std::array<uint16_t, 512> kIq2XsGrid;
+extern const std::array<uint16_t, 1024> kIq2SGrid;
 extern const std::array<uint16_t, 256> kIq3XxsGrid;
 constexpr std::array<int8_t, 3> kIq2Values = {8, 25, 43};
 constexpr std::array<int8_t, 8> kIq3Values = {4, 12, 20, 28, 36, 44, 52, 62};
@@ -23,6 +24,7 @@ struct ByteTable {
 };
 extern const ByteTable<uint64_t, 256> kIq2XxsBytes;
 extern const ByteTable<uint64_t, 512> kIq2XsBytes;
+extern const ByteTable<uint64_t, 1024> kIq2SBytes;
 extern const ByteTable<uint32_t, 256> kIq3XxsBytes;
 extern const ByteTable<uint64_t, 128> kIqSignBytes;
 

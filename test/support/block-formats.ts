@@ -249,32 +249,57 @@ export const blockFormats: Readonly<Record<QuantizedType, BlockFormat>> = {
     size: 2,
     element: (b, e) => b.f16(64) * (b.bits(((e >> 7) * 32 + (e % 32)) * 8 + ((e >> 5) & 3) * 2, 2) - 1),
   },
+  iq2_s: {
+    scales: [0],
+    size: 167,
+    element(b, e) {
+      const eight = e >> 3;
+      const scale = b.f16(0) * (0.5 + b.nibble(74, e >> 4)) * 0.25;
+      const index = b.byte(2 + eight) + 256 * b.bits(66 * 8 + eight * 2, 2);
+      return scale * gridOf('iq2_s')[index * 8 + (e & 7)]! * (b.bits(34 * 8 + e, 1) ? -1 : 1);
+    },
+  },
 };
 
 /** A grid's entries one after the other, read out of the core's blocks whose factors are all 1. Test quant/blocks judges them. */
 const grids = new Map<QuantizedType, Float32Array>();
-export function gridOf(type: 'iq2_xxs' | 'iq2_xs' | 'iq3_xxs'): Float32Array {
+export function gridOf(type: keyof typeof gridBlocks): Float32Array {
   const known = grids.get(type);
   if (known) return known;
   const { dequantize } = createRequire(import.meta.url)('../../build/Release/kexa_checks.node');
-  const { entries, length, d, place } = {
-    iq2_xxs: { entries: 256, length: 8, d: 0x48, place: (i: number) => 2 + (i >> 2) * 8 + (i & 3) },
-    iq2_xs: { entries: 512, length: 8, d: 0x48, place: (i: number) => 2 + i * 2 },
-    iq3_xxs: { entries: 256, length: 4, d: 0x44, place: (i: number) => 2 + i },
-  }[type];
+  const { entries, length, d, put } = gridBlocks[type];
   const inBlock = 256 / length;
   const { bytes } = blockTypes[type];
   const blocks = new Uint8Array((entries / inBlock) * bytes);
   for (let i = 0; i < entries; i++) {
-    const block = Math.floor(i / inBlock) * bytes;
-    blocks[block + 1] = d;
-    const at = block + place(i % inBlock);
-    blocks[at] = i & 255;
-    if (entries > 256) blocks[at + 1] = i >> 8;
+    const block = blocks.subarray(Math.floor(i / inBlock) * bytes);
+    block[1] = d;
+    put(block, i % inBlock, i);
   }
   const found = dequantize(type, blocks, entries * length) as Float32Array;
   grids.set(type, found);
   return found;
+}
+
+/** For each grid: its entries, the length of one, the upper byte of d that makes 1 of every factor, and where an index goes. */
+const gridBlocks = {
+  iq2_xxs: { entries: 256, length: 8, d: 0x48, put: (b, at, i) => b.set([i], 2 + (at >> 2) * 8 + (at & 3)) },
+  iq2_xs: { entries: 512, length: 8, d: 0x48, put: (b, at, i) => b.set([i & 255, i >> 8], 2 + at * 2) },
+  iq2_s: {
+    ...{ entries: 1024, length: 8, d: 0x48 },
+    put(b, at, i) {
+      b[2 + at] = i & 255;
+      b[66 + (at >> 2)]! |= (i >> 8) << ((at & 3) * 2);
+    },
+  },
+  iq3_xxs: { entries: 256, length: 4, d: 0x44, put: (b, at, i) => b.set([i], 2 + at) },
+} satisfies Partial<Record<QuantizedType, GridBlock>>;
+
+interface GridBlock {
+  entries: number;
+  length: number;
+  d: number;
+  put(block: Uint8Array, at: number, index: number): void;
 }
 
 /** The values of whole blocks, exact in double. */

@@ -33,6 +33,7 @@ test('the grids are the published ones', (t) => {
     ['iq2_xs', 8, [8, 25, 43], '06e47aaca60b4dc1d9b5a3f34540437058a6b142b4d7a59d5ded769b4d1bf1de'],
     ['iq3_xxs', 4, [4, 12, 20, 28, 36, 44, 52, 62], '46e35f5a997efdee6c99ce57854c8a0d4f0ff8ca57e5e8a60c0793ea580acf5d'],
     ['iq2_s', 8, [8, 25, 43], 'e1aa1473412b0552c2174c30ef22ab4073f6a181b85a17056e8249bd2932fd88'],
+    ['iq3_s', 4, [1, 3, 5, 7, 9, 11, 13, 15], 'bd1af4945a1717c65610b0284e4628b9a1ba3b306fae3a06f6e5f597356e349f'],
   ] as const;
   for (const [type, length, values, checksum] of published) {
     const bytes = Uint8Array.from(gridOf(type));

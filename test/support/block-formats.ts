@@ -259,6 +259,15 @@ export const blockFormats: Readonly<Record<QuantizedType, BlockFormat>> = {
       return scale * gridOf('iq2_s')[index * 8 + (e & 7)]! * (b.bits(34 * 8 + e, 1) ? -1 : 1);
     },
   },
+  iq3_s: {
+    scales: [0],
+    size: 465,
+    element(b, e) {
+      const scale = b.f16(0) * (1 + 2 * b.nibble(106, e >> 5));
+      const index = b.byte(2 + (e >> 2)) + 256 * b.bits(66 * 8 + (e >> 2), 1);
+      return scale * gridOf('iq3_s')[index * 4 + (e & 3)]! * (b.bits(74 * 8 + e, 1) ? -1 : 1);
+    },
+  },
 };
 
 /** A grid's entries one after the other, read out of the core's blocks whose factors are all 1. Test quant/blocks judges them. */
@@ -290,6 +299,13 @@ const gridBlocks = {
     put(b, at, i) {
       b[2 + at] = i & 255;
       b[66 + (at >> 2)]! |= (i >> 8) << ((at & 3) * 2);
+    },
+  },
+  iq3_s: {
+    ...{ entries: 512, length: 4, d: 0x3c },
+    put(b, at, i) {
+      b[2 + at] = i & 255;
+      b[66 + (at >> 3)]! |= (i >> 8) << (at & 7);
     },
   },
   iq3_xxs: { entries: 256, length: 4, d: 0x44, put: (b, at, i) => b.set([i], 2 + at) },

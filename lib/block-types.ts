@@ -36,6 +36,7 @@ export const quantizedTypes = {
   iq2_s: { id: 22, elements: 256, bytes: 82 },
   iq3_xxs: { id: 18, elements: 256, bytes: 98 },
   iq3_s: { id: 21, elements: 256, bytes: 110 },
+  iq1_s: { id: 19, elements: 256, bytes: 50 },
   iq4_nl: { id: 20, elements: 32, bytes: 18 },
   iq4_xs: { id: 23, elements: 256, bytes: 136 },
   mxfp4: { id: 39, elements: 32, bytes: 17 },
@@ -47,7 +48,6 @@ export const quantizedTypes = {
 export const unreadTypes: Readonly<Record<number, string>> = {
   9: 'q8_1',
   15: 'q8_k',
-  19: 'iq1_s',
   24: 'i8',
   25: 'i16',
   26: 'i32',

@@ -7,15 +7,18 @@
 
 namespace kexa {
 
-// Grids of magnitudes. An entry of an iq2 grid has 8 indices of 2 bits into kIq2Values. An entry of an iq3 grid has 4
-// indices of 4 bits into kIq3Values, or for iq3_s into kIq3SValues. The first index is in the lowest bits.
+// Grids of magnitudes, and of -1, 0 and 1 (iq1). An entry of the iq1 grid has 8 indices of 2 bits into kIq1Values. An
+// entry of an iq2 grid has 8 indices of 2 bits into kIq2Values. An entry of an iq3 grid has 4 indices of 4 bits into
+// kIq3Values, or for iq3_s into kIq3SValues. The first index is in the lowest bits.
 extern const std::array<uint16_t, 256> kIq2XxsGrid;
 extern const std::array<uint16_t, 512> kIq2XsGrid;
 extern const std::array<uint16_t, 1024> kIq2SGrid;
 extern const std::array<uint16_t, 256> kIq3XxsGrid;
 extern const std::array<uint16_t, 512> kIq3SGrid;
+extern const std::array<uint16_t, 2048> kIq1Grid;
 constexpr std::array<int8_t, 3> kIq2Values = {8, 25, 43};
 constexpr std::array<int8_t, 8> kIq3Values = {4, 12, 20, 28, 36, 44, 52, 62};
+constexpr std::array<uint8_t, 3> kIq1Values = {248, 0, 8};  // -8, 0 and 8 as bytes: eighths
 constexpr std::array<int8_t, 8> kIq3SValues = {1, 3, 5, 7, 9, 11, 13, 15};
 
 // The same entries with a byte for each magnitude. kIqSignBytes has a byte for each of the 8 signs that 7 stored bits
@@ -29,6 +32,7 @@ extern const ByteTable<uint64_t, 512> kIq2XsBytes;
 extern const ByteTable<uint64_t, 1024> kIq2SBytes;
 extern const ByteTable<uint32_t, 256> kIq3XxsBytes;
 extern const ByteTable<uint32_t, 512> kIq3SBytes;
+extern const ByteTable<uint64_t, 2048> kIq1Bytes;
 extern const ByteTable<uint64_t, 128> kIqSignBytes;
 
 // The levels of iq4_nl and iq4_xs, by code.

@@ -268,6 +268,16 @@ export const blockFormats: Readonly<Record<QuantizedType, BlockFormat>> = {
       return scale * gridOf('iq3_s')[index * 4 + (e & 3)]! * (b.bits(74 * 8 + e, 1) ? -1 : 1);
     },
   },
+  iq1_s: {
+    scales: [0],
+    size: 17,
+    element(b, e) {
+      const high = (34 + (e >> 5) * 2) * 8;
+      const scale = b.f16(0) * (1 + 2 * b.bits(high + 12, 3));
+      const index = b.byte(2 + (e >> 3)) + 256 * b.bits(high + ((e >> 3) & 3) * 3, 3);
+      return scale * (gridOf('iq1_s')[index * 8 + (e & 7)]! + (b.bits(high + 15, 1) ? -1 : 1) / 8);
+    },
+  },
 };
 
 /** A grid's entries one after the other, read out of the core's blocks whose factors are all 1. Test quant/blocks judges them. */
@@ -285,13 +295,23 @@ export function gridOf(type: keyof typeof gridBlocks): Float32Array {
     block[1] = d;
     put(block, i % inBlock, i);
   }
-  const found = dequantize(type, blocks, entries * length) as Float32Array;
+  const found = (dequantize(type, blocks, entries * length) as Float32Array).map(Math.round);
   grids.set(type, found);
   return found;
 }
 
 /** For each grid: its entries, the length of one, the upper byte of d that makes 1 of every factor, and where an index goes. */
 const gridBlocks = {
+  // The core's elements are an eighth more than the grid's.
+  iq1_s: {
+    ...{ entries: 2048, length: 8, d: 0x3c },
+    put(b, at, i) {
+      b[2 + at] = i & 255;
+      const [high, shift] = [34 + (at >> 2) * 2, (at & 3) * 3];
+      b[high]! |= ((i >> 8) << shift) & 255;
+      b[high + 1]! |= ((i >> 8) << shift) >> 8;
+    },
+  },
   iq2_xxs: { entries: 256, length: 8, d: 0x48, put: (b, at, i) => b.set([i], 2 + (at >> 2) * 8 + (at & 3)) },
   iq2_xs: { entries: 512, length: 8, d: 0x48, put: (b, at, i) => b.set([i & 255, i >> 8], 2 + at * 2) },
   iq2_s: {

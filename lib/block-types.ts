@@ -37,6 +37,7 @@ export const quantizedTypes = {
   iq3_xxs: { id: 18, elements: 256, bytes: 98 },
   iq3_s: { id: 21, elements: 256, bytes: 110 },
   iq1_s: { id: 19, elements: 256, bytes: 50 },
+  iq1_m: { id: 29, elements: 256, bytes: 56 },
   iq4_nl: { id: 20, elements: 32, bytes: 18 },
   iq4_xs: { id: 23, elements: 256, bytes: 136 },
   mxfp4: { id: 39, elements: 32, bytes: 17 },
@@ -53,6 +54,5 @@ export const unreadTypes: Readonly<Record<number, string>> = {
   26: 'i32',
   27: 'i64',
   28: 'f64',
-  29: 'iq1_m',
   34: 'tq1_0',
 };

@@ -192,8 +192,8 @@ test('a damaged file is refused, and says where', async (t) => {
   await wrong('KEXA_BAD_FILE', ['too many elements'], ({ tensors }) => {
     tensors[0] = { ...tensors[0]!, shape: [2 ** 52, 64] };
   });
-  await wrong('KEXA_UNSUPPORTED', ['tensor a', 'iq1_m', 'q4_k'], ({ tensors }) => {
-    tensors[0] = { ...tensors[0]!, typeId: 29 };
+  await wrong('KEXA_UNSUPPORTED', ['tensor a', 'tq1_0', 'q4_k'], ({ tensors }) => {
+    tensors[0] = { ...tensors[0]!, typeId: 34 };
   });
   await wrong('KEXA_UNSUPPORTED', ['tensor a', 'number 99'], ({ tensors }) => {
     tensors[0] = { ...tensors[0]!, typeId: 99 };

@@ -278,6 +278,23 @@ export const blockFormats: Readonly<Record<QuantizedType, BlockFormat>> = {
       return scale * (gridOf('iq1_s')[index * 8 + (e & 7)]! + (b.bits(high + 15, 1) ? -1 : 1) / 8);
     },
   },
+  iq1_m: {
+    scales: [],
+    size: 17,
+    // The four quarters of d lie apart.
+    giveScale(block, target, next) {
+      const bits = (15 + Math.round(Math.log2(target))) * 1024 + Math.floor(next() * 1024);
+      for (let i = 0; i < 4; i++) block[49 + i * 2] = (block[49 + i * 2]! & 15) | (((bits >> (i * 4)) & 15) << 4);
+    },
+    element(b, e) {
+      const quarter = (i: number) => b.bits((48 + i * 2) * 8 + 12, 4);
+      const d = new Block(Uint8Array.of(quarter(0) + 16 * quarter(1), quarter(2) + 16 * quarter(3))).f16(0);
+      const scale = d * (1 + 2 * b.bits((48 + (e >> 6) * 2) * 8 + ((e >> 4) & 3) * 3, 3));
+      const high = b.nibble(32, e >> 3);
+      const index = b.byte(e >> 3) + 256 * (high & 7);
+      return scale * (gridOf('iq1_s')[index * 8 + (e & 7)]! + (high & 8 ? -1 : 1) / 8);
+    },
+  },
 };
 
 /** A grid's entries one after the other, read out of the core's blocks whose factors are all 1. Test quant/blocks judges them. */

@@ -58,7 +58,7 @@ constexpr QuantizedLayout layout_of() {
   return {.unit_chunks = row.planes[0] ? 16 / row.planes[0] : 8,
           .words = (Block::kBytes - row.tail_bytes) / 4,
           .tail_bytes = row.tail_bytes,
-          .head = row.tail_bytes ? 0 : Block::kElements * (row.planes[0] + row.planes[1]) / 32,
+          .head = row.tail_bytes ? 0 : Block::kElements * (row.planes[0] + row.planes[1] + row.index_bytes) / 32,
           .offset = row.offset,
           .has_min = row.has_min};
 }

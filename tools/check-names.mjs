@@ -23,6 +23,16 @@ const outside = new Set(
     /\s+/,
   ),
 );
+/** Files whose sentences may still begin as they like. */
+const waiting = new Set([
+  'native/cpu/panel_integers.h',
+  'native/cpu/panel_plain.cc',
+  'native/model/synthetic.h',
+  'native/quant/block.h',
+  'native/kernels/buffers/gpu_weights.h',
+  'native/kernels/source/k_scale_and_min.wgsl',
+  'native/quant/types/q6_k.h',
+]);
 const codeFolders = ['native', 'lib', 'bin', 'test', 'tools', 'bench', 'examples'];
 const otherFiles = ['CMakeLists.txt', 'package.json', 'biome.json', '.ci/run'];
 const isCode = /\.(cc|h|wgsl|ts|mjs|cjs|js|c|py)$/;
@@ -44,7 +54,6 @@ for (const [path, text] of texts) {
 for (const path of otherFiles) for (const [word] of read(path).matchAll(/[A-Za-z_]\w*/g)) words.add(word);
 
 const problems = [];
-const beginnings = []; // told, and no failure yet
 let count = 0;
 for (const [path, blocks] of comments) {
   for (const { line, text } of blocks) {
@@ -78,10 +87,7 @@ for (const [path, text] of texts) {
 }
 
 for (const problem of problems) console.error(problem);
-if (process.argv.includes('--all')) for (const beginning of beginnings) console.error(beginning);
 console.log(`${count} comments and lines of documents, ${problems.length} problems`);
-if (beginnings.length > 0)
-  console.log(`${beginnings.length} sentences to begin otherwise (node tools/check-names.mjs --all lists them)`);
 process.exit(problems.length ? 1 : 0);
 
 /** Every file below `folder`, by its path from the root. The root itself stands for the files in it. */
@@ -191,7 +197,7 @@ function checkBeginnings(path, line, text) {
   const sentences = text.replace(/\n/g, ' ').split(/(?<=[.!?])\s+/);
   for (const sentence of sentences) {
     const [, word] = sentence.match(/^\s*(?:[-*] |\d+\. |@\w+ |\*\*)*(Of|What|Those|As)\b/) ?? [];
-    if (word && !(word === 'What' && sentence.trimEnd().endsWith('?')))
-      beginnings.push(`${path}:${line}: a sentence begins with "${word}"`);
+    if (word && !waiting.has(path) && !(word === 'What' && sentence.trimEnd().endsWith('?')))
+      problems.push(`${path}:${line}: a sentence begins with "${word}"`);
   }
 }

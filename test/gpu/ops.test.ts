@@ -27,11 +27,19 @@ const tolerance = gpuElements === 'f16' ? 1e-2 : 1e-5;
 /** Biased scores nearer than this may be ranked either way. */
 const nearTie = 1e-6;
 
+/** A step of one row, small steps of several tiles, and large steps of one tile and of two. */
+const few = [1, 5, 8, 16, 17, 65];
 for (const gpuKernels of ['plain', 'subgroups'] as const)
   for (const [name, { config, dtype, rowCounts }] of Object.entries(opShapes))
     test(`ops, ${gpuKernels}, ${dtype}: ${name}`, async (t) => {
       const probe = await OpProbe.open(config, dtype, { ...onGpu, gpuKernels });
-      checkAll(t, probe, opCases(probe.description, rowCounts));
+      // The two ways differ in sums over a workgroup and in attention alone: one of them has all counts on a software GPU.
+      const isWhole = gpuKernels === 'subgroups' || process.env.KEXA_TEST_DEVICE !== undefined;
+      checkAll(
+        t,
+        probe,
+        opCases(probe.description, isWhole ? rowCounts : rowCounts.filter((count) => few.includes(count))),
+      );
       probe.close();
     });
 

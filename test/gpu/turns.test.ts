@@ -15,9 +15,9 @@ test('a second turn after a long thought goes on from the first prompt, to the b
     t.equal(total, weights.total + cache.total + scratch, 'the total is that of the GPU');
     t.equal(prefixCache > 0, kept, 'turns are kept in main memory');
     const session = model.createSession();
-    const messages: Message[] = [{ role: 'user', content: 'How do I insert a table of contents? '.repeat(2) }];
+    const messages: Message[] = [{ role: 'user', content: 'How do I insert a table of contents? '.repeat(3) }];
     const end = model.tokenizer.tokenToId('</think>')!;
-    const thinking = { maxTokens: 24, ignoreEos: true, logitBias: { [end]: Number.NEGATIVE_INFINITY } };
+    const thinking = { maxTokens: 60, ignoreEos: true, logitBias: { [end]: Number.NEGATIVE_INFINITY } };
     const first = await session.generate(messages, { temperature: 0, ...thinking });
     messages.push({ role: 'assistant', content: 'Use the menu.', reasoning: first.reasoning });
     messages.push({ role: 'user', content: 'And then?' });

@@ -60,43 +60,80 @@ GpuDevice::GpuDevice(const ModelDescription& description, const Weights& weights
       expert_slots_(slots_of(description, plan.options)),
       weights_(*gpu_, description, weights, plan, expert_slots_ ? &*expert_slots_ : nullptr, progress),
       activations_(kernels_, description, plan) {
-  const int hidden = description.hidden_size, stride = padded(hidden);
-  const float epsilon = description.norm_epsilon;
-  const Activations& a = activations_;
-  for (int i = 0; i < description.layer_count(); ++i) {
-    const GpuLayer& layer = weights_.layers[i];
-    const bool is_post_norm = description.is_post_norm();
-    layers_.push_back({.attention = Attention(kernels_, description, plan, i, weights_, a),
-                       .output = Matmul(kernels_, a, layer.o, {&a.attended, padded(description.q_width()), true},
-                                        {is_post_norm ? &a.branch : &a.residual, stride},
-                                        {.adds = !is_post_norm, .op = "attention_output"}, weights_.empty_buffer),
-                       .output_norm = {},
-                       .ffn = Ffn(kernels_, description, plan, i, weights_, a)});
-    if (is_post_norm)
-      layers_.back().output_norm =
-          make_rms_norm(kernels_, layer.attention_norm, a.branch, a.residual, hidden, epsilon, stride, 0, true);
-  }
+  for (int i = 0; i < description.layer_count(); ++i) layers_.push_back(make_layer(i, plan));
   if (expert_slots_)
-    residency_ = std::make_unique<ExpertResidency>(kernels_, description, weights, weights_, a, plan, *expert_slots_,
-                                                   std::move(host));
-  if (description.part.has_start) embed_ = make_embed(a.residual, kRowToken);
+    residency_ = std::make_unique<ExpertResidency>(ExpertResidency::Sources{.kernels = kernels_,
+                                                                            .description = description,
+                                                                            .weights = weights,
+                                                                            .gpu_weights = weights_,
+                                                                            .activations = activations_,
+                                                                            .plan = plan},
+                                                   *expert_slots_, std::move(host));
+  if (description.part.has_start) embed_ = make_embed(activations_.residual, kRowToken);
   if (!description.part.has_end) return;
-  choosing_.emplace(kernels_, description, plan, a);
-  final_norm_ =
-      make_rms_norm(kernels_, weights_.norm, a.residual, a.hidden, hidden, epsilon, stride, 0, false, "final_norm");
-  head_ = Matmul(kernels_, a, description.tied_head ? weights_.embed : weights_.head, {&a.hidden, stride},
-                 {&a.logits, description.vocab_size}, {.is_gathered = true, .op = "head"}, weights_.empty_buffer);
-  if (!description.mtp) return;
+  make_end(plan);
+  if (description.mtp) make_mtp();
+}
+
+GpuDevice::Layer GpuDevice::make_layer(int index, const Plan& plan) {
+  const Activations& a = activations_;
+  const GpuLayer& layer = weights_.layers[index];
+  const bool is_post_norm = description_.is_post_norm();
+  const int stride = padded(description_.hidden_size);
+  Layer made{.attention = Attention(kernels_, description_, plan, index, weights_, a),
+             .output = Matmul(kernels_, a, layer.o, {&a.attended, padded(description_.q_width()), true},
+                              {is_post_norm ? &a.branch : &a.residual, stride},
+                              {.adds = !is_post_norm, .op = "attention_output"}),
+             .output_norm = {},
+             .ffn = Ffn(FfnSources(kernels_, description_, plan, index, weights_, a))};
+  if (is_post_norm)
+    made.output_norm = make_rms_norm(kernels_, {.gain = layer.attention_norm,
+                                                .x = a.branch,
+                                                .y = a.residual,
+                                                .size = description_.hidden_size,
+                                                .epsilon = description_.norm_epsilon,
+                                                .adds = true});
+  return made;
+}
+
+BoundKernel GpuDevice::make_final_norm(const Buffer& gain) {
+  return make_rms_norm(kernels_, {.gain = gain,
+                                  .x = activations_.residual,
+                                  .y = activations_.hidden,
+                                  .size = description_.hidden_size,
+                                  .epsilon = description_.norm_epsilon,
+                                  .op = "final_norm"});
+}
+
+void GpuDevice::make_end(const Plan& plan) {
+  const Activations& a = activations_;
+  choosing_.emplace(kernels_, description_, plan, a);
+  final_norm_ = make_final_norm(weights_.norm);
+  head_ = Matmul(kernels_, a, description_.tied_head ? weights_.embed : weights_.head,
+                 {&a.hidden, padded(description_.hidden_size)}, {&a.logits, description_.vocab_size},
+                 {.is_gathered = true, .op = "head"});
+}
+
+void GpuDevice::make_mtp() {
+  const Activations& a = activations_;
+  const int hidden = description_.hidden_size, pair_stride = padded(2 * hidden);
   embed_next_ = make_embed(a.next_embedding, kRowNext);
-  const int pair_stride = padded(2 * hidden);
-  mtp_embedding_norm_ = make_rms_norm(kernels_, weights_.mtp_embedding_norm, a.next_embedding, a.pair, hidden, epsilon,
-                                      pair_stride, 0, false);
-  mtp_hidden_norm_ =
-      make_rms_norm(kernels_, weights_.mtp_hidden_norm, a.hidden, a.pair, hidden, epsilon, pair_stride, hidden, false);
-  mtp_fc_ = Matmul(kernels_, a, weights_.mtp_fc, {&a.pair, pair_stride}, {&a.residual, stride}, {.op = "draft_input"},
-                   weights_.empty_buffer);
-  mtp_norm_ =
-      make_rms_norm(kernels_, weights_.mtp_norm, a.residual, a.hidden, hidden, epsilon, stride, 0, false, "final_norm");
+  mtp_embedding_norm_ = make_rms_norm(kernels_, {.gain = weights_.mtp_embedding_norm,
+                                                 .x = a.next_embedding,
+                                                 .y = a.pair,
+                                                 .size = hidden,
+                                                 .epsilon = description_.norm_epsilon,
+                                                 .y_stride = pair_stride});
+  mtp_hidden_norm_ = make_rms_norm(kernels_, {.gain = weights_.mtp_hidden_norm,
+                                              .x = a.hidden,
+                                              .y = a.pair,
+                                              .size = hidden,
+                                              .epsilon = description_.norm_epsilon,
+                                              .y_stride = pair_stride,
+                                              .y_offset = hidden});
+  mtp_fc_ = Matmul(kernels_, a, weights_.mtp_fc, {&a.pair, pair_stride}, {&a.residual, padded(hidden)},
+                   {.op = "draft_input"});
+  mtp_norm_ = make_final_norm(weights_.mtp_norm);
 }
 
 BoundKernel GpuDevice::make_embed(const Buffer& to, int token_field) {

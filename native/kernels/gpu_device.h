@@ -69,7 +69,12 @@ class GpuDevice final : public Device {
     Ffn ffn;
   };
 
+  Layer make_layer(int index, const Plan& plan);
   BoundKernel make_embed(const Buffer& to, int token_field);
+  BoundKernel make_final_norm(const Buffer& gain);
+  // The kernels after the last layer, and those of the MTP block beside its layer.
+  void make_end(const Plan& plan);
+  void make_mtp();
 
   const ModelDescription& description_;
   int max_rows_;

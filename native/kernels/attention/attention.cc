@@ -26,44 +26,24 @@ int team_limit(const AdapterFacts& facts, int dims, int rows) {
 
 }  // namespace
 
-Attention::Attention(KernelSet& kernels, const ModelDescription& description, const Plan& plan, int index,
-                     const GpuWeights& gpu_weights, const Activations& activations)
-    : index_(index),
-      window_(description.layer(index).window),
-      head_norms_(description.qk_norm ? &gpu_weights.layers[index].head_norms : &gpu_weights.empty_buffer),
-      activations_(&activations) {
-  const LayerDescription& layer = description.layer(index);
-  const GpuLayer& weights = gpu_weights.layers[index];
-  const KvLayout& kv = plan.kv;
-  const AdapterFacts& facts = kernels.gpu().facts();
-  const int heads = description.heads, kv_heads = description.kv_heads, head_dim = description.head_dim;
-  const int dims = padded(head_dim);  // a head's elements in the cache: whole chunks, because attention reads chunks
-  const int stride = padded(description.hidden_size), attended_stride = padded(description.q_width());
-  const int qkv_stride = padded(description.q_width() + 2 * description.kv_width());
-  const int ring = kv.ring_rows[index];
-  for (const auto& [buffer, label] : {std::pair{&keys_, label_of_keys(index)}, {&values_, label_of_values(index)}}) {
-    const int64_t whole = plan.gpu.bytes_of(label);
-    kernels.gpu().check_size(label, uint64_t(whole));
-    *buffer = kernels.gpu().create_buffer(
-        label, ring ? uint64_t(whole) : uint64_t(gpu_cache_bytes(kv, int64_t(kv.grown_pages(0)) * kPageRows)));
-  }
+// The sizes that a layer's attention kernels are made for, and what they are made with.
+struct Attention::Sources {
+  KernelSet& kernels;
+  const ModelDescription& description;
+  const LayerDescription& layer;
+  const KvLayout& kv;
+  int ring;        // rows of the layer's ring; 0 in a global layer
+  int dims;        // a head's elements in the cache: whole chunks, because attention reads chunks
+  int qkv_stride;  // elements of a row of Activations::qkv
 
-  int first_output = 0;
-  for (const GpuMatrix& matrix : weights.qkv) {
-    qkv_.push_back(Matmul(kernels, activations, matrix, {&activations.residual, stride},
-                          {&activations.qkv, qkv_stride, true, first_output},
-                          {.gain = description.is_post_norm() ? nullptr : &weights.attention_norm,
-                           .epsilon = description.norm_epsilon,
-                           .op = "attention_input"},
-                          gpu_weights.empty_buffer));
-    first_output += matrix.rows;
-  }
+  int64_t head_bytes() const { return gpu_cache_head_bytes(kv); }
 
-  const auto cache_of = [&](std::string_view op) {
-    Prelude cache = kernels.prelude(op);
-    return cache.set("HEADS", heads)
-        .set("KV_HEADS", kv_heads)
-        .set("HEAD_DIM", head_dim)
+  // The constants of a kernel that finds rows in the cache.
+  Prelude prelude_of_cache(std::string_view op) const {
+    Prelude prelude = kernels.prelude(op);
+    prelude.set("HEADS", description.heads)
+        .set("KV_HEADS", description.kv_heads)
+        .set("HEAD_DIM", description.head_dim)
         .set("DIMS", dims)
         .set("QKV_STRIDE", qkv_stride)
         .set("RING", ring)
@@ -71,66 +51,117 @@ Attention::Attention(KernelSet& kernels, const ModelDescription& description, co
         .set("PAGE_ROWS", kPageRows)
         .set("TEAM", kAttentionBlock)
         .include("cache_row");
-  };
-  const int64_t head_bytes = gpu_cache_head_bytes(kv);
-  Prelude input = cache_of("attention_input");
-  input.set("HEAD_WORDS", int(head_bytes / 4))
-      .cache_word(kv)
-      .set("HAS_QK_NORM", description.qk_norm)
-      .set("HAS_ROPE", layer.rope)
-      .set("ROPE_LOW", kRopeLow)
-      .set("EPSILON", description.norm_epsilon);
-  heads_ = kernels.make("attention_input", input, input_bindings(), uint32_t(heads + 2 * kv_heads));
+    return prelude;
+  }
+};
 
-  // Makes the kernels for steps of up to `rows` rows, with `team_rows` rows to a team and at most `teams` teams to a
-  // workgroup.
-  const auto make = [&](std::string_view op, int parts, int team_rows, int teams, int rows) {
-    const bool is_direct = parts == 1 && is_attention_direct(description);
-    const int tiles = int(ceil_div(heads / kv_heads, kTeamHeads));  // groups of a KV head's query heads, one team each
-    teams = std::min(teams, team_limit(facts, dims, team_rows));
-    const int head_teams = std::min(tiles, teams);
-    const int row_teams = std::min(teams / head_teams, int(ceil_div(rows, team_rows)));
-    const int head_groups = int(ceil_div(tiles, head_teams));
-    Prelude prelude = cache_of(op);
-    prelude.cache_chunks(kv)
-        .set("HEAD_WORDS", int(head_bytes / (is_quantized(kv.type) ? 4 : 16)))
-        .set("CHUNKS", dims / 8)
-        .set("WINDOW", layer.window)
-        .set("PARTS", parts)
-        .set("SCORE_SCALE", 1.0f / std::sqrt(float(head_dim)))
-        .set("ATTENDED_STRIDE", attended_stride)
-        .set("ROWS", team_rows)
-        .set("TEAMS", head_teams * row_teams)
-        .set("HEAD_TEAMS", head_teams)
-        .set("HEAD_GROUPS", head_groups)
-        .set("IS_DIRECT", is_direct)
-        .alias("Out", is_direct ? "E4" : "vec4f");
-    // Subgroups only if each lies within one team.
-    const bool has_lanes = kernels.choice().has_subgroups_in(op) && facts.subgroup_min >= 4 &&
-                           facts.subgroup_max <= uint32_t(kAttentionBlock);
-    prelude.include(has_lanes ? "attention_subgroups" : "attention_plain");
-    Size size{.parts = parts, .attend = {}, .reduce = {}};
-    size.attend = kernels.make("attention", prelude, attend_bindings(is_direct), uint32_t(kv_heads * head_groups),
-                               row_teams * team_rows);
-    if (is_direct) return size;
-    prelude = kernels.prelude();
-    prelude.set("HEADS", heads)
-        .set("HEAD_DIM", head_dim)
-        .set("QUARTERS", dims / 4)
-        .set("WINDOW", layer.window)
-        .set("PARTS", parts)
-        .set("KEY_BLOCK", kAttentionBlock)
-        .set("ATTENDED_STRIDE", attended_stride)
-        .set("THREADS", kReduceThreads);
-    size.reduce =
-        kernels.make("attention_reduce", prelude,
-                     {read(activations.partial), read(activations.step), write(activations.attended)}, uint32_t(heads));
-    return size;
-  };
+Attention::Attention(KernelSet& kernels, const ModelDescription& description, const Plan& plan, int index,
+                     const GpuWeights& gpu_weights, const Activations& activations)
+    : index_(index),
+      window_(description.layer(index).window),
+      head_norms_(description.qk_norm ? &gpu_weights.layers[index].head_norms : &kernels.empty_buffer()),
+      activations_(&activations) {
+  const Sources from{.kernels = kernels,
+                     .description = description,
+                     .layer = description.layer(index),
+                     .kv = plan.kv,
+                     .ring = plan.kv.ring_rows[index],
+                     .dims = padded(description.head_dim),
+                     .qkv_stride = padded(description.q_width() + 2 * description.kv_width())};
+  make_cache(from, plan.gpu);
+  make_products(from, gpu_weights.layers[index]);
+  make_heads(from);
   const int parts = attention_parts(description, plan.options, index), chunk = plan.options.prefill_chunk;
-  for_one_row_ = make("attention", parts, 1, kSmallStepTeams, 1);
-  if (chunk > 1) for_few_rows_ = make("attention", parts, 1, kSmallStepTeams, kSmallRows);
-  for_many_rows_ = make("attention large", 1, kLargeStepRows, kLargeStepTeams, chunk);
+  for_one_row_ = make_size(from, "attention", {.parts = parts, .team_rows = 1, .teams = kSmallStepTeams, .rows = 1});
+  if (chunk > 1)
+    for_few_rows_ =
+        make_size(from, "attention", {.parts = parts, .team_rows = 1, .teams = kSmallStepTeams, .rows = kSmallRows});
+  for_many_rows_ = make_size(from, "attention large",
+                             {.parts = 1, .team_rows = kLargeStepRows, .teams = kLargeStepTeams, .rows = chunk});
+}
+
+void Attention::make_cache(const Sources& from, const GpuPlan& plan) {
+  Gpu& gpu = from.kernels.gpu();
+  for (const auto& [buffer, label] : {std::pair{&keys_, label_of_keys(index_)}, {&values_, label_of_values(index_)}}) {
+    const int64_t whole = plan.bytes_of(label);
+    gpu.check_size(label, uint64_t(whole));
+    const int64_t at_load = gpu_cache_bytes(from.kv, int64_t(from.kv.grown_pages(0)) * kPageRows);
+    *buffer = gpu.create_buffer(label, uint64_t(from.ring ? whole : at_load));
+  }
+}
+
+void Attention::make_products(const Sources& from, const GpuLayer& weights) {
+  const ModelDescription& description = from.description;
+  int first_output = 0;
+  for (const GpuMatrix& matrix : weights.qkv) {
+    qkv_.push_back(Matmul(from.kernels, *activations_, matrix, {&activations_->residual, padded(description.hidden_size)},
+                          {&activations_->qkv, from.qkv_stride, true, first_output},
+                          {.gain = description.is_post_norm() ? nullptr : &weights.attention_norm,
+                           .epsilon = description.norm_epsilon,
+                           .op = "attention_input"}));
+    first_output += matrix.rows;
+  }
+}
+
+void Attention::make_heads(const Sources& from) {
+  Prelude prelude = from.prelude_of_cache("attention_input");
+  prelude.set("HEAD_WORDS", int(from.head_bytes() / 4))
+      .cache_word(from.kv)
+      .set("HAS_QK_NORM", from.description.qk_norm)
+      .set("HAS_ROPE", from.layer.rope)
+      .set("ROPE_LOW", kRopeLow)
+      .set("EPSILON", from.description.norm_epsilon);
+  heads_ = from.kernels.make("attention_input", prelude, input_bindings(),
+                             uint32_t(from.description.heads + 2 * from.description.kv_heads));
+}
+
+Attention::Size Attention::make_size(const Sources& from, std::string_view op, const SizeOptions& options) const {
+  const auto& [parts, team_rows, most_teams, rows] = options;
+  const AdapterFacts& facts = from.kernels.gpu().facts();
+  const int heads = from.description.heads, kv_heads = from.description.kv_heads;
+  const bool is_direct = parts == 1 && is_attention_direct(from.description);
+  const int tiles = int(ceil_div(heads / kv_heads, kTeamHeads));  // groups of a KV head's query heads, one team each
+  const int teams = std::min(most_teams, team_limit(facts, from.dims, team_rows));
+  const int head_teams = std::min(tiles, teams);
+  const int row_teams = std::min(teams / head_teams, int(ceil_div(rows, team_rows)));
+  const int head_groups = int(ceil_div(tiles, head_teams));
+  Prelude prelude = from.prelude_of_cache(op);
+  prelude.cache_chunks(from.kv)
+      .set("HEAD_WORDS", int(from.head_bytes() / (is_quantized(from.kv.type) ? 4 : 16)))
+      .set("CHUNKS", from.dims / 8)
+      .set("WINDOW", from.layer.window)
+      .set("PARTS", parts)
+      .set("SCORE_SCALE", 1.0f / std::sqrt(float(from.description.head_dim)))
+      .set("ATTENDED_STRIDE", padded(from.description.q_width()))
+      .set("ROWS", team_rows)
+      .set("TEAMS", head_teams * row_teams)
+      .set("HEAD_TEAMS", head_teams)
+      .set("HEAD_GROUPS", head_groups)
+      .set("IS_DIRECT", is_direct)
+      .alias("Out", is_direct ? "E4" : "vec4f");
+  // Subgroups only if each lies within one team.
+  const bool has_lanes = from.kernels.choice().has_subgroups_in(op) && facts.subgroup_min >= 4 &&
+                         facts.subgroup_max <= uint32_t(kAttentionBlock);
+  prelude.include(has_lanes ? "attention_subgroups" : "attention_plain");
+  return {.parts = parts,
+          .attend = from.kernels.make("attention", prelude, attend_bindings(is_direct),
+                                      uint32_t(kv_heads * head_groups), row_teams * team_rows),
+          .reduce = is_direct ? BoundKernel{} : make_reduce(from, parts)};
+}
+
+BoundKernel Attention::make_reduce(const Sources& from, int parts) const {
+  Prelude prelude = from.kernels.prelude();
+  prelude.set("HEADS", from.description.heads)
+      .set("HEAD_DIM", from.description.head_dim)
+      .set("QUARTERS", from.dims / 4)
+      .set("WINDOW", from.layer.window)
+      .set("PARTS", parts)
+      .set("KEY_BLOCK", kAttentionBlock)
+      .set("ATTENDED_STRIDE", padded(from.description.q_width()))
+      .set("THREADS", kReduceThreads);
+  return from.kernels.make("attention_reduce", prelude,
+                           {read(activations_->partial), read(activations_->step), write(activations_->attended)},
+                           uint32_t(from.description.heads));
 }
 
 std::vector<Binding> Attention::input_bindings() const {

@@ -30,6 +30,20 @@ class Attention {
     BoundKernel attend, reduce;
   };
 
+  struct SizeOptions {
+    int parts;
+    int team_rows;  // rows of a team
+    int teams;      // most teams of a workgroup
+    int rows;       // most rows of a step
+  };
+  struct Sources;
+
+  void make_cache(const Sources& from, const GpuPlan& plan);
+  void make_products(const Sources& from, const GpuLayer& weights);
+  void make_heads(const Sources& from);
+  Size make_size(const Sources& from, std::string_view op, const SizeOptions& options) const;
+  BoundKernel make_reduce(const Sources& from, int parts) const;
+
   std::vector<Binding> input_bindings() const;
   std::vector<Binding> attend_bindings(bool is_direct) const;
   void bind(Gpu& gpu);

@@ -225,7 +225,6 @@ GpuWeights::GpuWeights(Gpu& gpu, const ModelDescription& description, const Weig
                        const ExpertSlots* slots, const LoadProgress& progress) {
   Uploader upload(gpu, plan, progress);
   const size_t stride = padded(description.hidden_size);
-  empty_buffer = gpu.create_buffer("nothing", 16, true);
   if (description.needs_embed()) embed = upload.matrix("embed", weights.embed);
   if (description.part.has_end) {
     if (!description.tied_head) head = upload.matrix("head", weights.head);

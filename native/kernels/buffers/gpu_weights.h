@@ -79,7 +79,6 @@ struct GpuWeights {
   std::vector<GpuLayer> layers;
   Buffer norm, mtp_embedding_norm, mtp_hidden_norm, mtp_norm;  // [stride of hidden]
   GpuMatrix embed, head, mtp_fc;                               // without a buffer if the model part does not have them
-  Buffer empty_buffer;                                         // bound where a kernel reads no weights
 };
 
 }  // namespace kexa

@@ -27,31 +27,29 @@ double best_nanoseconds(const Run& run) {
 
 }  // namespace
 
-ExpertResidency::ExpertResidency(KernelSet& kernels, const ModelDescription& description, const Weights& weights,
-                                 const GpuWeights& gpu_weights, const Activations& activations, const Plan& plan,
-                                 ExpertSlots& slots, std::unique_ptr<HostExperts> host)
-    : gpu_(kernels.gpu()),
-      description_(description),
-      weights_(weights),
-      gpu_weights_(gpu_weights),
-      activations_(activations),
-      stride_(padded(description.hidden_size)),
-      top_k_(description.moe->top_k),
+ExpertResidency::ExpertResidency(const Sources& from, ExpertSlots& slots, std::unique_ptr<HostExperts> host)
+    : gpu_(from.kernels.gpu()),
+      description_(from.description),
+      weights_(from.weights),
+      gpu_weights_(from.gpu_weights),
+      activations_(from.activations),
+      stride_(padded(description_.hidden_size)),
+      top_k_(description_.moe->top_k),
       slots_(slots),
       host_(std::move(host)),
-      pool_(plan.options.threads) {
-  pool_.demand(plan.options.threads);
+      pool_(from.plan.options.threads) {
+  pool_.demand(from.plan.options.threads);
   if (!host_) return;
-  Prelude prelude = kernels.prelude();
+  Prelude prelude = from.kernels.prelude();
   prelude.set("STRIDE", stride_);
-  add_ = kernels.make(
+  add_ = from.kernels.make(
       "add_rows", prelude,
-      {read(activations.host_outputs), write(description.is_post_norm() ? activations.branch : activations.residual)},
+      {read(activations_.host_outputs), write(description_.is_post_norm() ? activations_.branch : activations_.residual)},
       ceil_div(stride_ / 4, 64));
-  if (plan.options.expert_misses != ExpertMisses::kAuto || slots_.slots() == 0) return;
+  if (from.plan.options.expert_misses != ExpertMisses::kAuto || slots_.slots() == 0) return;
   int layer = 0;
-  while (layer < description.layer_count() && !description.layer(layer).is_moe()) ++layer;
-  if (layer < description.layer_count()) measure_costs(layer);
+  while (layer < description_.layer_count() && !description_.layer(layer).is_moe()) ++layer;
+  if (layer < description_.layer_count()) measure_costs(layer);
 }
 
 void ExpertResidency::measure_costs(int layer) {

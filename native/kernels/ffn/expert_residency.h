@@ -12,11 +12,18 @@ namespace kexa {
 
 class ExpertResidency {
  public:
-  // `host` computes experts that are not copied; null: all are copied. All other arguments must outlive it. With
+  // What it works with. All must outlive it.
+  struct Sources {
+    KernelSet& kernels;
+    const ModelDescription& description;
+    const Weights& weights;  // in main memory
+    const GpuWeights& gpu_weights;
+    const Activations& activations;
+    const Plan& plan;  // read by the constructor alone
+  };
+  // `host` computes experts that are not copied; null: all are copied. `slots` must outlive it. With
   // ExpertMisses::kAuto it times both ways.
-  ExpertResidency(KernelSet& kernels, const ModelDescription& description, const Weights& weights,
-                  const GpuWeights& gpu_weights, const Activations& activations, const Plan& plan, ExpertSlots& slots,
-                  std::unique_ptr<HostExperts> host);
+  ExpertResidency(const Sources& from, ExpertSlots& slots, std::unique_ptr<HostExperts> host);
 
   // Device::experts, after Device::route. Waits for the route.
   void run(const KernelSet& kernels, const Ffn& ffn, int layer, const StepRows& rows);

@@ -9,8 +9,6 @@
 namespace kexa {
 namespace {
 
-constexpr int kTileOutputs = 4;
-
 // Declares sum_SIDE(), by which swiglu_input reads a buffer of gate and up, in parts. It is one pass over the rows if
 // gate and up have the same type, and else two.
 void sum_inputs(Prelude& prelude, const std::string& side, const std::string& buffer, const InputTypes& types,
@@ -44,126 +42,123 @@ void sum_inputs(Prelude& prelude, const std::string& side, const std::string& bu
   prelude.declare(replaced(both, {{"@SIDE", side}}));
 }
 
-}  // namespace
+// The buffer, or the empty one where the layer has none.
+Binding read_if_any(const FfnSources& from, const Buffer& buffer) {
+  return read(buffer.bytes ? buffer : from.kernels.empty_buffer());
+}
 
-Ffn::Ffn(KernelSet& kernels, const ModelDescription& description, const Plan& plan, int index,
-         const GpuWeights& gpu_weights, const Activations& activations) {
-  const LayerDescription& layer = description.layer(index);
-  const GpuLayer& weights = gpu_weights.layers[index];
-  const int hidden = description.hidden_size, stride = padded(hidden);
-  const bool is_post_norm = description.is_post_norm();
-  // Without any slot, the GPU computes no routed expert.
-  const bool has_routed = layer.is_moe() && plan.options.expert_slots != 0;
-  const bool has_slots = has_routed && plan.options.has_expert_slots();
-  const int top_k = has_routed ? description.moe->top_k : 0;
-  const int width = layer.is_moe() ? layer.ffn_width : 0;
-  const int shared_width = layer.is_moe() ? description.moe->shared_experts * layer.ffn_width : layer.ffn_width;
-  const int inner_stride = top_k * padded(width) + padded(shared_width);
-  const Buffer& gain = is_post_norm ? gpu_weights.empty_buffer : weights.ffn_norm;
-  const auto bound = [&](const Buffer& buffer) { return read(buffer.bytes ? buffer : gpu_weights.empty_buffer); };
-  const auto bound_first = [&](const GpuExperts& experts) {
-    return read(has_routed ? experts.parts[0] : gpu_weights.empty_buffer);
-  };
-  const Buffer& experts = has_slots ? activations.slots : activations.experts;
+// The first part of the experts' matrices, or the empty buffer where the GPU has no expert.
+Binding read_first_part(const FfnSources& from, const GpuExperts& experts) {
+  return read(from.placed ? experts.parts[0] : from.kernels.empty_buffer());
+}
 
-  const std::string op = layer.is_moe() ? "experts" : "dense_ffn";
-  const auto normed_of = [&](const std::string& op, int units) {
-    Prelude normed = kernels.prelude_of_sums(units, op);
-    return normed.set("X_STRIDE", stride)
-        .set("HAS_NORM", !is_post_norm)
-        .set("NORM_SIZE", float(hidden))
-        .set("EPSILON", description.norm_epsilon);
-  };
-  const auto route_of = [&](const std::string& op) {
-    const MoeDescription& moe = *description.moe;
-    Prelude route = normed_of(op, weight_units(weights.router.type, hidden).count);
-    return route.weights(weights.router.type)
-        .reads("weight", weights.router.type, hidden)
-        .set("ROW_WORDS", weights.router.row_words())
-        .set("TOP_K", moe.top_k)
-        .set("EXPERTS", moe.experts)
-        .set("GROUPS", moe.groups)
-        .set("KEPT_GROUPS", moe.kept_groups)
-        .set("ROUTED_SCALE", moe.scale)
-        .set("IS_NORMALIZED", moe.normalize)
-        .set("TILE_OUTPUTS", kTileOutputs);
-  };
-  if (layer.is_moe()) {
-    Prelude prelude = route_of("route");
-    prelude.set("HAS_LOGITS", false);
-    route_ = kernels.make_rows_first(
-        "route", prelude,
-        {read(weights.router.buffer), read(weights.router_bias), read(activations.residual), read(gain),
-         write(activations.scored), write(activations.experts), write(activations.expert_weights)},
-        ceil_div(description.moe->experts, kTileOutputs));
-  }
-  const bool has_shared = weights.shared_input.bytes > 0;
+// The gain of the norm before a branch; the empty buffer on post-norm models.
+const Buffer& gain(const FfnSources& from) {
+  return from.is_post_norm ? from.kernels.empty_buffer() : from.weights.ffn_norm;
+}
+
+std::string op_of(const FfnSources& from) { return from.is_moe ? "experts" : "dense_ffn"; }
+
+BoundKernel make_route(const FfnSources& from) {
+  const Activations& activations = from.activations;
+  Prelude prelude = from.prelude_of_route("route");
+  prelude.set("HAS_LOGITS", false);
+  return from.kernels.make_rows_first(
+      "route", prelude,
+      {read(from.weights.router.buffer), read(from.weights.router_bias), read(activations.residual), read(gain(from)),
+       write(activations.scored), write(activations.experts), write(activations.expert_weights)},
+      ceil_div(from.experts, kTileOutputs));
+}
+
+// Gate, up and SwiGLU of the chosen experts and of the shared one.
+BoundKernel make_input(const FfnSources& from) {
+  const GpuLayer& weights = from.weights;
+  const Activations& activations = from.activations;
+  const int hidden = from.hidden;
   // If the layer has only one of the two, the kernel never reads the other, so any type will do.
-  const InputTypes& routed_in = has_routed ? weights.routed_types : weights.shared_types;
-  const InputTypes& shared_in = has_shared ? weights.shared_types : weights.routed_types;
+  const InputTypes& routed = from.placed ? weights.routed_types : weights.shared_types;
+  const InputTypes& shared = from.has_shared() ? weights.shared_types : weights.routed_types;
   int most_units = 0;
-  for (Type type : {routed_in.gate, routed_in.up, shared_in.gate, shared_in.up})
+  for (Type type : {routed.gate, routed.up, shared.gate, shared.up})
     most_units = std::max(most_units, weight_units(type, hidden).count);
-  Prelude input = normed_of(op, most_units);
-  set_slots(input, has_slots)
-      .set("TOP_K", top_k)
-      .set("ROUTED_GATE_ROW_WORDS", gpu_row_words(routed_in.gate, hidden))
-      .set("ROUTED_UP_ROW_WORDS", gpu_row_words(routed_in.up, hidden))
-      .set("SHARED_GATE_ROW_WORDS", gpu_row_words(shared_in.gate, hidden))
-      .set("SHARED_UP_ROW_WORDS", gpu_row_words(shared_in.up, hidden))
-      .set("INNER_STRIDE", inner_stride)
-      .set("WIDTH", width)
-      .set("WIDTH_STRIDE", padded(width))
-      .set("SHARED_WIDTH", shared_width)
-      .set("SWIGLU_LIMIT", layer.swiglu_limit)
+  const int parts = weights.routed_input.part_count();
+  Prelude prelude = from.prelude_of_input(most_units, op_of(from));
+  set_slots(prelude, from.has_slots)
+      .set("TOP_K", from.top_k)
+      .set("ROUTED_GATE_ROW_WORDS", gpu_row_words(routed.gate, hidden))
+      .set("ROUTED_UP_ROW_WORDS", gpu_row_words(routed.up, hidden))
+      .set("SHARED_GATE_ROW_WORDS", gpu_row_words(shared.gate, hidden))
+      .set("SHARED_UP_ROW_WORDS", gpu_row_words(shared.up, hidden))
+      .set("INNER_STRIDE", from.inner_stride)
+      .set("WIDTH", from.width)
+      .set("WIDTH_STRIDE", padded(from.width))
+      .set("SHARED_WIDTH", from.shared_width)
+      .set("SWIGLU_LIMIT", from.swiglu_limit)
       .set("TILE_OUTPUTS", kTileOutputs)
       .include("swiglu")
-      .split("routed", weights.routed_input.part_count(), weights.routed_input.experts_per_part, 6);
-  sum_inputs(input, "routed", "routed", routed_in, hidden, weights.routed_input.part_count());
-  sum_inputs(input, "shared", "shared_weight", shared_in, hidden, 1);
-  input_ =
-      kernels.make_rows_first("swiglu_input", input,
-                              weights.routed_input.with_parts({bound_first(weights.routed_input),
-                                                               bound(weights.shared_input), read(activations.residual),
-                                                               read(gain), read(experts), write(activations.inner)}),
-                              top_k * ceil_div(width, kTileOutputs) + ceil_div(shared_width, kTileOutputs));
+      .split("routed", parts, weights.routed_input.experts_per_part, 6);
+  sum_inputs(prelude, "routed", "routed", routed, hidden, parts);
+  sum_inputs(prelude, "shared", "shared_weight", shared, hidden, 1);
+  return from.kernels.make_rows_first(
+      "swiglu_input", prelude,
+      weights.routed_input.with_parts({read_first_part(from, weights.routed_input),
+                                       read_if_any(from, weights.shared_input), read(activations.residual),
+                                       read(gain(from)), read(from.chosen()), write(activations.inner)}),
+      from.top_k * ceil_div(from.width, kTileOutputs) + ceil_div(from.shared_width, kTileOutputs));
+}
 
-  const int output_parts = weights.routed_output.part_count();
-  const Type routed_out = has_routed ? weights.routed_output_type : weights.shared_output.type;
-  const Type shared_out = has_shared ? weights.shared_output.type : routed_out;
-  Prelude output = kernels.prelude_of_sums(
-      top_k * weight_units(routed_out, width).count + weight_units(shared_out, shared_width).count, op);
-  set_slots(output, has_slots)
-      .weights("routed_", routed_out)
-      .weights("shared_weight_", shared_out)
-      .reads("routed", routed_out, width, output_parts, "routed_")
-      .reads("shared_weight", shared_out, shared_width, 1, "shared_weight_")
-      .set("ROUTED_ROW_WORDS", gpu_row_words(routed_out, width))
-      .set("SHARED_ROW_WORDS", gpu_row_words(shared_out, shared_width))
-      .set("TOP_K", top_k)
-      .set("INNER_STRIDE", inner_stride)
-      .set("OUTPUTS", hidden)
-      .set("Y_STRIDE", stride)
-      .set("ADDS", !is_post_norm)
+// Down of the same experts, weighted and summed. A post-norm model normalises the branch before it is added, so the
+// branch has a buffer of its own.
+BoundKernel make_output(const FfnSources& from) {
+  const GpuLayer& weights = from.weights;
+  const Activations& activations = from.activations;
+  const int width = from.width, shared_width = from.shared_width, parts = weights.routed_output.part_count();
+  const Type routed = from.placed ? weights.routed_output_type : weights.shared_output.type;
+  const Type shared = from.has_shared() ? weights.shared_output.type : routed;
+  Prelude prelude = from.kernels.prelude_of_sums(
+      from.top_k * weight_units(routed, width).count + weight_units(shared, shared_width).count, op_of(from));
+  set_slots(prelude, from.has_slots)
+      .weights("routed_", routed)
+      .weights("shared_weight_", shared)
+      .reads("routed", routed, width, parts, "routed_")
+      .reads("shared_weight", shared, shared_width, 1, "shared_weight_")
+      .set("ROUTED_ROW_WORDS", gpu_row_words(routed, width))
+      .set("SHARED_ROW_WORDS", gpu_row_words(shared, shared_width))
+      .set("TOP_K", from.top_k)
+      .set("INNER_STRIDE", from.inner_stride)
+      .set("OUTPUTS", from.hidden)
+      .set("Y_STRIDE", from.stride)
+      .set("ADDS", !from.is_post_norm)
       .set("WIDTH_CHUNKS", padded(width) / 8)
       .set("TILE_OUTPUTS", kTileOutputs)
-      .split("routed", output_parts, weights.routed_output.experts_per_part, 6)
-      .over_parts("routed", output_parts,
+      .split("routed", parts, weights.routed_output.experts_per_part, 6)
+      .over_parts("routed", parts,
                   "load_routed(part: u32, row_at: ptr<function, array<u32, LOADED_ROWS>>, first: u32, unit: u32,\n"
                   "               units: ptr<function, array<routed_Unit, LOADED_ROWS>>)",
                   "for (var i = 0u; i < LOADED_ROWS; i++) { (*units)[i] = BUFFER_unit((*row_at)[i] + first, unit); }");
-  // A post-norm model normalises the branch before it is added, so the branch has a buffer of its own.
-  output_ = kernels.make_rows_first(
-      "swiglu_output", output,
-      weights.routed_output.with_parts({bound_first(weights.routed_output), bound(weights.shared_output.buffer),
-                                        read(activations.inner), read(experts), read(activations.expert_weights),
-                                        write(is_post_norm ? activations.branch : activations.residual)}),
-      ceil_div(hidden, kTileOutputs));
-  if (is_post_norm)
-    norm_ = make_rms_norm(kernels, weights.ffn_norm, activations.branch, activations.residual, hidden,
-                          description.norm_epsilon, stride, 0, true);
-  for_many_rows_ = FfnTiled(kernels, description, plan, index, gpu_weights, activations,
-                            layer.is_moe() ? route_of("route large") : Prelude());
+  return from.kernels.make_rows_first(
+      "swiglu_output", prelude,
+      weights.routed_output.with_parts({read_first_part(from, weights.routed_output),
+                                        read_if_any(from, weights.shared_output.buffer), read(activations.inner),
+                                        read(from.chosen()), read(activations.expert_weights),
+                                        write(from.is_post_norm ? activations.branch : activations.residual)}),
+      ceil_div(from.hidden, kTileOutputs));
+}
+
+}  // namespace
+
+Ffn::Ffn(const FfnSources& from) {
+  if (from.is_moe) route_ = make_route(from);
+  input_ = make_input(from);
+  output_ = make_output(from);
+  if (from.is_post_norm)
+    norm_ = make_rms_norm(from.kernels, {.gain = from.weights.ffn_norm,
+                                         .x = from.activations.branch,
+                                         .y = from.activations.residual,
+                                         .size = from.hidden,
+                                         .epsilon = from.description.norm_epsilon,
+                                         .adds = true});
+  for_many_rows_ = FfnTiled(from);
 }
 
 void Ffn::run_route(const KernelSet& kernels, const StepRows& rows) const {

@@ -7,8 +7,7 @@ namespace kexa {
 
 class Ffn {
  public:
-  Ffn(KernelSet& kernels, const ModelDescription& description, const Plan& plan, int layer, const GpuWeights& weights,
-      const Activations& activations);
+  explicit Ffn(const FfnSources& from);
 
   // Device::route.
   void run_route(const KernelSet& kernels, const StepRows& rows) const;

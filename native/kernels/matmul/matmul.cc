@@ -26,8 +26,7 @@ BoundKernel make_row_scales(KernelSet& kernels, const Activations& activations, 
 }
 
 BoundKernel make_multiply_matrices(KernelSet& kernels, const Activations& activations, const GpuMatrix& weight,
-                                   const TileRows& x, const TiledOutput& y, bool has_scales,
-                                   const Buffer& empty_buffer) {
+                                   const TileRows& x, const TiledOutput& y, bool has_scales) {
   const MatrixKernels& matrices = *kernels.choice().matrices;
   Prelude prelude = kernels.prelude();
   prelude.enable("f16")
@@ -51,7 +50,7 @@ BoundKernel make_multiply_matrices(KernelSet& kernels, const Activations& activa
       .set("IS_GATHERED", y.is_gathered);
   return kernels.make_rows_first(
       "multiply_matrices", prelude,
-      {read(weight.buffer), read(*x.buffer), read(has_scales ? activations.row_scales : empty_buffer),
+      {read(weight.buffer), read(*x.buffer), read(has_scales ? activations.row_scales : kernels.empty_buffer()),
        read(activations.step), write(*y.buffer)},
       ceil_div(weight.rows, kMatrixTile * matrices.n), kMatrixTile * matrices.m);
 }
@@ -59,7 +58,7 @@ BoundKernel make_multiply_matrices(KernelSet& kernels, const Activations& activa
 }  // namespace
 
 Matmul::Matmul(KernelSet& kernels, const Activations& activations, const GpuMatrix& weight, const Vectors& x,
-               const Vectors& y, const Options& options, const Buffer& empty_buffer) {
+               const Vectors& y, const Options& options) {
   Prelude prelude = kernels.prelude_of_sums(weight_units(weight.type, weight.columns).count, options.op);
   prelude.weights(weight.type)
       .set("OUTPUTS", weight.rows)
@@ -81,15 +80,21 @@ Matmul::Matmul(KernelSet& kernels, const Activations& activations, const GpuMatr
     tile.set("TILE_ROWS", kFewTiles[i]);
     for_few_rows_[i] = kernels.make_rows_first(
         "multiply", tile,
-        {read(weight.buffer), read(*x.buffer), read(options.gain ? *options.gain : empty_buffer),
+        {read(weight.buffer), read(*x.buffer), read(options.gain ? *options.gain : kernels.empty_buffer()),
          read(activations.step), write(*y.buffer)},
         ceil_div(weight.rows, kTileOutputs), kFewTiles[i]);
   }
   TileRows rows{.buffer = x.buffer, .stride = x.stride, .is_element = x.is_element, .columns = weight.columns};
   if (options.gain) {
     // Normalises x once. Inside the product, every tile would normalise the same rows again.
-    norm_ = make_rms_norm(kernels, *options.gain, *x.buffer, activations.branch, weight.columns, options.epsilon,
-                          x.stride, 0, false, options.op + std::string(kLargeSuffix));
+    const std::string op = options.op + std::string(kLargeSuffix);
+    norm_ = make_rms_norm(kernels, {.gain = *options.gain,
+                                    .x = *x.buffer,
+                                    .y = activations.branch,
+                                    .size = weight.columns,
+                                    .epsilon = options.epsilon,
+                                    .y_stride = x.stride,
+                                    .op = op});
     rows.buffer = &activations.branch;
   }
   const TiledOutput output{.buffer = y.buffer,
@@ -99,12 +104,12 @@ Matmul::Matmul(KernelSet& kernels, const Activations& activations, const GpuMatr
                            .adds = options.adds,
                            .is_gathered = options.is_gathered};
   if (!kernels.choice().matrices) {
-    for_many_rows_ = make_multiply_tiled(kernels, activations, weight, rows, output, empty_buffer);
+    for_many_rows_ = make_multiply_tiled(kernels, activations, weight, rows, output);
     return;
   }
   const bool has_scales = !(rows.is_element && kernels.choice().has_f16_elements);
   if (has_scales) scales_ = make_row_scales(kernels, activations, rows, options.is_gathered);
-  for_many_rows_ = make_multiply_matrices(kernels, activations, weight, rows, output, has_scales, empty_buffer);
+  for_many_rows_ = make_multiply_matrices(kernels, activations, weight, rows, output, has_scales);
 }
 
 void Matmul::run(const KernelSet& kernels, const StepRows& rows) const {
@@ -119,16 +124,15 @@ void Matmul::run(const KernelSet& kernels, const StepRows& rows) const {
   kernels.run(for_few_rows_[tile], rows.count);
 }
 
-BoundKernel make_rms_norm(KernelSet& kernels, const Buffer& gain, const Buffer& x, const Buffer& y, int size,
-                          float epsilon, int y_stride, int y_offset, bool adds, std::string_view op) {
-  Prelude prelude = kernels.prelude_of_sums(padded(size) / 8, op);
-  prelude.set("SIZE", size)
-      .set("EPSILON", epsilon)
-      .set("X_STRIDE", padded(size))
-      .set("Y_STRIDE", y_stride)
-      .set("Y_OFFSET", y_offset)
-      .set("ADDS", adds);
-  return kernels.make("rms_norm", prelude, {read(gain), read(x), write(y)}, 1);
+BoundKernel make_rms_norm(KernelSet& kernels, const RmsNorm& norm) {
+  Prelude prelude = kernels.prelude_of_sums(padded(norm.size) / 8, norm.op);
+  prelude.set("SIZE", norm.size)
+      .set("EPSILON", norm.epsilon)
+      .set("X_STRIDE", padded(norm.size))
+      .set("Y_STRIDE", norm.y_stride ? norm.y_stride : padded(norm.size))
+      .set("Y_OFFSET", norm.y_offset)
+      .set("ADDS", norm.adds);
+  return kernels.make("rms_norm", prelude, {read(norm.gain), read(norm.x), write(norm.y)}, 1);
 }
 
 }  // namespace kexa

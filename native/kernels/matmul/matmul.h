@@ -25,7 +25,7 @@ class Matmul {
   };
   Matmul() = default;
   Matmul(KernelSet& kernels, const Activations& activations, const GpuMatrix& weight, const Vectors& x,
-         const Vectors& y, const Options& options, const Buffer& empty_buffer);
+         const Vectors& y, const Options& options);
 
   void run(const KernelSet& kernels, const StepRows& rows) const;
 
@@ -37,8 +37,18 @@ class Matmul {
   BoundKernel norm_, scales_, for_many_rows_;
 };
 
-// y = rms(x) or y += rms(x), for rows of `size` elements. y is written from `y_offset` on.
-BoundKernel make_rms_norm(KernelSet& kernels, const Buffer& gain, const Buffer& x, const Buffer& y, int size,
-                          float epsilon, int y_stride, int y_offset, bool adds, std::string_view op = {});
+// y = rms(x), or y += rms(x), for every row.
+struct RmsNorm {
+  const Buffer& gain;  // [size]
+  const Buffer& x;     // [rows, padded(size)]
+  const Buffer& y;
+  int size;
+  float epsilon;
+  int y_stride = 0;  // elements of a row of y; 0: padded(size)
+  int y_offset = 0;  // where in it the result begins
+  bool adds = false;
+  std::string_view op{};  // the op of Device, for tuning
+};
+BoundKernel make_rms_norm(KernelSet& kernels, const RmsNorm& norm);
 
 }  // namespace kexa

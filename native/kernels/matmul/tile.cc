@@ -56,7 +56,7 @@ Prelude tile_prelude(const KernelSet& kernels, const TileRows& x, int tile_rows)
 }
 
 BoundKernel make_multiply_tiled(KernelSet& kernels, const Activations& activations, const GpuMatrix& weight,
-                                const TileRows& x, const TiledOutput& y, const Buffer& empty_buffer) {
+                                const TileRows& x, const TiledOutput& y) {
   const int rows = tile_rows(kernels.max_rows());
   Prelude prelude = tile_prelude(kernels, x, rows);
   read_tile(prelude, weight.type, x.columns);
@@ -68,7 +68,7 @@ BoundKernel make_multiply_tiled(KernelSet& kernels, const Activations& activatio
       .set("IS_GATHERED", y.is_gathered);
   return kernels.make_rows_first(
       "multiply_tiled", prelude,
-      {read(weight.buffer), read(*x.buffer), read(empty_buffer), read(activations.step), write(*y.buffer)},
+      {read(weight.buffer), read(*x.buffer), read(kernels.empty_buffer()), read(activations.step), write(*y.buffer)},
       ceil_div(weight.rows, kTileColumns), rows);
 }
 

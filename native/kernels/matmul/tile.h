@@ -35,7 +35,7 @@ struct TiledOutput {
   bool is_element = false, adds = false, is_gathered = false;
 };
 BoundKernel make_multiply_tiled(KernelSet& kernels, const Activations& activations, const GpuMatrix& weight,
-                                const TileRows& x, const TiledOutput& y, const Buffer& empty_buffer);
+                                const TileRows& x, const TiledOutput& y);
 
 // Rows of a tile, for steps of up to `rows` rows.
 constexpr int tile_rows(int rows) { return rows <= 40 ? 32 : 64; }

@@ -1,4 +1,4 @@
-// Vectors of 16 floats, in as many registers as the instruction set needs for them. Only files that are compiled for
+// Loads, stores and conversions of vectors of 16 floats, for one instruction set. Only files that are compiled for
 // one instruction set include this header. They define KEXA_SET, the set's name. Everything here lies in a namespace of
 // that name, so that the linker never takes one set's code for another's.
 #pragma once
@@ -20,55 +20,12 @@ constexpr int kWidth = 8;
 #else
 constexpr int kWidth = 4;
 #endif
-constexpr int kParts = kLanes / kWidth;
+#include "base/lanes16.h"
 
-// One register.
-typedef float Part __attribute__((vector_size(kWidth * 4)));
 typedef uint32_t U32Part __attribute__((vector_size(kWidth * 4)));
 typedef int32_t I32Part __attribute__((vector_size(kWidth * 4)));
 typedef uint8_t U8x16 __attribute__((vector_size(16)));
 
-struct F32x16 {
-  Part part[kParts];
-
-  KEXA_INLINE F32x16& operator*=(float by) {
-    for (Part& p : part) p *= by;
-    return *this;
-  }
-};
-
-// part[i] = value(i).
-template <typename Value>
-KEXA_INLINE F32x16 by_parts(const Value& value) {
-  F32x16 lanes;
-#pragma GCC unroll 4
-  for (int i = 0; i < kParts; ++i) lanes.part[i] = value(i);
-  return lanes;
-}
-KEXA_INLINE F32x16 operator*(const F32x16& a, float b) {
-  return by_parts([&](int i) KEXA_INLINE_CALL { return a.part[i] * b; });
-}
-KEXA_INLINE F32x16 operator+(const F32x16& a, float b) {
-  return by_parts([&](int i) KEXA_INLINE_CALL { return a.part[i] + b; });
-}
-KEXA_INLINE F32x16 operator-(const F32x16& a, float b) {
-  return by_parts([&](int i) KEXA_INLINE_CALL { return a.part[i] - b; });
-}
-KEXA_INLINE F32x16 operator*(const F32x16& a, const F32x16& b) {
-  return by_parts([&](int i) KEXA_INLINE_CALL { return a.part[i] * b.part[i]; });
-}
-
-KEXA_INLINE void load_part(Part& part, const float* from) { std::memcpy(&part, from, sizeof part); }
-KEXA_INLINE void store_part(float* to, const Part& part) { std::memcpy(to, &part, sizeof part); }
-// Loads register by register. GCC would copy the whole struct through memory.
-KEXA_INLINE void load(F32x16& lanes, const float* from) {
-#pragma GCC unroll 4
-  for (int i = 0; i < kParts; ++i) load_part(lanes.part[i], from + i * kWidth);
-}
-KEXA_INLINE void store(float* to, const F32x16& lanes) {
-#pragma GCC unroll 4
-  for (int i = 0; i < kParts; ++i) store_part(to + i * kWidth, lanes.part[i]);
-}
 KEXA_INLINE void load_some(F32x16& lanes, const float* from, int n) {
   float some[kLanes] = {};
   for (int i = 0; i < n; ++i) some[i] = from[i];

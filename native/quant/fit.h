@@ -19,64 +19,22 @@ constexpr float kMargin = 0x1p-16f;
 // The smallest value that f16 tells from zero. Blocks of smaller values become zero.
 constexpr float kLeastMagnitude = 0x1p-25f;
 
-// 16 values in parts as wide as the processor's registers. GCC compares wider vectors lane by lane and keeps them in
-// memory.
+// GCC compares vectors that are wider than a register lane by lane, and keeps them in memory.
 #if defined(__x86_64__)
-constexpr int kPartLanes = 8;
+constexpr int kWidth = 8;
 #else
-constexpr int kPartLanes = 4;
+constexpr int kWidth = 4;
 #endif
-constexpr int kParts = kLanes / kPartLanes;
-typedef float Part __attribute__((vector_size(kPartLanes * 4)));
-
-struct Wide {
-  Part part[kParts];
-
-  KEXA_INLINE float operator[](int lane) const { return part[lane / kPartLanes][lane % kPartLanes]; }
-};
-
-// Returns each(i) as part i.
-template <typename Each>
-KEXA_INLINE Wide by_part(const Each& each) {
-  Wide result;
-#pragma GCC unroll 4
-  for (int i = 0; i < kParts; ++i) result.part[i] = each(i);
-  return result;
-}
-
-KEXA_INLINE Wide operator+(const Wide& a, const Wide& b) {
-  return by_part([&](int i) KEXA_INLINE_CALL { return a.part[i] + b.part[i]; });
-}
-KEXA_INLINE Wide operator-(const Wide& a, const Wide& b) {
-  return by_part([&](int i) KEXA_INLINE_CALL { return a.part[i] - b.part[i]; });
-}
-KEXA_INLINE Wide operator*(const Wide& a, const Wide& b) {
-  return by_part([&](int i) KEXA_INLINE_CALL { return a.part[i] * b.part[i]; });
-}
-KEXA_INLINE Wide operator+(const Wide& a, float b) {
-  return by_part([&](int i) KEXA_INLINE_CALL { return a.part[i] + b; });
-}
-KEXA_INLINE Wide operator-(const Wide& a, float b) {
-  return by_part([&](int i) KEXA_INLINE_CALL { return a.part[i] - b; });
-}
-KEXA_INLINE Wide operator*(const Wide& a, float b) {
-  return by_part([&](int i) KEXA_INLINE_CALL { return a.part[i] * b; });
-}
-KEXA_INLINE Wide operator-(const Wide& a) {
-  return by_part([&](int i) KEXA_INLINE_CALL { return -a.part[i]; });
-}
-KEXA_INLINE void operator+=(Wide& a, const Wide& b) { a = a + b; }
+#include "base/lanes16.h"
+using Wide = F32x16;
 
 KEXA_INLINE Wide lesser(const Wide& a, const Wide& b) {
-  return by_part([&](int i) KEXA_INLINE_CALL { return a.part[i] < b.part[i] ? a.part[i] : b.part[i]; });
+  return by_parts([&](int i) KEXA_INLINE_CALL { return a.part[i] < b.part[i] ? a.part[i] : b.part[i]; });
 }
 // Returns `value` where x is above `limit`, else the lane of `otherwise`.
 KEXA_INLINE Wide where_above(const Wide& x, float limit, float value, const Wide& otherwise) {
-  return by_part([&](int i) KEXA_INLINE_CALL { return x.part[i] > limit ? value - Part{} : otherwise.part[i]; });
+  return by_parts([&](int i) KEXA_INLINE_CALL { return x.part[i] > limit ? value - Part{} : otherwise.part[i]; });
 }
-
-KEXA_INLINE void load(Wide& x, const float* from) { std::memcpy(&x, from, sizeof x); }
-KEXA_INLINE void store(float* to, const Wide& x) { std::memcpy(to, &x, sizeof x); }
 
 // Adds in the order of sum_lanes() in base/numbers.h.
 KEXA_INLINE float sum_lanes(const Wide& x) {
@@ -88,14 +46,14 @@ KEXA_INLINE float sum_lanes(const Wide& x) {
 }
 
 KEXA_INLINE Wide splat(float value) {
-  return by_part([&](int) KEXA_INLINE_CALL { return value - Part{}; });
+  return by_parts([&](int) KEXA_INLINE_CALL { return value - Part{}; });
 }
 
 // Rounds to the nearest whole number, for magnitudes below 2^22.
 KEXA_INLINE Wide rounded(const Wide& x) { return (x + 0x1.8p23f) - 0x1.8p23f; }
 
 KEXA_INLINE Wide clamped(const Wide& x, float low, float high) {
-  return by_part([&](int i) KEXA_INLINE_CALL {
+  return by_parts([&](int i) KEXA_INLINE_CALL {
     const Part least = low - Part{}, most = high - Part{};
     const Part raised = x.part[i] < least ? least : x.part[i];
     return raised > most ? most : raised;

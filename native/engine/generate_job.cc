@@ -154,6 +154,55 @@ void GenerateJob::reserve_drafts(const JobContext& context, int slot, int most) 
   if (is_drafting_) drafts_wanted(context, slot, most, params_.drafts < 0 ? kMaxDrafts : params_.drafts);
 }
 
+// Begins a step whose rows the device knows: the token chosen last and the drafts after it.
+void GenerateJob::begin_following(const JobContext& context, int slot, const ForwardHooks& hooks) {
+  LoadedModel& model = context.loaded();
+  // Fewer drafts than were made, if the answer has no room for more.
+  const int left = params_.max_tokens - (fewest_tokens() - int(prompt_size_));
+  const int most = most_tokens(), drafts = std::min(next_drafts_, left - 1), rows = 1 + drafts;
+  model.slots.reserve(slot, most + drafts);
+  flights_.push_back({.rows = rows, .is_following = true, .drafts = drafts, .logits = {}});
+  reserve_drafts(context, slot, most_tokens());
+  step_.rows.clear();
+  step_.logit_rows.clear();
+  step_.is_following = true;
+  step_.is_prompt = false;
+  step_.cancelled = hooks.cancelled;
+  for (int i = 0; i < rows; ++i) step_.rows.push_back({.slot = slot, .position = most - 1 + i});
+  forward(*model.device, context.description, step_, model.slots, hooks);
+}
+
+// Begins a step of the next known tokens.
+void GenerateJob::begin_known(const JobContext& context, int slot, const ForwardHooks& hooks) {
+  LoadedModel& model = context.loaded();
+  const int first = model.slots.length(slot);
+  // Steps end at positions where the prompt is to be kept. If another session took an answer's slot, its tokens are
+  // computed again just as the first time, so that their bits are the same: a few rows at a time, and apart from the
+  // prompt.
+  const bool is_prompt = first < int(prompt_size_);
+  const int most_rows =
+      std::min(next_kept(model.prefixes, first) - first, is_prompt ? int(prompt_size_) - first : kSmallRows);
+  const auto choose_logit_rows = [&](int, int end, std::vector<int>& logit_rows) {
+    if (end < int(ids_.size())) return;
+    logit_rows.push_back(end - 1 - first);
+    reserve_drafts(context, slot, end + 1);
+  };
+  const int rows = run_chunk(*model.device, context.description, model.slots,
+                             {.slot = slot,
+                              .ids = ids_,
+                              .prefill_chunk = context.plan.options.prefill_chunk,
+                              .most_rows = most_rows,
+                              .is_prompt = is_prompt,
+                              .choose_logit_rows = choose_logit_rows},
+                             step_, hooks);
+  is_following_ = model.slots.length(slot) == int(ids_.size());
+  flights_.push_back({.rows = rows, .has_choice = is_following_, .logits = {}});
+  if (ids_.size() == prompt_size_) {
+    prefill_tokens_ += rows;
+    flights_.back().prompt_end = model.slots.length(slot);
+  }
+}
+
 void GenerateJob::begin_step(const JobContext& context, int slot) {
   LoadedModel& model = context.loaded();
   Device& device = *model.device;
@@ -166,47 +215,10 @@ void GenerateJob::begin_step(const JobContext& context, int slot) {
       counts.experts += int64_t(std::set<int>(experts.begin(), experts.end()).size());
     };
   const int first = model.slots.length(slot);
-  if (is_following_) {
-    // Fewer drafts than were made, if the answer has no room for more.
-    const int left = params_.max_tokens - (fewest_tokens() - int(prompt_size_));
-    const int most = most_tokens(), drafts = std::min(next_drafts_, left - 1), rows = 1 + drafts;
-    model.slots.reserve(slot, most + drafts);
-    flights_.push_back({.rows = rows, .is_following = true, .drafts = drafts, .logits = {}});
-    reserve_drafts(context, slot, most_tokens());
-    step_.rows.clear();
-    step_.logit_rows.clear();
-    step_.is_following = true;
-    step_.is_prompt = false;
-    step_.cancelled = hooks.cancelled;
-    for (int i = 0; i < rows; ++i) step_.rows.push_back({.slot = slot, .position = most - 1 + i});
-    forward(device, context.description, step_, model.slots, hooks);
-  } else {
-    // Steps end at positions where the prompt is to be kept. If another session took an answer's slot, its tokens are
-    // computed again just as the first time, so that their bits are the same: a few rows at a time, and apart from the
-    // prompt.
-    const bool is_prompt = first < int(prompt_size_);
-    const int most_rows =
-        std::min(next_kept(model.prefixes, first) - first, is_prompt ? int(prompt_size_) - first : kSmallRows);
-    const auto choose_logit_rows = [&](int, int end, std::vector<int>& logit_rows) {
-      if (end < int(ids_.size())) return;
-      logit_rows.push_back(end - 1 - first);
-      reserve_drafts(context, slot, end + 1);
-    };
-    const int rows = run_chunk(device, context.description, model.slots,
-                               {.slot = slot,
-                                .ids = ids_,
-                                .prefill_chunk = context.plan.options.prefill_chunk,
-                                .most_rows = most_rows,
-                                .is_prompt = is_prompt,
-                                .choose_logit_rows = choose_logit_rows},
-                               step_, hooks);
-    is_following_ = model.slots.length(slot) == int(ids_.size());
-    flights_.push_back({.rows = rows, .has_choice = is_following_, .logits = {}});
-    if (ids_.size() == prompt_size_) {
-      prefill_tokens_ += rows;
-      flights_.back().prompt_end = model.slots.length(slot);
-    }
-  }
+  if (is_following_)
+    begin_following(context, slot, hooks);
+  else
+    begin_known(context, slot, hooks);
   Flight& flight = flights_.back();
   counts.steps += 1, counts.rows += flight.rows;
   hooks.after_route = {};  // the MTP block's experts are counted apart

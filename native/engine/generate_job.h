@@ -31,6 +31,8 @@ class GenerateJob final : public Job {
   };
 
   void begin_step(const JobContext& context, int slot);
+  void begin_following(const JobContext& context, int slot, const ForwardHooks& hooks);
+  void begin_known(const JobContext& context, int slot, const ForwardHooks& hooks);
   void keep_prompt(LoadedModel& model, int slot, int drafts);
   int next_kept(const PrefixCache& prefixes, int position) const;
   void run_mtp(const JobContext& context, int drafts, const ForwardHooks& hooks);

@@ -11,6 +11,8 @@ export interface ChatState {
   thinking: boolean | undefined;
   showsThinking: boolean;
   showsTimings: boolean;
+  /** Bytes of weights that each step reads; null where steps differ. */
+  readonly stepBytes: number | null;
 }
 
 /** The chat's next action after a command. */

@@ -31,6 +31,12 @@ export function durationText(milliseconds: number): string {
   return milliseconds < 1000 ? `${significant(milliseconds)} ms` : `${significant(milliseconds / 1000)} s`;
 }
 
+/** `1536000000` bytes a second are `1.54 GB/s`. */
+export function byteRateText(bytesPerSecond: number): string {
+  const isLarge = bytesPerSecond >= 1e9;
+  return `${significant(bytesPerSecond / (isLarge ? 1e9 : 1e6))} ${isLarge ? 'GB/s' : 'MB/s'}`;
+}
+
 /** A number with three significant digits, or with all digits before the point. */
 function significant(value: number): string {
   return value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toFixed(2);

@@ -1,7 +1,8 @@
 /** Counts the least that computing tokens takes: bytes read from memory, each once a step, and operations. */
 import type { ModelDescription, TensorEntry } from '../description.js';
 import { elementsOf } from '../files/wanted-tensors.js';
-import type { StepCounts } from '../types.js';
+import type { StepCounts, WeightType } from '../types.js';
+import { heldBytes } from './option-values.js';
 
 /**
  * The bytes that a token reads, by purpose.
@@ -86,6 +87,13 @@ export function tokenTraffic(
     mtp: 0,
     other,
   });
+}
+
+/** Bytes of weights that a step of one row reads without the MTP block, for a model loaded with `weights`. */
+export function weightBytesPerToken(description: ModelDescription, weights: WeightType): number {
+  const parts = partsOf(description, (tensor) => heldBytes(tensor, weights));
+  const { total, kv } = tokenTraffic(description, parts, 0, 0);
+  return total - kv;
 }
 
 /**

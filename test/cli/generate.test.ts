@@ -3,6 +3,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'tape';
+import { loadModel } from '../../lib/index.js';
 import type { GenerationResult } from '../../lib/types.js';
 import {
   bin,
@@ -186,6 +187,22 @@ test('--timings and --logprobs report on stderr', async (t) => {
   t.equal(run.stdout, ', the God of\n');
   t.match(run.stderr, /prompt 4 tokens in .*; answer 4 tokens in .* tokens\/s; first after .*; ended by length\n/);
   t.match(run.stderr, / " God" -\d/);
+  t.notOk(run.stderr.includes('of weights'), 'with drafts nobody knows how many experts were read');
+});
+
+test('--timings tells how fast weights were read where every step has one row', async (t) => {
+  const run = await kexa([...greedy, '-p', genesis, '--raw', '-n', '16', '--mtp', 'off', '--timings']);
+  const line = /answer 16 tokens in ([\d.]+) (m?s), [\d.]+ tokens\/s, ([\d.]+) ([GM])B\/s of weights;/.exec(
+    run.stderr,
+  )!;
+  const [, time, unit, rate, size] = line;
+  const seconds = Number(time) / (unit === 'ms' ? 1e3 : 1);
+  const model = await loadModel(tiny);
+  // The model is in bf16. Vectors are read too, which the count of active parameters leaves out.
+  const wanted = (15 * 2 * model.config.activeParameters) / seconds;
+  await model.close();
+  const found = Number(rate) * (size === 'G' ? 1e9 : 1e6);
+  t.ok(Math.abs(found / wanted - 1) < 0.02, `wanted about ${wanted} bytes a second, found ${found}`);
 });
 
 test('a full context is said', async (t) => {

@@ -27,7 +27,7 @@ import {
 import { writeNote } from '../output.js';
 import { ProgressBar } from '../progress-bar.js';
 import { cutText, isContextFull, isCut, ReplyWriter, readGeneration } from '../reply-writer.js';
-import { timingsText } from '../timings.js';
+import { bytesPerStep, timingsText } from '../timings.js';
 import { readTurn } from '../turn.js';
 
 /** Advice for a full context, because kexa leaves nothing out of a conversation by itself. */
@@ -94,6 +94,7 @@ async function chat(flags: ChatFlags): Promise<number> {
       thinking: flags.think,
       showsThinking: !flags.hideThinking,
       showsTimings: flags.timings === true,
+      stepBytes: bytesPerStep(model, flags),
     };
     return await converse(reader, model, state, toGenerateOptions(flags));
   } finally {
@@ -140,7 +141,7 @@ async function answer(
   model: Model,
   session: Session,
   question: string,
-  { conversation, thinking, showsThinking, showsTimings }: ChatState,
+  { conversation, thinking, showsThinking, showsTimings, stepBytes }: ChatState,
   options: GenerateOptions,
 ): Promise<number | null> {
   // Disposal runs in the reverse order, so that Ctrl-C always has a handler.
@@ -166,7 +167,7 @@ async function answer(
     if (isContextFull(model, result))
       writeNote(`(the context of ${model.contextSize} tokens is full. ${roomAdvice})\n`);
     else if (isCut(result)) writeNote(`(${cutText(result)})\n`);
-    if (showsTimings) writeNote(timingsText(result));
+    if (showsTimings) writeNote(timingsText(result, stepBytes));
     return interrupt.exitCode;
   } catch (error) {
     conversation.undo();

@@ -22,7 +22,7 @@ import {
 import { table, writeAnswer, writeJson, writeNote } from '../output.js';
 import { ProgressBar } from '../progress-bar.js';
 import { cutText, isContextFull, isCut, ReplyWriter, readGeneration } from '../reply-writer.js';
-import { timingsText } from '../timings.js';
+import { bytesPerStep, timingsText } from '../timings.js';
 import { TokenSpelling } from '../token-spelling.js';
 
 interface GenerateCommandFlags extends LoadFlags, GenerateFlags, PromptOptions {
@@ -212,7 +212,7 @@ function report(
     writeNote(`kexa: ${cutText(result)}\n`);
   }
   if (check) writeNote(checkText(check, result, TokenSpelling.of(model)));
-  if (flags.timings) writeNote(timingsText(result));
+  if (flags.timings) writeNote(timingsText(result, bytesPerStep(model, flags)));
 }
 
 function logprobsTable(model: Model, logprobs: readonly TokenLogprob[]): string {

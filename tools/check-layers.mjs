@@ -1,8 +1,8 @@
 // Checks the structure:
 // - code imports only from its left;
 // - no files of lib import each other in a circle;
-// - no source file is longer than 600 lines;
-// - only lib reads the environment.
+// - only lib reads the environment;
+// - no source file is longer than 600 lines, and no function of native or lib longer than 80.
 import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
 import { root } from './setup.mjs';
@@ -56,6 +56,7 @@ const lib = [
   'cli',
 ];
 const lineLimit = 600;
+const functionLimit = 80;
 const problems = [];
 /** The files of lib that each file of lib imports. */
 const imports = new Map();
@@ -72,10 +73,33 @@ for (const folder of ['native', 'lib', 'bin', 'test', 'tools']) {
     count++;
     const lines = text.split('\n').length - 1;
     if (lines > lineLimit) problems.push(`${path}: ${lines} lines, the limit is ${lineLimit}`);
+    if (folder === 'native' || folder === 'lib') checkFunctions(path, text);
     if (folder === 'native') checkIncludes(path, text);
     if (folder === 'native' && /\bgetenv\b/.test(text))
       problems.push(`${path}: reads the environment; lib/ hands options down`);
     if (folder === 'lib') checkImports(path, text);
+  }
+}
+
+/**
+ * Checks the lengths of functions and methods. The formatters make it simple: a function's first line and its last one, which
+ * is a brace alone, are indented alike, and no line between them is indented less.
+ */
+function checkFunctions(path, text) {
+  if (path.endsWith('.wgsl')) return;
+  // Lines of raw strings may begin anywhere.
+  const lines = text.replace(/R"(\w*)\([\s\S]*?\)\1"/g, (raw) => raw.replaceAll('\n', '\n      ')).split('\n');
+  for (const indent of ['', '  ']) {
+    // Directives of the preprocessor, unlike private methods, begin with a # and belong to no function.
+    const begins = new RegExp(`^${indent}[^\\s/*)}\\]${path.endsWith('.ts') ? '' : '#'}]`);
+    let first = 0;
+    for (const [i, line] of lines.entries()) {
+      if (begins.test(line)) first = i;
+      const length = i - first + 1;
+      const isType = /\b(class|struct|interface|enum|namespace|union)\b/.test(lines[first]);
+      if (line === `${indent}}` && !isType && length > functionLimit)
+        problems.push(`${path}:${first + 1}: a function of ${length} lines, the limit is ${functionLimit}`);
+    }
   }
 }
 

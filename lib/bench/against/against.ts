@@ -159,18 +159,9 @@ export async function runAgainst(path: string, options: AgainstOptions): Promise
         entry.peak_bytes_after_runs = reply.peakBytes;
         return reply;
       };
-      const times = tests.map((): Both<number[]> => ({ kexa: [], peer: [] }));
-      // The first round warms up and is not counted.
-      for (let round = -1; round < repetitions; round++) {
-        for (const [i, { test, prompt, generated }] of tests.entries()) {
-          const order = round % 2 === 0 ? (['kexa', 'peer'] as const) : (['peer', 'kexa'] as const);
-          for (const name of order) {
-            const { milliseconds } = await ask(name, prompt, generated);
-            if (round >= 0) times[i]![name].push(milliseconds);
-          }
-          onRun?.({ done: ++done, total, test: `${test}, ${count} ${count === 1 ? 'thread' : 'threads'}` });
-        }
-      }
+      const times = await inTurns(tests, repetitions, ask, (test) =>
+        onRun?.({ done: ++done, total, test: `${test}, ${count} ${count === 1 ? 'thread' : 'threads'}` }),
+      );
       for (const [i, { test, tokens }] of tests.entries()) report.tests.push(resultOf(test, count, tokens, times[i]!));
       if (count === threads[0]) {
         const mine = await ask('kexa', firstPrompt, compared, true);
@@ -182,6 +173,30 @@ export async function runAgainst(path: string, options: AgainstOptions): Promise
     for (const contestant of open) await contestant.close();
   }
   return report;
+}
+
+/**
+ * Runs each test `repetitions` times on both engines, in turns: milliseconds by test, engine and round. A round before the
+ * first warms up and is not counted.
+ */
+async function inTurns(
+  tests: readonly { test: string; prompt: number; generated: number }[],
+  repetitions: number,
+  ask: (name: keyof Both<0>, prompt: number, generated: number) => Promise<{ milliseconds: number }>,
+  onRun: (test: string) => void,
+): Promise<Both<number[]>[]> {
+  const times = tests.map((): Both<number[]> => ({ kexa: [], peer: [] }));
+  for (let round = -1; round < repetitions; round++) {
+    for (const [i, { test, prompt, generated }] of tests.entries()) {
+      const order = round % 2 === 0 ? (['kexa', 'peer'] as const) : (['peer', 'kexa'] as const);
+      for (const name of order) {
+        const { milliseconds } = await ask(name, prompt, generated);
+        if (round >= 0) times[i]![name].push(milliseconds);
+      }
+      onRun(test);
+    }
+  }
+  return times;
 }
 
 /** Makes a test's result from the times of its runs. */

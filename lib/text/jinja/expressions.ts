@@ -17,14 +17,8 @@ const literals = new WeakMap<Expression, Text>();
 export function evaluate(expression: Expression, scope: Scope, budget: Budget): Value {
   budget.spend(1);
   switch (expression.kind) {
-    case 'text': {
-      let literal = literals.get(expression);
-      if (literal === undefined) {
-        literal = new Text(expression.value);
-        literals.set(expression, literal);
-      }
-      return literal;
-    }
+    case 'text':
+      return literalOf(expression);
     case 'constant':
       return expression.value;
     case 'name':
@@ -79,22 +73,10 @@ export function evaluate(expression: Expression, scope: Scope, budget: Budget): 
         budget,
       );
     }
-    case 'compare': {
-      let left = evaluate(expression.first, scope, budget);
-      for (const { operator, operand } of expression.rest) {
-        const right = evaluate(operand, scope, budget);
-        if (!compare(operator, left, right, budget)) return false;
-        left = right;
-      }
-      return true;
-    }
-    case 'conditional': {
-      if (isTrue(evaluate(expression.test, scope, budget))) return evaluate(expression.then, scope, budget);
-      if (expression.otherwise !== null) return evaluate(expression.otherwise, scope, budget);
-      return new Undefined(
-        `the inline if-expression on line ${expression.line} evaluated to false and no else section was defined.`,
-      );
-    }
+    case 'compare':
+      return compared(expression, scope, budget);
+    case 'conditional':
+      return conditional(expression, scope, budget);
     case 'list':
       return new List(expression.items.map((one) => evaluate(one, scope, budget)));
     case 'tuple':
@@ -106,6 +88,34 @@ export function evaluate(expression: Expression, scope: Scope, budget: Budget): 
         ),
       );
   }
+}
+
+type Kind<K extends Expression['kind']> = Extract<Expression, { kind: K }>;
+
+function literalOf(expression: Kind<'text'>): Text {
+  let literal = literals.get(expression);
+  if (literal === undefined) {
+    literal = new Text(expression.value);
+    literals.set(expression, literal);
+  }
+  return literal;
+}
+
+/** A chain of comparisons: `a < b < c`. Operands after one that fails are not evaluated. */
+function compared({ first, rest }: Kind<'compare'>, scope: Scope, budget: Budget): boolean {
+  let left = evaluate(first, scope, budget);
+  for (const { operator, operand } of rest) {
+    const right = evaluate(operand, scope, budget);
+    if (!compare(operator, left, right, budget)) return false;
+    left = right;
+  }
+  return true;
+}
+
+function conditional({ test, then, otherwise, line }: Kind<'conditional'>, scope: Scope, budget: Budget): Value {
+  if (isTrue(evaluate(test, scope, budget))) return evaluate(then, scope, budget);
+  if (otherwise !== null) return evaluate(otherwise, scope, budget);
+  return new Undefined(`the inline if-expression on line ${line} evaluated to false and no else section was defined.`);
 }
 
 /** A text that an operation made costs steps by its length. */

@@ -35,104 +35,130 @@ const closing: Readonly<Record<string, string>> = { '(': ')', '[': ']', '{': '}'
  * @throws TemplateSyntaxError
  */
 export function tokenize(template: string): Token[] {
-  const source = template.replace(/\r\n?/g, '\n').replace(/\n$/, '');
-  const tokens: Token[] = [];
-  const brackets: string[] = [];
-  let at = 0;
-  let line = 1;
-  let isLineStart = true;
+  return new Lexer(template.replace(/\r\n?/g, '\n').replace(/\n$/, '')).run();
+}
 
-  const match = (pattern: RegExp): RegExpExecArray | null => {
-    pattern.lastIndex = at;
-    return pattern.exec(source);
-  };
-  const advance = (end: number) => {
-    for (let i = source.indexOf('\n', at); i >= 0 && i < end; i = source.indexOf('\n', i + 1)) line++;
-    at = end;
-  };
+class Lexer {
+  readonly #source: string;
+  readonly #tokens: Token[] = [];
+  /** The closing brackets that are awaited. */
+  readonly #brackets: string[] = [];
+  #at = 0;
+  #line = 1;
+  #isLineStart = true;
+
+  constructor(source: string) {
+    this.#source = source;
+  }
+
+  run(): Token[] {
+    while (this.#at < this.#source.length) {
+      const tag = nextTag(this.#source, this.#at);
+      if (tag < 0) {
+        this.#push('data', this.#source.slice(this.#at));
+        break;
+      }
+      this.#readTag(this.#source.slice(this.#at, tag), tag);
+    }
+    this.#push('eof', '');
+    return this.#tokens;
+  }
+
+  /** Reads the tag at `tag`, and adds the data before it. */
+  #readTag(data: string, tag: number): void {
+    const kind = this.#source[tag + 1]!;
+    patterns.rawBegin.lastIndex = tag;
+    const raw = kind === '%' ? patterns.rawBegin.exec(this.#source) : null;
+    if (raw) {
+      this.#pushData(data, raw[1]!, false, tag + raw[0].length);
+      this.#isLineStart = this.#source[this.#at - 1] === '\n';
+      const end = this.#match(patterns.rawEnd);
+      if (!end) throw new TemplateSyntaxError('Missing end of raw directive', this.#line);
+      this.#pushData(this.#source.slice(this.#at, end.index), end[1]!, false, end.index + end[0].length);
+      this.#isLineStart = this.#source[this.#at - 1] === '\n';
+      return;
+    }
+    const sign = /[-+]/.test(this.#source[tag + 2] ?? '') ? this.#source[tag + 2]! : '';
+    this.#pushData(data, sign, kind === '{', tag + 2 + sign.length);
+    if (kind === '#') {
+      const end = this.#match(patterns.commentEnd);
+      if (!end) throw new TemplateSyntaxError('Missing end of comment tag', this.#line);
+      this.#advance(end.index + end[0].length);
+      this.#isLineStart = this.#source[this.#at - 1] === '\n';
+      return;
+    }
+    this.#readExpression(kind === '%' ? 'block' : 'variable');
+  }
+
+  /** Reads the tokens of a block or a variable, as far as its end. */
+  #readExpression(name: 'block' | 'variable'): void {
+    this.#push(`${name}_begin`, '');
+    for (;;) {
+      const end = this.#brackets.length === 0 ? this.#match(patterns[`${name}End`]) : null;
+      if (end) {
+        this.#push(`${name}_end`, '');
+        this.#advance(this.#at + end[0].length);
+        this.#isLineStart = this.#source[this.#at - 1] === '\n';
+        return;
+      }
+      if (this.#at >= this.#source.length) return;
+      this.#readToken();
+    }
+  }
+
+  #readToken(): void {
+    const gap = this.#match(patterns.space);
+    if (gap) {
+      this.#advance(this.#at + gap[0].length);
+      return;
+    }
+    for (const type of ['float', 'integer', 'name', 'string', 'operator'] as const) {
+      const found = this.#match(patterns[type]);
+      if (!found) continue;
+      if (type === 'operator') this.#balance(found[0]);
+      this.#tokens.push(tokenOf(type, found[0], this.#line));
+      this.#advance(this.#at + found[0].length);
+      return;
+    }
+    throw new TemplateSyntaxError(`unexpected char ${JSON.stringify(this.#source[this.#at])}`, this.#line);
+  }
+
+  #balance(operator: string): void {
+    if (closing[operator] !== undefined) {
+      this.#brackets.push(closing[operator]);
+    } else if (operator === ')' || operator === ']' || operator === '}') {
+      const wanted = this.#brackets.pop();
+      if (wanted !== operator)
+        throw new TemplateSyntaxError(`unexpected '${operator}'${wanted ? `, expected '${wanted}'` : ''}`, this.#line);
+    }
+  }
+
+  #match(pattern: RegExp): RegExpExecArray | null {
+    pattern.lastIndex = this.#at;
+    return pattern.exec(this.#source);
+  }
+
+  #advance(end: number): void {
+    const source = this.#source;
+    for (let i = source.indexOf('\n', this.#at); i >= 0 && i < end; i = source.indexOf('\n', i + 1)) this.#line++;
+    this.#at = end;
+  }
+
+  #push(type: Exclude<Token['type'], 'integer' | 'float'>, value: string): void {
+    this.#tokens.push({ type, value, line: this.#line } as Token);
+  }
+
   /** Adds the data before a tag, without the white space that the tag removes. */
-  const pushData = (data: string, sign: string, isVariable: boolean, end: number) => {
+  #pushData(data: string, sign: string, isVariable: boolean, end: number): void {
     let text = data;
     if (sign === '-') {
       text = data.replace(trailingSpace, '');
     } else if (sign !== '+' && !isVariable) {
       const start = data.lastIndexOf('\n') + 1;
-      if ((start > 0 || isLineStart) && onlySpace.test(data.slice(start))) text = data.slice(0, start);
+      if ((start > 0 || this.#isLineStart) && onlySpace.test(data.slice(start))) text = data.slice(0, start);
     }
-    if (text !== '') tokens.push({ type: 'data', value: text, line });
-    advance(end);
-  };
-
-  while (at < source.length) {
-    const tag = nextTag(source, at);
-    if (tag < 0) {
-      tokens.push({ type: 'data', value: source.slice(at), line });
-      break;
-    }
-    const data = source.slice(at, tag);
-    const kind = source[tag + 1]!;
-    patterns.rawBegin.lastIndex = tag;
-    const raw = kind === '%' ? patterns.rawBegin.exec(source) : null;
-    if (raw) {
-      pushData(data, raw[1]!, false, tag + raw[0].length);
-      isLineStart = source[at - 1] === '\n';
-      const end = match(patterns.rawEnd);
-      if (!end) throw new TemplateSyntaxError('Missing end of raw directive', line);
-      pushData(source.slice(at, end.index), end[1]!, false, end.index + end[0].length);
-      isLineStart = source[at - 1] === '\n';
-      continue;
-    }
-    const sign = /[-+]/.test(source[tag + 2] ?? '') ? source[tag + 2]! : '';
-    pushData(data, sign, kind === '{', tag + 2 + sign.length);
-    if (kind === '#') {
-      const end = match(patterns.commentEnd);
-      if (!end) throw new TemplateSyntaxError('Missing end of comment tag', line);
-      advance(end.index + end[0].length);
-      isLineStart = source[at - 1] === '\n';
-      continue;
-    }
-    const name = kind === '%' ? 'block' : 'variable';
-    tokens.push({ type: `${name}_begin`, value: '', line });
-    for (;;) {
-      const end = brackets.length === 0 ? match(patterns[`${name}End`]) : null;
-      if (end) {
-        tokens.push({ type: `${name}_end`, value: '', line });
-        advance(at + end[0].length);
-        isLineStart = source[at - 1] === '\n';
-        break;
-      }
-      if (at >= source.length) break;
-      readToken();
-    }
-  }
-  tokens.push({ type: 'eof', value: '', line });
-  return tokens;
-
-  function readToken(): void {
-    const gap = match(patterns.space);
-    if (gap) {
-      advance(at + gap[0].length);
-      return;
-    }
-    for (const type of ['float', 'integer', 'name', 'string', 'operator'] as const) {
-      const found = match(patterns[type]);
-      if (!found) continue;
-      if (type === 'operator') balance(found[0]);
-      tokens.push(tokenOf(type, found[0], line));
-      advance(at + found[0].length);
-      return;
-    }
-    throw new TemplateSyntaxError(`unexpected char ${JSON.stringify(source[at])}`, line);
-  }
-
-  function balance(operator: string): void {
-    if (closing[operator] !== undefined) {
-      brackets.push(closing[operator]);
-    } else if (operator === ')' || operator === ']' || operator === '}') {
-      const wanted = brackets.pop();
-      if (wanted !== operator)
-        throw new TemplateSyntaxError(`unexpected '${operator}'${wanted ? `, expected '${wanted}'` : ''}`, line);
-    }
+    if (text !== '') this.#push('data', text);
+    this.#advance(end);
   }
 }
 

@@ -256,7 +256,7 @@ Napi::Value multiply_rows(const Napi::CallbackInfo& info) {
       rounded.reserve(rows, columns);
       rounded.make(pool, x.Data(), columns, rows, columns);
     }
-    multiply(pool, weight, x.Data(), columns, rows, y.Data(), outputs, is_rounding ? &rounded : nullptr);
+    multiply(pool, weight, {x.Data(), columns}, {y.Data(), outputs}, rows, is_rounding ? &rounded : nullptr);
     return y;
   });
 }

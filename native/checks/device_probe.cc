@@ -102,8 +102,15 @@ struct DeviceProbe::Run {
   }
 
   // Adds a result: `count` rows of both devices, and whether the GPU's padding is still zero.
-  void compare(const char* name, std::span<const float> from_cpu, const Buffer& buffer, int count, int columns,
-               bool is_element = false, bool is_padded = true, bool is_exact = false, int width = 0) {
+  struct Rows {
+    int count, columns;
+    int width = 0;            // elements of a row that hold more than `columns` results; 0: `columns`
+    bool is_element = false;  // E; false: f32
+    bool is_padded = true;
+  };
+  void compare(const char* name, std::span<const float> from_cpu, const Buffer& buffer, const Rows& compared,
+               bool is_exact = false) {
+    const auto& [count, columns, width, is_element, is_padded] = compared;
     const size_t stride = is_padded ? padded(width ? width : columns) : columns;
     const size_t bytes = is_element && has_f16_elements ? 2 : 4;
     std::vector<std::byte> image(count * stride * bytes);
@@ -139,7 +146,7 @@ struct DeviceProbe::Run {
     fill(buffers.hidden, values, hidden);
   }
   void compare_residual(bool is_exact = false) {
-    compare("residual", cpu.residual_, buffers.residual, rows, hidden, false, true, is_exact);
+    compare("residual", cpu.residual_, buffers.residual, {rows, hidden}, is_exact);
   }
 
   // Runs the op on the CPU and then on the GPU.
@@ -226,7 +233,7 @@ void DeviceProbe::Run::attention_input() {
   poison(buffers.qkv, qkv_width, true);
   for (bool is_keys : {true, false}) give_cache(is_keys, [](int64_t row) { return row % 2 == 0; });
   on_both([&](Device& device) { device.attention_input(request.layer); });
-  compare("q", cpu.q_, buffers.qkv, rows, q_width, true, true, false, qkv_width);
+  compare("q", cpu.q_, buffers.qkv, {.count = rows, .columns = q_width, .width = qkv_width, .is_element = true});
   std::vector<int64_t> written;
   for (const Row& row : request.step.rows) written.push_back(slots.row(request.layer, row.slot, row.position));
   for (bool is_keys : {true, false}) compare_cache(is_keys, written);
@@ -250,7 +257,7 @@ void DeviceProbe::Run::attention() {
   scribble(buffers.partial);
   poison(buffers.attended, q_width, true);
   on_both([&](Device& device) { device.attention(request.layer); });
-  compare("attended", cpu.attended_, buffers.attended, rows, q_width, true);
+  compare("attended", cpu.attended_, buffers.attended, {.count = rows, .columns = q_width, .is_element = true});
 }
 
 void DeviceProbe::Run::attention_output() {
@@ -302,7 +309,7 @@ void DeviceProbe::Run::route() {
                      .is_exact = true,
                      .cpu = floats(cpu.route_experts()),
                      .gpu = floats(gpu.route_experts())});
-  compare("weights", cpu.routed_weights_, buffers.expert_weights, rows, top_k, false, false);
+  compare("weights", cpu.routed_weights_, buffers.expert_weights, {.count = rows, .columns = top_k, .is_padded = false});
   // The biased scores, by which a test recognises near ties.
   std::vector<float> biased(cpu.router_.begin(), cpu.router_.begin() + size_t(rows) * experts);
   for (size_t i = 0; i < biased.size(); ++i) biased[i] += probe.weights_.layers[request.layer].router_bias[i % experts];
@@ -314,7 +321,7 @@ void DeviceProbe::Run::final_norm() {
   give_residual();
   poison(buffers.hidden, hidden);
   on_both([&](Device& device) { device.final_norm(request.is_mtp); });
-  compare("hidden", cpu.hidden_, buffers.hidden, rows, hidden);
+  compare("hidden", cpu.hidden_, buffers.hidden, {rows, hidden});
 }
 
 void DeviceProbe::Run::head() {
@@ -322,8 +329,8 @@ void DeviceProbe::Run::head() {
   give_hidden(rows);
   poison(buffers.logits, description.vocab_size, false, false);
   on_both([](Device& device) { device.head(); });
-  compare("logits", cpu.logits_, buffers.logits, int(request.step.logit_rows.size()), description.vocab_size, false,
-          false);
+  compare("logits", cpu.logits_, buffers.logits,
+          {.count = int(request.step.logit_rows.size()), .columns = description.vocab_size, .is_padded = false});
 }
 
 void DeviceProbe::Run::draft_input() {
@@ -359,7 +366,7 @@ void DeviceProbe::Run::begin_draft() {
     device.begin_draft();
     device.draft_input();
   });
-  compare("hidden", cpu.hidden_, buffers.hidden, 1, hidden, false, true, true);
+  compare("hidden", cpu.hidden_, buffers.hidden, {1, hidden}, true);
   rows = 1;
   compare_residual();
 }

@@ -139,9 +139,9 @@ void CpuDevice::attention_input(int layer) {
   const int q_width = description_.q_width(), kv_width = description_.kv_width();
   const float* input = branch_input(weights.attention_norm);
   const RoundedRows* rounded_input = rounded({&weights.q, &weights.k, &weights.v}, input, rows_, hidden);
-  multiply(pool_, weights.q, input, hidden, rows_, q_.data(), q_width, rounded_input);
-  multiply(pool_, weights.k, input, hidden, rows_, k_.data(), kv_width, rounded_input);
-  multiply(pool_, weights.v, input, hidden, rows_, v_.data(), kv_width, rounded_input);
+  multiply(pool_, weights.q, {input, hidden}, {q_.data(), q_width}, rows_, rounded_input);
+  multiply(pool_, weights.k, {input, hidden}, {k_.data(), kv_width}, rows_, rounded_input);
+  multiply(pool_, weights.v, {input, hidden}, {v_.data(), kv_width}, rows_, rounded_input);
 
   const bool has_rope = description_.layer(layer).rope;
   const auto finish_head = [&](float* head, const std::vector<float>& gain, int row) {
@@ -186,7 +186,7 @@ void CpuDevice::write_cache(int layer, int64_t row, int count, std::span<const s
 void CpuDevice::attention_output(int layer) {
   const LayerWeights& weights = weights_.layers[layer];
   const int q_width = description_.q_width();
-  multiply(pool_, weights.o, attended_.data(), q_width, rows_, branch_.data(), description_.hidden_size,
+  multiply(pool_, weights.o, {attended_.data(), q_width}, {branch_.data(), description_.hidden_size}, rows_,
            rounded({&weights.o}, attended_.data(), rows_, q_width));
   add_branch(weights.attention_norm);
 }
@@ -201,7 +201,7 @@ void CpuDevice::head() {
   // Gathers the rows whose logits are wanted, because multiply() needs an even stride.
   for (int i = 0; i < count; ++i)
     std::copy_n(&hidden_[size_t(step_.logit_rows[i]) * hidden], hidden, &normed_[size_t(i) * hidden]);
-  multiply(pool_, weights_.head, normed_.data(), hidden, count, logits_.data(), description_.vocab_size,
+  multiply(pool_, weights_.head, {normed_.data(), hidden}, {logits_.data(), description_.vocab_size}, count,
            rounded({&weights_.head}, normed_.data(), count, hidden));
 }
 
@@ -214,7 +214,7 @@ void CpuDevice::draft_input() {
     normalize(pair, weights_.mtp.embedding_norm, epsilon, pair);
     normalize(&hidden_[size_t(r) * hidden], weights_.mtp.hidden_norm, epsilon, pair + hidden);
   }
-  multiply(pool_, weights_.mtp.fc, pair_.data(), 2 * hidden, rows_, residual_.data(), hidden,
+  multiply(pool_, weights_.mtp.fc, {pair_.data(), 2 * hidden}, {residual_.data(), hidden}, rows_,
            rounded({&weights_.mtp.fc}, pair_.data(), rows_, 2 * hidden));
 }
 

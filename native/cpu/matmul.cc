@@ -40,8 +40,7 @@ int outputs_per_task(int columns) {
          kPanelOutputs;
 }
 
-void multiply(ThreadPool& pool, const Matrix& weight, const float* x, int64_t x_stride, int rows, float* y,
-              int64_t y_stride, const RoundedRows* rounded) {
+void multiply(ThreadPool& pool, const Matrix& weight, InputRows x, OutputRows y, int rows, const RoundedRows* rounded) {
   const int per_task = outputs_per_task(weight.columns);
   pool.run((weight.rows + per_task - 1) / per_task, [&](int task, int) {
     const int end = std::min(weight.rows, (task + 1) * per_task);
@@ -52,13 +51,13 @@ void multiply(ThreadPool& pool, const Matrix& weight, const float* x, int64_t x_
       const PanelOutputs outputs = panel_outputs(weight.rows, first);
       for (int start = 0; start < rows; start += kPanelRows) {
         const int count = std::min(kPanelRows, rows - start);
-        for (int r = 0; r < count; ++r) row_of[r] = x + (start + r) * x_stride;
+        for (int r = 0; r < count; ++r) row_of[r] = x.data + (start + r) * x.stride;
         if (rounded)
           for (int r = 0; r < count; ++r) rounded_of[r] = rounded->row(start + r);
         multiply_panel(weight, outputs, row_of, rounded ? rounded_of : nullptr, count, out);
         for (int r = 0; r < count; ++r)
           for (int o = 0; o < kPanelOutputs; ++o)
-            if (outputs.row[o] >= 0) y[(start + r) * y_stride + outputs.row[o]] = out[o * kPanelRows + r];
+            if (outputs.row[o] >= 0) y.data[(start + r) * y.stride + outputs.row[o]] = out[o * kPanelRows + r];
       }
     }
   });

@@ -23,9 +23,18 @@ PanelOutputs panel_outputs(int outputs, int first);
 void multiply_panel(const Matrix& weight, const PanelOutputs& outputs, const float* const* x,
                     const RoundedBlock* const* rounded, int rows, float* out);
 
-// y[r][o] = weight row o . x[r]. Strides are in floats.
-void multiply(ThreadPool& pool, const Matrix& weight, const float* x, int64_t x_stride, int rows, float* y,
-              int64_t y_stride, const RoundedRows* rounded = nullptr);
+// Rows of floats: where the first begins, and from a row to the next (floats).
+struct InputRows {
+  const float* data;
+  int64_t stride;
+};
+struct OutputRows {
+  float* data;
+  int64_t stride;
+};
+// y[r][o] = weight row o . x[r], for `rows` rows. `rounded`: as multiply_panel() has it.
+void multiply(ThreadPool& pool, const Matrix& weight, InputRows x, OutputRows y, int rows,
+              const RoundedRows* rounded = nullptr);
 
 // Outputs that a task should have, so that handing it out costs little. A multiple of kPanelOutputs.
 int outputs_per_task(int columns);

@@ -2,7 +2,8 @@
 // - code imports only from its left;
 // - no files of lib import each other in a circle;
 // - only lib reads the environment;
-// - no source file is longer than 600 lines, and no function of native or lib longer than 80.
+// - no source file is longer than 600 lines, and no function of native or lib longer than 80;
+// - no function of native has more than 7 parameters.
 import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
 import { root } from './setup.mjs';
@@ -57,6 +58,7 @@ const lib = [
 ];
 const lineLimit = 600;
 const functionLimit = 80;
+const parameterLimit = 7;
 const problems = [];
 /** The files of lib that each file of lib imports. */
 const imports = new Map();
@@ -74,6 +76,7 @@ for (const folder of ['native', 'lib', 'bin', 'test', 'tools']) {
     const lines = text.split('\n').length - 1;
     if (lines > lineLimit) problems.push(`${path}: ${lines} lines, the limit is ${lineLimit}`);
     if (folder === 'native' || folder === 'lib') checkFunctions(path, text);
+    if (folder === 'native' && /\.(cc|h)$/.test(path)) checkParameters(path, text);
     if (folder === 'native') checkIncludes(path, text);
     if (folder === 'native' && /\bgetenv\b/.test(text))
       problems.push(`${path}: reads the environment; lib/ hands options down`);
@@ -100,6 +103,27 @@ function checkFunctions(path, text) {
       if (line === `${indent}}` && !isType && length > functionLimit)
         problems.push(`${path}:${first + 1}: a function of ${length} lines, the limit is ${functionLimit}`);
     }
+  }
+}
+
+/** Checks how many parameters native functions have, and how many arguments calls at the beginning of a line. */
+function checkParameters(path, text) {
+  const code = text.replace(/\/\/.*$/gm, '');
+  for (const call of code.matchAll(/^ {0,2}[\w:<>,&*~[\] ]*?([\w~]+)\(/gm)) {
+    let depth = 0;
+    let templates = 0;
+    let count = 1;
+    for (let i = call.index + call[0].length - 1; i < code.length; i++) {
+      const sign = code[i];
+      if ('([{'.includes(sign)) depth++;
+      else if (')]}'.includes(sign) && --depth === 0) break;
+      else if (depth === 1 && sign === '<') templates++;
+      else if (depth === 1 && sign === '>' && code[i - 1] !== '-') templates--;
+      else if (depth === 1 && sign === ',' && templates === 0) count++;
+    }
+    const line = code.slice(0, call.index).split('\n').length;
+    if (count > parameterLimit)
+      problems.push(`${path}:${line}: ${call[1]}() with ${count} parameters, the limit is ${parameterLimit}`);
   }
 }
 

@@ -309,7 +309,8 @@ void DeviceProbe::Run::route() {
                      .is_exact = true,
                      .cpu = floats(cpu.route_experts()),
                      .gpu = floats(gpu.route_experts())});
-  compare("weights", cpu.routed_weights_, buffers.expert_weights, {.count = rows, .columns = top_k, .is_padded = false});
+  compare("weights", cpu.routed_weights_, buffers.expert_weights,
+          {.count = rows, .columns = top_k, .is_padded = false});
   // The biased scores, by which a test recognises near ties.
   std::vector<float> biased(cpu.router_.begin(), cpu.router_.begin() + size_t(rows) * experts);
   for (size_t i = 0; i < biased.size(); ++i) biased[i] += probe.weights_.layers[request.layer].router_bias[i % experts];

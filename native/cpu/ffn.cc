@@ -154,7 +154,8 @@ void CpuDevice::choose_experts(const std::vector<float>& bias, int row) {
 void CpuDevice::route(int layer) {
   const LayerWeights& weights = weights_.layers[layer];
   const float* input = branch_input(weights.ffn_norm);
-  multiply(pool_, weights.router, {input, description_.hidden_size}, {router_.data(), description_.moe->experts}, rows_);
+  multiply(pool_, weights.router, {input, description_.hidden_size}, {router_.data(), description_.moe->experts},
+           rows_);
   pool_.run(rows_, [&](int r, int) { choose_experts(weights.router_bias, r); });
 }
 

@@ -94,7 +94,8 @@ void Attention::make_products(const Sources& from, const GpuLayer& weights) {
   const ModelDescription& description = from.description;
   int first_output = 0;
   for (const GpuMatrix& matrix : weights.qkv) {
-    qkv_.push_back(Matmul(from.kernels, *activations_, matrix, {&activations_->residual, padded(description.hidden_size)},
+    qkv_.push_back(Matmul(from.kernels, *activations_, matrix,
+                          {&activations_->residual, padded(description.hidden_size)},
                           {&activations_->qkv, from.qkv_stride, true, first_output},
                           {.gain = description.is_post_norm() ? nullptr : &weights.attention_norm,
                            .epsilon = description.norm_epsilon,

@@ -42,10 +42,10 @@ ExpertResidency::ExpertResidency(const Sources& from, ExpertSlots& slots, std::u
   if (!host_) return;
   Prelude prelude = from.kernels.prelude();
   prelude.set("STRIDE", stride_);
-  add_ = from.kernels.make(
-      "add_rows", prelude,
-      {read(activations_.host_outputs), write(description_.is_post_norm() ? activations_.branch : activations_.residual)},
-      ceil_div(stride_ / 4, 64));
+  add_ = from.kernels.make("add_rows", prelude,
+                           {read(activations_.host_outputs),
+                            write(description_.is_post_norm() ? activations_.branch : activations_.residual)},
+                           ceil_div(stride_ / 4, 64));
   if (from.plan.options.expert_misses != ExpertMisses::kAuto || slots_.slots() == 0) return;
   int layer = 0;
   while (layer < description_.layer_count() && !description_.layer(layer).is_moe()) ++layer;

@@ -110,6 +110,7 @@ function checkFunctions(path, text) {
 function checkParameters(path, text) {
   const code = text.replace(/\/\/.*$/gm, '');
   for (const call of code.matchAll(/^ {0,2}[\w:<>,&*~[\] ]*?([\w~]+)\(/gm)) {
+    if (/^[A-Z_]+$/.test(call[1])) continue; // a macro
     let depth = 0;
     let templates = 0;
     let count = 1;

@@ -12,7 +12,7 @@ namespace kexa {
 
 class ExpertResidency {
  public:
-  // What it works with. All must outlive it.
+  // References to the parts that it works with. All must outlive it.
   struct Sources {
     KernelSet& kernels;
     const ModelDescription& description;

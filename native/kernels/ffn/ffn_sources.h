@@ -1,4 +1,4 @@
-// What the kernels of a layer's feed-forward part are made from.
+// The sources and sizes of the kernels of a feed-forward layer.
 #pragma once
 
 #include "kernels/buffers/activations.h"

@@ -23,16 +23,6 @@ const outside = new Set(
     /\s+/,
   ),
 );
-/** Files whose sentences may still begin as they like. */
-const waiting = new Set([
-  'native/cpu/panel_integers.h',
-  'native/cpu/panel_plain.cc',
-  'native/model/synthetic.h',
-  'native/quant/block.h',
-  'native/kernels/buffers/gpu_weights.h',
-  'native/kernels/source/k_scale_and_min.wgsl',
-  'native/quant/types/q6_k.h',
-]);
 const codeFolders = ['native', 'lib', 'bin', 'test', 'tools', 'bench', 'examples'];
 const otherFiles = ['CMakeLists.txt', 'package.json', 'biome.json', '.ci/run'];
 const isCode = /\.(cc|h|wgsl|ts|mjs|cjs|js|c|py)$/;
@@ -197,7 +187,7 @@ function checkBeginnings(path, line, text) {
   const sentences = text.replace(/\n/g, ' ').split(/(?<=[.!?])\s+/);
   for (const sentence of sentences) {
     const [, word] = sentence.match(/^\s*(?:[-*] |\d+\. |@\w+ |\*\*)*(Of|What|Those|As)\b/) ?? [];
-    if (word && !waiting.has(path) && !(word === 'What' && sentence.trimEnd().endsWith('?')))
+    if (word && !(word === 'What' && sentence.trimEnd().endsWith('?')))
       problems.push(`${path}:${line}: a sentence begins with "${word}"`);
   }
 }

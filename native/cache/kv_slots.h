@@ -129,8 +129,8 @@ class KvSlots {
   int length(int slot) const { return int(slots_[slot].ids.size()); }
   std::span<const int> pages(int slot) const { return slots_[slot].pages; }
 
-  // A copy for a device that works while the slots change: it has only row() and pages(). The description and plan must
-  // outlive it.
+  // A copy for a device that works while the slots change: it has only row() and pages(). The description must outlive
+  // it.
   std::shared_ptr<const KvSlots> row_tables() const;
 
   // The row of `position` in the layer's storage: in a page of a global layer, or in the ring of a sliding one.

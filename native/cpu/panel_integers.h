@@ -1,7 +1,9 @@
-// Products with rounded activations for one instruction set. A unit of a block, 32 to 256 elements, is summed in whole
-// numbers, exactly, in eight lanes: columns 2 i and 2 i + 1 into lane i % 8. Each unit's lanes are then added to eight
-// sums in f32, in the order of the columns, and at the end the lanes that are 4, 2 and 1 apart. As in panel_vector.h
-// one row takes the weights from where they are stored, and several rows from a buffer.
+// Products with rounded activations, for one instruction set.
+// - A unit of a block, 32 to 256 elements, is summed exactly, in whole numbers, in eight lanes: columns 2 i and 2 i + 1
+//   go into lane i % 8.
+// - The lanes of each unit are added to eight sums in f32, in the order of the columns. At the end lanes 4, 2 and 1
+//   apart are added.
+// - One row uses the weights where they are stored, and several rows use a buffer, like in panel_vector.h.
 #pragma once
 
 #include "cpu/lanes/all.h"
@@ -27,7 +29,7 @@ KEXA_INLINE void with_integers(Type type, const Visit& visit) {
   }
 }
 
-// The scales of up to eight blocks of 32, times `by`.
+// The scales of up to eight blocks of 32, each multiplied by `by`.
 template <typename Integers>
 KEXA_INLINE void small_scales(const uint8_t* blocks, int count, float by, float* scales) {
 #if defined(__AVX2__)
@@ -68,8 +70,8 @@ KEXA_INLINE void add_large_block(F32x8& sums, const uint8_t* block, const Rounde
   for (int line = 0; line < Integers::kBytes; line += 64) __builtin_prefetch(block + kAhead + line);
   Integers integers;
   integers.prepare(block);
-  // As if both had changed: else GCC keeps the activations for the next output, for which there are not the registers,
-  // and fills registers with scales out of others, which takes instructions that memory does not.
+  // Tells GCC that both have changed. Otherwise it keeps the activations in registers for the next output. There are
+  // too few registers for that, so it would spend instructions on filling registers from others.
   const RoundedBlock* from = &x;
   asm volatile("" : "+r"(from), "+m"(integers.scale));
 #pragma GCC unroll 2
@@ -101,7 +103,7 @@ KEXA_INLINE void add_large_block(F32x8& sums, const uint8_t* block, const Rounde
   }
 }
 
-// sums are [kPanelOutputs][kSumLanes].
+// `sums` is [kPanelOutputs][kSumLanes].
 template <typename Integers>
 [[gnu::noinline]] static void multiply_rounded_row(const uint8_t* const* rows, const RoundedBlock* x, int columns,
                                                    float* sums) {
@@ -136,10 +138,10 @@ template <typename Integers>
   }
 }
 
-// 256 columns of all of a panel's rows, beyond the rows' ends zeros.
+// 256 columns of all rows of a panel. Zeros follow the rows' ends.
 struct IntegerPanel {
   alignas(64) int16_t weights[kPanelOutputs][kRoundedColumns];
-  alignas(64) float scales[kPanelOutputs][8];  // of each 32 columns, or the first of all
+  alignas(64) float scales[kPanelOutputs][8];  // one for each 32 columns, or only the first, for all columns
   int32_t minima[kPanelOutputs][8];
   float minima_scales[kPanelOutputs];
 };
@@ -171,8 +173,8 @@ template <typename Integers>
   }
 }
 
-// sums[r][o] of kRows rows by kTileOutputs outputs, over 256 columns of large blocks or `columns` of small ones. sums
-// are [row][kPanelOutputs][kSumLanes]. The first time over there are no sums yet.
+// Adds to sums[r][o], for kRows rows by kTileOutputs outputs, the products over 256 columns of large blocks, or
+// `columns` columns of small ones. `sums` is [row][kPanelOutputs][kSumLanes]. With `is_first` there are no sums yet.
 template <typename Integers, int kRows>
 [[gnu::noinline]] static void multiply_integer_tile(const RoundedBlock* const* x, const IntegerPanel& panel, int first,
                                                     int columns, bool is_first, float* sums) {

@@ -1,5 +1,5 @@
-// The inner loops written to be read: what every instruction set's are compared with. Weights become floats by
-// read_values(), one row after another.
+// The inner loops written to be read. Each instruction set's loops are compared with them. read_values() makes floats
+// of the weights, one row after another.
 #include <algorithm>
 #include <cstring>
 #include <vector>
@@ -9,7 +9,7 @@
 #include "cpu/panel.h"
 #include "quant/block_types.h"
 
-// Of choosing, the loops that every processor of the kind can run.
+// The loops of choosing, compiled for every processor of the architecture.
 #define KEXA_SET plain
 #include "cpu/choice_vector.h"
 
@@ -52,7 +52,7 @@ float half_in(const std::byte* block, int at) {
   return f16_to_f32(bits);
 }
 
-// A block's values with its scales replaced: whole numbers.
+// A block's values as whole numbers, because its scales are replaced.
 void read_integers(const std::byte* block, Type type, float scale, float minima_scale, float* out) {
   const RoundedScales at = scales_at(type);
   std::byte copy[kRoundedColumns];

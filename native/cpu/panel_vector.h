@@ -1,9 +1,9 @@
-// The inner loops of panel.h for one instruction set, KEXA_SET. Included once by each set's file.
+// The inner loops of panel.h for one instruction set (KEXA_SET). Each set's file includes it once.
 //
-// Several rows: a panel's weights become floats in a buffer, 512 columns at a time, and are multiplied by four rows at
-// once in a tile whose sums stay in registers. A register holds a part of a sum's sixteen lanes, so a tile goes over
-// its columns once for each part. One row reads each weight once: there the weights are multiplied where they became
-// floats.
+// For several rows, a buffer holds a panel's weights as floats, kColumns columns at a time. Four rows at once are
+// multiplied with it in a tile whose sums stay in registers. A register holds a part of a sum's sixteen lanes, so a
+// tile goes over its columns once for each part. For one row, each weight is read once and multiplied right after its
+// conversion.
 #pragma once
 
 #include "cpu/lanes/all.h"  // generated: includes every file of the folder
@@ -11,7 +11,7 @@
 
 namespace kexa::KEXA_SET {
 
-// Weights of a tile. Four rows by three outputs take 12 of 16 registers, by six 24 of 32.
+// The rows of a tile. With three outputs its sums take 12 of 16 registers, with six 24 of 32.
 constexpr int kTileRows = 4;
 #if defined(__AVX2__) && !defined(__AVX512F__)
 constexpr int kTileOutputs = 3;
@@ -20,14 +20,14 @@ constexpr int kTileOutputs = 6;
 #endif
 static_assert(kPanelOutputs % kTileOutputs == 0);
 
-// How many bytes before their use weights are asked for.
+// Weights are prefetched this many bytes before their use.
 constexpr int kAhead = 512;
 
-// Columns converted at a time, whole blocks of every type: what a tile reads of them, three rows of weights (six with
-// AVX-512) and four of activations, fits the first-level cache.
+// Columns converted at a time, a multiple of every type's block. A tile reads three rows of weights (six with AVX-512)
+// and four rows of activations of them, which fit the first-level cache.
 constexpr int kColumns = 1024;
 
-// Elements that stand alone, 16 at a time, as if in blocks of 16.
+// Types without blocks, read 16 elements at a time as if in blocks of 16.
 struct F32Lanes {
   static constexpr int kElements = kLanes, kBytes = kLanes * 4;
   KEXA_INLINE void prepare(const uint8_t*) {}
@@ -49,7 +49,7 @@ struct Bf16Lanes {
     load_bf16(lanes, reinterpret_cast<const uint16_t*>(block));
   }
 };
-// Without its scale.
+// The values without their scale.
 struct F8E4m3Lanes {
   static constexpr int kElements = kLanes, kBytes = kLanes;
   KEXA_INLINE void load(F32x16& lanes, const uint8_t* codes, int) const { load_e4m3(lanes, codes); }
@@ -71,7 +71,7 @@ KEXA_INLINE void with_lanes(Type type, const Visit& visit) {
   }
 }
 
-// The n < 16 elements at the end of a row of elements that stand alone, then zeros.
+// Reads the last n < 16 elements of a row of a type without blocks, then zeros.
 template <typename Lanes>
 KEXA_INLINE void load_end(F32x16& lanes, const uint8_t* from, int n) {
   uint8_t some[Lanes::kBytes] = {};
@@ -79,7 +79,7 @@ KEXA_INLINE void load_end(F32x16& lanes, const uint8_t* from, int n) {
     std::memcpy(some, from, size_t(n) * (Lanes::kBytes / kLanes));
     Lanes{}.load(lanes, some, 0);
   } else {
-    lanes = F32x16{};  // blocks are whole
+    lanes = F32x16{};  // types with blocks have no such end
   }
 }
 
@@ -106,7 +106,7 @@ static void read_elements(const std::byte* from, Type type, int n, float* out) {
                        KEXA_INLINE_CALL { convert<decltype(lanes)>(reinterpret_cast<const uint8_t*>(from), n, out); });
 }
 
-// Sixteen columns of row o into a panel of `steps` times as many.
+// Puts sixteen columns of row o into a panel of `steps` such steps.
 KEXA_INLINE void put_step(float* panel, int steps, int o, int step, const F32x16& values) {
   float* to = panel + o / kTileOutputs * kParts * steps * kTileOutputs * kWidth + o % kTileOutputs * kWidth;
 #pragma GCC unroll 4
@@ -114,8 +114,8 @@ KEXA_INLINE void put_step(float* panel, int steps, int o, int step, const F32x16
     store_part(to + (part * steps + step) * kTileOutputs * kWidth, values.part[part]);
 }
 
-// n columns of all of a panel's rows, as the tiles read them: [tile][part of the lanes][step][output of the
-// tile][part].
+// Converts n columns of all rows of a panel, in the order in which tiles read them: [tile][part of the
+// lanes][step][output of the tile][lanes of the part].
 template <typename Lanes>
 [[gnu::noinline]] static void convert_panel(const uint8_t* const* rows, int n, float* panel) {
   const int steps = (n + kLanes - 1) / kLanes;
@@ -135,7 +135,7 @@ template <typename Lanes>
   }
 }
 
-// The same of FP8, from column `start` on.
+// Converts a panel of FP8, from column `start` on.
 static void convert_fp8_panel(const PanelSource& weights, int start, int n, float* panel) {
   const int steps = (n + kLanes - 1) / kLanes;
   for (int o = 0; o < kPanelOutputs; ++o) {
@@ -152,8 +152,9 @@ static void convert_fp8_panel(const PanelSource& weights, int start, int n, floa
   }
 }
 
-// sums[r][o] of kRows rows by kTileOutputs outputs, over `steps` times 16 columns. sums are [row][kPanelOutputs][16];
-// `part_stride` is that of the panel. The first time over there are no sums yet.
+// Adds to sums[r][o], for kRows rows by kTileOutputs outputs, the products over `steps` * 16 columns. `sums` is
+// [row][kPanelOutputs][16]; `part_stride` is the distance of two parts in the panel (floats). With kIsFirst there are
+// no sums yet.
 template <int kRows, bool kIsFirst>
 KEXA_INLINE void multiply_tile(const float* const* x, const float* panel, int part_stride, int steps, float* sums) {
 #pragma GCC unroll 4
@@ -213,7 +214,7 @@ template <int kRows>
   }
 }
 
-// A row by three outputs at a time.
+// One row by three outputs at a time.
 template <typename Lanes>
 [[gnu::noinline]] static void multiply_row(const uint8_t* const* rows, const float* x, int columns, float* sums) {
   constexpr int kTogether = 3;
@@ -247,7 +248,7 @@ template <typename Lanes>
   }
 }
 
-// The same of FP8: a block of columns at a time, whose scales stay in registers.
+// One row of FP8: a block of columns at a time, so that its scales stay in registers.
 [[gnu::noinline]] static void multiply_fp8_row(const PanelSource& weights, const float* x, float* sums) {
   constexpr int kTogether = 3;
   const int columns = weights.columns;
@@ -328,7 +329,7 @@ static void multiply_panel(const PanelSource& weights, const float* const* x, in
         return sums + ((r + i < rows ? r + i : rows - 1) * kPanelOutputs + o) * kLanes;
       };
       const F32x4 four = sums_of_four(lanes_of_row(0), lanes_of_row(1), lanes_of_row(2), lanes_of_row(3));
-      // kPanelRows is a multiple of 4.
+      // stays inside `out`, because kPanelRows is a multiple of 4
       std::memcpy(out + o * kPanelRows + r, &four, sizeof four);
     }
 }
@@ -343,7 +344,7 @@ static float dot(const float* a, const float* b, int n) {
   return sums_of_four(lanes, lanes, lanes, lanes)[0];
 }
 
-// kVectors times 16 columns from column i on.
+// kVectors * 16 columns, from column i on.
 template <typename Lanes, int kVectors>
 KEXA_INLINE void add_scaled_columns(const std::byte* const* rows, const float* factors, int count, int i, float* out) {
   F32x16 sums[kVectors], values;

@@ -1,5 +1,5 @@
-// What every type of blocks says about itself, and the ways to store codes that several types share. Each type is a
-// struct in quant/types:
+// The properties of every type of blocks, and the ways to store codes that several types share. Each type is a struct
+// in quant/types:
 // - read(block, out) writes the block's elements as floats;
 // - write(from, block), in types that kexa can quantise to, is the other direction;
 // - kGpu, codes() and middle() say how blocks become a row on the GPU (kernels/source/quantized_layout.h);

@@ -206,9 +206,9 @@ void Merger::merge_short(const uint8_t* bytes, size_t size, std::vector<uint32_t
   ids.insert(ids.end(), id, id + size);
 }
 
-// `word` has one entry for each byte. At a token's first byte it is the token's id. At the last byte of a longer token
-// it is kBack and the place where the token begins. Where a token began that is now merged into the one before it, it
-// is kNothing.
+// `symbols_` has one entry for each byte. At a token's first byte it is the token's id. At the last byte of a longer
+// token it is kBack and the place where the token begins. Where a token began that is now merged into the one before
+// it, it is kNothing.
 //
 // The queue may give a place again after the pair there has changed. A changed pair shows by its rank, as in the
 // library, because the tokens at a place only grow.

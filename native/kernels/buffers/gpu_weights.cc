@@ -115,7 +115,7 @@ class Uploader {
   }
   void finish() {
     upload_.finish();
-    // The total also counts tensors that are no matrices.
+    // The total also counts buffers without weights.
     progress_(total_bytes_, total_bytes_);
   }
 

@@ -69,8 +69,8 @@ struct GpuLayer {
 void check_types(const ModelDescription& description, const Weights& weights);
 
 struct GpuWeights {
-  // Uploads all weights, and converts matrices that have another type on the device. Of the routed
-  // experts only those in `slots` are uploaded; all if it is null. `progress` may throw to stop. Throws:
+  // Uploads all weights, and converts matrices that have another type on the device. Uploads only the routed experts in
+  // `slots`; all if it is null. `progress` may throw to stop. Throws:
   // - KEXA_UNSUPPORTED if a layer's experts need more buffers than can be bound, or a value does not fit its type;
   // - KEXA_BAD_FILE if an FP8 weight is NaN.
   GpuWeights(Gpu& gpu, const ModelDescription& description, const Weights& weights, const Plan& plan,

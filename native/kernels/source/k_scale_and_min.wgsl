@@ -1,6 +1,6 @@
-// k_scale_and_min: the scale and minimum of a group of q4_k or q5_k, [scale, minimum]. `packed` is the block's twelve bytes of
-// them. Group g's are bytes g and g + 4, of 6 bits. Those of the last four groups are halves of byte g + 4, below the upper 2 bits
-// of bytes g - 4 and g.
+// k_scale_and_min: [scale, minimum] of a group in q4_k or q5_k. `packed` is the block's twelve bytes of scales and
+// minima. The first four groups have 6 bits of byte g (scale) and of byte g + 4 (minimum). The last four groups have
+// the halves of byte g + 4, below the upper 2 bits of bytes g - 4 and g.
 fn k_scale_and_min(packed: vec3u, group: u32) -> vec2f {
   let shift = group % 4u * 8u;
   let first = packed.x >> shift;

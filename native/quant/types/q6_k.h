@@ -30,7 +30,8 @@ struct Q6K : Block<Type::kQ6K> {
     fit::fit_signed_block<1, WholeLevels<32, 31>, 128>(x, block);
     uint8_t q[kLargeBlock];
     whole_numbers<16>(block.q, 32, q);
-    // Of each half of 128: low fours of runs 0 and 2, then 1 and 3, in 64 bytes; high twos of all four in 32.
+    // Each half of 128 has 64 bytes with the low 4 bits of runs 0 and 2, then 1 and 3, and 32 bytes with the high 2
+    // bits of all four.
     for (int half = 0; half < 2; ++half)
       for (int i = 0; i < 32; ++i) {
         const uint8_t* at = q + half * 128 + i;

@@ -1,5 +1,5 @@
 // Checks the tables in docs/ that are made from lib's tables, between the marks `<!-- table: NAME -->` and `<!-- end -->`,
-// and the defaults that comments in lib/types.ts give. `node --import tsx tools/doc-tables.mjs --write` writes the tables.
+// and the defaults that comments in lib/types/generate.ts give. `node --import tsx tools/doc-tables.mjs --write` writes the tables.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { root } from './setup.mjs';
@@ -84,11 +84,11 @@ function checkRow({ file, lines }, start, values, where) {
   differing += missing.length;
 }
 
-const types = readFileSync(join(root, 'lib/types.ts'), 'utf8');
+const types = readFileSync(join(root, 'lib/types/generate.ts'), 'utf8');
 for (const { name, default: wanted } of samplingOptions) {
   const [, said] = new RegExp(`Default (-?[\\d.]*\\d)[^/]*\\*/\\s+${name}\\?:`).exec(types) ?? [];
   if (Number(said) === wanted) continue;
-  console.error(`lib/types.ts: the comment of ${name}: wanted 'Default ${wanted}', found ${said}`);
+  console.error(`lib/types/generate.ts: the comment of ${name}: wanted 'Default ${wanted}', found ${said}`);
   differing++;
 }
 const hint = isWriting ? 'written' : 'to write (node --import tsx tools/doc-tables.mjs --write)';

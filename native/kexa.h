@@ -33,9 +33,9 @@
 #include <memory>
 
 #include "base/error.h"
+#include "device/sampling.h"
 #include "engine/channel.h"
 #include "plan/plan.h"
-#include "device/sampling.h"
 
 namespace kexa {
 

@@ -6,9 +6,9 @@
 #include "addon/convert.h"
 #include "addon/worker.h"
 #include "base/thread_pool.h"
+#include "cpu/matmul.h"
 #include "quant/fp8.h"
 #include "quant/quantize.h"
-#include "cpu/matmul.h"
 
 namespace kexa {
 namespace {

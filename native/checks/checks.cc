@@ -4,15 +4,15 @@
 
 #include "addon/convert.h"
 #include "base/error.h"
+#include "cache/expert_slots.h"
 #include "checks/device_probe.h"
 #include "checks/plain_sampler.h"
 #include "checks/step_probe.h"
-#include "model/synthetic.h"
-#include "cache/expert_slots.h"
-#include "quant/dequantize.h"
-#include "quant/quantize.h"
 #include "cpu/matmul.h"
 #include "cpu/sampler.h"
+#include "model/synthetic.h"
+#include "quant/dequantize.h"
+#include "quant/quantize.h"
 
 namespace kexa {
 namespace {

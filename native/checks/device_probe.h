@@ -4,8 +4,8 @@
 
 #include <string>
 
-#include "kernels/gpu_device.h"
 #include "cpu/cpu_device.h"
+#include "kernels/gpu_device.h"
 
 namespace kexa {
 

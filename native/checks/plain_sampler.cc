@@ -5,8 +5,8 @@
 #include <map>
 #include <numeric>
 
-#include "device/vocabulary.h"
 #include "cpu/random.h"
+#include "device/vocabulary.h"
 
 namespace kexa {
 namespace {

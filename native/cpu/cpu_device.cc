@@ -4,11 +4,11 @@
 #include <cmath>
 #include <cstring>
 
-#include "model/rope.h"
-#include "device/vocabulary.h"
-#include "quant/cache_blocks.h"
 #include "cpu/ffn.h"
 #include "cpu/matmul.h"
+#include "device/vocabulary.h"
+#include "model/rope.h"
+#include "quant/cache_blocks.h"
 
 namespace kexa {
 

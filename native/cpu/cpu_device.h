@@ -6,10 +6,10 @@
 
 #include "base/cores.h"
 #include "base/thread_pool.h"
-#include "model/weights.h"
-#include "device/device.h"
-#include "quant/rounded.h"
 #include "cpu/sampler.h"
+#include "device/device.h"
+#include "model/weights.h"
+#include "quant/rounded.h"
 
 namespace kexa {
 

@@ -5,8 +5,8 @@
 #include <vector>
 
 #include "base/thread_pool.h"
-#include "model/weights.h"
 #include "cpu/matmul.h"
+#include "model/weights.h"
 
 namespace kexa {
 

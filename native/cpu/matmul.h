@@ -2,8 +2,8 @@
 #pragma once
 
 #include "base/thread_pool.h"
-#include "model/weights.h"
 #include "cpu/panel.h"
+#include "model/weights.h"
 
 namespace kexa {
 

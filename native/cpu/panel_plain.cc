@@ -5,8 +5,8 @@
 #include <vector>
 
 #include "base/numbers.h"
-#include "model/store_rows.h"
 #include "cpu/panel.h"
+#include "model/store_rows.h"
 #include "quant/block_types.h"
 
 // The loops of choosing, compiled for every processor of the architecture.

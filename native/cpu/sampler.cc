@@ -7,8 +7,8 @@
 
 #include "base/error.h"
 #include "base/numbers.h"
-#include "device/vocabulary.h"
 #include "cpu/random.h"
+#include "device/vocabulary.h"
 
 namespace kexa {
 namespace {

@@ -3,8 +3,8 @@
 
 #include <span>
 
-#include "device/sampling.h"
 #include "cpu/panel.h"
+#include "device/sampling.h"
 
 namespace kexa {
 

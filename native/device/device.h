@@ -7,10 +7,10 @@
 #include <span>
 #include <vector>
 
-#include "plan/host_experts.h"
-#include "cache/kv_slots.h"
 #include "base/profile.h"
+#include "cache/kv_slots.h"
 #include "device/sampling.h"
+#include "plan/host_experts.h"
 
 namespace kexa {
 

@@ -13,9 +13,9 @@
 #include <variant>
 #include <vector>
 
+#include "base/profile.h"
 #include "decode/logprobs.h"
 #include "plan/host_experts.h"
-#include "base/profile.h"
 
 namespace kexa {
 

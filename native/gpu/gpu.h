@@ -9,10 +9,10 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/profile.h"
 #include "gpu/adapter.h"
 #include "gpu/blob_cache.h"
 #include "gpu/timestamps.h"
-#include "base/profile.h"
 
 namespace kexa {
 

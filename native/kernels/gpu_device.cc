@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "base/error.h"
-#include "kernels/buffers/f16_range.h"
 #include "device/vocabulary.h"
+#include "kernels/buffers/f16_range.h"
 
 namespace kexa {
 namespace {

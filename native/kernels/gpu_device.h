@@ -4,11 +4,11 @@
 #include <array>
 #include <memory>
 
+#include "device/device.h"
 #include "kernels/attention/attention.h"
 #include "kernels/choose/choose.h"
 #include "kernels/ffn/expert_residency.h"
 #include "kernels/ffn/ffn.h"
-#include "device/device.h"
 
 namespace kexa {
 

@@ -1,8 +1,8 @@
 // Measures the rates of a GPU: copying, reading, products in f32 and by subgroup matrices.
 #pragma once
 
-#include "gpu/gpu.h"
 #include "device/rates.h"
+#include "gpu/gpu.h"
 
 namespace kexa {
 

@@ -8,10 +8,10 @@
 
 #include <map>
 
-#include "split/device_thread.h"
-#include "model/weights.h"
 #include "device/device.h"
+#include "model/weights.h"
 #include "plan/split.h"
+#include "split/device_thread.h"
 
 namespace kexa {
 

@@ -3,9 +3,9 @@
 
 #include <algorithm>
 
+#include "cache/expert_slots.h"
 #include "gpu/gpu.h"
 #include "model/weights.h"
-#include "cache/expert_slots.h"
 #include "plan/plan.h"
 
 namespace kexa {

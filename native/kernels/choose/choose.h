@@ -1,8 +1,8 @@
 // Chooses tokens on the GPU, and continues from them.
 #pragma once
 
-#include "kernels/buffers/activations.h"
 #include "device/sampling.h"
+#include "kernels/buffers/activations.h"
 
 namespace kexa {
 

@@ -4,9 +4,9 @@
 #include <memory>
 
 #include "base/thread_pool.h"
+#include "cache/expert_slots.h"
 #include "kernels/buffers/activations.h"
 #include "kernels/ffn/ffn.h"
-#include "cache/expert_slots.h"
 
 namespace kexa {
 

@@ -50,4 +50,9 @@ __attribute__((always_inline)) constexpr float half_of_e8m0(uint8_t bits) {
   return std::bit_cast<float>(bits < 2 ? 0x00200000u << bits : uint32_t(bits - 1) << 23);
 }
 
+// Returns half of an nvfp4 scale: e4m3, its sign ignored. The format takes the code 0x7f, a NaN, for 0.
+__attribute__((always_inline)) constexpr float half_of_ue4m3(uint8_t bits) {
+  return bits == 0x7f ? 0.0f : std::bit_cast<float>((bits & 0x7fu) << 20) * 0x1p119f;
+}
+
 }  // namespace kexa

@@ -64,6 +64,13 @@ struct Grid {
   }
 };
 
+// The grid of a format, sorted once for the process.
+template <typename Format>
+const Grid<Format::kPoints, Format::kSize>& grid_of() {
+  static const Grid<Format::kPoints, Format::kSize> grid(Format::kEntries, Format::kValues, Format::kBits);
+  return grid;
+}
+
 // The best point of each length, for kWidth vectors at once.
 template <typename Format>
 struct Nearest {
@@ -131,8 +138,12 @@ KEXA_INLINE void choose(const Grid<Format::kPoints, Format::kSize>& grid, const 
 }
 
 // A block, how near its vectors are to the points of the grid, and the scales and points chosen for it.
-// Format says how many points the grid has (kPoints) of how many weights (kSize), how many weights share a scale
-// (kRun), the factor on half plus the scale's whole number (kUnit), and the largest magnitude (kMost).
+// Format says:
+// - kPoints, kSize: how many points the grid has, each of how many weights;
+// - kEntries, kValues, kBits: the points as they are stored, the magnitudes, and the bits that name one;
+// - kRun: how many weights share a scale;
+// - kUnit: the factor on half plus the scale's whole number;
+// - kMost: the largest magnitude.
 template <typename Format>
 struct GridBlock {
   static constexpr int kVectors = kBlock / Format::kSize;
@@ -142,7 +153,7 @@ struct GridBlock {
   // Whether two vectors share their eight signs, as in iq3.
   static constexpr bool kIsPaired = Format::kSize == 4;
 
-  explicit GridBlock(const Grid<Format::kPoints, Format::kSize>& grid) : grid(grid) {}
+  GridBlock() : grid(grid_of<Format>()) {}
 
   const Grid<Format::kPoints, Format::kSize>& grid;
   Lanes x[kTeams][Format::kSize];  // magnitudes, a vector in each lane

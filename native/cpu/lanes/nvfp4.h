@@ -9,10 +9,7 @@ namespace kexa::KEXA_SET {
 struct Nvfp4Lanes : BlockLanes<Type::kNvfp4> {
   float scale[4];
   KEXA_INLINE void prepare(const uint8_t* block) {
-    for (int group = 0; group < 4; ++group) {
-      const uint32_t bits = block[group];
-      scale[group] = bits == 0x7f ? 0.0f : std::bit_cast<float>((bits & 0x7fu) << 20) * 0x1p119f;
-    }
+    for (int group = 0; group < 4; ++group) scale[group] = half_of_ue4m3(block[group]);
   }
   KEXA_INLINE void load(F32x16& lanes, const uint8_t* block, int step) const {
     const uint32_t a = four_bytes(block + 4 + step * 8), b = four_bytes(block + 8 + step * 8);

@@ -24,13 +24,12 @@ struct Iq2Xs : Block<Type::kIq2Xs> {
   struct Points {
     static constexpr int kPoints = 512, kSize = 8, kRun = 16;
     static constexpr float kUnit = 0.25f, kMost = 43;
-    static const grids::Grid<kPoints, kSize>& grid() {
-      static const grids::Grid<kPoints, kSize> grid(kGrid, kIq2Values, 2);
-      return grid;
-    }
+    static constexpr const auto& kEntries = kGrid;
+    static constexpr const auto& kValues = kIq2Values;
+    static constexpr int kBits = 2;
   };
   static KEXA_INLINE void write(const float* from, std::byte* to) {
-    grids::GridBlock<Points> block(Points::grid());
+    grids::GridBlock<Points> block;
     block.begin(from);
     block.fit();
     put_f16(to, block.scale);

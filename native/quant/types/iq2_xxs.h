@@ -27,13 +27,12 @@ struct Iq2Xxs : Block<Type::kIq2Xxs> {
   struct Points {
     static constexpr int kPoints = 256, kSize = 8, kRun = 32;
     static constexpr float kUnit = 0.25f, kMost = 43;
-    static const grids::Grid<kPoints, kSize>& grid() {
-      static const grids::Grid<kPoints, kSize> grid(kGrid, kIq2Values, 2);
-      return grid;
-    }
+    static constexpr const auto& kEntries = kGrid;
+    static constexpr const auto& kValues = kIq2Values;
+    static constexpr int kBits = 2;
   };
   static KEXA_INLINE void write(const float* from, std::byte* to) {
-    grids::GridBlock<Points> block(Points::grid());
+    grids::GridBlock<Points> block;
     block.begin(from);
     block.fit();
     put_f16(to, block.scale);

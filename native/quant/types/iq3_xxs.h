@@ -28,13 +28,12 @@ struct Iq3Xxs : Block<Type::kIq3Xxs> {
   struct Points {
     static constexpr int kPoints = 256, kSize = 4, kRun = 32;
     static constexpr float kUnit = 0.5f, kMost = 62;
-    static const grids::Grid<kPoints, kSize>& grid() {
-      static const grids::Grid<kPoints, kSize> grid(kGrid, kIq3Values, 4);
-      return grid;
-    }
+    static constexpr const auto& kEntries = kGrid;
+    static constexpr const auto& kValues = kIq3Values;
+    static constexpr int kBits = 4;
   };
   static KEXA_INLINE void write(const float* from, std::byte* to) {
-    grids::GridBlock<Points> block(Points::grid());
+    grids::GridBlock<Points> block;
     block.begin(from);
     block.fit();
     put_f16(to, block.scale);

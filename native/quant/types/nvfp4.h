@@ -14,9 +14,7 @@ struct Nvfp4 : Block<Type::kNvfp4> {
   static KEXA_INLINE void read(const uint8_t* block, float* out) {
     for (int group = 0; group < 4; ++group) {
       const uint8_t* codes = block + 4 + group * 8;
-      // The format takes the NaN of e4m3 for 0.
-      const uint8_t bits = block[group];
-      const float scale = bits == 0x7f ? 0.0f : std::bit_cast<float>((bits & 0x7fu) << 20) * 0x1p119f;
+      const float scale = half_of_ue4m3(block[group]);
       for (int i = 0; i < 8; ++i) {
         out[group * 16 + i] = scale * float(kLevels[codes[i] & 15]);
         out[group * 16 + i + 8] = scale * float(kLevels[codes[i] >> 4]);

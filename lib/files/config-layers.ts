@@ -13,20 +13,34 @@ const fullType = 'full_attention';
  *
  * - which layers slide: `layer_types`, `sliding_windows`, `sliding_window_pattern`
  * - how many keys they see: `sliding_windows`, `sliding_window`
+ *
+ * The window of the MTP block is null if there is no block.
  */
-export function readWindows(fields: ConfigFields, layers: number, family: Family): number[] {
-  if (family.windows === 'none') return new Array<number>(layers).fill(0);
-  const types = readAttentionTypes(fields, 'layer_types', layers);
+export function readWindows(
+  fields: ConfigFields,
+  layers: number,
+  family: Family,
+  hasMtp: boolean,
+): { main: number[]; mtp: number | null } {
+  if (family.windows === 'none') return { main: new Array<number>(layers).fill(0), mtp: null };
+  const lengths = hasMtp && family.mtpWindow === 'first' ? [layers, layers + 1] : [layers];
+  const types = readAttentionTypes(fields, 'layer_types', lengths);
   const windows = fields.optionalList('sliding_windows', [layers], 'a window, 0 for full attention,', isWindow);
-  const slides = types ?? windows?.map((window) => window > 0) ?? readPattern(fields, layers, family);
-  return slides.map((sliding, layer) => windowOf(fields, 'layer_types', 'sliding_windows', sliding, windows, layer));
+  const slides = types?.slice(0, layers) ?? windows?.map((window) => window > 0) ?? readPattern(fields, layers, family);
+  const main = slides.map((sliding, layer) =>
+    windowOf(fields, 'layer_types', 'sliding_windows', sliding, windows, layer),
+  );
+  if (!hasMtp) return { main, mtp: null };
+  const mtpSlides = family.mtpWindow === 'first' && (types?.[layers] ?? slides[0]!);
+  return { main, mtp: readMtpWindow(fields, mtpSlides, main[0]!) };
 }
 
-/** Reads the window of the MTP layer. Without a field that says it, attention is global, as K-EXAONE's block was trained. */
-export function readMtpWindow(fields: ConfigFields): number {
-  const types = readAttentionTypes(fields, 'mtp_layer_types', 1);
+/** Reads the window of the MTP layer. Without a field that says it, `slides` tells whether it is the first layer's. */
+function readMtpWindow(fields: ConfigFields, slides: boolean, first: number): number {
+  const types = readAttentionTypes(fields, 'mtp_layer_types', [1]);
   const windows = fields.optionalList('mtp_sliding_windows', [1], 'a window, 0 for full attention,', isWindow);
-  const sliding = types?.[0] ?? (windows?.[0] ?? 0) > 0;
+  if (types === null && windows === null && slides && first > 0) return first;
+  const sliding = types?.[0] ?? (windows === null ? slides : windows[0]! > 0);
   return windowOf(fields, 'mtp_layer_types', 'mtp_sliding_windows', sliding, windows, 0);
 }
 
@@ -65,8 +79,8 @@ export function readSwigluLimits(fields: ConfigFields, layers: number): number[]
   return Array.from({ length: layers + 1 }, (_, i) => limits?.[i] ?? 0);
 }
 
-function readAttentionTypes(fields: ConfigFields, name: string, layers: number): boolean[] | null {
-  const types = fields.optionalList(name, [layers], `"${slidingType}" or "${fullType}"`, isText);
+function readAttentionTypes(fields: ConfigFields, name: string, lengths: readonly number[]): boolean[] | null {
+  const types = fields.optionalList(name, lengths, `"${slidingType}" or "${fullType}"`, isText);
   if (types === null) return null;
   return types.map((type, i) => {
     if (type === slidingType || type === fullType) return type === slidingType;

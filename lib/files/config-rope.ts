@@ -13,31 +13,32 @@ const largestPositions = 2 ** 31 - 1;
 const scalingFields = ['factor', 'low_freq_factor', 'high_freq_factor', 'original_max_position_embeddings'] as const;
 
 /**
- * Reads `rope_parameters` (transformers 5), or `rope_theta` and `rope_scaling` (older). A config that has both forms
- * must say the same in both.
+ * Reads `rope_parameters` (transformers 5), or `rope_theta` and `rope_scaling` (older; EXAONE 4.5 has the first in the
+ * second). Fields that say the same thing must agree.
  */
 export function readRope(fields: ConfigFields): Rope {
   fields.demand('partial_rotary_factor', 1);
-  const topTheta = fields.has('rope_theta') ? fields.positive('rope_theta', largestTheta) : null;
-  if (!fields.has('rope_parameters')) {
-    if (topTheta === null) throw fields.missing('rope_theta');
-    return { theta: topTheta, scaling: readOldScaling(fields) };
-  }
-  const parameters = fields.object('rope_parameters');
-  const scaling = readScaling(parameters);
-  if (!parameters.has('rope_theta') && topTheta === null) throw parameters.missing('rope_theta');
-  const theta = parameters.has('rope_theta') ? parameters.positive('rope_theta', largestTheta) : topTheta!;
-  if (topTheta !== null && topTheta !== theta) {
-    throw fields.bad(`rope_theta: ${topTheta}, but rope_parameters.rope_theta is ${theta}`);
-  }
-  if (fields.has('rope_scaling') && shown(readOldScaling(fields)) !== shown(scaling)) {
+  const [parameters, older] = ['rope_parameters', 'rope_scaling'].map((name) =>
+    fields.has(name) ? fields.object(name) : null,
+  );
+  const theta = readTheta([fields, parameters, older].filter((place) => place != null));
+  if (theta === null) throw (parameters ?? fields).missing('rope_theta');
+  const scaling = parameters && readScaling(parameters);
+  const olderScaling = older && readScaling(older);
+  if (parameters && older && shown(olderScaling) !== shown(scaling)) {
     throw fields.bad(`rope_scaling: ${shown(fields.raw('rope_scaling'))} and rope_parameters do not say the same`);
   }
-  return { theta, scaling };
+  return { theta, scaling: scaling ?? olderScaling ?? null };
 }
 
-function readOldScaling(fields: ConfigFields): RopeScaling | null {
-  return fields.has('rope_scaling') ? readScaling(fields.object('rope_scaling')) : null;
+function readTheta(places: readonly ConfigFields[]): number | null {
+  const [first, ...others] = places
+    .filter((place) => place.has('rope_theta'))
+    .map((place) => ({ label: place.label('rope_theta'), theta: place.positive('rope_theta', largestTheta), place }));
+  if (first === undefined) return null;
+  for (const { label, theta, place } of others)
+    if (theta !== first.theta) throw place.bad(`${first.label}: ${first.theta}, but ${label} is ${theta}`);
+  return first.theta;
 }
 
 function readScaling(fields: ConfigFields): RopeScaling | null {

@@ -1,10 +1,12 @@
 /** Reads and checks the model's shape from config.json. No value is a class default of transformers. */
 import type { LayerDescription, MoeDescription, StoredShape } from '../description.js';
 import { ConfigFields } from './config-fields.js';
-import { readFfnKinds, readMtpWindow, readSwigluLimits, readWindows } from './config-layers.js';
+import { readFfnKinds, readSwigluLimits, readWindows } from './config-layers.js';
+import { languageModelOf } from './config-part.js';
 import { readRope } from './config-rope.js';
 import { families, familyOf, listedWith } from './family/families.js';
 import type { Family } from './family/family.js';
+import { insteadOf } from './family/others.js';
 import { type JsonObject, shown } from './json-file.js';
 import { refuseUnknownFields } from './known-fields.js';
 import { readQuantization } from './quantization-config.js';
@@ -19,6 +21,8 @@ export interface ConfigReading {
   bosTokenId: number | null;
   eosTokenIds: number[];
   padTokenId: number | null;
+  /** Fields of parts of the model that are not run, such as `vision_config`. */
+  leftOut: string[];
 }
 
 /** Limits that no model comes near, so that products of two of them stay exact. */
@@ -41,7 +45,8 @@ const most = {
  */
 export function readConfig(file: string, json: JsonObject, notes: string[] = []): ConfigReading {
   const family = readFamily(new ConfigFields(file, json));
-  const fields = new ConfigFields(file, json, '', family.aliases);
+  const model = languageModelOf(file, json, family.part);
+  const fields = new ConfigFields(file, model.fields, '', family.aliases);
   refuseUnknownFields(fields, family, notes);
   fields.demand('attention_bias', false);
   fields.demand('mlp_bias', false);
@@ -56,15 +61,11 @@ export function readConfig(file: string, json: JsonObject, notes: string[] = [])
     bosTokenId: readTokenId(fields, 'bos_token_id', vocabSize),
     eosTokenIds: readEosTokenIds(fields, vocabSize),
     padTokenId: readTokenId(fields, 'pad_token_id', vocabSize),
+    leftOut: model.leftOut,
   };
 }
 
 function readFamily(fields: ConfigFields): Family {
-  if (fields.has('text_config') || fields.has('vision_config') || fields.raw('model_type') === 'exaone4_5') {
-    throw fields.unsupported(
-      `model_type ${shown(fields.raw('model_type'))}: exaone4_5, a vision-language model, is not run by this version`,
-    );
-  }
   const modelType = fields.text('model_type');
   const family = familyOf(modelType);
   if (family === undefined) {
@@ -72,11 +73,9 @@ function readFamily(fields: ConfigFields): Family {
       'and',
       families.map((each) => each.modelType),
     );
-    // Many copies of EXAONE 3.5 are stored under Llama's names.
-    const advice = modelType === 'llama' ? "; of an EXAONE under Llama's names, use LG's own files or a GGUF file" : '';
-    throw fields.unsupported(`model_type ${shown(modelType)}: this version runs ${runs}${advice}`);
+    throw fields.unsupported(`model_type ${shown(modelType)}: this version runs ${runs}; ${insteadOf(modelType)}`);
   }
-  const { architectures } = family;
+  const architectures = [...family.architectures, ...(family.part?.architectures ?? [])];
   const found = fields.raw('architectures') ?? null;
   if (found !== null && !(Array.isArray(found) && found.length === 1 && architectures.includes(found[0]))) {
     throw fields.unsupported(
@@ -136,10 +135,10 @@ function readLayers(
 ): { main: LayerDescription[]; mtp: LayerDescription | null } {
   const denseWidth = fields.integer('intermediate_size', 1, most.ffn);
   const expertWidth = ffns.includes('moe') ? fields.integer('moe_intermediate_size', 1, most.ffn) : 0;
-  const windows = readWindows(fields, ffns.length, family);
+  const windows = readWindows(fields, ffns.length, family, hasMtp(fields, family));
   const limits = readSwigluLimits(fields, ffns.length);
   // Without a sliding layer, as in EXAONE-4.0-1.2B, no other layer would carry the positions.
-  const rotatesAll = family.rope === 'all' || windows.every((window) => window === 0);
+  const rotatesAll = family.rope === 'all' || windows.main.every((window) => window === 0);
   const layer = (ffn: LayerDescription['ffn'], window: number, swigluLimit: number): LayerDescription => ({
     window,
     rope: window > 0 || rotatesAll,
@@ -147,8 +146,8 @@ function readLayers(
     ffnWidth: ffn === 'moe' ? expertWidth : denseWidth,
     swigluLimit,
   });
-  const main = ffns.map((ffn, i) => layer(ffn, windows[i]!, limits[i]!));
-  const mtp = hasMtp(fields, family) ? layer('dense', readMtpWindow(fields), limits[ffns.length]!) : null;
+  const main = ffns.map((ffn, i) => layer(ffn, windows.main[i]!, limits[i]!));
+  const mtp = windows.mtp === null ? null : layer('dense', windows.mtp, limits[ffns.length]!);
   return { main, mtp };
 }
 

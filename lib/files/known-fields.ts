@@ -45,6 +45,13 @@ const bookkeepingFields = [
   'begin_suppress_tokens exponential_decay_length_penalty remove_invalid_values presence_penalty frequency_penalty',
 ];
 
+const bookkeeping = namesIn(bookkeepingFields);
+
+/** Whether a field says nothing of the maths. */
+export function isBookkeeping(name: string): boolean {
+  return bookkeeping.has(name);
+}
+
 /** Whether a value under an unknown name says "off" or "none": 0, false, nothing, a list of these, or a scale of 1. */
 export function isNeutral(name: string, value: unknown): boolean {
   if (value === null || value === false || value === 0 || value === '') return true;

@@ -62,6 +62,8 @@ export async function openModelFolder(path: string | URL): Promise<ModelFolder> 
   const tensors = bindWeights(shape, checkpoint);
   const unused = unusedDrafts(tensors, checkpoint);
   if (unused.length > 0) notes.push({ code: null, message: `not used for drafts: ${listed(unused)}` });
+  const others = leftOutText(reading, checkpoint);
+  if (others !== null) notes.push({ code: 'KEXA_PASSED_OVER', message: `${folder}: ${others}` });
   const config = modelConfig(reading, shape, defaults);
   if (config.eosTokenIds.length === 0) {
     const message = `${folder}: no end token is known, so an answer goes on until its length is reached; give a stop text`;
@@ -80,6 +82,8 @@ export async function openModelFolder(path: string | URL): Promise<ModelFolder> 
 export async function readConfigOnly(path: string): Promise<ConfigOnly> {
   const found = await findModel(path, true);
   const { folder, reading, defaults, notes } = await readModel(found);
+  const others = leftOutText(reading, null);
+  if (others !== null) notes.push({ code: 'KEXA_PASSED_OVER', message: `${folder}: ${others}` });
   const config = modelConfig(reading, reading.shape, defaults);
   return { folder, isGguf: found.kind === 'gguf', shape: reading.shape, config, notes };
 }
@@ -161,6 +165,17 @@ function mtpOf(
   const message = `${folder}: ${what} missing; the model runs without drafts, with the same answers`;
   notes.push({ code: 'KEXA_NO_DRAFTS', message });
   return null;
+}
+
+/** Tells which parts of a model are not run. Null if all are. */
+function leftOutText({ shape, leftOut }: ConfigReading, checkpoint: Checkpoint | null): string | null {
+  const tensors = [...(checkpoint?.tensors.values() ?? [])].filter(({ use }) => use === 'other');
+  if (tensors.length === 0 && leftOut.length === 0) return null;
+  const { part } = knownFamily(shape.modelType);
+  const what = part === null ? 'its other parts are' : `the part that ${part.does} is`;
+  const count = tensors.length === 1 ? '1 tensor' : `${tensors.length} tensors`;
+  const found = [...leftOut, ...(tensors.length === 0 ? [] : [`${count} such as ${tensors[0]!.name}`])];
+  return `only the language model is run, ${what} left out (${found.join(', ')})`;
 }
 
 async function readGenerationDefaults(folder: string, vocabSize: number): Promise<GenerationDefaults> {

@@ -2,7 +2,7 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { KexaError } from '../errors.js';
-import type { Family, TensorNames } from './family/family.js';
+import type { Family, FolderNames, TensorNames } from './family/family.js';
 import { fileError, isJsonObject, kindOf, readOptionalJsonObject, shown } from './json-file.js';
 import { readSafetensorsHeader, type StoredTensor } from './safetensors.js';
 
@@ -19,8 +19,9 @@ export interface CheckpointTensor extends StoredTensor {
  * - `model`: the language model. The tensor may change answers.
  * - `draft`: the MTP block. It changes no answer.
  * - `other`: a part that is not run here, such as a vision tower.
+ * - `none`: nothing has a use for its weights here, or they are read as metadata.
  */
-export type TensorUse = 'model' | 'draft' | 'other';
+export type TensorUse = 'model' | 'draft' | 'other' | 'none';
 
 /** The tensors of a model, by the names that its files give them. */
 export interface Checkpoint {
@@ -44,16 +45,16 @@ const readersAtOnce = 8;
  * @throws KexaError KEXA_NOT_FOUND when there is neither, or a listed shard is not there; KEXA_BAD_FILE when a header
  *   or the index is damaged, or the two do not agree.
  */
-export async function readCheckpoint(folder: string, { folder: own }: Family): Promise<Checkpoint> {
+export async function readCheckpoint(folder: string, family: Family): Promise<Checkpoint> {
   const names = await readdir(folder).catch((cause: unknown) => {
     throw fileError(folder, cause);
   });
-  if (names.includes(singleName)) return await readShards(folder, [singleName], own);
+  if (names.includes(singleName)) return await readShards(folder, [singleName], family);
   const indexPath = join(folder, indexName);
   const index = await readOptionalJsonObject(indexPath);
   if (index === null) throw noWeights(folder, names);
   const weightMap = readWeightMap(indexPath, index.weight_map);
-  const checkpoint = await readShards(folder, [...new Set(weightMap.values())].sort(), own);
+  const checkpoint = await readShards(folder, [...new Set(weightMap.values())].sort(), family);
   for (const [tensor, shard] of weightMap) {
     const found = checkpoint.tensors.get(tensor);
     if (found !== undefined && checkpoint.files[found.file] === join(folder, shard)) continue;
@@ -88,9 +89,10 @@ function isPlainFileName(name: string): boolean {
   return name.endsWith('.safetensors') && !/[/\\:\0]/.test(name);
 }
 
-async function readShards(folder: string, names: readonly string[], own: Family['folder']): Promise<Checkpoint> {
+async function readShards(folder: string, names: readonly string[], family: Family): Promise<Checkpoint> {
   const files = names.map((name) => join(folder, name));
   const headers = await mapBounded(files, readersAtOnce, readSafetensorsHeader);
+  const own = namesIn(headers, family);
   const tensors = new Map<string, CheckpointTensor>();
   for (const [file, header] of headers.entries()) {
     for (const tensor of header) {
@@ -107,8 +109,14 @@ async function readShards(folder: string, names: readonly string[], own: Family[
   return { files, tensors, isGguf: false, names: own };
 }
 
-function useOf(name: string, { own }: Family['folder']): TensorUse {
-  if (name.startsWith('mtp.')) return 'draft';
+/** The names that a folder gives to the tensors: those of the language model alone if it has the embedding under them. */
+function namesIn(headers: readonly StoredTensor[][], { folder, folderAlone }: Family): FolderNames {
+  const isAlone = headers.some((header) => header.some(({ name }) => name === folderAlone?.outer.embed));
+  return isAlone ? folderAlone! : folder;
+}
+
+function useOf(name: string, { own, draft }: FolderNames): TensorUse {
+  if (draft?.test(name)) return 'draft';
   return own.test(name) ? 'model' : 'other';
 }
 

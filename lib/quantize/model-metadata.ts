@@ -2,6 +2,7 @@
 import type { LayerDescription, ModelShape } from '../description.js';
 import { KexaError } from '../errors.js';
 import { knownFamily } from '../files/family/families.js';
+import type { Family } from '../files/family/family.js';
 import type { MetadataValue } from '../files/gguf/gguf-header.js';
 import { samplingOptions } from '../sampling-options.js';
 import type { ModelConfig } from '../types.js';
@@ -19,8 +20,9 @@ const sigmoidGating = 2;
  * @throws KexaError KEXA_UNSUPPORTED for a model that these keys cannot describe.
  */
 export function modelMetadata(shape: ModelShape, config: ModelConfig, name: string, fileType: number): Entries {
-  const arch = knownFamily(config.modelType).gguf.architecture;
-  refuseUnsaid(shape, arch);
+  const family = knownFamily(config.modelType);
+  const arch = family.gguf.architecture;
+  refuseUnsaid(shape, family);
   const { layers, mtp, heads, kvHeads, headDim } = shape;
   const blocks = mtp === null ? layers : [...layers, mtp];
   const window = slidingWindow(layers);
@@ -112,12 +114,12 @@ function denseWidth(blocks: readonly LayerDescription[]): number {
 }
 
 /** Refuses a model with a setting that no key can say, because a reader would compute it in another way. */
-function refuseUnsaid({ layers, mtp, moe }: ModelShape, arch: string): void {
+function refuseUnsaid({ layers, mtp, moe }: ModelShape, { gguf, mtpWindow }: Family): void {
   const blocks = mtp === null ? layers : [...layers, mtp];
   const window = slidingWindow(layers);
   const firstMoe = layers.findIndex(({ ffn }) => ffn === 'moe');
   const refuse = (what: string) => {
-    throw new KexaError('KEXA_UNSUPPORTED', `${what}, which the GGUF architecture ${arch} has no key for`);
+    throw new KexaError('KEXA_UNSUPPORTED', `${what}, which the GGUF architecture ${gguf.architecture} has no key for`);
   };
   if (blocks.some(({ swigluLimit }) => swigluLimit !== 0)) refuse('the model clamps its SwiGLU (swiglu_limits)');
   for (const layer of layers)
@@ -125,7 +127,9 @@ function refuseUnsaid({ layers, mtp, moe }: ModelShape, arch: string): void {
       refuse(`the model has sliding windows of ${layer.window} and of ${window}`);
   if (moe !== null && layers.some(({ ffn }, i) => i > firstMoe && ffn === 'dense'))
     refuse('the model has a dense layer after one of experts');
-  if (mtp !== null && mtp.window !== 0) refuse(`the MTP block has a sliding window, of ${mtp.window}`);
+  // Readers of a family whose block may slide take its kind from the pattern's last entry.
+  const said = mtpWindow === 'first' ? [0, window] : [0];
+  if (mtp !== null && !said.includes(mtp.window)) refuse(`the MTP block has a sliding window, of ${mtp.window}`);
 }
 
 function u32(value: number): MetadataValue {

@@ -19,8 +19,8 @@ const spellings = {
 const messageAdvice: Readonly<Record<string, string>> = {
   function_call: "use toolCalls, or tool_calls: [{ type: 'function', function: { name, arguments } }]",
   thinking: 'use reasoning, or reasoning_content',
-  audio: 'this model reads text only',
-  images: 'this model reads text only',
+  audio: 'kexa reads text only',
+  images: 'kexa reads text only',
   text: 'use content',
   tools: 'give tools as an option beside the messages',
 };
@@ -189,8 +189,7 @@ function contentOf({ role, content, ...fields }: Fields, origin: Origin, at: str
 function partText(part: unknown, at: string): string {
   const { type, text: value } = (part ?? {}) as Record<string, unknown>;
   if (type === 'text' && typeof value === 'string') return value;
-  if (type !== 'text')
-    throw invalidText(`${at}.type`, `wanted 'text', found ${shown(type)}; this model reads text only`);
+  if (type !== 'text') throw invalidText(`${at}.type`, `wanted 'text', found ${shown(type)}; kexa reads text only`);
   throw invalid(`${at}.text`, 'a string', value);
 }
 

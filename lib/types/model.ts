@@ -86,7 +86,7 @@ export interface DeviceMemory extends Omit<MemoryReport, 'prefixCache' | 'device
  * console.log(`${modelType}: ${layers.length} layers, ${vocabSize} tokens, ends at ${eosTokenIds.join(' or ')}`);
  */
 export interface ModelConfig extends Readonly<Omit<ModelDescription, 'files' | 'tensors'>> {
-  /** The `model_type` of config.json, such as `exaone_moe`, `exaone4` or `exaone`. */
+  /** The `model_type` of config.json, such as `exaone_moe`, `exaone4`, `exaone4_5` or `exaone`. */
   readonly modelType: string;
   /** The number of weights, the MTP block included. A tied head counts once. */
   readonly parameters: number;

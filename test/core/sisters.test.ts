@@ -37,6 +37,7 @@ const seeds: Record<Sister, number> = {
   kExaone2: 1,
   unnormalized: 1,
   windowOfOne: 1,
+  exaone45: 1,
   exaone3: 1,
 };
 const forms: WriteOptions[] = [

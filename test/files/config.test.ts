@@ -94,7 +94,73 @@ test('EXAONE 3 is read by its own names', async (t) => {
   await refused('KEXA_UNSUPPORTED', { activation_function: 'gelu' }, 'activation_function "gelu"');
   await refused('KEXA_UNSUPPORTED', { sliding_window: 4096 }, 'sliding_window 4096');
   await refused('KEXA_UNSUPPORTED', { num_experts: 8 }, 'num_experts');
-  await refused('KEXA_UNSUPPORTED', { model_type: 'llama' }, 'exaone_moe, exaone4 and exaone', "LG's own files");
+  await refused(
+    'KEXA_UNSUPPORTED',
+    { model_type: 'llama' },
+    'exaone_moe, exaone4, exaone4_5 and exaone',
+    "LG's own files",
+  );
+});
+
+test('EXAONE 4.5 is read as its text part, which slides in its MTP block, too', async (t) => {
+  const own = {
+    model_type: 'exaone4_5_text',
+    tie_word_embeddings: undefined,
+    layer_types: [sliding, full],
+    sliding_window: 5,
+    rope_theta: undefined,
+    rope_scaling: { ...(exaone4Config().rope_scaling as Config), rope_theta: 1e6 },
+  };
+  const draft = {
+    _num_mtp_layers: 1,
+    num_nextn_predict_layers: 1,
+    mtp_share_layers: true,
+    mtp_loss_scaling_factor: 0.05,
+  };
+  const whole = (text: Config = {}, beside: Config = {}): Config => ({
+    architectures: ['Exaone4_5_ForConditionalGeneration'],
+    model_type: 'exaone4_5',
+    tie_word_embeddings: false,
+    vocab_size: 10,
+    image_token_id: 7,
+    text_config: exaone4Config({ ...own, ...draft, ...text }),
+    vision_config: { depth: 28 },
+    ...beside,
+  });
+  const { shape, leftOut } = read(whole());
+  t.deepEqual(leftOut, ['image_token_id', 'vision_config']);
+  t.deepEqual(
+    [shape.modelType, shape.tiedHead, shape.ropeTheta, shape.ropeScaling?.factor],
+    ['exaone4_5', false, 1e6, 16],
+  );
+  const kinds = (config: Config) => {
+    const { layers, mtp } = read(config).shape;
+    return [...layers, mtp!].map(({ window, rope }) => [window, rope]);
+  };
+  const slides = [5, true];
+  t.deepEqual(kinds(whole()), [slides, [0, false], slides], 'like the first layer');
+  t.deepEqual(kinds(whole({ layer_types: [full, sliding, sliding] })), [[0, false], slides, slides], 'as listed last');
+  t.deepEqual(kinds(whole({ layer_types: [sliding, full, full] })), [slides, [0, false], [0, false]], 'as listed last');
+  t.deepEqual(kinds(whole({ mtp_layer_types: [full] })), [slides, [0, false], [0, false]], 'a field of its own counts');
+  t.equal(read(whole({ num_nextn_predict_layers: undefined })).shape.mtp?.window, 5, 'told by _num_mtp_layers');
+  t.equal(read(whole({ _num_mtp_layers: 0, num_nextn_predict_layers: 0 })).shape.mtp, null);
+  const alone = exaone4Config({ ...own, ...draft, tie_word_embeddings: false });
+  t.deepEqual(read(alone).shape, shape, 'the text part by itself');
+  t.deepEqual(read(alone).leftOut, []);
+  t.deepEqual(read({ ...alone, model_type: 'exaone4' }).shape, { ...shape, modelType: 'exaone4' }, 'and as EXAONE 4.0');
+  t.deepEqual(read(whole({ model_type: 'exaone4' })).shape, shape, 'the type that newer revisions have');
+
+  const bad = (code: string, config: Config, ...words: string[]) => refuses(t, code, words, () => read(config));
+  await bad('KEXA_BAD_CONFIG', whole({ vocab_size: 11 }), 'vocab_size: 10, but text_config.vocab_size is 11');
+  await bad('KEXA_BAD_CONFIG', whole({ _num_mtp_layers: 0 }), '_num_mtp_layers: 0, but num_nextn_predict_layers is 1');
+  await bad('KEXA_BAD_CONFIG', whole({ layer_types: [sliding, full, full, full] }), 'wanted 2 or 3 entries, found 4');
+  await bad('KEXA_BAD_CONFIG', whole({ rope_theta: 1e4 }), 'rope_theta: 10000, but rope_scaling.rope_theta is 1000000');
+  await bad('KEXA_UNSUPPORTED', whole({ num_nextn_predict_layers: 2, _num_mtp_layers: 2 }), 'one MTP layer');
+  await bad('KEXA_UNSUPPORTED', whole({ model_type: 'llama' }), 'text_config.model_type "llama"');
+  await bad('KEXA_UNSUPPORTED', whole({ architectures: ['LlamaForCausalLM'] }), 'text_config.architectures');
+  await bad('KEXA_UNSUPPORTED', whole({ logit_scale: 0.5 }), 'logit_scale 0.5');
+  await bad('KEXA_UNSUPPORTED', whole({}, { logit_scale: 0.5 }), 'logit_scale 0.5');
+  await bad('KEXA_UNSUPPORTED', { ...moeConfig(), vision_config: {}, text_config: { a: 1 } }, 'text_config');
 });
 
 test('both spellings of the architecture are read, and no other', async (t) => {
@@ -105,7 +171,7 @@ test('both spellings of the architecture are read, and no other', async (t) => {
   await refused(exaone4Config({ architectures: ['Exaone4ForSequenceClassification'] }), 'SequenceClassification');
   await refused(moeConfig({ model_type: 'llama' }), 'model_type', '"llama"', 'folder/config.json');
   await refused(moeConfig({ model_type: '__proto__' }), '__proto__');
-  await refused({ model_type: 'exaone4_5', text_config: {} }, 'exaone4_5', 'vision');
+  await refused(moeConfig({ model_type: 'qwen3' }), '"qwen3"', 'use llama.cpp or vLLM');
   await refuses(t, 'KEXA_BAD_CONFIG', ['model_type', 'missing'], () => read(moeConfig({ model_type: undefined })));
 });
 

@@ -22,7 +22,9 @@ const expected: Readonly<Record<string, Expected>> = {
   'exaone4-1.2b-fp8-dynamic': small,
   'exaone4-32b-official': ['exaone4', 64, 48, null],
   'exaone4-32b-tf5': ['exaone4', 64, 48, null],
-  'exaone4.5-33b-text-only-cleaned': ['exaone4', 64, 48, 0],
+  'exaone4.5-33b-official': ['exaone4_5', 64, 48, 4096],
+  'exaone4.5-33b-text-only': ['exaone4', 64, 48, 4096],
+  'exaone4.5-33b-text-only-cleaned': ['exaone4', 64, 48, 4096],
   'k-exaone-official': ['exaone_moe', 48, 36, 0],
   'k-exaone-old': ['exaone_moe', 48, 36, 0],
   'k-exaone-fp8-ct-block': ['exaone_moe', 48, 36, 0],
@@ -38,8 +40,6 @@ const expected: Readonly<Record<string, Expected>> = {
   'exaone4-1.2b-w4a16-mixed': ['format "pack-quantized"'],
   'exaone4-1.2b-w8a8-int': ['format "int-quantized"'],
   'k-exaone-nvfp4a16': ['format "nvfp4-pack-quantized"'],
-  'exaone4.5-33b-official': ['exaone4_5', 'vision-language'],
-  'exaone4.5-33b-text-only': ['_num_mtp_layers 1'],
 };
 
 const isReading = (wanted: Expected): wanted is [string, number, number, number | null] =>

@@ -6,7 +6,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { HfModel } from './goldens.js';
-import { type HfConfig, type HfTensors, isMoeLayer, roundToBf16 } from './reference.js';
+import { type HfConfig, type HfTensors, hasPostNorm, isMoeLayer, roundToBf16 } from './reference.js';
 
 export type Dtype = 'BF16' | 'F16' | 'F32';
 
@@ -17,6 +17,8 @@ export interface WriteOptions {
   /** Name the correction bias `mlp.gate.e_score_correction_bias` rather than `mlp.e_score_correction_bias`. */
   biasUnderGate: boolean;
   shards: number;
+  /** EXAONE 4.5 without its part that sees images: the language model's config and tensors under their own names. */
+  isAlone?: boolean;
 }
 
 const common = {
@@ -145,6 +147,16 @@ export const sisterConfigs = {
     sliding_windows: [1, 0, 1, 0],
     rope_parameters: { rope_theta: 1e6, rope_type: 'default' },
   },
+  /** EXAONE 4.5: the text part of a model that sees, post-norm, LLLG, an MTP block that slides and rotates. */
+  exaone45: {
+    model_type: 'exaone4_5',
+    num_hidden_layers: 4,
+    layer_types: pattern('LLLG'),
+    sliding_window: 7,
+    sliding_window_pattern: 'LLLG',
+    num_nextn_predict_layers: 1,
+    rope_scaling: { rope_type: 'llama3', rope_theta: 1e6, ...llama3 },
+  },
   /** EXAONE 3.5 2.4B: pre-norm without QK-norm, all global, RoPE everywhere with llama3 scaling, tied. */
   exaone3: {
     model_type: 'exaone',
@@ -186,9 +198,9 @@ export function makeRandomModel(overrides: Partial<HfConfig>, seed: number, dtyp
     matrix(`${prefix}.down_proj`, hidden, width);
   };
   const layer = (prefix: string, sparse: boolean) => {
-    if (config.model_type !== 'exaone4') norm(`${prefix}.input_layernorm`, hidden);
+    if (!hasPostNorm(config)) norm(`${prefix}.input_layernorm`, hidden);
     norm(`${prefix}.post_attention_layernorm`, hidden);
-    if (config.model_type === 'exaone4') norm(`${prefix}.post_feedforward_layernorm`, hidden);
+    if (hasPostNorm(config)) norm(`${prefix}.post_feedforward_layernorm`, hidden);
     matrix(`${prefix}.self_attn.q_proj`, queries, hidden);
     matrix(`${prefix}.self_attn.k_proj`, keys, hidden);
     matrix(`${prefix}.self_attn.v_proj`, keys, hidden);
@@ -226,6 +238,10 @@ function complete(overrides: Partial<HfConfig>): HfConfig {
     const architectures = ['ExaoneForCausalLM'];
     return { ...common, model_type: 'exaone', architectures, num_hidden_layers: 4, ...overrides };
   }
+  if (overrides.model_type === 'exaone4_5') {
+    const architectures = ['Exaone4ForCausalLM'];
+    return { ...common, model_type: 'exaone4_5', architectures, num_hidden_layers: 4, ...overrides };
+  }
   if (overrides.model_type === 'exaone4') {
     const architectures = ['Exaone4ForCausalLM'];
     return { ...common, model_type: 'exaone4', architectures, num_hidden_layers: 4, ...overrides };
@@ -250,16 +266,18 @@ function complete(overrides: Partial<HfConfig>): HfConfig {
 /** Writes `config.json` and the tensors, in one file or in shards with an index. Every value must fit `dtype`. */
 export function writeRandomModel(folder: string, model: HfModel, options: WriteOptions): void {
   mkdirSync(folder, { recursive: true });
-  writeFileSync(join(folder, 'config.json'), `${JSON.stringify(storedConfig(model.config), null, 2)}\n`);
+  writeFileSync(join(folder, 'config.json'), `${JSON.stringify(storedConfig(model.config, options), null, 2)}\n`);
   const tensors = [...(options.experts === 'fused' ? fuseExperts(model.tensors) : model.tensors)].map(
     ([name, tensor]) => {
       const isBias = name.endsWith('e_score_correction_bias');
-      const own = model.config.model_type === 'exaone' ? exaone3Name(name) : name;
+      const own = options.isAlone ? name : publishedName(name, model.config.model_type);
       const stored = isBias && options.biasUnderGate ? name.replace('.e_score', '.gate.e_score') : own;
       const dtype = isBias ? 'F32' : options.dtype;
       return { name: stored, dtype, shape: tensor.shape, bytes: encode(dtype, tensor.data, name) };
     },
   );
+  if (model.config.model_type === 'exaone4_5' && !options.isAlone)
+    tensors.push({ name: 'model.visual.merger.ln_q.weight', dtype: 'BF16', shape: [8], bytes: new Uint8Array(16) });
   if (options.shards === 1) {
     writeSafetensors(join(folder, 'model.safetensors'), tensors);
     return;
@@ -279,7 +297,9 @@ export function writeRandomModel(folder: string, model: HfModel, options: WriteO
 }
 
 /** config.json as the model's publishers write it. */
-function storedConfig(config: HfConfig): object {
+function storedConfig(config: HfConfig, { isAlone }: WriteOptions): object {
+  if (isAlone) return { ...config, model_type: 'exaone4_5_text' };
+  if (config.model_type === 'exaone4_5') return withVision(config);
   if (config.model_type !== 'exaone') return config;
   const { num_hidden_layers, hidden_act, rms_norm_eps, ...others } = config;
   return {
@@ -290,8 +310,23 @@ function storedConfig(config: HfConfig): object {
   };
 }
 
-/** The name that EXAONE 3 has for a tensor. */
-function exaone3Name(name: string): string {
+/** The config of a model that sees: the language model's fields are in text_config, but for two. */
+function withVision({ tie_word_embeddings, vocab_size, ...text }: HfConfig): object {
+  return {
+    architectures: ['Exaone4_5_ForConditionalGeneration'],
+    image_token_id: 67,
+    model_type: 'exaone4_5',
+    text_config: { ...text, vocab_size, model_type: 'exaone4_5_text', _num_mtp_layers: text.num_nextn_predict_layers },
+    tie_word_embeddings,
+    vision_config: { depth: 2, model_type: 'exaone4_5_vision' },
+    vocab_size,
+  };
+}
+
+/** The name that the model's publishers have for a tensor. */
+function publishedName(name: string, type: HfConfig['model_type']): string {
+  if (type === 'exaone4_5') return name.replace(/^model\./, 'model.language_model.');
+  if (type !== 'exaone') return name;
   const renamed: [string, string][] = [
     ['model.embed_tokens', 'transformer.wte'],
     ['model.norm', 'transformer.ln_f'],

@@ -16,7 +16,7 @@ export interface RopeParameters {
 /** The fields of a Hugging Face `config.json` that the mathematics or a loader reads. */
 export interface HfConfig {
   architectures: string[];
-  model_type: 'exaone_moe' | 'exaone4' | 'exaone';
+  model_type: 'exaone_moe' | 'exaone4' | 'exaone4_5' | 'exaone';
   vocab_size: number;
   hidden_size: number;
   intermediate_size: number;
@@ -116,6 +116,18 @@ export function layerWindows(config: HfConfig): number[] {
   });
 }
 
+/** The keys that the MTP block's query sees; 0 is all. EXAONE 4.5's block is another first layer, or is listed last. */
+function mtpWindow(config: HfConfig): number {
+  const listed = config.layer_types?.[config.num_hidden_layers] ?? config.layer_types?.[0];
+  const type = config.mtp_layer_types?.[0] ?? (config.model_type === 'exaone4_5' ? listed : undefined);
+  return type === 'sliding_attention' ? (config.mtp_sliding_windows?.[0] ?? config.sliding_window)! : 0;
+}
+
+/** Whether norms stand behind attention and FFN: EXAONE 4.0 and 4.5. */
+export function hasPostNorm({ model_type: type }: HfConfig): boolean {
+  return type === 'exaone4' || type === 'exaone4_5';
+}
+
 /** Whether a layer's FFN is a mixture of experts (1.1, reader rules). */
 export function isMoeLayer(config: HfConfig, layer: number): boolean {
   if (config.model_type !== 'exaone_moe') return false;
@@ -170,7 +182,7 @@ export function reference(
   const is = (wrong: Mutation) => mutation === wrong;
   const { head_dim: headDim, num_attention_heads: heads, rms_norm_eps: epsilon } = config;
   const queriesPerKv = heads / config.num_key_value_heads;
-  const postNorm = config.model_type === 'exaone4';
+  const postNorm = hasPostNorm(config);
   const frequencies = ropeFrequencies(config);
   const windows = layerWindows(config);
   const noneSlides = windows.every((window) => window === 0);
@@ -339,8 +351,7 @@ export function reference(
   // 3.2: the MTP block, fed the model's hidden rows and each next token.
   let mtpHidden: Row[] = [];
   if (tensors.has('mtp.fc.weight')) {
-    const sliding = config.mtp_layer_types?.[0] === 'sliding_attention';
-    const window = sliding ? (config.mtp_sliding_windows?.[0] ?? config.sliding_window)! : 0;
+    const window = mtpWindow(config);
     const u = ids.slice(1).map((next, t) => {
       const token = rms(embed(next), 'mtp.pre_fc_norm_embedding.weight');
       const state = rms((is('mtp-pre-norm-hidden') ? h : hidden)[t]!, 'mtp.pre_fc_norm_hidden.weight');

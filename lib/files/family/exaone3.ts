@@ -6,6 +6,7 @@ export const exaone3: Family = {
   name: 'EXAONE 3',
   modelType: 'exaone',
   architectures: ['ExaoneForCausalLM'],
+  part: null,
   aliases: {
     num_layers: 'num_hidden_layers',
     activation_function: 'hidden_act',
@@ -18,8 +19,10 @@ export const exaone3: Family = {
   windows: 'none',
   hasExperts: false,
   mtp: 'none',
+  mtpWindow: 'none',
   folder: {
     own: /^(transformer\.|lm_head)/,
+    draft: null,
     outer: {
       embed: 'transformer.wte.weight',
       norm: 'transformer.ln_f.weight',
@@ -39,6 +42,7 @@ export const exaone3: Family = {
       down: ['mlp.c_proj.weight'],
     },
   },
+  folderAlone: null,
   gguf: {
     ...ggufNames,
     architecture: 'exaone',

@@ -1,4 +1,4 @@
-/** EXAONE 4.0: dense, with the norms behind each part. */
+/** EXAONE 4.0, and the text part of 4.5 on its own: dense, with the norms behind each part. */
 import type { Family } from './family.js';
 import { folderLayer, folderNames, ggufLayer, ggufNames } from './names.js';
 
@@ -6,7 +6,9 @@ export const exaone4: Family = {
   name: 'EXAONE 4.0',
   modelType: 'exaone4',
   architectures: ['Exaone4ForCausalLM'],
-  aliases: {},
+  part: null,
+  // EXAONE 4.5's text part may be published as this type.
+  aliases: { _num_mtp_layers: 'num_nextn_predict_layers' },
   dividesHeads: true,
   normPlacement: 'post',
   qkNorm: true,
@@ -15,6 +17,8 @@ export const exaone4: Family = {
   windows: 'told or null',
   hasExperts: false,
   mtp: 'told',
+  // EXAONE 4.5's block: vLLM builds it as another layer 0, which slides and rotates.
+  mtpWindow: 'first',
   folder: {
     ...folderNames,
     inLayer: {
@@ -23,6 +27,7 @@ export const exaone4: Family = {
       ffn_norm: ['post_feedforward_layernorm.weight'],
     },
   },
+  folderAlone: null,
   gguf: {
     ...ggufNames,
     architecture: 'exaone4',

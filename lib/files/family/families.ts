@@ -1,14 +1,18 @@
 /** The families that this version runs. A new one is a file beside this one and an entry here. */
 import { exaone3 } from './exaone3.js';
 import { exaone4 } from './exaone4.js';
+import { exaone45 } from './exaone45.js';
 import type { Family } from './family.js';
 import { kExaone } from './k-exaone.js';
 
-export const families: readonly Family[] = [kExaone, exaone4, exaone3];
+export const families: readonly Family[] = [kExaone, exaone4, exaone45, exaone3];
 
-/** The family of a model type; undefined: this version runs no such model. */
+/** The family of a model type. Undefined: this version runs no such model. */
 export function familyOf(modelType: string): Family | undefined {
-  return families.find((family) => family.modelType === modelType);
+  return (
+    families.find((family) => family.modelType === modelType) ??
+    families.find(({ part }) => part?.types.includes(modelType))
+  );
 }
 
 /** The family of a model that was read, and so is one of {@link families}. */

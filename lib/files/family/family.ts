@@ -27,6 +27,28 @@ export interface TensorNames {
   readonly inLayer: Readonly<Record<string, readonly TensorPlace[]>>;
 }
 
+/** The names in a Hugging Face folder. */
+export interface FolderNames extends TensorNames {
+  /** The beginnings of the names of the language model's tensors. Others belong to parts that are not run. */
+  readonly own: RegExp;
+  /** The beginning of the names of the MTP block's tensors. Null: the family has no such block. */
+  readonly draft: RegExp | null;
+}
+
+/** How config.json describes a language model beside parts that are not run. */
+export interface PartOfConfig {
+  /** The object with the language model's fields. Fields beside it count too, unless the object has them. */
+  readonly field: string;
+  /** The values that `model_type` has in the object, or in a config that holds the language model alone. */
+  readonly types: readonly string[];
+  /** The classes that `architectures` may name in both places. */
+  readonly architectures: readonly string[];
+  /** Fields of the parts that are not run. */
+  readonly others: readonly string[];
+  /** The ability of these parts, for messages. */
+  readonly does: string;
+}
+
 export interface Family {
   /** The name that people know, for messages. */
   readonly name: string;
@@ -34,6 +56,8 @@ export interface Family {
   readonly modelType: string;
   /** The classes that `architectures` may name. */
   readonly architectures: readonly string[];
+  /** Null: config.json describes the language model alone. */
+  readonly part: PartOfConfig | null;
   /** Fields that config.json calls otherwise, each with the name that kexa reads it by. */
   readonly aliases: Readonly<Record<string, string>>;
   /** Whether `head_dim` may be missing: it is then hidden_size / num_attention_heads. */
@@ -55,11 +79,15 @@ export interface Family {
   /** Whether there is an MTP block. `assumed`: there is one unless the config says no. `told`: if the config says so. */
   readonly mtp: 'assumed' | 'told' | 'none';
 
-  /** The names in a Hugging Face folder. */
-  readonly folder: TensorNames & {
-    /** The beginnings of the names of the language model's tensors. Others belong to parts that are not run. */
-    readonly own: RegExp;
-  };
+  /**
+   * The window of the MTP block if no field says it. `none`: its attention is global. `first`: that of the first layer,
+   * or the kind in an entry of `layer_types` behind the layers' own.
+   */
+  readonly mtpWindow: 'none' | 'first';
+
+  readonly folder: FolderNames;
+  /** The names in a folder that holds the language model alone. Null: they are the same. */
+  readonly folderAlone: FolderNames | null;
   readonly gguf: TensorNames & {
     /** `general.architecture`. */
     readonly architecture: string;

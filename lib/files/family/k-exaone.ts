@@ -12,6 +12,7 @@ export const kExaone: Family = {
   name: 'K-EXAONE',
   modelType: 'exaone_moe',
   architectures: ['ExaoneMoeForCausalLM', 'ExaoneMoEForCausalLM'],
+  part: null,
   aliases: {},
   // The heads together are wider than the hidden state.
   dividesHeads: false,
@@ -22,6 +23,7 @@ export const kExaone: Family = {
   hasExperts: true,
   // Old configs do not name the block although the model has it.
   mtp: 'assumed',
+  mtpWindow: 'none',
   folder: {
     ...folderNames,
     inLayer: {
@@ -39,6 +41,7 @@ export const kExaone: Family = {
       'shared.down': ['mlp.shared_experts.down_proj.weight'],
     },
   },
+  folderAlone: null,
   gguf: {
     ...ggufNames,
     architecture: 'exaone-moe',

@@ -1,5 +1,5 @@
 /** Names of tensors that several families share. */
-import type { Family, TensorNames } from './family.js';
+import type { FolderNames, TensorNames } from './family.js';
 
 /** The places of dense layers in transformers' models, without the norms. */
 export const folderLayer: TensorNames['inLayer'] = {
@@ -15,8 +15,9 @@ export const folderLayer: TensorNames['inLayer'] = {
 };
 
 /** The names in transformers' models. */
-export const folderNames: Omit<Family['folder'], 'inLayer'> = {
+export const folderNames: Omit<FolderNames, 'inLayer'> = {
   own: /^(model\.|lm_head)/,
+  draft: /^mtp\./,
   outer: {
     embed: 'model.embed_tokens.weight',
     norm: 'model.norm.weight',

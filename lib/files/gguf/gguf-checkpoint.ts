@@ -15,11 +15,10 @@ export interface GgufModel {
 
 const mostParts = 99999;
 
-/**
- * Parts of a model that sees and hears, how an engine may round activations, and RoPE's factors, which are read with the
- * metadata: none of them is a weight of the language model.
- */
-const otherParts = /^(v|mm|a|resampler)\.|\.input_scale$|^rope_freqs\.weight$/;
+/** Parts of a model that sees and hears. */
+const otherParts = /^(v|mm|a|resampler)\./;
+/** How an engine may round activations, and RoPE's factors, which are read with the metadata. */
+const noWeights = /\.input_scale$|^rope_freqs\.weight$/;
 
 /**
  * Reads the header of a GGUF file, and of all parts where it is one of `-00001-of-0000N.gguf`.
@@ -77,7 +76,9 @@ export function ggufCheckpoint(model: GgufModel, { modelType, layers, mtp }: Sto
     const block = Number(/^blk\.(\d+)\./.exec(name)?.[1]);
     const { length } = layers;
     const isDraft = (block === length && mtp !== null) || (block >= length && drafts.has(block));
-    return isDraft ? 'draft' : otherParts.test(name) ? 'other' : 'model';
+    if (isDraft) return 'draft';
+    if (noWeights.test(name)) return 'none';
+    return otherParts.test(name) ? 'other' : 'model';
   };
   const tensors = new Map<string, CheckpointTensor>();
   for (const [file, { path, tensors: stored }] of files.entries()) {

@@ -2,6 +2,7 @@
 import { ConfigFields, isBoolean, isIntegerIn } from '../config-fields.js';
 import { families, listedWith } from '../family/families.js';
 import type { Family } from '../family/family.js';
+import { insteadOf } from '../family/others.js';
 import { type JsonObject, shown } from '../json-file.js';
 import { isNeutral } from '../known-fields.js';
 import type { GgufFile } from './gguf.js';
@@ -110,11 +111,8 @@ function readArchitecture(all: ConfigFields): Family {
   const name = all.text('general.architecture');
   const family = families.find(({ gguf }) => gguf.architecture === name);
   if (family !== undefined) return family;
-  const runs = listedWith(
-    'and',
-    families.map(({ gguf }) => gguf.architecture),
-  );
-  throw all.unsupported(`general.architecture ${shown(name)}: this version runs ${runs}`);
+  const runs = listedWith('and', [...new Set(families.map(({ gguf }) => gguf.architecture))]);
+  throw all.unsupported(`general.architecture ${shown(name)}: this version runs ${runs}; ${insteadOf(name)}`);
 }
 
 /** The size of a head. Without a key for it, it is the width divided by the heads, as in llama.cpp. */
@@ -187,30 +185,28 @@ function lengths(layers: number, blocks: number): number[] {
   return layers === blocks ? [layers] : [layers, blocks];
 }
 
-function attentionOf(fields: ConfigFields, { gguf }: Family, layers: number, blocks: number): JsonObject {
+function attentionOf(fields: ConfigFields, { gguf, mtpWindow }: Family, layers: number, blocks: number): JsonObject {
   const window = fields.optionalInteger('attention.sliding_window', 0, largest) ?? 0;
-  const full = new Array<string>(layers).fill('full_attention');
-  if (window === 0) return { layer_types: full };
+  const typeOf = (slides: boolean) => (slides ? 'sliding_attention' : 'full_attention');
+  if (window === 0) return { layer_types: new Array<string>(layers).fill(typeOf(false)) };
   const pattern = fields.raw('attention.sliding_window_pattern');
   let slides: boolean[];
   if (Array.isArray(pattern)) {
-    // A last entry for the MTP block does not count: the block was trained with full attention.
     const isFlag = (value: unknown): value is boolean | number => isBoolean(value) || value === 0 || value === 1;
     slides = fields
       .optionalList('attention.sliding_window_pattern', lengths(layers, blocks), 'true or false, or 1 or 0', isFlag)!
       .map(Boolean);
+    // A last entry for the MTP block counts where the block may slide. K-EXAONE's was trained with full attention.
+    if (mtpWindow === 'none') slides = slides.slice(0, layers);
   } else {
     const assumed = gguf.assumedPeriod;
     const period =
       pattern === undefined && layers === assumed?.layers
         ? assumed.period
         : fields.integer('attention.sliding_window_pattern', 1, 65536);
-    slides = full.map((_, layer) => (layer + 1) % period !== 0);
+    slides = Array.from({ length: layers }, (_, layer) => (layer + 1) % period !== 0);
   }
-  return {
-    sliding_window: window,
-    layer_types: full.map((type, layer) => (slides[layer] ? 'sliding_attention' : type)),
-  };
+  return { sliding_window: window, layer_types: slides.map(typeOf) };
 }
 
 function expertsOf(fields: ConfigFields, layers: number, blocks: number): JsonObject {

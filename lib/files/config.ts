@@ -9,6 +9,7 @@ import type { Family } from './family/family.js';
 import { insteadOf } from './family/others.js';
 import { type JsonObject, shown } from './json-file.js';
 import { refuseUnknownFields } from './known-fields.js';
+import { readCacheScheme } from './kv-cache-scheme.js';
 import { readQuantization } from './quantization-config.js';
 import { readEosTokenIds, readTokenId } from './token-ids.js';
 
@@ -21,6 +22,8 @@ export interface ConfigReading {
   bosTokenId: number | null;
   eosTokenIds: number[];
   padTokenId: number | null;
+  /** The KV cache that a quantiser asks for, which kexa does not use. Null if none does. */
+  cacheScheme: string | null;
   /** Fields of parts of the model that are not run, such as `vision_config`. */
   leftOut: string[];
 }
@@ -61,6 +64,7 @@ export function readConfig(file: string, json: JsonObject, notes: string[] = [])
     bosTokenId: readTokenId(fields, 'bos_token_id', vocabSize),
     eosTokenIds: readEosTokenIds(fields, vocabSize),
     padTokenId: readTokenId(fields, 'pad_token_id', vocabSize),
+    cacheScheme: readCacheScheme(fields),
     leftOut: model.leftOut,
   };
 }

@@ -12,6 +12,7 @@ import { ggufCheckpoint, nextnBlocks, readGgufModel } from './gguf/gguf-checkpoi
 import { configOfGguf } from './gguf/gguf-config.js';
 import { readRopeFactors } from './gguf/gguf-rope.js';
 import { largestConfigBytes, readJsonObject, readOptionalJsonObject } from './json-file.js';
+import { withoutCacheScales } from './kv-cache-scheme.js';
 import { findModel, type ModelPath } from './model-path.js';
 import { countParameters } from './parameter-count.js';
 import { type Checkpoint, readCheckpoint } from './shards.js';
@@ -56,8 +57,8 @@ export async function openModelFolder(path: string | URL): Promise<ModelFolder> 
   const place = await findModel(path, false);
   const found = await readModel(place);
   const { folder, reading, defaults } = found;
-  const checkpoint = await found.checkpoint();
   const notes = [...found.notes];
+  const checkpoint = withoutCache(await found.checkpoint(), reading, folder, notes);
   const shape = { ...reading.shape, mtp: mtpOf(reading, checkpoint, folder, notes) };
   const tensors = bindWeights(shape, checkpoint);
   const unused = unusedDrafts(tensors, checkpoint);
@@ -82,6 +83,7 @@ export async function openModelFolder(path: string | URL): Promise<ModelFolder> 
 export async function readConfigOnly(path: string): Promise<ConfigOnly> {
   const found = await findModel(path, true);
   const { folder, reading, defaults, notes } = await readModel(found);
+  if (reading.cacheScheme !== null) notes.push(cacheNote(folder, reading.cacheScheme, 0));
   const others = leftOutText(reading, null);
   if (others !== null) notes.push({ code: 'KEXA_PASSED_OVER', message: `${folder}: ${others}` });
   const config = modelConfig(reading, reading.shape, defaults);
@@ -165,6 +167,25 @@ function mtpOf(
   const message = `${folder}: ${what} missing; the model runs without drafts, with the same answers`;
   notes.push({ code: 'KEXA_NO_DRAFTS', message });
   return null;
+}
+
+/** The checkpoint without the scales of a cache that is not used, which is told. */
+function withoutCache(
+  stored: Checkpoint,
+  { cacheScheme }: ConfigReading,
+  folder: string,
+  notes: ModelNote[],
+): Checkpoint {
+  if (cacheScheme === null) return stored;
+  const { checkpoint, scales } = withoutCacheScales(stored);
+  notes.push(cacheNote(folder, cacheScheme, scales));
+  return checkpoint;
+}
+
+function cacheNote(folder: string, scheme: string, scales: number): ModelNote {
+  const asked = `${folder}: its quantization_config asks for a KV cache in ${scheme} (kv_cache_scheme)`;
+  const leftOut = scales === 0 ? '' : `, and leaves out the scales of such a cache (${scales})`;
+  return { code: 'KEXA_PASSED_OVER', message: `${asked}; kexa uses its own, of the option cacheType${leftOut}` };
 }
 
 /** Tells which parts of a model are not run. Null if all are. */

@@ -4,10 +4,11 @@ import type { Fp8Scheme, Fp8Strategy } from '../description.js';
 import { type ConfigFields, isText } from './config-fields.js';
 import { fp8Block, patternOf } from './fp8.js';
 import { isJsonObject, shown } from './json-file.js';
+import { cacheScheme } from './kv-cache-scheme.js';
 
 /** Fields that say nothing of the weights: bookkeeping, and how an engine may round activations. */
 const bookkeeping = {
-  'compressed-tensors': ['version', 'global_compression_ratio', 'run_compressed'],
+  'compressed-tensors': ['version', 'global_compression_ratio', 'run_compressed', cacheScheme],
   fp8: ['activation_scheme', 'scale_fmt', 'dequantize', 'is_checkpoint_fp8_serialized'],
   group: ['input_activations'],
   weights: ['observer', 'observer_kwargs', 'scale_dtype', 'zp_dtype'],
@@ -122,7 +123,7 @@ function demandBlock(fields: ConfigFields, name: string): void {
   );
 }
 
-/** Refuses any other field that is set, such as a scheme for the KV cache, because it may change the maths. */
+/** Refuses any other field that is set, because it may change the maths. */
 function refuseOthers(fields: ConfigFields, known: readonly string[]): void {
   for (const name of fields.names()) {
     const value = fields.raw(name);

@@ -4,7 +4,7 @@
  */
 
 export interface BlockType {
-  /** The type's number in GGUF files, as ggml's public header gives it. */
+  /** The type's number in GGUF files, as ggml's public header gives it; -1 for a type that no such file has. */
   readonly id: number;
   /** Elements of a row that are stored together. */
   readonly elements: number;
@@ -19,8 +19,8 @@ export const elementTypes = {
   bf16: { id: 30, elements: 1, bytes: 2 },
 } as const;
 
-/** The types of blocks, by their names in GGUF. */
-export const quantizedTypes = {
+/** The types of blocks that GGUF defines, by their names there. */
+export const ggufBlockTypes = {
   q4_0: { id: 2, elements: 32, bytes: 18 },
   q4_1: { id: 3, elements: 32, bytes: 20 },
   q5_0: { id: 6, elements: 32, bytes: 22 },
@@ -43,6 +43,18 @@ export const quantizedTypes = {
   mxfp4: { id: 39, elements: 32, bytes: 17 },
   nvfp4: { id: 40, elements: 64, bytes: 36 },
   tq2_0: { id: 35, elements: 256, bytes: 66 },
+} as const;
+
+/**
+ * The types of blocks that the core makes at load, of the codes, scales and zero points of a folder in int4, int8 or fp4. No
+ * GGUF file has them.
+ */
+export const folderBlockTypes = {
+  int4_128: { id: -1, elements: 128, bytes: 72 },
+  int4_32: { id: -1, elements: 32, bytes: 24 },
+  int8_128: { id: -1, elements: 128, bytes: 136 },
+  int8_32: { id: -1, elements: 32, bytes: 40 },
+  fp4_64: { id: -1, elements: 64, bytes: 40 },
 } as const;
 
 /** Types of GGUF that the core does not read, so that an error can name them. */

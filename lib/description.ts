@@ -3,13 +3,13 @@
  * weights are mapped. The core does not check its meaning again. `native/model/description.h` has the same fields under
  * the same words: `hiddenSize` here is `hidden_size` there.
  */
-import type { quantizedTypes } from './block-types.js';
+import type { folderBlockTypes, ggufBlockTypes } from './block-types.js';
 
-/** How a tensor's elements are stored: one by one, in FP8 with scales beside them, or in the blocks that GGUF defines. */
+/** How a tensor's elements are stored: one by one, in FP8 with scales beside them, or in blocks. */
 export type TensorType = 'f32' | 'f16' | 'bf16' | 'f8_e4m3' | QuantizedType;
 
-/** GGUF's types of blocks, by their names there. */
-export type QuantizedType = keyof typeof quantizedTypes;
+/** The types of blocks: GGUF's, by their names there, and those that the core makes of a folder's codes. */
+export type QuantizedType = keyof typeof ggufBlockTypes | keyof typeof folderBlockTypes;
 
 /** Where one tensor's bytes are. */
 export interface TensorEntry {

@@ -1,5 +1,4 @@
 /** Chooses the type of each tensor by its role in the model and the length of its rows. */
-import type { QuantizedType } from '../description.js';
 import { blockTypes, type GgufType } from '../files/gguf/gguf-types.js';
 import type { TensorPart } from '../files/wanted-tensors.js';
 import type { RecipeName } from '../types.js';
@@ -7,7 +6,7 @@ import type { RecipeName } from '../types.js';
 /** The types of a model's matrices. The router, norms and the correction bias are always f32. */
 export interface Recipe {
   /** The type wanted for a matrix of the core's name and part. */
-  typeOf: (part: TensorPart, name: string) => QuantizedType | 'f16';
+  typeOf: (part: TensorPart, name: string) => GgufType;
   /** `general.file_type`, which other tools show. */
   fileType: number;
 }
@@ -17,7 +16,7 @@ export interface Recipe {
  * of them. `rest` is for everything else (embedding, head, attention, dense FFNs, shared experts, the MTP block): it is
  * little, and every token reads it.
  */
-export function byRole(routed: QuantizedType | 'f16', rest: QuantizedType | 'f16', fileType: number): Recipe {
+export function byRole(routed: GgufType, rest: GgufType, fileType: number): Recipe {
   return { typeOf: (part) => (part === 'routed' ? routed : rest), fileType };
 }
 

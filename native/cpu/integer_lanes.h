@@ -5,6 +5,7 @@
 #pragma once
 
 #include "cpu/lanes.h"
+#include "quant/rounded.h"
 
 namespace kexa::KEXA_SET {
 
@@ -140,13 +141,20 @@ KEXA_INLINE void put_twice(uint32_t* twice, const U8x16& scales, int count) {
 }
 
 // The size of a type's blocks, and how they are summed. The sum of kUnit products is whole numbers times one scale. A
-// unit of large blocks is bounded by 32 bits: a lane of the sum takes an eighth of its products. Blocks of 32 elements
-// have their scale in the first two bytes.
+// unit is bounded by 32 bits: a lane of the sum takes an eighth of its products. Small blocks are one unit, and begin
+// with their scale in f16 or f32.
 template <Type kOwn, int kOfUnit, bool kMinima = false>
 struct IntegerLanes {
   static constexpr int kBytes = facts_of(kOwn).block_bytes, kUnit = kOfUnit;
-  static constexpr bool kHasMinima = kMinima;
+  static constexpr bool kHasMinima = kMinima, kIsSmall = facts_of(kOwn).block_elements < kRoundedColumns;
+  static constexpr bool kHasF32Scale = false;
 };
+
+// Computes what load() of a small block needs. Most types need nothing.
+template <typename Integers>
+KEXA_INLINE void prepare_small(Integers& integers, const uint8_t* block) {
+  if constexpr (requires { integers.prepare(block); }) integers.prepare(block);
+}
 
 // Whether a type has one scale for each 32 elements, told by its load_codes(). The sum of 32 products is then
 // multiplied by the scale instead of the elements, which gives the same whole number.

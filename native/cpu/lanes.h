@@ -22,6 +22,11 @@ KEXA_INLINE float half_at(const uint8_t* from) {
   std::memcpy(&bits, from, sizeof bits);
   return half_to_float(bits);
 }
+KEXA_INLINE float float_at(const uint8_t* from) {
+  float value;
+  std::memcpy(&value, from, sizeof value);
+  return value;
+}
 KEXA_INLINE U8x16 bytes_of_words(uint32_t a, uint32_t b, uint32_t c, uint32_t d) {
   typedef uint32_t U32x4 __attribute__((vector_size(16)));
   return (U8x16)U32x4{a, b, c, d};

@@ -29,11 +29,11 @@ KEXA_INLINE void with_integers(Type type, const Visit& visit) {
   }
 }
 
-// The scales of up to eight blocks of 32, each multiplied by `by`.
+// The scales of small blocks in 256 columns or fewer, each multiplied by `by`.
 template <typename Integers>
 KEXA_INLINE void small_scales(const uint8_t* blocks, int count, float by, float* scales) {
 #if defined(__AVX2__)
-  if (count == 8) {
+  if (count == 8 && !Integers::kHasF32Scale) {
     const auto half = [&](int i) KEXA_INLINE_CALL {
       uint16_t bits;
       std::memcpy(&bits, blocks + i * Integers::kBytes, sizeof bits);
@@ -47,19 +47,25 @@ KEXA_INLINE void small_scales(const uint8_t* blocks, int count, float by, float*
     return;
   }
 #endif
-  for (int i = 0; i < count; ++i) scales[i] = half_at(blocks + i * Integers::kBytes) * by;
+  for (int i = 0; i < count; ++i) {
+    const uint8_t* block = blocks + i * Integers::kBytes;
+    scales[i] = (Integers::kHasF32Scale ? float_at(block) : half_at(block)) * by;
+  }
 }
 
 constexpr int kTogether = 3;
 
 template <typename Integers>
 KEXA_INLINE void add_small_block(F32x8& sums, const uint8_t* block, const int16_t* x, float scale) {
-  __builtin_prefetch(block + kAhead);
+#pragma GCC unroll 4
+  for (int line = 0; line < Integers::kBytes; line += 64) __builtin_prefetch(block + kAhead + line);
+  Integers integers;
+  prepare_small(integers, block);
   I32x8 whole{};
   I16x16 w, a;
-#pragma GCC unroll 2
-  for (int step = 0; step < 2; ++step) {
-    Integers::load(w, block, step), load_parts(a, x + step * kLanes);
+#pragma GCC unroll 8
+  for (int step = 0; step < Integers::kUnit / kLanes; ++step) {
+    integers.load(w, block, step), load_parts(a, x + step * kLanes);
     add_pairs(whole, w, a);
   }
   add_scaled(sums, whole, scale);
@@ -107,20 +113,20 @@ KEXA_INLINE void add_large_block(F32x8& sums, const uint8_t* block, const Rounde
 template <typename Integers>
 [[gnu::noinline]] static void multiply_rounded_row(const uint8_t* const* rows, const RoundedBlock* x, int columns,
                                                    float* sums) {
-  constexpr int kBlockBytes = Integers::kUnit == 32 ? 8 * Integers::kBytes : Integers::kBytes;
+  constexpr int kBlocks = Integers::kIsSmall ? kRoundedColumns / Integers::kUnit : 1;  // in a rounded block
   for (int first = 0; first < kPanelOutputs; first += kTogether) {
     const uint8_t *b0 = rows[first], *b1 = rows[first + 1], *b2 = rows[first + 2];
     F32x8 s0{}, s1{}, s2{};
     for (int k = 0; k < columns; k += kRoundedColumns) {
       const RoundedBlock& block = x[k / kRoundedColumns];
-      if constexpr (Integers::kUnit == 32) {
-        const int left = columns - k, count = left < kRoundedColumns ? left / 32 : 8;
+      if constexpr (Integers::kIsSmall) {
+        const int left = columns - k, count = left < kRoundedColumns ? left / Integers::kUnit : kBlocks;
         float scales[kTogether][8];
         small_scales<Integers>(b0, count, block.scale, scales[0]);
         small_scales<Integers>(b1, count, block.scale, scales[1]);
         small_scales<Integers>(b2, count, block.scale, scales[2]);
         for (int i = 0; i < count; ++i) {
-          const int16_t* values = block.values + i * 32;
+          const int16_t* values = block.values + i * Integers::kUnit;
           const int at = i * Integers::kBytes;
           add_small_block<Integers>(s0, b0 + at, values, scales[0][i]);
           add_small_block<Integers>(s1, b1 + at, values, scales[1][i]);
@@ -131,7 +137,7 @@ template <typename Integers>
         add_large_block<Integers>(s1, b1, block);
         add_large_block<Integers>(s2, b2, block);
       }
-      b0 += kBlockBytes, b1 += kBlockBytes, b2 += kBlockBytes;
+      b0 += kBlocks * Integers::kBytes, b1 += kBlocks * Integers::kBytes, b2 += kBlocks * Integers::kBytes;
     }
     store_parts(sums + first * kSumLanes, s0), store_parts(sums + (first + 1) * kSumLanes, s1),
         store_parts(sums + (first + 2) * kSumLanes, s2);
@@ -141,7 +147,7 @@ template <typename Integers>
 // 256 columns of all rows of a panel. Zeros follow the rows' ends.
 struct IntegerPanel {
   alignas(64) int16_t weights[kPanelOutputs][kRoundedColumns];
-  alignas(64) float scales[kPanelOutputs][8];  // one for each 32 columns, or only the first, for all columns
+  alignas(64) float scales[kPanelOutputs][8];  // one for each small block, or only the first, for all columns
   int32_t minima[kPanelOutputs][8];
   float minima_scales[kPanelOutputs];
 };
@@ -152,12 +158,16 @@ template <typename Integers>
     const uint8_t* block = rows[o];
     int16_t* to = panel.weights[o];
     I16x16 w;
-    if constexpr (Integers::kUnit == 32) {
-      small_scales<Integers>(block, columns / 32, 1, panel.scales[o]);
-      for (int i = 0; i < columns / 32; ++i, block += Integers::kBytes)
-#pragma GCC unroll 2
-        for (int step = 0; step < 2; ++step)
-          Integers::load(w, block, step), store_parts(to + i * 32 + step * kLanes, w);
+    if constexpr (Integers::kIsSmall) {
+      constexpr int kUnit = Integers::kUnit;
+      small_scales<Integers>(block, columns / kUnit, 1, panel.scales[o]);
+      for (int i = 0; i < columns / kUnit; ++i, block += Integers::kBytes) {
+        Integers integers;
+        prepare_small(integers, block);
+#pragma GCC unroll 8
+        for (int step = 0; step < kUnit / kLanes; ++step)
+          integers.load(w, block, step), store_parts(to + i * kUnit + step * kLanes, w);
+      }
     } else {
       Integers integers;
       integers.prepare(block);
@@ -173,8 +183,8 @@ template <typename Integers>
   }
 }
 
-// Adds to sums[r][o], for kRows rows by kTileOutputs outputs, the products over 256 columns of large blocks, or
-// `columns` columns of small ones. `sums` is [row][kPanelOutputs][kSumLanes]. With `is_first` there are no sums yet.
+// Adds to sums[r][o], for kRows rows by kTileOutputs outputs, the products over `columns` columns: 256, or fewer of
+// small blocks. `sums` is [row][kPanelOutputs][kSumLanes]. With `is_first` there are no sums yet.
 template <typename Integers, int kRows>
 [[gnu::noinline]] static void multiply_integer_tile(const RoundedBlock* const* x, const IntegerPanel& panel, int first,
                                                     int columns, bool is_first, float* sums) {
@@ -211,7 +221,8 @@ template <typename Integers, int kRows>
     }
     all([&](int r, int o) KEXA_INLINE_CALL { store_parts(sums + (r * kPanelOutputs + o) * kSumLanes, s[r][o]); });
   } else {
-    for (int k = 0; k < kRoundedColumns; k += Integers::kUnit) {
+    const int end = Integers::kIsSmall ? columns : kRoundedColumns;
+    for (int k = 0; k < end; k += Integers::kUnit) {
       I32x8 whole[kRows][kTileOutputs] = {};
       for (int step = k / kLanes; step < (k + Integers::kUnit) / kLanes; ++step) {
         I16x16 w[kTileOutputs], a;
@@ -228,7 +239,8 @@ template <typename Integers, int kRows>
         F32x8 sum{};
         float* at = sums + (r * kPanelOutputs + o) * kSumLanes;
         if (!is_first || k > 0) load_parts(sum, at);
-        add_scaled(sum, whole[r][o], panel.scales[first + o][0] * x[r]->scale);
+        add_scaled(sum, whole[r][o],
+                   panel.scales[first + o][Integers::kIsSmall ? k / Integers::kUnit : 0] * x[r]->scale);
         if constexpr (Integers::kHasMinima) {
           I32x8 minima, groups;
           load_parts(minima, panel.minima[first + o]), load_parts(groups, x[r]->sums);

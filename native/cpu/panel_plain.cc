@@ -52,13 +52,23 @@ float half_in(const std::byte* block, int at) {
   return f16_to_f32(bits);
 }
 
+float scale_in(const std::byte* block, const RoundedScales& at) {
+  if (!at.is_f32) return half_in(block, at.scale);
+  float scale;
+  std::memcpy(&scale, block + at.scale, sizeof scale);
+  return scale;
+}
+
 // A block's values as whole numbers, because its scales are replaced.
 void read_integers(const std::byte* block, Type type, float scale, float minima_scale, float* out) {
   const RoundedScales at = scales_at(type);
   std::byte copy[kRoundedColumns];
   std::memcpy(copy, block, size_t(facts_of(type).block_bytes));
   const uint16_t bits = f32_to_f16(scale), minima_bits = f32_to_f16(minima_scale);
-  std::memcpy(&copy[at.scale], &bits, sizeof bits);
+  if (at.is_f32)
+    std::memcpy(&copy[at.scale], &scale, sizeof scale);
+  else
+    std::memcpy(&copy[at.scale], &bits, sizeof bits);
   if (at.minima >= 0) std::memcpy(&copy[at.minima], &minima_bits, sizeof bits);
   read_values(copy, type, facts_of(type).block_elements, out);
 }
@@ -75,7 +85,7 @@ float dot_rounded(const std::byte* row, Type type, int columns, const RoundedBlo
       int32_t whole[kLanes / 2] = {};
       for (int i = first; i < first + unit; ++i) whole[i % kLanes / 2] += int32_t(integers[i]) * values[i];
       for (int lane = 0; lane < kLanes / 2; ++lane)
-        sums[lane] += float(whole[lane]) * (half_in(row, at.scale) * rounded.scale);
+        sums[lane] += float(whole[lane]) * (scale_in(row, at) * rounded.scale);
     }
     if (at.minima < 0) continue;
     read_integers(row, type, 0, -1, minima);

@@ -26,28 +26,31 @@ struct GpuRow {
   int index_bytes = 0;  // per eight elements, in types with a grid
   int offset = 0;       // a weight is scale * (code - offset) - minimum
   bool has_min = false;
+  bool has_zero = false;  // the offset is a number of the block's own: its zero point
   // The bytes of a block that go to the row's end: usually its f16 scale. 0 bytes: the scale leads what middle()
   // writes.
   int tail_at = 0;
   int tail_bytes = 0;
   // Files of WGSL functions that the type's own file calls.
   std::string_view functions[2] = {};
+  std::string_view text = {};  // the type's own file, if it is not called by the type's name
 };
 
 // Where a block's own scale stands, and the bits that are put there: the block's values are then a few hundredths, as
 // trained weights are, with a mean near zero. All other bytes of a block may be any bits.
 struct SyntheticScale {
   int at = 0;     // bytes from the start of the block in the file
-  int bytes = 0;  // 1, 2 or 4
-  uint32_t bits = 0;
+  int bytes = 0;  // 1, 2, 4 or 8
+  uint64_t bits = 0;
 };
 
-// The places of a block's f16 scales, in bytes, and how many elements share one inner scale: the sum of that many
+// The places of a block's scales (f16), in bytes, and how many elements share one inner scale: the sum of that many
 // products is a sum of whole numbers times one scale.
 struct RoundedScales {
   int scale = 0;
   int minima = -1;  // the scale of the minima; -1: the type has none
   int unit = 32;
+  bool is_f32 = false;  // the scale is f32
 };
 
 template <Type kOwn>
@@ -70,6 +73,7 @@ namespace types {
 KEXA_INLINE uint16_t u16(const uint8_t* at) { return uint16_t(at[0] | at[1] << 8); }
 KEXA_INLINE uint32_t u32(const uint8_t* at) { return u16(at) | uint32_t{u16(at + 2)} << 16; }
 KEXA_INLINE float f16(const uint8_t* at) { return f16_to_f32(u16(at)); }
+KEXA_INLINE float f32(const uint8_t* at) { return std::bit_cast<float>(u32(at)); }
 
 // The scale and minimum of a group, 6 bits each, in the 12 bytes of q4_k and q5_k. `group` is 0 to 7. The last four
 // groups have their lower 4 bits in the last 4 bytes, and their upper 2 bits above the first four groups' bits.

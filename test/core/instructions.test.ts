@@ -3,7 +3,7 @@ import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
 import test from 'tape';
 import type { QuantizedType } from '../../lib/description.js';
-import { blockTypes, type GgufType } from '../../lib/files/gguf/gguf-types.js';
+import { blockTypes, type InlineType } from '../../lib/files/gguf/gguf-types.js';
 import { randomBlocks } from '../support/block-formats.js';
 import { genesis, kexa, tiny } from '../support/cli.js';
 import { isSame, randomNumbers } from '../support/compare.js';
@@ -17,7 +17,7 @@ const { instructionSets } = createRequire(import.meta.url)('../../build/Release/
 };
 const outputs = 6;
 
-function randomWeights(type: GgufType, columns: number): Uint8Array {
+function randomWeights(type: InlineType, columns: number): Uint8Array {
   const next = randomNumbers(5);
   const { elements, bytes } = blockTypes[type];
   if (isQuantized(type)) return randomBlocks(type, (outputs * columns) / elements, next);
@@ -28,14 +28,14 @@ function randomWeights(type: GgufType, columns: number): Uint8Array {
   return weights;
 }
 
-const isQuantized = (type: GgufType): type is QuantizedType => blockTypes[type].elements > 1;
+const isQuantized = (type: InlineType): type is QuantizedType => blockTypes[type].elements > 1;
 
 test('every instruction set multiplies alike, whatever the weights and however many rows', (t) => {
   const { used, available } = instructionSets();
   t.equal(available[0], 'plain');
   t.ok(available.includes(used), `${used}, of ${available.join(', ')}`);
   const fused = available.slice(1);
-  for (const type of Object.keys(blockTypes) as GgufType[]) {
+  for (const type of Object.keys(blockTypes) as InlineType[]) {
     const { elements } = blockTypes[type];
     // Past a block of columns; where elements stand alone, with some left over after the last sixteen.
     const columns = elements === 1 ? 1047 : 1280;

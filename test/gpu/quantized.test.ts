@@ -2,13 +2,12 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'tape';
-import type { QuantizedType } from '../../lib/description.js';
-import { quantizedNames } from '../../lib/files/gguf/gguf-types.js';
+import { type GgufType, ggufTypeNames } from '../../lib/files/gguf/gguf-types.js';
 import type { TensorPart } from '../../lib/files/wanted-tensors.js';
 import { loadModel } from '../../lib/index.js';
 import { byRole, recipes } from '../../lib/plan/recipes.js';
 import { quantizeModel } from '../../lib/quantize/quantize-model.js';
-import { blockFormats } from '../support/block-formats.js';
+import { isWritten } from '../support/block-formats.js';
 import { root, temporaryFolder, tiny } from '../support/cli.js';
 import { isSame, rowDifference, show } from '../support/compare.js';
 import { loadGoldens, modelFolder } from '../support/goldens.js';
@@ -16,7 +15,7 @@ import { useSoftwareGpu } from '../support/software-gpu.js';
 
 useSoftwareGpu();
 /** The types that kexa quantises to. */
-const types = quantizedNames.filter((type) => blockFormats[type].error !== undefined);
+const types = ggufTypeNames.filter(isWritten);
 const { ids } = loadGoldens('tiny').prompts[0]!;
 const onGpu = { device: 'swiftshader', contextSize: 64, prefillChunk: 8 };
 
@@ -49,7 +48,7 @@ test('every type in one file on the GPU', async (t) => {
   const file = join(temporaryFolder(t), 'mixed.gguf');
   // A layer's attention and shared expert are of one type, its dense FFN and routed experts of another; embedding, head
   // and MTP are left to the recipe's rest.
-  const typeOf = (part: TensorPart, name: string): QuantizedType => {
+  const typeOf = (part: TensorPart, name: string): GgufType => {
     const layer = /^layers\.(\d+)\./.exec(name);
     if (layer === null) return 'q8_0';
     const second = part === 'routed' || /\.(gate|up|down)$/.test(name.replace(/\.shared\..*/, ''));

@@ -34,13 +34,15 @@ const outputs = 6;
 const types = quantizedNames.filter((type) => blockFormats[type].isRounded);
 const others = Object.keys(blockTypes).filter((type) => !types.includes(type as QuantizedType));
 
-/** Makes blocks whose codes and inner scales are `byte(i)`, and whose f16 scales are about 1/50. */
-function blocks(type: QuantizedType, columns: number, byte: (i: number) => number): Uint8Array {
+/** Makes blocks whose codes and inner scales are `byte(i)`, and whose scales are about 1/50. `next` decides zero points. */
+function blocks(type: QuantizedType, columns: number, byte: (i: number) => number, next = () => 0.5): Uint8Array {
   const { elements, bytes } = blockTypes[type];
-  const { scales } = blockFormats[type];
+  const { scales, giveScale } = blockFormats[type];
   const weights = Uint8Array.from({ length: ((outputs * columns) / elements) * bytes }, (_, i) => byte(i));
-  for (let at = 0; at < weights.length; at += bytes)
+  for (let at = 0; at < weights.length; at += bytes) {
+    giveScale?.(weights.subarray(at, at + bytes), 0.02, next);
     for (const scale of scales) weights[at + scale + 1] = 0x20 + (weights[at + scale]! % 8);
+  }
   return weights;
 }
 
@@ -81,12 +83,19 @@ function wantedProducts(type: string, weights: Uint8Array, columns: number, x: F
   return { products, largest };
 }
 
+/** Rows shorter than 256, whole multiples of 256 and others, by the elements of a block. */
+const lengths: Readonly<Record<number, readonly number[]>> = {
+  32: [32, 224, 288, 1056],
+  128: [128, 384, 1280],
+  256: [256, 1280],
+};
+
 test('every set multiplies rounded activations as f64 does, a row by itself or among others', (t) => {
   const rows = 9;
   for (const type of types)
-    for (const columns of blockTypes[type].elements === 32 ? [32, 224, 288, 1056] : [256, 1280]) {
+    for (const columns of lengths[blockTypes[type].elements]!) {
       const next = randomNumbers(columns);
-      const weights = blocks(type, columns, () => Math.floor(next() * 256));
+      const weights = blocks(type, columns, () => Math.floor(next() * 256), next);
       const x = Float32Array.from({ length: rows * columns }, () => (next() - 0.5) * 2 ** Math.floor(next() * 8));
       // A block of zeros must work like any other.
       x.fill(0, 0, Math.min(columns, 256));
@@ -120,8 +129,14 @@ test('the largest codes, scales and activations there are do not overflow', (t) 
   for (const type of types)
     for (const byte of [0x00, 0x7f, 0x80, 0x88, 0xff, 0x1f, 0xe0]) {
       const columns = 512;
-      const weights = blocks(type, columns, () => byte);
       for (const sign of [1, -1]) {
+        // The least zero point, or the largest.
+        const weights = blocks(
+          type,
+          columns,
+          () => byte,
+          () => (sign < 0 ? 0 : 1 - 2 ** -20),
+        );
         const x = new Float32Array(2 * columns).fill(sign * 7);
         const { products, largest } = wantedProducts(type, weights, columns, x, 2);
         for (const set of sets) {

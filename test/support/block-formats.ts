@@ -1,5 +1,5 @@
 /**
- * The values of blocks of GGUF's types, by a decoder of the tests' own: element by element from the format's formulas. The
+ * The values of blocks of every type, by a decoder of the tests' own: element by element from the format's formulas. The
  * core's readers are compared with it. Each type has one record here, from which all tests of types take what they need.
  */
 import { createRequire } from 'node:module';
@@ -47,6 +47,7 @@ export class Block {
     if (exponent === 31) return fraction ? Number.NaN : sign * Number.POSITIVE_INFINITY;
     return exponent ? sign * 2 ** (exponent - 15) * (1 + fraction / 1024) : sign * 2 ** -24 * fraction;
   }
+  f32 = (at: number) => new DataView(this.bytes.buffer, this.bytes.byteOffset).getFloat32(at, true);
   /** The code of element e in blocks of 32: the lower halves of 16 bytes, then their upper halves. */
   code32 = (at: number, e: number) => this.bits((at + (e % 16)) * 8 + (e < 16 ? 0 : 4), 4);
 }
@@ -57,6 +58,28 @@ const e2m1 = (code: number) => {
   const magnitude = exponent ? 2 ** (exponent - 1) * (1 + (code & 1) / 2) : (code & 1) / 2;
   return code >= 8 && magnitude ? -magnitude : magnitude;
 };
+
+/** A scale in E4M3 whose sign is ignored; the code of NaN counts as 0. */
+function ue4m3(bits: number): number {
+  const [exponent, fraction] = [(bits >> 3) & 15, (bits & 7) / 8];
+  return bits === 127 ? 0 : exponent ? 2 ** (exponent - 7) * (1 + fraction) : 2 ** -6 * fraction;
+}
+
+/** The record of codes of `bits` bits with a scale and a zero point. */
+function intFormat(bits: 4 | 8): BlockFormat {
+  return {
+    scales: [],
+    size: 2 ** bits,
+    isRounded: true,
+    giveScale(block, target, next) {
+      const view = new DataView(block.buffer, block.byteOffset);
+      view.setFloat32(0, (next() < 0.5 ? -1 : 1) * target * (0.5 + next()), true);
+      view.setUint32(4, Math.floor(next() * (2 ** bits + 1)), true);
+    },
+    element: (b, e) =>
+      b.f32(0) * ((bits === 8 ? b.byte(8 + e) : b.code32(8 + (e >> 5) * 16, e % 32)) - b.bits(4 * 8, 16)),
+  };
+}
 
 /** Scale and minimum of a group in q4_k and q5_k: 6 bits each, in the 12 bytes from byte 4 on. */
 function scaleAndMin(b: Block, group: number): [number, number] {
@@ -238,10 +261,7 @@ export const blockFormats: Readonly<Record<QuantizedType, BlockFormat>> = {
       for (let group = 0; group < 4; group++) block[group] = exponent * 8 + Math.floor(next() * 8);
     },
     element(b, e) {
-      const bits = b.byte(e >> 4);
-      const [exponent, fraction] = [(bits >> 3) & 15, (bits & 7) / 8];
-      const scale = bits === 127 ? 0 : exponent ? 2 ** (exponent - 7) * (1 + fraction) : 2 ** -6 * fraction;
-      return scale * e2m1(b.nibble(4 + (e >> 4) * 8 + (e & 7), (e >> 3) & 1));
+      return ue4m3(b.byte(e >> 4)) * e2m1(b.nibble(4 + (e >> 4) * 8 + (e & 7), (e >> 3) & 1));
     },
   },
   tq2_0: {
@@ -295,7 +315,34 @@ export const blockFormats: Readonly<Record<QuantizedType, BlockFormat>> = {
       return scale * (gridOf('iq1_s')[index * 8 + (e & 7)]! + (high & 8 ? -1 : 1) / 8);
     },
   },
+  int4_128: intFormat(4),
+  int4_32: intFormat(4),
+  int8_128: intFormat(8),
+  int8_32: intFormat(8),
+  fp4_64: {
+    scales: [],
+    size: 6,
+    // Scales of 1/4 to 4, and some that are subnormal.
+    giveScale(block, target, next) {
+      const view = new DataView(block.buffer, block.byteOffset);
+      view.setFloat32(0, (next() < 0.5 ? -1 : 1) * (target / 4) * (0.5 + next()), true);
+      for (let group = 0; group < 4; group++)
+        block[4 + group] = next() < 0.1 ? Math.floor(next() * 8) : 40 + Math.floor(next() * 32);
+    },
+    // The level is doubled, so the scale is halved before it is rounded.
+    element: (b, e) =>
+      Math.fround((ue4m3(b.byte(4 + (e >> 4))) / 2) * b.f32(0)) * (2 * e2m1(b.code32(8 + (e >> 5) * 16, e % 32))),
+  },
 };
+
+/** Whether kexa quantises to a type. */
+export function isWritten(type: string): boolean {
+  return isBlockType(type) && blockFormats[type].error !== undefined;
+}
+
+export function isBlockType(type: string): type is QuantizedType {
+  return Object.hasOwn(blockFormats, type);
+}
 
 /** A grid's entries one after the other, read out of the core's blocks whose factors are all 1. Test quant/blocks judges them. */
 const grids = new Map<QuantizedType, Float32Array>();

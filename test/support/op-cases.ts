@@ -134,7 +134,7 @@ export const quantizedShapes: readonly TwoBlockTypes[] = [
 
 /**
  * Rows whose units are shared by four threads, by two and by one (blocks of 32: 128, 1216 and 96 weights), rows of one, three
- * and nine blocks of 256, and rows of more units than a workgroup has threads, though not of twice as many.
+ * and ten blocks of 128, of one, three and nine of 256, and rows of more units than a workgroup has threads, though not of twice as many.
  */
 export function quantizedConfig(block: number): Partial<HfConfig> {
   const few = block < 256;
@@ -142,7 +142,7 @@ export function quantizedConfig(block: number): Partial<HfConfig> {
     model_type: 'exaone_moe',
     vocab_size: 67,
     hidden_size: few ? 128 : 256,
-    intermediate_size: few ? 1216 : 2304,
+    intermediate_size: block === 256 ? 2304 : block === 128 ? 1280 : 1216,
     num_attention_heads: 4,
     num_key_value_heads: 2,
     head_dim: few ? (block * 3) / 4 : 64,

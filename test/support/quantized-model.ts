@@ -1,9 +1,9 @@
-/** Makes random blocks of GGUF's types, for models whose matrices are quantised. */
+/** Makes random blocks, for models whose matrices are quantised. */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ModelDescription, QuantizedType, TensorEntry, TensorScales } from '../../lib/description.js';
 import { blockTypes } from '../../lib/files/gguf/gguf-types.js';
-import { blockFormats } from './block-formats.js';
+import { blockFormats, isBlockType } from './block-formats.js';
 import { randomNumbers } from './compare.js';
 import { f16Bits, roundTo } from './random-model.js';
 
@@ -49,10 +49,6 @@ export function quantizeAtRandom(
   const path = join(folder, 'blocks');
   writeFileSync(path, Buffer.concat(parts));
   return { ...description, files: [...description.files, path], tensors };
-}
-
-function isBlockType(type: RandomType): type is QuantizedType {
-  return Object.hasOwn(blockFormats, type);
 }
 
 /** Random FP8 bytes without NaN, but with subnormals, followed by F32 scales. */

@@ -7,7 +7,7 @@ import { fileError } from '../json-file.js';
 import { openRegularFile } from '../regular-file.js';
 import type { StoredTensor } from '../safetensors.js';
 import { GgufSource } from './gguf-source.js';
-import { blockTypes, ggufTypeName, isReadType } from './gguf-types.js';
+import { blockTypes, ggufTypeName, ggufTypeNames, isReadType } from './gguf-types.js';
 import { type GgufValue, readGgufText, readGgufValue } from './gguf-values.js';
 
 export interface GgufFile {
@@ -108,7 +108,7 @@ async function readTensor(source: GgufSource, index: number): Promise<StoredTens
   const shape = Array.from({ length: dimensions }, () => source.u64(name)).reverse();
   const dtype = ggufTypeName(source.u32());
   if (!isReadType(dtype)) {
-    const known = Object.keys(blockTypes).join(', ');
+    const known = ggufTypeNames.join(', ');
     throw new KexaError(
       'KEXA_UNSUPPORTED',
       `${source.path}: tensor ${name}: type ${dtype}; this version reads ${known}`,

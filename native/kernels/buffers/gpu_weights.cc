@@ -150,15 +150,17 @@ class Uploader {
         .set("COLUMNS", columns)
         .set("KEPT", word.kept)
         .set("GIVEN", word.given);
-    uint32_t block_words = 0, blocks = 0, tail = 0, tail_bytes = 0;
+    uint32_t block_words = 0, blocks = 0, tail_bytes = 0;
+    uint64_t tail = 0;
     uint32_t head_at = 0, head_kept = 0xffffffffu, head = 0;
     if (is_quantized(type)) {
       const QuantizedLayout& layout = quantized_layout(type);
       const SyntheticScale scale = synthetic_scale(type);
       block_words = uint32_t(layout.words), blocks = uint32_t(columns / facts_of(type).block_elements);
       tail_bytes = uint32_t(layout.tail_bytes), head_at = uint32_t(layout.head);
-      if (tail_bytes == 0) head = scale.bits, head_kept = scale.bytes == 4 ? 0 : 0xffffffffu << (8 * scale.bytes);
-      for (uint32_t at = 0; tail_bytes && at < 4; at += tail_bytes) tail |= scale.bits << (8 * at);
+      if (tail_bytes == 0)
+        head = uint32_t(scale.bits), head_kept = scale.bytes == 4 ? 0 : 0xffffffffu << (8 * scale.bytes);
+      for (uint32_t at = 0; tail_bytes && at < 8; at += tail_bytes) tail |= scale.bits << (8 * at);
     }
     prelude.set("ELEMENTS", is_quantized(type) ? 1u : uint32_t(4 / element_bytes(type)))
         .set("BLOCK_WORDS", block_words)
@@ -166,7 +168,8 @@ class Uploader {
         .set("HEAD_AT", head_at)
         .set("HEAD_KEPT", head_kept)
         .set("HEAD", head)
-        .set("TAIL", tail)
+        .set("TAIL", uint32_t(tail))
+        .set("TAIL_END", uint32_t(tail >> 32))
         .set("TAIL_BYTES", tail_bytes);
     constexpr bool kAccess[] = {false, true};
     Kernel kernel = gpu_.create_kernel("fill", prelude.text() + std::string(kernel_source("fill")), kAccess);

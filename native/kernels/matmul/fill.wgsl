@@ -27,10 +27,11 @@ fn word_of(seed: u32, row: u32, i: u32) -> u32 {
     let is_head = TAIL_BYTES == 0u && i >= heads && (i - heads) % max(BLOCK_WORDS - HEAD_AT, 1u) == 0u;
     return select(bits, (bits & HEAD_KEPT) | HEAD, is_head);
   }
-  // The tails of the blocks are side by side. The last word may be filled only in part.
+  // The tails of the blocks are side by side. The last word may be filled only in part. A tail of 8 bytes is two words.
   let left = i32(BLOCKS * TAIL_BYTES) - i32((i - words) * 4u);
   if (left <= 0) { return 0u; }
-  return select(TAIL, TAIL & ((1u << (u32(left) * 8u % 32u)) - 1u), left < 4);
+  let tail = select(TAIL, TAIL_END, (i - words) % 2u == 1u);
+  return select(tail, tail & ((1u << (u32(left) * 8u % 32u)) - 1u), left < 4);
 }
 
 @compute @workgroup_size(256)

@@ -116,8 +116,9 @@ Prelude& Prelude::weights(const std::string& kind, Type type) {
     return declare(replaced(kernel_source(type_name(type)), {{"@KIND", kind}}));
   }
   const QuantizedLayout layout = quantized_layout(type);
-  const std::string weights = layout.has_min ? "scale * vec4f(bytes) - bitcast<f32>(chunk.w)"
-                                             : "scale * (vec4f(bytes) - " + std::to_string(layout.offset) + ".0)";
+  const std::string weights = layout.has_min    ? "scale * vec4f(bytes) - bitcast<f32>(chunk.w)"
+                              : layout.has_zero ? "scale * (vec4f(bytes) - bitcast<f32>(chunk.w))"
+                                                : "scale * (vec4f(bytes) - " + std::to_string(layout.offset) + ".0)";
   declare(replaced(kernel_source("block_weights"), {{"@KIND", kind}, {"@WEIGHTS", weights}}));
   for (const std::string& table : quantized_tables(type)) declare_once(table);
   return *this;

@@ -52,6 +52,44 @@ std::string_view between(std::string_view file, std::string_view before, std::st
   return file.substr(from, end - from);
 }
 
+// Returns the type's WGSL file.
+template <typename Block>
+std::string_view text_of() {
+  constexpr std::string_view kText = Block::kGpu.text;
+  return kernel_source(kText.empty() ? type_name(Block::kType) : kText);
+}
+
+// Adds the tails that a unit reads to its members, and `tail`, that of chunk `k`, to the code. `first` is where the
+// tails begin (bytes of the row); a unit reads `tails` tails of `tail_bytes` bytes, the `i`-th such group.
+void add_tails(UnitText& text, int first, int tails, int tail_bytes, const std::string& i, const std::string& at) {
+  const auto number = [](int n) { return std::to_string(n) + "u"; };
+  const auto load = [&](const std::string& fields, const std::string& value) {
+    text.fields += ", tails: " + fields, text.load += ", " + value;
+  };
+  const int bytes = tails * tail_bytes;
+  if (bytes == 32) {
+    const std::string of_first = number(first / 16) + " + " + i + " * 2u";
+    load("array<vec4u, 2>", "array(quad(" + of_first + "), quad(" + of_first + " + 1u))");
+  } else if (bytes >= 4) {
+    const std::string reader = bytes == 16 ? "quad" : bytes == 8 ? "pair" : "word";
+    load(bytes == 4 ? "u32" : "vec" + std::to_string(bytes / 4) + "u",
+         reader + "(" + number(first / bytes) + " + " + i + ")");
+  } else {
+    const std::string of_word = number(4 / bytes);
+    load("u32", "word(" + number(first / 4) + " + " + i + " / " + of_word + ") >> (" + i + " % " + of_word + " * " +
+                    number(bytes * 8) + ")");
+  }
+  if (tail_bytes == 8) {
+    const std::string two = bytes == 32 ? "own.tails[(" + at + ") / 2u]" : "own.tails";
+    text.chunk =
+        "let tail = " + (bytes == 8 ? two : "select(" + two + ".xy, " + two + ".zw, (" + at + ") % 2u == 1u)") + ";\n";
+    return;
+  }
+  const std::string own = number(4 / tail_bytes);
+  text.chunk = "let tail = own.tails" + std::string(bytes > 4 ? "[" + at + " / " + own + "]" : "") + " >> (" + at +
+               " % " + own + " * " + number(8 * tail_bytes % 32) + ");\n";
+}
+
 template <typename Block>
 constexpr QuantizedLayout layout_of() {
   constexpr GpuRow row = Block::kGpu;
@@ -60,7 +98,8 @@ constexpr QuantizedLayout layout_of() {
           .tail_bytes = row.tail_bytes,
           .head = row.tail_bytes ? 0 : Block::kElements * (row.planes[0] + row.planes[1] + row.index_bytes) / 32,
           .offset = row.offset,
-          .has_min = row.has_min};
+          .has_min = row.has_min,
+          .has_zero = row.has_zero};
 }
 
 }  // namespace
@@ -73,36 +112,18 @@ UnitText quantized_unit_text(Type type, int columns) {
   const QuantizedLayout& layout = quantized_layout(type);
   const WeightUnits units = weight_units(type, columns);
   const int of_block = facts_of(type).block_elements / 8 / units.chunks;
-  const std::string_view file = kernel_source(type_name(type));
+  const std::string_view file = with_block(type, [](auto block) { return text_of<decltype(block)>(); });
   UnitText text{.fields = std::string(between(file, "struct Unit { ", " }")),
                 .load = std::string(between(file, "  return Unit(", ");\n}")),
                 .chunk = {}};
   if (layout.tail_bytes) {
     // Units side by side load the tails of all their blocks at once.
-    const int tails = std::max(1, units.lanes / of_block), bytes = tails * layout.tail_bytes;
+    const int tails = std::max(1, units.lanes / of_block);
     const int first = columns / facts_of(type).block_elements * layout.words * 4;
-    const std::string i = tails > 1 ? "group" : "block";
-    const auto number = [](int n) { return std::to_string(n) + "u"; };
-    if (bytes >= 4) {
-      text.fields += bytes == 16 ? ", tails: vec4u" : bytes == 8 ? ", tails: vec2u" : ", tails: u32";
-      text.load += std::string(bytes == 16  ? ", quad("
-                               : bytes == 8 ? ", pair("
-                                            : ", word(") +
-                   number(first / bytes) + " + " + i + ")";
-    } else {
-      const std::string of_word = number(4 / bytes);
-      text.fields += ", tails: u32";
-      text.load += ", word(" + number(first / 4) + " + " + i + " / " + of_word + ") >> (" + i + " % " + of_word +
-                   " * " + number(bytes * 8) + ")";
-    }
     // The threads take as many chunks of a block at once, so a block is read in so many turns.
     const int turns = facts_of(type).block_elements / 8 / units.lanes;
-    const std::string at = tails == 1   ? "0u"
-                           : turns == 1 ? "k"
-                                        : "k / " + number(turns),
-                      own = number(4 / layout.tail_bytes);
-    text.chunk = "let tail = own.tails" + std::string(bytes > 4 ? "[" + at + " / " + own + "]" : "") + " >> (" + at +
-                 " % " + own + " * " + number(8 * layout.tail_bytes % 32) + ");\n";
+    const std::string at = tails == 1 ? "0u" : turns == 1 ? "k" : "k / " + std::to_string(turns) + "u";
+    add_tails(text, first, tails, layout.tail_bytes, tails > 1 ? "group" : "block", at);
   }
   text.chunk += std::string(between(file, "-> vec4u {\n", "\n}\n")) + "\n";
   return text;
@@ -114,7 +135,7 @@ std::vector<std::string> quantized_tables(Type type) {
     using Block = decltype(block);
     const std::string name(type_name(type));
     std::vector<std::string> texts;
-    const std::string_view own = kernel_source(name).substr(0, kernel_source(name).find("struct Unit"));
+    const std::string_view own = text_of<Block>().substr(0, text_of<Block>().find("struct Unit"));
     if (own.find("\nfn ") != std::string_view::npos) texts.emplace_back(own);
     for (std::string_view function : Block::kGpu.functions)
       if (!function.empty())

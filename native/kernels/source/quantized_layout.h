@@ -25,18 +25,19 @@ namespace kexa {
 // Each type has a file in kernels/source/types, of three pieces, and functions of its own before them if it needs any:
 // - struct Unit: what a thread loads of a unit;
 // - load_unit(): how it loads it. word(i), pair(i) and quad(i) are the i-th 4, 8 and 16 bytes of the row;
-// - chunk_of(): the eight weights of the unit's k-th chunk, as [bytes 0 to 3, bytes 4 to 7, scale, minimum]. `tail` is
-// the
-//   tail of the chunk's block. @NAME_chunk(unit, k) is the chunk's place in the row.
-// A weight is scale * (byte - offset) - minimum in f32, which is the value of dequantize(), because the products are
-// exact. Subnormal scales are as exact as the GPU's unpack2x16float().
+// - chunk_of(): the eight weights of the unit's k-th chunk, as [bytes 0 to 3, bytes 4 to 7, scale, minimum or zero
+//   point]. `tail` is the tail of the chunk's block. @NAME_chunk(unit, k) is the chunk's place in the row.
+// A weight is scale * (byte - offset) - minimum in f32, or scale * (byte - zero point). This is the value of
+// dequantize(): the products are exact where a minimum is subtracted. Subnormal scales are as exact as the GPU's
+// unpack2x16float().
 struct QuantizedLayout {
   int unit_chunks = 0;
   int words = 0;       // of a block, without its tail
-  int tail_bytes = 0;  // 1, 2 or 4; 0: a block's scale is the first of its words from `head` on
+  int tail_bytes = 0;  // 1, 2, 4 or 8; 0: a block's scale is the first of its words from `head` on
   int head = 0;
   int offset = 0;
   bool has_min = false;
+  bool has_zero = false;
 };
 
 // Throws KEXA_INTERNAL if the type has no blocks.

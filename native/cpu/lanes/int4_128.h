@@ -1,0 +1,10 @@
+// int4_128 on the CPU device. quant/int_blocks.h says what the bytes of a block mean.
+#pragma once
+
+#include "cpu/int_lanes.h"
+
+namespace kexa::KEXA_SET {
+
+struct Int4_128Lanes : IntLanes<Type::kInt4_128, 4> {};
+
+}  // namespace kexa::KEXA_SET

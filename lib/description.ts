@@ -33,6 +33,51 @@ export interface TensorEntry {
   shape: number[];
   /** The scales of an f8_e4m3 matrix. Absent for other types. */
   scales?: TensorScales;
+  /**
+   * How a matrix lies in its file that is repacked when it is loaded: `type` and `bytes` are those of the result, `file` and
+   * `offset` the place of the codes. Absent for a matrix that is used as it is stored.
+   */
+  packed?: PackedSource;
+}
+
+/** A stored tensor that belongs to a packed matrix. */
+export interface PackedPlace {
+  /** The name in the file. */
+  name: string;
+  /** Index into {@link ModelDescription.files}. */
+  file: number;
+  /** First byte, counted from the start of the file. */
+  offset: number;
+}
+
+/**
+ * A matrix in int4, int8 or fp4. PackedMatrix in native/quant/packed.h explains the layouts and has the same fields.
+ */
+export interface PackedSource {
+  codeBytes: number;
+  scales: PackedPlace;
+  zeros?: PackedPlace;
+  /** i32 [inputs]: the group of each column. Absent if they are in order. */
+  groupIndex?: PackedPlace;
+  /** f32, a factor on all scales. */
+  factor?: PackedPlace;
+  /** i64 [2], which must say [outputs, inputs]. */
+  weightShape?: PackedPlace;
+  /** Whether the scales are divided by the factor. */
+  dividesByFactor: boolean;
+  bits: 4 | 8;
+  /** Whether the codes are E2M1, not whole numbers. */
+  isFloat: boolean;
+  /** Columns that share a scale. */
+  groupSize: number;
+  /** Whether the whole matrix shares one scale. */
+  hasOneScale: boolean;
+  /** The rows of the stored tensors, and which of them is the matrix's first: experts can be stacked. */
+  storedRows: number;
+  firstRow: number;
+  codeLayout: 'rows' | 'signed' | 'gptq' | 'awq';
+  scaleFormat: 'f32' | 'f16' | 'bf16' | 'e4m3' | 'e8m0';
+  zeroLayout: 'middle' | 'rows' | 'signed' | 'gptq' | 'gptq less one' | 'awq';
 }
 
 /**
@@ -54,26 +99,59 @@ export interface TensorScales {
 }
 
 /**
- * Which weights share a scale: a block of 128 x 128 weights, the weights of one output (a row), or the whole matrix.
+ * Which weights share a scale: a block of 128 x 128 weights, successive weights of a row (a group), the weights of one
+ * output (a row), or the whole matrix.
  *
  * @example
- * const strategies = model.config.fp8?.groups.map(({ strategy }): Fp8Strategy => strategy); // ['block']
+ * const strategies = model.config.quantization?.groups.map(({ format }): ScaleStrategy => format.strategy); // ['group']
  */
-export type Fp8Strategy = 'block' | 'channel' | 'tensor';
+export type ScaleStrategy = 'block' | 'group' | 'channel' | 'tensor';
 
 /**
- * How config.json says that matrices are stored in FP8 (E4M3 with scales).
+ * How a publisher stores matrices in fewer bits. The names are those of compressed-tensors, but for `fp8`, `awq` (AutoAWQ's
+ * gemm), `gptq`, `gptq_v2`, and `nvfp4` (that of NVIDIA's modelopt).
  *
  * @example
- * if (model.config.fp8 !== null) console.log('not in FP8:', model.config.fp8.ignored);
+ * const { name, bits, groupSize } = model.config.quantization!.groups[0]!.format;
+ * console.log(`${name}: ${bits} bits, a scale for ${groupSize} weights`);
  */
-export interface Fp8Scheme {
-  /** The first group whose targets name a matrix, or its class, says how the matrix is scaled. */
-  readonly groups: readonly { readonly targets: readonly string[]; readonly strategy: Fp8Strategy }[];
-  /** Modules that are not stored in FP8: their names, or patterns after `re:`. */
+export interface WeightFormat {
+  readonly name:
+    | 'fp8'
+    | 'pack-quantized'
+    | 'int-quantized'
+    | 'awq'
+    | 'gptq'
+    | 'gptq_v2'
+    | 'nvfp4-pack-quantized'
+    | 'nvfp4'
+    | 'mxfp4-pack-quantized';
+  readonly bits: 4 | 8;
+  readonly strategy: ScaleStrategy;
+  /** The weights of a group. Null for other strategies. */
+  readonly groupSize: number | null;
+  /** Whether zero is the middle of the codes. If not, zero points are stored. */
+  readonly isSymmetric: boolean;
+  /** Whether a group may be columns that are not side by side (`desc_act`, `actorder`). */
+  readonly isReordered: boolean;
+}
+
+/**
+ * How config.json says that matrices are stored.
+ *
+ * @example
+ * if (model.config.quantization !== null) console.log('stored whole:', model.config.quantization.ignored);
+ */
+export interface QuantizationScheme {
+  /** The first group whose targets name a matrix, or its class, says how the matrix is stored. */
+  readonly groups: readonly { readonly targets: readonly string[]; readonly format: WeightFormat }[];
+  /** Modules that are stored in bf16 or another plain type: their names, or patterns after `re:`. */
   readonly ignored: readonly string[];
-  /** Whether an ignored name also stands for the modules below it, and may leave out the names of those above. */
-  readonly isByPart: boolean;
+  /**
+   * How an ignored name is meant. `part`: it also stands for the modules below it, and may leave out the names of those
+   * above. `wildcard`: the whole name, in which `*` and `?` stand for others.
+   */
+  readonly ignoredBy: 'name' | 'part' | 'wildcard';
 }
 
 /**
@@ -175,6 +253,6 @@ export type ModelShape = Omit<ModelDescription, 'files' | 'tensors'>;
 export interface StoredShape extends ModelShape {
   /** The value in config.json, which is the `modelType` of a family in lib/files/family/. */
   modelType: string;
-  /** Null if the weights are not in FP8. */
-  fp8: Fp8Scheme | null;
+  /** Null if all weights are stored in plain types. */
+  quantization: QuantizationScheme | null;
 }

@@ -11,12 +11,13 @@ export type { BenchResult } from './bench/result.js';
 export { readSuite, type SuiteEntry } from './bench/suite.js';
 export type { BenchSweep, BenchTest } from './bench/tests.js';
 export type {
-  Fp8Scheme,
-  Fp8Strategy,
   LayerDescription,
   ModelDescription,
   MoeDescription,
+  QuantizationScheme,
   RopeScaling,
+  ScaleStrategy,
+  WeightFormat,
 } from './description.js';
 export { listDevices } from './device/devices.js';
 export type { OpName } from './device/ops.js';

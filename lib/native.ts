@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { isMainThread } from 'node:worker_threads';
-import type { ModelDescription, TensorScales, TensorType } from './description.js';
+import type { ModelDescription, TensorEntry, TensorScales, TensorType } from './description.js';
 import { variable } from './environment.js';
 import { KexaError, type KexaErrorCode } from './errors.js';
 import { packageRequire, packageRoot } from './package-root.js';
@@ -271,10 +271,13 @@ export interface NativeScales extends TensorScales {
 
 /** A piece of a tensor to quantise. */
 export interface NativeQuantize {
-  from: Uint8Array;
-  fromType: 'f32' | 'f16' | 'bf16' | 'f8_e4m3';
+  /** The values, which `packed` takes the place of. */
+  from?: Uint8Array;
+  fromType?: 'f32' | 'f16' | 'bf16' | 'f8_e4m3';
   /** The scales, if the source is f8_e4m3. */
   scales?: NativeScales;
+  /** A matrix that is packed, and the files of its model. The piece is whole rows of it. */
+  packed?: { tensor: TensorEntry; paths: readonly string[] };
   /** The result, which is filled with whole blocks. */
   to: Uint8Array;
   toType: TensorType;

@@ -23,6 +23,7 @@ const cpuFiles = [
   'quant/quantize-output',
   'quant/quantize',
   'files/fp8',
+  'files/packed',
   'quant/activations',
   'text/tokenizer',
   'core/forward',

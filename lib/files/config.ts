@@ -10,7 +10,7 @@ import { insteadOf } from './family/others.js';
 import { type JsonObject, shown } from './json-file.js';
 import { refuseUnknownFields } from './known-fields.js';
 import { readCacheScheme } from './kv-cache-scheme.js';
-import { readQuantization } from './quantization-config.js';
+import { readQuantization } from './quantized/methods.js';
 import { readEosTokenIds, readTokenId } from './token-ids.js';
 
 /** The content of config.json. */
@@ -119,7 +119,7 @@ function readShape(fields: ConfigFields, family: Family, vocabSize: number): Sto
     mtp: layers.mtp,
     tiedHead: fields.boolean('tie_word_embeddings'),
     maxPositions: fields.integer('max_position_embeddings', 1, most.positions),
-    fp8: readQuantization(fields),
+    quantization: readQuantization(fields),
   };
 }
 

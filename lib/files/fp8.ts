@@ -1,36 +1,28 @@
-/** Matrices in FP8: which matrices a config stores so, and where their scales are. */
-import type { Fp8Scheme, Fp8Strategy, TensorEntry, TensorScales } from '../description.js';
-import { KexaError } from '../errors.js';
+/** Matrices in FP8: where their scales are. */
+import type { ScaleStrategy, TensorEntry, TensorScales, WeightFormat } from '../description.js';
+import type { ConfigFields } from './config-fields.js';
 import type { TensorSource } from './family/tensor-sources.js';
-import type { TensorPart } from './wanted-tensors.js';
+import { shown } from './json-file.js';
+
+/** FP8 has no groups. */
+export type Fp8Strategy = Exclude<ScaleStrategy, 'group'>;
 
 /** Rows, and columns, of a block. */
 export const fp8Block = 128;
 
-type Scaled = { part: TensorPart; name: string; shape: readonly number[] };
-
-/** How a matrix is scaled by the config. Null if the config does not store it in FP8. */
-export function plannedStrategy(scheme: Fp8Scheme, tensor: Scaled, source: TensorSource): Fp8Strategy | null {
-  if (tensor.shape.length !== 2) return null;
-  const module = moduleOf(source.name);
-  if (scheme.ignored.some((entry) => isNamed(entry, module, scheme.isByPart))) return null;
-  return groupOf(scheme, module, classOf(tensor))?.strategy ?? null;
+/** Refuses blocks of scales of another size. */
+export function demandBlock(fields: ConfigFields, name: string): void {
+  const value = fields.raw(name);
+  if (Array.isArray(value) && value.length === 2 && value.every((size) => size === fp8Block)) return;
+  if (!fields.has(name)) throw fields.missing(name);
+  throw fields.unsupported(
+    `${fields.label(name)} ${shown(value)}: this version reads blocks of [${fp8Block}, ${fp8Block}] only`,
+  );
 }
 
-/**
- * How a matrix is scaled that is stored in FP8, whatever the config says of it.
- *
- * @throws KexaError KEXA_UNSUPPORTED if several ways are possible.
- */
-export function storedStrategy(scheme: Fp8Scheme, tensor: Scaled, source: TensorSource): Fp8Strategy {
-  const [first, ...others] = scheme.groups;
-  const isAlike = others.every(({ strategy }) => strategy === first?.strategy);
-  const group = isAlike ? first : groupOf(scheme, moduleOf(source.name), classOf(tensor));
-  if (group !== undefined) return group.strategy;
-  throw new KexaError(
-    'KEXA_UNSUPPORTED',
-    `${source.name}: stored in FP8, which config_groups scale in several ways, and none of their targets names it`,
-  );
+/** The format of matrices in FP8. */
+export function fp8Format(strategy: Fp8Strategy): WeightFormat {
+  return { name: 'fp8', bits: 8, strategy, groupSize: null, isSymmetric: true, isReordered: false };
 }
 
 /**
@@ -44,12 +36,6 @@ export function scaleNames(source: string): string[] {
 /** The matrix that a tensor of scales belongs to, by its name. */
 export function scaledName(scales: string): string {
   return scales.replace(/_scale(_inv)?$/, '');
-}
-
-/** Scales of activations, which a device that computes in f32 has no use for. */
-export function activationScaleNames(source: string): string[] {
-  const stem = source.endsWith('.weight') ? source.slice(0, -'weight'.length) : `${source}_`;
-  return [`${stem}input_scale`, `${stem}activation_scale`];
 }
 
 /** The shapes that a stored matrix's scales may have, likeliest first. `shape` may begin with a number of experts. */
@@ -90,31 +76,4 @@ export function storedScales({ shape, scales }: TensorEntry): { gridColumns: num
   const gridRows = Math.ceil((scales.skippedRows + shape[0]!) / scales.blockRows);
   const gridColumns = Math.ceil(shape[1]! / scales.blockColumns);
   return { gridColumns, bytes: gridRows * gridColumns * scaleBytes[scales.type] };
-}
-
-/** The expression after `re:`. It matches the beginning of a name, as in Python. */
-export function patternOf(entry: string): RegExp {
-  return new RegExp(`^(?:${entry.slice('re:'.length)})`);
-}
-
-function groupOf({ groups }: Fp8Scheme, module: string, className: string) {
-  return (
-    groups.find(({ targets }) => targets.some((target) => isNamed(target, module, false))) ??
-    groups.find(({ targets }) => targets.includes(className))
-  );
-}
-
-function isNamed(entry: string, module: string, isByPart: boolean): boolean {
-  if (entry.startsWith('re:')) return patternOf(entry).test(module);
-  return isByPart ? `.${module}.`.includes(`.${entry}.`) : entry === module;
-}
-
-function moduleOf(source: string): string {
-  return source.endsWith('.weight') ? source.slice(0, -'.weight'.length) : source;
-}
-
-/** The class of the module in its publisher's program. The router's weights are a parameter of a class of its own. */
-function classOf({ part, name }: Scaled): string {
-  if (part === 'embedding') return 'Embedding';
-  return part === 'router' || name.endsWith('.router') ? 'Router' : 'Linear';
 }

@@ -15,6 +15,7 @@ import { largestConfigBytes, readJsonObject, readOptionalJsonObject } from './js
 import { withoutCacheScales } from './kv-cache-scheme.js';
 import { findModel, type ModelPath } from './model-path.js';
 import { countParameters } from './parameter-count.js';
+import { readGroupOrders } from './quantized/group-orders.js';
 import { type Checkpoint, readCheckpoint } from './shards.js';
 import { bindWeights, findMtp, unusedDrafts } from './weights.js';
 
@@ -60,7 +61,8 @@ export async function openModelFolder(path: string | URL): Promise<ModelFolder> 
   const notes = [...found.notes];
   const checkpoint = withoutCache(await found.checkpoint(), reading, folder, notes);
   const shape = { ...reading.shape, mtp: mtpOf(reading, checkpoint, folder, notes) };
-  const tensors = bindWeights(shape, checkpoint);
+  const tensors = bindWeights(shape, checkpoint, await readGroupOrders(shape.quantization, checkpoint));
+  notes.push(...unfitNotes(tensors));
   const unused = unusedDrafts(tensors, checkpoint);
   if (unused.length > 0) notes.push({ code: null, message: `not used for drafts: ${listed(unused)}` });
   const others = leftOutText(reading, checkpoint);
@@ -206,11 +208,23 @@ async function readGenerationDefaults(folder: string, vocabSize: number): Promis
 
 /** The description for the core. Each tensor says itself how it is stored. */
 function describe(
-  { fp8: _, modelType: __, ...shape }: StoredShape,
+  { quantization: _, modelType: __, ...shape }: StoredShape,
   { files }: Checkpoint,
   tensors: TensorEntry[],
 ): ModelDescription {
   return { ...shape, files, tensors };
+}
+
+/** A note for packed matrices that no type of blocks can hold. */
+function unfitNotes(tensors: readonly TensorEntry[]): ModelNote[] {
+  const unfit = tensors.filter(({ type, packed }) => packed !== undefined && type === 'f32');
+  if (unfit.length === 0) return [];
+  const isReordered = unfit.some(({ packed }) => packed!.groupIndex !== undefined);
+  const reason = isReordered
+    ? 'the columns of their groups are not side by side'
+    : 'no block has the size of their groups';
+  const message = `${listed(unfit.map(({ name }) => name))}: held in f32, as ${reason}; weights: 'q8' or another recipe takes less memory`;
+  return [{ code: null, message }];
 }
 
 /** The first names of a list, for a message. */

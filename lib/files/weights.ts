@@ -1,41 +1,49 @@
 /** Finds each tensor that the core wants in a checkpoint, and checks it. */
 import { basename } from 'node:path';
-import type { Fp8Scheme, ModelShape, StoredShape, TensorEntry, TensorScales, TensorType } from '../description.js';
+import type { QuantizationScheme, StoredShape, TensorEntry, TensorScales, TensorType } from '../description.js';
 import { KexaError } from '../errors.js';
 import { sourcesOf, type TensorSource } from './family/tensor-sources.js';
-import { activationScaleNames, scaledName, scaleNames, scaleShapes, scalesOf, storedStrategy } from './fp8.js';
+import { type Fp8Strategy, scaledName, scaleNames, scaleShapes, scalesOf } from './fp8.js';
 import { blockBytes, isReadType } from './gguf/gguf-types.js';
-import type { Checkpoint, CheckpointTensor } from './shards.js';
+import { bindPacked, codeNames, type GroupOrders, isPacked } from './quantized/bind-packed.js';
+import { storedFormat } from './quantized/scheme.js';
+import type { Checkpoint } from './shards.js';
+import { describe, mismatch, shapeText, whereIs } from './tensor-errors.js';
 import { elementsOf, type Wanted, wantedTensors } from './wanted-tensors.js';
 
 const plainTypes = { BF16: 'bf16', F16: 'f16', F32: 'f32' } as const;
 const safetensorsTypes: Readonly<Record<string, TensorType>> = { ...plainTypes, F8_E4M3: 'f8_e4m3' };
 
 /**
- * Finds every tensor of {@link wantedTensors} in a checkpoint.
+ * Finds every tensor of {@link wantedTensors} in a checkpoint. `orders` tells of each index of columns' groups whether the
+ * columns are in order.
  *
- * @throws KexaError KEXA_TENSOR_MISMATCH for a tensor, or the scales of one in FP8, that is missing, too much, or of
+ * @throws KexaError KEXA_TENSOR_MISMATCH for a tensor, or a part of one in few bits, that is missing, too much, or of
  *   another type or shape than wanted, KEXA_UNSUPPORTED when the checkpoint has weights that the model described would not use.
  */
-export function bindWeights(shape: StoredShape, checkpoint: Checkpoint): TensorEntry[] {
+export function bindWeights(
+  shape: StoredShape,
+  checkpoint: Checkpoint,
+  orders: GroupOrders = new Map(),
+): TensorEntry[] {
   const used = new Set<string>();
   const entries: TensorEntry[] = [];
   for (const wanted of wantedTensors(shape)) {
     const sources = sourcesOf(checkpoint.names, wanted, shape);
-    const source = sources.find(({ name }) => checkpoint.tensors.has(name));
-    if (source === undefined) throw missing(sources, checkpoint);
-    used.add(source.name);
-    entries.push(bindTensor(wanted, source, checkpoint, shape.fp8, used));
+    const source = sources.find((each) => isStored(each, checkpoint, shape.quantization));
+    if (source === undefined) throw missing(sources, checkpoint, shape.quantization);
+    for (const name of activationNames(source.name)) used.add(name);
+    entries.push(bindTensor(wanted, source, checkpoint, shape.quantization, orders, used));
   }
   refuseLeftovers(shape, checkpoint, used);
   return entries;
 }
 
 /** Whether a checkpoint has the MTP block that `shape` asks for: all tensors, none, or the first one that is missing. */
-export function findMtp(shape: ModelShape, checkpoint: Checkpoint): 'all' | 'none' | { missing: string } {
+export function findMtp(shape: StoredShape, checkpoint: Checkpoint): 'all' | 'none' | { missing: string } {
   const wanted = [...wantedTensors(shape)].filter(({ part }) => part === 'mtp');
   const places = wanted.map((tensor) => sourcesOf(checkpoint.names, tensor, shape));
-  const missing = places.find((sources) => !sources.some(({ name }) => checkpoint.tensors.has(name)));
+  const missing = places.find((sources) => !sources.some((source) => isStored(source, checkpoint, shape.quantization)));
   if (missing === undefined) return 'all';
   const hasSome = [...checkpoint.tensors.values()].some(({ use }) => use === 'draft');
   return hasSome ? { missing: missing[0]!.name } : 'none';
@@ -43,20 +51,41 @@ export function findMtp(shape: ModelShape, checkpoint: Checkpoint): 'all' | 'non
 
 /** Tensors of the drafting block that nothing reads, by the names that their files give them. */
 export function unusedDrafts(tensors: readonly TensorEntry[], checkpoint: Checkpoint): string[] {
-  const used = new Set(tensors.map(({ file, offset }) => `${file} ${offset}`));
+  const used = new Set(tensors.flatMap((entry) => placesOf(entry).map(({ file, offset }) => `${file} ${offset}`)));
   const drafts = [...checkpoint.tensors.values()].filter(({ use }) => use === 'draft');
   return drafts.filter(({ file, offset }) => !used.has(`${file} ${offset}`)).map(({ name }) => name);
+}
+
+/** The places of all stored tensors that an entry reads. */
+function placesOf(entry: TensorEntry): { file: number; offset: number }[] {
+  const { scales, packed } = entry;
+  const parts = packed && [packed.scales, packed.zeros, packed.groupIndex, packed.factor, packed.weightShape];
+  return [entry, scales, ...(parts ?? [])].filter((place) => place !== undefined);
+}
+
+/** The names of numbers by which others round activations. A device that computes in f32 has no use for them. */
+function activationNames(source: string): string[] {
+  const stem = source.endsWith('.weight') ? source.slice(0, -'weight'.length) : `${source}_`;
+  return ['input_scale', 'input_zero_point', 'input_global_scale', 'activation_scale'].map((name) => stem + name);
+}
+
+function isStored(source: TensorSource, checkpoint: Checkpoint, scheme: QuantizationScheme | null): boolean {
+  return checkpoint.tensors.has(source.name) || (scheme !== null && isPacked(scheme, source, checkpoint));
 }
 
 function bindTensor(
   wanted: Wanted,
   source: TensorSource,
   checkpoint: Checkpoint,
-  fp8: Fp8Scheme | null,
+  scheme: QuantizationScheme | null,
+  orders: GroupOrders,
   used: Set<string>,
 ): TensorEntry {
+  const packed = scheme && bindPacked(wanted, source, checkpoint, scheme, orders, used);
+  if (packed !== null) return packed;
   const found = checkpoint.tensors.get(source.name)!;
-  const mayBeFp8 = fp8 !== null && wanted.shape.length > 1;
+  used.add(found.name);
+  const mayBeFp8 = wanted.shape.length > 1 && (scheme?.groups.some(({ format }) => format.name === 'fp8') ?? false);
   const type = typeOf(found.dtype);
   if (type === null || (type === 'f8_e4m3' && !mayBeFp8) || shapeText(found.shape) !== shapeText(source.shape)) {
     throw mismatch(wantedText(source.shape, checkpoint, mayBeFp8), found, checkpoint);
@@ -69,17 +98,18 @@ function bindTensor(
     type,
     shape: wanted.shape,
   };
-  return type === 'f8_e4m3' ? { ...entry, scales: bindScales(wanted, source, checkpoint, fp8!, used) } : entry;
+  return type === 'f8_e4m3' ? { ...entry, scales: bindScales(wanted, source, checkpoint, scheme!, used) } : entry;
 }
 
 function bindScales(
   wanted: Wanted,
   source: TensorSource,
   checkpoint: Checkpoint,
-  fp8: Fp8Scheme,
+  scheme: QuantizationScheme,
   used: Set<string>,
 ): TensorScales {
-  const strategy = storedStrategy(fp8, wanted, source);
+  const format = storedFormat(scheme, wanted, source, ({ name }) => name === 'fp8');
+  const strategy = format.strategy as Fp8Strategy;
   const shapes = scaleShapes(strategy, source.shape);
   const wantedScales = `f32, bf16 or f16 ${shapeText(shapes[0]!)}, the scales of its ${strategyNames[strategy]}`;
   const [name, other] = scaleNames(source.name).filter((candidate) => checkpoint.tensors.has(candidate));
@@ -101,7 +131,7 @@ function bindScales(
   if (type === null || !shapes.some((shape) => shapeText(shape) === shapeText(found.shape))) {
     throw mismatch(wantedScales, found, checkpoint);
   }
-  for (const read of [name, ...activationScaleNames(source.name)]) used.add(read);
+  used.add(name);
   return scalesOf(strategy, source, { name, file: found.file, offset: found.offset, type });
 }
 
@@ -123,7 +153,7 @@ function refuseLeftovers(shape: StoredShape, checkpoint: Checkpoint, used: Reado
     if (name.endsWith('rotary_emb.inv_freq')) continue;
     if (name === checkpoint.names.outer.head && shape.tiedHead) continue;
     const scaled = scaledName(name);
-    if (shape.fp8 !== null && used.has(scaled)) {
+    if (shape.quantization !== null && used.has(scaled)) {
       const stored = describe(checkpoint.tensors.get(scaled)!);
       throw new KexaError(
         'KEXA_TENSOR_MISMATCH',
@@ -139,36 +169,23 @@ function refuseLeftovers(shape: StoredShape, checkpoint: Checkpoint, used: Reado
   }
 }
 
-function mismatch(wanted: string, found: CheckpointTensor, checkpoint: Checkpoint): KexaError {
-  return new KexaError(
-    'KEXA_TENSOR_MISMATCH',
-    `${found.name}: wanted ${wanted}, found ${describe(found)}${whereIs(found, checkpoint)}`,
-  );
-}
-
-function missing([first, ...others]: readonly TensorSource[], checkpoint: Checkpoint): KexaError {
+function missing(
+  sources: readonly TensorSource[],
+  checkpoint: Checkpoint,
+  scheme: QuantizationScheme | null,
+): KexaError {
+  const [first, ...others] = sources as [TensorSource, ...TensorSource[]];
   const names = checkpoint.files.map((file) => basename(file));
   const files = names.length > 3 ? `${names[0]} to ${names.at(-1)}` : names.join(', ');
-  const aliases = others.length === 0 ? '' : `, also under ${others.map(({ name }) => name).join(' and ')}`;
+  const also = [...others.map(({ name }) => name), ...(scheme === null ? [] : codeNames(scheme, first))];
+  const aliases = also.length === 0 ? '' : `, also under ${also.join(' and ')}`;
   return new KexaError(
     'KEXA_TENSOR_MISMATCH',
-    `${first!.name}: wanted ${wantedText(first!.shape, checkpoint)}, found nothing\n  looked in ${files}${aliases}`,
+    `${first.name}: wanted ${wantedText(first.shape, checkpoint)}, found nothing\n  looked in ${files}${aliases}`,
   );
 }
 
 function wantedText(shape: readonly number[], { isGguf }: Checkpoint, mayBeFp8 = false): string {
   if (isGguf) return shapeText(shape);
   return `bf16, f16${mayBeFp8 ? ', f32 or f8_e4m3' : ' or f32'} ${shapeText(shape)}`;
-}
-
-function describe(tensor: CheckpointTensor): string {
-  return `${tensor.dtype.toLowerCase()} ${shapeText(tensor.shape)}`;
-}
-
-function shapeText(shape: readonly number[]): string {
-  return `[${shape.join(', ')}]`;
-}
-
-function whereIs(tensor: CheckpointTensor, checkpoint: Checkpoint): string {
-  return `\n  in ${basename(checkpoint.files[tensor.file]!)}`;
 }

@@ -6,7 +6,10 @@ import { variable } from '../environment.js';
 import { KexaError } from '../errors.js';
 import { knownFamily } from '../files/family/families.js';
 import { sourcesOf } from '../files/family/tensor-sources.js';
-import { plannedStrategy, scalesOf } from '../files/fp8.js';
+import { type Fp8Strategy, scalesOf } from '../files/fp8.js';
+import { blockBytes } from '../files/gguf/gguf-types.js';
+import { repackedType } from '../files/quantized/layouts.js';
+import { plannedFormat } from '../files/quantized/scheme.js';
 import { elementsOf, wantedTensors } from '../files/wanted-tensors.js';
 import { limits } from '../limits.js';
 import { type NativePlan, type NativePlanOptions, native } from '../native.js';
@@ -125,7 +128,7 @@ export function fitsInto(
 
 /**
  * The memory that a model would take, at any context and on any devices. A description without tensors (a config alone) is
- * counted as stored in bf16, or in FP8 where the config says so, or in the type that `weights` asks for.
+ * counted as stored in bf16, or as the config says, or in the type that `weights` asks for.
  *
  * @example
  * const planner = new MemoryPlanner(shape, 'q4');
@@ -212,14 +215,18 @@ export function heldAs(description: ModelDescription, weights: WeightType | unde
 
 function withTensors(description: ModelDescription | StoredShape): ModelDescription {
   if ('tensors' in description) return description;
-  const { fp8, modelType, ...shape } = description;
+  const { quantization, modelType, ...shape } = description;
   const { folder } = knownFamily(modelType);
   const tensors = Array.from(wantedTensors(shape), (tensor): TensorEntry => {
     const source = sourcesOf(folder, tensor, shape)[0]!;
     const entry = { name: tensor.name, file: 0, offset: 0, bytes: elementsOf(tensor.shape), shape: tensor.shape };
-    const strategy = fp8 && plannedStrategy(fp8, tensor, source);
-    if (strategy === null) return { ...entry, bytes: 2 * entry.bytes, type: 'bf16' };
-    const scales = scalesOf(strategy, source, { name: '', file: 0, offset: 0, type: 'f32' });
+    const format = quantization && plannedFormat(quantization, tensor, source);
+    if (format === null) return { ...entry, bytes: 2 * entry.bytes, type: 'bf16' };
+    if (format.name !== 'fp8') {
+      const type = repackedType(format, tensor.shape[1]!, !format.isReordered);
+      return { ...entry, bytes: blockBytes(type, entry.bytes), type };
+    }
+    const scales = scalesOf(format.strategy as Fp8Strategy, source, { name: '', file: 0, offset: 0, type: 'f32' });
     return { ...entry, type: 'f8_e4m3', scales };
   });
   return { ...shape, files: [], tensors };

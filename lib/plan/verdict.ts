@@ -1,8 +1,9 @@
 /** Tells which weights of a model fit which machine, and about how fast they would be there. Needs neither. */
 
-import type { Fp8Scheme, ModelDescription, StoredShape } from '../description.js';
+import type { ModelDescription, QuantizationScheme, StoredShape } from '../description.js';
 import { listDevices } from '../device/devices.js';
 import { KexaError } from '../errors.js';
+import { fp8Format } from '../files/fp8.js';
 import { limits } from '../limits.js';
 import type { CacheType, LoadOptions, MemoryReport, RecipeName } from '../types.js';
 import { longestContext, MemoryPlanner, type PlannedOptions, usableBytes } from './memory-plan.js';
@@ -88,10 +89,10 @@ export const verdictWeights: readonly VerdictWeights[] = ['bf16', 'fp8', ...(Obj
 export const verdictCaches: readonly ['f16', 'q8', 'q4'] = ['f16', 'q8', 'q4'];
 
 /** The FP8 scheme of the publishers' folders: matrices are scaled in blocks, the head is not in FP8. */
-const commonFp8: Fp8Scheme = {
-  groups: [{ targets: ['Linear'], strategy: 'block' }],
+const commonFp8: QuantizationScheme = {
+  groups: [{ targets: ['Linear'], format: fp8Format('block') }],
   ignored: ['lm_head'],
-  isByPart: false,
+  ignoredBy: 'name',
 };
 
 /** The verdict on one kind of weights on one machine. */
@@ -182,8 +183,10 @@ function withSomeExperts(
 }
 
 function plannerOf(shape: StoredShape, weights: VerdictWeights): MemoryPlanner {
-  if (weights === 'fp8') return new MemoryPlanner({ ...shape, fp8: shape.fp8 ?? commonFp8 });
-  return new MemoryPlanner({ ...shape, fp8: null }, weights === 'bf16' ? 'auto' : weights);
+  const { quantization: own } = shape;
+  const isFp8 = own?.groups.every(({ format }) => format.name === 'fp8');
+  if (weights === 'fp8') return new MemoryPlanner({ ...shape, quantization: isFp8 ? own : commonFp8 });
+  return new MemoryPlanner({ ...shape, quantization: null }, weights === 'bf16' ? 'auto' : weights);
 }
 
 /** The bytes that a token reads at {@link estimateAt}, with a cache of f16. */

@@ -10,7 +10,7 @@ import { blockBytes } from '../files/gguf/gguf-types.js';
 import { fileError } from '../files/json-file.js';
 import { type ModelFolder, openModelFolder } from '../files/model-folder.js';
 import { elementsOf } from '../files/wanted-tensors.js';
-import { computing, type NativeScales, nativeError } from '../native.js';
+import { computing, type NativeQuantize, type NativeScales, nativeError } from '../native.js';
 import type { Recipe } from '../plan/recipes.js';
 import { modelMetadata } from './model-metadata.js';
 import { type OutputPlan, type OutputTensor, planOutput } from './output-plan.js';
@@ -38,6 +38,8 @@ export interface QuantizeReport {
   bytes: number;
   /** The number of matrices that were in FP8. Their rounding stays in the result. */
   fp8Tensors: number;
+  /** The number of matrices that were in int4, int8 or fp4. */
+  packedTensors: number;
   /** The bytes that an earlier run had done. */
   resumedBytes: number;
   tensors: OutputTensor[];
@@ -78,7 +80,8 @@ export async function quantizeModel(folder: string, out: string, options: Quanti
     throw await left(part, error);
   }
   const fp8Tensors = model.description.tensors.filter(({ type }) => type === 'f8_e4m3').length;
-  return { file, bytes: plan.bytes, fp8Tensors, resumedBytes, tensors: plan.tensors };
+  const packedTensors = model.description.tensors.filter(({ packed }) => packed !== undefined).length;
+  return { file, bytes: plan.bytes, fp8Tensors, packedTensors, resumedBytes, tensors: plan.tensors };
 }
 
 /** Closes the part file of a run that failed, and removes it if it is of no use. Returns the error to throw. */
@@ -157,23 +160,14 @@ async function writeTensors(
         await part.note(done);
         signal.throwIfAborted();
       }
-      const { tensor, elements } = piece;
-      const input = from.subarray(0, blockBytes(piece.type, elements));
+      const { tensor } = piece;
       const output = to.subarray(0, piece.bytes);
-      if (piece.values !== null) input.set(new Uint8Array(piece.values.buffer));
-      else await files.read(piece.source!, piece.sourceOffset, input);
-      const request = {
-        from: input,
-        fromType: piece.type,
-        to: output,
-        toType: tensor.type,
-        first: piece.first,
-        threads,
-        ...(piece.source?.scales && { scales: await files.scales(piece.source) }),
-      };
-      await quantize(request).catch((cause: unknown) => {
-        throw nativeError(cause, `${(piece.source ?? tensor).name}: `);
-      });
+      const input = await inputOf(piece, from, files, description.files);
+      await quantize({ ...input, to: output, toType: tensor.type, first: piece.first, threads }).catch(
+        (cause: unknown) => {
+          throw nativeError(cause, `${(piece.source ?? tensor).name}: `);
+        },
+      );
       await part.write(output, piece.position);
       done = piece.position + piece.bytes;
       onProgress?.(done, plan.bytes);
@@ -181,6 +175,20 @@ async function writeTensors(
   } finally {
     await files.close();
   }
+}
+
+/** Where the core reads a piece. `buffer` is for values that are read here. */
+async function inputOf(
+  { source, sourceOffset, type, values, elements }: Piece,
+  buffer: Buffer,
+  files: SourceFiles,
+  paths: readonly string[],
+): Promise<Pick<NativeQuantize, 'from' | 'fromType' | 'scales' | 'packed'>> {
+  if (source?.packed !== undefined) return { packed: { tensor: source, paths } };
+  const from = buffer.subarray(0, blockBytes(type, elements));
+  if (values !== null) from.set(new Uint8Array(values.buffer));
+  else await files.read(source!, sourceOffset, from);
+  return { from, fromType: type, ...(source?.scales && { scales: await files.scales(source) }) };
 }
 
 /** Some elements of a tensor, in the order of the file. */
@@ -206,8 +214,11 @@ function* piecesOf(plan: OutputPlan): Generator<Piece> {
     for (const source of tensor.values === null ? tensor.sources : [null]) {
       const type = source === null ? 'f32' : plainType(source);
       const total = elementsOf(source?.shape ?? tensor.shape);
-      for (let first = 0; first < total; first += pieceElements) {
-        const elements = Math.min(pieceElements, total - first);
+      // The rows of a packed matrix are read whole.
+      const unit = source?.packed === undefined ? 1 : source.shape[1]!;
+      const most = Math.max(1, Math.floor(pieceElements / unit)) * unit;
+      for (let first = 0; first < total; first += most) {
+        const elements = Math.min(most, total - first);
         const bytes = blockBytes(tensor.type, elements);
         const sourceOffset = (source?.offset ?? 0) + blockBytes(type, first);
         yield { tensor, type, source, sourceOffset, values: tensor.values, first, elements, position, bytes };
@@ -219,7 +230,8 @@ function* piecesOf(plan: OutputPlan): Generator<Piece> {
 
 type SourceType = 'f32' | 'f16' | 'bf16' | 'f8_e4m3';
 
-function plainType({ name, type }: TensorEntry): SourceType {
+function plainType({ name, type, packed }: TensorEntry): SourceType {
+  if (packed !== undefined) return 'f32';
   if (type === 'f32' || type === 'f16' || type === 'bf16' || type === 'f8_e4m3') return type;
   throw new KexaError(
     'KEXA_UNSUPPORTED',

@@ -1,5 +1,5 @@
 /** Descriptions of a device, of what a loaded model holds, and of its configuration. */
-import type { Fp8Scheme, ModelDescription } from '../description.js';
+import type { ModelDescription, QuantizationScheme } from '../description.js';
 import type { SamplingOptions } from './generate.js';
 
 /**
@@ -97,8 +97,8 @@ export interface ModelConfig extends Readonly<Omit<ModelDescription, 'files' | '
   /** Ids that end an answer. */
   readonly eosTokenIds: readonly number[];
   readonly padTokenId: number | null;
-  /** How matrices are stored in FP8. Null if they are not. */
-  readonly fp8: Fp8Scheme | null;
+  /** How matrices are stored in fewer bits: FP8, int8, int4 or fp4. Null if all are stored in plain types, or in GGUF's. */
+  readonly quantization: QuantizationScheme | null;
   /** The sampling defaults of generation_config.json, or of the GGUF file. */
   readonly generationDefaults: Readonly<SamplingOptions>;
   /** Why a default of the files could not be taken. Sampling is refused until the caller gives that option. */

@@ -9,6 +9,7 @@
 namespace kexa {
 
 // lib/ has checked these objects. A wrong type here is a fault of kexa, and throws a TypeError.
+TensorEntry to_tensor(const Napi::Object& from);
 ModelDescription to_description(const Napi::Object& from);
 PlanOptions to_plan_options(const Napi::Object& from);
 MeasureParams to_measure_params(const Napi::Object& from);

@@ -76,6 +76,15 @@ class Reader {
   static void read_text(const Napi::Value& from, const char* name, FfnKind& to) {
     to = FfnKind(index_of(from, name, {"dense", "moe"}));
   }
+  static void read_text(const Napi::Value& from, const char* name, CodeLayout& to) {
+    to = CodeLayout(index_of(from, name, {"rows", "signed", "gptq", "awq"}));
+  }
+  static void read_text(const Napi::Value& from, const char* name, ZeroLayout& to) {
+    to = ZeroLayout(index_of(from, name, {"middle", "rows", "signed", "gptq", "gptq less one", "awq"}));
+  }
+  static void read_text(const Napi::Value& from, const char* name, ScaleFormat& to) {
+    to = ScaleFormat(index_of(from, name, {"f32", "f16", "bf16", "e4m3", "e8m0"}));
+  }
   static int index_of(const Napi::Value& from, const char* name, std::initializer_list<std::string_view> known) {
     const std::string found = from.ToString();
     const auto at = std::find(known.begin(), known.end(), found);
@@ -86,6 +95,12 @@ class Reader {
 };
 
 }  // namespace
+
+TensorEntry to_tensor(const Napi::Object& from) {
+  TensorEntry to;
+  Reader::read(from, "tensor", to);
+  return to;
+}
 
 ModelDescription to_description(const Napi::Object& from) {
   ModelDescription to;

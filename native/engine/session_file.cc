@@ -258,8 +258,8 @@ uint64_t model_fingerprint(const ModelDescription& description, const Plan& plan
     if (i % step != 0 || description.is_synthetic()) continue;
     const std::string& path = description.files[size_t(tensor.file)];
     std::byte bytes[kBytes];
-    const size_t size = size_t(std::min<int64_t>(kBytes, tensor.bytes));
-    if (!InputFile(path).read_at(tensor.offset + (tensor.bytes - int64_t(size)) / 2, std::span(bytes, size)))
+    const size_t size = size_t(std::min<int64_t>(kBytes, tensor.file_bytes()));
+    if (!InputFile(path).read_at(tensor.offset + (tensor.file_bytes() - int64_t(size)) / 2, std::span(bytes, size)))
       throw Error("KEXA_BAD_FILE", path + ": cannot be read where " + tensor.name + " should be");
     sum.add(std::span(bytes, size));
   }

@@ -12,6 +12,7 @@
 
 #include "base/fields.h"
 #include "base/numbers.h"
+#include "quant/packed.h"
 
 namespace kexa {
 
@@ -28,6 +29,36 @@ struct ScaleEntry {
   int64_t grid_columns(int64_t columns) const { return (columns + block_columns - 1) / block_columns; }
 };
 
+// A stored tensor that belongs to a packed matrix.
+struct PackedPlace {
+  std::string name;    // as the file has it
+  int file = 0;        // index into ModelDescription::files
+  int64_t offset = 0;  // from the start of the file [bytes]
+  KEXA_FIELDS(PackedPlace, name, file, offset)
+};
+
+// How a matrix in int4, int8 or fp4 lies, and where all but its codes are: see PackedMatrix, whose fields have the same
+// names.
+struct PackedEntry {
+  int64_t code_bytes = 0;  // from the entry's offset on
+  PackedPlace scales;
+  std::optional<PackedPlace> zeros;
+  std::optional<PackedPlace> group_index;   // i32 [inputs], the group of each column; nullopt: they are in order
+  std::optional<PackedPlace> factor;        // f32, on all scales
+  std::optional<PackedPlace> weight_shape;  // i64 [2], which must say [outputs, inputs]
+  bool divides_by_factor = false;           // the scales are divided by the factor
+  int bits = 4;
+  bool is_float = false;
+  int group_size = 0;
+  bool has_one_scale = false;
+  int stored_rows = 0, first_row = 0;
+  CodeLayout code_layout = CodeLayout::kRows;
+  ScaleFormat scale_format = ScaleFormat::kF32;
+  ZeroLayout zero_layout = ZeroLayout::kMiddle;
+  KEXA_FIELDS(PackedEntry, code_bytes, scales, zeros, group_index, factor, weight_shape, divides_by_factor, bits,
+              is_float, group_size, has_one_scale, stored_rows, first_row, code_layout, scale_format, zero_layout)
+};
+
 struct TensorEntry {
   std::string name;    // the core's own name: see TensorEntry in lib/description.ts
   int file = 0;        // index into ModelDescription::files
@@ -37,9 +68,13 @@ struct TensorEntry {
   std::optional<Type> held;          // the type that it is converted to when loaded; nullopt: the plan says it for all
   std::vector<int64_t> shape;        // row-major, [outputs, inputs]
   std::optional<ScaleEntry> scales;  // an f8_e4m3 matrix has them
-  KEXA_FIELDS(TensorEntry, name, file, offset, bytes, type, held, shape, scales)
+  // A matrix that is repacked when loaded has it. `type` and `bytes` are those of the result.
+  std::optional<PackedEntry> packed;
+  KEXA_FIELDS(TensorEntry, name, file, offset, bytes, type, held, shape, scales, packed)
 
   bool is_routed_expert() const { return name.find(".experts.") != std::string::npos; }
+  // Bytes from `offset` on in the file.
+  int64_t file_bytes() const { return packed ? packed->code_bytes : bytes; }
   // Bytes of the scales as floats. 0 if there are none.
   int64_t scale_bytes() const {
     return scales ? scales->grid_rows(shape[0]) * scales->grid_columns(shape[1]) * int64_t(sizeof(float)) : 0;

@@ -1,7 +1,9 @@
 #include "model/store_rows.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <span>
 #include <string>
 
 #include "base/error.h"
@@ -24,15 +26,19 @@ void read_values(const std::byte* data, Type type, int64_t elements, float* out)
   }
 }
 
-void read_stored_row(const Matrix& matrix, int row, float* out) {
-  if (matrix.type == Type::kF8E4m3)
-    return read_fp8(matrix.row(row), matrix.scales.row(row), matrix.scales.block_columns, 0, matrix.columns, out);
-  read_values(matrix.row(row), matrix.type, matrix.columns, out);
+void read_stored_rows(const Matrix& matrix, int first, int count, float* out) {
+  if (matrix.packed) return read_packed_rows(*matrix.packed, first, count, out);
+  for (int row = first; row < first + count; ++row, out += matrix.columns)
+    if (matrix.type == Type::kF8E4m3)
+      read_fp8(matrix.row(row), matrix.scales.row(row), matrix.scales.block_columns, 0, matrix.columns, out);
+    else
+      read_values(matrix.row(row), matrix.type, matrix.columns, out);
 }
 
-void store_row(const Matrix& from, int row, Type type, std::byte* out) {
-  std::vector<float> values(from.columns);
-  read_stored_row(from, row, values.data());
+namespace {
+
+// Writes the values of one row.
+void store_values(const Matrix& from, int row, std::span<const float> values, Type type, std::byte* out) {
   if (is_quantized(type)) {
     try {
       return quantize(type, values.data(), from.columns, out, int64_t(row) * from.columns);
@@ -41,7 +47,7 @@ void store_row(const Matrix& from, int row, Type type, std::byte* out) {
     }
   }
   if (type == Type::kF32) {
-    std::memcpy(out, values.data(), values.size() * sizeof(float));
+    std::memcpy(out, values.data(), values.size_bytes());
     return;
   }
   for (size_t i = 0; i < values.size(); ++i) {
@@ -53,8 +59,25 @@ void store_row(const Matrix& from, int row, Type type, std::byte* out) {
   }
 }
 
-void each_row(ThreadPool& pool, int first, int count, const std::function<void(int)>& task) {
-  pool.run(count, [&](int index, int) { task(first + index); });
+}  // namespace
+
+void store_rows(const Matrix& from, int first, int count, Type type, std::byte* out) {
+  if (from.packed && type == from.packed->type) return repack_rows(*from.packed, first, count, out);
+  const size_t columns = size_t(from.columns);
+  std::vector<float> values(columns * size_t(count));
+  read_stored_rows(from, first, count, values.data());
+  const int64_t row_bytes = bytes_of(type, from.columns);
+  for (int i = 0; i < count; ++i)
+    store_values(from, first + i, std::span(values).subspan(size_t(i) * columns, columns), type, out + i * row_bytes);
+}
+
+void each_rows(ThreadPool& pool, const Matrix& matrix, int first, int count,
+               const std::function<void(int, int)>& task) {
+  const int step = rows_at_once(matrix);
+  pool.run((count + step - 1) / step, [&](int index, int) {
+    const int start = index * step;
+    task(first + start, std::min(step, count - start));
+  });
 }
 
 }  // namespace kexa

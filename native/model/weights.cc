@@ -5,6 +5,7 @@
 #include <unordered_map>
 
 #include "base/error.h"
+#include "model/open_packed.h"
 #include "model/store_rows.h"
 #include "model/synthetic.h"
 
@@ -53,7 +54,7 @@ struct Weights::Binder {
                                               " bytes");
     *found = &entry;
     if (description.is_synthetic()) return nullptr;
-    return bytes_at(name, entry.file, entry.offset, entry.bytes);
+    return bytes_at(name, entry.file, entry.offset, entry.file_bytes());
   }
 
   const std::byte* bytes_at(const std::string& name, int index, int64_t offset, int64_t bytes) {
@@ -88,6 +89,7 @@ struct Weights::Binder {
                  .rows = rows,
                  .columns = columns,
                  .scales = {},
+                 .packed = entry->packed ? packed_matrix(*entry, data) : nullptr,
                  .seed = 0,
                  .held = {},
                  .name = entry->name};
@@ -100,14 +102,14 @@ struct Weights::Binder {
       return bound;
     }
     const std::optional<Type> wanted = entry->held ? entry->held : type;
-    const bool is_stored_anew = wanted && *wanted != entry->type;
+    const bool is_converted = wanted && *wanted != entry->type, is_stored_anew = is_converted || bound.packed;
     std::vector<float> scales;
     if (entry->type == Type::kF8E4m3) bound.scales = read_scale_grid(*entry, scales);
     if (is_stored_anew && is_made_here)
-      bound = store(bound, *wanted);
+      bound = store(bound, wanted.value_or(entry->type));
     else if (!scales.empty())
       weights.scales_.push_back(std::move(scales));
-    if (is_stored_anew && !is_made_here) bound.held = wanted;
+    if (is_converted && !is_made_here) bound.held = wanted;
     report(entry->bytes);
     return bound;
   }
@@ -126,6 +128,18 @@ struct Weights::Binder {
             .skipped_rows = scales.skipped_rows};
   }
 
+  // The matrix of an entry whose codes begin at `codes`. Null if there are no files.
+  const PackedMatrix* packed_matrix(const TensorEntry& entry, const std::byte* codes) {
+    if (!codes) return nullptr;
+    weights.packed_.push_back(
+        std::make_unique<PackedMatrix>(open_packed(entry, codes, [&](const PackedPlace& place, int64_t bytes) {
+          return PackedMatrix::Place{.data = bytes_at(place.name, place.file, place.offset, bytes),
+                                     .name = place.name,
+                                     .path = weights.files_[size_t(place.file)].path()};
+        })));
+    return weights.packed_.back().get();
+  }
+
   void make(Matrix& matrix) {
     const int64_t row_bytes = bytes_of(matrix.type, matrix.columns);
     auto memory = std::make_unique_for_overwrite<std::byte[]>(size_t(matrix.rows * row_bytes));
@@ -139,9 +153,10 @@ struct Weights::Binder {
   Matrix store(const Matrix& from, Type type) {
     const int64_t row_bytes = bytes_of(type, from.columns);
     auto memory = std::make_unique_for_overwrite<std::byte[]>(size_t(from.rows * row_bytes));
-    each_row(pool, 0, from.rows, [&](int row) { store_row(from, row, type, memory.get() + row * row_bytes); });
+    each_rows(pool, from, 0, from.rows,
+              [&](int first, int count) { store_rows(from, first, count, type, memory.get() + first * row_bytes); });
     Matrix to = from;
-    to.data = memory.get(), to.type = type, to.scales = {};
+    to.data = memory.get(), to.type = type, to.scales = {}, to.packed = nullptr;
     weights.stored_.push_back(std::move(memory));
     return to;
   }
@@ -203,7 +218,7 @@ Weights::Weights(const ModelDescription& description, std::optional<Type> type, 
   for (const TensorEntry& entry : description.tensors) tensor_bytes += entry.bytes;
 
   const bool is_stored_anew = type || std::any_of(description.tensors.begin(), description.tensors.end(),
-                                                  [](const TensorEntry& entry) { return entry.held.has_value(); });
+                                                  [](const TensorEntry& entry) { return entry.held || entry.packed; });
   const bool is_synthetic = description.is_synthetic(), is_made = is_stored_anew || is_synthetic;
   const bool is_warming = !is_made && file_bytes <= warm_limit;
   const bool is_making = is_made && conversion == ConversionPlace::kHere;

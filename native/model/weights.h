@@ -11,6 +11,7 @@
 #include "files/mapped_file.h"
 #include "model/description.h"
 #include "quant/fp8.h"
+#include "quant/packed.h"
 
 namespace kexa {
 
@@ -21,12 +22,16 @@ struct Matrix {
   int rows = 0;           // outputs
   int columns = 0;        // inputs
   ScaleGrid scales = {};  // of f8_e4m3; the values outlive this view too
+  // A matrix that is still to be repacked to `type`. `data` is then no row, but says that there is a file.
+  const PackedMatrix* packed = nullptr;
   // For made-up weights (synthetic.h). With a seed and without data, the device makes the matrix.
   uint32_t seed = 0;
   std::optional<Type> held = {};  // the type in which a device must hold it; nullopt: its own type
   std::string_view name = {};     // in the spelling of lib/description.ts, for errors
 
   Type stored() const { return held.value_or(type); }
+  // Whether its bytes are not those of a row in stored().
+  bool is_made() const { return held || packed; }
 
   const std::byte* row(int index) const { return data + index * bytes_of(type, columns); }
 };
@@ -60,7 +65,7 @@ struct MtpWeights {
 // Called with the bytes done and the total. Throws to stop loading.
 using LoadProgress = std::function<void(int64_t, int64_t)>;
 
-// Who converts a matrix whose type on the device differs from its file's.
+// Who converts, or repacks, a matrix whose type on the device differs from its file's.
 // - kHere: Weights, in main memory, before the upload.
 // - kOnDevice: the device while it uploads, to Matrix::held.
 // - kExpertsHere: Weights converts the routed experts, the device all others.
@@ -72,7 +77,9 @@ class Weights {
   // matrices to another type; nullopt leaves them in the files' types. Without conversion, files of at most
   // `warm_limit` bytes together are read once, so that the first step need not wait for the disk. Matrices of a
   // synthetic description are made up where others would be converted. Throws:
-  // - KEXA_BAD_FILE if an entry lies outside its file, or a scale is negative or not finite;
+  // - KEXA_BAD_FILE if an entry lies outside its file, a scale is negative or not finite, a zero or the group of a
+  // column
+  //   is none, or a matrix has another shape than its file says;
   // - KEXA_TENSOR_MISMATCH if a tensor is missing or has another shape;
   // - KEXA_UNSUPPORTED if a value does not fit the type it is converted to.
   Weights(const ModelDescription& description, std::optional<Type> type, ConversionPlace conversion, int64_t warm_limit,
@@ -90,6 +97,7 @@ class Weights {
   std::vector<MappedFile> files_;
   std::vector<std::unique_ptr<std::byte[]>> stored_;
   std::vector<std::vector<float>> scales_;
+  std::vector<std::unique_ptr<PackedMatrix>> packed_;
 };
 
 }  // namespace kexa

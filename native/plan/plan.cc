@@ -44,6 +44,7 @@ ScratchSizes scratch_sizes(const ModelDescription& description, const PlanOption
 }
 
 bool is_stored_anew(const TensorEntry& tensor, const PlanOptions& options) {
+  if (tensor.packed) return true;
   const std::optional<Type> type = tensor.held ? tensor.held : options.weight_type;
   return type && *type != tensor.type && tensor.shape.size() > 1;
 }

@@ -328,7 +328,7 @@ test('what this version does not compute is refused by name', async (t) => {
   await refused('attn_logit_softcapping', 50, '50');
   await refused('final_logit_softcapping', 30, '30');
   await refused('some_new_switch', { deep: 1 }, '{"deep":1}');
-  await refused('quantization_config', { quant_method: 'gptq', bits: 4 }, '"gptq"', 'bf16');
+  await refused('quantization_config', { quant_method: 'bitsandbytes' }, '"bitsandbytes"', 'bf16');
   await refuses(t, 'KEXA_UNSUPPORTED', ['num_experts', '8'], () => read(exaone4Config({ num_experts: 8 })));
 });
 

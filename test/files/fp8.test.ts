@@ -181,7 +181,7 @@ for (const form of forms)
     t.ok(isSame((await stepwise.forward(ids)).logits, found.logits), 'a token at a time');
     const types = new Set((await openModelFolder(folder)).description.tensors.map(({ type }) => type));
     t.ok(types.has('f8_e4m3'), 'its matrices are held in FP8');
-    t.equal(fp8.config.fp8?.groups[0]?.strategy, form.strategy, 'the config tells how');
+    t.equal(fp8.config.quantization?.groups[0]?.format.strategy, form.strategy, 'the config tells how');
   });
 
 test('weights of another type are made from the values in f32', async (t) => {
@@ -225,7 +225,9 @@ test('the command tells what is in FP8', async (t) => {
   const inspected = await kexa(['inspect', folder]);
   t.match(inspected.stdout, /\n +\d+ f8_e4m3, \d+ KiB\n/, 'inspect, by type');
   const { config } = JSON.parse((await kexa(['inspect', folder, '--json'])).stdout) as { config: Model['config'] };
-  t.deepEqual(config.fp8?.groups, [{ targets: ['Linear'], strategy: 'block' }], 'inspect --json, as config.json says');
+  const [group] = config.quantization!.groups;
+  t.deepEqual(group!.targets, ['Linear'], 'inspect --json, as config.json says');
+  t.deepEqual([group!.format.name, group!.format.strategy], ['fp8', 'block'], 'and in which format');
   const quantized = await kexa(['quantize', folder, join(folder, 'out.gguf'), '--recipe', 'q8']);
   t.match(quantized.stdout, /\d+ matrices were in FP8: what they had lost is lost here too/, 'quantize');
 });
@@ -360,9 +362,9 @@ test('what quantization_config may say', async (t) => {
     const folder = await writeModel(t, { ...moeConfig(), quantization_config: value }, fp8Tensors('block'));
     await refuses(t, 'KEXA_UNSUPPORTED', [...words, 'config.json'], () => openModelFolder(folder));
   };
-  await refused({ quant_method: 'gptq', bits: 4 }, '"gptq"', 'bf16 model');
+  await refused({ quant_method: 'bitsandbytes' }, '"bitsandbytes"', 'bf16 model');
   await refused({ quant_algo: 'FP8' }, '"FP8"');
-  await refused({ ...compressed, format: 'pack-quantized' }, 'format "pack-quantized"', '"float-quantized"');
+  await refused({ ...compressed, format: 'marlin-24' }, 'format "marlin-24"', '"float-quantized"');
   await refused({ ...compressed, transform_config: { config_groups: 1 } }, 'transform_config');
   await refused(withWeights({ num_bits: 4 }), 'weights.num_bits 4');
   await refused(withWeights({ type: 'int' }), 'weights.type "int"');

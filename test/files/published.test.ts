@@ -29,17 +29,17 @@ const expected: Readonly<Record<string, Expected>> = {
   'k-exaone-official': ['exaone_moe', 48, 36, 0],
   'k-exaone-old': ['exaone_moe', 48, 36, 0],
   'k-exaone-fp8-ct-block': ['exaone_moe', 48, 36, 0],
-  'exaone4-1.2b-awq-autoawq': ['quantization_config ("awq")', 'use the bf16 model'],
-  'exaone4-1.2b-gptq': ['quantization_config ("gptq")', 'use the bf16 model'],
+  'exaone4-1.2b-awq-autoawq': small,
+  'exaone4-1.2b-gptq': small,
   'exaone4-1.2b-bnb4': ['quantization_config ("bitsandbytes")', 'use the bf16 model'],
-  'exaone4-1.2b-modelopt-fp8': ['quantization_config ("modelopt")', 'use the bf16 model'],
+  'exaone4-1.2b-modelopt-fp8': small,
   'exaone4-1.2b-mlx-4bit': ['packed by MLX', 'use the bf16 model or a GGUF file'],
-  'exaone4-1.2b-mxfp4': ['format "mxfp4-pack-quantized"'],
-  'exaone4-1.2b-nvfp4': ['format "nvfp4-pack-quantized"'],
-  'exaone4-1.2b-w4a16-gptq': ['format "pack-quantized"'],
-  'exaone4-1.2b-w4a16-mixed': ['format "pack-quantized"'],
-  'exaone4-1.2b-w8a8-int': ['format "int-quantized"'],
-  'k-exaone-nvfp4a16': ['format "nvfp4-pack-quantized"'],
+  'exaone4-1.2b-mxfp4': small,
+  'exaone4-1.2b-nvfp4': small,
+  'exaone4-1.2b-w4a16-gptq': small,
+  'exaone4-1.2b-w4a16-mixed': small,
+  'exaone4-1.2b-w8a8-int': small,
+  'k-exaone-nvfp4a16': ['exaone_moe', 48, 36, 0],
 };
 
 const isReading = (wanted: Expected): wanted is [string, number, number, number | null] =>
@@ -59,4 +59,28 @@ test('every published config is read, or refused by name', async (t) => {
     const sliding = layers.filter(({ window }) => window > 0).length;
     t.deepEqual([modelType, layers.length, sliding, mtp?.window ?? null], wanted, name);
   }
+});
+
+/** The format of the published configs that store weights in fewer bits, and the modules that they leave out. */
+const formats: Readonly<Record<string, [name: string, bits: number, groups: string | number, ignored: number]>> = {
+  'exaone4-1.2b-awq-autoawq': ['awq', 4, 128, 1],
+  'exaone4-1.2b-gptq': ['gptq', 4, 128, 1],
+  'exaone4-1.2b-mxfp4': ['mxfp4-pack-quantized', 4, 32, 1],
+  'exaone4-1.2b-nvfp4': ['nvfp4-pack-quantized', 4, 16, 1],
+  'exaone4-1.2b-w4a16-gptq': ['pack-quantized', 4, 128, 1],
+  'exaone4-1.2b-w4a16-mixed': ['pack-quantized', 4, 128, 36],
+  'exaone4-1.2b-w8a8-int': ['int-quantized', 8, 'channel', 1],
+  'k-exaone-nvfp4a16': ['nvfp4-pack-quantized', 4, 16, 1],
+  'k-exaone-fp8-ct-block': ['fp8', 8, 'block', 2],
+};
+
+test('the formats of published configs', (t) => {
+  for (const [name, wanted] of Object.entries(formats)) {
+    const file = join(folder, `${name}.json`);
+    const scheme = readConfig(file, JSON.parse(readFileSync(file, 'utf8'))).shape.quantization!;
+    const { format } = scheme.groups[0]!;
+    const found = [format.name, format.bits, format.groupSize ?? format.strategy, scheme.ignored.length];
+    t.deepEqual(found, wanted, name);
+  }
+  t.end();
 });

@@ -1,7 +1,7 @@
 import { readdir } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { type Command, InvalidArgumentError } from 'commander';
-import type { TensorEntry } from '../../description.js';
+import type { TensorEntry, WeightFormat } from '../../description.js';
 import { KexaError } from '../../errors.js';
 import { storedScales } from '../../files/fp8.js';
 import type { ModelNote } from '../../files/model-folder.js';
@@ -74,7 +74,7 @@ Examples:
   kexa inspect models/tiny --tensors | grep router
 
 Reads headers only, never weights. A folder with nothing but a config.json will do; its weights are then counted as
-bf16, or as FP8 where it says so. Tensors go by kexa's own names; stacked experts are listed one by one.`;
+bf16, or in the format that it names. Tensors go by kexa's own names; stacked experts are listed one by one.`;
 
 /** `kexa inspect`: what a model is, and what it would take. */
 export function addInspect(program: Command): void {
@@ -302,9 +302,10 @@ function windowText(window: number): string {
   return window === 0 ? 'global' : String(window);
 }
 
-function weightRows(weights: Weights | null, { fp8 }: ModelConfig): string[][] {
+function weightRows(weights: Weights | null, { quantization }: ModelConfig): string[][] {
+  const format = quantization === null ? '' : formatsText(quantization);
   if (weights === null) {
-    const asConfig = fp8 === null ? '' : `; it says FP8, ${fp8Text(fp8)}`;
+    const asConfig = format === '' ? '' : `; it says ${format}`;
     return [['weights', `none here: only the config was read${asConfig}`]];
   }
   const { files, bytes, types, tensors } = weights;
@@ -312,15 +313,29 @@ function weightRows(weights: Weights | null, { fp8 }: ModelConfig): string[][] {
   const byType = types.map(
     ({ type, tensors: count, bytes: size }) => `${groupedText(count)} ${type}, ${bytesText(size)}`,
   );
+  const repacked = tensors.some(({ packed }) => packed !== undefined) ? ', repacked when loaded' : '';
   return [
-    ['weights', `${groupedText(tensors.length)} tensors in ${where}, ${bytesText(bytes)}`],
+    ['weights', `${groupedText(tensors.length)} tensors in ${where}, ${bytesText(bytes)}${repacked}`],
+    ...(format === '' ? [] : [['', `stored in ${format}`]]),
     ...byType.map((text) => ['', text]),
   ];
 }
 
-function fp8Text({ groups }: NonNullable<ModelConfig['fp8']>): string {
-  const texts = { block: 'scaled by blocks of 128 x 128', channel: 'scaled by rows', tensor: 'scaled by matrices' };
-  return [...new Set(groups.map(({ strategy }) => texts[strategy]))].join(' and ');
+/** The formats of a config, as in `pack-quantized (4 bits, groups of 128)`. */
+function formatsText({ groups }: NonNullable<ModelConfig['quantization']>): string {
+  return [...new Set(groups.map(({ format }) => formatText(format)))].join(' and ');
+}
+
+function formatText({ name, bits, strategy, groupSize, isSymmetric, isReordered }: WeightFormat): string {
+  const scales = {
+    block: 'scaled by blocks of 128 x 128',
+    group: `groups of ${groupSize}`,
+    channel: 'scaled by rows',
+    tensor: 'scaled by matrices',
+  }[strategy];
+  if (name === 'fp8') return `FP8, ${scales}`;
+  const more = [...(isSymmetric ? [] : ['zero points']), ...(isReordered ? ['columns reordered'] : [])];
+  return `${name} (${[`${bits} bits`, scales, ...more].join(', ')})`;
 }
 
 function memoryRows({ memory, contextSize, fit }: Inspection): string[][] {

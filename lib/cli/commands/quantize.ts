@@ -32,7 +32,8 @@ Recipes:
   q2   routed experts in 2.0625 bits (iq2_xxs), all else in 8.5
   f16, q4_k  every matrix in this type, to compare engines by
 The router, norms and the correction bias stay f32. A matrix whose rows are no multiple of 256 takes a type with blocks
-of 32, else f16; the summary says so. A folder in FP8 will do, but what FP8 has lost stays lost.
+of 32, else f16; the summary says so. A folder in FP8, int4, int8 or fp4 will do, but what
+it has lost stays lost.
 
 Examples:
   kexa quantize models/tiny tiny-q4.gguf --recipe q4
@@ -59,7 +60,7 @@ export function addQuantize(program: Command): void {
     parse: integer(1, limits.threads),
   });
   add(command, 'Making:', '--force', 'replace OUT if it is there, and begin anew; never a file of IN');
-  add(command, 'Output:', '--json', 'print { file, bytes, fp8Tensors, resumedBytes, types, instead }');
+  add(command, 'Output:', '--json', 'print { file, bytes, fp8Tensors, packedTensors, resumedBytes, types, instead }');
   command.action(exitWith(quantize));
 }
 
@@ -78,8 +79,8 @@ async function quantize(from: string, out: string, flags: QuantizeFlags): Promis
   });
   const types = typeSums(report.tensors);
   if (flags.json) {
-    const { file, bytes, fp8Tensors, resumedBytes } = report;
-    await writeJson({ file, bytes, fp8Tensors, resumedBytes, types, instead: misfits(report.tensors) });
+    const { tensors, ...facts } = report;
+    await writeJson({ ...facts, types, instead: misfits(tensors) });
   } else await writeAnswer(summary(report, types));
   return 0;
 }
@@ -132,15 +133,21 @@ function misfits(tensors: readonly OutputTensor[]): { wanted: string; type: stri
 }
 
 function summary(
-  { file, bytes, fp8Tensors, resumedBytes, tensors }: QuantizeReport,
+  { file, bytes, fp8Tensors, packedTensors, resumedBytes, tensors }: QuantizeReport,
   types: readonly TypeSum[],
 ): string {
   const rows = types.map(({ type, tensors: count, bytes: sum }) => ['', type, groupedText(count), bytesText(sum)]);
   const lines = [`${file}: ${bytesText(bytes)}\n`, table(rows, [2, 3])];
   for (const { wanted, type, row, tensors: count } of misfits(tensors))
     lines.push(`${count} with rows of ${row}, where ${wanted} does not fit, in ${type} instead\n`);
-  if (fp8Tensors > 0)
-    lines.push(`${groupedText(fp8Tensors)} matrices were in FP8: what they had lost is lost here too, and some more\n`);
+  for (const [count, format] of [
+    [fp8Tensors, 'FP8'],
+    [packedTensors, 'int4, int8 or fp4'],
+  ] as const)
+    if (count > 0)
+      lines.push(
+        `${groupedText(count)} matrices were in ${format}: what they had lost is lost here too, and some more\n`,
+      );
   if (resumedBytes > 0) lines.push(`went on from ${bytesText(resumedBytes)} that an earlier run had done\n`);
   return lines.join('');
 }

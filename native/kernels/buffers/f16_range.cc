@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -27,12 +28,15 @@ Bits largest_magnitude(const Matrix& matrix) {
 }
 
 float largest_value(const Matrix& matrix) {
-  std::vector<float> row(matrix.columns);
+  const int step = rows_at_once(matrix);
+  std::vector<float> rows(size_t(step) * size_t(matrix.columns));
   float largest = 0;
-  for (int i = 0; i < matrix.rows; ++i) {
-    read_stored_row(matrix, i, row.data());
+  for (int first = 0; first < matrix.rows; first += step) {
+    const int count = std::min(step, matrix.rows - first);
+    read_stored_rows(matrix, first, count, rows.data());
     // The comparison is written so that a NaN is kept.
-    for (float value : row) largest = !(std::abs(value) <= largest) ? std::abs(value) : largest;
+    for (float value : std::span(rows).first(size_t(count) * size_t(matrix.columns)))
+      largest = !(std::abs(value) <= largest) ? std::abs(value) : largest;
     if (!(largest <= 65504)) break;
   }
   return largest;
@@ -40,6 +44,7 @@ float largest_value(const Matrix& matrix) {
 
 float largest(const Matrix& matrix) {
   if (!matrix.data) return 0;  // made-up weights are small
+  if (matrix.packed) return largest_value(matrix);
   switch (matrix.type) {
     case Type::kF16:
       return f16_to_f32(largest_magnitude<uint16_t>(matrix));
@@ -56,10 +61,12 @@ bool fits(const Matrix& matrix) {
   const float most = largest(matrix);
   // Storing a weight in another type may round it up, but by less than half of it.
   if (!matrix.held || most <= 32752) return most <= 65504;
-  std::vector<std::byte> row(size_t(bytes_of(*matrix.held, matrix.columns)));
-  Matrix stored{.data = row.data(), .type = *matrix.held, .rows = 1, .columns = matrix.columns};
-  for (int i = 0; i < matrix.rows; ++i) {
-    store_row(matrix, i, *matrix.held, row.data());
+  const int step = rows_at_once(matrix);
+  std::vector<std::byte> rows(size_t(bytes_of(*matrix.held, matrix.columns)) * size_t(step));
+  for (int first = 0; first < matrix.rows; first += step) {
+    const int count = std::min(step, matrix.rows - first);
+    store_rows(matrix, first, count, *matrix.held, rows.data());
+    const Matrix stored{.data = rows.data(), .type = *matrix.held, .rows = count, .columns = matrix.columns};
     if (!(largest(stored) <= 65504)) return false;
   }
   return true;

@@ -13,19 +13,26 @@ void make_gpu_rows(ThreadPool& pool, const Matrix& matrix, int first, int count,
   const Type type = matrix.stored();
   const size_t row_bytes = size_t(bytes_of(type, matrix.columns));
   const size_t gpu_bytes = size_t(gpu_row_bytes(type, matrix.columns));
-  each_row(pool, first, count, [&](int row) {
-    std::byte* to = out + size_t(row - first) * gpu_bytes;
-    if (type == Type::kF8E4m3) return pack_fp8_row(matrix, row, label, to);
-    std::vector<std::byte> blocks;
-    const std::byte* stored = matrix.row(row);
-    if (matrix.held) {
-      blocks.resize(row_bytes);
-      store_row(matrix, row, type, blocks.data());
-      stored = blocks.data();
+  each_rows(pool, matrix, first, count, [&](int start, int rows) {
+    std::vector<std::byte> made;
+    if (matrix.is_made()) {
+      made.resize(row_bytes * size_t(rows));
+      store_rows(matrix, start, rows, type, made.data());
     }
-    if (is_quantized(type)) return repack_row(type, stored, matrix.columns, to);
-    std::memcpy(to, stored, row_bytes);
-    std::memset(to + row_bytes, 0, gpu_bytes - row_bytes);
+    for (int i = 0; i < rows; ++i) {
+      std::byte* to = out + size_t(start + i - first) * gpu_bytes;
+      if (type == Type::kF8E4m3) {
+        pack_fp8_row(matrix, start + i, label, to);
+        continue;
+      }
+      const std::byte* stored = matrix.is_made() ? made.data() + row_bytes * size_t(i) : matrix.row(start + i);
+      if (is_quantized(type)) {
+        repack_row(type, stored, matrix.columns, to);
+        continue;
+      }
+      std::memcpy(to, stored, row_bytes);
+      std::memset(to + row_bytes, 0, gpu_bytes - row_bytes);
+    }
   });
 }
 

@@ -9,7 +9,7 @@ namespace kexa {
 
 // Whether the matrix has the same bytes as its rows on the GPU.
 inline bool is_stored_as_on_gpu(const Matrix& matrix) {
-  return !matrix.held && !is_quantized(matrix.type) && matrix.type != Type::kF8E4m3 &&
+  return !matrix.is_made() && !is_quantized(matrix.type) && matrix.type != Type::kF8E4m3 &&
          bytes_of(matrix.type, matrix.columns) == gpu_row_bytes(matrix.type, matrix.columns);
 }
 

@@ -96,7 +96,7 @@ class Uploader {
     }
     upload_.begin(to);
     for (const Matrix* matrix : from)
-      if (matrix->held || is_quantized(matrix->type) || matrix->type == Type::kF8E4m3)
+      if (matrix->is_made() || is_quantized(matrix->type) || matrix->type == Type::kF8E4m3)
         add_made(*matrix, label);
       else
         add_plain(*matrix);

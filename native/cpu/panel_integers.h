@@ -122,15 +122,21 @@ template <typename Integers>
       if constexpr (Integers::kIsSmall) {
         const int left = columns - k, count = left < kRoundedColumns ? left / Integers::kUnit : kBlocks;
         float scales[kTogether][8];
-        small_scales<Integers>(b0, count, block.scale, scales[0]);
-        small_scales<Integers>(b1, count, block.scale, scales[1]);
-        small_scales<Integers>(b2, count, block.scale, scales[2]);
+        // Scales in f16 are converted eight at a time, those in f32 are read where they are used.
+        if constexpr (!Integers::kHasF32Scale) {
+          small_scales<Integers>(b0, count, block.scale, scales[0]);
+          small_scales<Integers>(b1, count, block.scale, scales[1]);
+          small_scales<Integers>(b2, count, block.scale, scales[2]);
+        }
+        const auto scale = [&](const uint8_t* from, const float& converted) KEXA_INLINE_CALL {
+          return Integers::kHasF32Scale ? float_at(from) * block.scale : converted;
+        };
         for (int i = 0; i < count; ++i) {
           const int16_t* values = block.values + i * Integers::kUnit;
           const int at = i * Integers::kBytes;
-          add_small_block<Integers>(s0, b0 + at, values, scales[0][i]);
-          add_small_block<Integers>(s1, b1 + at, values, scales[1][i]);
-          add_small_block<Integers>(s2, b2 + at, values, scales[2][i]);
+          add_small_block<Integers>(s0, b0 + at, values, scale(b0 + at, scales[0][i]));
+          add_small_block<Integers>(s1, b1 + at, values, scale(b1 + at, scales[1][i]));
+          add_small_block<Integers>(s2, b2 + at, values, scale(b2 + at, scales[2][i]));
         }
       } else {
         add_large_block<Integers>(s0, b0, block);

@@ -15,12 +15,12 @@ import {
   verifyAnswer,
 } from '../../lib/model/verify.js';
 import { nativePath } from '../../lib/native.js';
-import { genesis, golden, kexa, root, temporaryFolder, tiny } from '../support/cli.js';
+import { genesis, golden, kexa, temporaryFolder, tiny } from '../support/cli.js';
 import { openModel, randomIds } from '../support/compare.js';
 import { modelFolder } from '../support/models.js';
 import { makeRandomModel, sisterConfigs, writeRandomModel } from '../support/random-model.js';
 import { refuses } from '../support/small-model.js';
-import { softwareGpuEnvironment, useSoftwareGpu } from '../support/software-gpu.js';
+import { useSoftwareGpu } from '../support/software-gpu.js';
 
 const eight = [1, 2, 3, 4, 5, 6, 7, 8];
 /** A step with eight drafts has nine rows. */
@@ -491,17 +491,10 @@ test('all logits of an answer must fit one pass; a divergence of the replay is f
   t.deepEqual([divergence?.expected.id, divergence?.found], [ids[2], { id: 100, logit: 1e6 }]);
 });
 
+// Steps of at most three rows: a software GPU takes long to compile the kernels of each number of rows.
 test('SwiftShader: no divergence on edge', async (t) => {
   useSoftwareGpu();
-  const model = await openModel(t, 'edge', { device: 'swiftshader' });
+  const model = await openModel(t, 'edge', { device: 'swiftshader', prefillChunk: 3 });
   const { drafts, rows, divergence } = await model.verify(randomIds(9, model.config.vocabSize, 4), { maxTokens: 9 });
-  t.deepEqual([drafts.sizes, rows.sizes, divergence], [eight, nine, null]);
-  const run = await kexa(
-    ['verify', '-m', join(root, 'test/models/edge'), '--ids', '-p', '5', '-n', '2', '--device', 'swiftshader'],
-    {
-      env: softwareGpuEnvironment(),
-    },
-  );
-  t.equal(run.code, 0);
-  t.match(run.stdout, /no divergence: 1 prompt, 2 tokens, on SwiftShader/);
+  t.deepEqual([drafts.sizes, rows.sizes, divergence], [[1, 2], [1, 2, 3], null]);
 });

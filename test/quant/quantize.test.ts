@@ -1,15 +1,15 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'tape';
 import type { QuantizedType } from '../../lib/description.js';
 import { blockBytes, quantizedNames } from '../../lib/files/gguf/gguf-types.js';
 import { readConfigOnly } from '../../lib/files/model-folder.js';
-import { loadModel } from '../../lib/index.js';
 import { native } from '../../lib/native.js';
 import { planMemory } from '../../lib/plan/memory-plan.js';
 import { recipes } from '../../lib/plan/recipes.js';
-import { quantizeModel } from '../../lib/quantize/quantize-model.js';
+import { type QuantizeReport, quantizeModel } from '../../lib/quantize/quantize-model.js';
 import type { RecipeName, WeightType } from '../../lib/types.js';
 import { blockFormats, blockValues, gridOf } from '../support/block-formats.js';
 import { bin, kexa, temporaryFolder, tiny } from '../support/cli.js';
@@ -204,51 +204,60 @@ test('threads change no byte', async (t) => {
   for (const type of types) t.deepEqual(await quantized(type, values, 3), await quantized(type, values, 1), type);
 });
 
+let ownFolder: string | undefined;
+test.onFinish(() => ownFolder && rmSync(ownFolder, { recursive: true }));
+const made = new Map<RecipeName, Promise<{ file: QuantizeReport; folder: string }>>();
+
+/** A file of models/tiny, and a folder of its values in f32, made once for all tests. */
+function quantizedTiny(name: RecipeName): Promise<{ file: QuantizeReport; folder: string }> {
+  const make = async () => {
+    ownFolder ??= mkdtempSync(join(tmpdir(), 'kexa-quantize-'));
+    const file = await quantizeModel(tiny, join(ownFolder, `${name}.gguf`), { recipe: recipes[name] });
+    const folder = join(ownFolder, name);
+    await writeAsFolder(file.file, tiny, folder);
+    return { file, folder };
+  };
+  const one = made.get(name) ?? make();
+  made.set(name, one);
+  return one;
+}
+
 test('the quantised tiny model keeps its text', async (t) => {
   const { prompts } = loadGoldens('tiny');
-  const folder = temporaryFolder(t);
+  const { ids, greedyText } = prompts[0]!;
+  const texts = prompts.slice(0, 4).map((prompt) => prompt.ids);
+  const original = await openModel(t, tiny, { device: 'cpu' });
+  const wanted: Float32Array[] = [];
+  for (const text of texts) wanted.push(await original.score(text));
+  const count = wanted.reduce((sum, logprobs) => sum + logprobs.length, 0);
   // The mean error of one token's log-probability, over the continuation of each prompt.
   const bounds: Record<RecipeName, number> = { q8: 0.02, q4: 0.1, q2k: 0.3, q2: 0.35 };
   for (const name of Object.keys(bounds) as RecipeName[]) {
-    const file = join(folder, `${name}.gguf`);
-    const report = await quantizeModel(tiny, file, { recipe: recipes[name] });
-    t.equal(report.bytes, statSync(file).size, `${name}: ${report.bytes} bytes`);
-    const as = join(folder, name);
-    await writeAsFolder(file, tiny, as);
-    const [own, original] = [await loadModel(as, { device: 'cpu' }), await loadModel(tiny, { device: 'cpu' })];
-    try {
-      const { ids, greedyText } = prompts[0]!;
-      const { text } = await own.generate(ids, { temperature: 0, maxTokens: 12 });
-      if (name === 'q8') t.ok(greedyText!.startsWith(text), `q8 says ${JSON.stringify(text)}`);
-      else t.ok(text.length > 0, `${name} says ${JSON.stringify(text)}`);
-      let difference = 0;
-      let count = 0;
-      for (const prompt of prompts.slice(0, 4)) {
-        const [found, wanted] = [await own.score(prompt.ids), await original.score(prompt.ids)];
-        for (const [i, logprob] of wanted.entries()) difference += Math.abs(found[i]! - logprob);
-        count += wanted.length;
-      }
-      t.ok(difference / count < bounds[name], `${name}: ${difference / count} nats a token`);
-    } finally {
-      await own.close();
-      await original.close();
+    const { file, folder } = await quantizedTiny(name);
+    t.equal(file.bytes, statSync(file.file).size, `${name}: ${file.bytes} bytes`);
+    const own = await openModel(t, folder, { device: 'cpu' });
+    const { text } = await own.generate(ids, { temperature: 0, maxTokens: 12 });
+    if (name === 'q8') t.ok(greedyText!.startsWith(text), `q8 says ${JSON.stringify(text)}`);
+    else t.ok(text.length > 0, `${name} says ${JSON.stringify(text)}`);
+    let difference = 0;
+    for (const [i, logprobs] of wanted.entries()) {
+      const found = await own.score(texts[i]!);
+      for (const [at, logprob] of logprobs.entries()) difference += Math.abs(found[at]! - logprob);
     }
+    t.ok(difference / count < bounds[name], `${name}: ${difference / count} nats a token`);
   }
 });
 
 test('a recipe as `weights` gives the values of the file', async (t) => {
-  const folder = temporaryFolder(t);
   const ids = longPrompt('tiny').slice(0, 40);
   for (const weights of ['q4', 'q2'] as const) {
-    const file = join(folder, `${weights}.gguf`);
-    const { tensors } = await quantizeModel(tiny, file, { recipe: recipes[weights] });
-    await writeAsFolder(file, tiny, join(folder, weights));
-    const wanted = await openModel(t, join(folder, weights), { device: 'cpu' });
+    const { file, folder } = await quantizedTiny(weights);
+    const wanted = await openModel(t, folder, { device: 'cpu' });
     const found = await openModel(t, tiny, { device: 'cpu', weights });
     const [a, b] = [await found.forward(ids), await wanted.forward(ids)];
     const difference = rowDifference(a.logits, b.logits, found.config.vocabSize);
     t.ok(difference === 0, `${weights}: ${show(difference)}`);
-    const matrices = tensors.filter(({ type }) => type !== 'f32').reduce((sum, { bytes }) => sum + bytes, 0);
+    const matrices = file.tensors.filter(({ type }) => type !== 'f32').reduce((sum, { bytes }) => sum + bytes, 0);
     t.equal(found.memory.weights.total - found.memory.weights.mapped, matrices, 'bytes stored anew');
   }
 });

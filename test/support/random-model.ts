@@ -345,6 +345,7 @@ function publishedName(name: string, type: HfConfig['model_type']): string {
 /** Stacks each layer's experts: `gate_up_proj` [experts, 2 * width, hidden], gate rows first, and `down_proj`. */
 function fuseExperts(tensors: HfTensors): HfTensors {
   const fused: HfTensors = new Map();
+  const stacks = new Map<string, { parts: Float64Array[]; experts: number; rows: number; columns: number }>();
   for (const [name, tensor] of tensors) {
     const part = /^(.*\.experts)\.(\d+)\.(gate|up|down)_proj\.weight$/.exec(name);
     if (!part) {
@@ -352,11 +353,16 @@ function fuseExperts(tensors: HfTensors): HfTensors {
       continue;
     }
     // A layer's experts come in order, and each one's gate just before its up.
-    const stack = `${part[1]}.${part[3] === 'down' ? 'down_proj' : 'gate_up_proj'}`;
-    const data = Float64Array.from([...(fused.get(stack)?.data ?? []), ...tensor.data]);
-    const experts = Number(part[2]) + 1;
-    const rows = part[3] === 'down' ? tensor.shape[0]! : 2 * tensor.shape[0]!;
-    fused.set(stack, { shape: [experts, rows, tensor.shape[1]!], data });
+    const [, prefix, , kind] = part;
+    const stack = `${prefix}.${kind === 'down' ? 'down_proj' : 'gate_up_proj'}`;
+    const [rows, columns] = tensor.shape as [number, number];
+    const parts = [...(stacks.get(stack)?.parts ?? []), tensor.data];
+    stacks.set(stack, { parts, experts: Number(part[2]) + 1, rows: kind === 'down' ? rows : 2 * rows, columns });
+  }
+  for (const [stack, { parts, experts, rows, columns }] of stacks) {
+    const data = new Float64Array(experts * rows * columns);
+    for (const [i, values] of parts.entries()) data.set(values, i * values.length);
+    fused.set(stack, { shape: [experts, rows, columns], data });
   }
   return fused;
 }
@@ -405,9 +411,12 @@ export function roundTo(dtype: Dtype, value: number): number {
 
 /** The power of two below a magnitude, but no less than that of F16's subnormals. */
 function f16Exponent(value: number): number {
-  const bits = new Uint32Array(Float32Array.of(Math.abs(value)).buffer)[0]!;
-  return Math.max(-14, (bits >>> 23) - 127);
+  float[0] = Math.abs(value);
+  return Math.max(-14, (floatBits[0]! >>> 23) - 127);
 }
+
+const float = new Float32Array(1);
+const floatBits = new Uint32Array(float.buffer);
 
 /** A value that F16 holds exactly, as its bits. */
 export function f16Bits(value: number): number {

@@ -149,13 +149,23 @@ export function ropeFrequencies(config: HfConfig): number[] {
   });
 }
 
+const float = new Float32Array(1);
+const floatBits = new Uint32Array(float.buffer);
+
 export function roundToBf16(value: number): number {
-  const bits = new Uint32Array(Float32Array.of(value).buffer)[0]!;
-  const rounded = (bits + 0x7fff + ((bits >>> 16) & 1)) & 0xffff0000; // to nearest, ties to even
-  return new Float32Array(Int32Array.of(rounded).buffer)[0]!;
+  float[0] = value;
+  const bits = floatBits[0]!;
+  floatBits[0] = (bits + 0x7fff + ((bits >>> 16) & 1)) & 0xffff0000; // to nearest, ties to even
+  return float[0];
 }
 
 const sigmoid = (x: number) => 1 / (1 + Math.exp(-x));
+function dot(a: Row, b: Row): number {
+  let sum = 0;
+  for (let i = 0; i < a.length; i++) sum += a[i]! * b[i]!;
+  return sum;
+}
+
 const add = (a: Row, b: Row) => a.map((value, i) => value + b[i]!);
 const concat = (a: Row, b: Row) => Float64Array.from([...a, ...b]);
 
@@ -254,8 +264,7 @@ export function reference(
         const kv = Math.floor(j / queriesPerKv);
         const scores: number[] = [];
         for (let s = first; s <= t; s++) {
-          const dot = q[t]![j]!.reduce((sum, value, i) => sum + value * k[s]![kv]![i]!, 0);
-          scores.push(dot / Math.sqrt(headDim));
+          scores.push(dot(q[t]![j]!, k[s]![kv]!) / Math.sqrt(headDim));
         }
         const top = scores.reduce((most, score) => Math.max(most, score)); // a long context has too many arguments
         const total = scores.reduce((sum, score) => sum + Math.exp(score - top), 0);

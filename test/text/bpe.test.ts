@@ -4,92 +4,16 @@ import { join } from 'node:path';
 import test from 'tape';
 import { nfcNormalizer, nfkcNormalizer, Tokenizer as RustTokenizer } from 'tokenizers';
 import { KexaError } from '../../lib/errors.js';
-import { type NativeEncodeRequest, type NativeTokenizer, native } from '../../lib/native.js';
 import { readTokenizerFile } from '../../lib/text/tokenizer-fields.js';
-import { byteVocabulary, exaone4Like, hardTexts, tokenizerJson } from '../support/bpe-texts.js';
+import { differences, everyWay, exaone3Steps, libraryIds, load, testHardTexts } from '../support/bpe-library.js';
+import { byteVocabulary, hardTexts, tokenizerJson } from '../support/bpe-texts.js';
 import { randomNumbers } from '../support/compare.js';
 import { hangLimit } from '../support/hang-limit.js';
 import { modelFolder } from '../support/models.js';
-import { bigVocabularyFolder } from '../support/real-size.js';
 
 const tinyJson = readFileSync(join(modelFolder('tiny'), 'tokenizer.json'), 'utf8');
 
-/** Every way to merge, with the cache and without. */
-const everyWay: Record<string, NativeEncodeRequest['limits']> = {
-  'as usual': undefined,
-  'all by heap': { heapFrom: 0, listsFrom: 1e9, hasCache: false },
-  'all by lists': { heapFrom: 0, listsFrom: 0, hasCache: false },
-  'without the cache': { heapFrom: 32, listsFrom: 2048, hasCache: false },
-};
-
-async function load(json: string | Uint8Array): Promise<NativeTokenizer> {
-  const { source, added } = await readTokenizerFile('tokenizer.json', Buffer.from(json as string));
-  const { Tokenizer } = native();
-  const tokenizer = new Tokenizer({ ...source, added: added.map((token) => ({ ...token, isNamed: false })) });
-  await tokenizer.load();
-  return tokenizer;
-}
-
-async function libraryIds(rust: RustTokenizer, texts: readonly string[]): Promise<number[][]> {
-  const ids: number[][] = [];
-  for (let i = 0; i < texts.length; i += 256) {
-    const encodings = await Promise.all(
-      texts.slice(i, i + 256).map((text) => rust.encode(text, null, { addSpecialTokens: false })),
-    );
-    ids.push(...encodings.map((encoding) => encoding.getIds()));
-  }
-  return ids;
-}
-
-/** The texts whose ids differ from those wanted, the first few shown. */
-function differences(
-  tokenizer: NativeTokenizer,
-  texts: readonly string[],
-  wanted: readonly number[][],
-  limits: NativeEncodeRequest['limits'],
-): string[] {
-  const wrong: string[] = [];
-  for (const [i, text] of texts.entries()) {
-    const ids = tokenizer.encode({ text, spans: new Uint32Array(), ...(limits && { limits }) });
-    const expected = wanted[i]!;
-    if (ids.length !== expected.length || !expected.every((id, k) => id === ids[k]))
-      wrong.push(`${JSON.stringify(text).slice(0, 200)}: ${ids.slice(0, 30)} instead of ${expected.slice(0, 30)}`);
-  }
-  return wrong.slice(0, 5);
-}
-
-/** EXAONE 3.5's way to normalise and split, in either spelling of the step that parts digits. */
-function exaone3Steps(spelling: 'Digits' | 'Split'): Record<string, unknown> {
-  const digits = { type: 'Digits', individual_digits: true };
-  const split = { type: 'Split', pattern: { Regex: '\\p{N}' }, behavior: 'Isolated', invert: false };
-  const byteLevel = { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: true };
-  return {
-    normalizer: { type: 'NFKC' },
-    pre_tokenizer: { type: 'Sequence', pretokenizers: [spelling === 'Digits' ? digits : split, byteLevel] },
-  };
-}
-
-const vocabularies: Record<string, () => Promise<string>> = {
-  "tiny's 4,096 tokens": async () => tinyJson,
-  "153,600 tokens of K-EXAONE's form": async () =>
-    readFileSync(join(await bigVocabularyFolder(), 'tokenizer.json'), 'utf8'),
-  "102,400 tokens of EXAONE 3.5's form, which parts digits": async () =>
-    JSON.stringify({ ...exaone4Like(hardTexts(3000, ['a'], 9), 7), ...exaone3Steps('Digits') }),
-  "102,400 tokens of EXAONE 4.0's form": async () => JSON.stringify(exaone4Like(hardTexts(3000, ['a'], 9), 7)),
-};
-
-for (const [title, make] of Object.entries(vocabularies)) {
-  test(`10,000 hard texts have the library's ids: ${title}`, { timeout: hangLimit }, async (t) => {
-    const json = await make();
-    const added = JSON.parse(json).added_tokens.map(({ content }: { content: string }) => content);
-    const texts = hardTexts(10_000, added, 1);
-    const wanted = await libraryIds(RustTokenizer.fromString(json), texts);
-    const tokenizer = await load(json);
-    for (const [way, limits] of Object.entries(everyWay)) {
-      t.deepEqual(differences(tokenizer, texts, wanted, limits), [], way);
-    }
-  });
-}
+testHardTexts(2500);
 
 test('both spellings of a split at digits are one', async (t) => {
   for (const spelling of ['Digits', 'Split'] as const) {

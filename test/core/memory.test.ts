@@ -55,7 +55,7 @@ test('a chunk of more rows than logits are held of at a time gives the same scor
   const ids = randomIds(450, realVocabulary, 3);
   const scores: Float32Array[] = [];
   for (const prefillChunk of [512, 64]) {
-    const model = await loadModel(folder, { contextSize: 512, prefillChunk });
+    const model = await loadModel(folder, { threads: 1, contextSize: 512, prefillChunk });
     scores.push(await model.score(ids));
     await model.close();
   }
@@ -130,9 +130,10 @@ test('resident memory is what was planned, within 2 percent', { skip: process.pl
     num_attention_heads: 16,
     num_key_value_heads: 16,
     head_dim: 128,
-    num_hidden_layers: 8,
-    sliding_windows: [64, 64, 0, 0, 0, 0, 0, 0],
-    mlp_layer_types: Array(8).fill('dense'),
+    // Many layers and a short context take more cache for less time than few layers and a long one.
+    num_hidden_layers: 14,
+    sliding_windows: [64, 64, ...Array(12).fill(0)],
+    mlp_layer_types: Array(14).fill('dense'),
     swiglu_limits: undefined,
     max_position_embeddings: 4096,
   };
@@ -150,8 +151,8 @@ test('resident memory is what was planned, within 2 percent', { skip: process.pl
         Math.abs(found - planned) < 0.02 * planned,
         `${cacheType}, ${what}: ${found} of ${planned} planned (${(found / planned).toFixed(4)})`,
       );
-    isNear('loaded, 256 tokens', loaded, plannedLoaded);
-    isNear('1,024 tokens more', grown, plannedGrown);
+    isNear('loaded, 128 tokens', loaded, plannedLoaded);
+    isNear('512 tokens more', grown, plannedGrown);
   }
 });
 

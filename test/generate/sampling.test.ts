@@ -12,8 +12,9 @@ import { newFolder, refuses } from '../support/small-model.js';
 
 const prompt = [5, 6, 7];
 
+/** On one thread: the steps are small, and two threads would wait for each other on a busy machine. */
 async function open(t: Test, path = modelFolder('edge')): Promise<Model> {
-  const model = await loadModel(path);
+  const model = await loadModel(path, { threads: 1 });
   t.teardown(() => model.close());
   return model;
 }

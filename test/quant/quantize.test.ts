@@ -226,7 +226,7 @@ test('the quantised tiny model keeps its text', async (t) => {
   const { prompts } = loadGoldens('tiny');
   const { ids, greedyText } = prompts[0]!;
   const texts = prompts.slice(0, 4).map((prompt) => prompt.ids);
-  const original = await openModel(t, tiny, { device: 'cpu' });
+  const original = await openModel(t, tiny, { device: 'cpu', threads: 1 });
   const wanted: Float32Array[] = [];
   for (const text of texts) wanted.push(await original.score(text));
   const count = wanted.reduce((sum, logprobs) => sum + logprobs.length, 0);
@@ -235,7 +235,7 @@ test('the quantised tiny model keeps its text', async (t) => {
   for (const name of Object.keys(bounds) as RecipeName[]) {
     const { file, folder } = await quantizedTiny(name);
     t.equal(file.bytes, statSync(file.file).size, `${name}: ${file.bytes} bytes`);
-    const own = await openModel(t, folder, { device: 'cpu' });
+    const own = await openModel(t, folder, { device: 'cpu', threads: 1 });
     const { text } = await own.generate(ids, { temperature: 0, maxTokens: 12 });
     if (name === 'q8') t.ok(greedyText!.startsWith(text), `q8 says ${JSON.stringify(text)}`);
     else t.ok(text.length > 0, `${name} says ${JSON.stringify(text)}`);
@@ -252,8 +252,8 @@ test('a recipe as `weights` gives the values of the file', async (t) => {
   const ids = longPrompt('tiny').slice(0, 40);
   for (const weights of ['q4', 'q2'] as const) {
     const { file, folder } = await quantizedTiny(weights);
-    const wanted = await openModel(t, folder, { device: 'cpu' });
-    const found = await openModel(t, tiny, { device: 'cpu', weights });
+    const wanted = await openModel(t, folder, { device: 'cpu', threads: 1 });
+    const found = await openModel(t, tiny, { device: 'cpu', threads: 1, weights });
     const [a, b] = [await found.forward(ids), await wanted.forward(ids)];
     const difference = rowDifference(a.logits, b.logits, found.config.vocabSize);
     t.ok(difference === 0, `${weights}: ${show(difference)}`);

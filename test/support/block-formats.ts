@@ -33,24 +33,37 @@ export class Block {
   bits(first: number, count: number): number {
     const at = first >> 3;
     let value = 0;
-    for (let i = 3; i >= 0; i--) value = value * 256 + (this.bytes[at + i] ?? 0);
-    return Math.floor(value / 2 ** (first & 7)) % 2 ** count;
+    for (let i = 3; i >= 0; i--) value = (value << 8) | (this.bytes[at + i] ?? 0);
+    return (value >>> (first & 7)) & ((1 << count) - 1);
   }
-  byte = (at: number) => this.bytes[at]!;
+  byte(at: number): number {
+    return this.bytes[at]!;
+  }
   /** Nibble n of the bytes from `at` on, the lower half of a byte first. */
-  nibble = (at: number, n: number) => this.bits(at * 8 + n * 4, 4);
-  signed = (at: number) => (this.bytes[at]! << 24) >> 24;
+  nibble(at: number, n: number): number {
+    return this.bits(at * 8 + n * 4, 4);
+  }
+  signed(at: number): number {
+    return (this.bytes[at]! << 24) >> 24;
+  }
   f16(at: number): number {
-    const sign = this.bits(at * 8 + 15, 1) ? -1 : 1;
-    const exponent = this.bits(at * 8 + 10, 5);
-    const fraction = this.bits(at * 8, 10);
-    if (exponent === 31) return fraction ? Number.NaN : sign * Number.POSITIVE_INFINITY;
-    return exponent ? sign * 2 ** (exponent - 15) * (1 + fraction / 1024) : sign * 2 ** -24 * fraction;
+    return f16Values[this.bits(at * 8, 16)]!;
   }
   f32 = (at: number) => new DataView(this.bytes.buffer, this.bytes.byteOffset).getFloat32(at, true);
   /** The code of element e in blocks of 32: the lower halves of 16 bytes, then their upper halves. */
-  code32 = (at: number, e: number) => this.bits((at + (e % 16)) * 8 + (e < 16 ? 0 : 4), 4);
+  code32(at: number, e: number): number {
+    return this.bits((at + (e % 16)) * 8 + (e < 16 ? 0 : 4), 4);
+  }
 }
+
+/** The values of all f16 numbers, by their bits. */
+const f16Values = Float64Array.from({ length: 2 ** 16 }, (_, bits) => {
+  const sign = bits >> 15 ? -1 : 1;
+  const exponent = (bits >> 10) & 31;
+  const fraction = bits & 1023;
+  if (exponent === 31) return fraction ? Number.NaN : sign * Number.POSITIVE_INFINITY;
+  return exponent ? sign * 2 ** (exponent - 15) * (1 + fraction / 1024) : sign * 2 ** -24 * fraction;
+});
 
 const iq4 = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
 const e2m1 = (code: number) => {
@@ -406,9 +419,10 @@ interface GridBlock {
 export function blockValues(type: QuantizedType, bytes: Uint8Array): Float64Array {
   const { elements, bytes: blockBytes } = blockTypes[type];
   const values = new Float64Array((bytes.length / blockBytes) * elements);
+  const format = blockFormats[type];
   for (let block = 0; block * elements < values.length; block++) {
     const b = new Block(bytes.subarray(block * blockBytes, (block + 1) * blockBytes));
-    for (let e = 0; e < elements; e++) values[block * elements + e] = blockFormats[type].element(b, e);
+    for (let e = 0; e < elements; e++) values[block * elements + e] = format.element(b, e);
   }
   return values;
 }

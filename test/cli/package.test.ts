@@ -179,7 +179,7 @@ test('import and require give the same package', async (t) => {
 /** The files of the standard library, which are parsed once for all programs. */
 const libraries = new Map<string, ts.SourceFile | undefined>();
 
-/** What `tsc` tells of a program in the folder of a project. Empty if all is well. */
+/** The errors that `tsc` tells of a program in the folder of a project. Empty if all is well. */
 function compileErrors(project: string, json: Record<string, string>, file: string): string {
   const common = { noEmit: true, strict: true, target: 'es2022', lib: ['es2023', 'esnext.disposable', 'dom'] };
   const { options, errors } = ts.convertCompilerOptionsFromJson(

@@ -191,7 +191,7 @@ test('the table says what it rests on, and tells of this machine', async (t) => 
     t.ok(stdout.includes(text), text);
   const here = await thisMachine();
   t.ok(here.at(-1)!.bytes > 2 ** 28 && here.at(-1)!.kind === 'cpu');
-  const json = await kexa(['inspect', modelFolder('edge'), '--verdict', '--json']);
+  const json = await kexa(['inspect', modelFolder('tiny'), '--verdict', '--json']);
   t.equal(
     (JSON.parse(json.stdout) as { verdicts: unknown[] }).verdicts.length,
     (machines.length + here.length) * verdictWeights.length,

@@ -16,10 +16,11 @@ let written = 0;
 
 /**
  * Writes a file as a whole. The bytes go to a new file beside it, of a name that nobody else has, and from there to the
- * disk; then that file takes the place of the old one. Whatever fails, the old file is as it was and the new one is gone.
+ * disk; then that file takes the place of the old one. Whatever fails, the old file is as it was and the new one is
+ * gone.
  *
- * Only a regular file is ever replaced. A folder, device, FIFO or symbolic link at that place is refused, and so is a file
- * without permission to write.
+ * Only a regular file is ever replaced. A folder, device, FIFO or symbolic link at that place is refused, and so is a
+ * file without permission to write.
  *
  * @throws KexaError KEXA_WRITE_FAILED
  * @example

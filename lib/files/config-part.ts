@@ -1,4 +1,6 @@
-/** Finds the language model in a config.json that also describes parts that are not run, such as one that sees images. */
+/**
+ * Finds the language model in a config.json that also describes parts that are not run, such as one that sees images.
+ */
 import { isDeepStrictEqual } from 'node:util';
 import { ConfigFields } from './config-fields.js';
 import type { PartOfConfig } from './family/family.js';
@@ -12,8 +14,8 @@ export interface LanguageModel {
 }
 
 /**
- * The language model's fields, of `part.field` and beside it, in one object. A config that is the language model's own is
- * returned as it is.
+ * The language model's fields, of `part.field` and beside it, in one object. A config that is the language model's own
+ * is returned as it is.
  *
  * @throws KexaError KEXA_BAD_CONFIG for a field that says two things; KEXA_UNSUPPORTED for a model of another type.
  */

@@ -1,12 +1,10 @@
 /** Which tokens end an answer, where config.json, generation_config.json and a GGUF file's ids do not say it all. */
 import { join } from 'node:path';
 import { isIntegerIn } from './config-fields.js';
+import { turnEnds } from './family/families.js';
 import type { GgufFile } from './gguf/gguf.js';
 import { GgufStrings } from './gguf/gguf-values.js';
 import { isJsonObject, largestConfigBytes, readBytes, readOptionalJsonObject } from './json-file.js';
-
-/** The tokens that end a turn in the family's chat templates: K-EXAONE's, then EXAONE 4.0's. */
-const turnEnds = ['<|endofturn|>', '[|endofturn|]'];
 
 const largestTokenizer = 2 ** 26;
 
@@ -15,7 +13,8 @@ const longestEntry = 512;
 
 /**
  * Further end tokens of a folder, beside the `known` ones: the one that tokenizer_config.json names and, where nobody
- * names any, the one that ends a turn. Files that are not there or damaged name none: whoever reads them in full says so.
+ * names any, the one that ends a turn. Files that are not there or damaged name none: whoever reads them in full says
+ * so.
  */
 export async function endsOfFolder(folder: string, known: readonly number[], vocabSize: number): Promise<number[]> {
   const config = await readOptionalJsonObject(join(folder, 'tokenizer_config.json'), largestConfigBytes).catch(

@@ -1,4 +1,7 @@
-/** Reads a JSON object entry by entry in one pass. It builds no tree of the whole, and reports keys that are there twice. */
+/**
+ * Reads a JSON object entry by entry in one pass. It builds no tree of the whole, and reports keys that are there
+ * twice.
+ */
 import { KexaError } from '../errors.js';
 import { shown } from './json-file.js';
 
@@ -17,8 +20,8 @@ const close = { brace: 0x7d, bracket: 0x5d };
 /**
  * Gives `onEntry` each key and value of the object that `bytes` are, in their order.
  *
- * @throws KexaError KEXA_BAD_FILE, with `where`, for what is no JSON object in UTF-8, for a key that is there twice, and for
- *   an entry of more than 4 MiB.
+ * @throws KexaError KEXA_BAD_FILE, with `where`, for what is no JSON object in UTF-8, for a key that is there twice,
+ *   and for an entry of more than 4 MiB.
  */
 export async function readJsonEntries(
   where: string,

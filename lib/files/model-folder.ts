@@ -51,8 +51,8 @@ export interface ConfigOnly {
 /**
  * Reads and checks the metadata of a model folder or a GGUF file. It reads only the headers of the weights.
  *
- * @throws KexaError KEXA_NOT_FOUND, KEXA_BAD_FILE, KEXA_BAD_CONFIG, KEXA_TENSOR_MISMATCH or KEXA_UNSUPPORTED when there is
- *   no model that would run right; KEXA_INVALID_ARGUMENT when `path` cannot be one.
+ * @throws KexaError KEXA_NOT_FOUND, KEXA_BAD_FILE, KEXA_BAD_CONFIG, KEXA_TENSOR_MISMATCH or KEXA_UNSUPPORTED when there
+ *   is no model that would run right; KEXA_INVALID_ARGUMENT when `path` cannot be one.
  */
 export async function openModelFolder(path: string | URL): Promise<ModelFolder> {
   const place = await findModel(path, false);

@@ -7,9 +7,9 @@ export interface ParameterCount {
   total: number;
   mtp: number;
   /**
-   * Parameters that one token's forward pass multiplies by: attention with its q and k norms, the dense FFNs, the routers,
-   * the chosen and the shared experts, and the head. Left out, as in LG's figures: the embedding table, of which a token
-   * reads one row, the layers' norms, the final norm and the routers' correction biases.
+   * Parameters that one token's forward pass multiplies by: attention with its q and k norms, the dense FFNs, the
+   * routers, the chosen and the shared experts, and the head. Left out, as in LG's figures: the embedding table, of
+   * which a token reads one row, the layers' norms, the final norm and the routers' correction biases.
    */
   active: number;
 }

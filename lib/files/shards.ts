@@ -109,7 +109,9 @@ async function readShards(folder: string, names: readonly string[], family: Fami
   return { files, tensors, isGguf: false, names: own };
 }
 
-/** The names that a folder gives to the tensors: those of the language model alone if it has the embedding under them. */
+/**
+ * The names that a folder gives to the tensors: those of the language model alone if it has the embedding under them.
+ */
 function namesIn(headers: readonly StoredTensor[][], { folder, folderAlone }: Family): FolderNames {
   const isAlone = headers.some((header) => header.some(({ name }) => name === folderAlone?.outer.embed));
   return isAlone ? folderAlone! : folder;

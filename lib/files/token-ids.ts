@@ -2,7 +2,9 @@
 import { type ConfigFields, isIntegerIn } from './config-fields.js';
 import { shown } from './json-file.js';
 
-/** How a writer says that there is no such token: -1, also where only numbers from 0 can be written, in 32 or 64 bits. */
+/**
+ * How a writer says that there is no such token: -1, also where only numbers from 0 can be written, in 32 or 64 bits.
+ */
 const unset: readonly unknown[] = [-1, 2 ** 32 - 1, 2 ** 64];
 
 /**

@@ -15,8 +15,8 @@ const plainTypes = { BF16: 'bf16', F16: 'f16', F32: 'f32' } as const;
 const safetensorsTypes: Readonly<Record<string, TensorType>> = { ...plainTypes, F8_E4M3: 'f8_e4m3' };
 
 /**
- * Finds every tensor of {@link wantedTensors} in a checkpoint. `orders` tells of each index of columns' groups whether the
- * columns are in order.
+ * Finds every tensor of {@link wantedTensors} in a checkpoint. `orders` tells of each index of columns' groups whether
+ * the columns are in order.
  *
  * @throws KexaError KEXA_TENSOR_MISMATCH for a tensor, or a part of one in few bits, that is missing, too much, or of
  *   another type or shape than wanted, KEXA_UNSUPPORTED when the checkpoint has weights that the model described would not use.
@@ -39,7 +39,9 @@ export function bindWeights(
   return entries;
 }
 
-/** Whether a checkpoint has the MTP block that `shape` asks for: all tensors, none, or the first one that is missing. */
+/**
+ * Whether a checkpoint has the MTP block that `shape` asks for: all tensors, none, or the first one that is missing.
+ */
 export function findMtp(shape: StoredShape, checkpoint: Checkpoint): 'all' | 'none' | { missing: string } {
   const wanted = [...wantedTensors(shape)].filter(({ part }) => part === 'mtp');
   const places = wanted.map((tensor) => sourcesOf(checkpoint.names, tensor, shape));

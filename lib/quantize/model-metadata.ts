@@ -64,7 +64,9 @@ export function modelMetadata(shape: ModelShape, config: ModelConfig, name: stri
   return entries;
 }
 
-/** The tensor `rope_freqs` [headDim / 2]: llama3's scaling divides each pair's frequency by it. Null without scaling. */
+/**
+ * The tensor `rope_freqs` [headDim / 2]: llama3's scaling divides each pair's frequency by it. Null without scaling.
+ */
 export function ropeFactors({ ropeScaling, ropeTheta, headDim }: ModelShape): Float32Array | null {
   if (ropeScaling === null) return null;
   const { factor, lowFreqFactor, highFreqFactor, originalMaxPositions } = ropeScaling;

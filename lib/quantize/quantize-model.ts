@@ -98,8 +98,8 @@ async function left(part: PartFile, error: unknown): Promise<unknown> {
 }
 
 /**
- * Refuses to write over what is read: any file in the model's folder by whatever name, and in that folder any name but a
- * new GGUF file's, as a new model.safetensors would be taken for the model's own.
+ * Refuses to write over what is read: any file in the model's folder by whatever name, and in that folder any name but
+ * a new GGUF file's, as a new model.safetensors would be taken for the model's own.
  */
 async function refuseOwnFiles(out: string, { folder, description }: ModelFolder): Promise<void> {
   const identityOf = async (path: string) => {
@@ -127,8 +127,8 @@ async function refuseOwnFiles(out: string, { folder, description }: ModelFolder)
 }
 
 /**
- * The file that a recipe makes of a model: its header, every tensor's type and place, and what it cannot hold, a sentence
- * each.
+ * The file that a recipe makes of a model: its header, every tensor's type and place, and what it cannot hold, a
+ * sentence each.
  */
 export async function planModel(
   model: ModelFolder,

@@ -19,8 +19,8 @@ export interface TokenizerMetadata {
 }
 
 /**
- * The tokenizer's keys. None if the folder has no tokenizer.json, because a model may be used with ids alone. A tokenizer
- * that kexa would refuse to load is refused here.
+ * The tokenizer's keys. None if the folder has no tokenizer.json, because a model may be used with ids alone. A
+ * tokenizer that kexa would refuse to load is refused here.
  *
  * @throws KexaError KEXA_BAD_TOKENIZER, or KEXA_UNSUPPORTED for a tokenizer that GGUF has no name for.
  */
@@ -115,8 +115,8 @@ function splitName(file: string, { source }: VocabularyFile): string {
 }
 
 /**
- * The ids that have a key of their own, without end tokens: the ids of config.json, and the ids of tokenizer_config.json's
- * names if the template asks for another token.
+ * The ids that have a key of their own, without end tokens: the ids of config.json, and the ids of
+ * tokenizer_config.json's names if the template asks for another token.
  */
 function namedIds(
   config: ModelConfig,
@@ -147,7 +147,9 @@ function endEntries(ends: readonly number[]): Entries {
   return entries;
 }
 
-/** The keys have the names of llama.cpp's converter: the default template by itself, and a list of the others' names. */
+/**
+ * The keys have the names of llama.cpp's converter: the default template by itself, and a list of the others' names.
+ */
 function templateEntries(templates: ReadonlyMap<string, string>): Entries {
   const entries: Entries = [];
   const others: string[] = [];

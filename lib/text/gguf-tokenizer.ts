@@ -13,7 +13,9 @@ export const tokenTypes = { normal: 1, unknown: 2, control: 3, userDefined: 4, u
 /** How text is normalised and split, by `tokenizer.ggml.pre`. */
 const steps = new Map(families.map(({ text: { pre, ...step } }) => [pre, step]));
 
-/** Keys of the ids of special tokens, as in `tokenizer.ggml.eos_token_id`, and what tokenizer_config.json calls them. */
+/**
+ * Keys of the ids of special tokens, as in `tokenizer.ggml.eos_token_id`, and what tokenizer_config.json calls them.
+ */
 const specialKeys: Readonly<Record<string, string | null>> = {
   bos: 'bos_token',
   eos: 'eos_token',
@@ -47,8 +49,8 @@ export interface GgufTokenizer extends VocabularyFile {
 /**
  * Reads the tokenizer of a GGUF file, or of the first of its parts. Null if it has none.
  *
- * Some files type the tokens of turns as ordinary text, which would be split in pieces. A token counts as special if the chat
- * template has it or it ends a turn, and no merge makes it.
+ * Some files type the tokens of turns as ordinary text, which would be split in pieces. A token counts as special if
+ * the chat template has it or it ends a turn, and no merge makes it.
  *
  * @throws KexaError KEXA_BAD_TOKENIZER for metadata that contradicts itself, KEXA_UNSUPPORTED for another kind of
  *   tokenizer; what reading the file throws. An aborted signal's reason.

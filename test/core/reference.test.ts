@@ -1,6 +1,6 @@
 /**
- * Tests the oracle itself. `reference` agrees with the goldens, which came from another implementation, and none of the known
- * mistakes in this architecture does. So results that agree with either are right.
+ * Tests the oracle itself. `reference` agrees with the goldens, which came from another implementation, and none of the
+ * known mistakes in this architecture does. So results that agree with either are right.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -18,8 +18,8 @@ import {
 } from '../support/reference.js';
 
 /**
- * The bound. Goldens are rounded to float32, which is 6e-8. The rest of the difference starts on the first rotated layer and
- * grows with the position, to 2.6e-6 at 160 tokens. The goldens' RoPE angles seem to be float32.
+ * The bound. Goldens are rounded to float32, which is 6e-8. The rest of the difference starts on the first rotated
+ * layer and grows with the position, to 2.6e-6 at 160 tokens. The goldens' RoPE angles seem to be float32.
  */
 const agreement = 5e-6;
 /** The least error of a wrong engine on some golden. It is far above any float32 engine's error. */
@@ -29,7 +29,9 @@ const models = new Map(
   goldenNames.map((name) => [name, { ...readHfModel(modelFolder(name)), goldens: loadGoldens(name) }]),
 );
 
-/** The short prompts of all models, and prompts longer than the window: 5 in `edge`, 6 and 64 in `two`, 128 in `wide`. */
+/**
+ * The short prompts of all models, and prompts longer than the window: 5 in `edge`, 6 and 64 in `two`, 128 in `wide`.
+ */
 const compared: Record<GoldenName, number[]> = {
   tiny: [0, 1, 2, 3, 5],
   wide: [0, 1, 2, 3],

@@ -1,6 +1,6 @@
 /**
- * Compares every member of the EXAONE family, small and with random weights, with the float64 reference: all switches of a
- * layer, in every form of a model's files.
+ * Compares every member of the EXAONE family, small and with random weights, with the float64 reference: all switches
+ * of a layer, in every form of a model's files.
  */
 import { join } from 'node:path';
 import test from 'tape';
@@ -23,7 +23,9 @@ const agreement = 1e-5;
 /** Just more tokens than every window: the reference takes most of the time here. */
 const tokens = 44;
 
-/** Eight layers, so that the pattern of K-EXAONE's older config ends on a global one: kexa refuses to guess otherwise. */
+/**
+ * Eight layers, so that the pattern of K-EXAONE's older config ends on a global one: kexa refuses to guess otherwise.
+ */
 const configs = { ...sisterConfigs, kExaone: { ...sisterConfigs.kExaone, num_hidden_layers: 8 } };
 /** K-EXAONE as small as its pattern lets it be, for what does not depend on depth. */
 const fourLayers = { ...sisterConfigs.kExaone, num_hidden_layers: 4 };

@@ -1,4 +1,6 @@
-/** GGUF files of many writers: things that change no answer are accepted with a notice, all others are refused by name. */
+/**
+ * GGUF files of many writers: things that change no answer are accepted with a notice, all others are refused by name.
+ */
 import { cpSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type Test } from 'tape';

@@ -1,4 +1,7 @@
-/** Nothing that a user, a tool or a caller says is lost: it is in the prompt, or an error names what a template left out. */
+/**
+ * Nothing that a user, a tool or a caller says is lost: it is in the prompt, or an error names what a template left
+ * out.
+ */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';

@@ -54,6 +54,7 @@ export const exaone3: Family = {
     },
   },
   text: { pre: 'exaone', normalForm: 'nfkc', split: 'exaone' },
+  turnEnd: '[|endofturn|]',
   // EXAONE Deep's. The other models of the family do not think.
   reasoning: { open: '<thought>', close: '</thought>' },
 };

@@ -40,5 +40,6 @@ export const exaone4: Family = {
     },
   },
   text: { pre: 'exaone4', normalForm: 'nfc', split: 'gpt2' },
+  turnEnd: '[|endofturn|]',
   reasoning: { open: '<think>', close: '</think>' },
 };

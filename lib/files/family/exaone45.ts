@@ -37,4 +37,5 @@ export const exaone45: Family = {
   },
   folderAlone: folder,
   text: kExaone.text,
+  turnEnd: kExaone.turnEnd,
 };

@@ -7,6 +7,11 @@ import { kExaone } from './k-exaone.js';
 
 export const families: readonly Family[] = [kExaone, exaone4, exaone45, exaone3];
 
+/**
+ * The tokens that end a turn in any family's chat templates. A GGUF file's architecture does not tell which is its own.
+ */
+export const turnEnds: readonly string[] = [...new Set(families.map(({ turnEnd }) => turnEnd))];
+
 /** The family of a model type. Undefined: this version runs no such model. */
 export function familyOf(modelType: string): Family | undefined {
   return (

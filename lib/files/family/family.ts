@@ -66,8 +66,8 @@ export interface Family {
   readonly normPlacement: ModelDescription['normPlacement'];
   readonly qkNorm: boolean;
   /**
-   * The layers that rotate q and k. `sliding`: those with a window, and all where none has one, as something has to carry
-   * the positions. `all`: every layer.
+   * The layers that rotate q and k. `sliding`: those with a window, and all where none has one, as something has to
+   * carry the positions. `all`: every layer.
    */
   readonly rope: 'sliding' | 'all';
   /**
@@ -76,7 +76,9 @@ export interface Family {
    */
   readonly windows: 'told' | 'told or null' | 'none';
   readonly hasExperts: boolean;
-  /** Whether there is an MTP block. `assumed`: there is one unless the config says no. `told`: if the config says so. */
+  /**
+   * Whether there is an MTP block. `assumed`: there is one unless the config says no. `told`: if the config says so.
+   */
   readonly mtp: 'assumed' | 'told' | 'none';
 
   /**
@@ -96,6 +98,8 @@ export interface Family {
   };
   /** How a text is normalised and split, under the name that GGUF has for it in `tokenizer.ggml.pre`. */
   readonly text: Pick<NativeVocabularySource, 'normalForm' | 'split'> & { readonly pre: string };
+  /** The token that ends a turn in the family's chat templates. */
+  readonly turnEnd: string;
   /** The markers before and behind the thinking in an answer. */
   readonly reasoning: { readonly open: string; readonly close: string };
 }

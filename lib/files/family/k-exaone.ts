@@ -67,5 +67,6 @@ export const kExaone: Family = {
     },
   },
   text: { pre: 'exaone-moe', normalForm: 'nfc', split: 'exaone-moe' },
+  turnEnd: '<|endofturn|>',
   reasoning: { open: '<think>', close: '</think>' },
 };

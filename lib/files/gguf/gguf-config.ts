@@ -49,8 +49,8 @@ const neutralValues: Readonly<Record<string, (fields: ConfigFields, headDim: num
 };
 
 /**
- * The config.json of a GGUF file's metadata. `hasHead` tells whether it has a head of its own, `nextn` which blocks have
- * tensors of an MTP block, and `notes` gets a line for each key that was passed over.
+ * The config.json of a GGUF file's metadata. `hasHead` tells whether it has a head of its own, `nextn` which blocks
+ * have tensors of an MTP block, and `notes` gets a line for each key that was passed over.
  *
  * @throws KexaError KEXA_BAD_CONFIG for a key that is missing or wrong, KEXA_UNSUPPORTED for an architecture or a key
  *   that this version does not compute.

@@ -7,10 +7,11 @@ import type { GgufModel } from './gguf-checkpoint.js';
 const tensorName = 'rope_freqs.weight';
 
 /**
- * Reads `rope_freqs.weight`, f32 [headDim / 2]: pair i of position p is turned by p * theta^(-2i / headDim) / factor[i], in
- * every layer that rotates. Null if there is none.
+ * Reads `rope_freqs.weight`, f32 [headDim / 2]: pair i of position p is turned by p * theta^(-2i / headDim) /
+ * factor[i], in every layer that rotates. Null if there is none.
  *
- * @throws KexaError KEXA_TENSOR_MISMATCH for another type or shape; KEXA_BAD_FILE for a factor that is no number above 0.
+ * @throws KexaError KEXA_TENSOR_MISMATCH for another type or shape; KEXA_BAD_FILE for a factor that is no number above
+ *   0.
  */
 export async function readRopeFactors({ files }: GgufModel, headDim: number): Promise<number[] | null> {
   for (const { path, tensors } of files) {

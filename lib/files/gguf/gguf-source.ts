@@ -10,8 +10,8 @@ const windowBytes = 2 ** 18;
 const largestHeader = 2 ** 28;
 
 /**
- * A place in a file that moves forward. Synchronous getters take from a window of bytes that are in memory; `need` reads
- * more of them. The event loop gets its turn whenever more is read.
+ * A place in a file that moves forward. Synchronous getters take from a window of bytes that are in memory; `need`
+ * reads more of them. The event loop gets its turn whenever more is read.
  *
  * @example
  * if (!source.has(4)) await source.need(4, 'version');

@@ -15,6 +15,7 @@ import { largestConfigBytes, readJsonObject, readOptionalJsonObject } from './js
 import { withoutCacheScales } from './kv-cache-scheme.js';
 import { findModel, type ModelPath } from './model-path.js';
 import { countParameters } from './parameter-count.js';
+import { withQuantization } from './quantized/beside-config.js';
 import { readGroupOrders } from './quantized/group-orders.js';
 import { type Checkpoint, readCheckpoint } from './shards.js';
 import { bindWeights, findMtp, unusedDrafts } from './weights.js';
@@ -107,7 +108,8 @@ async function readModel(found: ModelPath): Promise<ModelReading> {
 async function readFolder(folder: string): Promise<ModelReading> {
   const configPath = join(folder, 'config.json');
   const passed: string[] = [];
-  const reading = readConfig(configPath, await readJsonObject(configPath, largestConfigBytes), passed);
+  const content = await withQuantization(folder, await readJsonObject(configPath, largestConfigBytes), passed);
+  const reading = readConfig(configPath, content, passed);
   const defaults = await readGenerationDefaults(folder, reading.shape.vocabSize);
   const notes: ModelNote[] = passed.map((message) => ({ code: null, message: `config.json: ${message}` }));
   const named = await endsOfFolder(folder, [...reading.eosTokenIds, ...defaults.eosTokenIds], reading.shape.vocabSize);

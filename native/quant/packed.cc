@@ -105,7 +105,7 @@ class RowGroups {
         return found + middle;
       }
       case ZeroLayout::kAwq:
-        return awq_code_at(data + int64_t(group) * matrix_.stored_rows / kAwqOutputs * kWordBytes, at);
+        return awq_code_at(data + group * words_for(matrix_.stored_rows, bits) * kWordBytes, at);
       case ZeroLayout::kGptq:
       case ZeroLayout::kGptqLessOne:
         break;
@@ -158,12 +158,12 @@ const std::byte* side_by_side(const PackedMatrix& matrix, int first, int count, 
     }
     return to;
   }
-  const int64_t input_bytes = int64_t(matrix.stored_rows) / kAwqOutputs * kWordBytes;
-  for (int64_t pair = 0; pair < matrix.columns / 2; ++pair) {
-    const std::byte* even = from + 2 * pair * input_bytes;
+  const int64_t input_bytes = words_for(matrix.stored_rows, matrix.bits) * kWordBytes;
+  for (int column = 0; column < matrix.columns; column += 2) {
+    const std::byte* even = from + column * input_bytes;
+    const std::byte* odd = column + 1 < matrix.columns ? even + input_bytes : even;
     for (int row = 0; row < count; ++row)
-      to[row * row_bytes + pair] =
-          std::byte(awq_code_at(even, start + row) | awq_code_at(even + input_bytes, start + row) << 4);
+      to[row * row_bytes + column / 2] = std::byte(awq_code_at(even, start + row) | awq_code_at(odd, start + row) << 4);
   }
   return to;
 }
@@ -236,7 +236,7 @@ void read_row(const PackedMatrix& matrix, int row, const std::byte* codes, float
 }  // namespace
 
 int64_t PackedMatrix::code_bytes() const {
-  if (code_layout == CodeLayout::kGptq) return words_for(columns, bits) * stored_rows * kWordBytes;
+  if (code_layout == CodeLayout::kAwq) return words_for(stored_rows, bits) * columns * kWordBytes;
   return code_stride() * stored_rows;
 }
 

@@ -1,4 +1,5 @@
 // Folders in int4, int8 and fp4: the values of every format, both kinds of experts, and what is refused.
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test, { type Test } from 'tape';
 import { openModelFolder, readConfigOnly } from '../../lib/files/model-folder.js';
@@ -82,6 +83,69 @@ for (const [form, ...types] of forms)
     const held = new Set(description.tensors.flatMap(({ type, packed }) => (packed ? type : [])));
     t.deepEqual([...held].sort(), types.sort(), 'the types that they are held in');
   });
+
+test('sizes that fill no word, in every way to pack', async (t) => {
+  const ragged = makeRandomModel({ ...config, intermediate_size: 100, moe_intermediate_size: 36 }, 4);
+  const several: PackedForm[] = [
+    { format: 'pack-quantized', group: 'row', hasZeros: true },
+    { format: 'int-quantized', bits: 8, group: 'row', hasZeros: true, experts: 'fused' },
+    { format: 'awq', group: 'row', hasZeros: true },
+    { format: 'gptq', group: 'row', bits: 8, hasZeros: true },
+  ];
+  for (const form of several) {
+    t.comment(nameOf(form));
+    const [folder, plainFolder] = [await newFolder(t), await newFolder(t)];
+    const plain = await writePackedModel(folder, ragged, form);
+    writePlain(plainFolder, plain);
+    await checkLogits(t, folder, plainFolder, plain);
+  }
+});
+
+test('a session of a packed model is saved and loaded', async (t) => {
+  const { folder } = await bothWays(t, { format: 'gptq', index: 'shuffled', scales: 'F16' });
+  const model = await openModel(t, folder, { contextSize: 64 });
+  const options = { temperature: 0, maxTokens: 6, ignoreEos: true } as const;
+  const session = model.createSession();
+  const first = await session.generate([1, 2, 3], options);
+  const path = join(folder, 'session.kexa');
+  await session.save(path);
+  const loaded = await model.loadSession(path);
+  const ids = [1, 2, 3, ...first.ids, 4];
+  const [wanted, found] = [await session.generate(ids, options), await loaded.generate(ids, options)];
+  t.deepEqual(found.ids, wanted.ids, 'and goes on the same');
+});
+
+test('what older tools wrote beside config.json', async (t) => {
+  const beside: [PackedForm, string, Record<string, unknown>][] = [
+    [
+      { format: 'modelopt' },
+      'hf_quant_config.json',
+      {
+        producer: { name: 'modelopt', version: '0.23.0' },
+        quantization: { quant_algo: 'NVFP4', kv_cache_quant_algo: 'FP8', group_size: 16, exclude_modules: ['lm_head'] },
+      },
+    ],
+    [{ format: 'gptq' }, 'quantize_config.json', { bits: 4, group_size: 32, desc_act: false, sym: true }],
+    [
+      { format: 'awq', hasZeros: true },
+      'quant_config.json',
+      { zero_point: true, q_group_size: 32, w_bit: 4, version: 'GEMM' },
+    ],
+  ];
+  for (const [form, name, content] of beside) {
+    const { folder } = await bothWays(t, form);
+    const own = await openModelFolder(folder);
+    const { quantization_config: _, ...bare } = JSON.parse(await readFile(join(folder, 'config.json'), 'utf8'));
+    await writeFile(join(folder, 'config.json'), JSON.stringify(bare));
+    await writeFile(join(folder, name), JSON.stringify(content));
+    const found = await openModelFolder(folder);
+    t.deepEqual(found.description, own.description, `${name}: the same weights`);
+    t.ok(
+      found.notes.some(({ message }) => message.includes(`that of ${name} is taken`)),
+      'which is told',
+    );
+  }
+});
 
 test('groups of several formats in one config, and modules that are stored whole', async (t) => {
   const isAttention = (module: string) => /self_attn\.._proj$/.test(module);
@@ -284,7 +348,7 @@ const refusals: [PackedForm, Record<string, unknown>, ...string[]][] = [
   [{ format: 'modelopt' }, { quant_algo: 'W4A8_AWQ' }, 'quant_algo "W4A8_AWQ"', '"NVFP4"'],
   [{ format: 'modelopt' }, { group_size: 32 }, 'group_size 32'],
   [int4, { format: 'marlin-24' }, 'format "marlin-24"'],
-  [int4, { sparsity_config: { format: 'sparse-bitmask' } }, 'sparsity_config'],
+  [int4, { sparsity_config: { format: 'sparse-bitmask' } }, 'sparsity_config.format "sparse-bitmask"', '"dense"'],
   [int4, { transform_config: { config_groups: 1 } }, 'transform_config'],
   [int4, { quant_method: 'bitsandbytes' }, 'bitsandbytes', 'are not read', 'use the bf16 model'],
   [int4, { quant_method: 'hqq' }, 'hqq', 'use the bf16 model'],

@@ -212,14 +212,15 @@ const integerPackers: Record<'pack-quantized' | 'int-quantized' | 'awq' | 'gptq'
   awq: ({ rows, columns, groups, codes, scales, zeros }, form) => {
     // Word w of a row of words has outputs 8w + 0, 2, 4, 6, 1, 3, 5, 7 from its lowest bits on.
     const order = [0, 2, 4, 6, 1, 3, 5, 7];
+    const width = Math.ceil(rows / 8);
     const pack = (height: number, value: (row: number, output: number) => number) => {
-      const words = new Words((height * rows) / 8);
+      const words = new Words(height * width);
       for (let row = 0; row < height; row++)
-        for (let word = 0; word < rows / 8; word++)
+        for (let word = 0; word < width; word++)
           order.forEach((output, place) => {
-            words.put((row * rows) / 8 + word, 4 * place, value(row, 8 * word + output));
+            if (8 * word + output < rows) words.put(row * width + word, 4 * place, value(row, 8 * word + output));
           });
-      return words.tensor([height, rows / 8]);
+      return words.tensor([height, width]);
     };
     return {
       qweight: pack(columns, (input, output) => codes[output * columns + input]!),
@@ -230,8 +231,9 @@ const integerPackers: Record<'pack-quantized' | 'int-quantized' | 'awq' | 'gptq'
   gptq: (matrix, form) => {
     const { rows, columns, groups, codes, scales, zeros } = matrix;
     const { bits } = form;
-    const weight = new Words((columns * bits * rows) / 32);
-    const stored = new Words((groups * rows * bits) / 32);
+    const [height, width] = [Math.ceil((columns * bits) / 32), Math.ceil((rows * bits) / 32)];
+    const weight = new Words(height * rows);
+    const stored = new Words(groups * width);
     for (let output = 0; output < rows; output++) {
       for (let input = 0; input < columns; input++) {
         const bit = input * bits;
@@ -240,12 +242,12 @@ const integerPackers: Record<'pack-quantized' | 'int-quantized' | 'awq' | 'gptq'
       for (let group = 0; group < groups; group++) {
         const bit = output * bits;
         const zero = zeros[output * groups + group]! - (form.format === 'gptq' ? 1 : 0);
-        stored.put((group * rows * bits) / 32 + Math.floor(bit / 32), bit % 32, zero);
+        stored.put(group * width + Math.floor(bit / 32), bit % 32, zero);
       }
     }
     return {
-      qweight: weight.tensor([(columns * bits) / 32, rows]),
-      qzeros: stored.tensor([groups, (rows * bits) / 32]),
+      qweight: weight.tensor([height, rows]),
+      qzeros: stored.tensor([groups, width]),
       scales: floats(form.scales, [groups, rows], turned(scales, rows, groups)),
       ...(form.index !== 'none' && { g_idx: indexTensor(matrix, form) }),
     };

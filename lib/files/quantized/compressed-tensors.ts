@@ -31,8 +31,9 @@ export function readCompressedTensors(fields: ConfigFields): QuantizationScheme 
   if (fields.has('quantization_status')) demandOneOf(fields, 'quantization_status', ['compressed', 'frozen']);
   refuseOthers(fields, [
     ...bookkeeping.config,
-    ...['quant_method', 'format', 'quantization_status', 'ignore', 'config_groups'],
+    ...['quant_method', 'format', 'quantization_status', 'ignore', 'config_groups', 'sparsity_config'],
   ]);
+  refuseSparsity(fields);
   const groups = fields.object('config_groups');
   const names = groups.names();
   if (names.length === 0) throw fields.bad(`${fields.label('config_groups')}: wanted at least one group, found none`);
@@ -41,6 +42,13 @@ export function readCompressedTensors(fields: ConfigFields): QuantizationScheme 
     ignored: readNames(fields, 'ignore'),
     ignoredBy: 'name',
   };
+}
+
+/** Older files say here that nothing is sparse. */
+function refuseSparsity(fields: ConfigFields): void {
+  if (!fields.has('sparsity_config')) return;
+  const sparsity = fields.object('sparsity_config');
+  if (sparsity.names().length > 0) demandOneOf(sparsity, 'format', ['dense']);
 }
 
 function readGroup(fields: ConfigFields, formatOfAll: string): QuantizationScheme['groups'][number] {

@@ -1,5 +1,6 @@
 // Checks the comments and the documents:
 // - every file, constant, function and identifier in backticks that they name exists in the tree;
+// - every test file that a document names as `area/name` exists;
 // - every Markdown link to a file, and to a heading of a file, leads somewhere;
 // - no sentence begins with "Of", "What", "Those" or "As" (a question may begin with "What").
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
@@ -71,6 +72,7 @@ for (const [path, text] of texts) {
     }
     count++;
     checkLinks(path, i + 1, line);
+    checkTests(path, i + 1, line);
     // MODEL.md is about formulas and other people's tensors.
     if (path !== 'MODEL.md') checkNames(path, i + 1, line.replace(/\]\([^)]*\)/g, ']'));
   });
@@ -160,6 +162,15 @@ function isFile(name, folder) {
   if (outside.has(name) || /^(build|dist)\//.test(name)) return true; // what building makes is not always there
   const path = normalize(name.replace(/^(\.\.?\/)+/, ''));
   return existsSync(join(root, folder, name)) || paths.some((one) => one === path || one.endsWith(`/${path}`));
+}
+
+function checkTests(path, line, text) {
+  for (const [, area, name] of text.matchAll(/`([a-z]+)\/([a-z0-9-]+(?:\.long)?)`/g)) {
+    const hasTests = paths.some((one) => one.startsWith(`test/${area}/`) && one.endsWith('.test.ts'));
+    const files = [`test/${area}/${name}.test.ts`, `test/${area}/${name}.long.test.ts`];
+    if (hasTests && !files.some((one) => paths.includes(one)))
+      problems.push(`${path}:${line}: there is no test ${area}/${name}`);
+  }
 }
 
 function checkLinks(path, line, text) {

@@ -43,6 +43,7 @@ export const ggufBlockTypes = {
   mxfp4: { id: 39, elements: 32, bytes: 17 },
   nvfp4: { id: 40, elements: 64, bytes: 36 },
   tq2_0: { id: 35, elements: 256, bytes: 66 },
+  tq1_0: { id: 34, elements: 256, bytes: 54 },
 } as const;
 
 /**
@@ -66,5 +67,4 @@ export const unreadTypes: Readonly<Record<number, string>> = {
   26: 'i32',
   27: 'i64',
   28: 'f64',
-  34: 'tq1_0',
 };

@@ -18,10 +18,13 @@ constexpr int padded(int columns) { return (columns + 7) / 8 * 8; }
 // Columns of an FP8 matrix that share a scale on the GPU, and the number of scales in a row.
 constexpr int kScaleColumns = 128;
 constexpr int scales_of_row(int columns) { return (columns + kScaleColumns - 1) / kScaleColumns; }
+// Bytes of a block on the GPU: those of the file, but for tq1_0, whose codes take the 2 bits of tq2_0's there.
+constexpr int gpu_block_bytes(Type type) { return facts_of(type == Type::kTq1_0 ? Type::kTq2_0 : type).block_bytes; }
 // Bytes of a row of weights: a multiple of 16, because kernels read 16 bytes at once.
 constexpr int64_t gpu_row_bytes(Type type, int columns) {
   if (type == Type::kF8E4m3) return (padded(columns) + scales_of_row(columns) * 4 + 15) / 16 * 16;
-  return is_quantized(type) ? (bytes_of(type, columns) + 15) / 16 * 16 : padded(columns) * element_bytes(type);
+  if (!is_quantized(type)) return padded(columns) * element_bytes(type);
+  return (int64_t(columns / facts_of(type).block_elements) * gpu_block_bytes(type) + 15) / 16 * 16;
 }
 // The same length in words of 16 bytes.
 constexpr int gpu_row_words(Type type, int columns) { return int(gpu_row_bytes(type, columns) / 16); }

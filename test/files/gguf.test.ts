@@ -192,8 +192,12 @@ test('a damaged file is refused, and says where', async (t) => {
   await wrong('KEXA_BAD_FILE', ['too many elements'], ({ tensors }) => {
     tensors[0] = { ...tensors[0]!, shape: [2 ** 52, 64] };
   });
-  await wrong('KEXA_UNSUPPORTED', ['tensor a', 'tq1_0', 'q4_k'], ({ tensors }) => {
-    tensors[0] = { ...tensors[0]!, typeId: 34 };
+  await wrong('KEXA_UNSUPPORTED', ['tensor a', 'q8_1', 'q4_k'], ({ tensors }) => {
+    tensors[0] = { ...tensors[0]!, typeId: 9 };
+  });
+  // The number -1 of types that no GGUF file has.
+  await wrong('KEXA_UNSUPPORTED', ['tensor a', 'number 4294967295'], ({ tensors }) => {
+    tensors[0] = { ...tensors[0]!, typeId: 2 ** 32 - 1 };
   });
   await wrong('KEXA_UNSUPPORTED', ['tensor a', 'number 99'], ({ tensors }) => {
     tensors[0] = { ...tensors[0]!, typeId: 99 };

@@ -282,6 +282,17 @@ export const blockFormats: Readonly<Record<QuantizedType, BlockFormat>> = {
     size: 2,
     element: (b, e) => b.f16(64) * (b.bits(((e >> 7) * 32 + (e % 32)) * 8 + ((e >> 5) & 3) * 2, 2) - 1),
   },
+  tq1_0: {
+    scales: [52],
+    size: 1,
+    element(b, e) {
+      const [first, from, width] = e < 160 ? [0, 0, 32] : e < 240 ? [160, 32, 16] : [240, 48, 4];
+      const digit = Math.floor((e - first) / width);
+      // The byte is a fraction of 256; what is left of it after `digit` digits of base 3, then the next digit.
+      const rest = (b.byte(from + ((e - first) % width)) * 3 ** digit) % 256;
+      return b.f16(52) * (Math.floor((rest * 3) / 256) - 1);
+    },
+  },
   iq2_s: {
     scales: [0],
     size: 167,

@@ -208,6 +208,15 @@ export const twoTypeShapes: Readonly<Record<string, TwoTypeShape>> = {
     dtype: 'BF16',
     types: { dense: { gate: 'q8_0' }, shared: { gate: 'fp8 by blocks', up: 'q4_0' }, experts: { up: 'q5_1' } },
   },
+  "folders' blocks of 128, 64 and 32": {
+    config: twoTypeConfig(128),
+    dtype: 'F32',
+    types: {
+      dense: { gate: 'int4_128', up: 'int8_128' },
+      shared: { gate: 'fp4_64', up: 'int4_32' },
+      experts: { gate: 'int8_32', up: 'int4_128' },
+    },
+  },
   'f32 and FP8, rows of 139': {
     config: { ...twoTypeConfig(139), swiglu_limits: [0.5, 0.75] },
     dtype: 'F32',

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "kernels/source/kernel_source.h"
+#include "plan/gpu_plan.h"
 #include "quant/block_types.h"
 #include "quant/codebooks.h"
 
@@ -94,7 +95,7 @@ template <typename Block>
 constexpr QuantizedLayout layout_of() {
   constexpr GpuRow row = Block::kGpu;
   return {.unit_chunks = row.planes[0] ? 16 / row.planes[0] : 8,
-          .words = (Block::kBytes - row.tail_bytes) / 4,
+          .words = (gpu_block_bytes(Block::kType) - row.tail_bytes) / 4,
           .tail_bytes = row.tail_bytes,
           .head = row.tail_bytes ? 0 : Block::kElements * (row.planes[0] + row.planes[1] + row.index_bytes) / 32,
           .offset = row.offset,

@@ -25,7 +25,7 @@ import { checkPlanOptions, heldAs, planMemory } from '../../lib/plan/memory-plan
 import { cacheElementBytes, cacheTypes, heldBytes, weightTypes } from '../../lib/plan/option-values.js';
 import { openSynthetic } from '../../lib/plan/synthetic.js';
 import { partsOf, tokenTraffic } from '../../lib/plan/traffic.js';
-import { kexa, temporaryFolder, tiny } from '../support/cli.js';
+import { kexa, kexaRuns, temporaryFolder, tiny } from '../support/cli.js';
 import { rowDifference } from '../support/compare.js';
 import { fullSizeConfigFolder } from '../support/models.js';
 import { useSoftwareGpu } from '../support/software-gpu.js';
@@ -321,15 +321,17 @@ test('bench ops: formats, and wrong usage', async (t) => {
   const [header, ...rows] = csv.stdout.trim().split('\n');
   t.equal(rows.length, 1);
   t.ok(header!.startsWith('op,shape,rows,elements,variant,ms,msDeviation,'));
-  for (const [args, code, pattern] of [
+  const cases: [string[], number, RegExp][] = [
     [['--rows', '5000'], 2, /'--rows <n>': wanted an integer from 1 to 4096, found 5000\nSee kexa bench ops --help/],
     [['-d', '4096'], 2, /'-d, --n-depth <n>': 4096 tokens before and a step of 1 rows need too long a context/],
     [['--ops', 'tail'], 2, /It takes embed,/],
     [['--variant', 'plain'], 2, /'--variant <name>': wanted what cpu has, cpu; found plain/],
     [['--tune'], 2, /--tune: wanted a GPU, .* found the device cpu/],
     [['--tune', '--variant', 'plain'], 2, /leave out/],
-  ] as const) {
-    const wrong = await kexa([...common, ...args]);
+  ];
+  const runs = await kexaRuns(cases.map(([args]) => ({ args: [...common, ...args] })));
+  for (const [i, [, code, pattern]] of cases.entries()) {
+    const wrong = runs[i]!;
     t.equal(wrong.code, code, wrong.stderr);
     t.match(wrong.stderr, pattern);
     t.equal(wrong.stdout, '');

@@ -14,6 +14,7 @@ import {
   golden,
   greedy,
   kexa,
+  kexaRuns,
   noTerminal,
   type RunOptions,
   start,
@@ -254,8 +255,9 @@ test('wrong usage exits 2 and says what is wanted', async (t) => {
     [[...greedy, '--ids', '-p', '1 two'], /wanted token ids.*found "two"/],
     [withPrompt, /value 'many' from env 'KEXA_THREADS' is invalid/, { KEXA_THREADS: 'many' }],
   ];
-  for (const [args, message, env] of cases) {
-    const run = await kexa(args, env ? { env } : {});
+  const runs = await kexaRuns(cases.map(([args, , env = {}]) => ({ args, env })));
+  for (const [i, [args, message]] of cases.entries()) {
+    const run = runs[i]!;
     const isRight = run.code === 2 && run.stdout === '' && message.test(run.stderr);
     t.ok(
       isRight && run.stderr.startsWith('kexa: '),
@@ -270,7 +272,7 @@ test('wrong usage exits 2 and says what is wanted', async (t) => {
 });
 
 test('what fails exits 1 with one line', async (t) => {
-  const cases: [string[], RegExp, RunOptions?][] = [
+  const cases: [string[], RegExp][] = [
     [['generate', '-m', '/no/such/model', '-p', 'x'], /^kexa: \/no\/such\/model: no such model folder or GGUF file\n$/],
     [
       ['generate', '-m', '/no/such/model', '-p', 'x', '--json'],
@@ -279,7 +281,6 @@ test('what fails exits 1 with one line', async (t) => {
     [[...greedy, '-p', 'x', '--device', 'warp'], /^kexa: option '--device <name>': wanted 'warp', found cpu/],
     [[...greedy, '-f', '/no/such/file'], /^kexa: \/no\/such\/file: no such file\n$/],
     [[...greedy, '-f', tiny], /is a folder/],
-    [greedy, /standard input: wanted UTF-8 text/, { input: Buffer.from([0x61, 0xff]) }],
     [['generate', '-m', modelFolder('edge'), '-p', 'x'], /tokenizer\.json: no such file/],
     [[...greedy, '--ids', '-p', '4096'], /a token id from 0 to 4095, found 4096/],
     [['score', '-m', tiny, '-p', '/'], /^kexa: text: wanted at least 2 tokens, .* found 1\n$/],
@@ -287,13 +288,16 @@ test('what fails exits 1 with one line', async (t) => {
     [['tokenize', '-m', tiny, '--decode', '4096'], /4096/],
     [['inspect', temporaryFolder(t)], /config\.json: no such file/],
   ];
-  for (const [args, message, options] of cases) {
-    const run = await kexa(args, options);
+  const runs = await kexaRuns(cases.map(([args]) => ({ args })));
+  const notText = await kexa(greedy, { input: Buffer.from([0x61, 0xff]) });
+  for (const [run, [args, message]] of [
+    ...cases.map((one, i) => [runs[i]!, one] as const),
+    [notText, [greedy, /standard input: wanted UTF-8 text/]] as const,
+  ])
     t.ok(
       run.code === 1 && run.stdout === '' && message.test(run.stderr),
       `${args.join(' ')}: ${run.code} ${run.stderr}`,
     );
-  }
   const debug = await kexa(['inspect', '/no/such/model'], { env: { KEXA_DEBUG: '1' } });
   t.match(debug.stderr, /no such model folder or GGUF file\n {4}at /, 'KEXA_DEBUG adds the stack');
 });

@@ -6,7 +6,18 @@ import test from 'tape';
 import { wrapHelp } from '../../lib/cli/help-text.js';
 import { buildProgram } from '../../lib/cli/program.js';
 import type { DeviceInfo, ModelConfig } from '../../lib/types.js';
-import { bin, environment, genesis, golden, goldens, kexa, root, temporaryFolder, tiny } from '../support/cli.js';
+import {
+  bin,
+  environment,
+  genesis,
+  golden,
+  goldens,
+  kexa,
+  kexaRuns,
+  root,
+  temporaryFolder,
+  tiny,
+} from '../support/cli.js';
 import { hangLimit } from '../support/hang-limit.js';
 import { type ModelName, modelFolder } from '../support/models.js';
 
@@ -229,8 +240,9 @@ test('the help of every command, and docs/cli.md, name every flag', async (t) =>
   const docs = readFileSync(join(root, 'docs/cli.md'), 'utf8');
   const program = await buildProgram();
   t.equal(program.commands.map((command) => command.name()).join(' '), Object.keys(flags).join(' '));
-  for (const command of program.commands) {
-    const help = await kexa([command.name(), '--help']);
+  const helps = await kexaRuns(program.commands.map((command) => ({ args: [command.name(), '--help'] })));
+  for (const [i, command] of program.commands.entries()) {
+    const help = helps[i]!;
     t.deepEqual([help.code, help.stderr], [0, '']);
     const words = new Set(help.stdout.split(/[\s,]+/));
     const wanted = [
@@ -252,28 +264,28 @@ test('the help of every command, and docs/cli.md, name every flag', async (t) =>
     );
   }
   const version = (JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string }).version;
-  for (const flag of ['--version', '-v', '-V']) t.equal((await kexa([flag])).stdout, `${version}\n`, flag);
-  for (const path of ['score', 'bench ops'])
-    t.equal(
-      (await kexa(['help', ...path.split(' ')])).stdout,
-      (await kexa([...path.split(' '), '--help'])).stdout,
-      `kexa help ${path}`,
-    );
+  t.equal((await kexa(['--version'])).stdout, `${version}\n`);
+  for (const run of await kexaRuns([{ args: ['-v'] }, { args: ['-V'] }])) t.equal(run.stdout, `${version}\n`);
+  for (const path of [['score'], ['bench', 'ops']]) {
+    const [first, second] = await kexaRuns([{ args: ['help', ...path] }, { args: [...path, '--help'] }]);
+    t.equal(first!.stdout, second!.stdout, `kexa help ${path.join(' ')}`);
+  }
   t.match((await kexa(['help'])).stdout, /^Usage: kexa [\s\S]*doctor/);
-  for (const [args, message] of [
+  const wrong: [string[], RegExp][] = [
     [['help', 'foo'], /^kexa: help: there is no command 'foo'; there are generate, .*\nSee kexa --help\./],
     [['help', 'bench', 'foo'], /there is no command 'bench foo'; there are compare, ops\nSee kexa bench --help/],
     [['bench', 'ops', '--foo'], /unknown option '--foo'\nSee kexa bench ops --help/],
     [['inspect', 'a', 'b'], /^kexa: too many arguments.*\nSee kexa inspect --help\.\n$/],
-  ] as const) {
-    const run = await kexa(args);
+  ];
+  for (const [i, run] of (await kexaRuns(wrong.map(([args]) => ({ args })))).entries()) {
+    const [args, message] = wrong[i]!;
     t.deepEqual([run.code, run.stdout], [2, ''], args.join(' '));
     t.match(run.stderr, message);
   }
 });
 
 test('flags of other engines are told by their name here', async (t) => {
-  for (const [args, hint] of [
+  const cases: [string[], RegExp][] = [
     [['--temperature', '1'], /^kexa: unknown option '--temperature'\n\(Did you mean --temp\?\)\n/],
     [['--n-predict', '8'], /'--n-predict'\n\(Did you mean --max-tokens\?\)/],
     [['--ctx', '8'], /'--ctx'\n\(Did you mean --ctx-size\?\)/],
@@ -282,10 +294,11 @@ test('flags of other engines are told by their name here', async (t) => {
     [['-ctk', 'q8_0'], /unknown option '-ctk'\n\(Did you mean --cache-type\?\)/],
     [['-n', 'gl'], /'-n, --max-tokens <n>' argument 'gl' is invalid/],
     [['--tempp', '1'], /\(Did you mean --temp\?\)/],
-  ] as const) {
-    const run = await kexa(['generate', ...args]);
-    t.equal(run.code, 2, args.join(' '));
-    t.match(run.stderr, hint);
+  ];
+  const runs = await kexaRuns(cases.map(([args]) => ({ args: ['generate', ...args] })));
+  for (const [i, [args, hint]] of cases.entries()) {
+    t.equal(runs[i]!.code, 2, args.join(' '));
+    t.match(runs[i]!.stderr, hint);
   }
 });
 

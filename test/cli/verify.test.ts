@@ -15,7 +15,7 @@ import {
   verifyAnswer,
 } from '../../lib/model/verify.js';
 import { nativePath } from '../../lib/native.js';
-import { genesis, golden, kexa, temporaryFolder, tiny } from '../support/cli.js';
+import { genesis, golden, kexa, kexaRuns, temporaryFolder, tiny } from '../support/cli.js';
 import { openModel, randomIds } from '../support/compare.js';
 import { modelFolder } from '../support/models.js';
 import { makeRandomModel, sisterConfigs, writeRandomModel } from '../support/random-model.js';
@@ -326,7 +326,7 @@ test('kexa verify: one prompt, many, built-in ones; as text and as JSON', async 
 test('kexa verify: called wrongly', async (t) => {
   const empty = join(temporaryFolder(t), 'empty.txt');
   writeFileSync(empty, '\n \n');
-  for (const [args, code, message] of [
+  const cases: [string[], number, RegExp][] = [
     [['-p', 'a', '--prompts', empty], 2, /either -p, --prompt or --prompts/],
     [['--prompts', empty], 2, /empty\.txt has only empty lines/],
     [['--prompts', '/no/such/file'], 1, /\/no\/such\/file: no such file/],
@@ -335,8 +335,10 @@ test('kexa verify: called wrongly', async (t) => {
     [['--ids', '-p', '99999999'], 1, /prompt\[0\]: wanted a token id/],
     [['--mtp', '2'], 2, /unknown option '--mtp'/],
     [['-p', 'a', '-c', '4'], 1, /prompt: more than 4 tokens do not fit the context of 4/],
-  ] as const) {
-    const run = await kexa(['verify', '-m', tiny, '--device', 'cpu', ...args]);
+  ];
+  const runs = await kexaRuns(cases.map(([args]) => ({ args: ['verify', '-m', tiny, '--device', 'cpu', ...args] })));
+  for (const [i, [args, code, message]] of cases.entries()) {
+    const run = runs[i]!;
     t.deepEqual([run.code, run.stdout], [code, ''], args.join(' '));
     t.match(run.stderr, message);
   }

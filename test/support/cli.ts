@@ -58,6 +58,29 @@ export async function kexa(args: readonly string[], options: RunOptions = {}): P
   return await ended(child);
 }
 
+/** A command line for {@link kexaRuns}. */
+export interface Line {
+  args: readonly string[];
+  env?: NodeJS.ProcessEnv;
+}
+
+/**
+ * Runs command lines in one process, one after the other, with nothing on standard input: for the many that end at once, most
+ * of which are wrong. Results are in the order of the lines.
+ */
+export async function kexaRuns(lines: readonly Line[]): Promise<Run[]> {
+  const script = join(root, 'test/support/cli-runs.mjs');
+  const child = spawn(process.execPath, [script, JSON.stringify(lines)], {
+    cwd: root,
+    env: environment,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    timeout: hangLimit,
+  });
+  const { code, stdout, stderr } = await ended(child);
+  if (code !== 0) throw new Error(`${script} ended with ${code}\n${stderr}`);
+  return JSON.parse(stdout) as Run[];
+}
+
 export async function ended(child: ChildProcess): Promise<Run> {
   const run = { code: null as number | null, stdout: '', stderr: '' };
   child.stdout!.setEncoding('utf8').on('data', (text: string) => {

@@ -1,5 +1,5 @@
 /**
- * Tests that drafts do not change what is drawn: the first three tokens of 20,000 answers, with and without, by chi-square.
+ * Tests that drafts do not change what is drawn: the first three tokens of many answers, with and without, by chi-square.
  *
  * kexa does not accept drafts by a ratio of probabilities. A token is drawn as argmax(log p + Gumbel noise), where the noise is
  * a function of seed, position and token. A draft is kept if it is the token so drawn. So with one seed the answer is the same
@@ -15,7 +15,6 @@ import { againstEachOther, againstExact, drawFrom, probabilities, uniforms } fro
 import { makeRandomModel, writeRandomModel } from './random-model.js';
 import { newFolder } from './small-model.js';
 
-const draws = 20_000;
 const vocab = 12;
 const prompt = [5, 6, 7, 1, 9];
 /** The normal quantile of 1 - 0.001 / 48. */
@@ -66,7 +65,7 @@ interface Drawn {
 }
 
 /** Draws the first three tokens of answers with seeds from `firstSeed` on. The answers are longer, so that all three can be drafts. */
-async function draw(model: Model, options: GenerateOptions, firstSeed: number): Promise<Drawn> {
+async function draw(model: Model, options: GenerateOptions, firstSeed: number, draws: number): Promise<Drawn> {
   const drawn: Drawn = { threes: new Array(vocab ** 3).fill(0), drafted: 0, accepted: 0 };
   let seed = firstSeed;
   const work = async () => {
@@ -147,7 +146,7 @@ const wrongRules: Record<string, Rule> = {
 };
 
 /** Draws as an engine would that drafts one token a step and keeps it by the given rule. */
-function simulate({ model, block }: Predictions, rule: Rule, seed: number): number[] {
+function simulate({ model, block }: Predictions, rule: Rule, seed: number, draws: number): number[] {
   const uniform = uniforms(seed);
   const threes = new Array<number>(vocab ** 3).fill(0);
   for (let i = 0; i < draws; i++) {
@@ -163,15 +162,15 @@ function simulate({ model, block }: Predictions, rule: Rule, seed: number): numb
   return threes;
 }
 
-/** Tests of the settings. Each takes 40,000 answers. */
-export function testDraftDistribution(settings: readonly SamplingOptions[]): void {
-  test('20,000 draws with three drafts a step are those without, and the probabilities of the logits', async (t) => {
+/** Tests of the settings. Each takes two times `draws` answers. */
+export function testDraftDistribution(settings: readonly SamplingOptions[], draws: number): void {
+  test(`${draws} draws with three drafts a step are those without, and the probabilities of the logits`, async (t) => {
     const model = await openSmall(t);
     const predictions = await logitsOf(model);
     const places = ['first', 'second', 'third', 'all three'];
     for (const sampling of settings) {
-      const plain = await draw(model, { ...sampling, maxTokens: 3 }, 0);
-      const drafted = await draw(model, { ...sampling, maxTokens: 5, mtp: 3 }, draws);
+      const plain = await draw(model, { ...sampling, maxTokens: 3 }, 0, draws);
+      const drafted = await draw(model, { ...sampling, maxTokens: 5, mtp: 3 }, draws, draws);
       const label = JSON.stringify(sampling);
       t.ok(drafted.accepted > draws / 4, `${label}: ${drafted.accepted} of ${drafted.drafted} drafts were kept`);
       const [ofPlain, ofDrafted] = [tables(plain.threes), tables(drafted.threes)];
@@ -210,13 +209,13 @@ export function testDraftDistribution(settings: readonly SamplingOptions[]): voi
     for (const [i, sampling] of settings.entries()) {
       const predicted = predictions(sampling);
       const exact = exactThrees(predicted);
-      const right = simulate(predicted, rightRule, i);
-      const other = simulate(predicted, rightRule, 100 + i);
+      const right = simulate(predicted, rightRule, i, draws);
+      const other = simulate(predicted, rightRule, 100 + i, draws);
       const label = JSON.stringify(sampling);
       const ratio = worst(right, exact, againstExact);
       t.ok(ratio < 1 && worst(right, other, againstEachOther) < 1, `${label}: the right rule, ${ratio.toFixed(2)}`);
       for (const [name, rule] of Object.entries(wrongRules)) {
-        const wrong = simulate(predicted, rule, 200 + i);
+        const wrong = simulate(predicted, rule, 200 + i, draws);
         const [off, apart] = [worst(wrong, exact, againstExact), worst(wrong, right, againstEachOther)];
         t.ok(off > 1 && apart > 1, `${name}: ${off.toFixed(2)} and ${apart.toFixed(2)} of the limit`);
       }

@@ -98,7 +98,14 @@ test('bench: sessions at once share the device', async (t) => {
   const tests = [1, 3].map((sessions) => ({ prompt: 4, generated: 6, depth: 20, mtp: false as const, sessions }));
   const [one, three] = await benchmark(tiny, { tests, ...quick });
   t.deepEqual([one!.test, three!.test], ['pg4,6 @ d20 x1', 'pg4,6 @ d20 x3']);
-  t.ok(one!.session_ts! >= one!.avg_ts && one!.session_ts! < one!.avg_ts * 1.1);
+  t.ok(one!.session_ts! >= one!.avg_ts, 'a session alone is as fast as all');
+  // And hardly faster. A busy machine may come between the two readings of the clock, but not every time.
+  let share = one!.session_ts! / one!.avg_ts;
+  for (let tries = 0; tries < 5 && share >= 1.1; tries++) {
+    const [again] = await benchmark(tiny, { tests: tests.slice(0, 1), ...quick });
+    share = Math.min(share, again!.session_ts! / again!.avg_ts);
+  }
+  t.ok(share < 1.1, `${share.toFixed(3)} times as fast`);
   for (const [result, sessions] of [
     [one!, 1],
     [three!, 3],
@@ -223,12 +230,16 @@ test('energy: RAPL counts on past its end, NVML adds up power, and nothing is ma
   t.match(meter.source, /GPU 1/);
   t.equal(meter.joules(), null, 'before a first sample');
   while (meter.joules() === null) await new Promise((resolve) => setTimeout(resolve, 10));
-  const began = performance.now();
+  // Each reading of the meter lies between two of the clock, however busy the machine is.
+  const times = [performance.now()];
   const before = meter.joules()!;
+  times.push(performance.now());
   await new Promise((resolve) => setTimeout(resolve, 200));
+  times.push(performance.now());
   const joules = meter.joules()! - before;
-  const expected = (200 * (performance.now() - began)) / 1000;
+  times.push(performance.now());
   meter.close();
-  t.ok(Math.abs(joules / expected - 1) < 0.05, `${joules.toFixed(1)} of ${expected.toFixed(1)} J`);
+  const [least, most] = [times[2]! - times[1]!, times[3]! - times[0]!].map((ms) => (200 * ms) / 1000);
+  t.ok(joules > least! * 0.999 && joules < most! * 1.001, `${joules.toFixed(2)} J of ${least} to ${most}`);
   t.equal(openEnergyMeter({ ...gpu, name: 'AMD', description: 'AMD' }), null);
 });

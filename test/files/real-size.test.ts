@@ -42,14 +42,19 @@ test('loading does not hold the event loop', async (t) => {
   // The addon and lib's modules are loaded first: once in a process, so they are no part of the measurement.
   await (await loadModel(modelFolder('tiny'), { device })).close();
   for (const path of paths) {
-    const delay = monitorEventLoopDelay({ resolution: 5 });
-    delay.enable();
-    const model = await loadModel(path, { device });
-    model.tokenizer.encode('In the beginning');
-    delay.disable();
+    // A busy machine holds the loop too, but not every time.
+    let least = Number.POSITIVE_INFINITY;
+    for (let tries = 0; tries < 4 && least >= 300e6; tries++) {
+      const delay = monitorEventLoopDelay({ resolution: 5 });
+      delay.enable();
+      const model = await loadModel(path, { device });
+      model.tokenizer.encode('In the beginning');
+      delay.disable();
+      least = Math.min(least, delay.max);
+      await model.close();
+    }
     // 21 and 46 ms on two cores that 15 programs share; a vocabulary that is read in one go takes a second and more.
-    t.ok(delay.max < 300e6, `${path}: ${(delay.max / 1e6).toFixed(0)} ms at most`);
-    await model.close();
+    t.ok(least < 300e6, `${path}: ${(least / 1e6).toFixed(0)} ms at most`);
   }
 });
 

@@ -289,12 +289,14 @@ test('400,000 characters of unpunctuated Korean encode off the event loop', asyn
     lag = Math.max(lag, performance.now() - last);
     last = performance.now();
   }, 5);
-  const started = performance.now();
+  const [started, before] = [performance.now(), process.cpuUsage()];
   const ids = await tokenizer.encodeAsync(text);
   const took = performance.now() - started;
+  // The processor's time: on a busy machine the clock goes on while others work.
+  const worked = process.cpuUsage(before).user / 1000;
   lag = Math.max(lag, performance.now() - last);
   clearInterval(timer);
-  t.ok(took < 8000, `took ${took.toFixed(0)} ms`);
+  t.ok(worked < 8000, `took ${worked.toFixed(0)} ms of the processor`);
   t.ok(lag < Math.max(400, took / 2), `the event loop stood still for ${lag.toFixed(0)} ms at most`);
   t.equal(tokenizer.decode(ids), text);
 });
@@ -376,10 +378,15 @@ test('streaming time is linear over 262,144 tokens', (t) => {
     return { ms: performance.now() - started, length };
   };
   time(20_000);
+  // Whatever else the machine does can only add to a time; quadratic work is 16 times as long every time.
   const short = Math.min(time(65_536).ms, time(65_536).ms);
-  const long = time(262_144);
-  t.ok(long.length > 262_144 / 4, `${long.length} characters`);
-  t.ok(long.ms / short < 8, `four times the tokens took ${(long.ms / short).toFixed(1)} times as long`);
+  let ratio = Number.POSITIVE_INFINITY;
+  for (let tries = 0; tries < 5 && ratio >= 8; tries++) {
+    const { ms, length } = time(262_144);
+    t.ok(length > 262_144 / 4, `${length} characters`);
+    ratio = Math.min(ratio, ms / short);
+  }
+  t.ok(ratio < 8, `four times the tokens took ${ratio.toFixed(1)} times as long`);
   t.end();
 });
 

@@ -18,7 +18,8 @@ for (const { args, env = {} } of lines) {
     };
   Object.assign(process.env, env);
   process.exitCode = undefined;
-  await main([process.execPath, 'kexa', ...args]);
+  process.argv = [process.execPath, 'kexa', ...args];
+  await main(process.argv);
   run.code = process.exitCode ?? 0;
   runs.push(run);
   for (const name of Object.keys(env)) {

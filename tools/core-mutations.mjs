@@ -1,5 +1,5 @@
 // The known mistakes of the core, which the CPU's tests must find. check-mutations.mjs makes them.
-const [device, rope, ffn, attention, plan, chunk, generate, slots, engine] = [
+const [device, rope, ffn, attention, plan, chunk, generate, slots, engine, packed, openPacked] = [
   'cpu/cpu_device.cc',
   'model/rope.cc',
   'cpu/ffn.cc',
@@ -9,6 +9,8 @@ const [device, rope, ffn, attention, plan, chunk, generate, slots, engine] = [
   'engine/generate_job.cc',
   'cache/kv_slots.cc',
   'engine/engine.cc',
+  'quant/packed.cc',
+  'model/open_packed.cc',
 ];
 
 /** Name, file, what stands there and what a mistaken engine has instead; a list of such pairs if it takes several. */
@@ -139,4 +141,16 @@ export const coreMutations = [
   ['MTP cache taken for as full as the model’s', slots, 'std::min(kept - 1, sequence.mtp_length)', 'kept'],
   ['room taken from whoever came first', engine, 'if (other->owner() && can_run(*other))', 'if (false)'],
   ['room kept for readers who have stopped', engine, 'if (other->owner() && can_run(*other))', 'if (other->owner())'],
+  ['packed: outputs of AutoAWQ in order', packed, '{0, 4, 1, 5, 2, 6, 3, 7}', '{0, 1, 2, 3, 4, 5, 6, 7}'],
+  ['packed: zeros of format gptq as they are stored', packed, 'return found + 1;', 'return found;'],
+  ['packed: zeros along the input', packed, 'at / codes * matrix_.groups() + group', 'at / codes + group'],
+  ['packed: columns taken to be in order', packed, 'matrix.group_of.empty() ?', 'true ?'],
+  [
+    'packed: halves of 32 codes turned',
+    packed,
+    'std::byte((early & 15) | late << 4)',
+    'std::byte((late & 15) | early << 4)',
+  ],
+  ['packed: a divisor as a factor', openPacked, 'is_divisor ? 1 / stored : stored', 'is_divisor ? stored : stored'],
+  ['packed: the first expert of a stack for all', packed, 'start = matrix.first_row + first', 'start = first'],
 ];

@@ -11,7 +11,7 @@ import { kexa } from '../support/cli.js';
 import { isSame, openModel, randomIds, rowDifference, show } from '../support/compare.js';
 import { quantizeModel as quantizeToFp8 } from '../support/fp8-model.js';
 import { readGguf } from '../support/gguf-file.js';
-import type { HfModel } from '../support/goldens.js';
+import { type HfModel, readHfModel } from '../support/goldens.js';
 import {
   type PackedForm,
   packedConfig,
@@ -20,9 +20,9 @@ import {
   writePackedFolder,
   writePackedModel,
 } from '../support/packed-model.js';
-import { makeRandomModel, writeRandomModel } from '../support/random-model.js';
+import { makeRandomModel, sisterConfigs, writeRandomModel } from '../support/random-model.js';
 import { type HfConfig, reference } from '../support/reference.js';
-import type { TensorToWrite } from '../support/safetensors-writer.js';
+import { type TensorToWrite, writeSafetensors } from '../support/safetensors-writer.js';
 import { newFolder, refuses } from '../support/small-model.js';
 
 /** Rows of one block of 128 and of several of 64, heads of 32, experts whose rows are shorter than a group of 128. */
@@ -98,6 +98,38 @@ test('sizes that fill no word, in every way to pack', async (t) => {
     const plain = await writePackedModel(folder, ragged, form);
     writePlain(plainFolder, plain);
     await checkLogits(t, folder, plainFolder, plain);
+  }
+});
+
+test('other families under their own names', async (t) => {
+  const several: [Partial<HfConfig>, PackedForm][] = [
+    [
+      { ...sisterConfigs.exaone3, hidden_size: 96, num_attention_heads: 6 },
+      { format: 'awq', hasZeros: true, scales: 'F16' },
+    ],
+    [{ ...sisterConfigs.exaone45, hidden_size: 64, num_attention_heads: 4 }, { format: 'pack-quantized' }],
+  ];
+  for (const [shape, form] of several) {
+    const [folder, plainFolder] = [await newFolder(t), await newFolder(t)];
+    writePlain(plainFolder, makeRandomModel(shape, 5));
+    const stored = readHfModel(plainFolder);
+    const isMatrix = (module: string) => /layers.*_proj$|\.h\..*(_proj|c_fc_\d)$/.test(module);
+    const { files, plain } = packModel(stored, (module) => (isMatrix(module) ? form : null));
+    await writePackedFolder(folder, stored, files, packedConfig(form));
+    const values = Array.from(plain.tensors, ([name, { shape: sizes, data }]) => {
+      return [name, { dtype: 'F32', shape: sizes, data: Buffer.from(Float32Array.from(data).buffer) }] as const;
+    });
+    await writeSafetensors(join(plainFolder, 'model.safetensors'), Object.fromEntries(values));
+    const ids = randomIds(8, 200, 5);
+    const made = await Promise.all(
+      [folder, plainFolder].map(async (path) => {
+        const model = await openModel(t, path, { contextSize: 16, onWarning: () => {} });
+        return (await model.forward(ids)).logits;
+      }),
+    );
+    t.ok(isSame(made[0], made[1]), `${shape.model_type}: the logits of its values`);
+    const { description } = await openModelFolder(folder);
+    t.ok(description.tensors.filter(({ type }) => type === 'int4_32').length >= 28, 'and its matrices are packed');
   }
 });
 

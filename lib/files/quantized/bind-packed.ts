@@ -59,8 +59,6 @@ export function bindPacked(
   const format = storedFormat(scheme, wanted, source, isStored);
   const [rows, columns] = [source.shape.at(-2)!, source.shape.at(-1)!];
   const groupSize = groupSizeOf(format, columns);
-  const size = { rows, columns, bits: format.bits, groups: columns / groupSize, strategy: format.strategy };
-  const layout = layouts[format.name as PackedName];
   if (columns % groupSize !== 0) {
     throw new KexaError(
       'KEXA_UNSUPPORTED',
@@ -68,34 +66,31 @@ export function bindPacked(
         'use a copy with other groups, or the bf16 model',
     );
   }
-  const packed = { source, layout, size, checkpoint, used };
-  const codes = find(packed, [layout.codes], 'codes').tensor;
-  const scales = find(packed, [layout.scales], 'scales');
-  const zeros = format.isSymmetric ? null : find(packed, layout.zeros, 'zero points');
-  const factor = layout.factor && find(packed, [layout.factor], 'factor of all scales');
-  const shape = layout.weightShape && find(packed, [layout.weightShape], 'shape', false);
-  const index = layout.groupIndex && find(packed, [layout.groupIndex], 'groups of the columns', format.isReordered);
-  const isInOrder = index === null || [0, groupSize].includes(orders.get(index.tensor.name) ?? -1);
+  const layout = layouts[format.name as PackedName];
+  const size = { rows, columns, bits: format.bits, groups: columns / groupSize, strategy: format.strategy };
+  const parts = findParts({ source, layout, size, checkpoint, used }, format);
+  const isInOrder = parts.index === null || [0, groupSize].includes(orders.get(parts.index.tensor.name) ?? -1);
+  const type = repackedType(format, columns, isInOrder);
   const stacked = source.shape.length > 2 ? source.shape[0]! : 1;
   const expert = Math.floor(source.firstElement / (rows * columns));
-  const type = repackedType(format, columns, isInOrder);
-  const place = ({ tensor }: Found): PackedPlace => {
-    return { name: tensor.name, file: tensor.file, offset: tensor.offset + (tensor.bytes / stacked) * expert };
+  const placeOf = ({ name, file, offset, bytes }: CheckpointTensor): PackedPlace => {
+    return { name, file, offset: offset + (bytes / stacked) * expert };
   };
+  const { file, offset } = placeOf(parts.codes.tensor);
   return {
     name: wanted.name,
-    file: codes.file,
-    offset: codes.offset + (codes.bytes / stacked) * expert,
+    file,
+    offset,
     bytes: blockBytes(type, elementsOf(wanted.shape)),
     type,
     shape: wanted.shape,
     packed: {
-      codeBytes: codes.bytes / stacked,
-      scales: place(scales),
-      ...(zeros && { zeros: place(zeros) }),
-      ...(index && !isInOrder && { groupIndex: place(index) }),
-      ...(factor && { factor: place(factor) }),
-      ...(shape && { weightShape: place(shape) }),
+      codeBytes: parts.codes.tensor.bytes / stacked,
+      scales: placeOf(parts.scales.tensor),
+      ...(parts.zeros && { zeros: placeOf(parts.zeros.tensor) }),
+      ...(parts.index && !isInOrder && { groupIndex: placeOf(parts.index.tensor) }),
+      ...(parts.factor && { factor: placeOf(parts.factor.tensor) }),
+      ...(parts.shape && { weightShape: placeOf(parts.shape.tensor) }),
       dividesByFactor: layout.factor?.divides ?? false,
       bits: format.bits,
       isFloat: layout.isFloat,
@@ -104,9 +99,22 @@ export function bindPacked(
       storedRows: rows,
       firstRow: (source.firstElement % (rows * columns)) / columns,
       codeLayout: layout.codeLayout,
-      scaleFormat: scaleFormats[scales.tensor.dtype]!,
-      zeroLayout: zeros === null ? 'middle' : layout.zeros[zeros.way]!.layout,
+      scaleFormat: scaleFormats[parts.scales.tensor.dtype]!,
+      zeroLayout: parts.zeros === null ? 'middle' : layout.zeros[parts.zeros.way]!.layout,
     },
+  };
+}
+
+/** The stored tensors of a matrix. Null for those that it does without. */
+function findParts(packed: Packed, { isSymmetric, isReordered }: WeightFormat) {
+  const { layout } = packed;
+  return {
+    codes: find(packed, [layout.codes], 'codes'),
+    scales: find(packed, [layout.scales], 'scales'),
+    zeros: isSymmetric ? null : find(packed, layout.zeros, 'zero points'),
+    factor: layout.factor && find(packed, [layout.factor], 'factor of all scales'),
+    shape: layout.weightShape && find(packed, [layout.weightShape], 'shape', false),
+    index: layout.groupIndex && find(packed, [layout.groupIndex], 'groups of the columns', isReordered),
   };
 }
 

@@ -15,6 +15,8 @@ export const variables = {
   KEXA_TUNING:
     'the file that `kexa bench ops --tune` writes and models are loaded by, instead of `tuning.json` in that folder; `off` turns it off',
   KEXA_GPU_BUFFER_BYTES: "for tests: most bytes of a layer's routed experts in one GPU buffer",
+  KEXA_KEEP_DEVICES:
+    'for tests: set to anything, a closed model leaves its GPU open, with the kernels compiled on it, to the next model of the process',
   NO_COLOR: 'set to anything, no colour',
 } as const;
 

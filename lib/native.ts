@@ -42,6 +42,8 @@ export interface NativePlanOptions {
   dawnIdentity: string;
   /** The folder of compiled kernels. Empty: none are kept. */
   blobFolder: string;
+  /** Whether a closed model leaves the GPU's device, with its compiled kernels, to the next model of the process. */
+  keepsDevice: boolean;
   /** Whether Dawn validates calls and checks bounds. */
   isChecked: boolean;
   /** Most bytes of a layer's routed experts in one GPU buffer. 0: as many as the GPU allows. */

@@ -56,6 +56,7 @@ export function checkPlanOptions(
     vulkanLibrary: '',
     dawnIdentity: '',
     blobFolder: '',
+    keepsDevice: variable('KEXA_KEEP_DEVICES') !== undefined,
     isChecked: false,
     gpuBufferBytes: gpuBufferBytes(),
     gpuKernels: checkLoadChoice('gpuKernels', options.gpuKernels),

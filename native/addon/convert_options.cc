@@ -63,6 +63,7 @@ PlanOptions to_plan_options(const Napi::Object& from) {
           .vulkan_library = text(from, "vulkanLibrary"),
           .dawn_identity = text(from, "dawnIdentity"),
           .blob_folder = text(from, "blobFolder"),
+          .keeps_device = boolean(from, "keepsDevice"),
           .is_checked = boolean(from, "isChecked"),
           .gpu_buffer_bytes = bytes(from, "gpuBufferBytes"),
           .gpu_kernels = to_gpu_kernels(text(from, "gpuKernels")),

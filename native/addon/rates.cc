@@ -4,6 +4,7 @@
 #include "addon/worker.h"
 #include "base/error.h"
 #ifdef KEXA_GPU
+#include "kernels/gpu_device.h"
 #include "kernels/gpu_rates.h"
 #endif
 #include "cpu/cpu_rates.h"
@@ -22,13 +23,8 @@ class Measure final : public Worker {
       return;
     }
 #ifdef KEXA_GPU
-    load_dawn(options_.dawn_library);
-    Gpu gpu({.wanted = options_.adapter,
-             .is_checked = options_.is_checked,
-             .vulkan_library = options_.vulkan_library,
-             .dawn_identity = options_.dawn_identity,
-             .blob_folder = options_.blob_folder});
-    rates_ = measure_gpu_rates(gpu);
+    const std::unique_ptr<Gpu> gpu = open_gpu(options_);
+    rates_ = measure_gpu_rates(*gpu);
 #else
     throw Error("KEXA_NO_DEVICE", "this addon was built without Dawn's header: CPU only");
 #endif

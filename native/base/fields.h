@@ -1,6 +1,7 @@
 // One list of a structure's fields, for all code that goes through them: reading, hashing.
 #pragma once
 
+#include <algorithm>
 #include <string_view>
 
 namespace kexa {
@@ -9,9 +10,9 @@ namespace kexa {
 template <typename Visit, typename... Fields>
 void visit_named(std::string_view names, const Visit& visit, Fields&... fields) {
   const auto next = [&names] {
-    const size_t end = names.find(',');
+    const size_t end = std::min(names.find(','), names.size());
     const std::string_view name = names.substr(0, end);
-    names.remove_prefix(end == names.npos ? names.size() : names.find_first_not_of(' ', end + 1));
+    names = names.substr(std::min(end + 2, names.size()));  // behind comma and space
     return name;
   };
   (visit(next(), fields), ...);

@@ -15,15 +15,6 @@ namespace {
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 constexpr uint32_t kScratchPattern = 0x42c842c8;  // 100.1 as an f32, twice 3.39 as f16
 
-std::unique_ptr<Gpu> open_gpu(const PlanOptions& options) {
-  load_dawn(options.dawn_library);
-  return std::make_unique<Gpu>(GpuOptions{.wanted = options.adapter,
-                                          .is_checked = options.is_checked,
-                                          .vulkan_library = options.vulkan_library,
-                                          .dawn_identity = options.dawn_identity,
-                                          .blob_folder = options.blob_folder});
-}
-
 // Gives the slots pages in turns, so that no slot's pages are in order.
 KvSlots make_slots(const ModelDescription& description, const Plan& plan, const Step& step) {
   KvSlots slots(description, plan);

@@ -7,13 +7,10 @@
 namespace kexa {
 namespace {
 
-std::unique_ptr<Gpu> open_gpu(const PlanOptions& options, Gpu*& opened) {
-  load_dawn(options.dawn_library);
-  auto gpu = std::make_unique<Gpu>(GpuOptions{.wanted = options.adapter,
-                                              .is_checked = options.is_checked,
-                                              .vulkan_library = options.vulkan_library,
-                                              .dawn_identity = {},
-                                              .blob_folder = {}});
+// Opens a GPU that keeps nothing on disk, and notes it in `opened`.
+std::unique_ptr<Gpu> open_noted(PlanOptions options, Gpu*& opened) {
+  options.dawn_identity = options.blob_folder = {};
+  auto gpu = open_gpu(options);
   opened = gpu.get();
   return gpu;
 }
@@ -24,7 +21,7 @@ StepProbe::StepProbe(const ModelDescription& description, const PlanOptions& opt
     : description_(description),
       plan_(make_plan(description_, options)),
       weights_(description_, options.weight_type, ConversionPlace::kOnDevice, 0, [](int64_t, int64_t) {}),
-      device_(description_, weights_, plan_, open_gpu(options, gpu_), nullptr, [](int64_t, int64_t) {}),
+      device_(description_, weights_, plan_, open_noted(options, gpu_), nullptr, [](int64_t, int64_t) {}),
       slots_(description_, plan_),
       slot_(slots_.acquire(1).slot) {
   slots_.set_make_pages([this](int pages) { return device_.hold_pages(pages); });

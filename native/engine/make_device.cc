@@ -23,16 +23,9 @@ std::unique_ptr<Device> make_device(const ModelDescription& description, const W
   const PlanOptions& options = plan.options;
   if (options.adapter.empty()) return std::make_unique<CpuDevice>(description, weights, plan);
 #ifdef KEXA_GPU
-  load_dawn(options.dawn_library);
   std::unique_ptr<HostExperts> host;
   if (options.has_host_experts()) host = std::make_unique<CpuExperts>(description, weights, options.threads);
-  return std::make_unique<GpuDevice>(description, weights, plan,
-                                     std::make_unique<Gpu>(GpuOptions{.wanted = options.adapter,
-                                                                      .is_checked = options.is_checked,
-                                                                      .vulkan_library = options.vulkan_library,
-                                                                      .dawn_identity = options.dawn_identity,
-                                                                      .blob_folder = options.blob_folder}),
-                                     std::move(host), progress);
+  return std::make_unique<GpuDevice>(description, weights, plan, open_gpu(options), std::move(host), progress);
 #else
   (void)progress;
   throw Error("KEXA_NO_DEVICE",

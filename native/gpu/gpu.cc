@@ -9,119 +9,6 @@
 #include "gpu/callback.h"
 
 namespace kexa {
-namespace {
-
-// A GPU's step ends long before this. A CPU that plays a GPU may get little time from its machine.
-constexpr uint64_t kWaitSeconds = 60, kSoftwareWaitSeconds = 600;
-constexpr const char* kFastToggles[] = {"skip_validation", "disable_robustness", "disable_workgroup_init",
-                                        "disable_polyfills_on_integer_div_and_mod"};
-// Kernels write workgroup memory before they read it. Clearing it can take SwiftShader's compiler many seconds.
-constexpr const char* kCheckedToggles[] = {"disable_workgroup_init"};
-// Fresh buffers are written before they are read, timestamps serve only measurements, and Tint's SPIR-V is trusted.
-constexpr const char* kUnwantedToggles[] = {"lazy_clear_resource_on_first_use", "timestamp_quantization",
-                                            "enable_spirv_validation"};
-
-}  // namespace
-
-Gpu::Gpu(const GpuOptions& options) : blobs_(options.blob_folder), instance_(create_instance()) {
-  FoundAdapter found = find_adapter(instance_, options.wanted, options.vulkan_library);
-  adapter_ = std::move(found.handle);
-  facts_ = std::move(found.facts);
-
-  WGPULimits limits = WGPU_LIMITS_INIT;
-  dawn().AdapterGetLimits(adapter_, &limits);
-  const std::vector<WGPUFeatureName> features = wanted_features(adapter_);
-  auto wanted_toggles = options.is_checked ? enabled_toggles(kCheckedToggles) : enabled_toggles(kFastToggles);
-  wanted_toggles.disabledToggleCount = std::size(kUnwantedToggles);
-  wanted_toggles.disabledToggles = kUnwantedToggles;
-  WGPUDeviceDescriptor descriptor = WGPU_DEVICE_DESCRIPTOR_INIT;
-  const std::string label = "kexa";
-  WGPUDawnCacheDeviceDescriptor cache = WGPU_DAWN_CACHE_DEVICE_DESCRIPTOR_INIT;
-  // The key names Dawn's build, because the npm build of Dawn puts no version into its keys.
-  const std::string isolation = options.dawn_identity + "\n" + facts_.vendor + "\n" + facts_.architecture + "\n" +
-                                facts_.device + "\n" + facts_.description;
-  cache.isolationKey = view(isolation);
-  cache.dawnLoadCacheDataCallbackInfo.userdata1 = &blobs_;
-  cache.dawnLoadCacheDataCallbackInfo.callback = [](size_t key_size, const uint8_t* key, size_t size, uint8_t* value,
-                                                    void* blobs, void*) {
-    return static_cast<BlobCache*>(blobs)->load({key, key_size}, {value, value ? size : 0});
-  };
-  cache.dawnStoreCacheDataCallbackInfo.userdata1 = &blobs_;
-  cache.dawnStoreCacheDataCallbackInfo.callback = [](size_t key_size, const uint8_t* key, size_t size,
-                                                     const uint8_t* value, void* blobs, void*) {
-    static_cast<BlobCache*>(blobs)->store({key, key_size}, {value, size});
-  };
-  if (!options.blob_folder.empty()) wanted_toggles.chain.next = &cache.chain;
-  descriptor.nextInChain = &wanted_toggles.chain;
-  descriptor.label = view(label);
-  descriptor.requiredFeatureCount = features.size();
-  descriptor.requiredFeatures = features.data();
-  descriptor.requiredLimits = &limits;
-  descriptor.deviceLostCallbackInfo.mode = WGPUCallbackMode_AllowProcessEvents;
-  descriptor.deviceLostCallbackInfo.userdata1 = faults_.get();
-  descriptor.deviceLostCallbackInfo.callback = [](const WGPUDevice*, WGPUDeviceLostReason reason,
-                                                  WGPUStringView message, void* to, void*) {
-    if (reason != WGPUDeviceLostReason_Destroyed && reason != WGPUDeviceLostReason_CallbackCancelled)
-      static_cast<Faults*>(to)->lost = text(message);
-  };
-  descriptor.uncapturedErrorCallbackInfo.userdata1 = faults_.get();
-  descriptor.uncapturedErrorCallbackInfo.callback = [](const WGPUDevice*, WGPUErrorType, WGPUStringView message,
-                                                       void* to, void*) {
-    auto& error = static_cast<Faults*>(to)->error;
-    if (error.empty()) error = text(message);
-  };
-  struct Answer {
-    DeviceHandle device;
-    std::string message;
-  };
-  const auto answer = std::make_shared<Answer>();
-  WGPURequestDeviceCallbackInfo callback = WGPU_REQUEST_DEVICE_CALLBACK_INFO_INIT;
-  callback.mode = WGPUCallbackMode_WaitAnyOnly;
-  callback.userdata1 = lend(answer);
-  callback.callback = [](WGPURequestDeviceStatus, WGPUDevice device, WGPUStringView message, void* to, void*) {
-    *take_back<Answer>(to) = {DeviceHandle(device), text(message)};
-  };
-  wait(dawn().AdapterRequestDevice(adapter_, &descriptor, callback));
-  if (!answer->device)
-    throw Error("KEXA_NO_DEVICE", "Dawn gave no device on " + facts_.device + ": " + answer->message);
-  device_ = std::move(answer->device);
-  check_device(features, limits);
-  queue_ = QueueHandle(dawn().DeviceGetQueue(device_));
-}
-
-// Checks that the device has the features and limits that were asked for by this header's numbers. The known library
-// always grants them.
-void Gpu::check_device(std::span<const WGPUFeatureName> features, const WGPULimits& wanted) {
-  const bool has_features = std::all_of(features.begin(), features.end(), [&](WGPUFeatureName feature) {
-    return bool(dawn().DeviceHasFeature(device_, feature));
-  });
-  WGPULimits limits = WGPU_LIMITS_INIT;
-  dawn().DeviceGetLimits(device_, &limits);
-  const bool has_limits = limits.maxBufferSize == wanted.maxBufferSize &&
-                          limits.maxStorageBufferBindingSize == wanted.maxStorageBufferBindingSize &&
-                          limits.maxStorageBuffersPerShaderStage == wanted.maxStorageBuffersPerShaderStage &&
-                          limits.maxComputeWorkgroupStorageSize == wanted.maxComputeWorkgroupStorageSize &&
-                          limits.maxComputeInvocationsPerWorkgroup == wanted.maxComputeInvocationsPerWorkgroup;
-  if (!has_features || !has_limits)
-    throw Error("KEXA_NO_DEVICE", std::string("Dawn's library cannot be used: it was made for another webgpu.h (") +
-                                      (has_features ? "limits" : "features") + " do not read back)");
-}
-
-Gpu::~Gpu() {
-  if (device_) dawn().DeviceDestroy(device_);
-  if (instance_) dawn().InstanceProcessEvents(instance_);
-}
-
-void Gpu::wait(WGPUFuture future) {
-  WGPUFutureWaitInfo wait = WGPU_FUTURE_WAIT_INFO_INIT;
-  wait.future = future;
-  const uint64_t seconds = facts_.is_software ? kSoftwareWaitSeconds : kWaitSeconds;
-  const WGPUWaitStatus status = dawn().InstanceWaitAny(instance_, 1, &wait, seconds * 1'000'000'000);
-  if (status == WGPUWaitStatus_Success) return;
-  // A device that did not answer is not asked again, because its buffers stay unmapped.
-  if (faults_->lost.empty()) faults_->lost = "it did not answer within " + std::to_string(seconds) + " s";
-  check();
-}
 
 Mapping Gpu::map(const Buffer& buffer, WGPUMapMode mode, uint64_t bytes) {
   Mapping mapping{.future = {}, .is_mapped = std::make_shared<bool>(false)};
@@ -136,14 +23,8 @@ Mapping Gpu::map(const Buffer& buffer, WGPUMapMode mode, uint64_t bytes) {
 }
 
 bool Gpu::wait(const Mapping& mapping) {
-  wait(mapping.future);
+  open_->wait(mapping.future);
   return *mapping.is_mapped;
-}
-
-void Gpu::check() {
-  dawn().InstanceProcessEvents(instance_);
-  if (!faults_->lost.empty()) throw Error("KEXA_DEVICE_LOST", "the GPU was lost: " + faults_->lost);
-  if (!faults_->error.empty()) throw Error("KEXA_INTERNAL", "Dawn: " + std::exchange(faults_->error, {}));
 }
 
 std::string Gpu::pop_error_scope() {
@@ -155,16 +36,16 @@ std::string Gpu::pop_error_scope() {
     const auto message = take_back<std::string>(to);
     if (type != WGPUErrorType_NoError) *message = text(found);
   };
-  wait(dawn().DevicePopErrorScope(device_, callback));
+  open_->wait(dawn().DevicePopErrorScope(open_->device, callback));
   return std::move(*message);
 }
 
 void Gpu::check_size(const std::string& label, uint64_t bytes) const {
   const uint64_t wanted = uint64_t(whole_buffer(int64_t(bytes)));
-  const uint64_t most = std::min(facts_.max_buffer_bytes, facts_.max_binding_bytes);
+  const uint64_t most = std::min(open_->facts.max_buffer_bytes, open_->facts.max_binding_bytes);
   if (wanted > most)
     throw Error("KEXA_OUT_OF_MEMORY", label + ": wanted a buffer of " + std::to_string(wanted) + " bytes, " +
-                                          facts_.device + " gives at most " + std::to_string(most));
+                                          open_->facts.device + " gives at most " + std::to_string(most));
 }
 
 Buffer Gpu::create_buffer(const std::string& label, uint64_t bytes, bool is_zeroed) {
@@ -175,12 +56,12 @@ Buffer Gpu::create_buffer(const std::string& label, uint64_t bytes, bool is_zero
   descriptor.size = uint64_t(whole_buffer(int64_t(bytes)));
   descriptor.mappedAtCreation = is_zeroed;
   const auto fail = [&](const std::string& why) {
-    throw Error("KEXA_OUT_OF_MEMORY",
-                label + ": " + facts_.device + " has no room for " + std::to_string(descriptor.size) + " bytes" + why);
+    throw Error("KEXA_OUT_OF_MEMORY", label + ": " + open_->facts.device + " has no room for " +
+                                          std::to_string(descriptor.size) + " bytes" + why);
   };
   if (buffer_bytes_ + int64_t(descriptor.size) > room_) fail("");
-  dawn().DevicePushErrorScope(device_, WGPUErrorFilter_OutOfMemory);
-  BufferHandle handle(dawn().DeviceCreateBuffer(device_, &descriptor));
+  dawn().DevicePushErrorScope(open_->device, WGPUErrorFilter_OutOfMemory);
+  BufferHandle handle(dawn().DeviceCreateBuffer(open_->device, &descriptor));
   if (handle && is_zeroed) {
     if (void* mapped = dawn().BufferGetMappedRange(handle, 0, descriptor.size)) std::memset(mapped, 0, descriptor.size);
     dawn().BufferUnmap(handle);
@@ -197,7 +78,7 @@ Buffer Gpu::create_mapped_buffer(const std::string& label, uint64_t bytes) {
   descriptor.usage = WGPUBufferUsage_MapWrite | WGPUBufferUsage_CopySrc;
   descriptor.size = bytes;
   descriptor.mappedAtCreation = true;
-  BufferHandle handle(dawn().DeviceCreateBuffer(device_, &descriptor));
+  BufferHandle handle(dawn().DeviceCreateBuffer(open_->device, &descriptor));
   check();
   return {std::move(handle), bytes};
 }
@@ -211,21 +92,21 @@ void Gpu::unmap(const Buffer& buffer) { dawn().BufferUnmap(buffer.handle); }
 
 void Gpu::force_loss() {
   const std::string message = "it was asked to be";
-  dawn().DeviceForceLoss(device_, WGPUDeviceLostReason_Unknown, view(message));
+  dawn().DeviceForceLoss(open_->device, WGPUDeviceLostReason_Unknown, view(message));
 }
 
 void Gpu::write(const Buffer& buffer, uint64_t offset, std::span<const std::byte> data) {
   // Whole words of four bytes first, because copies go in such units.
   const size_t whole = data.size() / 4 * 4;
-  if (whole) dawn().QueueWriteBuffer(queue_, buffer.handle, offset, data.data(), whole);
+  if (whole) dawn().QueueWriteBuffer(open_->queue, buffer.handle, offset, data.data(), whole);
   if (whole == data.size()) return;
   std::byte rest[4]{};
   std::copy(data.begin() + whole, data.end(), rest);
-  dawn().QueueWriteBuffer(queue_, buffer.handle, offset + whole, rest, 4);
+  dawn().QueueWriteBuffer(open_->queue, buffer.handle, offset + whole, rest, 4);
 }
 
 Kernel Gpu::create_kernel(const std::string& name, const std::string& wgsl, std::span<const bool> access) {
-  dawn().DevicePushErrorScope(device_, WGPUErrorFilter_Validation);
+  dawn().DevicePushErrorScope(open_->device, WGPUErrorFilter_Validation);
   std::vector<WGPUBindGroupLayoutEntry> entries;
   for (size_t i = 0; i < access.size(); ++i) {
     WGPUBindGroupLayoutEntry entry = WGPU_BIND_GROUP_LAYOUT_ENTRY_INIT;
@@ -240,7 +121,7 @@ Kernel Gpu::create_kernel(const std::string& name, const std::string& wgsl, std:
   layout_descriptor.entries = entries.data();
   Kernel kernel{.name = name,
                 .wgsl = wgsl,
-                .layout = BindGroupLayout(dawn().DeviceCreateBindGroupLayout(device_, &layout_descriptor)),
+                .layout = BindGroupLayout(dawn().DeviceCreateBindGroupLayout(open_->device, &layout_descriptor)),
                 .pipeline_layout = {},
                 .pipeline = {}};
 
@@ -248,30 +129,40 @@ Kernel Gpu::create_kernel(const std::string& name, const std::string& wgsl, std:
   const WGPUBindGroupLayout layouts[] = {kernel.layout};
   pipeline_layout_descriptor.bindGroupLayoutCount = 1;
   pipeline_layout_descriptor.bindGroupLayouts = layouts;
-  kernel.pipeline_layout = PipelineLayout(dawn().DeviceCreatePipelineLayout(device_, &pipeline_layout_descriptor));
+  kernel.pipeline_layout =
+      PipelineLayout(dawn().DeviceCreatePipelineLayout(open_->device, &pipeline_layout_descriptor));
   if (const std::string failure = pop_error_scope(); !failure.empty())
     throw Error("KEXA_INTERNAL", "kernel " + name + ": " + failure);
-  if (!facts_.is_software || facts_.backend == "null") compile(kernel);
+  if (!open_->facts.is_software || open_->facts.backend == "null") compile(kernel);
   return kernel;
 }
 
 void Gpu::compile(Kernel& kernel) {
-  dawn().DevicePushErrorScope(device_, WGPUErrorFilter_Validation);
+  const bool is_shared = open_->options().keeps_device;
+  const std::string key = is_shared ? kernel.name + "\n" + kernel.wgsl : "";
+  if (const auto compiled = open_->pipelines.find(key); compiled != open_->pipelines.end()) {
+    kernel.pipeline = compiled->second;
+    kernel.wgsl.clear();
+    return;
+  }
+  dawn().DevicePushErrorScope(open_->device, WGPUErrorFilter_Validation);
   WGPUShaderSourceWGSL source = WGPU_SHADER_SOURCE_WGSL_INIT;
   source.code = view(kernel.wgsl);
   WGPUShaderModuleDescriptor module_descriptor = WGPU_SHADER_MODULE_DESCRIPTOR_INIT;
   module_descriptor.nextInChain = &source.chain;
   module_descriptor.label = view(kernel.name);
-  const ShaderModule module(dawn().DeviceCreateShaderModule(device_, &module_descriptor));
+  const ShaderModule module(dawn().DeviceCreateShaderModule(open_->device, &module_descriptor));
 
   WGPUComputePipelineDescriptor descriptor = WGPU_COMPUTE_PIPELINE_DESCRIPTOR_INIT;
   descriptor.label = view(kernel.name);
   descriptor.layout = kernel.pipeline_layout;
   descriptor.compute.module = module;
   descriptor.compute.entryPoint = view(kernel.name);
-  kernel.pipeline = PipelineHandle(dawn().DeviceCreateComputePipeline(device_, &descriptor));
+  PipelineHandle pipeline(dawn().DeviceCreateComputePipeline(open_->device, &descriptor));
   const std::string failure = pop_error_scope();
-  if (!kernel.pipeline || !failure.empty()) throw Error("KEXA_INTERNAL", "kernel " + kernel.name + ": " + failure);
+  if (!pipeline || !failure.empty()) throw Error("KEXA_INTERNAL", "kernel " + kernel.name + ": " + failure);
+  kernel.pipeline = std::make_shared<const PipelineHandle>(std::move(pipeline));
+  if (is_shared) open_->pipelines.emplace(key, kernel.pipeline);
   kernel.wgsl.clear();
 }
 
@@ -289,11 +180,11 @@ BindGroup Gpu::bind(const Kernel& kernel, std::span<const Binding> bindings) {
   descriptor.layout = kernel.layout;
   descriptor.entryCount = entries.size();
   descriptor.entries = entries.data();
-  return BindGroup(dawn().DeviceCreateBindGroup(device_, &descriptor));
+  return BindGroup(dawn().DeviceCreateBindGroup(open_->device, &descriptor));
 }
 
 void Gpu::begin_pass(const WGPUComputePassDescriptor* descriptor) {
-  if (!encoder_) encoder_ = CommandEncoder(dawn().DeviceCreateCommandEncoder(device_, nullptr));
+  if (!encoder_) encoder_ = CommandEncoder(dawn().DeviceCreateCommandEncoder(open_->device, nullptr));
   pass_ = ComputePass(dawn().CommandEncoderBeginComputePass(encoder_, descriptor));
   ++profile_.passes;
 }
@@ -305,7 +196,7 @@ void Gpu::end_pass() {
 
 void Gpu::dispatch(Kernel& kernel, const BindGroup& group, uint32_t x, uint32_t y, uint32_t z) {
   if (!kernel.pipeline) compile(kernel);
-  const bool is_timed_inside = timestamps_ && facts_.has_timestamps_inside_passes;
+  const bool is_timed_inside = timestamps_ && open_->facts.has_timestamps_inside_passes;
   if (timestamps_ && !is_timed_inside) {
     end_pass();
     const Timestamps::Query begin = timestamps_->next(), end = timestamps_->next();
@@ -327,7 +218,7 @@ void Gpu::dispatch(Kernel& kernel, const BindGroup& group, uint32_t x, uint32_t 
     begin_pass(nullptr);
     if (is_timed_inside) last_query_ = stamp();
   }
-  dawn().ComputePassEncoderSetPipeline(pass_, kernel.pipeline);
+  dawn().ComputePassEncoderSetPipeline(pass_, *kernel.pipeline);
   dawn().ComputePassEncoderSetBindGroup(pass_, 0, group, 0, nullptr);
   dawn().ComputePassEncoderDispatchWorkgroups(pass_, x, y, z);
   ++profile_.dispatches;
@@ -339,7 +230,7 @@ void Gpu::dispatch(Kernel& kernel, const BindGroup& group, uint32_t x, uint32_t 
 
 void Gpu::copy(const Buffer& source, uint64_t source_offset, const Buffer& to, uint64_t to_offset, uint64_t bytes) {
   end_pass();
-  if (!encoder_) encoder_ = CommandEncoder(dawn().DeviceCreateCommandEncoder(device_, nullptr));
+  if (!encoder_) encoder_ = CommandEncoder(dawn().DeviceCreateCommandEncoder(open_->device, nullptr));
   dawn().CommandEncoderCopyBufferToBuffer(encoder_, source.handle, source_offset, to.handle, to_offset, bytes);
 }
 
@@ -351,7 +242,7 @@ void Gpu::submit() {
   const CommandBuffer commands(dawn().CommandEncoderFinish(encoder_, nullptr));
   encoder_.reset();
   const WGPUCommandBuffer list[] = {commands};
-  dawn().QueueSubmit(queue_, 1, list);
+  dawn().QueueSubmit(open_->queue, 1, list);
   ++profile_.submits;
   if (is_timed) read_times();
 }
@@ -361,7 +252,7 @@ Buffer Gpu::create_plain_buffer(const char* label, uint64_t bytes, WGPUBufferUsa
   descriptor.label = {label, WGPU_STRLEN};
   descriptor.usage = usage;
   descriptor.size = bytes;
-  return {BufferHandle(dawn().DeviceCreateBuffer(device_, &descriptor)), bytes};
+  return {BufferHandle(dawn().DeviceCreateBuffer(open_->device, &descriptor)), bytes};
 }
 
 template <typename Use>
@@ -430,7 +321,7 @@ void Gpu::start_profile() {
   submit();
   profile_ = {};
   is_profiled_ = true;
-  if (facts_.has_timestamps) timestamps_.emplace(device_);
+  if (open_->facts.has_timestamps) timestamps_.emplace(open_->device);
 }
 
 Profile Gpu::take_profile() {

@@ -10,8 +10,7 @@
 
 #include "base/error.h"
 #include "base/profile.h"
-#include "gpu/adapter.h"
-#include "gpu/blob_cache.h"
+#include "gpu/open_device.h"
 #include "gpu/timestamps.h"
 
 namespace kexa {
@@ -34,7 +33,7 @@ struct Kernel {
   std::string wgsl;  // emptied when it is compiled
   BindGroupLayout layout;
   PipelineLayout pipeline_layout;
-  PipelineHandle pipeline;
+  std::shared_ptr<const PipelineHandle> pipeline;  // null until it is compiled
 };
 
 // A mapping that was asked for. Dawn shares the state, and sets it even if nobody waits any more.
@@ -43,24 +42,15 @@ struct Mapping {
   std::shared_ptr<bool> is_mapped;
 };
 
-struct GpuOptions {
-  std::string wanted;          // as find_adapter() takes it
-  bool is_checked = false;     // keeps Dawn's validation and bounds checks
-  std::string vulkan_library;  // as open_vulkan() takes it
-  std::string dawn_identity;   // differs for each build of Dawn, which cannot use kernels that another build compiled
-  std::string blob_folder;     // where compiled kernels are kept; empty: nowhere
-};
-
 // One device, for one thread. A later fault of the device (loss, or a validation error in a checked build) is kept, and
 // the next check() throws it.
 class Gpu {
  public:
   // Throws KEXA_NO_DEVICE, as find_adapter() does.
-  explicit Gpu(const GpuOptions& options);
-  ~Gpu();
+  explicit Gpu(const GpuOptions& options) : open_(open_device(options)) {}
   Gpu(const Gpu&) = delete;
 
-  const AdapterFacts& facts() const { return facts_; }
+  const AdapterFacts& facts() const { return open_->facts; }
 
   // Throws KEXA_OUT_OF_MEMORY, naming the buffer. The contents are undefined unless `is_zeroed`.
   Buffer create_buffer(const std::string& label, uint64_t bytes, bool is_zeroed = false);
@@ -116,13 +106,9 @@ class Gpu {
   void force_room(int64_t bytes) { room_ = bytes; }
 
   // Throws the fault that has happened since the last check, if any.
-  void check();
+  void check() { open_->check(); }
 
  private:
-  struct Faults {
-    std::string lost, error;
-  };
-  void check_device(std::span<const WGPUFeatureName> features, const WGPULimits& wanted);
   void compile(Kernel& kernel);
   void begin_pass(const WGPUComputePassDescriptor* descriptor);
   void end_pass();
@@ -133,17 +119,8 @@ class Gpu {
   void with_mapped(const Buffer& buffer, uint64_t bytes, const Use& use);
   Buffer create_plain_buffer(const char* label, uint64_t bytes, WGPUBufferUsage usage);
   std::string pop_error_scope();
-  // Waits. Throws KEXA_DEVICE_LOST after a minute. The callback still runs later, so the state that it writes to must
-  // be lent to it.
-  void wait(WGPUFuture future);
 
-  std::unique_ptr<Faults> faults_ = std::make_unique<Faults>();  // dies last: Dawn's callbacks write to it
-  BlobCache blobs_;                                              // outlives the device, which calls it
-  InstanceHandle instance_;
-  AdapterHandle adapter_;
-  DeviceHandle device_;
-  QueueHandle queue_;
-  AdapterFacts facts_;
+  OpenDevicePointer open_;  // dies last
   CommandEncoder encoder_;
   ComputePass pass_;
   Buffer staging_;

@@ -48,6 +48,16 @@ std::optional<ExpertSlots> slots_of(const ModelDescription& description, const P
 
 }  // namespace
 
+std::unique_ptr<Gpu> open_gpu(const PlanOptions& options) {
+  load_dawn(options.dawn_library);
+  return std::make_unique<Gpu>(GpuOptions{.wanted = options.adapter,
+                                          .is_checked = options.is_checked,
+                                          .vulkan_library = options.vulkan_library,
+                                          .dawn_identity = options.dawn_identity,
+                                          .blob_folder = options.blob_folder,
+                                          .keeps_device = options.keeps_device});
+}
+
 GpuDevice::GpuDevice(const ModelDescription& description, const Weights& weights, const Plan& plan,
                      std::unique_ptr<Gpu> gpu, std::unique_ptr<HostExperts> host, const LoadProgress& progress)
     : description_(description),

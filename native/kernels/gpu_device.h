@@ -12,6 +12,9 @@
 
 namespace kexa {
 
+// Loads Dawn's library and opens the GPU that a plan names. Throws KEXA_NO_DEVICE.
+std::unique_ptr<Gpu> open_gpu(const PlanOptions& options);
+
 class GpuDevice final : public Device {
  public:
   // Uploads the weights and makes all pipelines and bind groups. `description` and `weights` must outlive the device.

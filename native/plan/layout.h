@@ -38,6 +38,7 @@ struct PlanOptions {
   std::string vulkan_library;       // path of the Vulkan loader; empty: the system's
   std::string dawn_identity;        // differs for each build of that library
   std::string blob_folder;          // where compiled kernels are kept; empty: nowhere
+  bool keeps_device = false;        // leaves the GPU's device open for the next model
   bool is_checked = false;          // keeps Dawn's validation and bounds checks
   int64_t gpu_buffer_bytes = 0;     // most bytes of a layer's routed experts in one buffer; 0: the GPU's own limit
   GpuKernels gpu_kernels = GpuKernels::kAuto;

@@ -1,0 +1,73 @@
+// An open device of Dawn with all that belongs to it, apart from what one model asks of it.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+#include <unordered_map>
+
+#include "gpu/adapter.h"
+#include "gpu/blob_cache.h"
+
+namespace kexa {
+
+struct GpuOptions {
+  std::string wanted;          // as find_adapter() takes it
+  bool is_checked = false;     // keeps Dawn's validation and bounds checks
+  std::string vulkan_library;  // as open_vulkan() takes it
+  std::string dawn_identity;   // differs for each build of Dawn, which cannot use kernels that another build compiled
+  std::string blob_folder;     // where compiled kernels are kept; empty: nowhere
+  bool keeps_device = false;   // leaves the device open for the next one that is opened with the same options
+};
+
+class OpenDevice {
+ public:
+  // Throws KEXA_NO_DEVICE, as find_adapter() does.
+  explicit OpenDevice(const GpuOptions& options);
+  ~OpenDevice();
+  OpenDevice(const OpenDevice&) = delete;
+
+  // Waits. Throws KEXA_DEVICE_LOST after a minute. The callback still runs later, so the state that it writes to must
+  // be lent to it.
+  void wait(WGPUFuture future);
+  // Throws the fault that has happened since the last check, if any.
+  void check();
+  // Takes note of the events so far. Returns whether the device was lost, or has a fault that nobody checked for.
+  bool has_fault();
+
+  struct Faults {
+    std::string lost, error;
+  };
+
+ private:
+  // Both outlive the device, whose callbacks use them.
+  const std::unique_ptr<Faults> faults_ = std::make_unique<Faults>();
+  BlobCache blobs_;
+  const GpuOptions options_;
+
+ public:
+  const InstanceHandle instance;
+  AdapterFacts facts;
+  DeviceHandle device;
+  QueueHandle queue;
+  // Kernels that were compiled on this device, by name and WGSL. Empty unless the device will be kept.
+  std::unordered_map<std::string, std::shared_ptr<const PipelineHandle>> pipelines;
+
+  const GpuOptions& options() const { return options_; }
+
+ private:
+  void check_granted(std::span<const WGPUFeatureName> features, const WGPULimits& wanted);
+
+  AdapterHandle adapter_;
+};
+
+// Closes a device. One with GpuOptions::keeps_device and without a fault stays open until the process ends.
+struct CloseDevice {
+  void operator()(OpenDevice* device) const;
+};
+using OpenDevicePointer = std::unique_ptr<OpenDevice, CloseDevice>;
+
+// Opens a device, or takes one that was kept. Throws KEXA_NO_DEVICE, as find_adapter() does.
+OpenDevicePointer open_device(const GpuOptions& options);
+
+}  // namespace kexa

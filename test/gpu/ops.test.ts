@@ -1,6 +1,7 @@
 /** Every op of the GPU device against the CPU device. On a real GPU, all the cases of the long test are run. */
 import { testOps, testRefusals, testWeights } from '../support/gpu-ops.js';
 
-testOps(process.env.KEXA_TEST_DEVICE !== undefined);
-testWeights();
+const isWhole = process.env.KEXA_TEST_DEVICE !== undefined;
+testOps(isWhole);
+testWeights(isWhole);
 testRefusals();

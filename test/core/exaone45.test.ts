@@ -1,8 +1,9 @@
 /** EXAONE 4.5, small and random: its text part runs, drafts change no answer, and what is left out is told. */
+import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'tape';
 import { type KexaWarning, loadModel } from '../../lib/index.js';
-import { kexa, temporaryFolder } from '../support/cli.js';
+import { kexa, temporaryFolder, tiny } from '../support/cli.js';
 import { isSame, randomIds } from '../support/compare.js';
 import { makeRandomModel, sisterConfigs, type WriteOptions, writeRandomModel } from '../support/random-model.js';
 import { newFolder } from '../support/small-model.js';
@@ -62,16 +63,31 @@ test('drafts past the window change no answer, and some are kept', async (t) => 
   t.ok(accepted > 0, `${accepted} kept`);
 });
 
-test('a quantised file has the window of the MTP block and gives nearly the same logits', async (t) => {
+test('a quantised file has the window of the MTP block, all texts, and nearly the same logits', async (t) => {
   const from = await newFolder(t);
-  writeRandomModel(from, makeRandomModel(sisterConfigs.exaone45, 1, 'F16'), { ...form, dtype: 'F16', isAlone: true });
+  // EXAONE 4.5 has K-EXAONE's tokens, as the bundled model has.
+  const { vocab_size } = JSON.parse(readFileSync(join(tiny, 'config.json'), 'utf8')) as { vocab_size: number };
+  const random = makeRandomModel({ ...sisterConfigs.exaone45, vocab_size }, 1, 'F16');
+  writeRandomModel(from, random, { ...form, dtype: 'F16' });
+  for (const name of ['tokenizer.json', 'tokenizer_config.json', 'chat_template.jinja'])
+    cpSync(join(tiny, name), join(from, name));
+  writeFileSync(join(from, 'generation_config.json'), JSON.stringify({ temperature: 0.6, top_p: 0.95 }));
   const file = join(temporaryFolder(t), 'model.gguf');
   const run = await kexa(['quantize', from, file, '--recipe', 'f16']);
   t.equal(run.code, 0, run.stderr);
-  await using source = await loadModel(from);
+  await using source = await loadModel(from, { onWarning: () => {} });
   await using read = await loadModel(file);
   t.deepEqual(read.config.mtp, source.config.mtp);
   t.equal(read.config.modelType, 'exaone4', 'GGUF has one architecture for both');
+  t.deepEqual(read.config.generationDefaults, source.config.generationDefaults);
+  t.equal(read.config.ropeFactors?.length, 8);
+  const messages = [
+    { role: 'system' as const, content: '안녕' },
+    { role: 'user' as const, content: 'Insert 12 rows' },
+  ];
+  const prompt = source.tokenizer.applyChatTemplate(messages);
+  t.equal(read.tokenizer.applyChatTemplate(messages), prompt);
+  t.deepEqual(read.tokenizer.encode(prompt), source.tokenizer.encode(prompt));
   // The file has RoPE's scaling as factors rounded to f32.
   const [a, b] = [await read.forward(ids, { mtp: true }), await source.forward(ids, { mtp: true })];
   t.ok(Math.max(...a.logits.map((value, i) => Math.abs(value - b.logits[i]!))) < 1e-4);

@@ -364,6 +364,16 @@ test('parts that are missing, too many, or of another shape or type', async (t) 
   );
 });
 
+/** Fields that other programs write, and that change nothing. */
+const passed: [PackedForm, Record<string, unknown>][] = [
+  [{ format: 'awq' }, { format: 'gemm', checkpoint_format: 'gemm', method: 'awq', pack_dtype: 'int32', sym: true }],
+  [{ format: 'awq' }, { version: 'GEMM', do_fuse: false, modules_to_not_convert: null }],
+  [{ format: 'gptq' }, { autoround_version: '0.4', data_type: 'int', iters: 200, nsamples: 128, seqlen: 2048 }],
+  [{ format: 'gptq' }, { use_exllama: true, exllama_config: { version: 1 }, tokenizer: null, damp_percent: 0.1 }],
+  [{ format: 'modelopt' }, { kv_cache_scheme: { num_bits: 8, type: 'float', dynamic: false } }],
+  [int4, { sparsity_config: { format: 'dense', ignore: [] }, global_compression_ratio: 1.5 }],
+];
+
 /** A form's quantization_config with some fields changed, and what the refusal says. */
 const refusals: [PackedForm, Record<string, unknown>, ...string[]][] = [
   [{ format: 'awq' }, { version: 'gemv' }, 'version "gemv"', '"gemm" only', 'bf16 model'],
@@ -374,6 +384,8 @@ const refusals: [PackedForm, Record<string, unknown>, ...string[]][] = [
   [{ format: 'gptq' }, { bits: 3 }, 'bits 3'],
   [{ format: 'gptq' }, { checkpoint_format: 'marlin' }, 'checkpoint_format "marlin"', '"gptq" and "gptq_v2"'],
   [{ format: 'gptq' }, { pack_dtype: 'int16' }, 'pack_dtype "int16"'],
+  [{ format: 'gptq' }, { data_type: 'fp' }, 'data_type "fp"'],
+  [{ format: 'awq' }, { checkpoint_format: 'gemv_fast' }, 'checkpoint_format "gemv_fast"', '"gemm" only'],
   [{ format: 'gptq' }, { dynamic: { '+:.*down.*': { bits: 8 } } }, 'dynamic "+:.*down.*"', 'stored alike'],
   [{ format: 'gptq' }, { adapter: { rank: 8 } }, 'adapter'],
   [{ format: 'gptq' }, { is_marlin_format: true }, 'is_marlin_format'],
@@ -403,6 +415,12 @@ test('what quantization_config may say', async (t) => {
     await writePackedFolder(folder, small, {}, quantization);
     await refuses(t, 'KEXA_UNSUPPORTED', [...words, 'config.json'], () => readConfigOnly(folder));
   };
+  for (const [form, changes] of passed) {
+    const folder = await newFolder(t);
+    await writePackedFolder(folder, small, {}, { ...packedConfig(form), ...changes });
+    const { shape } = await readConfigOnly(folder);
+    t.ok(shape.quantization, `${form.format}: ${Object.keys(changes).join(', ')}`);
+  }
   for (const [form, changes, ...words] of refusals) await refused({ ...packedConfig(form), ...changes }, words);
   for (const [form, changes, ...words] of weightRefusals) {
     const group = packedGroup(form, ['Linear']);

@@ -4,22 +4,27 @@ import type { ConfigFields } from '../config-fields.js';
 import { shown } from '../json-file.js';
 import { demandOneOf, readNames, refuseOthers } from './scheme-fields.js';
 
-/** Fields that say nothing of the weights: how a program may run them. */
-const bookkeeping = ['backend', 'do_fuse', 'exllama_config', 'fuse_max_seq_len', 'modules_to_fuse'];
+/** Fields that say nothing of the weights: how they were made, and how a program may run them. */
+const bookkeeping = ['backend', 'do_fuse', 'exllama_config', 'fuse_max_seq_len', 'meta', 'modules_to_fuse', 'sym'];
+
+/** The fields that name the version: AutoAWQ's own, and those of GPTQModel. */
+const versions = ['version', 'format', 'checkpoint_format'];
 
 export function readAwq(fields: ConfigFields): QuantizationScheme {
-  const version = fields.has('version') ? fields.text('version').toLowerCase() : 'gemm';
-  if (version !== 'gemm') {
+  for (const name of versions) {
+    if (!fields.has(name) || fields.text(name).toLowerCase() === 'gemm') continue;
     throw fields.unsupported(
-      `${fields.label('version')} ${shown(fields.raw('version'))}: this version reads AutoAWQ's "gemm" only; ` +
+      `${fields.label(name)} ${shown(fields.raw(name))}: this version reads AutoAWQ's "gemm" only; ` +
         'use such a copy, the bf16 model or a GGUF file',
     );
   }
   demandOneOf(fields, 'bits', [4]);
   if (fields.has('zero_point')) demandOneOf(fields, 'zero_point', [true]);
+  if (fields.has('pack_dtype')) demandOneOf(fields, 'pack_dtype', ['int32']);
   refuseOthers(fields, [
     ...bookkeeping,
-    ...['quant_method', 'version', 'bits', 'zero_point', 'group_size', 'modules_to_not_convert'],
+    ...versions,
+    ...['quant_method', 'method', 'bits', 'zero_point', 'pack_dtype', 'group_size', 'modules_to_not_convert'],
   ]);
   const isByRow = fields.raw('group_size') === -1;
   const named = readNames(fields, 'modules_to_not_convert');

@@ -9,7 +9,8 @@ const bookkeeping = [
   'backend batch_size block_name_to_quantize cache_block_outputs damp_auto_increment damp_percent dataset disable_exllama',
   'exllama_config max_input_length meta model_file_base_name model_name_or_path model_seqlen module_name_preceding_first_block',
   'modules_in_block_to_quantize mse pad_token_id static_groups sym tokenizer true_sequential use_cuda_fp16 use_exllama',
-  'offload_to_disk act_group_aware',
+  'offload_to_disk act_group_aware amp autoround_version enable_minmax_tuning enable_quanted_input iters low_gpu_mem_usage lr',
+  'minmax_lr nsamples scale_dtype seqlen',
 ].flatMap((line) => line.split(' '));
 
 /** The values of `checkpoint_format`. */
@@ -18,10 +19,11 @@ const formats = ['gptq', 'gptq_v2'] as const;
 export function readGptq(fields: ConfigFields): QuantizationScheme {
   const bits = demandOneOf(fields, 'bits', [4, 8]);
   if (fields.has('pack_dtype')) demandOneOf(fields, 'pack_dtype', ['int32']);
+  if (fields.has('data_type')) demandOneOf(fields, 'data_type', ['int']);
   refuseOthers(fields, [
     ...bookkeeping,
     ...['quant_method', 'method', 'bits', 'pack_dtype', 'checkpoint_format', 'format', 'group_size', 'desc_act'],
-    ...['lm_head', 'dynamic', 'modules_to_not_convert'],
+    ...['data_type', 'lm_head', 'dynamic', 'modules_to_not_convert'],
   ]);
   const isByRow = fields.raw('group_size') === -1;
   const hasHead = fields.has('lm_head') && fields.boolean('lm_head');

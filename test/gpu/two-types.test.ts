@@ -2,11 +2,13 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'tape';
+import { blockBytes } from '../../lib/files/gguf/gguf-types.js';
+import { elementsOf } from '../../lib/files/wanted-tensors.js';
 import { type LoadOptions, loadModel } from '../../lib/index.js';
 import { openSynthetic } from '../../lib/plan/synthetic.js';
 import { isSame, openModel, randomIds, rowDifference, show } from '../support/compare.js';
 import { writeFp8Model } from '../support/fp8-model.js';
-import { OpProbe } from '../support/op-probe.js';
+import { OpProbe, type OpResult } from '../support/op-probe.js';
 import { makeRandomModel } from '../support/random-model.js';
 import { moeConfig, newFolder } from '../support/small-model.js';
 import { useSoftwareGpu } from '../support/software-gpu.js';
@@ -88,4 +90,30 @@ test('made-up gates in bf16 beside ups in f32: written on the GPU, the CPU’s v
       t.ok(far < 1e-5, `${op}, ${name}: within ${show(far)}`);
     }
   probe.close();
+});
+
+test('made-up blocks with tails of eight bytes, and those of tq1_0: numbers as large as the CPU’s', async (t) => {
+  const file = join(await newFolder(t), 'config.json');
+  writeFileSync(file, JSON.stringify({ ...moeConfig({ hidden_size: 256 }), tie_word_embeddings: false }));
+  const sizeOf = (values: Float32Array) => Math.hypot(...values) / Math.sqrt(values.length);
+  for (const types of [
+    { embed: 'int4_128', head: 'fp4_64' },
+    { embed: 'int8_32', head: 'tq1_0' },
+  ] as const) {
+    const { description } = await openSynthetic(file, { layers: 1 }, 'auto');
+    for (const tensor of description.tensors)
+      if (tensor.name === 'embed' || tensor.name === 'head') {
+        const type = types[tensor.name];
+        Object.assign(tensor, { type, bytes: blockBytes(type, elementsOf(tensor.shape)) });
+      }
+    const options = { contextSize: 64, prefillChunk: 1, device: 'swiftshader' };
+    const probe = await OpProbe.ofDescription(description, options);
+    for (const op of ['embed', 'head'] as const) {
+      const rows = [{ slot: 0, position: 0 }];
+      const [{ cpu, gpu }] = probe.run({ op, rows, logitRows: [0], seed: 2 }) as [OpResult];
+      const ratio = sizeOf(gpu) / sizeOf(cpu);
+      t.ok(ratio > 0.7 && ratio < 1.4, `${op} in ${types[op]}: ${ratio.toFixed(2)} of the CPU’s`);
+    }
+    probe.close();
+  }
 });

@@ -131,9 +131,9 @@ test('resident memory is what was planned, within 2 percent', { skip: process.pl
     num_key_value_heads: 16,
     head_dim: 128,
     // Many layers and a short context take more cache for less time than few layers and a long one.
-    num_hidden_layers: 14,
-    sliding_windows: [64, 64, ...Array(12).fill(0)],
-    mlp_layer_types: Array(14).fill('dense'),
+    num_hidden_layers: 10,
+    sliding_windows: [64, 64, ...Array(8).fill(0)],
+    mlp_layer_types: Array(10).fill('dense'),
     swiglu_limits: undefined,
     max_position_embeddings: 4096,
   };

@@ -90,9 +90,9 @@ for (const [name, { config, tensors, goldens }] of models) {
 }
 
 test('each known mistake moves the logits of some golden', (t) => {
-  const prompt = { tiny: 3, wide: 2, edge: 2, two: 2 }; // 15 tokens, and 9, which is more than edge's and two's windows
+  const prompt = { edge: 2, two: 2 }; // 9 tokens, which is more than their windows
   for (const mutation of mutations) {
-    const moved = goldenNames.map((name) => {
+    const moved = (['edge', 'two'] as const).map((name) => {
       const { config, tensors, goldens } = models.get(name)!;
       const p = prompt[name];
       const wrong = reference(config, tensors, goldens.prompts[p]!.ids, mutation);

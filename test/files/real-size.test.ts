@@ -1,27 +1,19 @@
 /** The released model's real size: 153,600 tokens, and the whole 236B's layout. */
-import { existsSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import test from 'tape';
-import { openModelFolder } from '../../lib/files/model-folder.js';
 import { type GenerateOptions, loadModel, type Model } from '../../lib/index.js';
 import { summarize } from '../../lib/model/generation.js';
-import { planMemory } from '../../lib/plan/memory-plan.js';
 import { recipes } from '../../lib/plan/recipes.js';
-import { planModel, quantizeModel } from '../../lib/quantize/quantize-model.js';
-import type { RecipeName } from '../../lib/types.js';
+import { quantizeModel } from '../../lib/quantize/quantize-model.js';
 import { kexa, root, temporaryFolder } from '../support/cli.js';
 import { openModel, randomNumbers } from '../support/compare.js';
 import { probabilities } from '../support/distribution.js';
+import { testLayout } from '../support/full-size-layout.js';
 import { loadGoldens } from '../support/goldens.js';
 import { modelFolder } from '../support/models.js';
-import {
-  bigVocabularyFolder,
-  bigVocabularyGguf,
-  fullSizeFolder,
-  realVocabulary,
-  tinyVocabulary,
-} from '../support/real-size.js';
+import { bigVocabularyFolder, bigVocabularyGguf, realVocabulary, tinyVocabulary } from '../support/real-size.js';
 import { refuses } from '../support/small-model.js';
 
 const device = 'cpu';
@@ -227,27 +219,7 @@ test('kexa quantize with 153,600 tokens', async (t) => {
   t.ok(existsSync(out), made.stdout);
 });
 
-test('the layout of the 236B, for every recipe', async (t) => {
-  const model = await openModelFolder(await fullSizeFolder());
-  t.equal(model.description.files.length, 96, 'shards');
-  const folder = temporaryFolder(t);
-  for (const name of Object.keys(recipes) as RecipeName[]) {
-    const plan = await planModel(model, recipes[name]);
-    // The file without its weights: a header, and a hole that long.
-    const file = join(folder, `${name}.gguf`);
-    writeFileSync(file, plan.header);
-    truncateSync(file, plan.bytes);
-    const { description, config } = await openModelFolder(file);
-    const { files: _, tensors, ...shape } = description;
-    const { files: __, tensors: sources, ...wanted } = model.description;
-    t.deepEqual(shape, wanted, `${name}: ${(plan.bytes / 2 ** 30).toFixed(1)} GiB`);
-    t.equal(tensors.length, sources.length, 'tensors');
-    t.equal(config.parameters, model.config.parameters, 'parameters');
-    const planned = planMemory(description, { contextSize: 1024 }).weights.total;
-    const stored = plan.tensors.reduce((sum, tensor) => sum + tensor.bytes, 0);
-    t.equal(planned, stored, 'bytes of weights');
-  }
-});
+testLayout('q8', 'q2');
 
 test('an answer with as many steps as the context has tokens is summed up', (t) => {
   const steps = Array.from({ length: 262_144 }, (_, i) => ({ drafted: 3, accepted: i % 4 }));

@@ -384,7 +384,7 @@ test('a file that is damaged, of another model or of other settings is refused',
   t.equal(again.cached, 69, 'and the whole one is read');
 });
 
-for (const kept of keptBy) testRandomOperations(kept, 400);
+for (const kept of keptBy) testRandomOperations(kept, 300);
 
 test('prompts tell how far they are', async (t) => {
   const model = await open(t, 'edge' satisfies GoldenName, { prefillChunk: 10 });

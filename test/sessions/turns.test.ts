@@ -198,6 +198,29 @@ test('a prompt broken off while it is computed is answered right when it is aske
   t.deepEqual(said(found), await alone(model, ids, 4), 'the answer is a fresh one');
 });
 
+test('after a prompt that was broken off, a session goes back no further than its rings hold', async (t) => {
+  const model = await open(t, 'tiny', { prefillChunk: 4 });
+  const session = model.createSession();
+  const ids = randomIds(400, model.config.vocabSize, 1);
+  const controller = new AbortController();
+  const onPromptProgress = (done: number) => {
+    if (done >= 200) controller.abort(new Error('enough'));
+  };
+  const broken = session.generate(ids, { ...greedy, maxTokens: 1, signal: controller.signal, onPromptProgress });
+  t.equal(
+    await broken.then(
+      () => 'an answer',
+      (error: Error) => error.message,
+    ),
+    'enough',
+  );
+  // Rings of 32 + 8 rows hold nothing of the window before position 120.
+  const back = [...ids.slice(0, 120), 1, 2];
+  const found = await session.generate(back, { ...greedy, maxTokens: 4 });
+  t.equal(found.usage.cachedTokens, 0, 'all is computed again');
+  t.deepEqual(said(found), await alone(model, back, 4), 'the answer is a fresh one');
+});
+
 test('a session generates one answer at a time, and none once it is closed', async (t) => {
   const model = await open(t, 'edge');
   const session = model.createSession();

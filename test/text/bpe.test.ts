@@ -13,7 +13,7 @@ import { modelFolder } from '../support/models.js';
 
 const tinyJson = readFileSync(join(modelFolder('tiny'), 'tokenizer.json'), 'utf8');
 
-testHardTexts(2500);
+testHardTexts(1500);
 
 test('both spellings of a split at digits are one', async (t) => {
   for (const spelling of ['Digits', 'Split'] as const) {

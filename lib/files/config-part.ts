@@ -1,15 +1,14 @@
 /**
  * Finds the language model in a config.json that also describes parts that are not run, such as one that sees images.
  */
-import { isDeepStrictEqual } from 'node:util';
 import { ConfigFields } from './config-fields.js';
 import type { PartOfConfig } from './family/family.js';
-import { type JsonObject, shown } from './json-file.js';
+import { isJsonObject, type JsonObject, shown } from './json-file.js';
 import { isBookkeeping } from './known-fields.js';
 
 export interface LanguageModel {
   fields: JsonObject;
-  /** The fields of the parts that are not run. */
+  /** The objects that describe the parts that are not run. */
   leftOut: string[];
 }
 
@@ -27,23 +26,20 @@ export function languageModelOf(file: string, json: JsonObject, part: PartOfConf
   const { architectures } = part;
   if (inner.has('architectures'))
     demandOneOf(inner, 'architectures', architectures, firstOf(inner.raw('architectures')));
-  const fields: Record<string, unknown> = {};
-  for (const name of inner.names()) if (!ownNames.has(name)) fields[name] = inner.raw(name);
+  const fields = new Map<string, unknown>();
+  for (const name of inner.names()) if (!ownNames.has(name)) fields.set(name, inner.raw(name));
   const leftOut: string[] = [];
   for (const name of outer.names()) {
     const value = outer.raw(name);
-    if (part.others.includes(name)) leftOut.push(name);
-    else if (name === part.field) continue;
-    else if (!inner.has(name)) fields[name] = value;
-    else if (
-      outer.has(name) &&
-      !ownNames.has(name) &&
-      !isBookkeeping(name) &&
-      !isDeepStrictEqual(inner.raw(name), value)
-    )
+    if (name === part.field) continue;
+    if (part.others.includes(name)) {
+      if (isJsonObject(value)) leftOut.push(name);
+    } else if (!inner.has(name)) fields.set(name, value);
+    else if (outer.has(name) && !ownNames.has(name) && !isBookkeeping(name) && !isSame(inner.raw(name), value))
       throw outer.bad(`${name}: ${shown(value)}, but ${inner.label(name)} is ${shown(inner.raw(name))}`);
   }
-  return { fields, leftOut };
+  // Names such as __proto__ become fields like any other, which are refused.
+  return { fields: Object.fromEntries(fields), leftOut };
 }
 
 /** Fields that each object has for itself. */
@@ -58,4 +54,13 @@ function demandOneOf(fields: ConfigFields, name: string, wanted: readonly string
   throw fields.unsupported(
     `${fields.label(name)} ${shown(found)}: this version runs ${wanted.map(shown).join(' or ')}`,
   );
+}
+
+function isSame(a: unknown, b: unknown): boolean {
+  try {
+    return JSON.stringify(a) === JSON.stringify(b);
+  } catch {
+    // Too deep a nesting overflows the stack.
+    return false;
+  }
 }

@@ -24,7 +24,7 @@ export interface ConfigReading {
   padTokenId: number | null;
   /** The KV cache that a quantiser asks for, which kexa does not use. Null if none does. */
   cacheScheme: string | null;
-  /** Fields of parts of the model that are not run, such as `vision_config`. */
+  /** Objects that describe parts of the model that are not run, such as `vision_config`. */
   leftOut: string[];
 }
 

@@ -26,7 +26,7 @@ test('the part that sees is left out, which is told once on load and by inspect'
   t.equal(told[0]!.code, 'KEXA_PASSED_OVER');
   t.match(
     told[0]!.message,
-    /part that sees images is left out .*vision_config, 1 tensor such as model\.visual\.merger/,
+    /part that sees images is left out \(vision_config, 1 tensor such as model\.visual\.merger/,
   );
   t.equal(read.config.mtp?.window, 7);
   const { code, stdout, stderr } = await kexa(['inspect', folder]);

@@ -128,7 +128,7 @@ test('EXAONE 4.5 is read as its text part, which slides in its MTP block, too', 
     ...beside,
   });
   const { shape, leftOut } = read(whole());
-  t.deepEqual(leftOut, ['image_token_id', 'vision_config']);
+  t.deepEqual(leftOut, ['vision_config']);
   t.deepEqual(
     [shape.modelType, shape.tiedHead, shape.ropeTheta, shape.ropeScaling?.factor],
     ['exaone4_5', false, 1e6, 16],
@@ -160,6 +160,8 @@ test('EXAONE 4.5 is read as its text part, which slides in its MTP block, too', 
   await bad('KEXA_UNSUPPORTED', whole({ architectures: ['LlamaForCausalLM'] }), 'text_config.architectures');
   await bad('KEXA_UNSUPPORTED', whole({ logit_scale: 0.5 }), 'logit_scale 0.5');
   await bad('KEXA_UNSUPPORTED', whole({}, { logit_scale: 0.5 }), 'logit_scale 0.5');
+  const hidden = JSON.parse(JSON.stringify(whole()).replace('"text_config":{', '"text_config":{"__proto__":{"a":1},'));
+  await bad('KEXA_UNSUPPORTED', hidden, '__proto__');
   await bad('KEXA_UNSUPPORTED', { ...moeConfig(), vision_config: {}, text_config: { a: 1 } }, 'text_config');
 });
 

@@ -37,7 +37,7 @@ export const gpuMutations = [
   ],
   [
     'GPU attention: keys parted by all rows, not by the own one',
-    ['gpu/attention', 'gpu/long-context'],
+    ['gpu/attention'],
     `${attention}/attention.wgsl`,
     'let blocks = (position + 1u - first + TEAM - 1u) / TEAM;',
     'let blocks = (position + 1u - first + step[STEP_ROW_COUNT] * TEAM - 1u) / TEAM;',

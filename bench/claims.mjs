@@ -1,8 +1,8 @@
-// Measures, as far as a CPU can, how much the model's design saves: the KV cache and the attention of hybrid layers, drafts,
-// and tokens that span spaces. Writes markdown to stdout, and with --json FILE the figures.
+// Measures, as far as a CPU can, how much the model's design saves: the KV cache and the attention of hybrid layers,
+// drafts, and tokens that span spaces. Writes markdown to stdout, and with --json FILE the figures.
 //   node bench/claims.mjs [--json bench/results/MACHINE.claims.json] [--contexts 512,1024,2048] [--rounds 2]
-// Times are of a model with random weights, small but in the released one's proportions of layers and windows, at two settings
-// that take turns: as it is, and with every layer global. Ratios are what counts.
+// Times are of a model with random weights, small but in the released one's proportions of layers and windows, at two
+// settings that take turns: as it is, and with every layer global. Ratios are what counts.
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -1,9 +1,10 @@
-// Proves that another engine reads what `kexa quantize` writes: a small random model of each family, or the folders given,
-// is quantised by several recipes, and node-llama-cpp and kexa compute the same file on the CPU.
+// Proves that another engine reads what `kexa quantize` writes: a small random model of each family, or the folders
+// given, is quantised by several recipes, and node-llama-cpp and kexa compute the same file on the CPU.
 //   node --import tsx bench/other-reader.mjs [--recipes f16,q8,q4_k] [FOLDER...]
-// Prints a line for each file: top-1 is the share of positions at which both find the same token likeliest, and the margin
-// is the largest, where they differ, by which kexa's likeliest leads (logits). A greedy text goes on to its first difference.
-// llama.cpp rounds activations to 8 bits beside quantised weights and keeps its cache in f16, so small margins flip.
+// Prints a line for each file: top-1 is the share of positions at which both find the same token likeliest, and the
+// margin is the largest, where they differ, by which kexa's likeliest leads (logits). A greedy text goes on to its
+// first difference. llama.cpp rounds activations to 8 bits beside quantised weights and keeps its cache in f16, so
+// small margins flip.
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
@@ -92,8 +93,8 @@ function marginOf(row) {
 }
 
 /**
- * A model of each architecture, of sizes that llama.cpp reads as kexa does: it knows sliding windows of `exaone4` in models of
- * 64 layers alone, and K-EXAONE's in any.
+ * A model of each architecture, of sizes that llama.cpp reads as kexa does: it knows sliding windows of `exaone4` in
+ * models of 64 layers alone, and K-EXAONE's in any.
  */
 function randomModels() {
   const wide = { vocab_size: vocabSize, hidden_size: 128, intermediate_size: 256, max_position_embeddings: 4096 };

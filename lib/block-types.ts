@@ -47,8 +47,8 @@ export const ggufBlockTypes = {
 } as const;
 
 /**
- * The types of blocks that the core makes at load, of the codes, scales and zero points of a folder in int4, int8 or fp4. No
- * GGUF file has them.
+ * The types of blocks that the core makes at load, of the codes, scales and zero points of a folder in int4, int8 or
+ * fp4. No GGUF file has them.
  */
 export const folderBlockTypes = {
   int4_128: { id: -1, elements: 128, bytes: 72 },

@@ -27,15 +27,18 @@ export interface TensorEntry {
   offset: number;
   bytes: number;
   type: TensorType;
-  /** The type that the tensor is converted to when it is loaded. Absent: the option `weights` decides, as for all tensors. */
+  /**
+   * The type that the tensor is converted to when it is loaded. Absent: the option `weights` decides, as for all
+   * tensors.
+   */
   held?: TensorType;
   /** Row-major, `[outputs, inputs]` for matrices, as stored. */
   shape: number[];
   /** The scales of an f8_e4m3 matrix. Absent for other types. */
   scales?: TensorScales;
   /**
-   * How a matrix lies in its file that is repacked when it is loaded: `type` and `bytes` are those of the result, `file` and
-   * `offset` the place of the codes. Absent for a matrix that is used as it is stored.
+   * How a matrix lies in its file that is repacked when it is loaded: `type` and `bytes` are those of the result,
+   * `file` and `offset` the place of the codes. Absent for a matrix that is used as it is stored.
    */
   packed?: PackedSource;
 }
@@ -103,13 +106,14 @@ export interface TensorScales {
  * output (a row), or the whole matrix.
  *
  * @example
- * const strategies = model.config.quantization?.groups.map(({ format }): ScaleStrategy => format.strategy); // ['group']
+ * const strategies = model.config.quantization?.groups.map(({ format }): ScaleStrategy => format.strategy); //
+ * ['group']
  */
 export type ScaleStrategy = 'block' | 'group' | 'channel' | 'tensor';
 
 /**
- * How a publisher stores matrices in fewer bits. The names are those of compressed-tensors, but for `fp8`, `awq` (AutoAWQ's
- * gemm), `gptq`, `gptq_v2`, and `nvfp4` (that of NVIDIA's modelopt).
+ * How a publisher stores matrices in fewer bits. The names are those of compressed-tensors, but for `fp8`, `awq`
+ * (AutoAWQ's gemm), `gptq`, `gptq_v2`, and `nvfp4` (that of NVIDIA's modelopt).
  *
  * @example
  * const { name, bits, groupSize } = model.config.quantization!.groups[0]!.format;
@@ -176,7 +180,8 @@ export interface LayerDescription {
  * How the experts of the MoE layers are chosen and weighed. It is the same in all MoE layers.
  *
  * @example
- * if (model.config.moe !== null) console.log(`${model.config.moe.topK} of ${model.config.moe.experts} experts a token`);
+ * if (model.config.moe !== null) console.log(`${model.config.moe.topK} of ${model.config.moe.experts} experts a
+ * token`);
  */
 export interface MoeDescription {
   experts: number;

@@ -325,8 +325,8 @@ export interface NativeEncodeRequest {
 export interface NativeTokenizer {
   /**
    * Builds the vocabulary on another thread. Must be called once, before every other method. Token i is `bytes` from
-   * `starts[i]` up to `starts[i + 1]`. `spellings[i]` is 0 for an id that no token has, 1 for a token in the byte alphabet,
-   * 2 for a token that is spelled as it is. Rejects with an Error that has a `code`.
+   * `starts[i]` up to `starts[i + 1]`. `spellings[i]` is 0 for an id that no token has, 1 for a token in the byte
+   * alphabet, 2 for a token that is spelled as it is. Rejects with an Error that has a `code`.
    */
   load(): Promise<{ bytes: Uint8Array; starts: Uint32Array; spellings: Uint8Array }>;
   /** -1 if no token is spelled so. */
@@ -357,7 +357,9 @@ interface NativeModule {
   instructionSets(): { used: string; available: string[] };
   /** Chooses one of them for all that this process computes from now on. The best is used until then. */
   useInstructionSet(name: string): void;
-  /** Opens the Vulkan loader, the system's if no path is given. Returns why it cannot be used, or an empty text. Quick. */
+  /**
+   * Opens the Vulkan loader, the system's if no path is given. Returns why it cannot be used, or an empty text. Quick.
+   */
   vulkanProblem(vulkanLibrary: string): string;
   /** Whether Dawn is part of the addon, and no library is opened. */
   hasLinkedDawn: boolean;
@@ -435,7 +437,9 @@ export function fromNative<Value>(call: () => Value): Value {
   }
 }
 
-/** A KexaError for an error of the addon's that has a `code`, with `about` before its message. Any other error as it is. */
+/**
+ * A KexaError for an error of the addon's that has a `code`, with `about` before its message. Any other error as it is.
+ */
 export function nativeError(cause: unknown, about: string = ''): unknown {
   const { code, message } = cause as { code?: unknown; message?: unknown };
   if (cause instanceof KexaError || typeof code !== 'string' || !code.startsWith('KEXA_')) return cause;

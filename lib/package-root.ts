@@ -10,8 +10,8 @@ let found: string | undefined;
 /**
  * The folder of this package.
  *
- * @throws KexaError KEXA_NO_BINARY if a bundler has put this module into a file of somebody else's, away from the native
- *   addon that it needs.
+ * @throws KexaError KEXA_NO_BINARY if a bundler has put this module into a file of somebody else's, away from the
+ *   native addon that it needs.
  */
 export function packageRoot(): string {
   found ??= findRoot();

@@ -1,6 +1,6 @@
 /**
- * The options of sampling, one entry each. Their checks, the command's flags, the defaults that model files give, and the
- * tables of docs/api.md and docs/cli.md are made from this list.
+ * The options of sampling, one entry each. Their checks, the command's flags, the defaults that model files give, and
+ * the tables of docs/api.md and docs/cli.md are made from this list.
  */
 import { limits } from './limits.js';
 import { integerOption, numberAbove, numberOption } from './options.js';
@@ -41,7 +41,9 @@ export interface SamplingOption extends SamplingFacts {
   name: keyof SamplingOptions;
 }
 
-/** llama.cpp has no GGUF keys for the last two penalties. Theirs are named like its own options; its readers skip them. */
+/**
+ * llama.cpp has no GGUF keys for the last two penalties. Theirs are named like its own options; its readers skip them.
+ */
 const facts: Readonly<Record<keyof SamplingOptions, SamplingFacts>> = {
   temperature: {
     ...{ kind: 'number', least: 0, most: 100, default: 1 },
@@ -109,7 +111,9 @@ export const samplingOptions: readonly SamplingOption[] = Object.entries(facts).
   ...fact,
 }));
 
-/** The option's value, or its default if that is undefined. @throws KexaError KEXA_INVALID_ARGUMENT naming the option */
+/**
+ * The option's value, or its default if that is undefined. @throws KexaError KEXA_INVALID_ARGUMENT naming the option
+ */
 export function checkSamplingOption(option: SamplingOption, value: unknown): number {
   const { name, least, most } = option;
   if (option.kind === 'integer') return integerOption(name, value, least, most, option.default);

@@ -1,8 +1,8 @@
 // Checks the kernels' f16 elements, which SwiftShader lacks: runs the goldens and every op on Mesa's lavapipe.
 //   node tools/check-f16.mjs [--if-installed]
 // Installs Debian's mesa-vulkan-drivers and libvulkan-dev with apt-get if they are not there, which needs root, and
-// builds tools/lavapipe-shim.c into build/lavapipe. With --if-installed, which `npm run test:all` gives, it installs nothing
-// and says that it was skipped. Exits 1 if anything was wrong.
+// builds tools/lavapipe-shim.c into build/lavapipe. With --if-installed, which `npm run test:all` gives, it installs
+// nothing and says that it was skipped. Exits 1 if anything was wrong.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -48,8 +48,9 @@ function buildShim() {
 }
 
 /**
- * Compares the logits of every prompt with the goldens: each row must be within `bound` of its largest logit. A prompt is
- * compared up to the first row that goes to other experts than on the CPU device; from there on another function is computed.
+ * Compares the logits of every prompt with the goldens: each row must be within `bound` of its largest logit. A prompt
+ * is compared up to the first row that goes to other experts than on the CPU device; from there on another function is
+ * computed.
  */
 async function checkGoldens(name, gpuKernels) {
   const title = `${name}, ${gpuKernels}`;

@@ -1,5 +1,5 @@
-// Checks CONTRIBUTING's table of what to run: every folder of native/ and lib/ is in it, every path in it exists, and every
-// word after `npm test --` chooses a test file. Also checks that tools/README.md has every file of tools/.
+// Checks CONTRIBUTING's table of what to run: every folder of native/ and lib/ is in it, every path in it exists, and
+// every word after `npm test --` chooses a test file. Also checks that tools/README.md has every file of tools/.
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { root } from './setup.mjs';

@@ -8,7 +8,9 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
 import { root } from './setup.mjs';
 
-/** The folders of native/, in the order of flow: each includes from itself and from its left. kexa.h is part of engine/. */
+/**
+ * The folders of native/, in the order of flow: each includes from itself and from its left. kexa.h is part of engine/.
+ */
 const native = [
   'base',
   'files',
@@ -31,7 +33,10 @@ const native = [
 const gpuIncludes = ['base', 'files', 'gpu'];
 /** The folders of native/kernels/, in the order of flow. The files beside them include from all. */
 const kernels = ['source', 'buffers', 'matmul', 'attention', 'ffn', 'choose'];
-/** The files and folders of lib/, in the order of flow. It holds for imports of types as well. The CLI uses the public interface. */
+/**
+ * The files and folders of lib/, in the order of flow. It holds for imports of types as well. The CLI uses the public
+ * interface.
+ */
 const lib = [
   'printable',
   'environment',
@@ -85,8 +90,8 @@ for (const folder of ['native', 'lib', 'bin', 'test', 'tools']) {
 }
 
 /**
- * Checks the lengths of functions and methods. The formatters make it simple: a function's first line and its last one, which
- * is a brace alone, are indented alike, and no line between them is indented less.
+ * Checks the lengths of functions and methods. The formatters make it simple: a function's first line and its last one,
+ * which is a brace alone, are indented alike, and no line between them is indented less.
  */
 function checkFunctions(path, text) {
   if (path.endsWith('.wgsl')) return;

@@ -1,6 +1,7 @@
 // Logits far on in a long context, with a global layer over all of it, against the float64 reference: a small random
 // model, its whole prompt through the CPU device in chunks, its sampled positions through the reference unchunked.
-// `node tools/check-long-context.mjs [tokens]`: 16,384 take some ten seconds on two cores, and time grows with the square.
+// `node tools/check-long-context.mjs [tokens]`: 16,384 take some ten seconds on two cores, and time grows with the
+// square.
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -1,7 +1,7 @@
-// Proves that the tests can fail: makes each known mistake of core-mutations.mjs and gpu-mutations.mjs in a copy of native/,
-// builds it, and runs tests with it until one fails. Ends with 1 if a mistake survives or a patch no longer applies.
-// `node tools/check-mutations.mjs rope ring` tries only the mistakes whose names contain one of the words; the names of the
-// GPU's begin with GPU. `npm run test:all -- --mutations` tries all.
+// Proves that the tests can fail: makes each known mistake of core-mutations.mjs and gpu-mutations.mjs in a copy of
+// native/, builds it, and runs tests with it until one fails. Ends with 1 if a mistake survives or a patch no longer
+// applies. `node tools/check-mutations.mjs rope ring` tries only the mistakes whose names contain one of the words; the
+// names of the GPU's begin with GPU. `npm run test:all -- --mutations` tries all.
 import { spawn, spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

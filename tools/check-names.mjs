@@ -7,7 +7,10 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
 import { root } from './setup.mjs';
 
-/** The shapes by which a name of code is known in a comment: an underscore, a capital inside, brackets after it, two colons. */
+/**
+ * The shapes by which a name of code is known in a comment: an underscore, a capital inside, brackets after it, two
+ * colons.
+ */
 const namePatterns = [
   /\b([a-z0-9]+_\w+)\b/g,
   /\b([A-Z][A-Z0-9]*_\w+)\b/g,

@@ -1,5 +1,5 @@
-// `npm run check:asan [-- WORD...]`: builds the addon for AddressSanitizer and UndefinedBehaviorSanitizer into build/asan and
-// runs test files on it: those whose names contain one of the words, else all of the list below.
+// `npm run check:asan [-- WORD...]`: builds the addon for AddressSanitizer and UndefinedBehaviorSanitizer into
+// build/asan and runs test files on it: those whose names contain one of the words, else all of the list below.
 // `npm run check:tsan [-- SECONDS SEED]`: builds native/checks/engine_stress.cc, without Node, for ThreadSanitizer into
 // build/tsan and runs it.
 // Both end with 1 if a sanitizer reports anything, and need nothing but g++ and its sanitizers' libraries.
@@ -9,8 +9,8 @@ import { join } from 'node:path';
 import { root } from './setup.mjs';
 
 /**
- * Test files of the core that run without a GPU. The list leaves out files that watch the process's memory (core/memory) or
- * its threads and ends by the clock (generate/exit), and files that test JavaScript only.
+ * Test files of the core that run without a GPU. The list leaves out files that watch the process's memory
+ * (core/memory) or its threads and ends by the clock (generate/exit), and files that test JavaScript only.
  */
 const cpuFiles = [
   'files/weights',
@@ -53,7 +53,8 @@ function checkAddresses(names) {
     'node_modules/cmake-js/bin/cmake-js',
     ...['compile', '-O', 'build/asan', '--CDKEXA_SANITIZE=address', '--target', 'kexa', '--log-level', 'error'],
   ]);
-  // Node is not built for the sanitizer, so its runtime has to come first, and the C++ library whose exceptions it watches.
+  // Node is not built for the sanitizer, so its runtime has to come first, and the C++ library whose exceptions it
+  // watches.
   const preload = ['libasan.so', 'libstdc++.so'].map(libraryOf).join(' ');
   run('node', ['tools/test.mjs', ...names], {
     KEXA_BINARY: join(root, 'build/asan/Release/kexa.node'),

@@ -1,5 +1,6 @@
-// Checks the tables in docs/ that are made from lib's tables, between the marks `<!-- table: NAME -->` and `<!-- end -->`,
-// and the defaults that comments in lib/types/generate.ts give. `node --import tsx tools/doc-tables.mjs --write` writes the tables.
+// Checks the tables in docs/ that are made from lib's tables, between the marks `<!-- table: NAME -->` and `<!-- end
+// -->`, and the defaults that comments in lib/types/generate.ts give. `node --import tsx tools/doc-tables.mjs --write`
+// writes the tables.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { root } from './setup.mjs';
@@ -63,8 +64,8 @@ for (const file of ['docs/api.md', 'docs/cli.md']) {
   if (isWriting && written !== text) writeFileSync(path, written);
 }
 for (const name of Object.keys(tables)) if (!found.has(name)) throw new Error(`docs/ have no table '${name}'`);
-// docs say more of the options of loadModel than their table does. Each option has a row in both pages, with the same flags.
-// The library's page names every value somewhere, the command's page in the row.
+// docs say more of the options of loadModel than their table does. Each option has a row in both pages, with the same
+// flags. The library's page names every value somewhere, the command's page in the row.
 const [api, cli] = ['docs/api.md', 'docs/cli.md'].map((file) => ({ file, lines: linesOf(file) }));
 for (const { name, flag, choices = [] } of loadOptions) {
   const values = choices.map((choice) => `'${choice}'`);

@@ -1,9 +1,9 @@
-// Times how long the processor takes to encode and submit one decode token of K-EXAONE's 48 layers, and compares it with as
-// many dispatches through the JavaScript API of the same Dawn, with and without Dawn's validation.
+// Times how long the processor takes to encode and submit one decode token of K-EXAONE's 48 layers, and compares it
+// with as many dispatches through the JavaScript API of the same Dawn, with and without Dawn's validation.
 //   node tools/encode-time.mjs [--device swiftshader|null|gpu] [--steps 100] [--context 8192]
-// Layers and experts are K-EXAONE's; widths are tiny, which changes no dispatch. Rounds of the four kinds take turns, and
-// each step is waited for before the next begins. Figures are medians of wall time; the lowest and the 90th percentile
-// show other load on the machine.
+// Layers and experts are K-EXAONE's; widths are tiny, which changes no dispatch. Rounds of the four kinds take turns,
+// and each step is waited for before the next begins. Figures are medians of wall time; the lowest and the 90th
+// percentile show other load on the machine.
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
@@ -139,8 +139,9 @@ function accessOf(name) {
 }
 
 /**
- * Encodes the same number of dispatches through the JavaScript API. Everything is made beforehand, as in kexa. Each reads a
- * buffer that the dispatch before wrote, so that the same number of barriers is recorded. The kernels do nothing.
+ * Encodes the same number of dispatches through the JavaScript API. Everything is made beforehand, as in kexa. Each
+ * reads a buffer that the dispatch before wrote, so that the same number of barriers is recorded. The kernels do
+ * nothing.
  */
 async function javascript(sequence, isChecked) {
   const flags = isChecked ? [] : ['enable-dawn-features=skip_validation'];

@@ -1,5 +1,5 @@
-// Checks that the C++ in native/ is formatted as .clang-format says, by clang-format 19 from npm, and that the includes of a
-// paragraph are in the order of the alphabet, which that package leaves as they are.
+// Checks that the C++ in native/ is formatted as .clang-format says, by clang-format 19 from npm, and that the includes
+// of a paragraph are in the order of the alphabet, which that package leaves as they are.
 // `node tools/format-native.mjs --write` does both.
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

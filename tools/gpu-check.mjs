@@ -1,7 +1,7 @@
 // Checks a GPU in one call: which one it is, whether every kernel is right on it, and how fast it is.
 //   node tools/gpu-check.mjs [--device gpu] [--log FILE] [--quick]
-// Needs a built checkout: dist/, build/Release, npm webgpu, models/tiny, and test/models if they are there. On a machine
-// without the tests' packages it needs the file that tools/pack-gpu-check.mjs makes.
+// Needs a built checkout: dist/, build/Release, npm webgpu, models/tiny, and test/models if they are there. On a
+// machine without the tests' packages it needs the file that tools/pack-gpu-check.mjs makes.
 // Prints a short table; --log keeps every figure. Exits 1 if anything was wrong.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';

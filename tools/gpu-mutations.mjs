@@ -3,8 +3,8 @@ const [attention, ffn, matmul, choose] = ['attention', 'ffn', 'matmul', 'choose'
 const ops = ['gpu/ops'];
 
 /**
- * Name, the tests that find it (tried in this order, before all others), file, what stands there and what a mistaken device
- * has instead; a list of such pairs if it takes several.
+ * Name, the tests that find it (tried in this order, before all others), file, what stands there and what a mistaken
+ * device has instead; a list of such pairs if it takes several.
  */
 export const gpuMutations = [
   [

@@ -1,6 +1,6 @@
-// Writes native/text/unicode_tables.h: the character classes and normalisation of npm `tokenizers`, which models were trained
-// with. The library's Unicode is older than Node's and differs from it in places, so the library itself is asked. Takes some
-// minutes; run it when `tokenizers` has been updated and test/text/bpe finds a difference.
+// Writes native/text/unicode_tables.h: the character classes and normalisation of npm `tokenizers`, which models were
+// trained with. The library's Unicode is older than Node's and differs from it in places, so the library itself is
+// asked. Takes some minutes; run it when `tokenizers` has been updated and test/text/bpe finds a difference.
 //
 //   node tools/make-unicode-tables.mjs
 import { writeFileSync } from 'node:fs';

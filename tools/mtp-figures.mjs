@@ -1,8 +1,9 @@
-// Measures the gain of drafts by the bundled model's MTP block: acceptance by position, tokens a step, and time against none.
+// Measures the gain of drafts by the bundled model's MTP block: acceptance by position, tokens a step, and time against
+// none.
 //   node tools/mtp-figures.mjs [--device cpu] [--prompts 40] [--rounds 3] [--tokens 64] [--mtp auto,1,2,3]
-// Prompts are the beginnings of the lines of bench/texts/help.txt, which the model has not seen, without the chat template.
-// Settings take turns prompt by prompt. Each time is divided by that of the same answer without drafts in the same round; the
-// figures are the median of these ratios and the range of their middle half.
+// Prompts are the beginnings of the lines of bench/texts/help.txt, which the model has not seen, without the chat
+// template. Settings take turns prompt by prompt. Each time is divided by that of the same answer without drafts in the
+// same round; the figures are the median of these ratios and the range of their middle half.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';

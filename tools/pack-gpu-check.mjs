@@ -1,4 +1,5 @@
-// Packs what tools/gpu-check.mjs needs of the tests, for a machine without their packages: every op's parity as one file.
+// Packs what tools/gpu-check.mjs needs of the tests, for a machine without their packages: every op's parity as one
+// file.
 //   node tools/pack-gpu-check.mjs
 // Writes build/gpu-check/ops.mjs, which needs dist/ and build/Release beside it, and no package but kexa's own.
 import { dirname, join } from 'node:path';

@@ -1,6 +1,6 @@
 // Measures what quantised weights and caches cost in quality, and writes docs/quality.md. For every type and recipe,
-// `quantizeModel` writes the tiny model (in FP8 as a publisher would write it). The file's log-probability of each token of
-// bench/texts/help.txt is compared with the model's own; so is the model's with every type of cache.
+// `quantizeModel` writes the tiny model (in FP8 as a publisher would write it). The file's log-probability of each
+// token of bench/texts/help.txt is compared with the model's own; so is the model's with every type of cache.
 // `node tools/quality.mjs` takes a few minutes; `--json` prints the figures and writes nothing.
 import { closeSync, cpSync, mkdtempSync, openSync, readFileSync, readSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -29,7 +29,10 @@ const { writeSafetensors } = await import('../test/support/safetensors-writer.ts
 
 const tiny = join(root, 'models/tiny');
 const textFile = 'bench/texts/help.txt';
-/** The types that kexa quantises to, and those that the CPU device multiplies by activations in 16 bits, if it is asked to. */
+/**
+ * The types that kexa quantises to, and those that the CPU device multiplies by activations in 16 bits, if it is asked
+ * to.
+ */
 const coreTypes = createRequire(import.meta.url)(join(root, 'build/Release/kexa_checks.node')).types();
 const types = Object.keys(blockTypes).filter((name) => coreTypes.some((type) => type.name === name && type.isWritten));
 /** The types of the routed experts' gate and up, and of their down, in two bits and a little more. */
@@ -105,7 +108,10 @@ function compare(wanted, found, windows, vocabSize) {
   };
 }
 
-/** Compares the scores of the model in `path` with the wanted ones. `bits` is the size of a weight, or of an element of its cache. */
+/**
+ * Compares the scores of the model in `path` with the wanted ones. `bits` is the size of a weight, or of an element of
+ * its cache.
+ */
 async function compareWith(path, name, bits, { windows, wanted, vocabSize }, options) {
   const model = await loadModel(path, { device: 'cpu', ...options });
   try {

@@ -1,5 +1,6 @@
-// Measures how well a token's experts can be guessed before they are routed, to judge prefetching (docs/kernels/experts.md).
-// `node tools/route-guesses.mjs`: a quarter of a minute; the bundled model, 500 tokens of bench/texts/help.txt in float64.
+// Measures how well a token's experts can be guessed before they are routed, to judge prefetching
+// (docs/kernels/experts.md). `node tools/route-guesses.mjs`: a quarter of a minute; the bundled model, 500 tokens of
+// bench/texts/help.txt in float64.
 import { readFileSync } from 'node:fs';
 import { register } from 'tsx/esm/api';
 import { setUp } from './setup.mjs';

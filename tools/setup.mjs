@@ -1,5 +1,5 @@
-// Makes a checkout ready to run: installs dependencies, builds the addon and TypeScript. A part is done again only if its
-// sources have changed. All messages go to stderr, because stdout belongs to the program that runs afterwards.
+// Makes a checkout ready to run: installs dependencies, builds the addon and TypeScript. A part is done again only if
+// its sources have changed. All messages go to stderr, because stdout belongs to the program that runs afterwards.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';

@@ -1,4 +1,5 @@
-// `npm start`: sets up and generates with the bundled model. `npm start -- -p "..."` passes arguments to `kexa generate`.
+// `npm start`: sets up and generates with the bundled model. `npm start -- -p "..."` passes arguments to `kexa
+// generate`.
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { root, setUp } from './setup.mjs';

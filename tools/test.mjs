@@ -1,9 +1,9 @@
 // `npm test`: sets up, then runs every check and every test file, and ends with "N passed, N failed, N skipped".
 // `npm test -- gpu/attention cli` runs only the test files of which the path (`gpu/attention`), or a part of it between
 // slashes, begins with one of the words, and no checks.
-// `npm run test:all` runs the long rest, which `npm test` leaves out: the files named *.long.test.ts, and the kernels in f16
-// where Mesa's lavapipe is installed. With words it chooses among the files. `npm run test:all -- --mutations` also proves
-// that the tests can fail, by tools/check-mutations.mjs.
+// `npm run test:all` runs the long rest, which `npm test` leaves out: the files named *.long.test.ts, and the kernels
+// in f16 where Mesa's lavapipe is installed. With words it chooses among the files. `npm run test:all -- --mutations`
+// also proves that the tests can fail, by tools/check-mutations.mjs.
 import { spawn } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
@@ -59,7 +59,8 @@ const taken = {};
 const failedFiles = new Set();
 const work = files.map((file) => () => runFile(file));
 if (words.length === 0 && !isLong) work.unshift(...checks.map((check) => () => runCheck(check)));
-// Two at a time: most are of one thread, those of the GPU of little more. More would leave tests that watch the clock behind.
+// Two at a time: most are of one thread, those of the GPU of little more. More would leave tests that watch the clock
+// behind.
 await Promise.all(
   Array.from({ length: Math.min(2, availableParallelism()) }, async () => {
     for (let next = work.shift(); next !== undefined; next = work.shift()) await next();

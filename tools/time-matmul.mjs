@@ -1,5 +1,6 @@
-// Times the CPU device's products on one thread, one type of weights after another, with one row (decode) and with 16 (prefill).
-// `node tools/time-matmul.mjs [TYPE...]`; KEXA_CHECKS=/path/to/another/kexa_checks.node is timed in turns with this build's.
+// Times the CPU device's products on one thread, one type of weights after another, with one row (decode) and with 16
+// (prefill). `node tools/time-matmul.mjs [TYPE...]`; KEXA_CHECKS=/path/to/another/kexa_checks.node is timed in turns
+// with this build's.
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { root, setUp } from './setup.mjs';

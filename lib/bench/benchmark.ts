@@ -50,16 +50,18 @@ export interface BenchOptions extends Omit<LoadOptions, 'contextSize'> {
    * MTP block.
    */
   mtp?: readonly BenchTest['mtp'][];
-  /** How often each test is run. Tests take turns, so that other load on the machine meets all of them alike. Default 5. */
+  /**
+   * How often each test is run. Tests take turns, so that other load on the machine meets all of them alike. Default 5.
+   */
   repetitions?: number;
   /** Whether each test is run once before, untimed, to count the work of its steps. Default true. */
   warmUp?: boolean;
   /** Whether the device's own rates are measured first, which takes a second or less. Default true. */
   rates?: boolean;
   /**
-   * A text whose tokens fill prompts and contexts, again and again. It should be like the texts that the model is used for,
-   * because the acceptance of drafts depends on it. Default: a text that comes with kexa, or ids that mean nothing for
-   * a model without a tokenizer.
+   * A text whose tokens fill prompts and contexts, again and again. It should be like the texts that the model is used
+   * for, because the acceptance of drafts depends on it. Default: a text that comes with kexa, or ids that mean nothing
+   * for a model without a tokenizer.
    */
   text?: string;
   /** Is called after each run with the number of runs done and of all. */
@@ -96,11 +98,11 @@ const builtInText =
  * - A test of both (`pg`) is timed from the first prompt row to the last token.
  * - A test with `sessions` is timed by the clock, from the request to the last session's last token.
  *
- * Greedy choice is part of a step. Tokenising, filling the context to `depth`, and loading are not timed. When the signal is
- * aborted, the complete results are returned, with fewer samples; that is an empty array if none is complete.
+ * Greedy choice is part of a step. Tokenising, filling the context to `depth`, and loading are not timed. When the
+ * signal is aborted, the complete results are returned, with fewer samples; that is an empty array if none is complete.
  *
- * @throws KexaError every code of {@link loadModel}; KEXA_INVALID_ARGUMENT for an option of another shape, with its name
- *   (`tests[0].prompt`), if there is no test, and for a test that fits no context of the model.
+ * @throws KexaError every code of {@link loadModel}; KEXA_INVALID_ARGUMENT for an option of another shape, with its
+ *   name (`tests[0].prompt`), if there is no test, and for a test that fits no context of the model.
  *
  * @example
  * const tests = [{ prompt: 512, generated: 0, depth: 0, mtp: false as const }];

@@ -1,4 +1,6 @@
-/** Checks the options of `benchmark`, `benchmarkOps` and `readSuite`. Messages name the field and the allowed values. */
+/**
+ * Checks the options of `benchmark`, `benchmarkOps` and `readSuite`. Messages name the field and the allowed values.
+ */
 
 import { limits } from '../limits.js';
 import { checkNames, integerOption, invalid } from '../options.js';

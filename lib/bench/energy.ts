@@ -17,8 +17,8 @@ export interface EnergyMeter {
 }
 
 /**
- * Opens the counter of a device's energy: RAPL's packages for the processor, nvidia-smi for NVIDIA's GPUs. It counts other
- * processes too. Null if there is none or it may not be read.
+ * Opens the counter of a device's energy: RAPL's packages for the processor, nvidia-smi for NVIDIA's GPUs. It counts
+ * other processes too. Null if there is none or it may not be read.
  */
 export function openEnergyMeter(device: DeviceInfo): EnergyMeter | null {
   return isOnProcessor(device) ? openRapl() : openNvidia(device);

@@ -1,4 +1,6 @@
-/** Counts the least work of each op of a step: bytes, each moved once, and operations. An op's time is compared with it. */
+/**
+ * Counts the least work of each op of a step: bytes, each moved once, and operations. An op's time is compared with it.
+ */
 import type { ModelDescription, TensorEntry } from '../description.js';
 import type { OpName } from '../device/ops.js';
 import { limits } from '../limits.js';

@@ -70,7 +70,9 @@ export interface OpBenchOptions extends Pick<LoadOptions, (typeof loadNames)[num
   variants?: readonly OpVariant[];
   /** How often each op is measured. Default 5. */
   repetitions?: number;
-  /** The least time of a repetition (milliseconds). The op is called again until then, at most 2000 times. Default 20. */
+  /**
+   * The least time of a repetition (milliseconds). The op is called again until then, at most 2000 times. Default 20.
+   */
   leastMs?: number;
   /** Is called after each op with the number of ops done and of all. */
   onOp?: (progress: { done: number; total: number; op: string }) => void;
@@ -81,7 +83,8 @@ export interface OpBenchOptions extends Pick<LoadOptions, (typeof loadNames)[num
  *
  * @example
  * const { results } = await benchmarkOps('models/tiny', { device: 'cpu' });
- * for (const { op, rows, ms, share } of results) console.log(op, rows, ms, `${share * 100} % of what the device can do`);
+ * for (const { op, rows, ms, share } of results) console.log(op, rows, ms, `${share * 100} % of what the device can
+ * do`);
  */
 export interface OpBenchResult {
   /** The op. `step` is a whole step; `unaccounted` is the part of a step that no op accounts for. */
@@ -95,7 +98,9 @@ export interface OpBenchResult {
   ms: number;
   /** The standard deviation of the repetitions (milliseconds). */
   msDeviation: number;
-  /** Whether times are the device's timestamps, or the clock's over many calls, the time to issue the calls included. */
+  /**
+   * Whether times are the device's timestamps, or the clock's over many calls, the time to issue the calls included.
+   */
   timedBy: 'device' | 'clock';
   /** The bytes of weights, keys, values and rows, each once. */
   bytes: number;
@@ -112,7 +117,9 @@ export interface OpBenchResult {
   share: number;
   /** The number of calls in a step of the measured model. */
   perStep: number;
-  /** The bytes of weights that the calls read before any is read again. If a cache holds them, the rate is flattering. */
+  /**
+   * The bytes of weights that the calls read before any is read again. If a cache holds them, the rate is flattering.
+   */
   workingSetBytes: number;
   /** The number of different experts that the rows were sent to. Null for ops without experts. */
   expertsRead: number | null;
@@ -147,10 +154,12 @@ const defaultLayers = 4;
 const contextSlack = limits.pageRows;
 
 /**
- * Loads a model once for each way to write its kernels. Times each op at each number of rows, layers taking turns, and then
- * whole steps, which shows the time that no op accounts for. When the signal is aborted, the complete results are returned.
+ * Loads a model once for each way to write its kernels. Times each op at each number of rows, layers taking turns, and
+ * then whole steps, which shows the time that no op accounts for. When the signal is aborted, the complete results are
+ * returned.
  *
- * @throws KexaError every code of `loadModel`; KEXA_INVALID_ARGUMENT for rows or variants that the device does not have.
+ * @throws KexaError every code of `loadModel`; KEXA_INVALID_ARGUMENT for rows or variants that the device does not
+ *   have.
  *
  * @example
  * const { results } = await benchmarkOps('models/tiny', { device: 'cpu', rows: [1], ops: ['head'] });

@@ -18,8 +18,8 @@ export interface ReportParts {
 }
 
 /**
- * Makes the folder of a report, if need be, and checks that files can be written into it. Is called before the measurements,
- * which may take hours.
+ * Makes the folder of a report, if need be, and checks that files can be written into it. Is called before the
+ * measurements, which may take hours.
  *
  * @throws KexaError KEXA_WRITE_FAILED
  */

@@ -74,7 +74,9 @@ export interface BenchResult {
   stddev_ts: number;
   /** The mean rate of one session (tokens a second). Null if a session ran alone. */
   session_ts: number | null;
-  /** The time to load the model, the same for all tests of a run. The first load may have to read the file from disk. */
+  /**
+   * The time to load the model, the same for all tests of a run. The first load may have to read the file from disk.
+   */
   load_ms: number;
   /** The mean time to the first token after the test's prompt. Null if only decoding is timed. */
   first_token_ms: number | null;
@@ -83,9 +85,9 @@ export interface BenchResult {
   /** The bytes that a token of decoding must read without drafts, at the middle of the test. Null for prefill. */
   bytes_per_token: TokenTraffic | null;
   /**
-   * The bytes that the steps read for each timed token. Rows of a step share the weights, experts are those that the routers
-   * chose, and drafts that were not kept count too. For decoding without drafts it equals `bytes_per_token`; else the
-   * warm-up counts it. Null without a warm-up, and for tests of prompt and answer together.
+   * The bytes that the steps read for each timed token. Rows of a step share the weights, experts are those that the
+   * routers chose, and drafts that were not kept count too. For decoding without drafts it equals `bytes_per_token`;
+   * else the warm-up counts it. Null without a warm-up, and for tests of prompt and answer together.
    */
   bytes_read_per_token: TokenTraffic | null;
   /** `bytes_read_per_token` times tokens a second (10^9 bytes a second). */
@@ -141,7 +143,9 @@ export interface BenchResult {
   ops: { name: string; dispatches: number; ns: number }[] | null;
   /** The first 16 digits of the SHA-256 of the generated ids. */
   ids_hash: string;
-  /** The first 16 digits of the SHA-256 of the f32 logits that the last token was chosen from. Null without a warm-up. */
+  /**
+   * The first 16 digits of the SHA-256 of the f32 logits that the last token was chosen from. Null without a warm-up.
+   */
   logits_hash: string | null;
   /** The best of these logits. Two devices agree in it but for the last digits. Null without a warm-up. */
   logits_best: { id: number; logit: number } | null;

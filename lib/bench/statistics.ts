@@ -17,7 +17,9 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 === 1 ? sorted[half]! : (sorted[half - 1]! + sorted[half]!) / 2;
 }
 
-/** The deviation, as a share of the mean, above which runs tell little: the machine was busy, or the test is too short. */
+/**
+ * The deviation, as a share of the mean, above which runs tell little: the machine was busy, or the test is too short.
+ */
 const noisyShare = 0.2;
 
 /** Whether the values vary so much that their mean tells little. */
@@ -42,7 +44,9 @@ export function ratioInterval(before: readonly number[], after: readonly number[
   return [Math.exp(middle - reach), Math.exp(middle + reach)];
 }
 
-/** The 0.975 quantile of Student's t distribution: Abramowitz and Stegun, 26.7.5, to 0.003 from 5 degrees of freedom on. */
+/**
+ * The 0.975 quantile of Student's t distribution: Abramowitz and Stegun, 26.7.5, to 0.003 from 5 degrees of freedom on.
+ */
 function studentQuantile(freedom: number): number {
   const exact: Readonly<Record<number, number>> = { 1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776 };
   // Rounding down makes the interval wider, never narrower.

@@ -15,8 +15,8 @@ export const suiteNames: readonly string[] = ['chat', 'code', 'document', 'korea
  * One line of a suite.
  *
  * @example
- * const prompts: SuiteEntry[] = [{ suite: 'mine', name: 'sky', prompt: 'Why is the sky blue?', raw: false, maxTokens: 64 }];
- * const results = await benchmark('models/tiny', { prompts, mtp: [false, 'auto'] });
+ * const prompts: SuiteEntry[] = [{ suite: 'mine', name: 'sky', prompt: 'Why is the sky blue?', raw: false, maxTokens:
+ * 64 }]; const results = await benchmark('models/tiny', { prompts, mtp: [false, 'auto'] });
  */
 export interface SuiteEntry {
   suite: string;
@@ -30,8 +30,8 @@ export interface SuiteEntry {
 
 /**
  * Reads the prompts of a suite. `nameOrPath` is the name of one that comes with kexa, or a file of JSON lines, each
- * `{ "name", "prompt" or "messages", "document"?, "raw"?, "maxTokens"? }`. A document is a text file beside the suite that is
- * put before the prompt.
+ * `{ "name", "prompt" or "messages", "document"?, "raw"?, "maxTokens"? }`. A document is a text file beside the suite
+ * that is put before the prompt.
  *
  * @throws KexaError KEXA_NOT_FOUND or KEXA_BAD_FILE
  *

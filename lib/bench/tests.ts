@@ -15,7 +15,10 @@ export interface BenchTest {
   depth: number;
   /** The number of drafts a step: the option `mtp` of `generate`. */
   mtp: false | 'auto' | number;
-  /** The number of sessions that run the test at once, timed together by the clock. Default: one session, timed by itself. */
+  /**
+   * The number of sessions that run the test at once, timed together by the clock. Default: one session, timed by
+   * itself.
+   */
   sessions?: number;
 }
 
@@ -37,8 +40,8 @@ export function contextOf({ prompt, generated, depth }: BenchTest): number {
 }
 
 /**
- * Combines lists into tests: each prompt and each answer alone and each pair together, at each depth, with each number of
- * sessions. Tests that generate are made for each value of `mtp`.
+ * Combines lists into tests: each prompt and each answer alone and each pair together, at each depth, with each number
+ * of sessions. Tests that generate are made for each value of `mtp`.
  */
 export function combineTests(lists: {
   prompts: readonly number[];
@@ -61,7 +64,8 @@ export function combineTests(lists: {
 }
 
 /**
- * A sweep over contexts in one session. At each context only the newest part is read, and then a few tokens are generated.
+ * A sweep over contexts in one session. At each context only the newest part is read, and then a few tokens are
+ * generated.
  *
  * @example
  * const sweeps: BenchSweep[] = [{ contexts: [1024, 2048, 4096], generated: 32, mtp: false }];

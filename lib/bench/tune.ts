@@ -11,9 +11,9 @@ import { mean } from './statistics.js';
 const leastGain = 1.02;
 
 /**
- * The faster way of each op, by the geometric mean over the numbers of rows. There is one way for all small steps, so that a
- * row's bits do not depend on the other rows, and one for larger steps if ops.ts says so. Only f32 elements count, and
- * only ways with the same results to rounding: matrices, which round to f16, must be asked for.
+ * The faster way of each op, by the geometric mean over the numbers of rows. There is one way for all small steps, so
+ * that a row's bits do not depend on the other rows, and one for larger steps if ops.ts says so. Only f32 elements
+ * count, and only ways with the same results to rounding: matrices, which round to f16, must be asked for.
  */
 export function tuneFrom(results: readonly OpBenchResult[]): DeviceTuning['ops'] {
   const found: DeviceTuning['ops'] = {};

@@ -20,8 +20,8 @@ const flags: Readonly<Record<string, string>> = {
 };
 
 /**
- * The error, with the command's flags in place of the library's option names. It becomes a usage error if it refuses a flag's
- * value, which only the model or the device could do.
+ * The error, with the command's flags in place of the library's option names. It becomes a usage error if it refuses a
+ * flag's value, which only the model or the device could do.
  */
 export function nameFlags(error: unknown, command: Command): unknown {
   if (!(error instanceof KexaError)) return error;

@@ -11,12 +11,14 @@ export interface PromptOptions {
   file?: string;
 }
 
-/** The longest text that is read (bytes). It is more than any context takes, and ends the reading of an endless file. */
+/**
+ * The longest text that is read (bytes). It is more than any context takes, and ends the reading of an endless file.
+ */
 const longestText = 2 ** 28;
 
 /**
- * The prompt's text. Without `-p` and `-f` it is read from a pipe. One newline at the very end of a file or of standard input
- * is left out, because editors and `echo` put it there.
+ * The prompt's text. Without `-p` and `-f` it is read from a pipe. One newline at the very end of a file or of standard
+ * input is left out, because editors and `echo` put it there.
  *
  * @throws UsageError when there is none
  */

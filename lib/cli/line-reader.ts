@@ -119,7 +119,9 @@ export class LineReader {
     this.#output.write(bracketedPaste.off);
   }
 
-  /** Shows the line that is being typed again after Ctrl-Z and `fg`, because the shell has used the terminal meanwhile. */
+  /**
+   * Shows the line that is being typed again after Ctrl-Z and `fg`, because the shell has used the terminal meanwhile.
+   */
   readonly #onContinue = () => {
     if (this.#take === null) return;
     this.#takeTerminal();
@@ -140,7 +142,7 @@ export class LineReader {
         const whole = pasted.join('').replaceAll(/\r\n?/g, '\n');
         pasted = null;
         const line = shown.reduce((rest, [was, symbol]) => rest.replaceAll(was, symbol), whole);
-        // biome-ignore lint/suspicious/noControlCharactersInRegex: nothing that a terminal would obey comes into the line
+        // biome-ignore lint/suspicious/noControlCharactersInRegex: a terminal obeys them
         receive(line.replaceAll(/[\x00-\x1f\x7f-\x9f]/g, ''), {});
       } else {
         pasted.push(text ?? '');

@@ -24,7 +24,9 @@ export interface LoadFlags extends ModelFlags {
   activations?: ActivationType;
 }
 
-/** Values of the flags that {@link addAnswerOptions} adds, and the seed. The flags of sampling are read by their table. */
+/**
+ * Values of the flags that {@link addAnswerOptions} adds, and the seed. The flags of sampling are read by their table.
+ */
 export interface GenerateFlags {
   seed?: number;
   /** `'-1'` is no limit. */

@@ -7,8 +7,8 @@ const narrowestBar = 5;
 const millisecondsBetweenDraws = 50;
 
 /**
- * A progress bar of at most `columns` columns, because a line that wraps cannot be drawn over. If there is no room, first the
- * bar, then the title, then `whole` gives way. The percentage always stays.
+ * A progress bar of at most `columns` columns, because a line that wraps cannot be drawn over. If there is no room,
+ * first the bar, then the title, then `whole` gives way. The percentage always stays.
  */
 export function barLine(title: string, fraction: number, whole: string, columns: number): string {
   const percent = `${Math.floor(fraction * 100)}%`;
@@ -22,7 +22,8 @@ export function barLine(title: string, fraction: number, whole: string, columns:
 }
 
 /**
- * Shows the progress of long work in one line on stderr, and removes it at the end. Draws nothing if stderr is no terminal.
+ * Shows the progress of long work in one line on stderr, and removes it at the end. Draws nothing if stderr is no
+ * terminal.
  *
  * @example
  * using bar = new ProgressBar('loading tiny');

@@ -5,8 +5,8 @@ import type { Interrupt } from './interrupt.js';
 import { writeAnswer, writeDimmed, writeNote } from './output.js';
 
 /**
- * Writes an answer as it comes: its text to stdout, and its thinking, dimmed, to stderr. The output ends with a newline,
- * whatever the text ends with.
+ * Writes an answer as it comes: its text to stdout, and its thinking, dimmed, to stderr. The output ends with a
+ * newline, whatever the text ends with.
  */
 export class ReplyWriter {
   readonly #showsThinking: boolean;

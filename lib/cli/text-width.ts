@@ -3,7 +3,9 @@
 /** Wide characters (East Asian Width W and F): Hangul, Chinese, Japanese, full-width forms, emoji. */
 const wide =
   /[\u1100-\u115f\u231a\u231b\u23e9-\u23ec\u2e80-\u303e\u3041-\u33ff\u3400-\u4dbf\u4e00-\ua4cf\ua960-\ua97f\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff01-\uff60\uffe0-\uffe6\u{1f300}-\u{1f64f}\u{1f680}-\u{1f6ff}\u{1f900}-\u{1f9ff}\u{20000}-\u{3fffd}]/u;
-/** Characters without a width: marks over the character before, controls, and Hangul's vowels and finals written apart. */
+/**
+ * Characters without a width: marks over the character before, controls, and Hangul's vowels and finals written apart.
+ */
 const none = /[\p{Mn}\p{Me}\p{Cf}\p{Cc}\u1160-\u11ff\ud7b0-\ud7ff]/u;
 
 /** The columns that a text takes on a terminal. */
@@ -26,8 +28,8 @@ export function fitting(text: string, columns: number): string {
 }
 
 /**
- * Breaks a text at spaces into lines of at most `columns` columns. Lines that fit stay. A line that does not fit is broken
- * together with its paragraph. Indented lines are no paragraph and keep their indent.
+ * Breaks a text at spaces into lines of at most `columns` columns. Lines that fit stay. A line that does not fit is
+ * broken together with its paragraph. Indented lines are no paragraph and keep their indent.
  */
 export function wrapped(text: string, columns: number): string {
   const lines: string[] = [];

@@ -3,8 +3,8 @@
 /**
  * In the order in which a step calls them; `draft_input` is part of the MTP block's steps alone.
  *
- * - `small`, `large`: whether the op's kernels for small steps, and for large ones, are written in two ways of which tuning
- *   chooses one. Ways differ by rounding. All small steps share one way, because a row's bits must not depend on the rows
+ * - `small`, `large`: whether the op's kernels for small steps, and for large ones, are written in two ways of which
+ *   tuning chooses one. Ways differ by rounding. All small steps share one way, because a row's bits must not depend on the rows
  *   beside it.
  * - `hasMatrices`: whether subgroup matrices compute the op's products in large steps, with `gpuKernels: 'matrices'`.
  */

@@ -24,8 +24,8 @@ export interface DeviceTuning {
 export type Tuning = Record<string, DeviceTuning>;
 
 /**
- * The file that `KEXA_TUNING` names, else tuning.json beside the compiled kernels' folder. Null if it is `off` or there is
- * no such folder.
+ * The file that `KEXA_TUNING` names, else tuning.json beside the compiled kernels' folder. Null if it is `off` or there
+ * is no such folder.
  */
 export function tuningPath(): string | null {
   const named = variable('KEXA_TUNING');

@@ -47,8 +47,9 @@ interface GenerationParts {
  * An answer being generated. Await it for the whole result, iterate it for the text as it comes, or both, more than
  * once: every reader is given all of it. It runs ahead of its fastest reader by a few dozen tokens at most.
  *
- * It is a promise of its result, with `then`, `catch` and `finally`. An error goes to whoever reads or awaits the answer. If
- * nobody does, the error is an unhandled rejection, as with any promise, unless an abort or `Model.close` caused it.
+ * It is a promise of its result, with `then`, `catch` and `finally`. An error goes to whoever reads or awaits the
+ * answer. If nobody does, the error is an unhandled rejection, as with any promise, unless an abort or `Model.close`
+ * caused it.
  *
  * @example
  * const generation = session.generate('Why is the sky blue?');
@@ -404,9 +405,9 @@ function hasTokenizer(model: AnsweringModel): boolean {
 }
 
 /**
- * The number of a prompt's tokens with which the next turn's prompt will begin: all but the tokens at the end that the chat
- * template writes in another way once there is an answer. 0 after a tool's result: there the template changes tokens before
- * this prompt's end, so nothing is gained by knowing it.
+ * The number of a prompt's tokens with which the next turn's prompt will begin: all but the tokens at the end that the
+ * chat template writes in another way once there is an answer. 0 after a tool's result: there the template changes
+ * tokens before this prompt's end, so nothing is gained by knowing it.
  */
 async function turnEnd(
   model: AnsweringModel,

@@ -71,8 +71,8 @@ export async function loadSynthetic(
 }
 
 /**
- * Checks what can be checked before anything large is read or allocated, then loads. The checks run in this order, and the
- * first that fails is the error:
+ * Checks what can be checked before anything large is read or allocated, then loads. The checks run in this order, and
+ * the first that fails is the error:
  *
  * 1. `onProgress`, `signal`, `onWarning` and `gpuChecks`, by themselves;
  * 2. `device`: each exists and can run models;

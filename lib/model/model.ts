@@ -122,7 +122,8 @@ export class Model {
    * const ids = model.tokenizer.encode('In the beginning God created');
    * const { logits } = await model.forward(ids); // [ids.length, vocab]
    * const last = logits.subarray((ids.length - 1) * model.config.vocabSize);
-   * console.log(model.tokenizer.decode([last.indexOf(last.reduce((a, b) => Math.max(a, b)))])); // the most probable token
+   * console.log(model.tokenizer.decode([last.indexOf(last.reduce((a, b) => Math.max(a, b)))])); // the most probable
+   * token
    */
   async forward(ids: readonly number[] | Uint32Array, options: ForwardOptions = {}): Promise<ForwardResult> {
     checkNames('forward', options, ['logits', 'mtp', 'trace', 'profile', 'signal']);
@@ -179,8 +180,8 @@ export class Model {
    *
    * The check takes some twenty times as long as the answer. A divergence is reported, not thrown.
    *
-   * @throws KexaError KEXA_INVALID_ARGUMENT, KEXA_BAD_TEMPLATE, KEXA_CONTEXT_FULL, KEXA_UNSUPPORTED, KEXA_CLOSED. An aborted
-   *   signal's reason.
+   * @throws KexaError KEXA_INVALID_ARGUMENT, KEXA_BAD_TEMPLATE, KEXA_CONTEXT_FULL, KEXA_UNSUPPORTED, KEXA_CLOSED. An
+   *   aborted signal's reason.
    *
    * @example
    * const { divergence } = await model.verify('Why is the sky blue?');
@@ -198,8 +199,8 @@ export class Model {
   }
 
   /**
-   * Computes the logits of `ids` from row `leadRows - 1` on, from an empty cache. The first `leadRows` rows are computed as a
-   * prompt, the others as an answer, `stepRows` at a time.
+   * Computes the logits of `ids` from row `leadRows - 1` on, from an empty cache. The first `leadRows` rows are
+   * computed as a prompt, the others as an answer, `stepRows` at a time.
    *
    * @internal
    */
@@ -257,11 +258,11 @@ export class Model {
   }
 
   /**
-   * Loads a session that {@link Session.save} wrote, with its cache. A prompt that begins with the session's tokens goes on
-   * from there. Other sessions wait meanwhile.
+   * Loads a session that {@link Session.save} wrote, with its cache. A prompt that begins with the session's tokens
+   * goes on from there. Other sessions wait meanwhile.
    *
-   * @throws KexaError KEXA_NOT_FOUND; KEXA_BAD_FILE for a file that is damaged or no saved session; KEXA_SESSION_MISMATCH
-   *   for one of another model or other settings (weights, cacheType, kind of device); KEXA_CONTEXT_FULL for one longer
+   * @throws KexaError KEXA_NOT_FOUND; KEXA_BAD_FILE for a file that is damaged or no saved session;
+   *   KEXA_SESSION_MISMATCH for one of another model or other settings (weights, cacheType, kind of device); KEXA_CONTEXT_FULL for one longer
    *   than the context. An aborted signal's reason.
    *
    * @example

@@ -55,7 +55,9 @@ export class Reply {
     return { piece, isStopped: this.#isStopped };
   }
 
-  /** Gives the text that was held back. Nothing comes after it. `isBrokenOff`: the answer was cut short before its end. */
+  /**
+   * Gives the text that was held back. Nothing comes after it. `isBrokenOff`: the answer was cut short before its end.
+   */
   flush(isBrokenOff: boolean): { piece: Piece; isStopped: boolean } {
     const piece: Piece = { ...emptyPiece(), ids: [] };
     if (this.#isStopped) return { piece, isStopped: true };

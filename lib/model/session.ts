@@ -7,11 +7,11 @@ import type { GenerateOptions, Prompt } from '../types.js';
 import { type AnsweringModel, Generation } from './generation.js';
 
 /**
- * A session is one timeline. Each prompt is given whole. The longest prefix that is still cached is not computed again, so
- * a growing conversation costs only its new tokens.
+ * A session is one timeline. Each prompt is given whole. The longest prefix that is still cached is not computed again,
+ * so a growing conversation costs only its new tokens.
  *
- * The sliding layers keep `window + prefillChunk - 1` rows, and a session can go back only that far. A prompt that leaves
- * the timeline further back is computed from its start.
+ * The sliding layers keep `window + prefillChunk - 1` rows, and a session can go back only that far. A prompt that
+ * leaves the timeline further back is computed from its start.
  *
  * @example
  * const session = model.createSession();
@@ -43,11 +43,11 @@ export class Session {
    * - Messages are a conversation and go through the template.
    * - Token ids are used as they are, and their answer is one text.
    *
-   * Await the generation for the whole result, or iterate it for the text as it comes. Breaking out of the loop or aborting
-   * the signal stops the work; the session can be used afterwards. The call itself never throws. Errors reject the result:
-   * KexaError KEXA_INVALID_ARGUMENT, KEXA_BAD_TEMPLATE, KEXA_CONTEXT_FULL, KEXA_OUT_OF_MEMORY, KEXA_BUSY (this session is
-   * generating already), KEXA_UNSUPPORTED, KEXA_BAD_CONFIG, KEXA_BAD_FILE, KEXA_DEVICE_LOST, KEXA_CLOSED; or an aborted
-   * signal's reason.
+   * Await the generation for the whole result, or iterate it for the text as it comes. Breaking out of the loop or
+   * aborting the signal stops the work; the session can be used afterwards. The call itself never throws. Errors reject
+   * the result: KexaError KEXA_INVALID_ARGUMENT, KEXA_BAD_TEMPLATE, KEXA_CONTEXT_FULL, KEXA_OUT_OF_MEMORY, KEXA_BUSY
+   * (this session is generating already), KEXA_UNSUPPORTED, KEXA_BAD_CONFIG, KEXA_BAD_FILE, KEXA_DEVICE_LOST,
+   * KEXA_CLOSED; or an aborted signal's reason.
    *
    * @example
    * for await (const piece of session.generate('Why is the sky blue?', { signal })) process.stdout.write(piece.text);
@@ -72,8 +72,9 @@ export class Session {
   }
 
   /**
-   * Makes a copy of the session, cache included. The cache's pages are shared until one of the two sessions writes into them,
-   * so a fork costs only what differs; sliding layers are copied. The copy takes one of the four places for cached sessions.
+   * Makes a copy of the session, cache included. The cache's pages are shared until one of the two sessions writes into
+   * them, so a fork costs only what differs; sliding layers are copied. The copy takes one of the four places for
+   * cached sessions.
    *
    * @throws KexaError KEXA_BUSY while the session generates; KEXA_CLOSED
    *
@@ -109,8 +110,8 @@ export class Session {
    * Writes the session's cache to a file, for `Model.loadSession`. The file is written beside `path` and then renamed,
    * so that an existing file stays until the new one is whole. Other sessions wait meanwhile.
    *
-   * @throws KexaError KEXA_INVALID_ARGUMENT if nothing is cached; KEXA_WRITE_FAILED, also if `path` is a device, a FIFO, a
-   *   symbolic link or a folder; KEXA_BUSY while the session generates; KEXA_CLOSED. An aborted signal's reason.
+   * @throws KexaError KEXA_INVALID_ARGUMENT if nothing is cached; KEXA_WRITE_FAILED, also if `path` is a device, a
+   *   FIFO, a symbolic link or a folder; KEXA_BUSY while the session generates; KEXA_CLOSED. An aborted signal's reason.
    *
    * @example
    * await session.save('conversation.kexa');

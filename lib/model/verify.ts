@@ -1,6 +1,6 @@
 /**
- * Proves, for a model and device, that drafts change nothing. An answer without drafts is compared with answers with drafts,
- * and its logits computed row by row with those of rows computed together.
+ * Proves, for a model and device, that drafts change nothing. An answer without drafts is compared with answers with
+ * drafts, and its logits computed row by row with those of rows computed together.
  */
 import { setImmediate as breathe } from 'node:timers/promises';
 import { KexaError } from '../errors.js';
@@ -133,8 +133,8 @@ export function compareAnswer(
 }
 
 /**
- * The first row whose logits in `found`, computed in steps of `size` rows, differ by a bit from those computed one by one, or
- * whose best token is not the answer's.
+ * The first row whose logits in `found`, computed in steps of `size` rows, differ by a bit from those computed one by
+ * one, or whose best token is not the answer's.
  */
 export async function compareRows(
   { ids, logits, vocabSize }: ReferenceAnswer,

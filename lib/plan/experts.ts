@@ -115,11 +115,11 @@ export function checkHostExperts({ experts }: MemoryReport, found: number): void
 }
 
 /**
- * How often each expert was chosen, [layers, experts], as a profile tells it; empty if there is no such file yet. It will
- * be written again when the model is closed, which is tried here: hours of choices are not to be lost then.
+ * How often each expert was chosen, [layers, experts], as a profile tells it; empty if there is no such file yet. It
+ * will be written again when the model is closed, which is tried here: hours of choices are not to be lost then.
  *
- * @throws KexaError KEXA_WRITE_FAILED if it could not be written; KEXA_BAD_FILE, also for a profile of a model of another
- *   shape
+ * @throws KexaError KEXA_WRITE_FAILED if it could not be written; KEXA_BAD_FILE, also for a profile of a model of
+ *   another shape
  */
 export async function readExpertProfile(path: string, description: ModelDescription): Promise<Float32Array> {
   const damaged = (reason: string, cause?: unknown) =>

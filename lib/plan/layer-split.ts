@@ -5,8 +5,9 @@ import { invalid } from '../options.js';
 import type { LoadOptions, MemoryReport } from '../types.js';
 
 /**
- * How many of `layers` each device takes: in proportion to the numbers of `split`, and at least one each. Numbers that add
- * up to `layers` are the counts themselves. Without `split` every count is 0, and the core divides the layers by bytes.
+ * How many of `layers` each device takes: in proportion to the numbers of `split`, and at least one each. Numbers that
+ * add up to `layers` are the counts themselves. Without `split` every count is 0, and the core divides the layers by
+ * bytes.
  *
  * @throws KexaError KEXA_INVALID_ARGUMENT
  */

@@ -1,6 +1,6 @@
 /**
- * The options of `loadModel`, one entry each. Checks, the command's flags and environment variables, and the option lists of
- * the benchmarks are made from this list; a check compares docs/api.md and docs/cli.md with it.
+ * The options of `loadModel`, one entry each. Checks, the command's flags and environment variables, and the option
+ * lists of the benchmarks are made from this list; a check compares docs/api.md and docs/cli.md with it.
  */
 import { limits } from '../limits.js';
 import { choiceOption, integerOption } from '../options.js';

@@ -104,7 +104,8 @@ export function usableBytes(kind: 'gpu' | 'cpu', bytes: number): number {
 }
 
 /**
- * The longest context (tokens) with which each device has room for its part. The other options are `options`. 0 if none fits.
+ * The longest context (tokens) with which each device has room for its part. The other options are `options`. 0 if none
+ * fits.
  *
  * @param bytes memory of each device, of which {@link usableBytes} are planned with
  * @throws KexaError KEXA_INVALID_ARGUMENT
@@ -128,8 +129,8 @@ export function fitsInto(
 }
 
 /**
- * The memory that a model would take, at any context and on any devices. A description without tensors (a config alone) is
- * counted as stored in bf16, or as the config says, or in the type that `weights` asks for.
+ * The memory that a model would take, at any context and on any devices. A description without tensors (a config alone)
+ * is counted as stored in bf16, or as the config says, or in the type that `weights` asks for.
  *
  * @example
  * const planner = new MemoryPlanner(shape, 'q4');
@@ -240,8 +241,8 @@ export function availableMemory(): number {
 }
 
 /**
- * The options with the default memory for kept turns, if the caller gave none: at most an eighth of the free memory, and no
- * more than the rest of the model leaves. So kept turns never keep a model from being loaded.
+ * The options with the default memory for kept turns, if the caller gave none: at most an eighth of the free memory,
+ * and no more than the rest of the model leaves. So kept turns never keep a model from being loaded.
  */
 export function withKeptTurns(
   description: ModelDescription,

@@ -12,9 +12,9 @@ export interface Recipe {
 }
 
 /**
- * A recipe with two types. `routed` is for the routed experts: they are nearly all of a large model, and a token reads few
- * of them. `rest` is for everything else (embedding, head, attention, dense FFNs, shared experts, the MTP block): it is
- * little, and every token reads it.
+ * A recipe with two types. `routed` is for the routed experts: they are nearly all of a large model, and a token reads
+ * few of them. `rest` is for everything else (embedding, head, attention, dense FFNs, shared experts, the MTP block):
+ * it is little, and every token reads it.
  */
 export function byRole(routed: GgufType, rest: GgufType, fileType: number): Recipe {
   return { typeOf: (part) => (part === 'routed' ? routed : rest), fileType };

@@ -14,8 +14,8 @@ export function mainMemory(): number {
 }
 
 /**
- * A warning for weights that do not fit into `memory` bytes beside the rest of the plan: how slow reading in place is then,
- * and which recipe of `kexa quantize` would fit. Null if the weights fit.
+ * A warning for weights that do not fit into `memory` bytes beside the rest of the plan: how slow reading in place is
+ * then, and which recipe of `kexa quantize` would fit. Null if the weights fit.
  */
 export function slowMemory(
   description: ModelDescription,

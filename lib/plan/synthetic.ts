@@ -21,8 +21,8 @@ export interface SyntheticOptions {
 }
 
 /**
- * Reads a config: `path` is the JSON file, or the folder of a config.json. Matrices are stored as `weights` says (`auto`
- * is bf16), with a recipe's types as `kexa quantize` would.
+ * Reads a config: `path` is the JSON file, or the folder of a config.json. Matrices are stored as `weights` says
+ * (`auto` is bf16), with a recipe's types as `kexa quantize` would.
  *
  * @throws KexaError KEXA_NOT_FOUND, KEXA_BAD_FILE, KEXA_BAD_CONFIG, KEXA_UNSUPPORTED; KEXA_INVALID_ARGUMENT for more
  *   layers than there are.

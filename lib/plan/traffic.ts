@@ -97,8 +97,8 @@ export function weightBytesPerToken(description: ModelDescription, weights: Weig
 }
 
 /**
- * The bytes read for each of `tokens` tokens by the steps that made them. Rows of a step share their reading, experts are
- * those that the routers chose, and drafts that were not kept count too.
+ * The bytes read for each of `tokens` tokens by the steps that made them. Rows of a step share their reading, experts
+ * are those that the routers chose, and drafts that were not kept count too.
  *
  * @param first the position of the first step's first row
  * @param last the position of the last step's last row

@@ -40,8 +40,8 @@ const host = (size: number, bandwidth: number): Machine => ({
 });
 
 /**
- * The machines that a verdict tells of. A bandwidth is that of a common card of the size: RTX 4090, RTX 5090, RTX 6000 Ada,
- * A100, RTX PRO 6000, H200 and MI300X. Main memory is two channels of DDR5, from 256 GB on eight.
+ * The machines that a verdict tells of. A bandwidth is that of a common card of the size: RTX 4090, RTX 5090, RTX 6000
+ * Ada, A100, RTX PRO 6000, H200 and MI300X. Main memory is two channels of DDR5, from 256 GB on eight.
  */
 export const machines: readonly Machine[] = [
   cards(1, 24, 1.0e12),
@@ -106,20 +106,20 @@ export interface Verdict {
   /** The longest context for each type of cache (tokens). 0 if none fits. */
   longestContext: Record<(typeof verdictCaches)[number], number>;
   /**
-   * `slots`: the routed experts of each layer that a card holds beside {@link contextBesideExperts} tokens of cache in f16.
-   * `host`: the bytes that all routed experts take in main memory. Null if a card holds all experts.
+   * `slots`: the routed experts of each layer that a card holds beside {@link contextBesideExperts} tokens of cache in
+   * f16. `host`: the bytes that all routed experts take in main memory. Null if a card holds all experts.
    */
   experts: { slots: number; host: number } | null;
   /**
-   * An estimate: {@link reachedShare} of the bandwidth, divided by the bytes that a token reads at {@link estimateAt}. Null
-   * if nothing fits, or if the bandwidth or the share of experts found on the card is not known.
+   * An estimate: {@link reachedShare} of the bandwidth, divided by the bytes that a token reads at {@link estimateAt}.
+   * Null if nothing fits, or if the bandwidth or the share of experts found on the card is not known.
    */
   tokensPerSecond: number | null;
 }
 
 /**
- * The verdict on each kind of weights on each machine, by the plan that loading makes. Several cards share the model's layers
- * by the default of `layerSplit`. A card that is too small for all experts leaves some in main memory.
+ * The verdict on each kind of weights on each machine, by the plan that loading makes. Several cards share the model's
+ * layers by the default of `layerSplit`. A card that is too small for all experts leaves some in main memory.
  */
 export function planVerdicts(
   shape: StoredShape,

@@ -275,7 +275,9 @@ export class CallScanner {
     return [at + marker.length, undefined];
   }
 
-  /** `</parameter>` ends a value only if another parameter or the end of the call follows. Else it is part of the value. */
+  /**
+   * `</parameter>` ends a value only if another parameter or the end of the call follows. Else it is part of the value.
+   */
   #readAfterValue(text: string, from: number): [number, ScannedCall | 'wait' | undefined] {
     const at = skipSpace(text, from);
     if (at === text.length && !this.#isEnded) return [at, undefined];
@@ -285,7 +287,9 @@ export class CallScanner {
     return [at, undefined];
   }
 
-  /** `</function>` ends a value that was not closed only if the call ends there and another one, or nothing, follows. */
+  /**
+   * `</function>` ends a value that was not closed only if the call ends there and another one, or nothing, follows.
+   */
   #readValueEnds(text: string, from: number, base: number): [number, ScannedCall | 'wait' | undefined] {
     const tag = skipSpace(text, from);
     const marker = this.#markerAt(text, tag, [callClose]);

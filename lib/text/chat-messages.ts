@@ -31,8 +31,8 @@ interface Fields extends Record<string, unknown> {
 }
 
 /**
- * Checks the messages of a conversation one by one, and converts them to the form and names that Hugging Face's templates
- * read. The text of each message has an origin of its own.
+ * Checks the messages of a conversation one by one, and converts them to the form and names that Hugging Face's
+ * templates read. The text of each message has an origin of its own.
  *
  * Only an assistant's content may be null: for the other roles templates print the word "None" or fail.
  */
@@ -234,7 +234,9 @@ function converted(value: unknown, origin: Origin, name: string): Value {
   }
 }
 
-/** Whether a field is empty (`refusal: null`, `annotations: []`). Other APIs give such fields, and they count as absent. */
+/**
+ * Whether a field is empty (`refusal: null`, `annotations: []`). Other APIs give such fields, and they count as absent.
+ */
 function isNothing(value: unknown): boolean {
   return value === undefined || value === null || (Array.isArray(value) && value.length === 0);
 }

@@ -69,8 +69,8 @@ export class ChatTemplate {
   /**
    * The prompt of a conversation.
    *
-   * @throws KexaError KEXA_INVALID_ARGUMENT for messages, tools or options of a wrong shape; KEXA_BAD_TEMPLATE if there is no
-   *   template, it does not compile, it refuses the messages, or leaves out a system message, a tool or the user's last
+   * @throws KexaError KEXA_INVALID_ARGUMENT for messages, tools or options of a wrong shape; KEXA_BAD_TEMPLATE if there
+   *   is no template, it does not compile, it refuses the messages, or leaves out a system message, a tool or the user's last
    *   message; KEXA_UNSUPPORTED for a template that uses what the engine does not have
    */
   render(messages: readonly ChatMessage[], options: ChatTemplateOptions = {}): RenderedChat {
@@ -80,7 +80,9 @@ export class ChatTemplate {
     return step.value;
   }
 
-  /** Renders as {@link render} does, without holding the event loop for long. Rejects with an aborted signal's reason. */
+  /**
+   * Renders as {@link render} does, without holding the event loop for long. Rejects with an aborted signal's reason.
+   */
   async renderAsync(
     messages: readonly ChatMessage[],
     options: ChatTemplateOptions = {},

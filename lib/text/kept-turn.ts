@@ -9,9 +9,9 @@ export interface ChatEncoder {
 const known = new WeakMap<ChatEncoder, Map<boolean | undefined, Promise<number>>>();
 
 /**
- * How many tokens at the end of a prompt the next turn's prompt has otherwise: where the prompt opens the thinking, say,
- * and the template leaves the thinking out of answers that are over. Found out once for each template, with a conversation of
- * a few words; 0 for a template that takes no such conversation.
+ * How many tokens at the end of a prompt the next turn's prompt has otherwise: where the prompt opens the thinking,
+ * say, and the template leaves the thinking out of answers that are over. Found out once for each template, with a
+ * conversation of a few words; 0 for a template that takes no such conversation.
  */
 export function rewrittenTokens(tokenizer: ChatEncoder, { thinking }: { thinking?: boolean }): Promise<number> {
   const byThinking = known.get(tokenizer) ?? new Map<boolean | undefined, Promise<number>>();

@@ -179,7 +179,9 @@ class Reader {
   }
 }
 
-/** Whether a number is the one that was written, as far as anyone can tell: fractions are rounded by all who read them. */
+/**
+ * Whether a number is the one that was written, as far as anyone can tell: fractions are rounded by all who read them.
+ */
 export function isHeldByDouble(text: string): boolean {
   const value = Number(text);
   if (!Number.isFinite(value)) return false;

@@ -1,7 +1,7 @@
 /**
- * The added tokens that a part of a text may become: all; only markers that are no special tokens, such as `<think>` in some
- * models; or none that is special or that the chat template names. A token that lies in several parts needs the permission of
- * each. All other text is encoded alike.
+ * The added tokens that a part of a text may become: all; only markers that are no special tokens, such as `<think>` in
+ * some models; or none that is special or that the chat template names. A token that lies in several parts needs the
+ * permission of each. All other text is encoded alike.
  */
 export interface TextSpan {
   /** The first UTF-16 unit of the span. */

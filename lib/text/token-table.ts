@@ -5,8 +5,8 @@ const spelledInBytes = 1;
 /**
  * The bytes of each token, and the vocabulary's name for them.
  *
- * A token whose characters all belong to the byte alphabet stands for those bytes, any other (an added token that holds a
- * space, say) for its own UTF-8 bytes.
+ * A token whose characters all belong to the byte alphabet stands for those bytes, any other (an added token that holds
+ * a space, say) for its own UTF-8 bytes.
  */
 export class TokenTable {
   /** The bytes of all tokens by id, one after another. */

@@ -1,6 +1,6 @@
 /**
- * The fields of a tokenizer.json that kexa's own encoder computes. It refuses all others by name, because they would give
- * other ids.
+ * The fields of a tokenizer.json that kexa's own encoder computes. It refuses all others by name, because they would
+ * give other ids.
  */
 import { KexaError } from '../errors.js';
 import { isJsonObject, type JsonObject, kindOf, shown } from '../files/json-file.js';

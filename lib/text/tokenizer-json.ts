@@ -1,6 +1,7 @@
 /**
- * Reading tokenizer.json without holding the event loop. JSON.parse of 153,600 tokens takes a third of a second, so the two
- * long parts, the vocabulary and the merges, are read here a little at a time into packed bytes; JSON.parse has the rest.
+ * Reading tokenizer.json without holding the event loop. JSON.parse of 153,600 tokens takes a third of a second, so the
+ * two long parts, the vocabulary and the merges, are read here a little at a time into packed bytes; JSON.parse has the
+ * rest.
  */
 import { KexaError } from '../errors.js';
 import { isJsonObject, type JsonObject, kindOf } from '../files/json-file.js';
@@ -36,8 +37,8 @@ const space = 0x20;
 /**
  * Reads the text of a tokenizer.json; `file` is its name, for errors.
  *
- * @throws KexaError KEXA_BAD_TOKENIZER if it is not JSON, or the vocabulary or the merges are not of their form. An aborted
- *   signal's reason.
+ * @throws KexaError KEXA_BAD_TOKENIZER if it is not JSON, or the vocabulary or the merges are not of their form. An
+ *   aborted signal's reason.
  */
 export async function readTokenizerJson(file: string, bytes: Uint8Array, signal?: AbortSignal): Promise<TokenizerJson> {
   const reader = new Reader(file, bytes, new Pause(signal));

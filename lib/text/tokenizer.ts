@@ -58,8 +58,8 @@ interface Parts {
 /**
  * Text to token ids and back, by the model's own vocabulary.
  *
- * Nothing is added to the ids: no BOS, no EOS. Special tokens written out in the text become those tokens, unless `spans`
- * say otherwise. A lone surrogate, which is no character, is read as U+FFFD.
+ * Nothing is added to the ids: no BOS, no EOS. Special tokens written out in the text become those tokens, unless
+ * `spans` say otherwise. A lone surrogate, which is no character, is read as U+FFFD.
  *
  * @example
  * const { tokenizer } = model;
@@ -87,11 +87,11 @@ export class Tokenizer implements TokenSource {
   }
 
   /**
-   * Reads a folder's tokenizer.json and, where they exist, tokenizer_config.json and chat_template.jinja; or all of it from
-   * a GGUF file. The event loop is not held for more than some milliseconds at a time.
+   * Reads a folder's tokenizer.json and, where they exist, tokenizer_config.json and chat_template.jinja; or all of it
+   * from a GGUF file. The event loop is not held for more than some milliseconds at a time.
    *
-   * Throws KEXA_NOT_FOUND, KEXA_BAD_TOKENIZER or KEXA_UNSUPPORTED (not a byte-level BPE, or one that is normalised or split
-   * in another way). A broken chat template is only reported when it is used, since a model can run without.
+   * Throws KEXA_NOT_FOUND, KEXA_BAD_TOKENIZER or KEXA_UNSUPPORTED (not a byte-level BPE, or one that is normalised or
+   * split in another way). A broken chat template is only reported when it is used, since a model can run without.
    */
   static async open(
     folder: string,
@@ -186,8 +186,8 @@ export class Tokenizer implements TokenSource {
   }
 
   /**
-   * Encodes as {@link encodeAsync} does, for a context of `mostIds` tokens. A text that cannot fit is refused at once, or as
-   * soon as that is known.
+   * Encodes as {@link encodeAsync} does, for a context of `mostIds` tokens. A text that cannot fit is refused at once,
+   * or as soon as that is known.
    *
    * @throws KexaError KEXA_CONTEXT_FULL
    * @internal
@@ -231,7 +231,8 @@ export class Tokenizer implements TokenSource {
   }
 
   /**
-   * The fewest tokens of any text with `bytes` bytes or more, in UTF-8. A string has at least as many bytes as UTF-16 units.
+   * The fewest tokens of any text with `bytes` bytes or more, in UTF-8. A string has at least as many bytes as UTF-16
+   * units.
    *
    * @internal
    */
@@ -309,11 +310,11 @@ export class Tokenizer implements TokenSource {
   /**
    * The prompt text of a conversation, by the model's own template, for people to read and for tests.
    *
-   * The text alone does not tell who wrote what: {@link encode} reads special tokens in it as such, also where a user or a
-   * tool wrote them. `generate` with messages does not.
+   * The text alone does not tell who wrote what: {@link encode} reads special tokens in it as such, also where a user
+   * or a tool wrote them. `generate` with messages does not.
    *
-   * @throws KexaError KEXA_INVALID_ARGUMENT, KEXA_BAD_TEMPLATE, KEXA_UNSUPPORTED for a template that uses what the engine
-   *   does not have
+   * @throws KexaError KEXA_INVALID_ARGUMENT, KEXA_BAD_TEMPLATE, KEXA_UNSUPPORTED for a template that uses what the
+   *   engine does not have
    *
    * @example
    * const text = tokenizer.applyChatTemplate([{ role: 'user', content: 'Hello' }], { thinking: false });
@@ -426,7 +427,9 @@ async function orKexaError<Result>(call: () => Result): Promise<Awaited<Result>>
 }
 
 /** NAME.jinja, as transformers writes templates of other names than `default`. */
-/** The chat templates of a folder, and what tokenizer_config.json says for them. @throws KexaError KEXA_BAD_TOKENIZER */
+/**
+ * The chat templates of a folder, and what tokenizer_config.json says for them. @throws KexaError KEXA_BAD_TOKENIZER
+ */
 export async function readTemplates(folder: string): Promise<ChatTemplateSource> {
   const configFile = resolve(folder, 'tokenizer_config.json');
   const configText = await readOptional(configFile);

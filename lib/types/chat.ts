@@ -36,13 +36,13 @@ export interface ToolCall {
   /** The arguments as the model wrote them, to the character. Empty if it gave none. */
   rawArguments: string;
   /**
-   * True if the model wrote the call wrongly, but its meaning is beyond doubt: a closing tag or bracket is missing or one too
-   * many, a string has a raw line end, a comma stands before a bracket, and the like. Absent otherwise.
+   * True if the model wrote the call wrongly, but its meaning is beyond doubt: a closing tag or bracket is missing or
+   * one too many, a string has a raw line end, a comma stands before a bracket, and the like. Absent otherwise.
    */
   repaired?: boolean;
   /**
-   * JSON Pointers (`/id`, `/ids/0`) to numbers of `arguments` that a double cannot hold: integers above 2^53, which were
-   * rounded, and numbers past 1.8e308. `rawArguments` has their digits.
+   * JSON Pointers (`/id`, `/ids/0`) to numbers of `arguments` that a double cannot hold: integers above 2^53, which
+   * were rounded, and numbers past 1.8e308. `rawArguments` has their digits.
    */
   inexactNumbers?: string[];
 }

@@ -105,7 +105,9 @@ export interface RouteTrace {
 export interface ForwardResult {
   /** The logits [rows, vocab], or [vocab] with `logits: 'last'`. */
   logits: Float32Array;
-  /** The MTP block's logits [rows - 1, vocab]. Row i predicts token i + 2 from the hidden state at i and token i + 1. */
+  /**
+   * The MTP block's logits [rows - 1, vocab]. Row i predicts token i + 2 from the hidden state at i and token i + 1.
+   */
   mtpLogits?: Float32Array;
   /** With `trace`: the residual stream after each layer, each [rows, hidden]. */
   layers?: Float32Array[];
@@ -137,12 +139,13 @@ export interface VerifyOptions {
  *
  * @example
  * const { divergence } = await model.verify('Why is the sky blue?');
- * if (divergence !== null) console.error(`token ${divergence.position}: ${divergence.found.id}, not ${divergence.expected.id}`);
+ * if (divergence !== null) console.error(`token ${divergence.position}: ${divergence.found.id}, not
+ * ${divergence.expected.id}`);
  */
 export interface Divergence {
   /**
-   * `drafts`: with drafts, the answer has another token. `rows`: rows computed together have other logits than rows computed
-   * one by one, or another best token than the answer's.
+   * `drafts`: with drafts, the answer has another token. `rows`: rows computed together have other logits than rows
+   * computed one by one, or another best token than the answer's.
    */
   check: 'drafts' | 'rows';
   /** The number of drafts a step, or of rows a step. */
@@ -152,8 +155,8 @@ export interface Divergence {
   /** The answer's token, and its logit in steps of one row. */
   expected: { id: number; logit: number };
   /**
-   * The token found instead. With `drafts` it is the other token, with its logit in steps of one row. With `rows` it is the
-   * best token and its logit; that may be the answer's token while other logits differ.
+   * The token found instead. With `drafts` it is the other token, with its logit in steps of one row. With `rows` it is
+   * the best token and its logit; that may be the answer's token while other logits differ.
    */
   found: { id: number; logit: number };
   /** The lead of the best logit over the second, in steps of one row. */
@@ -167,7 +170,8 @@ export interface Divergence {
  *
  * @example
  * const { ids, drafts, divergence }: VerifyReport = await model.verify('Why is the sky blue?');
- * console.log(`${ids.length} tokens, ${drafts.accepted} of ${drafts.drafted} drafts kept, ${divergence === null ? 'all equal' : 'different'}`);
+ * console.log(`${ids.length} tokens, ${drafts.accepted} of ${drafts.drafted} drafts kept, ${divergence === null ? 'all
+ * equal' : 'different'}`);
  */
 export interface VerifyReport {
   promptTokens: number;

@@ -31,16 +31,16 @@ export interface SamplingOptions {
  * Options of `generate`.
  *
  * @example
- * const options: GenerateOptions = { maxTokens: 200, temperature: 0, stop: ['\n\n'], signal: AbortSignal.timeout(5000) };
- * const { text, finishReason } = await session.generate('Why is the sky blue?', options);
+ * const options: GenerateOptions = { maxTokens: 200, temperature: 0, stop: ['\n\n'], signal: AbortSignal.timeout(5000)
+ * }; const { text, finishReason } = await session.generate('Why is the sky blue?', options);
  */
 export interface GenerateOptions extends SamplingOptions {
   /** Most tokens to generate. Default: what is left of the context. */
   maxTokens?: number;
   /**
-   * A number for a token id is added to that token's logit before anything else. -Infinity, or a number below -3.4e38, bans
-   * the token. A number above 3.4e38 is KEXA_INVALID_ARGUMENT, because the core has 32 bits for it. A logit that bias or
-   * penalties would take past 3.4e38 stays there.
+   * A number for a token id is added to that token's logit before anything else. -Infinity, or a number below -3.4e38,
+   * bans the token. A number above 3.4e38 is KEXA_INVALID_ARGUMENT, because the core has 32 bits for it. A logit that
+   * bias or penalties would take past 3.4e38 stays there.
    */
   logitBias?: Readonly<Record<number, number>> | ReadonlyMap<number, number>;
   /**
@@ -54,9 +54,9 @@ export interface GenerateOptions extends SamplingOptions {
   logprobs?: boolean | number;
   /**
    * The number of tokens that the model's MTP block drafts a step, 1 to 8. Drafts never change the answer, whatever the
-   * sampling: a draft is kept only if it is the token that is chosen anyway. `'auto'` drafts as many as pay, by how many were
-   * kept and how long steps took on this device, or none. `false` and 0 draft none. Default `'auto'`, or `false` for a model
-   * without the block.
+   * sampling: a draft is kept only if it is the token that is chosen anyway. `'auto'` drafts as many as pay, by how
+   * many were kept and how long steps took on this device, or none. `false` and 0 draft none. Default `'auto'`, or
+   * `false` for a model without the block.
    */
   mtp?: false | 'auto' | number;
   /** Whether the answer goes on after an end-of-turn token. For benchmarks. Default false. */
@@ -76,8 +76,8 @@ export interface GenerateOptions extends SamplingOptions {
    */
   specialTokensInText?: boolean;
   /**
-   * Is called with the number of the prompt's tokens that are in the cache, and the number of all: once at the start, then
-   * after each chunk. An error that it throws ends the answer.
+   * Is called with the number of the prompt's tokens that are in the cache, and the number of all: once at the start,
+   * then after each chunk. An error that it throws ends the answer.
    */
   onPromptProgress?: (done: number, total: number) => void;
   /** Stops the answer, which then rejects with the signal's reason. */

@@ -15,7 +15,8 @@ export type RecipeName = 'q8' | 'q4' | 'q2k' | 'q2';
 
 /**
  * How weights are held. `auto` keeps the file's type and, on the CPU device, reads it in place. `q8`, `q4`, `q2k` and
- * `q2` are the recipes of `kexa quantize`, made when the model is loaded: on the CPU in memory, for a GPU on the way there.
+ * `q2` are the recipes of `kexa quantize`, made when the model is loaded: on the CPU in memory, for a GPU on the way
+ * there.
  *
  * @example
  * const model = await loadModel('models/tiny', { weights: 'q4' });
@@ -23,8 +24,8 @@ export type RecipeName = 'q8' | 'q4' | 'q2k' | 'q2';
 export type WeightType = 'auto' | 'bf16' | 'f16' | 'f32' | RecipeName;
 
 /**
- * The activations that the CPU device multiplies block-quantised weights by: `f32`, or `i16` (integers of 16 bits with one
- * scale for each 256 of a row), which is faster.
+ * The activations that the CPU device multiplies block-quantised weights by: `f32`, or `i16` (integers of 16 bits with
+ * one scale for each 256 of a row), which is faster.
  *
  * @example
  * const model = await loadModel('tiny-q4.gguf', { activations: 'i16' });
@@ -49,8 +50,8 @@ export interface Progress {
 }
 
 /**
- * How the GPU's kernels are written: with workgroup memory alone (`plain`), with subgroups, or with subgroup matrices for
- * prompts. `auto` is `subgroups` where the GPU has them, or what tuning found faster.
+ * How the GPU's kernels are written: with workgroup memory alone (`plain`), with subgroups, or with subgroup matrices
+ * for prompts. `auto` is `subgroups` where the GPU has them, or what tuning found faster.
  *
  * @example
  * const model = await loadModel('models/tiny', { device: 'gpu', gpuKernels: 'plain' });
@@ -62,8 +63,8 @@ export type GpuKernels = 'auto' | 'plain' | 'subgroups' | 'matrices';
  *
  * - `copy`: the expert is copied to the GPU. The answer is, to the last bit, that of a model wholly on the GPU.
  * - `compute`: the processor computes the expert beside the GPU. The GPU keeps the experts it was loaded with.
- * - `auto`: whichever took less time when the model was loaded; an expert that has become one of the most wanted is copied.
- *   Earlier answers then decide where an expert is computed, and so an answer's last bits.
+ * - `auto`: whichever took less time when the model was loaded; an expert that has become one of the most wanted is
+ *   copied. Earlier answers then decide where an expert is computed, and so an answer's last bits.
  *
  * @example
  * const model = await loadModel('K-EXAONE-236B-A23B', { gpuMemory: 24e9, expertMisses: 'compute' });
@@ -79,15 +80,16 @@ export type ExpertMisses = 'copy' | 'compute' | 'auto';
  */
 export interface LoadOptions {
   /**
-   * The device: `auto` (a real GPU if kexa can use one, else the CPU), `cpu`, `gpu`, or part of an adapter's name. `gpu:1`
-   * is the second GPU, and `NAME:1` the second adapter whose name contains NAME. An array, such as `['gpu:0', 'gpu:1']`,
-   * shares the model's layers among devices, the first layers on the first device. The answer is the same. Default `auto`.
+   * The device: `auto` (a real GPU if kexa can use one, else the CPU), `cpu`, `gpu`, or part of an adapter's name.
+   * `gpu:1` is the second GPU, and `NAME:1` the second adapter whose name contains NAME. An array, such as `['gpu:0',
+   * 'gpu:1']`, shares the model's layers among devices, the first layers on the first device. The answer is the same.
+   * Default `auto`.
    */
   device?: string | readonly string[];
   /**
-   * The share of the layers that each of several devices takes: `[3, 1]` is three quarters and a quarter. Numbers that add
-   * up to the number of layers are counts. Default: the same fraction of each device's memory, or the same number of bytes on
-   * each if the size of one's memory is not known.
+   * The share of the layers that each of several devices takes: `[3, 1]` is three quarters and a quarter. Numbers that
+   * add up to the number of layers are counts. Default: the same fraction of each device's memory, or the same number
+   * of bytes on each if the size of one's memory is not known.
    */
   layerSplit?: readonly number[];
   /** Most tokens a sequence may hold, prompt and answer together. Default: the model's limit, at most 32,768. */
@@ -95,32 +97,38 @@ export interface LoadOptions {
   weights?: WeightType;
   cacheType?: CacheType;
   /**
-   * Main memory for kept prefixes (bytes). A prefix is kept when its session has moved on or ended; a session whose prompt
-   * begins with it goes on from there. 0 keeps nothing. Default: room for the turns of four conversations, at most an eighth
-   * of the free memory. With the default, only the points are kept from which a session's next turn goes on.
+   * Main memory for kept prefixes (bytes). A prefix is kept when its session has moved on or ended; a session whose
+   * prompt begins with it goes on from there. 0 keeps nothing. Default: room for the turns of four conversations, at
+   * most an eighth of the free memory. With the default, only the points are kept from which a session's next turn goes
+   * on.
    */
   prefixCacheBytes?: number;
   /** Prompt tokens computed together, 1 to 4096. Default 128. */
   prefillChunk?: number;
-  /** Whether the GPU interface validates calls and checks bounds. It is slower, for tests and bug reports. Default false. */
+  /**
+   * Whether the GPU interface validates calls and checks bounds. It is slower, for tests and bug reports. Default
+   * false.
+   */
   gpuChecks?: boolean;
   /**
    * How the GPU's kernels are written. Other values than `auto` are for measuring, and for drivers that err. `matrices`
    * (tensor cores, in f16) has not run on hardware yet. Default `auto`.
    */
   gpuKernels?: GpuKernels;
-  /** Type of the activations that pass between the GPU's kernels; sums, residual stream and logits are f32. Default f32. */
+  /**
+   * Type of the activations that pass between the GPU's kernels; sums, residual stream and logits are f32. Default f32.
+   */
   gpuElements?: 'f32' | 'f16';
   /**
-   * The activations that the CPU device multiplies block-quantised weights by. docs/quality.md tells what `i16` costs. GPUs
-   * take `f32` alone. Default `f32`.
+   * The activations that the CPU device multiplies block-quantised weights by. docs/quality.md tells what `i16` costs.
+   * GPUs take `f32` alone. Default `f32`.
    */
   activations?: ActivationType;
   /** CPU threads. Default: the cores this process may use. */
   threads?: number;
   /**
-   * The number of routed experts of each layer that the GPU holds. The others stay in main memory, or in their files if those
-   * have the type that is wanted. Default: all, or as many as `gpuMemory` has room for.
+   * The number of routed experts of each layer that the GPU holds. The others stay in main memory, or in their files if
+   * those have the type that is wanted. Default: all, or as many as `gpuMemory` has room for.
    */
   expertSlots?: number;
   /** The most that may be taken of the GPU's memory (bytes). Default: all of it. */
@@ -131,15 +139,16 @@ export interface LoadOptions {
    */
   expertMisses?: ExpertMisses;
   /**
-   * A file that keeps how often each expert was chosen. If the file exists, the slots begin with the most wanted experts.
-   * `close()` writes the file; loading fails if it cannot be written. It has no effect if all experts are on the GPU.
+   * A file that keeps how often each expert was chosen. If the file exists, the slots begin with the most wanted
+   * experts. `close()` writes the file; loading fails if it cannot be written. It has no effect if all experts are on
+   * the GPU.
    */
   expertProfile?: string;
   /** Is called while the model loads. */
   onProgress?: (progress: Progress) => void;
   /**
-   * Is called with what a caller should know although nothing failed, such as weights without the drafting block. Default:
-   * Node's `process.emitWarning`, with the code.
+   * Is called with what a caller should know although nothing failed, such as weights without the drafting block.
+   * Default: Node's `process.emitWarning`, with the code.
    */
   onWarning?: (warning: KexaWarning) => void;
   /** Stops loading, which then rejects with the signal's reason. */

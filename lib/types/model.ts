@@ -18,12 +18,16 @@ export interface DeviceInfo {
   isSoftware: boolean;
   /** Whether this version can run models on it. */
   usable: boolean;
-  /** The size of the device's own memory (bytes). Absent for the CPU, for software GPUs, and if the driver does not tell. */
+  /**
+   * The size of the device's own memory (bytes). Absent for the CPU, for software GPUs, and if the driver does not
+   * tell.
+   */
   memoryBytes?: number;
 }
 
 /**
- * The memory that a loaded model holds (bytes). The figures come from the plan, which is made before anything is allocated.
+ * The memory that a loaded model holds (bytes). The figures come from the plan, which is made before anything is
+ * allocated.
  *
  * @example
  * const { total, weights, cache } = model.memory;
@@ -32,14 +36,16 @@ export interface DeviceInfo {
 export interface MemoryReport {
   /** The weights as the device reads them. `mapped` is the part that is read in place from the file. */
   weights: { total: number; mapped: number };
-  /** KV cache at full context: pages of the global layers, rings of the sliding ones (four sequences'), the MTP layer. */
+  /**
+   * KV cache at full context: pages of the global layers, rings of the sliding ones (four sequences'), the MTP layer.
+   */
   cache: { total: number; global: number; sliding: number; mtp: number; bytesPerToken: number };
   /** Working buffers of one step. */
   scratch: number;
   /**
-   * How a GPU's cache grows with the contexts in it. `atLoad` is the part of `cache` that is allocated when the model is
-   * loaded. `outgrown` is the part of `scratch` for a buffer that is being replaced by a larger one; 0 if the cache is whole
-   * from the start. Null on the CPU, where memory is taken when the cache is first written.
+   * How a GPU's cache grows with the contexts in it. `atLoad` is the part of `cache` that is allocated when the model
+   * is loaded. `outgrown` is the part of `scratch` for a buffer that is being replaced by a larger one; 0 if the cache
+   * is whole from the start. Null on the CPU, where memory is taken when the cache is first written.
    */
   growth: { atLoad: number; outgrown: number } | null;
   /** The most main memory that kept prefixes take, beside the cache's pages: `prefixCacheBytes` or its default. */
@@ -97,7 +103,9 @@ export interface ModelConfig extends Readonly<Omit<ModelDescription, 'files' | '
   /** Ids that end an answer. */
   readonly eosTokenIds: readonly number[];
   readonly padTokenId: number | null;
-  /** How matrices are stored in fewer bits: FP8, int8, int4 or fp4. Null if all are stored in plain types, or in GGUF's. */
+  /**
+   * How matrices are stored in fewer bits: FP8, int8, int4 or fp4. Null if all are stored in plain types, or in GGUF's.
+   */
   readonly quantization: QuantizationScheme | null;
   /** The sampling defaults of generation_config.json, or of the GGUF file. */
   readonly generationDefaults: Readonly<SamplingOptions>;

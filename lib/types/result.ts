@@ -56,7 +56,8 @@ export interface Usage {
  *
  * @example
  * const { experts } = await session.generate('Hello');
- * if (experts) console.log(`${experts.hitRate} of the choices were on the GPU, ${experts.copiedBytes} bytes were copied`);
+ * if (experts) console.log(`${experts.hitRate} of the choices were on the GPU, ${experts.copiedBytes} bytes were
+ * copied`);
  */
 export interface ExpertTraffic {
   /** The number of choices whose expert was on the GPU. A token makes top-k choices in each layer. */
@@ -111,10 +112,10 @@ export interface Speculation {
   /** byPosition[i]: how many steps had a draft i (0 is a step's first), and how many accepted it. */
   byPosition: { drafted: number; accepted: number }[];
   /**
-   * The time that drafting saved (milliseconds): the time that the answer's tokens would have taken one by one, at the speed
-   * of this device's steps without drafts, less the time that the steps took. A negative number is a loss. Not counted: steps
-   * at the start, steps where the number of drafts changes, and the MTP block's work on the prompt. Null if nothing was
-   * drafted, or if no step without drafts has been timed since the model was loaded.
+   * The time that drafting saved (milliseconds): the time that the answer's tokens would have taken one by one, at the
+   * speed of this device's steps without drafts, less the time that the steps took. A negative number is a loss. Not
+   * counted: steps at the start, steps where the number of drafts changes, and the MTP block's work on the prompt. Null
+   * if nothing was drafted, or if no step without drafts has been timed since the model was loaded.
    */
   timeSavedMs: number | null;
 }

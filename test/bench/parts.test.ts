@@ -1,4 +1,7 @@
-/** The parts of `kexa bench` besides single tests: sweeps, suites, sessions at once, its schema, energy, its end by Ctrl-C. */
+/**
+ * The parts of `kexa bench` besides single tests: sweeps, suites, sessions at once, its schema, energy, its end by
+ * Ctrl-C.
+ */
 import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'tape';

@@ -1,4 +1,7 @@
-/** Runs the examples of docs/cli.md whose output does not depend on the machine, and compares their output with the page. */
+/**
+ * Runs the examples of docs/cli.md whose output does not depend on the machine, and compares their output with the
+ * page.
+ */
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, symlinkSync } from 'node:fs';
 import { availableParallelism } from 'node:os';

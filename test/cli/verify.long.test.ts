@@ -1,4 +1,7 @@
-/** `model.verify` and `kexa verify` on a software GPU, with as many rows and drafts as they check. Test cli/verify has fewer. */
+/**
+ * `model.verify` and `kexa verify` on a software GPU, with as many rows and drafts as they check. Test cli/verify has
+ * fewer.
+ */
 import { join } from 'node:path';
 import test from 'tape';
 import { kexa, root } from '../support/cli.js';

@@ -1,4 +1,6 @@
-/** `kexa verify`, `model.verify` and `kexa generate --check`: drafts change no answer, and a change would be reported. */
+/**
+ * `kexa verify`, `model.verify` and `kexa generate --check`: drafts change no answer, and a change would be reported.
+ */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'tape';
@@ -370,8 +372,8 @@ test('generate --check says that the answer is the same without drafts', async (
 });
 
 /**
- * A wrong addon: with FROM_DRAFTS drafts or more the fourth token is another, and in steps of WRONG_ROWS rows the logit of id 7
- * is another.
+ * A wrong addon: with FROM_DRAFTS drafts or more the fourth token is another, and in steps of WRONG_ROWS rows the logit
+ * of id 7 is another.
  */
 const erringAddon = `
 const real = require(process.env.REAL_ADDON);

@@ -1,6 +1,6 @@
 /**
- * The size of a prompt's chunks, the number of threads and the place of the weights change nothing, to the bit. Chunks of one
- * token are decoding, so generated tokens are those of a single pass.
+ * The size of a prompt's chunks, the number of threads and the place of the weights change nothing, to the bit. Chunks
+ * of one token are decoding, so generated tokens are those of a single pass.
  */
 import test from 'tape';
 import type { ForwardResult, LoadOptions } from '../../lib/index.js';
@@ -52,13 +52,13 @@ for (const name of goldenNames) {
 }
 
 /**
- * Bounds of the errors that smaller caches make. A stored key or value is off by at most 2^-12 (f16) or 2^-9 (bf16) of itself,
- * or by half a step of its block: 1/254 (q8) or 1/30 (q4) of the range. Scores, and then the residual stream, are off by a few
- * times that.
+ * Bounds of the errors that smaller caches make. A stored key or value is off by at most 2^-12 (f16) or 2^-9 (bf16) of
+ * itself, or by half a step of its block: 1/254 (q8) or 1/30 (q4) of the range. Scores, and then the residual stream,
+ * are off by a few times that.
  *
  * - On the first layer every row must be within its bound.
- * - From the first MoE layer on, a row that chooses another expert moves by more than any rounding, and moves later rows. So
- *   the median row of the logits counts.
+ * - From the first MoE layer on, a row that chooses another expert moves by more than any rounding, and moves later
+ *   rows. So the median row of the logits counts.
  *
  * The largest errors found, in the order of the bounds: 9.0e-4, 3.4e-3, 6.3e-3, 9.4e-3, 2.1e-2, 3.9e-2, 2.7e-1, 4.3e-1.
  */

@@ -1,13 +1,16 @@
 /**
- * Compares the core with the goldens, which another implementation made in float64: every logit, the layers before it, and the
- * answer made from it.
+ * Compares the core with the goldens, which another implementation made in float64: every logit, the layers before it,
+ * and the answer made from it.
  */
 import test from 'tape';
 import { isSame, openModel, rowDifference, show } from '../support/compare.js';
 import { type GoldenName, goldenNames, loadGoldens } from '../support/goldens.js';
 import { refuses } from '../support/small-model.js';
 
-/** The bound relative to a row's largest magnitude, for float32 sums of up to 2048 terms through 8 layers. 3e-6 was found. */
+/**
+ * The bound relative to a row's largest magnitude, for float32 sums of up to 2048 terms through 8 layers. 3e-6 was
+ * found.
+ */
 const agreement = 1e-5;
 /** The absolute bound of a log-probability: the same error, times logits of up to some 20. */
 const scoreAgreement = 1e-4;

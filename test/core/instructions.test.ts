@@ -1,4 +1,6 @@
-/** The CPU device's inner loops, which are compiled once for each instruction set, and the cores its threads stay on. */
+/**
+ * The CPU device's inner loops, which are compiled once for each instruction set, and the cores its threads stay on.
+ */
 import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
 import test from 'tape';

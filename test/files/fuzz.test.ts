@@ -1,4 +1,6 @@
-/** Runs the fuzzer for a few seconds over every format that kexa reads. `npm run fuzz` goes on for as long as you like. */
+/**
+ * Runs the fuzzer for a few seconds over every format that kexa reads. `npm run fuzz` goes on for as long as you like.
+ */
 import test from 'tape';
 import { runCampaign, summary } from '../fuzz/campaign.js';
 import { type Format, formats } from '../fuzz/formats.js';

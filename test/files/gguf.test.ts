@@ -216,7 +216,10 @@ function fileOfKey(t: Test, value: Typed, more = Buffer.alloc(0)): string {
 
 const longestHoldMs = 50;
 
-/** The longest that the event loop is held by `work`, in milliseconds. Whoever else is busy can only lengthen it: one good try is enough. */
+/**
+ * The longest that the event loop is held by `work`, in milliseconds. Whoever else is busy can only lengthen it: one
+ * good try is enough.
+ */
 async function longestHold(work: () => Promise<unknown>): Promise<number> {
   let least = Number.POSITIVE_INFINITY;
   for (let tries = 0; tries < 40 && least >= longestHoldMs; tries++) {

@@ -1,4 +1,7 @@
-/** A vocabulary of 153,600 tokens is quantised by every recipe, and the 236B is laid out for those that test files/real-size leaves out. */
+/**
+ * A vocabulary of 153,600 tokens is quantised by every recipe, and the 236B is laid out for those that test
+ * files/real-size leaves out.
+ */
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'tape';

@@ -192,7 +192,8 @@ test('the event loop turns while the engine works', async (t) => {
   clearInterval(timer);
   late.sort((a, b) => a - b);
   const p99 = late[Math.floor(late.length * 0.99)]!;
-  // Two cores are shared with the engine's threads. If a prefill blocked the event loop, timers would be hundreds of ms late.
+  // Two cores are shared with the engine's threads. If a prefill blocked the event loop, timers would be hundreds of ms
+  // late.
   t.ok(late.length > 20 && p99 < 100, `99 of 100 timers were less than ${p99.toFixed(1)} ms late, of ${late.length}`);
 });
 

@@ -1,6 +1,6 @@
 /**
- * The CPU device rules out nearly all tokens of a vocabulary without the whole computation. Tokens and log-probabilities still
- * equal those of the definition, native/checks/plain_sampler.cc, to the bit.
+ * The CPU device rules out nearly all tokens of a vocabulary without the whole computation. Tokens and
+ * log-probabilities still equal those of the definition, native/checks/plain_sampler.cc, to the bit.
  */
 import { createRequire } from 'node:module';
 import test from 'tape';

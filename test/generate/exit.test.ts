@@ -1,4 +1,6 @@
-/** Ends: of processes, workers and unreferenced models, in the middle of the work. Each case is a process of its own. */
+/**
+ * Ends: of processes, workers and unreferenced models, in the middle of the work. Each case is a process of its own.
+ */
 import { spawn } from 'node:child_process';
 import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

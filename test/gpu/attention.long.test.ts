@@ -1,4 +1,6 @@
-/** However prompts and answers are cut, attention's bits are the same: every number of rows for which kernels differ. */
+/**
+ * However prompts and answers are cut, attention's bits are the same: every number of rows for which kernels differ.
+ */
 import { attentionShapes, testCuts } from '../support/gpu-attention.js';
 
 testCuts(attentionShapes[0]!, { plain: [1, 16, 128], subgroups: [1, 7, 16, 17, 64, 128] });

@@ -1,4 +1,6 @@
-/** Tokens chosen on the GPU, with the next step begun before they are read: the CPU device's tokens, for every setting. */
+/**
+ * Tokens chosen on the GPU, with the next step begun before they are read: the CPU device's tokens, for every setting.
+ */
 import test from 'tape';
 import { type GenerateOptions, loadModel, type Model } from '../../lib/index.js';
 import { randomIds, randomNumbers } from '../support/compare.js';
@@ -37,7 +39,9 @@ function openEdge(): Promise<Model> {
 }
 test.onFinish(async () => (await edgeOnGpu)?.close());
 
-/** Numbers of drafts that settings try in turn. Prompts of edge may be longer than the largest small step, of 16 rows. */
+/**
+ * Numbers of drafts that settings try in turn. Prompts of edge may be longer than the largest small step, of 16 rows.
+ */
 for (const [name, mtps, most, count] of [
   ['edge', [[false], [2], [8]], 20, settings.length],
   ['two', [[3]], 10, 4],

@@ -1,4 +1,6 @@
-/** How a prompt is cut into chunks changes no bit on the GPU. Windows: edge 5, two 64 and 6, tiny 32, wide 128 tokens. */
+/**
+ * How a prompt is cut into chunks changes no bit on the GPU. Windows: edge 5, two 64 and 6, tiny 32, wide 128 tokens.
+ */
 import { testChunks } from '../support/gpu-chunks.js';
 
 testChunks('edge', 39, [1, 3, 16, 17, 19, 38]);

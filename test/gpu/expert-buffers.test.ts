@@ -11,7 +11,10 @@ import { useSoftwareGpu } from '../support/software-gpu.js';
 
 useSoftwareGpu();
 
-/** Loads with this limit of bytes, or the device's own, and gives `rows` rows of logits, as a prompt's and as an answer's. */
+/**
+ * Loads with this limit of bytes, or the device's own, and gives `rows` rows of logits, as a prompt's and as an
+ * answer's.
+ */
 async function logitsOf(folder: string, limit: number | null, rows: number, options: LoadOptions) {
   if (limit !== null) process.env.KEXA_GPU_BUFFER_BYTES = String(limit);
   try {

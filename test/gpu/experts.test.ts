@@ -233,8 +233,8 @@ test('hit rates on the trained model’s routes', async (t) => {
 });
 
 /**
- * Small enough for a load on SwiftShader to be quick: 8 experts of which 2 are chosen, an MTP block. All layers attend to
- * everything, so that they share the kernels that take longest to compile.
+ * Small enough for a load on SwiftShader to be quick: 8 experts of which 2 are chosen, an MTP block. All layers attend
+ * to everything, so that they share the kernels that take longest to compile.
  */
 async function smallModel(t: Test, changes: Partial<HfConfig> = {}): Promise<string> {
   const folder = join(await newFolder(t), 'model');

@@ -1,4 +1,6 @@
-/** GGUF files on a software GPU: the goldens of files that llama.cpp's quantiser made, and the plan of their buffers. */
+/**
+ * GGUF files on a software GPU: the goldens of files that llama.cpp's quantiser made, and the plan of their buffers.
+ */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'tape';
@@ -24,7 +26,8 @@ for (const [name, { ids, greedy, margin, logits, vocab }] of Object.entries(file
     t.equal(profile!.bufferBytes, model.memory.total, 'the plan is what was allocated, to the byte');
     const near = margin.findIndex((value) => value < 1e-3);
     const maxTokens = near < 0 ? greedy.length : near;
-    // Steps of one row and of nine, in one file also of four. The prompt, computed in large steps, is cached but for its end.
+    // Steps of one row and of nine, in one file also of four. The prompt, computed in large steps, is cached but for
+    // its end.
     const session = model.createSession();
     const isWhole = name === 'q4_k_m.gguf';
     for (const mtp of isWhole ? ([8, 3, false] as const) : ([8, false] as const)) {

@@ -1,5 +1,6 @@
 // The GPU's cache grows with the contexts in it: the bits are those of a cache that is whole from the start, what is
-// allocated is what was planned, and a GPU without room leaves all as it was. SwiftShader; the first pages are few here.
+// allocated is what was planned, and a GPU without room leaves all as it was. SwiftShader; the first pages are few
+// here.
 import { join } from 'node:path';
 import test, { type Test } from 'tape';
 import type { LoadOptions, Model, Session } from '../../lib/index.js';

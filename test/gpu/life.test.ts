@@ -127,8 +127,8 @@ console.log(JSON.stringify({ after, modelKib, wrong }));
   const [first, last] = [after['20']!, after['100']!];
   t.comment(JSON.stringify(after));
   t.equal(found.wrong, 0, 'every answer was right');
-  // Memory that a closed model leaves behind shows in every twenty models. JavaScript's heap and a compiler's threads take
-  // more now and then, which shows in one or two of the four. So the test looks at the second least.
+  // Memory that a closed model leaves behind shows in every twenty models. JavaScript's heap and a compiler's threads
+  // take more now and then, which shows in one or two of the four. So the test looks at the second least.
   const modelKib = found.modelKib as number;
   const grown = [40, 60, 80, 100]
     .map((cycle) => (after[cycle]!.kib - after[cycle - 20]!.kib) / 20)

@@ -1,5 +1,5 @@
-// Contexts of thousands of tokens on the GPU: keys that many workgroups look at. Without Dawn's checks, which take longer.
-// Test gpu/long-context.long goes past 4,096.
+// Contexts of thousands of tokens on the GPU: keys that many workgroups look at. Without Dawn's checks, which take
+// longer. Test gpu/long-context.long goes past 4,096.
 import test from 'tape';
 import { type LoadOptions, loadModel } from '../../lib/index.js';
 import { twoLayers } from '../support/attention-model.js';

@@ -1,4 +1,6 @@
-/** Folders in int4, int8 and fp4 on a software GPU: the logits of their values in f32, and the plan of their buffers. */
+/**
+ * Folders in int4, int8 and fp4 on a software GPU: the logits of their values in f32, and the plan of their buffers.
+ */
 import test from 'tape';
 import { openModelFolder } from '../../lib/files/model-folder.js';
 import { loadModel } from '../../lib/index.js';

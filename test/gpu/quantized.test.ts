@@ -1,4 +1,7 @@
-/** Files of kexa's own quantiser: each type on the CPU, all of them in one model on a software GPU, recipes as `weights`. */
+/**
+ * Files of kexa's own quantiser: each type on the CPU, all of them in one model on a software GPU, recipes as
+ * `weights`.
+ */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'tape';

@@ -1,4 +1,6 @@
-/** Turns that are kept by default, on a GPU: a conversation goes on from its last one, and its answer has the same bits. */
+/**
+ * Turns that are kept by default, on a GPU: a conversation goes on from its last one, and its answer has the same bits.
+ */
 import test from 'tape';
 import type { LoadOptions, Message } from '../../lib/index.js';
 import { openModel } from '../support/compare.js';

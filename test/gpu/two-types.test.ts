@@ -1,4 +1,6 @@
-/** Gate and up of different types in one model on a software GPU: the CPU device's logits, experts in slots and parts. */
+/**
+ * Gate and up of different types in one model on a software GPU: the CPU device's logits, experts in slots and parts.
+ */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'tape';

@@ -34,7 +34,9 @@ const outputs = 6;
 const types = quantizedNames.filter((type) => blockFormats[type].isRounded);
 const others = Object.keys(blockTypes).filter((type) => !types.includes(type as QuantizedType));
 
-/** Makes blocks whose codes and inner scales are `byte(i)`, and whose scales are about 1/50. `next` decides zero points. */
+/**
+ * Makes blocks whose codes and inner scales are `byte(i)`, and whose scales are about 1/50. `next` decides zero points.
+ */
 function blocks(type: QuantizedType, columns: number, byte: (i: number) => number, next = () => 0.5): Uint8Array {
   const { elements, bytes } = blockTypes[type];
   const { scales, giveScale } = blockFormats[type];

@@ -1,4 +1,6 @@
-/** Where `kexa quantize` writes: never over what it reads or what is no file, one run at a time, leaving nothing behind. */
+/**
+ * Where `kexa quantize` writes: never over what it reads or what is no file, one run at a time, leaving nothing behind.
+ */
 import { execFileSync, spawnSync } from 'node:child_process';
 import {
   copyFileSync,

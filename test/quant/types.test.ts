@@ -1,4 +1,6 @@
-/** The lists of types that weights are stored in: the core's, the library's, the tests' and the documents' say the same. */
+/**
+ * The lists of types that weights are stored in: the core's, the library's, the tests' and the documents' say the same.
+ */
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import test from 'tape';

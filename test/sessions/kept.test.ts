@@ -1,6 +1,6 @@
 /**
- * A cache can be shared, cut back, kept for others and written to files. No answer shows any of it. Only `cachedTokens` does,
- * and its numbers are true.
+ * A cache can be shared, cut back, kept for others and written to files. No answer shows any of it. Only `cachedTokens`
+ * does, and its numbers are true.
  */
 import { cpSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -54,7 +54,8 @@ test('a fork does not take the place of its parent, though all others are busy',
   const ids = randomIds(60, model.config.vocabSize, 1);
   const parent = model.createSession();
   const { said } = await ask(parent, ids);
-  // Four sequences are cached at a time. These three began before the fork and go on until one of them makes room for it.
+  // Four sequences are cached at a time. These three began before the fork and go on until one of them makes room for
+  // it.
   const others = [1, 2, 3].map((seed) =>
     model.generate(randomIds(40, model.config.vocabSize, seed), { ...greedy, maxTokens: 150 }),
   );
@@ -172,7 +173,10 @@ test('kept prefixes give way to a session that needs the cache', async (t) => {
   t.equal((await ask(model, a)).cached, 0, 'in place of the first');
 });
 
-/** A conversation with `tiny` whose first answer thinks for `thought` tokens, its end being banned, and its second prompt. */
+/**
+ * A conversation with `tiny` whose first answer thinks for `thought` tokens, its end being banned, and its second
+ * prompt.
+ */
 async function thinkAndGoOn(from: Session, tokenizer: Model['tokenizer'], options: GenerateOptions, thought = 90) {
   const messages: Message[] = [{ role: 'user', content: 'How do I insert a table of contents? '.repeat(12) }];
   const end = tokenizer.tokenToId('</think>')!;

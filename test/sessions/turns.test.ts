@@ -1,6 +1,6 @@
 /**
- * The cache of a session never shows in its answers: whatever it, or another session, was asked before, the answer is that
- * of a fresh session. The cache shows only in `cachedTokens`.
+ * The cache of a session never shows in its answers: whatever it, or another session, was asked before, the answer is
+ * that of a fresh session. The cache shows only in `cachedTokens`.
  */
 import test from 'tape';
 import { isSame, longPrompt, randomIds } from '../support/compare.js';

@@ -8,8 +8,8 @@ import { makeRandomModel, writeRandomModel } from './random-model.js';
 import type { HfConfig } from './reference.js';
 
 /**
- * Writes a model with random weights: one sliding and one global layer, and little else. `changes` overrides fields of its
- * config. Returns its folder, which is removed when the test ends.
+ * Writes a model with random weights: one sliding and one global layer, and little else. `changes` overrides fields of
+ * its config. Returns its folder, which is removed when the test ends.
  */
 export function twoLayers(t: Test, changes: Partial<HfConfig>, window: number): string {
   const folder = mkdtempSync(join(tmpdir(), 'kexa-gpu-attention-'));
@@ -33,8 +33,8 @@ export function twoLayers(t: Test, changes: Partial<HfConfig>, window: number): 
 }
 
 /**
- * Writes a narrow model for 262,144 tokens to `folder`. It has a layer for each window (0: global), and `heads` query heads
- * that share one KV head.
+ * Writes a narrow model for 262,144 tokens to `folder`. It has a layer for each window (0: global), and `heads` query
+ * heads that share one KV head.
  */
 export function writeLongModel(folder: string, windows: readonly number[], heads: number): HfModel {
   const random = makeRandomModel(

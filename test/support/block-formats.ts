@@ -1,6 +1,7 @@
 /**
- * The values of blocks of every type, by a decoder of the tests' own: element by element from the format's formulas. The
- * core's readers are compared with it. Each type has one record here, from which all tests of types take what they need.
+ * The values of blocks of every type, by a decoder of the tests' own: element by element from the format's formulas.
+ * The core's readers are compared with it. Each type has one record here, from which all tests of types take what they
+ * need.
  */
 import { createRequire } from 'node:module';
 import type { QuantizedType } from '../../lib/description.js';
@@ -16,8 +17,8 @@ export interface BlockFormat {
   /** For scales that are not f16: gives `block` random ones such that `size` of them is about `size * target`. */
   giveScale?(block: Uint8Array, target: number, next: () => number): void;
   /**
-   * The largest error of quantising normal values: the root of the mean squared error, relative to their size. Absent: kexa
-   * does not quantise to this type.
+   * The largest error of quantising normal values: the root of the mean squared error, relative to their size. Absent:
+   * kexa does not quantise to this type.
    */
   readonly error?: number;
   /** Whether the CPU device multiplies the type by rounded activations in whole numbers. */
@@ -368,7 +369,10 @@ export function isBlockType(type: string): type is QuantizedType {
   return Object.hasOwn(blockFormats, type);
 }
 
-/** A grid's entries one after the other, read out of the core's blocks whose factors are all 1. Test quant/blocks judges them. */
+/**
+ * A grid's entries one after the other, read out of the core's blocks whose factors are all 1. Test quant/blocks judges
+ * them.
+ */
 const grids = new Map<QuantizedType, Float32Array>();
 export function gridOf(type: keyof typeof gridBlocks): Float32Array {
   const known = grids.get(type);
@@ -388,7 +392,10 @@ export function gridOf(type: keyof typeof gridBlocks): Float32Array {
   return found;
 }
 
-/** For each grid: its entries, the length of one, the upper byte of d that makes 1 of every factor, and where an index goes. */
+/**
+ * For each grid: its entries, the length of one, the upper byte of d that makes 1 of every factor, and where an index
+ * goes.
+ */
 const gridBlocks = {
   // The core's elements are an eighth more than the grid's.
   iq1_s: {

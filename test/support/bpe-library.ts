@@ -1,4 +1,6 @@
-/** Compares kexa's tokenizer with the library that models were trained with, on texts that a tokenizer may get wrong. */
+/**
+ * Compares kexa's tokenizer with the library that models were trained with, on texts that a tokenizer may get wrong.
+ */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'tape';

@@ -67,8 +67,8 @@ const ranges: readonly [number, number][] = [
 ];
 
 /**
- * `count` texts of up to some hundred characters: words, code, runs of spaces and of marks, lone surrogates, characters of
- * every kind, and `added` tokens, whole, cut and run together. The same `seed` gives the same ones.
+ * `count` texts of up to some hundred characters: words, code, runs of spaces and of marks, lone surrogates, characters
+ * of every kind, and `added` tokens, whole, cut and run together. The same `seed` gives the same ones.
  */
 export function hardTexts(count: number, added: readonly string[], seed: number): string[] {
   const random = randomNumbers(seed);
@@ -162,8 +162,8 @@ export function byteVocabulary(): Record<string, number> {
 }
 
 /**
- * A tokenizer.json with the form of EXAONE 4.0's: 102,400 tokens, runs of spaces and tabs among its added tokens, NFC, and
- * GPT-2's split. Its merges join tokens that stand together in `texts`, then any tokens.
+ * A tokenizer.json with the form of EXAONE 4.0's: 102,400 tokens, runs of spaces and tabs among its added tokens, NFC,
+ * and GPT-2's split. Its merges join tokens that stand together in `texts`, then any tokens.
  */
 export function exaone4Like(texts: readonly string[], seed: number): Record<string, unknown> {
   const random = randomNumbers(seed);

@@ -1,5 +1,5 @@
-// Runs command lines in one process, one after the other: starting Node takes longer than most of them take. Prints a list of
-// their exit codes and outputs: `node test/support/cli-runs.mjs '[{"args": ["--version"], "env": {}}]'`.
+// Runs command lines in one process, one after the other: starting Node takes longer than most of them take. Prints a
+// list of their exit codes and outputs: `node test/support/cli-runs.mjs '[{"args": ["--version"], "env": {}}]'`.
 import { main } from '../../dist/cli/program.js';
 
 const lines = JSON.parse(process.argv[2]);

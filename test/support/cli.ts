@@ -65,8 +65,8 @@ export interface Line {
 }
 
 /**
- * Runs command lines in one process, one after the other, with nothing on standard input: for the many that end at once, most
- * of which are wrong. Results are in the order of the lines.
+ * Runs command lines in one process, one after the other, with nothing on standard input: for the many that end at
+ * once, most of which are wrong. Results are in the order of the lines.
  */
 export async function kexaRuns(lines: readonly Line[]): Promise<Run[]> {
   const script = join(root, 'test/support/cli-runs.mjs');
@@ -115,7 +115,8 @@ export class Terminal {
     const words = [...program, ...args].map((word) => `'${word.replaceAll("'", "'\\''")}'`);
     // Typed lines must not come into the history of whoever runs the tests.
     const all = { ...environment, TERM: 'xterm', KEXA_HISTORY: '/dev/null', ...env };
-    // Without exec a shell such as dash stays. It would take Ctrl-C too and report that in place of the program's exit code.
+    // Without exec a shell such as dash stays. It would take Ctrl-C too and report that in place of the program's exit
+    // code.
     const command = `exec ${words.join(' ')}`;
     this.#child = spawn('script', ['-qec', command, '/dev/null'], { env: all, timeout: hangLimit });
     this.#child.stdout!.setEncoding('utf8').on('data', (text: string) => {

@@ -52,7 +52,10 @@ export function randomIds(count: number, vocabSize: number, seed: number): numbe
   return Array.from({ length: count }, () => Math.floor(next() * vocabSize));
 }
 
-/** A model's longest prompt, which is longer than its windows. For `tiny`, whose goldens are short, it is several in a row. */
+/**
+ * A model's longest prompt, which is longer than its windows. For `tiny`, whose goldens are short, it is several in a
+ * row.
+ */
 export function longPrompt(name: GoldenName): number[] {
   const { prompts } = loadGoldens(name);
   if (name !== 'tiny') return prompts.at(-1)!.ids;

@@ -7,7 +7,9 @@ import { newFolder } from './small-model.js';
 /** The bits of a BF16. */
 export const bf16 = { nan: 0x7fc0, infinity: 0x7f80, minusInfinity: 0xff80, largest: 0x7f7f } as const;
 
-/** Writes the bits of one element of a BF16 tensor in a file of safetensors. Returns whether the file has the tensor. */
+/**
+ * Writes the bits of one element of a BF16 tensor in a file of safetensors. Returns whether the file has the tensor.
+ */
 export function setElement(path: string, tensor: string, element: number, bits: number): boolean {
   const file = readFileSync(path);
   const start = 8 + Number(file.readBigUInt64LE(0));

@@ -51,8 +51,9 @@ export function drawFrom(weights: readonly number[], uniform: number): number {
 const fewest = 10;
 
 /**
- * Pearson's statistic of `counts` against `wanted` probabilities, divided by its critical value. Above 1 the draws are not of
- * this distribution. `quantile` is the normal quantile of 1 - the level. A draw of a token without probability is infinite.
+ * Pearson's statistic of `counts` against `wanted` probabilities, divided by its critical value. Above 1 the draws are
+ * not of this distribution. `quantile` is the normal quantile of 1 - the level. A draw of a token without probability
+ * is infinite.
  */
 export function againstExact(counts: readonly number[], wanted: readonly number[], quantile: number): number {
   const draws = counts.reduce((sum, count) => sum + count, 0);
@@ -95,7 +96,10 @@ export function againstEachOther(one: readonly number[], other: readonly number[
   );
 }
 
-/** A sum of squares divided by its critical value, by Wilson and Hilferty (1931). It has one degree of freedom less than terms. */
+/**
+ * A sum of squares divided by its critical value, by Wilson and Hilferty (1931). It has one degree of freedom less than
+ * terms.
+ */
 function overCritical(terms: readonly number[], quantile: number): number {
   const freedom = terms.length - 1;
   if (freedom < 1) throw new Error(`wanted two cells or more, found ${terms.length}`);

@@ -1,10 +1,12 @@
 /**
- * Tests that drafts do not change what is drawn: the first three tokens of many answers, with and without, by chi-square.
+ * Tests that drafts do not change what is drawn: the first three tokens of many answers, with and without, by
+ * chi-square.
  *
- * kexa does not accept drafts by a ratio of probabilities. A token is drawn as argmax(log p + Gumbel noise), where the noise is
- * a function of seed, position and token. A draft is kept if it is the token so drawn. So with one seed the answer is the same
- * with drafts and without, which is more than the same distribution (tested here, in generate/mtp and generate/mtp-prompts).
- * The distribution itself is compared with probabilities computed in float64 from the logits.
+ * kexa does not accept drafts by a ratio of probabilities. A token is drawn as argmax(log p + Gumbel noise), where the
+ * noise is a function of seed, position and token. A draft is kept if it is the token so drawn. So with one seed the
+ * answer is the same with drafts and without, which is more than the same distribution (tested here, in generate/mtp
+ * and generate/mtp-prompts). The distribution itself is compared with probabilities computed in float64 from the
+ * logits.
  *
  * The level is 0.001 for the 48 statistics of six settings' draws together, so 0.001 / 48 for each.
  */
@@ -64,7 +66,10 @@ interface Drawn {
   accepted: number;
 }
 
-/** Draws the first three tokens of answers with seeds from `firstSeed` on. The answers are longer, so that all three can be drafts. */
+/**
+ * Draws the first three tokens of answers with seeds from `firstSeed` on. The answers are longer, so that all three can
+ * be drafts.
+ */
 async function draw(model: Model, options: GenerateOptions, firstSeed: number, draws: number): Promise<Drawn> {
   const drawn: Drawn = { threes: new Array(vocab ** 3).fill(0), drafted: 0, accepted: 0 };
   let seed = firstSeed;

@@ -1,6 +1,6 @@
 /**
- * Drafts change no answer on the CPU: ids, text, finish reason and log-probabilities with 1, 2, 3, 5, 8 and `auto` drafts a
- * step are those without.
+ * Drafts change no answer on the CPU: ids, text, finish reason and log-probabilities with 1, 2, 3, 5, 8 and `auto`
+ * drafts a step are those without.
  */
 import test from 'tape';
 import type { GenerateOptions, GenerationResult, Model } from '../../lib/index.js';
@@ -114,7 +114,9 @@ async function compare(model: Model, { prompt, options, ...how }: Case, label: s
   await session.close();
 }
 
-/** A test of one model with so many prompts, 30 or more: some lengths are at the edges of windows and of the context. */
+/**
+ * A test of one model with so many prompts, 30 or more: some lengths are at the edges of windows and of the context.
+ */
 export function testDraftPrompts(name: GoldenName, count: number): void {
   test(`${name}: ${count} prompts have the same answer with every number of drafts`, async (t) => {
     const { contextSize } = shapes[name];

@@ -11,7 +11,9 @@ export type Strategy = 'block' | 'channel' | 'tensor';
 
 export interface Fp8Options {
   strategy: Strategy;
-  /** compressed-tensors, or the fp8 of transformers, whose scales of blocks have names that end in `weight_scale_inv`. */
+  /**
+   * compressed-tensors, or the fp8 of transformers, whose scales of blocks have names that end in `weight_scale_inv`.
+   */
   method: 'compressed-tensors' | 'fp8';
   scales: ScaleType;
   /** Whether each expert is a tensor of its own, or a layer's are stacked. */
@@ -202,8 +204,8 @@ function joined(parts: { data: Float64Array }[]): Float64Array {
 }
 
 /**
- * Writes an FP8 model into `folder`. Returns the model with its values in f32. The tensor `damaged` gets a weight that is
- * not a number.
+ * Writes an FP8 model into `folder`. Returns the model with its values in f32. The tensor `damaged` gets a weight that
+ * is not a number.
  */
 export async function writeFp8Model(
   folder: string,

@@ -25,7 +25,9 @@ export interface GoldenPrompt {
 
 export interface Goldens {
   prompts: GoldenPrompt[];
-  /** For example `prompt0.layer3`, `prompt0.hidden`, `prompt0.logits`, `prompt0.mtp_logits`: [rows, columns], row-major. */
+  /**
+   * For example `prompt0.layer3`, `prompt0.hidden`, `prompt0.logits`, `prompt0.mtp_logits`: [rows, columns], row-major.
+   */
   tensor(name: string): Float32Array;
 }
 

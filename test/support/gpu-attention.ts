@@ -26,13 +26,19 @@ export async function forwardOf(
   return logits;
 }
 
-/** The shapes have tiles of heads that are not full, chunks that are not full, and results that are written in both ways. */
+/**
+ * The shapes have tiles of heads that are not full, chunks that are not full, and results that are written in both
+ * ways.
+ */
 export const attentionShapes: [string, Partial<HfConfig>, number][] = [
   ['heads of 24, 3 to a KV head', { num_attention_heads: 6, num_key_value_heads: 2, head_dim: 24 }, 70],
   ['heads of 6, 5 to a KV head', { num_attention_heads: 5, num_key_value_heads: 1, head_dim: 6 }, 64],
   ['heads of 136, 9 to a KV head', { num_attention_heads: 9, num_key_value_heads: 1, head_dim: 136 }, 128],
 ];
-/** A test of one shape. `rows`: rows a step; up to 16 the prompt is computed like an answer, beyond that in chunks of as many. */
+/**
+ * A test of one shape. `rows`: rows a step; up to 16 the prompt is computed like an answer, beyond that in chunks of as
+ * many.
+ */
 export function testCuts(
   [what, changes, window]: (typeof attentionShapes)[number],
   rows: Record<(typeof bothWays)[number], readonly number[]>,

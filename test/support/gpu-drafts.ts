@@ -1,4 +1,6 @@
-/** Drafts change no answer on a software GPU: answers with 1, 2, 3, 5, 8 or `auto` drafts a step against those without. */
+/**
+ * Drafts change no answer on a software GPU: answers with 1, 2, 3, 5, 8 or `auto` drafts a step against those without.
+ */
 import test from 'tape';
 import type { GenerateOptions, Session } from '../../lib/index.js';
 import { openModel, randomIds, randomNumbers } from './compare.js';
@@ -35,8 +37,8 @@ const atTheEnd = [
 type Prompts = Generator<number[], void, number[]>;
 
 /**
- * A conversation that goes on, and back by a few tokens: a software GPU takes 20 ms a token of a prompt, so each prompt has
- * few that were not in the one before it. When it gets too long, it begins anew.
+ * A conversation that goes on, and back by a few tokens: a software GPU takes 20 ms a token of a prompt, so each prompt
+ * has few that were not in the one before it. When it gets too long, it begins anew.
  */
 function* promptsOf(name: GoldenName, { count, first, longest }: DraftShape, vocabSize: number): Prompts {
   const next = randomNumbers(first + count);
@@ -75,8 +77,8 @@ function optionsOf(name: GoldenName, i: number, mtp: (typeof settings)[number]):
 }
 
 /**
- * A test of one model. Two sessions share the cache's pages of 64 tokens, so the context is twice the longest prompt. A model
- * called `edge` also answers to the end of its context.
+ * A test of one model. Two sessions share the cache's pages of 64 tokens, so the context is twice the longest prompt. A
+ * model called `edge` also answers to the end of its context.
  */
 export function testDrafts(name: GoldenName, shape: DraftShape): void {
   test(`${name}: ${shape.count} prompts have the same tokens with drafts`, async (t) => {

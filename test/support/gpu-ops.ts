@@ -1,6 +1,6 @@
 /**
- * Every op of the GPU device against the CPU device, one at a time, on fresh random inputs. KEXA_TEST_DEVICE names another
- * GPU than SwiftShader, KEXA_TEST_ELEMENTS=f16 another element type (tools/check-f16.mjs sets both).
+ * Every op of the GPU device against the CPU device, one at a time, on fresh random inputs. KEXA_TEST_DEVICE names
+ * another GPU than SwiftShader, KEXA_TEST_ELEMENTS=f16 another element type (tools/check-f16.mjs sets both).
  */
 import test, { type Test } from 'tape';
 import type { QuantizedType, TensorEntry } from '../../lib/description.js';

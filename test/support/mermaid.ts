@@ -7,8 +7,8 @@ import { createContext, runInContext } from 'node:vm';
 export type ParseDrawing = (drawing: string) => Promise<unknown>;
 
 /**
- * Loads the parser. The script looks for a browser when it starts, so it is given as little of one as lets it start. Its
- * sanitizer then knows that it cannot work and leaves labels as they are. Nothing is drawn.
+ * Loads the parser. The script looks for a browser when it starts, so it is given as little of one as lets it start.
+ * Its sanitizer then knows that it cannot work and leaves labels as they are. Nothing is drawn.
  */
 export function mermaidParser(): ParseDrawing {
   const path = createRequire(import.meta.url).resolve('@mermaid-js/tiny/dist/mermaid.tiny.js');

@@ -1,4 +1,6 @@
-/** Makes the shapes and steps on which every op of the GPU device is checked: sizes that divide nothing, and every edge. */
+/**
+ * Makes the shapes and steps on which every op of the GPU device is checked: sizes that divide nothing, and every edge.
+ */
 import type { LayerDescription, ModelDescription, QuantizedType } from '../../lib/description.js';
 import { blockTypes, quantizedNames } from '../../lib/files/gguf/gguf-types.js';
 import type { LoadOptions } from '../../lib/types.js';
@@ -121,8 +123,8 @@ export interface TwoBlockTypes {
 }
 
 /**
- * Every type in blocks, with another type whose blocks have as many weights, for a small model whose rows are whole blocks. q,
- * k, gate and up are of the first type, v, o and down of the second.
+ * Every type in blocks, with another type whose blocks have as many weights, for a small model whose rows are whole
+ * blocks. q, k, gate and up are of the first type, v, o and down of the second.
  */
 export const quantizedShapes: readonly TwoBlockTypes[] = [
   ...new Set(quantizedNames.map((type) => blockTypes[type].elements)),
@@ -133,8 +135,9 @@ export const quantizedShapes: readonly TwoBlockTypes[] = [
 });
 
 /**
- * Rows whose units are shared by four threads, by two and by one (blocks of 32: 128, 1216 and 96 weights), rows of one, three
- * and ten blocks of 128, of one, three and nine of 256, and rows of more units than a workgroup has threads, though not of twice as many.
+ * Rows whose units are shared by four threads, by two and by one (blocks of 32: 128, 1216 and 96 weights), rows of one,
+ * three and ten blocks of 128, of one, three and nine of 256, and rows of more units than a workgroup has threads,
+ * though not of twice as many.
  */
 export function quantizedConfig(block: number): Partial<HfConfig> {
   const few = block < 256;
@@ -313,7 +316,9 @@ function routesOf({ experts, topK }: NonNullable<ModelDescription['moe']>, count
   };
 }
 
-/** Positions of rows: at the start, over a window's edge, a page's edge, a ring's end, in several sequences, and far on. */
+/**
+ * Positions of rows: at the start, over a window's edge, a page's edge, a ring's end, in several sequences, and far on.
+ */
 function stepsOf(count: number, window: number): Record<string, StepRow[]> {
   const before = (edge: number) => run(2, Math.max(0, edge - Math.ceil(count / 2)), count);
   const starts = [0, 3, pageRows - 1, 2 * pageRows + 7];

@@ -71,7 +71,10 @@ export class OpProbe {
     this.#folder = folder;
   }
 
-  /** Writes the model and loads it on both devices. `typeOf` gives quantised matrices a type. Closing removes the folder. */
+  /**
+   * Writes the model and loads it on both devices. `typeOf` gives quantised matrices a type. Closing removes the
+   * folder.
+   */
   static async open(
     config: Partial<HfConfig>,
     dtype: Dtype,
@@ -132,8 +135,8 @@ export class OpProbe {
 }
 
 /**
- * Each row's distance from another choice of experts: the smallest gap between two biased scores, or between two groups' sums
- * of their two best. `scores` is [rows, experts].
+ * Each row's distance from another choice of experts: the smallest gap between two biased scores, or between two
+ * groups' sums of their two best. `scores` is [rows, experts].
  */
 export function routeMargins(scores: Float32Array, moe: NonNullable<ModelDescription['moe']>): number[] {
   const gap = (values: number[]) => {

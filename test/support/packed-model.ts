@@ -1,6 +1,6 @@
 /**
- * Makes models in int4, int8 and fp4, in their publishers' form. Each packer is written from its format's definition, bit by
- * bit, and shares nothing with the code that it tests.
+ * Makes models in int4, int8 and fp4, in their publishers' form. Each packer is written from its format's definition,
+ * bit by bit, and shares nothing with the code that it tests.
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

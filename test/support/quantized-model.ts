@@ -11,8 +11,8 @@ import { f16Bits, roundTo } from './random-model.js';
 export type RandomType = QuantizedType | 'fp8 by blocks' | 'fp8 by rows' | 'fp8 as a whole';
 
 /**
- * The model with random matrices in place of those that `typeOf` gives a type: blocks of that type, or FP8. They are in a file
- * of their own in `folder`. Their values are of a size that keeps activations of the same order.
+ * The model with random matrices in place of those that `typeOf` gives a type: blocks of that type, or FP8. They are in
+ * a file of their own in `folder`. Their values are of a size that keeps activations of the same order.
  */
 export function quantizeAtRandom(
   folder: string,

@@ -1,6 +1,6 @@
 /**
- * Makes models of the released model's real size: `models/tiny` with a vocabulary of 153,600 tokens, and the whole 236B as
- * sparse files that take no room on the disk.
+ * Makes models of the released model's real size: `models/tiny` with a vocabulary of 153,600 tokens, and the whole 236B
+ * as sparse files that take no room on the disk.
  */
 import { createWriteStream, mkdtempSync, rmSync } from 'node:fs';
 import { copyFile, mkdir, readFile, truncate, writeFile } from 'node:fs/promises';
@@ -43,8 +43,8 @@ let ownFolder: string | null = null;
  * - Tokens 0 to 4,095 are those of `models/tiny`. Each further one joins two tokens that are there already. The first
  *   ones are those that `bench/texts/help.txt` has, so that it has fewer tokens than with the small vocabulary.
  * - Its embedding is the mean of its two parts' rows.
- * - Its head row is the row of the token `id % 4096`: as it is up to id 8,191, then times a factor from 0.88 down to 0.53.
- *   So a greedy answer to the ids of a prompt has the ids that `models/tiny` gives, as long as its best logit is above 0.
+ * - Its head row is the row of the token `id % 4096`: as it is up to id 8,191, then times a factor from 0.88 down to
+ *   0.53. So a greedy answer to the ids of a prompt has the ids that `models/tiny` gives, as long as its best logit is above 0.
  */
 export function bigVocabularyFolder(): Promise<string> {
   folder ??= make('big-vocabulary', writeBigVocabulary);
@@ -61,8 +61,8 @@ export function bigVocabularyGguf(): Promise<string> {
 }
 
 /**
- * The folder of the 236B in 96 shards of zeros that take no room on the disk, with its config, and with the tokenizer and
- * template of {@link bigVocabularyFolder}, made once a process (1 s) and removed at its end.
+ * The folder of the 236B in 96 shards of zeros that take no room on the disk, with its config, and with the tokenizer
+ * and template of {@link bigVocabularyFolder}, made once a process (1 s) and removed at its end.
  */
 export function fullSizeFolder(): Promise<string> {
   fullSize ??= make('full-size', writeFullSize);

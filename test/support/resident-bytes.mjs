@@ -1,6 +1,6 @@
 // Measures in a process of its own, with nothing in it but the built library, what a load and a growing context cost:
-// `node --expose-gc test/support/resident-bytes.mjs CONFIG TYPE...`, with a config that has sliding layers and types of the
-// cache. Prints a list with an object for each type.
+// `node --expose-gc test/support/resident-bytes.mjs CONFIG TYPE...`, with a config that has sliding layers and types of
+// the cache. Prints a list with an object for each type.
 import { readFileSync } from 'node:fs';
 import { loadSynthetic } from '../../dist/model/load.js';
 
@@ -10,8 +10,9 @@ const [first, further] = [2 * chunk, 8 * chunk];
 const [config, ...cacheTypes] = process.argv.slice(2);
 const ids = (count) => Array.from({ length: count }, (_, i) => (i * 37) % 200);
 
-// Pages that belong to no file, those that the system has swapped out too: it does so when others need memory. JavaScript's
-// heap is among them, so it is swept first. /proc/self/status would be a few hundred KiB off, because it counts late.
+// Pages that belong to no file, those that the system has swapped out too: it does so when others need memory.
+// JavaScript's heap is among them, so it is swept first. /proc/self/status would be a few hundred KiB off, because it
+// counts late.
 async function anonymousBytes() {
   for (let i = 0; i < 3; i++) {
     globalThis.gc?.();

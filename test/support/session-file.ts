@@ -58,8 +58,8 @@ export class SessionFile {
   }
 
   /**
-   * The file with changed header fields. It is as large as the header then says, and has the right checksum. `ids` replaces
-   * tokens by their place.
+   * The file with changed header fields. It is as large as the header then says, and has the right checksum. `ids`
+   * replaces tokens by their place.
    */
   forged(fields: Partial<Record<HeaderField, number>>, ids: Record<number, number> = {}): Buffer {
     const header = Buffer.from(this.bytes.subarray(0, headerBytes));

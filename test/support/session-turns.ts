@@ -10,7 +10,10 @@ export function open(t: test.Test, name: GoldenName, options: LoadOptions = {}):
   return openModel(t, name, { threads: 1, prefixCacheBytes: 0, ...options });
 }
 
-/** Options without drafts, because their rows shorten what rings can go back to. Test generate/mtp has sessions with drafts. */
+/**
+ * Options without drafts, because their rows shorten what rings can go back to. Test generate/mtp has sessions with
+ * drafts.
+ */
 export const greedy = { temperature: 0, ignoreEos: true, logprobs: 5, mtp: false } satisfies GenerateOptions;
 
 /** All that an answer says of the model: equal answers were computed equally, to the bit. */

@@ -90,8 +90,8 @@ const firstPrompt = 16;
 const compared = 64;
 
 /**
- * Runs the comparison. Rates are those of whole calls by each process's clock: a prompt of p tokens until the first token is
- * chosen, or n tokens after a prompt of one.
+ * Runs the comparison. Rates are those of whole calls by each process's clock: a prompt of p tokens until the first
+ * token is chosen, or n tokens after a prompt of one.
  *
  * @throws KexaError a code of loading the model; KEXA_INTERNAL if an engine fails, with its message
  */
@@ -176,8 +176,8 @@ export async function runAgainst(path: string, options: AgainstOptions): Promise
 }
 
 /**
- * Runs each test `repetitions` times on both engines, in turns: milliseconds by test, engine and round. A round before the
- * first warms up and is not counted.
+ * Runs each test `repetitions` times on both engines, in turns: milliseconds by test, engine and round. A round before
+ * the first warms up and is not counted.
  */
 async function inTurns(
   tests: readonly { test: string; prompt: number; generated: number }[],

@@ -1,4 +1,6 @@
-/** node-llama-cpp as a contestant: a process that {@link file://./contestant.ts} starts. Its URL is the first argument. */
+/**
+ * node-llama-cpp as a contestant: a process that {@link file://./contestant.ts} starts. Its URL is the first argument.
+ */
 import { serve } from './contestant.js';
 
 /** The part of node-llama-cpp that is used. */

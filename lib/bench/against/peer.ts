@@ -27,8 +27,8 @@ const libraries: Readonly<Record<string, string>> = {
 /**
  * Finds the peer in `folder`, which is kexa's bench folder unless a test says otherwise.
  *
- * @throws KexaError KEXA_NOT_FOUND, with the command that installs the peer; KEXA_UNSUPPORTED if the peer has no library for
- *   this platform.
+ * @throws KexaError KEXA_NOT_FOUND, with the command that installs the peer; KEXA_UNSUPPORTED if the peer has no
+ *   library for this platform.
  */
 export function findPeer(name: PeerName, folder: string = join(packageRoot(), 'bench')): Peer {
   const platform = `${process.platform}-${process.arch}`;

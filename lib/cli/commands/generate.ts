@@ -110,7 +110,10 @@ async function generate(flags: GenerateCommandFlags, command: Command): Promise<
   }
 }
 
-/** Refuses a flag that needs a chat template if none is used. An environment variable is ignored then. @throws UsageError */
+/**
+ * Refuses a flag that needs a chat template if none is used. An environment variable is ignored then. @throws
+ * UsageError
+ */
 function refuseWithoutTemplate({ raw, ids }: GenerateCommandFlags, command: Command): void {
   const plain = raw ? '--raw' : ids ? '--ids' : null;
   if (plain === null) return;

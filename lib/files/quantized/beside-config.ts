@@ -19,8 +19,8 @@ const files: Readonly<Record<string, (content: JsonObject) => JsonObject>> = {
 };
 
 /**
- * The content of a folder's config.json, with the `quantization_config` of another file if it has none of its own. `notes` then
- * gets a line.
+ * The content of a folder's config.json, with the `quantization_config` of another file if it has none of its own.
+ * `notes` then gets a line.
  *
  * @throws KexaError KEXA_BAD_FILE for such a file that is no JSON object.
  */

@@ -40,8 +40,8 @@ interface Packed {
 }
 
 /**
- * Binds a matrix whose codes the checkpoint has under one of the scheme's formats. Null if it has none. `used` gets the names
- * of the tensors that are read.
+ * Binds a matrix whose codes the checkpoint has under one of the scheme's formats. Null if it has none. `used` gets the
+ * names of the tensors that are read.
  *
  * @throws KexaError KEXA_TENSOR_MISMATCH for a tensor that is missing or of another type or shape; KEXA_UNSUPPORTED for
  *   groups that do not divide a row.

@@ -1,4 +1,6 @@
-/** Reads the indices of columns' groups. They are tensors, but the type that a matrix is repacked to depends on them. */
+/**
+ * Reads the indices of columns' groups. They are tensors, but the type that a matrix is repacked to depends on them.
+ */
 
 import { type FileHandle, open } from 'node:fs/promises';
 import type { QuantizationScheme } from '../../description.js';
@@ -42,8 +44,8 @@ async function readFile(
 }
 
 /**
- * The size of the groups in which the columns are in order. Null if they are in none. 0 if every column has -1, which stands
- * for an index that was never set: any size will do.
+ * The size of the groups in which the columns are in order. Null if they are in none. 0 if every column has -1, which
+ * stands for an index that was never set: any size will do.
  */
 function orderOf(index: Buffer): number | null {
   const columns = index.length / 4;

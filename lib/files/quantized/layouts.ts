@@ -159,7 +159,9 @@ export const layouts: Readonly<Record<PackedName, FormatLayout>> = {
   },
 };
 
-/** The name of a part of a stored matrix. A stack of experts has no module of its own, so its name stands for `weight`. */
+/**
+ * The name of a part of a stored matrix. A stack of experts has no module of its own, so its name stands for `weight`.
+ */
 export function partName(source: string, suffix: string): string {
   if (source.endsWith('.weight')) return source.slice(0, -'weight'.length) + suffix;
   return suffix.startsWith('weight') ? source + suffix.slice('weight'.length) : `${source}.${suffix}`;

@@ -5,8 +5,8 @@ import { Text } from './text.js';
 import { type CallArguments, typeName, Undefined, type Value } from './values.js';
 
 /**
- * A call's arguments in the order of the parameters. An optional parameter is written `name=`; it is undefined if it is not
- * given. Parameters before `/` cannot be given by name.
+ * A call's arguments in the order of the parameters. An optional parameter is written `name=`; it is undefined if it is
+ * not given. Parameters before `/` cannot be given by name.
  *
  * @example bind('replace', args, 'old', 'new', 'count=')
  */

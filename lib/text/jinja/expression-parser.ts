@@ -379,7 +379,9 @@ export class ExpressionParser {
     return name;
   }
 
-  /** Refuses a name that Jinja2 has and this engine lacks. A name that neither has is an error, here or when it runs. */
+  /**
+   * Refuses a name that Jinja2 has and this engine lacks. A name that neither has is an error, here or when it runs.
+   */
   #checkName(
     kind: 'filter' | 'test',
     name: string,

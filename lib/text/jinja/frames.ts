@@ -47,8 +47,8 @@ class Symbols {
   }
 
   /**
-   * Takes over the assignments in the branches of an `if`. A name that only some branches assign has the outer value in the
-   * others.
+   * Takes over the assignments in the branches of an `if`. A name that only some branches assign has the outer value in
+   * the others.
    */
   merge(branches: readonly Symbols[]): void {
     const names = new Set(branches.flatMap(({ stores }) => [...stores]).filter((name) => !this.stores.has(name)));

@@ -29,8 +29,8 @@ const onlySpace = new RegExp(`^${space}+$`);
 const closing: Readonly<Record<string, string>> = { '(': ')', '[': ']', '{': '}' };
 
 /**
- * The tokens of a template by Jinja2's rules with trim_blocks and lstrip_blocks. Every line ending is `\n`. Removed are one
- * newline at the end of the template, the newline after a block, and the white space before one.
+ * The tokens of a template by Jinja2's rules with trim_blocks and lstrip_blocks. Every line ending is `\n`. Removed are
+ * one newline at the end of the template, the newline after a block, and the white space before one.
  *
  * @throws TemplateSyntaxError
  */

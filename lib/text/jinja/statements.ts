@@ -39,8 +39,8 @@ export class Interpreter {
   }
 
   /**
-   * Runs a template and returns its text. It yields after each iteration of the outermost loops, so that the caller can do
-   * other things.
+   * Runs a template and returns its text. It yields after each iteration of the outermost loops, so that the caller can
+   * do other things.
    */
   *run(statements: readonly Statement[], scope: Scope): Generator<undefined, Text> {
     yield* this.#runPausing(statements, this.#enter(statements, scope));

@@ -80,7 +80,9 @@ function every(name: string, pattern: RegExp): StringMethod {
   return withoutArguments(name, ({ value }) => pattern.test(value));
 }
 
-/** A method about digits. It refuses the characters of `unclear`: JavaScript does not tell whether these have a value. */
+/**
+ * A method about digits. It refuses the characters of `unclear`: JavaScript does not tell whether these have a value.
+ */
 function numeric(name: string, unclear: RegExp): StringMethod {
   return withoutArguments(name, ({ value }) => {
     if (unclear.test(value))

@@ -106,8 +106,8 @@ export interface TensorScales {
  * output (a row), or the whole matrix.
  *
  * @example
- * const strategies = model.config.quantization?.groups.map(({ format }): ScaleStrategy => format.strategy); //
- * ['group']
+ * const { groups } = model.config.quantization!;
+ * const strategies = groups.map(({ format }): ScaleStrategy => format.strategy); // ['group']
  */
 export type ScaleStrategy = 'block' | 'group' | 'channel' | 'tensor';
 
@@ -180,8 +180,8 @@ export interface LayerDescription {
  * How the experts of the MoE layers are chosen and weighed. It is the same in all MoE layers.
  *
  * @example
- * if (model.config.moe !== null) console.log(`${model.config.moe.topK} of ${model.config.moe.experts} experts a
- * token`);
+ * const { moe } = model.config;
+ * if (moe !== null) console.log(`${moe.topK} of ${moe.experts} experts a token`);
  */
 export interface MoeDescription {
   experts: number;

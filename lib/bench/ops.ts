@@ -83,8 +83,7 @@ export interface OpBenchOptions extends Pick<LoadOptions, (typeof loadNames)[num
  *
  * @example
  * const { results } = await benchmarkOps('models/tiny', { device: 'cpu' });
- * for (const { op, rows, ms, share } of results) console.log(op, rows, ms, `${share * 100} % of what the device can
- * do`);
+ * for (const { op, rows, ms, share } of results) console.log(op, rows, ms, `${share * 100} % of the device`);
  */
 export interface OpBenchResult {
   /** The op. `step` is a whole step; `unaccounted` is the part of a step that no op accounts for. */

@@ -15,8 +15,9 @@ export const suiteNames: readonly string[] = ['chat', 'code', 'document', 'korea
  * One line of a suite.
  *
  * @example
- * const prompts: SuiteEntry[] = [{ suite: 'mine', name: 'sky', prompt: 'Why is the sky blue?', raw: false, maxTokens:
- * 64 }]; const results = await benchmark('models/tiny', { prompts, mtp: [false, 'auto'] });
+ * const sky = { suite: 'mine', name: 'sky', prompt: 'Why is the sky blue?', raw: false, maxTokens: 64 };
+ * const prompts: SuiteEntry[] = [sky];
+ * const results = await benchmark('models/tiny', { prompts, mtp: [false, 'auto'] });
  */
 export interface SuiteEntry {
   suite: string;

@@ -122,8 +122,8 @@ export class Model {
    * const ids = model.tokenizer.encode('In the beginning God created');
    * const { logits } = await model.forward(ids); // [ids.length, vocab]
    * const last = logits.subarray((ids.length - 1) * model.config.vocabSize);
-   * console.log(model.tokenizer.decode([last.indexOf(last.reduce((a, b) => Math.max(a, b)))])); // the most probable
-   * token
+   * const likeliest = last.indexOf(last.reduce((a, b) => Math.max(a, b)));
+   * console.log(model.tokenizer.decode([likeliest]));
    */
   async forward(ids: readonly number[] | Uint32Array, options: ForwardOptions = {}): Promise<ForwardResult> {
     checkNames('forward', options, ['logits', 'mtp', 'trace', 'profile', 'signal']);

@@ -139,8 +139,10 @@ export interface VerifyOptions {
  *
  * @example
  * const { divergence } = await model.verify('Why is the sky blue?');
- * if (divergence !== null) console.error(`token ${divergence.position}: ${divergence.found.id}, not
- * ${divergence.expected.id}`);
+ * if (divergence !== null) {
+ *   const { position, found, expected } = divergence;
+ *   console.error(`token ${position}: ${found.id}, not ${expected.id}`);
+ * }
  */
 export interface Divergence {
   /**
@@ -170,8 +172,8 @@ export interface Divergence {
  *
  * @example
  * const { ids, drafts, divergence }: VerifyReport = await model.verify('Why is the sky blue?');
- * console.log(`${ids.length} tokens, ${drafts.accepted} of ${drafts.drafted} drafts kept, ${divergence === null ? 'all
- * equal' : 'different'}`);
+ * console.log(`${ids.length} tokens, ${drafts.accepted} of ${drafts.drafted} drafts kept`);
+ * console.log(divergence === null ? 'all equal' : 'different');
  */
 export interface VerifyReport {
   promptTokens: number;

@@ -31,8 +31,9 @@ export interface SamplingOptions {
  * Options of `generate`.
  *
  * @example
- * const options: GenerateOptions = { maxTokens: 200, temperature: 0, stop: ['\n\n'], signal: AbortSignal.timeout(5000)
- * }; const { text, finishReason } = await session.generate('Why is the sky blue?', options);
+ * const signal = AbortSignal.timeout(5000);
+ * const options: GenerateOptions = { maxTokens: 200, temperature: 0, stop: ['\n\n'], signal };
+ * const { text, finishReason } = await session.generate('Why is the sky blue?', options);
  */
 export interface GenerateOptions extends SamplingOptions {
   /** Most tokens to generate. Default: what is left of the context. */

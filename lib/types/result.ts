@@ -56,8 +56,7 @@ export interface Usage {
  *
  * @example
  * const { experts } = await session.generate('Hello');
- * if (experts) console.log(`${experts.hitRate} of the choices were on the GPU, ${experts.copiedBytes} bytes were
- * copied`);
+ * if (experts) console.log(`${experts.hitRate} of the choices were on the GPU`, experts.copiedBytes, 'bytes copied');
  */
 export interface ExpertTraffic {
   /** The number of choices whose expert was on the GPU. A token makes top-k choices in each layer. */

@@ -12,6 +12,9 @@
 #include "addon/rates.h"
 #include "addon/request.h"
 #include "addon/tokenizer.h"
+#ifdef KEXA_GPU
+#include "gpu/open_device.h"
+#endif
 #include "base/error.h"
 #include "base/instruction_set.h"
 #include "device/ops.h"
@@ -175,6 +178,10 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   // State belongs to an environment, because each worker thread has its own classes.
   auto* request = new Napi::FunctionReference(Napi::Persistent(Request::define(env)));
   env.SetInstanceData(request);
+#ifdef KEXA_GPU
+  // Hooks run in the reverse order, so engines have ended when this one runs.
+  napi_add_env_cleanup_hook(env, [](void*) { close_kept_devices(); }, nullptr);
+#endif
   exports.Set("Engine", EngineObject::define(env));
   exports.Set("Tokenizer", define_tokenizer(env));
   exports.Set("limits", limits(env));

@@ -362,6 +362,7 @@ Napi::Value logprobs_of(const Napi::CallbackInfo& info) {
 }
 
 Napi::Object init(Napi::Env env, Napi::Object exports) {
+  napi_add_env_cleanup_hook(env, [](void*) { close_kept_devices(); }, nullptr);
   exports.Set("Probe", ProbeObject::define(env));
   exports.Set("StepProbe", StepProbeObject::define(env));
   exports.Set("chooseTokens", Napi::Function::New(env, choose_tokens));

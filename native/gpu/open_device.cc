@@ -63,6 +63,12 @@ void CloseDevice::operator()(OpenDevice* closed) const {
   kept.devices.push_back(std::move(device));
 }
 
+void close_kept_devices() {
+  KeptDevices& kept = kept_devices();
+  const std::lock_guard lock(kept.mutex);
+  kept.devices.clear();
+}
+
 OpenDevice::OpenDevice(const GpuOptions& options)
     : blobs_(options.blob_folder), options_(options), instance(create_instance()) {
   FoundAdapter found = find_adapter(instance, options.wanted, options.vulkan_library);

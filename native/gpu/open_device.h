@@ -61,7 +61,7 @@ class OpenDevice {
   AdapterHandle adapter_;
 };
 
-// Closes a device. One with GpuOptions::keeps_device and without a fault stays open until the process ends.
+// Closes a device. One with GpuOptions::keeps_device and without a fault stays open until close_kept_devices().
 struct CloseDevice {
   void operator()(OpenDevice* device) const;
 };
@@ -69,5 +69,9 @@ using OpenDevicePointer = std::unique_ptr<OpenDevice, CloseDevice>;
 
 // Opens a device, or takes one that was kept. Throws KEXA_NO_DEVICE, as find_adapter() does.
 OpenDevicePointer open_device(const GpuOptions& options);
+
+// Closes the kept devices that nobody uses. To be called before the process exits: a driver that is taken down while a
+// device is open may crash.
+void close_kept_devices();
 
 }  // namespace kexa

@@ -130,8 +130,10 @@ test('a step is one compute pass and one submit, with at most 8 dispatches a MoE
 test('compiled kernels are kept on disk; a broken or unwritable cache is none', async (t) => {
   const folder = temporaryFolder(t);
   t.teardown(() => {
-    process.env.KEXA_CACHE_DIR = '';
+    Object.assign(process.env, { KEXA_CACHE_DIR: '', KEXA_KEEP_DEVICES: '1' });
   });
+  // A kept device would not ask the cache again.
+  delete process.env.KEXA_KEEP_DEVICES;
   const cache = join(folder, 'kexa');
   process.env.KEXA_CACHE_DIR = cache;
   const run = async () => {

@@ -21,11 +21,10 @@ test('a window that is divided among workgroups', async (t) => {
   const folder = twoLayers(t, { rope_parameters: { rope_theta: 1e6, rope_type: 'default' } }, 300);
   const ids = randomIds(333, 200, 4);
   const cpu = await forwardOf(folder, ids, { device: 'cpu' });
-  for (const gpuKernels of bothWays)
-    for (const stepRows of [0, 16]) {
-      const difference = rowDifference(await forwardOf(folder, ids, { ...onGpu, gpuKernels }, stepRows), cpu, 200);
-      t.ok(difference < 1e-5, `${gpuKernels}, ${stepRows || 128} rows: within ${show(difference)}`);
-    }
+  for (const gpuKernels of bothWays) {
+    const difference = rowDifference(await forwardOf(folder, ids, { ...onGpu, gpuKernels }, 16), cpu, 200);
+    t.ok(difference < 1e-5, `${gpuKernels}: within ${show(difference)}`);
+  }
 });
 
 /** The most that one stored value, rounded the other way, may change in a row of logits. */

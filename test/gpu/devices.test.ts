@@ -35,6 +35,7 @@ manifest.ICD.library_path = driver;
 writeFileSync(join(second, 'second.json'), JSON.stringify(manifest));
 Object.assign(process.env, settings, {
   VK_ICD_FILENAMES: `${settings.VK_ICD_FILENAMES}:${join(second, 'second.json')}`,
+  KEXA_KEEP_DEVICES: '1',
 });
 test.onFinish(() => rmSync(second, { recursive: true }));
 

@@ -40,12 +40,11 @@ test('device: gpu means a real one, and what is not there is named with what is'
   }
 });
 
-// Every op is compared and checked in both ways to write it by test gpu/ops; test gpu/goldens.long has all prompts.
-testGoldens('edge', 'plain', [9, 40], true);
+// Every op is compared and checked in both ways to write it by test gpu/ops; test gpu/goldens.long has all prompts, plain
+// kernels and the model wide.
 testGoldens('edge', 'subgroups', [1, 2, 9, 40, 150], true);
 testGoldens('two', 'subgroups', [1, 9, 40], true);
 testGoldens('tiny', 'subgroups', [4, 24], false);
-testGoldens('wide', 'subgroups', [9], false);
 
 test('the sister models, in every weight type, are the CPU device’s', async (t) => {
   const types = ['BF16', 'F16', 'F32'] as const;
@@ -75,7 +74,6 @@ test('the sister models, in every weight type, are the CPU device’s', async (t
 
 test('a row’s bits do not depend on its company in an answer’s steps, and are nearly those of a prompt’s', async (t) => {
   for (const [name, gpuKernels, few, count] of [
-    ['edge', 'plain', [1], 16],
     ['edge', 'subgroups', [1, 7], 24],
     ['two', 'subgroups', [1], 12],
   ] as const) {

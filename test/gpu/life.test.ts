@@ -43,6 +43,7 @@ async function run(t: Test, script: string): Promise<Record<string, unknown> | n
       num_attention_heads: 2,
       num_key_value_heads: 1,
       num_hidden_layers: 2,
+      mlp_layer_types: ['dense', 'dense'],
       layer_types: ['sliding_attention', 'full_attention'],
       moe_intermediate_size: 8,
       num_experts: 4,

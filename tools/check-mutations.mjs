@@ -18,6 +18,10 @@ const coreLimitMs = 120_000;
 const gpuLimitMs = 900_000;
 
 const words = process.argv.slice(2);
+if (words.some((word) => word.startsWith('-'))) {
+  console.error('usage: node tools/check-mutations.mjs [WORD...]');
+  process.exit(2);
+}
 const all = [
   ...coreMutations.map(([name, file, from, to]) => ({ name, file, from, to, tests: testsOfCore(file), isGpu: false })),
   ...gpuMutations.map(([name, own, file, from, to]) => ({

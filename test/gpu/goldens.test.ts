@@ -41,10 +41,8 @@ test('device: gpu means a real one, and what is not there is named with what is'
 });
 
 // Every op is compared and checked in both ways to write it by test gpu/ops; test gpu/goldens.long has all prompts, plain
-// kernels and the model wide.
+// kernels and the models two, tiny and wide.
 testGoldens('edge', 'subgroups', [1, 2, 9, 40, 150], true);
-testGoldens('two', 'subgroups', [1, 9, 40], true);
-testGoldens('tiny', 'subgroups', [4, 24], false);
 
 test('the sister models, in every weight type, are the CPU device’s', async (t) => {
   const types = ['BF16', 'F16', 'F32'] as const;

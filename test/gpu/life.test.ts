@@ -226,13 +226,13 @@ test('models closed right after an answer that was broken off, aborted or ended 
     `
 const right = await rightAnswer();
 const wrong = [];
-for (let cycle = 0; cycle < 8; cycle++) {
+for (let cycle = 0; cycle < 4; cycle++) {
   const model = await loadModel(folder, onGpu);
   // Each leaves a step on its way that nobody takes.
   let pieces = 0;
   for await (const piece of model.generate(prompt, { ...greedy, maxTokens: 50, raw: true })) if (++pieces > cycle % 4) break;
   const stop = new AbortController();
-  setTimeout(() => stop.abort(), 5 * cycle);
+  setTimeout(() => stop.abort(), 10 * cycle);
   await model.generate(prompt, { ...greedy, maxTokens: 50, signal: stop.signal }).then(() => {}, () => {});
   if (cycle % 2 === 0 && await answer(model) !== right) wrong.push(cycle);
   await model.generate(prompt, { ...greedy, maxTokens: 50, logitBias: { 2: 100 }, ignoreEos: false });
@@ -261,12 +261,12 @@ if (how !== undefined) {
   process.exit(7);
 } else {
   const codes = [];
-  for (const each of ['0', '1', '2', '3', '0', '1', '2'])
+  for (const each of ['0', '1', '2', '3'])
     codes.push(spawnSync(process.execPath, [file, each], { stdio: 'ignore' }).status);
   console.log(JSON.stringify({ codes }));
 }
 `,
   );
   if (found === null) return;
-  t.deepEqual(found.codes, [7, 7, 7, 1, 7, 7, 7], 'no crash as libraries go');
+  t.deepEqual(found.codes, [7, 7, 7, 1], 'no crash as libraries go');
 });

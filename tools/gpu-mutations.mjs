@@ -180,7 +180,7 @@ export const gpuMutations = [
   ],
   [
     'GPU choose: ids from 2^16 on confused',
-    ['gpu/real-size'],
+    ['gpu/real-size.long'],
     `${choose}/choose.wgsl`,
     'let shift = 16u - 8u * (level - 5u);',
     'let shift = min(8u, 16u - 8u * (level - 5u));',

@@ -48,7 +48,7 @@ const roundedTypes = coreTypes.filter((type) => type.isRounded).map(({ name }) =
 /** Bits an element. */
 const cacheTypes = { f16: 16, bf16: 16, q8: 8.5, q4: 5 };
 const windowTokens = 512;
-/** The number of tokens that the test gpu/quantized scores again, as docs/quality.md says. */
+/** The number of tokens that the test gpu/quantized.long scores again, as docs/quality.md says. */
 const firstTokens = 128;
 const folder = mkdtempSync(join(tmpdir(), 'kexa-quality-'));
 
@@ -278,7 +278,7 @@ and in none of the model's training. The model itself, in bf16, has perplexity $
 
 **KL** is the mean over all tokens of the divergence of the quantised model's distribution from the model's own, with
 the error of that mean; **top-1** is how often both find the same token likeliest; **first ${firstTokens}** is the
-perplexity of so many tokens alone, which test \`gpu/quantized\` scores again for each of GGUF's types. Products are of the file's
+perplexity of so many tokens alone, which test \`gpu/quantized.long\` scores again for each of GGUF's types. Products are of the file's
 values in f32, so nothing but the weights differs. Bits count all matrices, the f32 router included.
 
 **fp8** is E4M3 with a scale for each block of 128 x 128 weights or for each channel (row), rounded to nearest, as

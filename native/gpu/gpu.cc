@@ -10,6 +10,12 @@
 
 namespace kexa {
 
+// A device that is still at work is closed, not kept.
+Gpu::~Gpu() {
+  for (const auto& readback : readbacks_)
+    if (readback->is_used) open_->is_kept = false;
+}
+
 Mapping Gpu::map(const Buffer& buffer, WGPUMapMode mode, uint64_t bytes) {
   Mapping mapping{.future = {}, .is_mapped = std::make_shared<bool>(false)};
   WGPUBufferMapCallbackInfo callback = WGPU_BUFFER_MAP_CALLBACK_INFO_INIT;

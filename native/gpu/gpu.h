@@ -48,6 +48,7 @@ class Gpu {
  public:
   // Throws KEXA_NO_DEVICE, as find_adapter() does.
   explicit Gpu(const GpuOptions& options) : open_(open_device(options)) {}
+  ~Gpu();
   Gpu(const Gpu&) = delete;
 
   const AdapterFacts& facts() const { return open_->facts; }

@@ -57,7 +57,7 @@ OpenDevicePointer open_device(const GpuOptions& options) {
 
 void CloseDevice::operator()(OpenDevice* closed) const {
   std::unique_ptr<OpenDevice> device(closed);
-  if (!device->options().keeps_device || device->has_fault()) return;
+  if (!device->is_kept || device->has_fault()) return;
   KeptDevices& kept = kept_devices();
   const std::lock_guard lock(kept.mutex);
   kept.devices.push_back(std::move(device));
@@ -70,7 +70,7 @@ void close_kept_devices() {
 }
 
 OpenDevice::OpenDevice(const GpuOptions& options)
-    : blobs_(options.blob_folder), options_(options), instance(create_instance()) {
+    : blobs_(options.blob_folder), options_(options), instance(create_instance()), is_kept(options.keeps_device) {
   FoundAdapter found = find_adapter(instance, options.wanted, options.vulkan_library);
   adapter_ = std::move(found.handle);
   facts = std::move(found.facts);

@@ -53,6 +53,8 @@ class OpenDevice {
   // Kernels that were compiled on this device, by name and WGSL. Empty unless the device will be kept.
   std::unordered_map<std::string, std::shared_ptr<const PipelineHandle>> pipelines;
 
+  bool is_kept;  // whether closing leaves the device open for the next one with its options
+
   const GpuOptions& options() const { return options_; }
 
  private:
@@ -61,7 +63,7 @@ class OpenDevice {
   AdapterHandle adapter_;
 };
 
-// Closes a device. One with GpuOptions::keeps_device and without a fault stays open until close_kept_devices().
+// Closes a device. One that is_kept and has no fault stays open until close_kept_devices().
 struct CloseDevice {
   void operator()(OpenDevice* device) const;
 };

@@ -11,6 +11,8 @@ import { refuses } from '../support/small-model.js';
 import { useSoftwareGpu } from '../support/software-gpu.js';
 
 useSoftwareGpu();
+// Models are closed here with a step under way, so each has a device of its own.
+delete process.env.KEXA_KEEP_DEVICES;
 
 const settings: GenerateOptions[] = [
   { temperature: 0 },

@@ -144,7 +144,7 @@ Kernel Gpu::create_kernel(const std::string& name, const std::string& wgsl, std:
 }
 
 void Gpu::compile(Kernel& kernel) {
-  const bool is_shared = open_->options().keeps_device;
+  const bool is_shared = open_->options.keeps_device;
   const std::string key = is_shared ? kernel.name + "\n" + kernel.wgsl : "";
   if (const auto compiled = open_->pipelines.find(key); compiled != open_->pipelines.end()) {
     kernel.pipeline = compiled->second;

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <mutex>
-#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -22,11 +21,6 @@ constexpr const char* kCheckedToggles[] = {"disable_workgroup_init"};
 constexpr const char* kUnwantedToggles[] = {"lazy_clear_resource_on_first_use", "timestamp_quantization",
                                             "enable_spirv_validation"};
 
-auto in_order(const GpuOptions& options) {
-  return std::tie(options.wanted, options.is_checked, options.vulkan_library, options.dawn_identity,
-                  options.blob_folder, options.keeps_device);
-}
-
 // Devices that were kept and that nobody uses now.
 struct KeptDevices {
   std::mutex mutex;
@@ -45,7 +39,7 @@ OpenDevicePointer open_device(const GpuOptions& options) {
     KeptDevices& kept = kept_devices();
     const std::lock_guard lock(kept.mutex);
     const auto found = std::find_if(kept.devices.begin(), kept.devices.end(),
-                                    [&](const auto& one) { return in_order(one->options()) == in_order(options); });
+                                    [&](const auto& one) { return one->options == options; });
     if (found != kept.devices.end()) {
       OpenDevicePointer device(found->release());
       kept.devices.erase(found);
@@ -69,15 +63,15 @@ void close_kept_devices() {
   kept.devices.clear();
 }
 
-OpenDevice::OpenDevice(const GpuOptions& options)
-    : blobs_(options.blob_folder), options_(options), instance(create_instance()), is_kept(options.keeps_device) {
+OpenDevice::OpenDevice(const GpuOptions& wanted)
+    : blobs_(wanted.blob_folder), options(wanted), instance(create_instance()) {
   FoundAdapter found = find_adapter(instance, options.wanted, options.vulkan_library);
-  adapter_ = std::move(found.handle);
+  const AdapterHandle adapter = std::move(found.handle);
   facts = std::move(found.facts);
 
   WGPULimits limits = WGPU_LIMITS_INIT;
-  dawn().AdapterGetLimits(adapter_, &limits);
-  const std::vector<WGPUFeatureName> features = wanted_features(adapter_);
+  dawn().AdapterGetLimits(adapter, &limits);
+  const std::vector<WGPUFeatureName> features = wanted_features(adapter);
   auto wanted_toggles = options.is_checked ? enabled_toggles(kCheckedToggles) : enabled_toggles(kFastToggles);
   wanted_toggles.disabledToggleCount = std::size(kUnwantedToggles);
   wanted_toggles.disabledToggles = kUnwantedToggles;
@@ -105,13 +99,13 @@ OpenDevice::OpenDevice(const GpuOptions& options)
   descriptor.requiredFeatures = features.data();
   descriptor.requiredLimits = &limits;
   descriptor.deviceLostCallbackInfo.mode = WGPUCallbackMode_AllowProcessEvents;
-  descriptor.deviceLostCallbackInfo.userdata1 = faults_.get();
+  descriptor.deviceLostCallbackInfo.userdata1 = &faults_;
   descriptor.deviceLostCallbackInfo.callback = [](const WGPUDevice*, WGPUDeviceLostReason reason,
                                                   WGPUStringView message, void* to, void*) {
     if (reason != WGPUDeviceLostReason_Destroyed && reason != WGPUDeviceLostReason_CallbackCancelled)
       static_cast<Faults*>(to)->lost = text(message);
   };
-  descriptor.uncapturedErrorCallbackInfo.userdata1 = faults_.get();
+  descriptor.uncapturedErrorCallbackInfo.userdata1 = &faults_;
   descriptor.uncapturedErrorCallbackInfo.callback = [](const WGPUDevice*, WGPUErrorType, WGPUStringView message,
                                                        void* to, void*) {
     auto& error = static_cast<Faults*>(to)->error;
@@ -128,7 +122,7 @@ OpenDevice::OpenDevice(const GpuOptions& options)
   callback.callback = [](WGPURequestDeviceStatus, WGPUDevice device, WGPUStringView message, void* to, void*) {
     *take_back<Answer>(to) = {DeviceHandle(device), text(message)};
   };
-  wait(dawn().AdapterRequestDevice(adapter_, &descriptor, callback));
+  wait(dawn().AdapterRequestDevice(adapter, &descriptor, callback));
   if (!answer->device) throw Error("KEXA_NO_DEVICE", "Dawn gave no device on " + facts.device + ": " + answer->message);
   device = std::move(answer->device);
   check_granted(features, limits);
@@ -165,19 +159,19 @@ void OpenDevice::wait(WGPUFuture future) {
   const WGPUWaitStatus status = dawn().InstanceWaitAny(instance, 1, &wait, seconds * 1'000'000'000);
   if (status == WGPUWaitStatus_Success) return;
   // A device that did not answer is not asked again, because its buffers stay unmapped.
-  if (faults_->lost.empty()) faults_->lost = "it did not answer within " + std::to_string(seconds) + " s";
+  if (faults_.lost.empty()) faults_.lost = "it did not answer within " + std::to_string(seconds) + " s";
   check();
 }
 
 void OpenDevice::check() {
   dawn().InstanceProcessEvents(instance);
-  if (!faults_->lost.empty()) throw Error("KEXA_DEVICE_LOST", "the GPU was lost: " + faults_->lost);
-  if (!faults_->error.empty()) throw Error("KEXA_INTERNAL", "Dawn: " + std::exchange(faults_->error, {}));
+  if (!faults_.lost.empty()) throw Error("KEXA_DEVICE_LOST", "the GPU was lost: " + faults_.lost);
+  if (!faults_.error.empty()) throw Error("KEXA_INTERNAL", "Dawn: " + std::exchange(faults_.error, {}));
 }
 
 bool OpenDevice::has_fault() {
   dawn().InstanceProcessEvents(instance);
-  return !faults_->lost.empty() || !faults_->error.empty();
+  return !faults_.lost.empty() || !faults_.error.empty();
 }
 
 }  // namespace kexa

@@ -18,12 +18,14 @@ struct GpuOptions {
   std::string dawn_identity;   // differs for each build of Dawn, which cannot use kernels that another build compiled
   std::string blob_folder;     // where compiled kernels are kept; empty: nowhere
   bool keeps_device = false;   // leaves the device open for the next one that is opened with the same options
+
+  bool operator==(const GpuOptions&) const = default;
 };
 
 class OpenDevice {
  public:
   // Throws KEXA_NO_DEVICE, as find_adapter() does.
-  explicit OpenDevice(const GpuOptions& options);
+  explicit OpenDevice(const GpuOptions& wanted);
   ~OpenDevice();
   OpenDevice(const OpenDevice&) = delete;
 
@@ -35,32 +37,25 @@ class OpenDevice {
   // Takes note of the events so far. Returns whether the device was lost, or has a fault that nobody checked for.
   bool has_fault();
 
+ private:
   struct Faults {
     std::string lost, error;
   };
+  void check_granted(std::span<const WGPUFeatureName> features, const WGPULimits& wanted);
 
- private:
   // Both outlive the device, whose callbacks use them.
-  const std::unique_ptr<Faults> faults_ = std::make_unique<Faults>();
+  Faults faults_;
   BlobCache blobs_;
-  const GpuOptions options_;
 
  public:
+  const GpuOptions options;
+  bool is_kept = options.keeps_device;  // whether closing leaves the device open
   const InstanceHandle instance;
   AdapterFacts facts;
   DeviceHandle device;
   QueueHandle queue;
   // Kernels that were compiled on this device, by name and WGSL. Empty unless the device will be kept.
   std::unordered_map<std::string, std::shared_ptr<const PipelineHandle>> pipelines;
-
-  bool is_kept;  // whether closing leaves the device open for the next one with its options
-
-  const GpuOptions& options() const { return options_; }
-
- private:
-  void check_granted(std::span<const WGPUFeatureName> features, const WGPULimits& wanted);
-
-  AdapterHandle adapter_;
 };
 
 // Closes a device. One that is_kept and has no fault stays open until close_kept_devices().

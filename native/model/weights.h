@@ -77,9 +77,8 @@ class Weights {
   // matrices to another type; nullopt leaves them in the files' types. Without conversion, files of at most
   // `warm_limit` bytes together are read once, so that the first step need not wait for the disk. Matrices of a
   // synthetic description are made up where others would be converted. Throws:
-  // - KEXA_BAD_FILE if an entry lies outside its file, a scale is negative or not finite, a zero or the group of a
-  // column
-  //   is none, or a matrix has another shape than its file says;
+  // - KEXA_BAD_FILE if an entry lies outside its file, a scale is negative or not finite, a zero point or a column's
+  //   group is none, or a matrix has another shape than its file says;
   // - KEXA_TENSOR_MISMATCH if a tensor is missing or has another shape;
   // - KEXA_UNSUPPORTED if a value does not fit the type it is converted to.
   Weights(const ModelDescription& description, std::optional<Type> type, ConversionPlace conversion, int64_t warm_limit,

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/numbers.h"
+#include "quant/codebooks.h"
 
 namespace kexa {
 namespace {
@@ -13,7 +14,6 @@ namespace {
 constexpr int kWordBytes = 4;
 constexpr int kAwqOutputs = 8;                                    // of a word
 constexpr int kAwqPlace[kAwqOutputs] = {0, 4, 1, 5, 2, 6, 3, 7};  // of each output in its word
-constexpr float kE2m1[8] = {0, 0.5f, 1, 1.5f, 2, 3, 4, 6};
 constexpr int kGroupOfHalves = 32;  // elements whose codes a type of blocks keeps in 16 bytes
 
 template <typename T>
@@ -227,7 +227,7 @@ void read_row(const PackedMatrix& matrix, int row, const std::byte* codes, float
     const int group = matrix.group_of.empty() ? i / matrix.group_size : matrix.group_of[i];
     const int code = code_at(codes, i, matrix.bits);
     if (matrix.is_float)
-      out[i] = (code & 8 ? -kE2m1[code & 7] : kE2m1[code]) * scales[group];
+      out[i] = 0.5f * float(kMxfp4Values[code]) * scales[group];
     else
       out[i] = float(code - zeros[group]) * scales[group];
   }

@@ -13,6 +13,7 @@ import { quantizeModel as quantizeToFp8 } from '../support/fp8-model.js';
 import { readGguf } from '../support/gguf-file.js';
 import { type HfModel, readHfModel } from '../support/goldens.js';
 import {
+  packedSizes as config,
   type PackedForm,
   packedConfig,
   packedGroup,
@@ -25,21 +26,6 @@ import { type HfConfig, reference } from '../support/reference.js';
 import { type TensorToWrite, writeSafetensors } from '../support/safetensors-writer.js';
 import { newFolder, refuses } from '../support/small-model.js';
 
-/** Rows of one block of 128 and of several of 64, heads of 32, experts whose rows are shorter than a group of 128. */
-const config: Partial<HfConfig> = {
-  model_type: 'exaone_moe',
-  vocab_size: 150,
-  hidden_size: 128,
-  intermediate_size: 256,
-  num_attention_heads: 4,
-  num_key_value_heads: 2,
-  head_dim: 32,
-  num_hidden_layers: 2,
-  first_k_dense_replace: 1,
-  layer_types: ['sliding_attention', 'full_attention'],
-  num_experts: 4,
-  moe_intermediate_size: 64,
-};
 const random = makeRandomModel(config, 2);
 
 /** The forms, and the types that their matrices are held in. */

@@ -12,7 +12,8 @@ import { useSoftwareGpu } from '../support/software-gpu.js';
 useSoftwareGpu();
 const onGpu: LoadOptions = { device: 'swiftshader' };
 
-// One row, a few, and chunks whose last one is not full. Test gpu/attention.long has more numbers of rows and heads of 136.
+// One row, a few, and chunks whose last one is not full. Test gpu/attention.long has more numbers of rows, and heads of
+// 136.
 testCuts(attentionShapes[0]!, { plain: [1, 16], subgroups: [1, 7, 17, 64] });
 testCuts(attentionShapes[1]!, { plain: [64], subgroups: [1, 16] });
 

@@ -10,9 +10,8 @@ import { extremeOptions } from '../support/sampling-extremes.js';
 import { refuses } from '../support/small-model.js';
 import { useSoftwareGpu } from '../support/software-gpu.js';
 
-useSoftwareGpu();
 // Models are closed here with a step under way, so each has a device of its own.
-delete process.env.KEXA_KEEP_DEVICES;
+useSoftwareGpu({ keepsDevices: false });
 
 const settings: GenerateOptions[] = [
   { temperature: 0 },

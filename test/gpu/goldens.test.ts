@@ -40,8 +40,8 @@ test('device: gpu means a real one, and what is not there is named with what is'
   }
 });
 
-// Every op is compared and checked in both ways to write it by test gpu/ops; test gpu/goldens.long has all prompts, plain
-// kernels and the models two, tiny and wide.
+// Every op is compared and checked in both ways to write it by test gpu/ops. Test gpu/goldens.long has all prompts,
+// plain kernels and the models two, tiny and wide.
 testGoldens('edge', 'subgroups', [1, 2, 9, 40, 150], true);
 
 test('the sister models, in every weight type, are the CPU device’s', async (t) => {

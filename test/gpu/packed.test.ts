@@ -5,28 +5,19 @@ import test from 'tape';
 import { openModelFolder } from '../../lib/files/model-folder.js';
 import { loadModel } from '../../lib/index.js';
 import { isSame, openModel, randomIds, rowDifference, show } from '../support/compare.js';
-import { type PackedForm, packedConfig, packedGroup, packModel, writePackedFolder } from '../support/packed-model.js';
+import {
+  packedSizes as config,
+  type PackedForm,
+  packedConfig,
+  packedGroup,
+  packModel,
+  writePackedFolder,
+} from '../support/packed-model.js';
 import { makeRandomModel, writeRandomModel } from '../support/random-model.js';
-import type { HfConfig } from '../support/reference.js';
 import { newFolder, refuses } from '../support/small-model.js';
 import { useSoftwareGpu } from '../support/software-gpu.js';
 
 useSoftwareGpu();
-
-const config: Partial<HfConfig> = {
-  model_type: 'exaone_moe',
-  vocab_size: 150,
-  hidden_size: 128,
-  intermediate_size: 256,
-  num_attention_heads: 4,
-  num_key_value_heads: 2,
-  head_dim: 32,
-  num_hidden_layers: 2,
-  first_k_dense_replace: 1,
-  layer_types: ['sliding_attention', 'full_attention'],
-  num_experts: 4,
-  moe_intermediate_size: 64,
-};
 
 /** A form for each type that matrices are repacked to, by the ends of their modules' names. */
 const forms: readonly [modules: string, form: PackedForm, type: string][] = [

@@ -34,14 +34,13 @@ function testFile(name: string, isWhole: boolean): void {
     t.equal(profile!.bufferBytes, model.memory.total, 'the plan is what was allocated, to the byte');
     const near = margin.findIndex((value) => value < 1e-3);
     const maxTokens = near < 0 ? greedy.length : near;
-    // Steps of one row and of nine, in one file also of four. The prompt, computed in large steps, is cached but for
-    // its end.
+    // Steps of one row and of nine, or also of four. The prompt, computed in large steps, is cached but for its end.
     const session = model.createSession();
     for (const mtp of isWhole ? ([8, 3, false] as const) : ([8, false] as const)) {
       const answer = await session.generate(ids, { temperature: 0, maxTokens, ignoreEos: true, mtp });
       t.deepEqual(answer.ids, greedy.slice(0, maxTokens), `mtp ${mtp}: the continuation`);
     }
-    // The others' rows in company are compared by what is drafted alone: this computes the prompt seventeen times.
+    // Else rows in company are compared by what is drafted alone: this computes the prompt seventeen times.
     if (!isWhole) return;
     const { divergence } = await model.verify(ids.slice(0, 10), { maxTokens: 6 });
     t.equal(divergence, null, 'rows have the same bits in company');

@@ -8,7 +8,7 @@ import { randomNumbers } from './compare.js';
 import { e4m3Code, e4m3Value, scaleBytes } from './fp8-model.js';
 import type { HfModel } from './goldens.js';
 import { roundTo } from './random-model.js';
-import { type HfTensors, roundToBf16 } from './reference.js';
+import { type HfConfig, type HfTensors, roundToBf16 } from './reference.js';
 import { type TensorToWrite, writeSafetensors } from './safetensors-writer.js';
 
 export interface PackedForm {
@@ -34,6 +34,22 @@ export interface PackedForm {
   /** Whether the matrix of a module is stored whole. Default: the embedding, routers and head are. */
   stays?: (module: string) => boolean;
 }
+
+/** Rows of one block of 128 and of several of 64, heads of 32, experts whose rows are shorter than a group of 128. */
+export const packedSizes: Partial<HfConfig> = {
+  model_type: 'exaone_moe',
+  vocab_size: 150,
+  hidden_size: 128,
+  intermediate_size: 256,
+  num_attention_heads: 4,
+  num_key_value_heads: 2,
+  head_dim: 32,
+  num_hidden_layers: 2,
+  first_k_dense_replace: 1,
+  layer_types: ['sliding_attention', 'full_attention'],
+  num_experts: 4,
+  moe_intermediate_size: 64,
+};
 
 type Full = Required<PackedForm>;
 

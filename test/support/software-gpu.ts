@@ -40,11 +40,11 @@ export function softwareGpuEnvironment(): Record<
 }
 
 /**
- * Lets this process use the software GPU, and keeps one for all models that a test file loads, so that it compiles each
- * kernel once. To be called before kexa looks for devices.
+ * Lets this process use the software GPU. To be called before kexa looks for devices. `keepsDevices`: keeps one for all
+ * models that a test file loads, so that it compiles each kernel once.
  */
-export function useSoftwareGpu(): void {
-  Object.assign(process.env, softwareGpuEnvironment(), { KEXA_KEEP_DEVICES: '1' });
+export function useSoftwareGpu({ keepsDevices = true } = {}): void {
+  Object.assign(process.env, softwareGpuEnvironment(), { KEXA_KEEP_DEVICES: keepsDevices ? '1' : '' });
 }
 
 /** A tar holds, for each file, a block of 512 bytes with name and octal size, then the content in whole blocks. */

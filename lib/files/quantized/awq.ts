@@ -2,7 +2,7 @@
 import type { QuantizationScheme } from '../../description.js';
 import type { ConfigFields } from '../config-fields.js';
 import { shown } from '../json-file.js';
-import { demandOneOf, readNames, refuseOthers } from './scheme-fields.js';
+import { demandOneOf, readGroups, readNames, refuseOthers } from './scheme-fields.js';
 
 /** Fields that say nothing of the weights: how they were made, and how a program may run them. */
 const bookkeeping = ['backend', 'do_fuse', 'exllama_config', 'fuse_max_seq_len', 'meta', 'modules_to_fuse', 'sym'];
@@ -26,7 +26,6 @@ export function readAwq(fields: ConfigFields): QuantizationScheme {
     ...versions,
     ...['quant_method', 'method', 'bits', 'zero_point', 'pack_dtype', 'group_size', 'modules_to_not_convert'],
   ]);
-  const isByRow = fields.raw('group_size') === -1;
   const named = readNames(fields, 'modules_to_not_convert');
   return {
     groups: [
@@ -35,8 +34,7 @@ export function readAwq(fields: ConfigFields): QuantizationScheme {
         format: {
           name: 'awq',
           bits: 4,
-          strategy: isByRow ? 'channel' : 'group',
-          groupSize: isByRow ? null : fields.integer('group_size', 1, 2 ** 20),
+          ...readGroups(fields),
           isSymmetric: false,
           isReordered: false,
         },

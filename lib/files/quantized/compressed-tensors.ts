@@ -3,7 +3,7 @@ import type { QuantizationScheme, WeightFormat } from '../../description.js';
 import type { ConfigFields } from '../config-fields.js';
 import { demandBlock, fp8Format } from '../fp8.js';
 import { cacheScheme } from '../kv-cache-scheme.js';
-import { demandOneOf, readNames, refuseOthers } from './scheme-fields.js';
+import { demandOneOf, readGroupSize, readNames, refuseOthers } from './scheme-fields.js';
 
 /** Fields that say nothing of the weights: bookkeeping, and how an engine may round activations. */
 const bookkeeping = {
@@ -88,7 +88,7 @@ function readInteger(weights: ConfigFields, name: 'pack-quantized' | 'int-quanti
     name,
     bits: name === 'int-quantized' ? 8 : bits,
     strategy,
-    groupSize: strategy === 'group' ? weights.integer('group_size', 1, 2 ** 20) : null,
+    groupSize: strategy === 'group' ? readGroupSize(weights) : null,
     isSymmetric: weights.has('symmetric') ? weights.boolean('symmetric') : true,
     isReordered: orders.some(({ names, reorders }) => reorders && names.includes(order)),
   };

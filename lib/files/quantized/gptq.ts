@@ -2,7 +2,7 @@
 import type { QuantizationScheme, WeightFormat } from '../../description.js';
 import type { ConfigFields } from '../config-fields.js';
 import { isJsonObject, shown } from '../json-file.js';
-import { checkedPattern, demandOneOf, readNames, refuseOthers } from './scheme-fields.js';
+import { checkedPattern, demandOneOf, readGroups, readNames, refuseOthers } from './scheme-fields.js';
 
 /** Fields that say nothing of the weights: how they were made, and how a program may run them. */
 const bookkeeping = [
@@ -25,7 +25,6 @@ export function readGptq(fields: ConfigFields): QuantizationScheme {
     ...['quant_method', 'method', 'bits', 'pack_dtype', 'checkpoint_format', 'format', 'group_size', 'desc_act'],
     ...['data_type', 'lm_head', 'dynamic', 'modules_to_not_convert'],
   ]);
-  const isByRow = fields.raw('group_size') === -1;
   const hasHead = fields.has('lm_head') && fields.boolean('lm_head');
   return {
     groups: [
@@ -34,8 +33,7 @@ export function readGptq(fields: ConfigFields): QuantizationScheme {
         format: {
           name: readFormat(fields),
           bits,
-          strategy: isByRow ? 'channel' : 'group',
-          groupSize: isByRow ? null : fields.integer('group_size', 1, 2 ** 20),
+          ...readGroups(fields),
           isSymmetric: false,
           isReordered: fields.has('desc_act') && fields.boolean('desc_act'),
         },

@@ -1,4 +1,5 @@
 /** The shared parts of the readers of quantization_config: lists of names, and checks of fields. */
+import type { WeightFormat } from '../../description.js';
 import { type ConfigFields, isText } from '../config-fields.js';
 import { isJsonObject, shown } from '../json-file.js';
 import { patternOf } from './scheme.js';
@@ -20,6 +21,17 @@ export function checkedPattern(fields: ConfigFields, name: string, entry: string
     throw fields.bad(`${fields.label(name)}: wanted a regular expression after re:, found ${shown(entry)}`);
   }
   return entry;
+}
+
+/** The groups of AutoAWQ and GPTQ. A `group_size` of -1 stands for whole rows. */
+export function readGroups(fields: ConfigFields): Pick<WeightFormat, 'strategy' | 'groupSize'> {
+  if (fields.raw('group_size') === -1) return { strategy: 'channel', groupSize: null };
+  return { strategy: 'group', groupSize: readGroupSize(fields) };
+}
+
+/** The columns of a group. */
+export function readGroupSize(fields: ConfigFields): number {
+  return fields.integer('group_size', 1, 2 ** 20);
 }
 
 /** Refuses a field that has none of the values that this version reads. It returns the value. */

@@ -35,7 +35,10 @@ StepProbe::StepProbe(const ModelDescription& description, const PlanOptions& opt
     step_.is_prompt = true;
     for (int position = first; position < end; ++position)
       step_.rows.push_back({.token = ids[position], .slot = slot_, .position = position});
-    if (end == prompt) step_.logit_rows = {end - 1 - first};
+    if (end == prompt) {
+      step_.logit_rows = {end - 1 - first};
+      step_.groups = {{.slot = slot_, .rows = end - first, .chooses = true}};
+    }
     forward(device_, description_, step_, slots_);
     if (end == prompt) device_.choose();
     wait(device_.end_step());
@@ -47,8 +50,8 @@ StepProbe::StepProbe(const ModelDescription& description, const PlanOptions& opt
 void StepProbe::encode() {
   slots_.reserve(slot_, tokens_);
   step_.rows.clear();
-  step_.logit_rows.clear();
-  step_.is_following = true;
+  step_.logit_rows = {0};
+  step_.groups = {{.slot = slot_, .rows = 1, .is_following = true, .chooses = true}};
   step_.is_prompt = false;
   step_.rows.push_back({.slot = slot_, .position = tokens_ - 1});
   forward(device_, description_, step_, slots_);

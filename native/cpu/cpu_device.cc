@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <utility>
 
 #include "cpu/ffn.h"
 #include "cpu/matmul.h"
@@ -59,14 +60,21 @@ void CpuDevice::begin(const Step& step, const KvSlots& slots) {
   step_ = step;
   slots_ = &slots;
   rows_ = int(step.rows.size());
-  chosen_.clear();
-  if (step.is_following) {
-    const Sequence& sequence = *sequences_[step.rows[0].slot];
-    step_.logit_rows.clear();
-    for (int r = 0; r < rows_; ++r) {
-      step_.rows[r].token = r ? sequence.drafts[r - 1] : sequence.ids.back();
-      step_.rows[r].position = int(sequence.ids.size()) - 1 + r;
-      step_.logit_rows.push_back(r);
+  choosing_.clear();
+  draft_rows_.clear();
+  drafts_made_ = 0;
+  int logit = 0;
+  for (const Group& group : step.groups) {
+    const int end = group.first_row + group.rows, first_logit = logit;
+    while (logit < int(step.logit_rows.size()) && step.logit_rows[logit] < end) ++logit;
+    if (group.chooses) choosing_.push_back({group, first_logit, logit - first_logit, {.slot = group.slot}});
+    if (group.drafts) draft_rows_.push_back(step.logit_rows[logit - 1]);
+    if (!group.is_following) continue;
+    const Sequence& sequence = *sequences_[group.slot];
+    for (int i = 0; i < group.rows; ++i) {
+      Row& row = step_.rows[group.first_row + i];
+      row.token = i ? sequence.drafts[i - 1] : sequence.ids.back();
+      row.position = int(sequence.ids.size()) - 1 + i;
     }
   }
   prepare_rope();
@@ -208,6 +216,8 @@ void CpuDevice::head() {
 void CpuDevice::draft_input() {
   const int hidden = description_.hidden_size;
   const float epsilon = description_.norm_epsilon;
+  if (step_.mtp_rows >= 0) rows_ = step_.mtp_rows;
+  if (!choosing_.empty()) step_.logit_rows = draft_rows_;
   for (int r = 0; r < rows_; ++r) {
     float* pair = &pair_[size_t(r) * hidden * 2];
     read_row(weights_.embed, step_.rows[r].next, pair);
@@ -226,46 +236,85 @@ void CpuDevice::begin_choosing(int slot, const SamplingParams& params, std::span
 }
 
 void CpuDevice::choose() {
-  Sequence& sequence = *sequences_[step_.rows[0].slot];
+  // Each group has its own sampler and writes its own rows.
+  pool_.run(int(choosing_.size()), [&](int i, int) {
+    try {
+      choose(choosing_[i]);
+    } catch (...) {
+      choosing_[i].chosen.problem = std::current_exception();
+      choosing_[i].chosen.tokens.clear();
+    }
+  });
+}
+
+void CpuDevice::choose(Choosing& choosing) {
+  const Group& group = choosing.group;
+  Sequence& sequence = *sequences_[group.slot];
   sequence.drafts.clear();
   for (int i = 0;; ++i) {
-    check_logits(logits(i), options_);
-    const int token = sequence.sampler.choose(logits(i), sequence.ids, sequence.prompt_size);
+    const std::span<const float> found = logits(choosing.first_logit + i);
+    check_logits(found, options_);
+    const size_t words = size_t(mask_words(description_.vocab_size));
+    const auto mask = group.masks ? std::span(*group.masks).subspan(i * words, words) : std::span<const uint32_t>{};
+    const int token = sequence.sampler.choose(found, sequence.ids, sequence.prompt_size, mask);
     sequence.ids.push_back(token);
-    chosen_.push_back(token);
-    const int row = step_.logit_rows[i];
+    choosing.chosen.tokens.push_back(token);
+    if (group.wants_logits) choosing.chosen.logits.insert(choosing.chosen.logits.end(), found.begin(), found.end());
+    const int row = step_.logit_rows[choosing.first_logit + i];
     step_.rows[row].next = token;
-    if (i + 1 < int(step_.logit_rows.size()) && step_.rows[step_.logit_rows[i + 1]].token == token) continue;
-    step_.logit_rows = {row};
-    return;
+    if (group.drafts) draft_rows_[size_t(&choosing - choosing_.data())] = row;
+    if (i + 1 == choosing.logits || step_.rows[step_.logit_rows[choosing.first_logit + i + 1]].token != token) return;
   }
 }
 
 void CpuDevice::choose_draft() {
-  Sequence& sequence = *sequences_[step_.rows[0].slot];
+  pool_.run(int(draft_rows_.size()), [&](int i, int) {
+    try {
+      choose_draft(choosing_[i], i);
+    } catch (...) {
+      if (!choosing_[i].chosen.problem) choosing_[i].chosen.problem = std::current_exception();
+      // The draft's row is computed all the same, beside those of other groups.
+      sequences_[choosing_[i].group.slot]->drafts.push_back(0);
+    }
+  });
+  ++drafts_made_;
+}
+
+void CpuDevice::choose_draft(Choosing& choosing, int logit_row) {
+  Sequence& sequence = *sequences_[choosing.group.slot];
   std::vector<int> ids = sequence.ids;
   ids.insert(ids.end(), sequence.drafts.begin(), sequence.drafts.end());
-  check_logits(logits(0), options_);
-  sequence.drafts.push_back(sequence.sampler.choose(logits(0), ids, sequence.prompt_size));
+  check_logits(logits(logit_row), options_);
+  sequence.drafts.push_back(sequence.sampler.choose(logits(logit_row), ids, sequence.prompt_size));
+  choosing.chosen.drafts = sequence.drafts;
 }
 
 void CpuDevice::begin_draft() {
-  const int row = step_.logit_rows[0], hidden = description_.hidden_size;
-  if (row) std::copy_n(&hidden_[size_t(row) * hidden], hidden, hidden_.data());
-  const Row from = step_.rows[row];
-  const int draft = sequences_[from.slot]->drafts.back();
-  step_.rows = {{.token = draft, .slot = from.slot, .position = from.position + 1, .next = draft}};
-  step_.logit_rows = {0};
-  rows_ = 1;
+  const int hidden = description_.hidden_size;
+  std::vector<Row> rows;
+  // A group's row moves to a place that is no later, and later groups move after it, so none is overwritten before.
+  for (int i = 0; i < int(draft_rows_.size()) && choosing_[i].group.drafts > drafts_made_; ++i) {
+    if (draft_rows_[i] != i)
+      std::copy_n(&hidden_[size_t(draft_rows_[i]) * hidden], hidden, &hidden_[size_t(i) * hidden]);
+    const Row from = step_.rows[draft_rows_[i]];
+    const int draft = sequences_[from.slot]->drafts.back();
+    rows.push_back({.token = draft, .slot = from.slot, .position = from.position + 1, .next = draft});
+    draft_rows_[i] = i;
+  }
+  draft_rows_.resize(rows.size());
+  step_.rows = std::move(rows);
+  step_.mtp_rows = -1;
+  rows_ = int(step_.rows.size());
   prepare_rope();
 }
 
 int CpuDevice::end_step() {
-  taken_later_[next_ticket_] = std::move(chosen_);
+  std::vector<Chosen>& chosen = taken_later_[next_ticket_];
+  for (Choosing& choosing : choosing_) chosen.push_back(std::exchange(choosing.chosen, {.slot = choosing.group.slot}));
   return next_ticket_++;
 }
 
-std::vector<int> CpuDevice::take(int ticket) { return std::move(taken_later_.extract(ticket).mapped()); }
+std::vector<Chosen> CpuDevice::take(int ticket) { return std::move(taken_later_.extract(ticket).mapped()); }
 
 std::span<const float> CpuDevice::logits(int logit_row) const {
   return {&logits_[size_t(logit_row) * description_.vocab_size], size_t(description_.vocab_size)};

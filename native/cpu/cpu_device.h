@@ -36,8 +36,10 @@ class CpuDevice final : public Device {
   void set_residual(std::span<const float> rows) override;
   std::vector<Row> rows() const override { return step_.rows; }
   int end_step() override;
-  std::vector<int> take(int ticket) override;
+  std::vector<Chosen> take(int ticket) override;
   void drop(int ticket) override { take(ticket); }
+  int most_groups() const override { return kSlots; }
+  bool mixes_prompts() const override { return true; }
 
   int hold_pages(int) override { return kv_.pages; }  // pages take memory only when they are used
   int64_t cache_row_bytes() const override { return kv_.row_bytes(); }
@@ -75,8 +77,16 @@ class CpuDevice final : public Device {
     size_t prompt_size;
     std::vector<int> drafts;
   };
+  // A group of the running step that chooses.
+  struct Choosing {
+    Group group;
+    int first_logit, logits;  // its logit rows
+    Chosen chosen;
+  };
 
   void prepare_rope();
+  void choose(Choosing& choosing);
+  void choose_draft(Choosing& choosing, int logit_row);
   void normalize_rows(const std::vector<float>& gain, const float* from, float* to);
   void rotate(float* head, int row) const;
   // Writes a row of keys or values in the cache's type.
@@ -102,8 +112,10 @@ class CpuDevice final : public Device {
 
   Step step_;
   std::vector<std::optional<Sequence>> sequences_;  // [kSlots]
-  std::vector<int> chosen_;                         // by the running step
-  std::map<int, std::vector<int>> taken_later_;     // indexed by ticket
+  std::vector<Choosing> choosing_;                  // in the order of their groups
+  std::vector<int> draft_rows_;                     // the logit rows of the MTP block, one for each group that drafts
+  int drafts_made_ = 0;                             // by each of these groups
+  std::map<int, std::vector<Chosen>> taken_later_;  // indexed by ticket
   int next_ticket_ = 0;
   const KvSlots* slots_ = nullptr;
   int rows_ = 0;

@@ -79,6 +79,13 @@ void Sampler::penalize(std::span<const int> ids, size_t prompt_size) {
   }
 }
 
+void Sampler::ban(size_t answer_size, std::span<const uint32_t> mask) {
+  if (answer_size < size_t(params_.min_tokens))
+    for (int token : params_.end_tokens) adjusted_[token] = -INFINITY;
+  for (int token = 0; !mask.empty() && token < vocab_; ++token)
+    if (!(mask[token / 32] >> (token % 32) & 1)) adjusted_[token] = -INFINITY;
+}
+
 void Sampler::weigh(const std::vector<int>& tokens, bool is_mass) {
   weights_.assign(tokens.size(), 1);
   if (!is_mass) return;
@@ -215,11 +222,13 @@ int Sampler::draw(int best, uint32_t position) {
   }
 }
 
-int Sampler::choose(std::span<const float> logits, std::span<const int> ids, size_t prompt_size) {
+int Sampler::choose(std::span<const float> logits, std::span<const int> ids, size_t prompt_size,
+                    std::span<const uint32_t> mask) {
   std::copy(logits.begin(), logits.end(), adjusted_.begin());
   penalize(ids, prompt_size);
+  ban(ids.size() - prompt_size, mask);
   const float largest = largest_of(adjusted_.data(), adjusted_.size());
-  if (largest == -INFINITY) throw Error("KEXA_INVALID_ARGUMENT", "logitBias bans every token");
+  if (largest == -INFINITY) throw all_banned();
   // The first of equals has the lowest id.
   const int best = int(std::find(adjusted_.begin(), adjusted_.end(), largest) - adjusted_.begin());
   return params_.temperature == 0 ? best : draw(best, uint32_t(ids.size()));

@@ -18,8 +18,10 @@ class Sampler {
   Sampler(SamplingParams params, int vocab, const PanelKernels& loops = panel_kernels());
 
   // The next token after `ids`, which are the prompt (`prompt_size` tokens) and the answer so far. All logits must be
-  // finite (check_logits) and all ids in the vocabulary. Throws KEXA_INVALID_ARGUMENT if the bias bans every token.
-  int choose(std::span<const float> logits, std::span<const int> ids, size_t prompt_size);
+  // finite (check_logits) and all ids in the vocabulary. `mask` is as in Group::masks; empty: all tokens may be chosen.
+  // Throws KEXA_INVALID_ARGUMENT if bias, mask and end tokens leave no token.
+  int choose(std::span<const float> logits, std::span<const int> ids, size_t prompt_size,
+             std::span<const uint32_t> mask = {});
 
  private:
   // The last token that is kept, in order of preference: the best score first, the lowest id among equals.
@@ -31,6 +33,7 @@ class Sampler {
   struct Bins;
 
   void penalize(std::span<const int> ids, size_t prompt_size);
+  void ban(size_t answer_size, std::span<const uint32_t> mask);
   int draw(int best, uint32_t position);
   bool has_top_k() const { return params_.top_k > 0 && params_.top_k < vocab_; }
 

@@ -14,9 +14,9 @@ int run_chunk(Device& device, const ModelDescription& description, KvSlots& slot
   slots.reserve(slot, end);
   step.rows.clear();
   step.logit_rows.clear();
-  step.is_following = false;
+  step.groups.clear();
   step.is_prompt = is_prompt;
-  step.cancelled = hooks.cancelled;
+  step.is_wanted = hooks.is_wanted;
   for (int position = first; position < end; ++position)
     step.rows.push_back({ids[position], slot, position, position + 1 < int(ids.size()) ? ids[position + 1] : 0});
   choose_logit_rows(first, end, step.logit_rows);

@@ -6,7 +6,7 @@ namespace kexa {
 namespace {
 
 void run_layer(Device& device, const ModelDescription& description, int layer, const ForwardHooks& hooks) {
-  if (hooks.cancelled && hooks.cancelled->load(std::memory_order_relaxed)) throw Cancelled{};
+  if (hooks.is_wanted && !hooks.is_wanted()) throw Cancelled{};
   device.attention_input(layer);
   device.attention(layer);
   device.attention_output(layer);

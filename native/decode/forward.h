@@ -1,7 +1,6 @@
 // The model as a sequence of ops.
 #pragma once
 
-#include <atomic>
 #include <functional>
 
 #include "device/device.h"
@@ -10,8 +9,8 @@ namespace kexa {
 
 // Calls between the ops, through which a caller watches the pass.
 struct ForwardHooks {
-  const std::atomic<bool>* cancelled = nullptr;  // read between layers; if it is true, Cancelled is thrown
-  std::function<void(int layer)> after_layer;    // the residual stream, and after a MoE layer its routes, can be read
+  std::function<bool()> is_wanted;             // asked between layers; if it returns false, Cancelled is thrown
+  std::function<void(int layer)> after_layer;  // the residual stream, and after a MoE layer its routes, can be read
   std::function<void(int layer)> after_route;
 };
 

@@ -1,8 +1,10 @@
 // The contract of a device: the ops of the forward pass, in the order in which forward.cc calls them.
 #pragma once
 
-#include <atomic>
 #include <cstddef>
+#include <exception>
+#include <functional>
+#include <memory>
 #include <optional>
 #include <span>
 #include <vector>
@@ -22,18 +24,49 @@ struct Row {
   int next = 0;  // the token that follows, an input of the MTP block; any token if it is not known yet
 };
 
+// The rows of one sequence in a step, which stand next to each other.
+struct Group {
+  int slot = 0;
+  int first_row = 0, rows = 0;  // in Step::rows
+  // The rows continue the slot's last choice: the first is the token chosen last, row i the i-th draft after it. All
+  // are logit rows. Only the device knows their tokens and positions; Row::position is the largest that it can be.
+  bool is_following = false;
+  bool chooses = false;       // a token is chosen after its logit rows
+  int drafts = 0;             // tokens that the MTP block drafts after the choice
+  bool wants_logits = false;  // Chosen has the logits that its tokens were chosen from
+  // [logit rows, mask_words(vocab)], for each logit row a bit for each token that may be chosen: token 0 is the lowest
+  // bit of word 0. Null: every token may be chosen. Drafts are made without the mask.
+  std::shared_ptr<const std::vector<uint32_t>> masks;
+};
+
+// Words of a row of Group::masks.
+constexpr int mask_words(int vocab) { return (vocab + 31) / 32; }
+
 struct Step {
   std::vector<Row> rows;        // rows of one slot stand in the order of their positions
   std::vector<int> logit_rows;  // the rows whose logits are wanted, ascending
-  // The rows continue the slot's last choice: row 0 is the token chosen last, row i the i-th draft after it, and every
-  // row is a logit row. Only the device knows the tokens and positions. `position` is the largest that it can be.
-  bool is_following = false;
-  // True if the rows belong to a prompt, or to a text that is computed like one. False if they belong to an answer,
-  // which is computed a few rows at a time. A device may have a kernel for each, and the two round differently. So the
-  // same rows must always be computed as the same kind, however many there are.
+  // The groups of a step that chooses tokens or runs the MTP block after a choice. They cover the rows in order, at
+  // most one for each slot, and the ones with more drafts come first. Other steps need none.
+  std::vector<Group> groups;
+  // The MTP block runs over the first rows, which are those of whole groups. -1: over all rows.
+  int mtp_rows = -1;
+  // True if the rows belong to prompts, or to texts that are computed like one. False if they belong to answers, which
+  // are computed a few rows at a time. A device may have a kernel for each, and the two round differently. So the same
+  // rows must always be computed as the same kind, however many there are. A device with mixes_prompts() has one kind.
   bool is_prompt = false;
-  // If it is set to true, nobody waits for the step any more: Cancelled is thrown.
-  const std::atomic<bool>* cancelled = nullptr;
+  // If it returns false, nobody waits for the step any more: Cancelled is thrown. Empty: the step is wanted.
+  std::function<bool()> is_wanted;
+};
+
+// The choice of a group.
+struct Chosen {
+  int slot = 0;
+  std::vector<int> tokens;    // its drafts that were right, and one more; empty if there is a problem
+  std::vector<int> drafts;    // made after the last of the tokens
+  std::vector<float> logits;  // [tokens, vocab], if Group::wants_logits
+  // KEXA_BAD_FILE if a logit was NaN or infinite, and KEXA_INVALID_ARGUMENT if bias, mask and end tokens leave no
+  // token. It concerns this group alone. Null: there is none.
+  std::exception_ptr problem;
 };
 
 // One forward, two devices. The CPU device (native/cpu) implements each op plainly and is the oracle of every GPU
@@ -76,33 +109,36 @@ class Device {
   // logits = W hidden, for the step's logit rows
   virtual void head() = 0;
 
-  // residual = fc [norm(E[next]), norm(hidden)]: the MTP block's input, the embedding's half first.
+  // residual = fc [norm(E[next]), norm(hidden)], for the rows of the MTP block: its input, the embedding's half first.
   virtual void draft_input() = 0;
 
   // Tells how the slot's tokens are chosen and what they follow. `ids` is the prompt (`prompt_size` tokens) and then
-  // the answer so far. Earlier drafts are forgotten. The choosing ops below need a step whose rows are all of one slot.
+  // the answer so far. Earlier drafts are forgotten.
   virtual void begin_choosing(int slot, const SamplingParams& params, std::span<const int> ids, size_t prompt_size) = 0;
 
-  // Chooses the token after the first logit row, then after each next one as long as that row's own token, a draft, is
-  // the token just chosen. Afterwards every row with a choice knows its next token, and the last of them is the step's
-  // only logit row.
+  // For each group that chooses: chooses the token after its first logit row, then after each next one as long as that
+  // row's own token, a draft, is the token just chosen. Afterwards every row with a choice knows its next token. From
+  // draft_input() on, the logit rows are the last row with a choice of each group that drafts.
   virtual void choose() = 0;
 
-  // Chooses one more draft from the MTP block's logits.
+  // Chooses one more draft from the MTP block's logits, for each group that still drafts.
   virtual void choose_draft() = 0;
 
-  // Prepares the next MTP step. The step has one row: its position is one after the current logit row, its hidden state
-  // is the logit row's, and its token is the draft chosen last.
+  // Prepares the next MTP step. It has one row for each group that wants yet another draft: its position is one after
+  // the group's current logit row, its hidden state is that row's, and its token is the draft chosen last.
   virtual void begin_draft() = 0;
 
   // Ends the step. Returns a ticket, with which take() gives the chosen tokens.
   virtual int end_step() = 0;
 
-  // The tokens that the step chose: its drafts that were right, and one more. Empty if the step chose none. Waits for
-  // the step. Each ticket is taken or dropped once. Throws KEXA_BAD_FILE if a logit was NaN or infinite, and
-  // KEXA_INVALID_ARGUMENT if the bias bans every token.
-  virtual std::vector<int> take(int ticket) = 0;
+  // One for each group that chose, in their order. Waits for the step. Each ticket is taken or dropped once.
+  virtual std::vector<Chosen> take(int ticket) = 0;
   virtual void drop(int ticket) = 0;
+
+  // The most groups of a step.
+  virtual int most_groups() const = 0;
+  // Whether rows of prompts and rows of answers may share a step, because the device computes both alike.
+  virtual bool mixes_prompts() const { return false; }
 
   // How many steps should be begun before the oldest is taken, because they run while the caller does other things. The
   // answer is about the step begun last.
@@ -110,7 +146,7 @@ class Device {
 
   // Sets the residual [rows, hidden] instead of embed(). For devices that share a model.
   virtual void set_residual(std::span<const float> rows) = 0;
-  // The step's rows. In a following step they have the tokens and positions that the device found. Waits.
+  // The rows of the step. Rows of following groups have the tokens and positions that the device found. Waits.
   virtual std::vector<Row> rows() const = 0;
 
   // Counts and times the work between the two calls, which slows it. A device without kernels has nothing to tell.

@@ -7,9 +7,9 @@
 
 namespace kexa {
 
-// The options apply in this order: bias, penalties, temperature, top-k, top-p (of the tokens that top-k left), min-p.
-// The token is then drawn by Gumbel noise, which depends on seed, position and token alone. So every device draws the
-// same token.
+// The options apply in this order: bias, penalties, banned end tokens, temperature, top-k, top-p (of the tokens that
+// top-k left), min-p. The token is then drawn by Gumbel noise, which depends on seed, position and token alone. So
+// every device draws the same token.
 struct SamplingParams {
   float temperature = 1;  // 0: greedy
   int top_k = 0;          // 0: all
@@ -19,6 +19,9 @@ struct SamplingParams {
   int repeat_last_n = -1;                             // -1: all of them
   float presence_penalty = 0, frequency_penalty = 0;  // over the answer
   std::vector<std::pair<int, float>> logit_bias;
+  // The end tokens cannot be chosen while the answer has fewer than min_tokens tokens.
+  int min_tokens = 0;
+  std::vector<int> end_tokens;  // empty if min_tokens is 0
   uint64_t seed = 0;
 };
 

@@ -14,7 +14,6 @@ void check_tokens(std::span<const int> ids, int vocab) {
 }
 
 void check_tokens(const Step& step, int vocab) {
-  if (step.is_following) return;
   for (const Row& row : step.rows) check_tokens(std::array{row.token, row.next}, vocab);
 }
 
@@ -25,6 +24,11 @@ Error not_finite_logit(int token, const PlanOptions& options) {
     cause += ", or a value is too large for the KV cache (try cacheType 'f32')";
   if (options.gpu_elements == Type::kF16) cause += ", or a value is too large for f16 (try gpuElements 'f32')";
   return Error("KEXA_BAD_FILE", "logit of token " + std::to_string(token) + " is not a finite number: " + cause);
+}
+
+Error all_banned() {
+  return Error("KEXA_INVALID_ARGUMENT",
+               "logitBias bans every token, or every token but the end tokens that minTokens still forbids");
 }
 
 void check_logits(std::span<const float> logits, const PlanOptions& options) {

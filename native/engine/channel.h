@@ -121,6 +121,10 @@ class Channel {
   // Engine's thread, with the bell locked: whether the reader has left kRunAhead tokens unread.
   bool is_full() const { return waiting_tokens_ >= kRunAhead; }
   const std::atomic<bool>& cancelled() const { return cancelled_; }
+  // For ForwardHooks: whether the reader still waits. The channel must outlive it.
+  std::function<bool()> is_wanted() const {
+    return [this] { return !cancelled_.load(std::memory_order_relaxed); };
+  }
 
   // Any thread.
   void cancel();

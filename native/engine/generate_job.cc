@@ -149,9 +149,22 @@ int GenerateJob::drafts_wanted(const JobContext& context, int slot, int most, in
   return wanted;
 }
 
-// Reserves pages for the drafts that the device makes itself, because it learns a step's pages when the step begins.
-void GenerateJob::reserve_drafts(const JobContext& context, int slot, int most) {
-  if (is_drafting_) drafts_wanted(context, slot, most, params_.drafts < 0 ? kMaxDrafts : params_.drafts);
+// Decides how many drafts the step that is being begun makes, and reserves pages for them, because the device learns a
+// step's pages when the step begins. `most` is the most tokens there are after it.
+Group GenerateJob::choosing_group(const JobContext& context, int slot, int rows, int most) {
+  int asked = params_.drafts;
+  if (is_drafting_ && params_.drafts < 0) {
+    const std::optional<int> worth = context.model->drafting.drafts();
+    is_drafting_ = worth.has_value();
+    asked = worth.value_or(0);
+  }
+  next_drafts_ = is_drafting_ ? drafts_wanted(context, slot, most, asked) : 0;
+  return {.slot = slot,
+          .rows = rows,
+          .is_following = is_following_,
+          .chooses = true,
+          .drafts = next_drafts_,
+          .wants_logits = wants_logits()};
 }
 
 // Begins a step whose rows the device knows: the token chosen last and the drafts after it.
@@ -161,14 +174,16 @@ void GenerateJob::begin_following(const JobContext& context, int slot, const For
   const int left = params_.max_tokens - (fewest_tokens() - int(prompt_size_));
   const int most = most_tokens(), drafts = std::min(next_drafts_, left - 1), rows = 1 + drafts;
   model.slots.reserve(slot, most + drafts);
-  flights_.push_back({.rows = rows, .is_following = true, .drafts = drafts, .logits = {}});
-  reserve_drafts(context, slot, most_tokens());
+  flights_.push_back({.rows = rows, .is_following = true, .drafts = drafts});
+  step_.groups = {choosing_group(context, slot, rows, most_tokens())};
   step_.rows.clear();
   step_.logit_rows.clear();
-  step_.is_following = true;
   step_.is_prompt = false;
-  step_.cancelled = hooks.cancelled;
-  for (int i = 0; i < rows; ++i) step_.rows.push_back({.slot = slot, .position = most - 1 + i});
+  step_.is_wanted = hooks.is_wanted;
+  for (int i = 0; i < rows; ++i) {
+    step_.rows.push_back({.slot = slot, .position = most - 1 + i});
+    step_.logit_rows.push_back(i);
+  }
   forward(*model.device, context.description, step_, model.slots, hooks);
 }
 
@@ -185,7 +200,7 @@ void GenerateJob::begin_known(const JobContext& context, int slot, const Forward
   const auto choose_logit_rows = [&](int, int end, std::vector<int>& logit_rows) {
     if (end < int(ids_.size())) return;
     logit_rows.push_back(end - 1 - first);
-    reserve_drafts(context, slot, end + 1);
+    step_.groups = {choosing_group(context, slot, end - first, end + 1)};
   };
   const int rows = run_chunk(*model.device, context.description, model.slots,
                              {.slot = slot,
@@ -196,7 +211,7 @@ void GenerateJob::begin_known(const JobContext& context, int slot, const Forward
                               .choose_logit_rows = choose_logit_rows},
                              step_, hooks);
   is_following_ = model.slots.length(slot) == int(ids_.size());
-  flights_.push_back({.rows = rows, .has_choice = is_following_, .logits = {}});
+  flights_.push_back({.rows = rows, .has_choice = is_following_});
   if (ids_.size() == prompt_size_) {
     prefill_tokens_ += rows;
     flights_.back().prompt_end = model.slots.length(slot);
@@ -206,7 +221,7 @@ void GenerateJob::begin_known(const JobContext& context, int slot, const Forward
 void GenerateJob::begin_step(const JobContext& context, int slot) {
   LoadedModel& model = context.loaded();
   Device& device = *model.device;
-  ForwardHooks hooks{.cancelled = &channel().cancelled(), .after_layer = {}, .after_route = {}};
+  ForwardHooks hooks{.is_wanted = channel().is_wanted(), .after_layer = {}, .after_route = {}};
   StepCounts& counts = is_following_ ? counts_.decode : counts_.prefill;
   Profiling profiling(device, params_.wants_profile);
   if (params_.wants_profile)
@@ -222,23 +237,10 @@ void GenerateJob::begin_step(const JobContext& context, int slot) {
   Flight& flight = flights_.back();
   counts.steps += 1, counts.rows += flight.rows;
   hooks.after_route = {};  // the MTP block's experts are counted apart
-  if (flight.has_choice) {
-    // Copied now, because the logits of the MTP block and of the next step will overwrite them.
-    for (int i = 0; wants_logits() && i <= flight.drafts; ++i) {
-      const auto row = device.logits(i);
-      flight.logits.insert(flight.logits.end(), row.begin(), row.end());
-    }
-    device.choose();
-  }
-  int asked = params_.drafts;
-  if (is_drafting_ && flight.has_choice && params_.drafts < 0) {
-    const std::optional<int> worth = model.drafting.drafts();
-    is_drafting_ = worth.has_value();
-    asked = worth.value_or(0);
-  }
+  if (flight.has_choice) device.choose();
   if (is_drafting_) {
     flight.has_mtp = true;
-    flight.next_drafts = flight.has_choice ? drafts_wanted(context, slot, most_tokens(), asked) : 0;
+    flight.next_drafts = flight.has_choice ? next_drafts_ : 0;
     run_mtp(context, flight.next_drafts, hooks);
     counts.mtp_passes += std::max(1, flight.next_drafts), counts.draft_heads += flight.next_drafts;
     if (!flight.has_choice) model.slots.set_mtp_length(slot, model.slots.length(slot));
@@ -288,10 +290,13 @@ void GenerateJob::run_mtp(const JobContext& context, int drafts, const ForwardHo
 GenerateJob::Flight GenerateJob::settle(const JobContext& context, int slot) {
   LoadedModel& model = context.loaded();
   Flight flight = std::move(flights_.front());
-  const std::vector<int> chosen = model.device->take(flight.ticket);
+  const std::vector<Chosen> taken = model.device->take(flight.ticket);
   flights_.pop_front();
   if (flight.prompt_end) channel().push(event::Prompt{flight.prompt_end, int(prompt_size_)});
   if (!flight.has_choice) return flight;
+  if (taken.at(0).problem) std::rethrow_exception(taken[0].problem);
+  const std::vector<int>& chosen = taken[0].tokens;
+  const std::vector<float>& logits = taken[0].logits;
 
   // One past the rows of the step, its drafts' rows included.
   const int rows_end = device_tokens_ + flight.drafts;
@@ -303,10 +308,9 @@ GenerateJob::Flight GenerateJob::settle(const JobContext& context, int slot) {
   event::Tokens tokens{.choices = {}, .drafts = {}, .saved_ns = saved_ns(model.drafting)};
   for (int i = 0; i < int(chosen.size()) && !is_over_; ++i) {
     const int token = chosen[i];
-    tokens.choices.push_back(
-        params_.logprobs < 0
-            ? Choice{token, 0, {}}
-            : with_logprobs(token, std::span(flight.logits).subspan(i * vocab, vocab), params_.logprobs));
+    tokens.choices.push_back(params_.logprobs < 0
+                                 ? Choice{token, 0, {}}
+                                 : with_logprobs(token, std::span(logits).subspan(i * vocab, vocab), params_.logprobs));
     ids_.push_back(token);
     const bool is_end =
         std::find(params_.end_tokens.begin(), params_.end_tokens.end(), token) != params_.end_tokens.end();
@@ -314,8 +318,8 @@ GenerateJob::Flight GenerateJob::settle(const JobContext& context, int slot) {
                              int(ids_.size()) >= context.plan.options.context_size);
     is_over_ = is_end || is_length_;
     if (is_over_ && params_.wants_profile) {
-      const auto logits = std::span(flight.logits).subspan(i * vocab, vocab);
-      counts_.logits.assign(logits.begin(), logits.end());
+      const auto last = std::span(logits).subspan(i * vocab, vocab);
+      counts_.logits.assign(last.begin(), last.end());
     }
   }
   if (flight.drafts)

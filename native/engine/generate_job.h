@@ -21,13 +21,12 @@ class GenerateJob final : public Job {
     int ticket = -1;  // -1: still being encoded
     int rows = 0;
     bool is_following = false;
-    bool has_choice = true;     // false: a part of the prompt that is not its last
-    int drafts = 0;             // rows of it that are drafts
-    bool has_mtp = false;       // the MTP block ran in it
-    int next_drafts = 0;        // drafts that it makes for the next step
-    int prompt_end = 0;         // tokens of the prompt that have run after it; 0: it is no step of the prompt
-    int chosen = 0;             // tokens that it chose
-    std::vector<float> logits;  // [drafts + 1, vocab], only if log-probabilities are wanted
+    bool has_choice = true;  // false: a part of the prompt that is not its last
+    int drafts = 0;          // rows of it that are drafts
+    bool has_mtp = false;    // the MTP block ran in it
+    int next_drafts = 0;     // drafts that it makes for the next step
+    int prompt_end = 0;      // tokens of the prompt that have run after it; 0: it is no step of the prompt
+    int chosen = 0;          // tokens that it chose
   };
 
   void begin_step(const JobContext& context, int slot);
@@ -45,7 +44,7 @@ class GenerateJob final : public Job {
   int most_tokens() const;
   int fewest_tokens() const;
   int drafts_wanted(const JobContext& context, int slot, int most, int asked) const;
-  void reserve_drafts(const JobContext& context, int slot, int most);
+  Group choosing_group(const JobContext& context, int slot, int rows, int most);
   bool can_begin(const JobContext& context) const;
 
   std::vector<int> ids_;  // the prompt and the answer's taken tokens

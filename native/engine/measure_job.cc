@@ -90,12 +90,13 @@ void MeasureJob::prepare(const JobContext& context, int slot, int rows) {
                           .next = int((token + 7919) % vocab)});
     if (rows <= kSmallRows || i + 1 == rows) step_.logit_rows.push_back(i);
   }
+  step_.groups = {{.slot = slot, .rows = rows, .chooses = true}};
   // Few rows are measured as an answer's rows.
   step_.is_prompt = rows > kSmallRows;
   const int first_token[] = {step_.rows[0].token};
   model.device->begin_choosing(slot, {.temperature = 0, .logit_bias = {}}, first_token, 1);
   forward(*model.device, context.description, step_, model.slots,
-          {.cancelled = &channel().cancelled(), .after_layer = {}, .after_route = {}});
+          {.is_wanted = channel().is_wanted(), .after_layer = {}, .after_route = {}});
   wait(*model.device);
   prepared_rows_ = rows;
 }
@@ -165,7 +166,7 @@ event::Measured MeasureJob::measure_steps(const JobContext& context, const OpMea
   event::Measured found;
   const auto encode = [&] {
     forward(device, context.description, step_, model.slots,
-            {.cancelled = &channel().cancelled(), .after_layer = {}, .after_route = {}});
+            {.is_wanted = channel().is_wanted(), .after_layer = {}, .after_route = {}});
     device.choose();
   };
   device.start_profile();

@@ -161,16 +161,19 @@ BoundKernel GpuDevice::make_embed(const Buffer& to, int token_field) {
 
 void GpuDevice::begin(const Step& step, const KvSlots& slots) {
   check_tokens(step, description_.vocab_size);
+  if (int(step.groups.size()) > most_groups()) throw Error("KEXA_INTERNAL", "the GPU device has one group in a step");
   gpu_->check();
   // An earlier step that was cut short may have left encoded dispatches, which still read the old step state.
   gpu_->submit();
   rows_ = int(step.rows.size());
   is_large_ = step.is_prompt || rows_ > kSmallRows;
-  logit_rows_ = int(step.is_following ? step.rows.size() : step.logit_rows.size());
+  logit_rows_ = int(step.logit_rows.size());
   longest_ = 0;
   for (const Row& row : step.rows) longest_ = std::max(longest_, row.position + 1);
-  chosen_slot_ = -1;
-  slot_ = step.rows[0].slot;
+  group_ = step.groups.empty() ? Group{.slot = step.rows[0].slot} : step.groups[0];
+  mtp_rows_ = step.mtp_rows < 0 ? rows_ : step.mtp_rows;
+  has_chosen_ = false;
+  chosen_logits_.clear();
   for (auto* copy : {&residual_copy_, &hidden_copy_, &logits_copy_, &weights_copy_}) copy->clear();
   experts_copy_.clear();
   state_.assign(kStepRows + size_t(rows_) * kStepRowWords, 0);
@@ -192,7 +195,7 @@ void GpuDevice::begin(const Step& step, const KvSlots& slots) {
     if (!pages.empty())
       gpu_->write(activations_.pages, uint64_t(slot) * kv_.pages * sizeof(uint32_t), std::as_bytes(pages));
   }
-  if (step.is_following) choosing_->run_follow(kernels_);
+  if (group_.is_following) choosing_->run_follow(kernels_);
 }
 
 void GpuDevice::embed() { kernels_.run(embed_, rows_); }
@@ -237,6 +240,7 @@ void GpuDevice::head() {
 }
 
 void GpuDevice::draft_input() {
+  rows_ = mtp_rows_;
   kernels_.run(embed_next_, rows_);
   kernels_.run(mtp_embedding_norm_, rows_);
   kernels_.run(mtp_hidden_norm_, rows_);
@@ -252,8 +256,12 @@ void GpuDevice::begin_choosing(int slot, const SamplingParams& params, std::span
 }
 
 void GpuDevice::choose() {
+  for (int i = 0; group_.wants_logits && i < logit_rows_; ++i) {
+    const auto row = logits(i);
+    chosen_logits_.insert(chosen_logits_.end(), row.begin(), row.end());
+  }
   choosing_->run_choose(kernels_);
-  chosen_slot_ = slot_;
+  has_chosen_ = true;
   logit_rows_ = 1;
 }
 
@@ -261,22 +269,38 @@ void GpuDevice::choose_draft() { choosing_->run_draft(kernels_); }
 
 void GpuDevice::begin_draft() {
   choosing_->run_next_draft(kernels_);
-  rows_ = 1;
+  rows_ = mtp_rows_ = 1;
   is_large_ = false;
   ++longest_;
 }
 
 int GpuDevice::end_step() {
-  const int slot = std::max(0, chosen_slot_);
-  return gpu_->read_later(choosing_->records(), Choosing::record_offset(slot),
-                          chosen_slot_ < 0 ? 0 : sizeof(Choosing::Record));
+  const int ticket = gpu_->read_later(choosing_->records(), Choosing::record_offset(group_.slot),
+                                      has_chosen_ ? sizeof(Choosing::Record) : 0);
+  if (has_chosen_) chosen_later_[ticket] = {group_, std::move(chosen_logits_)};
+  return ticket;
 }
 
-std::vector<int> GpuDevice::take(int ticket) {
+std::vector<Chosen> GpuDevice::take(int ticket) {
   Choosing::Record record;
-  const auto bytes = std::as_writable_bytes(std::span(&record, 1));
-  if (gpu_->take(ticket, bytes) == 0) return {};
-  return choosing_->tokens_of(record);
+  const auto later = chosen_later_.extract(ticket);
+  gpu_->take(ticket, std::as_writable_bytes(std::span(&record, 1)));
+  if (!later) return {};
+  auto& [group, logits] = later.mapped();
+  Chosen chosen{.slot = group.slot};
+  try {
+    chosen.tokens = choosing_->tokens_of(record);
+    chosen.logits = std::move(logits);
+    if (group.wants_logits) chosen.logits.resize(chosen.tokens.size() * size_t(description_.vocab_size));
+  } catch (...) {
+    chosen.problem = std::current_exception();
+  }
+  return {std::move(chosen)};
+}
+
+void GpuDevice::drop(int ticket) {
+  chosen_later_.erase(ticket);
+  gpu_->drop(ticket);
 }
 
 void GpuDevice::set_residual(std::span<const float> rows) {

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <array>
+#include <map>
 #include <memory>
+#include <utility>
 
 #include "device/device.h"
 #include "kernels/attention/attention.h"
@@ -40,8 +42,9 @@ class GpuDevice final : public Device {
   void set_residual(std::span<const float> rows) override;
   std::vector<Row> rows() const override;
   int end_step() override;
-  std::vector<int> take(int ticket) override;
-  void drop(int ticket) override { gpu_->drop(ticket); }
+  std::vector<Chosen> take(int ticket) override;
+  void drop(int ticket) override;
+  int most_groups() const override { return 1; }
   int steps_ahead() const override { return 1; }
 
   int hold_pages(int pages) override;
@@ -99,9 +102,13 @@ class GpuDevice final : public Device {
 
   int rows_ = 0, logit_rows_ = 0;
   bool is_large_ = false;
-  int longest_ = 0;       // the most keys that a row would see without a window
-  int slot_ = 0;          // of the first row
-  int chosen_slot_ = -1;  // the slot whose tokens the step chooses; -1: the step chooses none
+  int longest_ = 0;   // the most keys that a row would see without a window
+  Group group_;       // the step's only one
+  int mtp_rows_ = 0;  // rows of the step that the MTP block runs over
+  bool has_chosen_ = false;
+  std::vector<float> chosen_logits_;  // of the running step
+  // The group of each step that has chosen, and its logits if they are wanted, indexed by ticket.
+  std::map<int, std::pair<Group, std::vector<float>>> chosen_later_;
   std::vector<uint32_t> state_;
   std::array<std::vector<int>, kSlots> uploaded_pages_;
 

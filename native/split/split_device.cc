@@ -38,11 +38,11 @@ class Ending {
 
 // A step on its way through the parts. A part's thread skips its work once the step is void.
 struct SplitDevice::RunningStep {
-  explicit RunningStep(const std::atomic<bool>* cancelled) : cancelled(cancelled) {}
+  explicit RunningStep(std::function<bool()> is_wanted) : is_wanted(std::move(is_wanted)) {}
 
-  const std::atomic<bool>* cancelled;  // read only while the step's owner waits
-  std::atomic<bool> is_void = false;   // the step has failed, or nobody wants it
-  bool has_ended = false;              // end_step() was called
+  std::function<bool()> is_wanted;    // called only while the step's owner waits
+  std::atomic<bool> is_void = false;  // the step has failed, or nobody wants it
+  bool has_ended = false;             // end_step() was called
 
   void fail(std::exception_ptr what) {
     std::lock_guard lock(mutex);
@@ -60,7 +60,7 @@ struct SplitDevice::RunningStep {
   // Throws the step's failure, or Cancelled.
   void wait(Ending& awaited) {
     awaited.wait([&] {
-      if (cancelled && cancelled->load(std::memory_order_relaxed)) is_void = true;
+      if (is_wanted && !is_wanted()) is_void = true;
     });
     std::lock_guard lock(mutex);
     if (failure) std::rethrow_exception(failure);
@@ -75,8 +75,8 @@ struct SplitDevice::RunningStep {
 // The result that a ticket of end_step() stands for. A step has several if its ops are timed one by one.
 struct SplitDevice::End {
   std::shared_ptr<RunningStep> step;
-  Ending ending;            // ends when all work of the step so far is done
-  std::vector<int> tokens;  // chosen by the step up to then
+  Ending ending;               // ends when all work of the step so far is done
+  std::vector<Chosen> chosen;  // by the step up to then
 };
 
 SplitDevice::SplitDevice(std::vector<Member> members) {
@@ -170,15 +170,17 @@ void SplitDevice::begin_on(int part, Step step, std::shared_ptr<const KvSlots> t
 void SplitDevice::begin(const Step& step, const KvSlots& slots) {
   // The step before may have been cut short.
   if (step_ && !step_->has_ended) step_->is_void = true;
-  step_ = std::make_shared<RunningStep>(step.cancelled);
+  step_ = std::make_shared<RunningStep>(step.is_wanted);
   has_chosen_ = false;
   residual_at_ = 0;
   // A copy, because the slots change while the devices work.
   const std::shared_ptr<const KvSlots> tables = slots.row_tables();
   begin_on(last(), step, tables);
   Step known = step;
-  known.is_following = false;
-  if (step.is_following) known.rows = rows();
+  known.groups.clear();
+  const bool follows =
+      std::any_of(step.groups.begin(), step.groups.end(), [](const Group& group) { return group.is_following; });
+  if (follows) known.rows = rows();
   for (int part = 0; part < last(); ++part) begin_on(part, known, tables);
 }
 
@@ -237,22 +239,28 @@ int SplitDevice::end_step() {
   end->step = step_;
   target.thread.post([end, &target] {
     // Taken at once, because a later take would wait for all later work of this device.
-    end->step->attempt([&](Device& device) { end->tokens = device.take(device.end_step()); }, *target.member.device);
+    end->step->attempt([&](Device& device) { end->chosen = device.take(device.end_step()); }, *target.member.device);
     end->ending.end();
   });
   ends_[next_ticket_] = end;
   return next_ticket_++;
 }
 
-std::vector<int> SplitDevice::take(int ticket) {
+std::vector<Chosen> SplitDevice::take(int ticket) {
   const std::shared_ptr<End> end = ends_.extract(ticket).mapped();
   end->step->wait(end->ending);
-  return std::move(end->tokens);
+  return std::move(end->chosen);
 }
 
 void SplitDevice::drop(int ticket) {
   // There is no entry if take() has thrown.
   if (const auto end = ends_.extract(ticket)) end.mapped()->step->is_void = true;
+}
+
+int SplitDevice::most_groups() const {
+  int most = parts_[0]->member.device->most_groups();
+  for (const auto& part : parts_) most = std::min(most, part->member.device->most_groups());
+  return most;
 }
 
 void SplitDevice::set_residual(std::span<const float> rows) {

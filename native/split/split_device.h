@@ -44,7 +44,8 @@ class SplitDevice final : public Device {
   void choose_draft() override;
   void begin_draft() override;
   int end_step() override;
-  std::vector<int> take(int ticket) override;
+  std::vector<Chosen> take(int ticket) override;
+  int most_groups() const override;
   void drop(int ticket) override;
   int steps_ahead() const override { return has_chosen_ ? 0 : int(parts_.size()) - 1; }
   void set_residual(std::span<const float> rows) override;

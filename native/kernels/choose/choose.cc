@@ -148,7 +148,7 @@ void Choosing::begin(const KernelSet& kernels, int slot, const SamplingParams& p
 uint64_t Choosing::record_offset(int slot) { return uint64_t(slot) * kSequenceWords * 4; }
 
 std::vector<int> Choosing::tokens_of(const Record& record) const {
-  if (record.problem == kAllBanned) throw Error("KEXA_INVALID_ARGUMENT", "logitBias bans every token");
+  if (record.problem == kAllBanned) throw all_banned();
   if (record.problem != kNoProblem) throw not_finite_logit(int(record.problem), options_);
   if (record.chosen > std::size(record.tokens))
     throw Error("KEXA_INTERNAL", "the GPU says that one step chose " + std::to_string(record.chosen) + " tokens");

@@ -20,6 +20,6 @@ export const limits = {
   pageRows: 64,
   /** Drafts of a step. */
   drafts: 8,
-  /** Rows of a small step, which is a step of an answer. */
+  /** Rows of an answer that one step computes again. Measurements of as many rows, or fewer, are of an answer's kernels. */
   smallRows: 16,
 } as const;

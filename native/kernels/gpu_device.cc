@@ -62,6 +62,7 @@ GpuDevice::GpuDevice(const ModelDescription& description, const Weights& weights
                      std::unique_ptr<Gpu> gpu, std::unique_ptr<HostExperts> host, const LoadProgress& progress)
     : description_(description),
       max_rows_(plan.options.prefill_chunk),
+      decode_rows_(plan.options.decode_rows()),
       kv_(plan.kv),
       held_pages_(plan.kv.grown_pages(0)),
       cache_row_bytes_(plan.kv.kv_heads * gpu_cache_head_bytes(plan.kv)),
@@ -166,7 +167,10 @@ void GpuDevice::begin(const Step& step, const KvSlots& slots) {
   // An earlier step that was cut short may have left encoded dispatches, which still read the old step state.
   gpu_->submit();
   rows_ = int(step.rows.size());
-  is_large_ = step.is_prompt || rows_ > kSmallRows;
+  is_large_ = step.is_prompt;
+  if (!is_large_ && rows_ > decode_rows_)
+    throw Error("KEXA_INTERNAL",
+                "a step of answers has " + std::to_string(rows_) + " rows, of at most " + std::to_string(decode_rows_));
   logit_rows_ = int(step.logit_rows.size());
   longest_ = 0;
   for (const Row& row : step.rows) longest_ = std::max(longest_, row.position + 1);

@@ -83,7 +83,7 @@ class GpuDevice final : public Device {
   void make_mtp();
 
   const ModelDescription& description_;
-  int max_rows_;
+  int max_rows_, decode_rows_;
   KvLayout kv_;
   int held_pages_;  // of kv_.pages, the pages that exist in every global layer
   int64_t cache_row_bytes_;

@@ -32,7 +32,7 @@ inline int64_t attention_row_floats(const ModelDescription& description, int par
 inline int64_t attention_partial_floats(const ModelDescription& description, const PlanOptions& options, int layer) {
   const bool is_direct = is_attention_direct(description);
   const int64_t rows = options.prefill_chunk, parts = attention_parts(description, options, layer);
-  const int64_t few = std::min<int64_t>(rows, kSmallRows) * attention_row_floats(description, int(parts));
+  const int64_t few = options.decode_rows() * attention_row_floats(description, int(parts));
   return std::max(is_direct && parts == 1 ? 0 : few, is_direct ? 0 : rows * attention_row_floats(description, 1));
 }
 

@@ -55,7 +55,7 @@ constexpr int kSequenceWords = 32, kSamplingWords = 16;
 inline int most_logit_rows(const ModelDescription& description, const PlanOptions& options) {
   constexpr int64_t kLogitBytes = 256 << 20;
   const int64_t rows = kLogitBytes / (int64_t{description.vocab_size} * 4);
-  return int(std::min<int64_t>(options.prefill_chunk, std::max<int64_t>(kSmallRows, rows)));
+  return int(std::min<int64_t>(options.prefill_chunk, std::max<int64_t>(options.decode_rows(), rows)));
 }
 
 // Outputs of the experts' down projections that a large step computes at once. All of them would take 800 MB for 4,096

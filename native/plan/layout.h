@@ -1,6 +1,7 @@
 // The options of a plan, and the layout of the KV cache.
 #pragma once
 
+#include <algorithm>
 #include <optional>
 #include <string>
 #include <vector>
@@ -50,6 +51,9 @@ struct PlanOptions {
   int expert_slots = -1;
   ExpertMisses expert_misses = ExpertMisses::kCopy;
   std::vector<float> expert_heat;  // [layers, experts], for ExpertSlots
+
+  // The most rows of a step of answers: all slots' last tokens with the most drafts.
+  int decode_rows() const { return std::min(prefill_chunk, kSlots * (kMaxDrafts + 1)); }
 
   bool has_expert_slots() const { return expert_slots >= 0; }
   // Whether the processor computes some of the routed experts.

@@ -15,8 +15,8 @@ constexpr int kPageRows = 64;
 // The most drafts in a step. Rings have room for the rows of rejected drafts.
 constexpr int kMaxDrafts = 8;
 
-// The most rows of a small step, whose kernels are made for the few rows of an answer. A step of a prompt is large
-// however few rows it has, so that cutting a prompt differently changes no bit of it.
+// The most rows of an answer that one step computes again. A measurement of as many rows, or fewer, is of the kernels
+// of answers, one of more rows is of the kernels of prompts.
 constexpr int kSmallRows = 16;
 
 // A step of a prompt has at most as many rows as make this many pairs of a row and a token before it, but at least

@@ -3,7 +3,7 @@
  */
 import { testChunks } from '../support/gpu-chunks.js';
 
-testChunks('edge', 39, [1, 3, 16, 17, 19, 38]);
+testChunks('edge', 64, [1, 2, 3, 16, 17, 19, 34, 60]);
 testChunks('two', 23, [3, 16, 17]);
 testChunks('tiny', 41, [16, 19]);
 testChunks('wide', 21, [3, 17]);

@@ -46,6 +46,8 @@ export function testOps(isWhole: boolean): void {
         const probe = await OpProbe.open(config, dtype, { ...onGpu, gpuKernels });
         const counts = isWhole ? rowCounts : rowCounts.filter((count) => few[gpuKernels].includes(count));
         checkAll(t, probe, opCases(probe.description, counts));
+        // More rows than any one answer has: those of several answers.
+        if (isWhole) checkAll(t, probe, opCases(probe.description, [17, 33], false));
         probe.close();
       });
   // The second shape's heads have several blocks.

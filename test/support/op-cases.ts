@@ -24,7 +24,7 @@ const context = 2048;
 const pageRows = 64;
 const slots = 4;
 /** Numbers of rows for attention. It takes rows one by one, so fewer counts are tried, each at many positions. */
-const attentionCounts = [1, 4, 5, 16, 17, 65];
+const attentionCounts = [1, 4, 5, 16, 17, 33, 65];
 
 export const probeOptions = { contextSize: context, prefillChunk: chunk } satisfies LoadOptions;
 
@@ -244,16 +244,24 @@ export interface OpCase {
   request: OpRequest;
 }
 
-/** Every op on every step that can make a difference to it. */
-export function* opCases(description: ModelDescription, rowCounts: readonly number[]): Generator<OpCase> {
+/**
+ * Every op on every step that can make a difference to it. `isPrompt` is the kind of all steps; without it those of
+ * more than 16 rows are prompts'.
+ */
+export function* opCases(
+  description: ModelDescription,
+  rowCounts: readonly number[],
+  isPrompt?: boolean,
+): Generator<OpCase> {
   let seed = 1;
   const { layers, mtp, moe } = description;
   for (const count of rowCounts) {
     const plain = run(1, 3, count);
     const of = `${count} row${count > 1 ? 's' : ''}`;
+    const kind = isPrompt === undefined ? {} : { isPrompt };
     const make = (op: OpRequest['op'], title: string, more: Partial<OpRequest> = {}): OpCase => ({
       title: `${of}, ${title}`,
-      request: { op, rows: plain, seed: seed++, ...more },
+      request: { op, rows: plain, seed: seed++, ...kind, ...more },
     });
     yield make('embed', 'any tokens');
     yield make('final_norm', "the model's");

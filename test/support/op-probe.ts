@@ -36,6 +36,8 @@ export interface StepRow {
 export interface OpRequest {
   op: OpName;
   rows: readonly StepRow[];
+  /** Whether the rows belong to a prompt; by default those of more than 16 rows do. */
+  isPrompt?: boolean;
   layer?: number;
   isMtp?: boolean;
   logitRows?: readonly number[];
@@ -118,6 +120,7 @@ export class OpProbe {
     return this.#probe.run({
       op: request.op,
       layer: request.layer ?? 0,
+      isPrompt: request.isPrompt ?? rows.length > 16,
       isMtp: request.isMtp ?? false,
       hiddenRow: request.hiddenRow ?? 0,
       seed,

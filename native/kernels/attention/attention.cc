@@ -71,11 +71,12 @@ Attention::Attention(KernelSet& kernels, const ModelDescription& description, co
   make_cache(from, plan.gpu);
   make_products(from, gpu_weights.layers[index]);
   make_heads(from);
-  const int parts = attention_parts(description, plan.options, index), chunk = plan.options.prefill_chunk;
+  const int parts = attention_parts(description, plan.options, index);
+  const int chunk = plan.options.prefill_chunk, decode_rows = plan.options.decode_rows();
   for_one_row_ = make_size(from, "attention", {.parts = parts, .team_rows = 1, .teams = kSmallStepTeams, .rows = 1});
-  if (chunk > 1)
+  if (decode_rows > 1)
     for_few_rows_ =
-        make_size(from, "attention", {.parts = parts, .team_rows = 1, .teams = kSmallStepTeams, .rows = kSmallRows});
+        make_size(from, "attention", {.parts = parts, .team_rows = 1, .teams = kSmallStepTeams, .rows = decode_rows});
   for_many_rows_ = make_size(from, "attention large",
                              {.parts = 1, .team_rows = kLargeStepRows, .teams = kLargeStepTeams, .rows = chunk});
 }

@@ -54,9 +54,8 @@ class Attention {
   Buffer keys_, values_;
   std::vector<Matmul> qkv_;
   BoundKernel heads_;
-  Size for_one_row_, for_few_rows_,
-      // For one row of a small step, for more rows of one, and for large steps.
-      for_many_rows_;
+  // For one row of a small step, for more rows of one, and for large steps.
+  Size for_one_row_, for_few_rows_, for_many_rows_;
 };
 
 }  // namespace kexa

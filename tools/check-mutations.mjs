@@ -12,6 +12,8 @@ import { root, setUp } from './setup.mjs';
 const copy = join(root, 'build/mutations/src');
 const build = join(root, 'build/mutations/build');
 const coreTests = ['core/forward', 'core/chunks', 'core/sisters', 'sessions/turns', 'generate/mtp'];
+/** For what only native/checks can reach. */
+const plannerTests = ['core/planner'];
 /** Tests that are tried after a GPU mutation's own. */
 const gpuTests = ['gpu/ops', 'gpu/goldens', 'gpu/chunks', 'gpu/choose', 'gpu/attention', 'gpu/mtp', 'gpu/experts'];
 const coreLimitMs = 120_000;
@@ -30,7 +32,7 @@ const all = [
   })),
 ];
 const chosen = all.filter(({ name }) => words.length === 0 || words.some((word) => name.includes(word)));
-const targets = chosen.some(({ isGpu }) => isGpu) ? ['kexa', 'kexa_checks'] : ['kexa'];
+const targets = chosen.some(({ isGpu, tests }) => isGpu || tests === plannerTests) ? ['kexa', 'kexa_checks'] : ['kexa'];
 setUp({ forTests: true });
 
 mkdirSync(copy, { recursive: true });
@@ -57,8 +59,9 @@ for (const { name, file, from, to, tests, isGpu } of chosen) {
 console.log(`\n${chosen.length} mistakes, ${failures} not caught`);
 process.exit(failures ? 1 : 0);
 
-/** The tests of sessions come first where only they can tell. Only one test has packed weights. */
+/** The tests of sessions come first where only they can tell. Only one test has packed weights, one the planner. */
 function testsOfCore(file) {
+  if (file === 'decode/step_plan.cc' || file === 'engine/admission.cc') return plannerTests;
   if (file.includes('packed')) return ['files/packed'];
   return file === 'cache/kv_slots.cc' || file === 'engine/engine.cc' ? coreTests.toReversed() : coreTests;
 }

@@ -1,5 +1,5 @@
 // The known mistakes of the core, which the CPU's tests must find. check-mutations.mjs makes them.
-const [device, rope, ffn, attention, plan, chunk, generate, slots, engine, packed, openPacked] = [
+const [device, rope, ffn, attention, plan, chunk, generate, slots, engine, packed, openPacked, planner, admission] = [
   'cpu/cpu_device.cc',
   'model/rope.cc',
   'cpu/ffn.cc',
@@ -11,6 +11,8 @@ const [device, rope, ffn, attention, plan, chunk, generate, slots, engine, packe
   'engine/engine.cc',
   'quant/packed.cc',
   'model/open_packed.cc',
+  'decode/step_plan.cc',
+  'engine/admission.cc',
 ];
 
 /** Name, file, what stands there and what a mistaken engine has instead; a list of such pairs if it takes several. */
@@ -153,4 +155,45 @@ export const coreMutations = [
   ],
   ['packed: a divisor as a factor', openPacked, 'is_divisor ? 1 / stored : stored', 'is_divisor ? stored : stored'],
   ['packed: the first expert of a stack for all', packed, 'start = matrix.first_row + first', 'start = first'],
+  [
+    'planner: the oldest as likely left out as others',
+    planner,
+    'std::stable_sort(order.begin() + 1, order.end(),',
+    'std::stable_sort(order.begin(), order.end(),',
+  ],
+  [
+    'planner: the same answers left out again and again',
+    planner,
+    'sequences[a].last_step < sequences[b].last_step',
+    'sequences[a].last_step > sequences[b].last_step',
+  ],
+  ['planner: prompts of any length beside answers', planner, 'if (is_waited_for) rows =', 'if (false) rows ='],
+  [
+    'planner: all rows to the shortest prompt',
+    planner,
+    'give(order.front(), (most_rows + 1) / 2);',
+    'give(order.front(), 0);',
+  ],
+  ['planner: answers take the rows of prompts', planner, 'budget.most_rows - kept)', 'budget.most_rows)'],
+  ['admission: the oldest is parked', admission, '&& &claim != leader(claims)', '&& true'],
+  [
+    'admission: parked without end',
+    admission,
+    [
+      ['(!is_final(claim) && ', '('],
+      [
+        'if (claim.state != Claim::State::kParked || claim.times_parked + 1 < kMostParks) return false;',
+        'return false;',
+      ],
+    ],
+  ],
+  [
+    'admission: all who wait overtake one another',
+    admission,
+    'if (!first || !fits(claims, *first, room)) return std::nullopt;',
+    `for (const Claim& claim : claims)
+    if (!is_running(claim) && !claim.is_stalled && fits(claims, claim, room)) return claim.id;
+  if (!first || !fits(claims, *first, room)) return std::nullopt;`,
+  ],
+  ['admission: the later comes first', admission, 'a->arrival < b->arrival', 'a->arrival > b->arrival'],
 ];

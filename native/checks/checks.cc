@@ -7,6 +7,7 @@
 #include "cache/expert_slots.h"
 #include "checks/device_probe.h"
 #include "checks/plain_sampler.h"
+#include "checks/plan_checks.h"
 #include "checks/step_probe.h"
 #include "cpu/matmul.h"
 #include "cpu/sampler.h"
@@ -365,6 +366,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   napi_add_env_cleanup_hook(env, [](void*) { close_kept_devices(); }, nullptr);
   exports.Set("Probe", ProbeObject::define(env));
   exports.Set("StepProbe", StepProbeObject::define(env));
+  export_plan_checks(env, exports);
   exports.Set("chooseTokens", Napi::Function::New(env, choose_tokens));
   exports.Set("logprobsOf", Napi::Function::New(env, logprobs_of));
   exports.Set("placeExperts", Napi::Function::New(env, place_experts));

@@ -47,7 +47,8 @@ constexpr int kMostParks = 3;
 // - A sequence whose reader is slow is parked first, and stays parked while the reader is slow.
 //
 // The oldest, by `started`, is never parked. It can take from all others, so it ends; then another is the oldest.
-// So every request ends.
+// So every request ends. One that runs again after it was parked three times counts as the oldest until it ends, even
+// if a slow reader of an older one reads again meanwhile.
 
 // The claim that starts next, or goes on after it was parked. Nothing if none fits.
 std::optional<uint64_t> to_admit(std::span<const Claim> claims, const Room& room);

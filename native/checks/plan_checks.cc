@@ -1,0 +1,63 @@
+#include "checks/plan_checks.h"
+
+#include "checks/planner_run.h"
+#include "decode/step_costs.h"
+
+namespace kexa {
+namespace {
+
+// runPlanner(world): a PlannerRun of a PlannerWorld.
+Napi::Value run_planner_of(const Napi::CallbackInfo& info) {
+  const auto from = info[0].As<Napi::Object>();
+  const auto number = [&](const char* name) { return from.Get(name).ToNumber().DoubleValue(); };
+  const auto integer = [&](const char* name) { return from.Get(name).ToNumber().Int32Value(); };
+  const PlannerRun run = run_planner({.seed = uint64_t(number("seed")),
+                                      .events = integer("events"),
+                                      .slots = integer("slots"),
+                                      .context = integer("context"),
+                                      .pages = integer("pages"),
+                                      .prefill_chunk = integer("prefillChunk"),
+                                      .decode_rows = integer("decodeRows"),
+                                      .mixes_prompts = from.Get("mixesPrompts").ToBoolean(),
+                                      .target_ns = number("targetNs"),
+                                      .step_ns = number("stepNs"),
+                                      .row_ns = number("rowNs"),
+                                      .has_surprises = from.Get("hasSurprises").ToBoolean(),
+                                      .is_crowded = from.Get("isCrowded").ToBoolean()});
+  auto to = Napi::Object::New(info.Env());
+  to.Set("problem", run.problem);
+  to.Set("steps", double(run.steps));
+  to.Set("sharedSteps", double(run.shared_steps));
+  to.Set("mixedSteps", double(run.mixed_steps));
+  to.Set("cutSteps", double(run.cut_steps));
+  to.Set("ended", double(run.ended));
+  to.Set("parks", double(run.parks));
+  to.Set("stalledParks", double(run.stalled_parks));
+  to.Set("gaveWay", double(run.gave_way));
+  to.Set("fullContexts", double(run.full_contexts));
+  to.Set("mostParks", run.most_parks);
+  return to;
+}
+
+// learnCosts(steps, asked): `steps` are [rows, MTP passes, nanoseconds] of one timed step after the other, `asked`
+// [rows, MTP passes]. Returns the cost of each asked step, then that of a row, then whether it is known (1 or 0).
+Napi::Value learn_costs(const Napi::CallbackInfo& info) {
+  const auto steps = info[0].As<Napi::Float64Array>(), asked = info[1].As<Napi::Float64Array>();
+  StepCosts costs;
+  for (size_t i = 0; i + 2 < steps.ElementLength(); i += 3) costs.took(int(steps[i]), int(steps[i + 1]), steps[i + 2]);
+  const size_t count = asked.ElementLength() / 2;
+  auto to = Napi::Float64Array::New(info.Env(), count + 2);
+  for (size_t i = 0; i < count; ++i) to[i] = costs.cost(int(asked[2 * i]), int(asked[2 * i + 1]));
+  to[count] = costs.row_cost();
+  to[count + 1] = costs.is_known();
+  return to;
+}
+
+}  // namespace
+
+void export_plan_checks(Napi::Env env, Napi::Object exports) {
+  exports.Set("runPlanner", Napi::Function::New(env, run_planner_of));
+  exports.Set("learnCosts", Napi::Function::New(env, learn_costs));
+}
+
+}  // namespace kexa

@@ -1,0 +1,10 @@
+// The functions of the tests' addon for planning steps: runPlanner() and learnCosts().
+#pragma once
+
+#include <napi.h>
+
+namespace kexa {
+
+void export_plan_checks(Napi::Env env, Napi::Object exports);
+
+}  // namespace kexa

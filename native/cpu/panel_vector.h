@@ -1,13 +1,12 @@
 // The inner loops of panel.h for one instruction set (KEXA_SET). Each set's file includes it once.
 //
-// For several rows, a buffer holds a panel's weights as floats, kColumns columns at a time. Four rows at once are
-// multiplied with it in a tile whose sums stay in registers. A register holds a part of a sum's sixteen lanes, so a
-// tile goes over its columns once for each part. For one row, each weight is read once and multiplied right after its
-// conversion.
+// For one row, each weight is read once and multiplied right after its conversion; panel_stream.h does the same for a
+// few rows. For many rows, a buffer holds a panel's weights as floats, kColumns columns at a time. Four rows at once
+// are multiplied with it in a tile whose sums stay in registers. A register holds a part of a sum's sixteen lanes, so a
+// tile goes over its columns once for each part.
 #pragma once
 
-#include "cpu/lanes/all.h"  // generated: includes every file of the folder
-#include "cpu/panel.h"
+#include "cpu/panel_stream.h"
 
 namespace kexa::KEXA_SET {
 
@@ -20,68 +19,9 @@ constexpr int kTileOutputs = 6;
 #endif
 static_assert(kPanelOutputs % kTileOutputs == 0);
 
-// Weights are prefetched this many bytes before their use.
-constexpr int kAhead = 512;
-
 // Columns converted at a time, a multiple of every type's block. A tile reads three rows of weights (six with AVX-512)
 // and four rows of activations of them, which fit the first-level cache.
 constexpr int kColumns = 1024;
-
-// Types without blocks, read 16 elements at a time as if in blocks of 16.
-struct F32Lanes {
-  static constexpr int kElements = kLanes, kBytes = kLanes * 4;
-  KEXA_INLINE void prepare(const uint8_t*) {}
-  KEXA_INLINE void load(F32x16& lanes, const uint8_t* block, int) const {
-    kexa::KEXA_SET::load(lanes, reinterpret_cast<const float*>(block));
-  }
-};
-struct F16Lanes {
-  static constexpr int kElements = kLanes, kBytes = kLanes * 2;
-  KEXA_INLINE void prepare(const uint8_t*) {}
-  KEXA_INLINE void load(F32x16& lanes, const uint8_t* block, int) const {
-    load_f16(lanes, reinterpret_cast<const uint16_t*>(block));
-  }
-};
-struct Bf16Lanes {
-  static constexpr int kElements = kLanes, kBytes = kLanes * 2;
-  KEXA_INLINE void prepare(const uint8_t*) {}
-  KEXA_INLINE void load(F32x16& lanes, const uint8_t* block, int) const {
-    load_bf16(lanes, reinterpret_cast<const uint16_t*>(block));
-  }
-};
-// The values without their scale.
-struct F8E4m3Lanes {
-  static constexpr int kElements = kLanes, kBytes = kLanes;
-  KEXA_INLINE void load(F32x16& lanes, const uint8_t* codes, int) const { load_e4m3(lanes, codes); }
-};
-
-// Calls visit(Lanes{}) with the lanes of a type. Does nothing for FP8, whose scales lie apart and which has loops of
-// its own.
-template <typename Visit>
-KEXA_INLINE void with_lanes(Type type, const Visit& visit) {
-  switch (type) {
-#define KEXA_ELEMENTS(Name, ...)                                        \
-  case Type::k##Name:                                                   \
-    if constexpr (Type::k##Name != Type::kF8E4m3) visit(Name##Lanes{}); \
-    return;
-#define KEXA_BLOCKS(Name, ...) \
-  case Type::k##Name:          \
-    return visit(Name##Lanes{});
-#include "base/types.inc"
-  }
-}
-
-// Reads the last n < 16 elements of a row of a type without blocks, then zeros.
-template <typename Lanes>
-KEXA_INLINE void load_end(F32x16& lanes, const uint8_t* from, int n) {
-  uint8_t some[Lanes::kBytes] = {};
-  if constexpr (Lanes::kElements == kLanes) {
-    std::memcpy(some, from, size_t(n) * (Lanes::kBytes / kLanes));
-    Lanes{}.load(lanes, some, 0);
-  } else {
-    lanes = F32x16{};  // types with blocks have no such end
-  }
-}
 
 template <typename Lanes>
 [[gnu::noinline]] static void convert(const uint8_t* block, int n, float* out) {
@@ -96,7 +36,7 @@ template <typename Lanes>
   }
   if (i == n) return;
   float some[kLanes];
-  load_end<Lanes>(values, block, n - i);
+  load_end(values, lanes, block, n - i);
   store(some, values);
   std::memcpy(out + i, some, size_t(n - i) * sizeof(float));
 }
@@ -126,12 +66,14 @@ template <typename Lanes>
     F32x16 values;
     int i = 0;
     for (; i + Lanes::kElements <= n; i += Lanes::kElements, block += Lanes::kBytes) {
+#pragma GCC unroll 4
+      for (int line = 0; line < Lanes::kBytes; line += 64) __builtin_prefetch(block + ahead_of<Lanes> + line);
       lanes.prepare(block);
 #pragma GCC unroll 16
       for (int step = 0; step < Lanes::kElements / kLanes; ++step)
         lanes.load(values, block, step), put(values, i / kLanes + step);
     }
-    if (i < n) load_end<Lanes>(values, block, n - i), put(values, i / kLanes);
+    if (i < n) load_end(values, lanes, block, n - i), put(values, i / kLanes);
   }
 }
 
@@ -146,7 +88,7 @@ static void convert_fp8_panel(const PanelSource& weights, int start, int n, floa
       if (i + kLanes <= n)
         load_e4m3(values, codes + i);
       else
-        load_end<F8E4m3Lanes>(values, codes + i, n - i);
+        load_end(values, F8E4m3Lanes{}, codes + i, n - i);
       put_step(panel, steps, o, step, values * weights.scales[o][(start + i) / weights.block_columns]);
     }
   }
@@ -175,7 +117,7 @@ KEXA_INLINE void multiply_tile(const float* const* x, const float* panel, int pa
 #pragma GCC unroll 4
       for (int r = 0; r < kRows; ++r) {
         Part a;
-        load_part(a, x[r] + k * kLanes + part * kWidth);
+        load_part(a, x[r] + k * kLanes + part * kWidth), keep(a);
 #pragma GCC unroll 6
         for (int o = 0; o < kTileOutputs; ++o) s[r][o] += a * w[o];
       }
@@ -226,8 +168,8 @@ template <typename Lanes>
     for (; k + Lanes::kElements <= columns; k += Lanes::kElements) {
 #pragma GCC unroll 4
       for (int line = 0; line < Lanes::kBytes; line += 64)
-        __builtin_prefetch(b0 + kAhead + line), __builtin_prefetch(b1 + kAhead + line),
-            __builtin_prefetch(b2 + kAhead + line);
+        __builtin_prefetch(b0 + ahead_of<Lanes> + line), __builtin_prefetch(b1 + ahead_of<Lanes> + line),
+            __builtin_prefetch(b2 + ahead_of<Lanes> + line);
       l0.prepare(b0), l1.prepare(b1), l2.prepare(b2);
 #pragma GCC unroll 16
       for (int step = 0; step < Lanes::kElements / kLanes; ++step) {
@@ -240,9 +182,9 @@ template <typename Lanes>
     }
     if (k < columns) {
       load_some(a, x + k, columns - k);
-      load_end<Lanes>(w0, b0, columns - k), add_product(s0, a, w0);
-      load_end<Lanes>(w1, b1, columns - k), add_product(s1, a, w1);
-      load_end<Lanes>(w2, b2, columns - k), add_product(s2, a, w2);
+      load_end(w0, l0, b0, columns - k), add_product(s0, a, w0);
+      load_end(w1, l1, b1, columns - k), add_product(s1, a, w1);
+      load_end(w2, l2, b2, columns - k), add_product(s2, a, w2);
     }
     store(sums + first * kLanes, s0), store(sums + (first + 1) * kLanes, s1), store(sums + (first + 2) * kLanes, s2);
   }
@@ -268,70 +210,87 @@ template <typename Lanes>
       }
       if (k == end) continue;
       load_some(a, x + k, end - k);
-      load_end<F8E4m3Lanes>(w, c0 + k, end - k), add_product(s0, a, w * d0);
-      load_end<F8E4m3Lanes>(w, c1 + k, end - k), add_product(s1, a, w * d1);
-      load_end<F8E4m3Lanes>(w, c2 + k, end - k), add_product(s2, a, w * d2);
+      load_end(w, F8E4m3Lanes{}, c0 + k, end - k), add_product(s0, a, w * d0);
+      load_end(w, F8E4m3Lanes{}, c1 + k, end - k), add_product(s1, a, w * d1);
+      load_end(w, F8E4m3Lanes{}, c2 + k, end - k), add_product(s2, a, w * d2);
       k = end;
     }
     store(sums + first * kLanes, s0), store(sums + (first + 1) * kLanes, s1), store(sums + (first + 2) * kLanes, s2);
   }
 }
 
-static void multiply_panel(const PanelSource& weights, const float* const* x, int rows, float* out) {
-  alignas(64) float sums[kPanelRows * kPanelOutputs * kLanes];
-  const bool is_fp8 = weights.type == Type::kF8E4m3;
-  if (rows == 1 && is_fp8) {
-    multiply_fp8_row(weights, x[0], sums);
-  } else if (rows == 1) {
-    with_lanes(weights.type, [&](auto lanes) KEXA_INLINE_CALL {
-      multiply_row<decltype(lanes)>(reinterpret_cast<const uint8_t* const*>(weights.rows), x[0], weights.columns, sums);
-    });
-  } else {
-    alignas(64) float panel[kPanelOutputs * kColumns];
-    for (int start = 0; start < weights.columns; start += kColumns) {
-      const int left = weights.columns - start, n = left < kColumns ? left : kColumns;
-      const uint8_t* from[kPanelOutputs];
-      for (int o = 0; o < kPanelOutputs; ++o)
-        from[o] = reinterpret_cast<const uint8_t*>(weights.rows[o]) + bytes_of(weights.type, start);
-      if (is_fp8)
-        convert_fp8_panel(weights, start, n, panel);
-      else
-        with_lanes(weights.type, [&](auto lanes) KEXA_INLINE_CALL { convert_panel<decltype(lanes)>(from, n, panel); });
-      for (int r = 0; r < rows; r += kTileRows) {
-        float* tile_sums = sums + r * kPanelOutputs * kLanes;
-        switch (rows - r) {
-          case 1:
-            multiply_rows<1>(x + r, start, n, panel, tile_sums);
-            break;
-          case 2:
-            multiply_rows<2>(x + r, start, n, panel, tile_sums);
-            break;
-          case 3:
-            multiply_rows<3>(x + r, start, n, panel, tile_sums);
-            break;
-          default:
-            multiply_rows<4>(x + r, start, n, panel, tile_sums);
-        }
+// out[o * kPanelRows + r] = the sum of the sixteen lanes of sums[r][o]. Four sums are added at once: of four rows and
+// one output, then of any rows and outputs that are left.
+static void put_sums(const float* sums, int rows, float* out) {
+  int r = 0;
+  for (; r + 4 <= rows; r += 4)
+    for (int o = 0; o < kPanelOutputs; ++o) {
+      const auto lanes_of = [&](int i) KEXA_INLINE_CALL { return sums + ((r + i) * kPanelOutputs + o) * kLanes; };
+      const F32x4 four = sums_of_four(lanes_of(0), lanes_of(1), lanes_of(2), lanes_of(3));
+      std::memcpy(out + o * kPanelRows + r, &four, sizeof four);
+    }
+  for (int i = r * kPanelOutputs; i < rows * kPanelOutputs; i += 4) {
+    const int count = rows * kPanelOutputs - i < 4 ? rows * kPanelOutputs - i : 4;
+    const auto lanes_of = [&](int j) KEXA_INLINE_CALL { return sums + (j < count ? i + j : i) * kLanes; };
+    const F32x4 four = sums_of_four(lanes_of(0), lanes_of(1), lanes_of(2), lanes_of(3));
+    for (int j = 0; j < count; ++j) out[(i + j) % kPanelOutputs * kPanelRows + (i + j) / kPanelOutputs] = four[j];
+  }
+}
+
+// Sums of a panel with several rows, by way of the buffer.
+static void multiply_tiles(const PanelSource& weights, const float* const* x, int rows, float* sums) {
+  alignas(64) float panel[kPanelOutputs * kColumns];
+  for (int start = 0; start < weights.columns; start += kColumns) {
+    const int left = weights.columns - start, n = left < kColumns ? left : kColumns;
+    const uint8_t* from[kPanelOutputs];
+    for (int o = 0; o < kPanelOutputs; ++o)
+      from[o] = reinterpret_cast<const uint8_t*>(weights.rows[o]) + bytes_of(weights.type, start);
+    if (weights.type == Type::kF8E4m3)
+      convert_fp8_panel(weights, start, n, panel);
+    else
+      with_lanes(weights.type, [&](auto lanes) KEXA_INLINE_CALL { convert_panel<decltype(lanes)>(from, n, panel); });
+    for (int r = 0; r < rows; r += kTileRows) {
+      float* tile_sums = sums + r * kPanelOutputs * kLanes;
+      switch (rows - r) {
+        case 1:
+          multiply_rows<1>(x + r, start, n, panel, tile_sums);
+          break;
+        case 2:
+          multiply_rows<2>(x + r, start, n, panel, tile_sums);
+          break;
+        case 3:
+          multiply_rows<3>(x + r, start, n, panel, tile_sums);
+          break;
+        default:
+          multiply_rows<4>(x + r, start, n, panel, tile_sums);
       }
     }
   }
-  if (rows == 1) {
-    for (int o = 0; o < kPanelOutputs; o += 3) {
-      const float* three = sums + o * kLanes;
-      const F32x4 four = sums_of_four(three, three + kLanes, three + 2 * kLanes, three);
-      for (int i = 0; i < 3; ++i) out[(o + i) * kPanelRows] = four[i];
-    }
-    return;
+}
+
+template <typename Lanes>
+KEXA_INLINE void multiply_several(const PanelSource& weights, const float* const* x, int rows, float* sums) {
+  if constexpr (kMostStreamed<Lanes> > 1)
+    if (rows <= kMostStreamed<Lanes>) return stream_panel<Lanes>(weights, x, rows, sums);
+  multiply_tiles(weights, x, rows, sums);
+}
+
+static void multiply_panel(const PanelSource& weights, const float* const* x, int rows, float* out) {
+  alignas(64) float sums[kPanelRows * kPanelOutputs * kLanes];
+  if (weights.type == Type::kF8E4m3 && rows == 1) {
+    multiply_fp8_row(weights, x[0], sums);
+  } else if (weights.type == Type::kF8E4m3) {
+    multiply_several<ScaledE4m3Lanes>(weights, x, rows, sums);
+  } else {
+    with_lanes(weights.type, [&](auto lanes) KEXA_INLINE_CALL {
+      using Lanes = decltype(lanes);
+      if (rows == 1)
+        multiply_row<Lanes>(reinterpret_cast<const uint8_t* const*>(weights.rows), x[0], weights.columns, sums);
+      else
+        multiply_several<Lanes>(weights, x, rows, sums);
+    });
   }
-  for (int o = 0; o < kPanelOutputs; ++o)
-    for (int r = 0; r < rows; r += 4) {
-      const auto lanes_of_row = [&](int i) KEXA_INLINE_CALL {
-        return sums + ((r + i < rows ? r + i : rows - 1) * kPanelOutputs + o) * kLanes;
-      };
-      const F32x4 four = sums_of_four(lanes_of_row(0), lanes_of_row(1), lanes_of_row(2), lanes_of_row(3));
-      // stays inside `out`, because kPanelRows is a multiple of 4
-      std::memcpy(out + o * kPanelRows + r, &four, sizeof four);
-    }
+  put_sums(sums, rows, out);
 }
 
 static float dot(const float* a, const float* b, int n) {
@@ -373,7 +332,7 @@ template <typename Lanes>
   F32x16 sums, values;
   load_some(sums, out + i, n - i);
   for (int j = 0; j < count; ++j) {
-    load_end<Lanes>(values, reinterpret_cast<const uint8_t*>(rows[j]) + i * (Lanes::kBytes / kLanes), n - i);
+    load_end(values, Lanes{}, reinterpret_cast<const uint8_t*>(rows[j]) + i * (Lanes::kBytes / kLanes), n - i);
     for (int part = 0; part < kParts; ++part) sums.part[part] += values.part[part] * factors[j];
   }
   float some[kLanes];

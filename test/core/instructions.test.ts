@@ -37,24 +37,32 @@ test('every instruction set multiplies alike, whatever the weights and however m
   t.equal(available[0], 'plain');
   t.ok(available.includes(used), `${used}, of ${available.join(', ')}`);
   const fused = available.slice(1);
+  const most = 35;
+  const fewer = [...Array.from({ length: 20 }, (_, i) => i + 1), 32, 33];
   for (const type of Object.keys(blockTypes) as InlineType[]) {
     const { elements } = blockTypes[type];
-    // Past a block of columns; where elements stand alone, with some left over after the last sixteen.
-    const columns = elements === 1 ? 1047 : 1280;
-    const weights = randomWeights(type, columns);
-    const next = randomNumbers(6);
-    const x = Float32Array.from({ length: 9 * columns }, () => next() - 0.5);
-    const plain = panel('plain', type, weights, columns, x, 9);
-    const largest = Math.max(...plain.map(Math.abs));
-    t.ok(largest > 0 && Number.isFinite(largest), `${type}: numbers`);
-    for (const set of fused) {
-      const all = panel(set, type, weights, columns, x, 9);
-      const off = Math.max(...all.map((value, i) => Math.abs(value - plain[i]!))) / largest;
-      t.ok(off < 1e-5, `${type}: ${set} within ${off.toExponential(1)} of plain`);
-      t.ok(isSame(all, panel(fused[0]!, type, weights, columns, x, 9)), `${type}: ${set} as ${fused[0]}, to the bit`);
-      for (let rows = 1; rows < 9; rows++) {
-        const some = panel(set, type, weights, columns, x.slice(0, rows * columns), rows);
-        if (!isSame(some, all.slice(0, rows * outputs))) t.fail(`${type}: ${set}, ${rows} rows`);
+    // One block and several, past the columns that are converted at once; where elements stand alone, with some left
+    // over after the last sixteen.
+    for (const columns of elements === 1 ? [5, 48, 1047] : [elements, 1280]) {
+      const about = `${type}, ${columns} columns`;
+      const weights = randomWeights(type, columns);
+      const next = randomNumbers(6);
+      const x = Float32Array.from({ length: most * columns }, () => next() - 0.5);
+      const plain = panel('plain', type, weights, columns, x, most);
+      const largest = Math.max(...plain.map(Math.abs));
+      t.ok(largest > 0 && Number.isFinite(largest), `${about}: numbers`);
+      for (const set of fused) {
+        const all = panel(set, type, weights, columns, x, most);
+        const off = Math.max(...all.map((value, i) => Math.abs(value - plain[i]!))) / largest;
+        t.ok(off < 1e-5, `${about}: ${set} within ${off.toExponential(1)} of plain`);
+        t.ok(
+          isSame(all, panel(fused[0]!, type, weights, columns, x, most)),
+          `${about}: ${set} as ${fused[0]}, to the bit`,
+        );
+        for (const rows of fewer) {
+          const some = panel(set, type, weights, columns, x.slice(0, rows * columns), rows);
+          if (!isSame(some, all.slice(0, rows * outputs))) t.fail(`${about}: ${set}, ${rows} rows`);
+        }
       }
     }
   }

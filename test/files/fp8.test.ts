@@ -154,6 +154,10 @@ test('products are those of the values in f32, to the bit, in any company', (t) 
       const about = `${strategy}, [${outputs}, ${columns}] after ${skip} rows`;
       t.ok(isSame(readFp8(codes, outputs, columns, scales), plain), `${about}: the values`);
       t.ok(isSame(multiply('f8_e4m3', codes, outputs, columns, x, rows, scales), wanted), `${about}: rows together`);
+      for (let few = 1; few < rows; few++) {
+        const some = multiply('f8_e4m3', codes, outputs, columns, x.slice(0, few * columns), few, scales);
+        if (!isSame(some, wanted.slice(0, few * outputs))) t.fail(`${about}: ${few} rows`);
+      }
       const alone = multiply('f8_e4m3', codes, outputs, columns, x.slice(17 * columns), 1, scales);
       t.ok(isSame(alone, wanted.slice(17 * outputs)), `${about}: a row alone`);
     }

@@ -93,7 +93,7 @@ const lengths: Readonly<Record<number, readonly number[]>> = {
 };
 
 test('every set multiplies rounded activations as f64 does, a row by itself or among others', (t) => {
-  const rows = 9;
+  const rows = 21;
   for (const type of types)
     for (const columns of lengths[blockTypes[type].elements]!) {
       const next = randomNumbers(columns);

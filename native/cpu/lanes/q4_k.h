@@ -20,9 +20,21 @@ struct Q4KLanes : BlockLanes<Type::kQ4K> {
   }
   KEXA_INLINE void load(F32x16& lanes, const uint8_t* block, int step) const {
     U8x16 codes;
-    load_nibbles(codes, block + 16 + step / 4 * 32 + step % 2 * 16, step / 2 % 2);
+    const uint8_t* from = block + 16 + step / 4 * 32 + step % 2 * 16;
+#if defined(__AVX512F__)
+    // 32 elements have one of 16 values. They are made at once, in a register, and looked up there by the lowest four
+    // bits of each lane.
+    constexpr Part kCodes = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    const Part values = kCodes * scale_min[step / 2] - scale_min[8 + step / 2];
+    load_bytes(codes, from);
+    __m512i at = _mm512_cvtepu8_epi32((__m128i)codes);
+    if (step / 2 % 2) at = _mm512_srli_epi32(at, 4);
+    lanes.part[0] = (Part)_mm512_permutexvar_ps(at, (__m512)values);
+#else
+    load_nibbles(codes, from, step / 2 % 2);
     to_floats(lanes, codes);
     lanes = lanes * scale_min[step / 2] - scale_min[8 + step / 2];
+#endif
   }
 
   struct Integers : IntegerLanes<Type::kQ4K, 256, true> {

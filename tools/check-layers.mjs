@@ -46,6 +46,7 @@ const lib = [
   'description',
   'options',
   'limits',
+  'random',
   'warnings',
   'types',
   'sampling-options',

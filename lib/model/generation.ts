@@ -396,7 +396,8 @@ function perSecond(tokens: number, ms: number): number {
   return ms > 0 && tokens > 0 ? (tokens / ms) * 1000 : 0;
 }
 
-function hasTokenizer(model: AnsweringModel): boolean {
+/** Whether the model's tokens have texts. */
+export function hasTokenizer(model: AnsweringModel): boolean {
   try {
     return model.tokenizer !== null;
   } catch {

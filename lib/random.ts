@@ -1,0 +1,17 @@
+/** Random numbers that are the same for the same seed. */
+
+/**
+ * A generator of numbers in [0, 1): Mulberry32, which passes gjrand's tests and repeats after 2^32 numbers. Not for
+ * secrets.
+ *
+ * @param seed an integer, of which the low 32 bits count
+ */
+export function seededRandom(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}

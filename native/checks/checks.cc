@@ -90,8 +90,10 @@ Napi::Value place_experts(const Napi::CallbackInfo& info) {
 class ProbeObject : public Napi::ObjectWrap<ProbeObject> {
  public:
   static Napi::Function define(Napi::Env env) {
-    return DefineClass(env, "Probe",
-                       {InstanceMethod<&ProbeObject::run>("run"), InstanceMethod<&ProbeObject::close>("close")});
+    return DefineClass(
+        env, "Probe",
+        {InstanceMethod<&ProbeObject::run>("run"), InstanceMethod<&ProbeObject::choose_for_crowd>("chooseForCrowd"),
+         InstanceMethod<&ProbeObject::close>("close")});
   }
 
   explicit ProbeObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<ProbeObject>(info) {
@@ -116,6 +118,23 @@ class ProbeObject : public Napi::ObjectWrap<ProbeObject> {
       list.Set(i, object);
     }
     return list;
+  }
+  // chooseForCrowd(seed, groupCounts): an object with the fields of CrowdResult.
+  Napi::Value choose_for_crowd(const Napi::CallbackInfo& info) {
+    const Napi::Env env = info.Env();
+    const CrowdResult result =
+        or_throw(env, [&] { return probe_->choose_for_crowd(info[0].ToNumber().Uint32Value(), to_ids(info[1])); });
+    auto object = Napi::Object::New(env);
+    auto differences = Napi::Array::New(env, result.differences.size());
+    for (uint32_t i = 0; i < result.differences.size(); ++i) differences.Set(i, result.differences[i]);
+    object.Set("differences", differences);
+    const std::pair<const char*, int> counts[] = {
+        {"steps", result.steps},   {"groups", result.groups},     {"following", result.following},
+        {"masked", result.masked}, {"chosen", result.chosen},     {"problems", result.problems},
+        {"drafts", result.drafts}, {"accepted", result.accepted},
+    };
+    for (const auto& [name, count] : counts) object.Set(name, count);
+    return object;
   }
   Napi::Value close(const Napi::CallbackInfo& info) {
     probe_.reset();

@@ -341,6 +341,7 @@ void DeviceProbe::Run::begin_draft() {
   for (int r = 0; r < max_rows; ++r)
     step.rows.push_back({.token = r, .slot = request.step.rows[0].slot, .position = r});
   step.logit_rows = {request.hidden_row};
+  step.is_prompt = true;
   step.groups = {{.slot = step.rows[0].slot, .rows = max_rows, .chooses = true, .drafts = 2}};
   const std::vector<float> logits = normals(size_t(description.vocab_size));
   const int first_token[] = {0};

@@ -29,6 +29,13 @@ struct OpResult {
   std::vector<float> cpu, gpu;
 };
 
+// Counts of the steps of choose_for_crowd(), and the places where the devices differ.
+struct CrowdResult {
+  std::vector<std::string> differences;
+  int steps = 0, groups = 0, following = 0, masked = 0;
+  int chosen = 0, problems = 0, drafts = 0, accepted = 0;
+};
+
 // A friend of both devices that reads and writes their buffers. For one thread.
 //
 // Poison on the GPU before the op runs:
@@ -43,8 +50,13 @@ struct DeviceProbe {
   // Throws KEXA_INTERNAL if no op has that name.
   std::vector<OpResult> run(const OpRequest& request);
 
+  // Chooses and drafts on both devices, from the same logits and hidden states, for steps of as many groups as
+  // `group_counts` tells: following and known ones, with masks, drafts and all options, some without a valid choice.
+  CrowdResult choose_for_crowd(uint32_t seed, const std::vector<int>& group_counts);
+
  private:
   struct Run;
+  struct Crowd;
 
   ModelDescription description_;
   Plan plan_;

@@ -39,9 +39,6 @@ struct Group {
   std::shared_ptr<const std::vector<uint32_t>> masks;
 };
 
-// Words of a row of Group::masks.
-constexpr int mask_words(int vocab) { return (vocab + 31) / 32; }
-
 struct Step {
   std::vector<Row> rows;        // rows of one slot stand in the order of their positions
   std::vector<int> logit_rows;  // the rows whose logits are wanted, ascending

@@ -281,40 +281,55 @@ void Gpu::read(const Buffer& buffer, std::span<std::byte> out, uint64_t offset) 
 }
 
 int Gpu::read_later(const Buffer& buffer, uint64_t offset, uint64_t bytes) {
-  constexpr uint64_t kReadbackBytes = 64;
-  if (bytes > kReadbackBytes) throw Error("KEXA_INTERNAL", "read_later: too many bytes");
+  const int ticket = begin_read(bytes);
+  // Copies four bytes even if `bytes` is 0, because the mapping tells when the submit is over.
+  read_part(ticket, 0, buffer, offset, bytes ? bytes : 4);
+  end_read(ticket);
+  return ticket;
+}
+
+int Gpu::begin_read(uint64_t bytes) {
+  constexpr uint64_t kLeastBytes = 512;
   int ticket = 0;
   while (ticket < int(readbacks_.size()) && readbacks_[ticket]->is_used && !readbacks_[ticket]->is_dropped) ++ticket;
-  if (ticket == int(readbacks_.size())) {
-    readbacks_.push_back(std::make_unique<Readback>());
-    readbacks_.back()->buffer =
-        create_plain_buffer("late readback", kReadbackBytes, WGPUBufferUsage_MapRead | WGPUBufferUsage_CopyDst);
-  }
+  if (ticket == int(readbacks_.size())) readbacks_.push_back(std::make_unique<Readback>());
   Readback& readback = *readbacks_[ticket];
   if (readback.is_dropped) wait_for(readback);
+  if (!readback.buffer.handle || readback.buffer.bytes < bytes)
+    readback.buffer = create_plain_buffer("late readback", std::max(bytes, kLeastBytes),
+                                          WGPUBufferUsage_MapRead | WGPUBufferUsage_CopyDst);
   readback.bytes = bytes;
-  // Copies four bytes even if `bytes` is 0, because the mapping tells when the submit is over.
-  copy(buffer, offset, readback.buffer, 0, bytes ? bytes : 4);
-  submit();
-  readback.is_used = true, readback.is_dropped = false;
-  readback.mapping = map(readback.buffer, WGPUMapMode_Read, kReadbackBytes);
+  readback.is_used = true;
   return ticket;
+}
+
+void Gpu::read_part(int ticket, uint64_t at, const Buffer& buffer, uint64_t offset, uint64_t bytes) {
+  copy(buffer, offset, readbacks_[ticket]->buffer, at, bytes);
+}
+
+void Gpu::end_read(int ticket) {
+  submit();
+  Readback& readback = *readbacks_[ticket];
+  readback.mapping = map(readback.buffer, WGPUMapMode_Read, std::max<uint64_t>(readback.bytes, 4));
 }
 
 // Waits for the mapping. Afterwards the buffer is unmapped, or never was mapped, and can be used again.
 void Gpu::wait_for(Readback& readback) {
-  if (wait(readback.mapping)) dawn().BufferUnmap(readback.buffer.handle);
+  if (readback.mapping && wait(*readback.mapping)) dawn().BufferUnmap(readback.buffer.handle);
+  readback.mapping.reset();
   readback.is_used = readback.is_dropped = false;
 }
 
 size_t Gpu::take(int ticket, std::span<std::byte> out) {
   Readback& readback = *readbacks_[ticket];
-  const bool is_mapped = wait(readback.mapping);
+  const bool is_mapped = wait(*readback.mapping);
   const size_t bytes = std::min<size_t>(readback.bytes, out.size());
   const void* mapped =
-      is_mapped ? dawn().BufferGetConstMappedRange(readback.buffer.handle, 0, readback.buffer.bytes) : nullptr;
-  if (mapped) std::memcpy(out.data(), mapped, bytes);
+      is_mapped ? dawn().BufferGetConstMappedRange(readback.buffer.handle, 0, std::max<uint64_t>(readback.bytes, 4))
+                : nullptr;
+  if (mapped && bytes) std::memcpy(out.data(), mapped, bytes);
   if (is_mapped) dawn().BufferUnmap(readback.buffer.handle);
+  readback.mapping.reset();
   readback.is_used = false;
   check();
   if (!mapped) throw Error("KEXA_INTERNAL", "Dawn: the result could not be read back");

@@ -90,6 +90,10 @@ class Gpu {
   // Submits the encoded work with a copy of `bytes` bytes. Returns a ticket, by which take() waits for the copy.
   // `bytes` may be 0.
   int read_later(const Buffer& buffer, uint64_t offset, uint64_t bytes);
+  // The same in parts: makes a ticket for `bytes` bytes, encodes copies to places in them, and submits.
+  int begin_read(uint64_t bytes);
+  void read_part(int ticket, uint64_t at, const Buffer& buffer, uint64_t offset, uint64_t bytes);
+  void end_read(int ticket);
   // Waits for the ticket's copy. Returns how many bytes it wrote to `out`. Each ticket is taken or dropped once.
   size_t take(int ticket, std::span<std::byte> out);
   // Gives up the ticket's copy. Does not wait, and does not throw.
@@ -126,10 +130,10 @@ class Gpu {
   ComputePass pass_;
   Buffer staging_;
 
-  // A small buffer that the GPU copies into and the CPU maps.
+  // A buffer that the GPU copies into and the CPU maps.
   struct Readback {
     Buffer buffer;
-    Mapping mapping;
+    std::optional<Mapping> mapping;  // from end_read() on
     uint64_t bytes = 0;
     bool is_used = false, is_dropped = false;
   };

@@ -1,6 +1,7 @@
 #include "kernels/gpu_device.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "base/error.h"
 #include "device/vocabulary.h"
@@ -61,13 +62,12 @@ std::unique_ptr<Gpu> open_gpu(const PlanOptions& options) {
 GpuDevice::GpuDevice(const ModelDescription& description, const Weights& weights, const Plan& plan,
                      std::unique_ptr<Gpu> gpu, std::unique_ptr<HostExperts> host, const LoadProgress& progress)
     : description_(description),
-      max_rows_(plan.options.prefill_chunk),
       decode_rows_(plan.options.decode_rows()),
       kv_(plan.kv),
       held_pages_(plan.kv.grown_pages(0)),
       cache_row_bytes_(plan.kv.kv_heads * gpu_cache_head_bytes(plan.kv)),
       gpu_(std::move(gpu)),
-      kernels_(*gpu_, choose_kernels(gpu_->facts(), plan.options, description, weights), max_rows_),
+      kernels_(*gpu_, choose_kernels(gpu_->facts(), plan.options, description, weights), step_places(plan.options)),
       expert_slots_(slots_of(description, plan.options)),
       weights_(*gpu_, description, weights, plan, expert_slots_ ? &*expert_slots_ : nullptr, progress),
       activations_(kernels_, description, plan) {
@@ -162,36 +162,25 @@ BoundKernel GpuDevice::make_embed(const Buffer& to, int token_field) {
 
 void GpuDevice::begin(const Step& step, const KvSlots& slots) {
   check_tokens(step, description_.vocab_size);
-  if (int(step.groups.size()) > most_groups()) throw Error("KEXA_INTERNAL", "the GPU device has one group in a step");
+  if (int(step.groups.size()) > most_groups())
+    throw Error("KEXA_INTERNAL", "a step has more groups than there are slots");
+  if (!step.is_prompt && int(step.rows.size()) > decode_rows_)
+    throw Error("KEXA_INTERNAL", "a step of answers has " + std::to_string(step.rows.size()) + " rows, of at most " +
+                                     std::to_string(decode_rows_));
   gpu_->check();
   // An earlier step that was cut short may have left encoded dispatches, which still read the old step state.
   gpu_->submit();
+  if (ticket_) gpu_->drop(*std::exchange(ticket_, {}));
   rows_ = int(step.rows.size());
   is_large_ = step.is_prompt;
-  if (!is_large_ && rows_ > decode_rows_)
-    throw Error("KEXA_INTERNAL",
-                "a step of answers has " + std::to_string(rows_) + " rows, of at most " + std::to_string(decode_rows_));
   logit_rows_ = int(step.logit_rows.size());
   longest_ = 0;
   for (const Row& row : step.rows) longest_ = std::max(longest_, row.position + 1);
-  group_ = step.groups.empty() ? Group{.slot = step.rows[0].slot} : step.groups[0];
   mtp_rows_ = step.mtp_rows < 0 ? rows_ : step.mtp_rows;
-  has_chosen_ = false;
-  chosen_logits_.clear();
   for (auto* copy : {&residual_copy_, &hidden_copy_, &logits_copy_, &weights_copy_}) copy->clear();
   experts_copy_.clear();
-  state_.assign(kStepRows + size_t(rows_) * kStepRowWords, 0);
-  state_[kStepRowCount] = uint32_t(rows_);
-  for (int r = 0; r < rows_; ++r) {
-    const Row& row = step.rows[r];
-    uint32_t* words = &state_[kStepRows + size_t(r) * kStepRowWords];
-    words[kRowToken] = uint32_t(row.token), words[kRowSlot] = uint32_t(row.slot);
-    words[kRowPosition] = uint32_t(row.position), words[kRowNext] = uint32_t(row.next);
-  }
-  state_[kStepLogitCount] = uint32_t(logit_rows_);
-  gpu_->write(activations_.step, 0, std::as_bytes(std::span(state_)));
-  gpu_->write(activations_.step, kStepLogitRows(max_rows_) * sizeof(uint32_t),
-              std::as_bytes(std::span(step.logit_rows)));
+  find_groups(step);
+  write_state(step);
   for (int slot = 0; slot < kSlots; ++slot) {
     const auto pages = slots.pages(slot);
     if (std::equal(pages.begin(), pages.end(), uploaded_pages_[slot].begin(), uploaded_pages_[slot].end())) continue;
@@ -199,7 +188,58 @@ void GpuDevice::begin(const Step& step, const KvSlots& slots) {
     if (!pages.empty())
       gpu_->write(activations_.pages, uint64_t(slot) * kv_.pages * sizeof(uint32_t), std::as_bytes(pages));
   }
-  if (group_.is_following) choosing_->run_follow(kernels_);
+  const auto follows = [](const Group& group) { return group.is_following; };
+  if (std::any_of(step.groups.begin(), step.groups.end(), follows))
+    choosing_->run_follow(kernels_, int(step.groups.size()));
+}
+
+// Groups that choose come first, because their kernels run for the first groups. Groups that draft are the first of
+// these.
+void GpuDevice::find_groups(const Step& step) {
+  groups_.clear();
+  int logit = 0;
+  for (const Group& group : step.groups) {
+    const int first = logit, end = group.first_row + group.rows;
+    while (logit < int(step.logit_rows.size()) && step.logit_rows[logit] < end) ++logit;
+    groups_.push_back({group, first, logit - first});
+  }
+  const auto others =
+      std::stable_partition(groups_.begin(), groups_.end(), [](const StepGroup& own) { return own.group.chooses; });
+  choosing_groups_ = int(others - groups_.begin());
+  drafts_made_ = 0;
+}
+
+int GpuDevice::drafting_groups() const {
+  return int(std::count_if(groups_.begin(), groups_.end(),
+                           [&](const StepGroup& own) { return own.group.drafts > drafts_made_; }));
+}
+
+void GpuDevice::write_state(const Step& step) {
+  const StepPlaces& places = kernels_.places();
+  state_.assign(size_t(places.rows()) + size_t(rows_) * kStepRowWords, 0);
+  state_[kStepRowCount] = uint32_t(rows_), state_[kStepLogitCount] = uint32_t(logit_rows_);
+  state_[kStepGathered] = uint32_t(places.logit_rows());
+  state_[kStepGroupCount] = uint32_t(step.groups.size()), state_[kStepMtpRows] = uint32_t(mtp_rows_);
+  for (int r = 0; r < rows_; ++r) {
+    const Row& row = step.rows[r];
+    uint32_t* words = &state_[places.rows() + size_t(r) * kStepRowWords];
+    words[kRowToken] = uint32_t(row.token), words[kRowSlot] = uint32_t(row.slot);
+    words[kRowPosition] = uint32_t(row.position), words[kRowNext] = uint32_t(row.next);
+  }
+  size_t masks = 0;
+  for (size_t g = 0; g < groups_.size(); ++g) {
+    const auto& [group, first_logit, logits] = groups_[g];
+    uint32_t* words = &state_[kStepGroups + g * kStepGroupWords];
+    words[kGroupSlot] = uint32_t(group.slot), words[kGroupFirstRow] = uint32_t(group.first_row);
+    words[kGroupRows] = uint32_t(group.rows), words[kGroupIsFollowing] = group.is_following;
+    words[kGroupFirstLogit] = uint32_t(first_logit), words[kGroupLogits] = uint32_t(logits);
+    words[kGroupDrafts] = uint32_t(group.drafts);
+    words[kGroupMask] = group.masks ? choosing_->add_masks(kernels_, *group.masks, masks) : 0;
+    if (group.drafts) state_[size_t(places.draft_rows()) + g] = uint32_t(step.logit_rows[first_logit + logits - 1]);
+  }
+  for (int slot = 0; slot < places.slots; ++slot) state_[places.in_order() + slot] = uint32_t(slot);
+  gpu_->write(activations_.step, 0, std::as_bytes(std::span(state_)));
+  gpu_->write(activations_.step, places.logit_rows() * sizeof(uint32_t), std::as_bytes(std::span(step.logit_rows)));
 }
 
 void GpuDevice::embed() { kernels_.run(embed_, rows_); }
@@ -244,6 +284,12 @@ void GpuDevice::head() {
 }
 
 void GpuDevice::draft_input() {
+  if (mtp_rows_ < rows_ && choosing_groups_ == 0) {
+    // No choice has told the GPU how many rows the MTP block has.
+    gpu_->submit();
+    const uint32_t count[] = {uint32_t(mtp_rows_)};
+    gpu_->write(activations_.step, kStepRowCount * sizeof(uint32_t), std::as_bytes(std::span(count)));
+  }
   rows_ = mtp_rows_;
   kernels_.run(embed_next_, rows_);
   kernels_.run(mtp_embedding_norm_, rows_);
@@ -259,51 +305,78 @@ void GpuDevice::begin_choosing(int slot, const SamplingParams& params, std::span
   choosing_->begin(kernels_, slot, params, ids, prompt_size);
 }
 
-void GpuDevice::choose() {
-  for (int i = 0; group_.wants_logits && i < logit_rows_; ++i) {
-    const auto row = logits(i);
-    chosen_logits_.insert(chosen_logits_.end(), row.begin(), row.end());
-  }
-  choosing_->run_choose(kernels_);
-  has_chosen_ = true;
-  logit_rows_ = 1;
+uint64_t GpuDevice::logit_bytes(const StepGroup& own) const {
+  return own.group.wants_logits ? uint64_t(own.logits) * uint64_t(description_.vocab_size) * sizeof(float) : 0;
 }
 
-void GpuDevice::choose_draft() { choosing_->run_draft(kernels_); }
+void GpuDevice::choose() {
+  if (choosing_groups_ == 0) return;
+  const std::span chosen(groups_.data(), size_t(choosing_groups_));
+  uint64_t at = choosing_->records().bytes, bytes = at;
+  for (const StepGroup& own : chosen) bytes += logit_bytes(own);
+  if (!ticket_) ticket_ = gpu_->begin_read(bytes);
+  for (const StepGroup& own : chosen) {
+    const uint64_t own_bytes = logit_bytes(own);
+    if (own_bytes == 0) continue;
+    // Copied now, because the logits of the MTP block will overwrite them.
+    gpu_->read_part(*ticket_, at, activations_.logits, own_bytes / uint64_t(own.logits) * uint64_t(own.first_logit),
+                    own_bytes);
+    at += own_bytes;
+  }
+  choosing_->run_choose(kernels_, choosing_groups_);
+  drafts_made_ = 0;
+  logit_rows_ = drafting_groups();
+}
+
+void GpuDevice::choose_draft() {
+  choosing_->run_draft(kernels_, drafting_groups());
+  ++drafts_made_;
+}
 
 void GpuDevice::begin_draft() {
-  choosing_->run_next_draft(kernels_);
-  rows_ = mtp_rows_ = 1;
+  // From the second draft on, each group has one row, in the groups' order. None needs to move.
+  if (drafts_made_ == 1) choosing_->run_next_draft(kernels_);
+  rows_ = mtp_rows_ = logit_rows_ = drafting_groups();
   is_large_ = false;
   ++longest_;
 }
 
 int GpuDevice::end_step() {
-  const int ticket = gpu_->read_later(choosing_->records(), Choosing::record_offset(group_.slot),
-                                      has_chosen_ ? sizeof(Choosing::Record) : 0);
-  if (has_chosen_) chosen_later_[ticket] = {group_, std::move(chosen_logits_)};
+  if (!ticket_) return gpu_->read_later(activations_.step, 0, 0);
+  const int ticket = *std::exchange(ticket_, {});
+  gpu_->read_part(ticket, 0, choosing_->records(), 0, choosing_->records().bytes);
+  gpu_->end_read(ticket);
+  ended_[ticket].assign(groups_.begin(), groups_.begin() + choosing_groups_);
   return ticket;
 }
 
 std::vector<Chosen> GpuDevice::take(int ticket) {
-  Choosing::Record record;
-  const auto later = chosen_later_.extract(ticket);
-  gpu_->take(ticket, std::as_writable_bytes(std::span(&record, 1)));
-  if (!later) return {};
-  auto& [group, logits] = later.mapped();
-  Chosen chosen{.slot = group.slot};
-  try {
-    chosen.tokens = choosing_->tokens_of(record);
-    chosen.logits = std::move(logits);
-    if (group.wants_logits) chosen.logits.resize(chosen.tokens.size() * size_t(description_.vocab_size));
-  } catch (...) {
-    chosen.problem = std::current_exception();
+  const auto ended = ended_.extract(ticket);
+  if (!ended) {
+    gpu_->take(ticket, {});
+    return {};
   }
-  return {std::move(chosen)};
+  uint64_t at = choosing_->records().bytes, bytes = at;
+  for (const StepGroup& own : ended.mapped()) bytes += logit_bytes(own);
+  std::vector<std::byte> read(bytes);
+  gpu_->take(ticket, read);
+  std::vector<Chosen> all;
+  for (const StepGroup& own : ended.mapped()) {
+    Chosen& chosen = all.emplace_back();
+    chosen.slot = own.group.slot;
+    Choosing::Record record;
+    std::memcpy(&record, &read[size_t(chosen.slot) * sizeof(record)], sizeof(record));
+    choosing_->give(record, chosen);
+    if (!own.group.wants_logits) continue;
+    chosen.logits.resize(chosen.tokens.size() * size_t(description_.vocab_size));
+    if (!chosen.logits.empty()) std::memcpy(chosen.logits.data(), &read[at], chosen.logits.size() * sizeof(float));
+    at += logit_bytes(own);
+  }
+  return all;
 }
 
 void GpuDevice::drop(int ticket) {
-  chosen_later_.erase(ticket);
+  ended_.erase(ticket);
   gpu_->drop(ticket);
 }
 
@@ -319,7 +392,7 @@ void GpuDevice::set_residual(std::span<const float> rows) {
 
 std::vector<Row> GpuDevice::rows() const {
   std::vector<int> words(size_t(rows_) * kStepRowWords);
-  gpu_->read(activations_.step, std::as_writable_bytes(std::span(words)), kStepRows * sizeof(uint32_t));
+  gpu_->read(activations_.step, std::as_writable_bytes(std::span(words)), kernels_.places().rows() * sizeof(uint32_t));
   std::vector<Row> rows;
   for (size_t at = 0; at < words.size(); at += kStepRowWords)
     rows.push_back({.token = words[at + kRowToken],

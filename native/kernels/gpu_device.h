@@ -44,7 +44,7 @@ class GpuDevice final : public Device {
   int end_step() override;
   std::vector<Chosen> take(int ticket) override;
   void drop(int ticket) override;
-  int most_groups() const override { return 1; }
+  int most_groups() const override { return kSlots; }
   int steps_ahead() const override { return 1; }
 
   int hold_pages(int pages) override;
@@ -83,7 +83,7 @@ class GpuDevice final : public Device {
   void make_mtp();
 
   const ModelDescription& description_;
-  int max_rows_, decode_rows_;
+  int decode_rows_;
   KvLayout kv_;
   int held_pages_;  // of kv_.pages, the pages that exist in every global layer
   int64_t cache_row_bytes_;
@@ -98,17 +98,28 @@ class GpuDevice final : public Device {
   BoundKernel embed_, embed_next_, final_norm_, mtp_embedding_norm_, mtp_hidden_norm_, mtp_norm_;
   Matmul head_, mtp_fc_;
 
+  // A group of the running step, and its logit rows.
+  struct StepGroup {
+    Group group;
+    int first_logit, logits;
+  };
   StepRows step_rows() const { return {rows_, is_large_}; }
+  void find_groups(const Step& step);
+  void write_state(const Step& step);
+  // The groups that want more drafts than were made.
+  int drafting_groups() const;
+  // Bytes of the logits that a group wants to have.
+  uint64_t logit_bytes(const StepGroup& own) const;
 
   int rows_ = 0, logit_rows_ = 0;
   bool is_large_ = false;
   int longest_ = 0;   // the most keys that a row would see without a window
-  Group group_;       // the step's only one
   int mtp_rows_ = 0;  // rows of the step that the MTP block runs over
-  bool has_chosen_ = false;
-  std::vector<float> chosen_logits_;  // of the running step
-  // The group of each step that has chosen, and its logits if they are wanted, indexed by ticket.
-  std::map<int, std::pair<Group, std::vector<float>>> chosen_later_;
+  std::vector<StepGroup> groups_;
+  int choosing_groups_ = 0;                      // the first of them
+  int drafts_made_ = 0;                          // by each group that drafts
+  std::optional<int> ticket_;                    // of the running step, once it has chosen
+  std::map<int, std::vector<StepGroup>> ended_;  // the groups of steps that have chosen, indexed by ticket
   std::vector<uint32_t> state_;
   std::array<std::vector<int>, kSlots> uploaded_pages_;
 

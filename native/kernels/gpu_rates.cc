@@ -54,7 +54,7 @@ DeviceRates measure_gpu_rates(Gpu& gpu) {
   const uint32_t products = work.products;
   Buffer from = gpu.create_buffer("rates: read", bytes, is_slow(facts));
   Buffer to = gpu.create_buffer("rates: written", bytes);
-  KernelSet kernels(gpu, {}, 1);
+  KernelSet kernels(gpu, {}, {.slots = 1, .max_rows = 1});
   DeviceRates rates;
   rates.copy = 2 * double(bytes) / best_seconds(gpu, work, to, [&] { gpu.copy(from, 0, to, 0, bytes); });
 

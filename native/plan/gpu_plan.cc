@@ -71,7 +71,7 @@ GpuPlan plan_gpu(const ModelDescription& description, const PlanOptions& options
     plan.work.push_back({label, whole_buffer(count * bytes)});
   };
   const int64_t element = element_bytes(options.gpu_elements);
-  add("step state", kStepLogitRows(int(rows)) + rows);
+  add("step state", step_places(options).words());
   add("page tables", int64_t(kSlots) * kv.pages);
   add("rope", rope_table_floats(description, options.context_size));
   add("residual", rows * stride);
@@ -115,6 +115,7 @@ GpuPlan plan_gpu(const ModelDescription& description, const PlanOptions& options
   }
   if (description.part.has_end) {
     add("sampling", int64_t(kSlots) * kSamplingWords);
+    add("masks", int64_t(kSlots + options.decode_rows()) * mask_words(description.vocab_size));
     add("logit bias", int64_t(kSlots) * description.vocab_size);
     add("sequences", int64_t(kSlots) * kSequenceWords);
     add("token counts", int64_t(kSlots) * description.vocab_size * 2);

@@ -41,11 +41,30 @@ constexpr int64_t gpu_cache_head_bytes(const KvLayout& kv) {
 // Bytes of the keys, and also of the values, in `rows` rows of a layer's cache.
 int64_t gpu_cache_bytes(const KvLayout& kv, int64_t rows);
 
-// Places in the step state (words of 4 bytes), which every kernel reads.
+// Words of the step state, which every kernel reads. Each has 4 bytes.
 constexpr int kStepRowCount = 0, kStepLogitCount = 1;
-constexpr int kStepRows = 4;  // the first row's words
+// Where the list of logit rows begins: at logit_rows(), then for the MTP block at draft_rows() or in_order().
+constexpr int kStepGathered = 2;
+constexpr int kStepGroupCount = 3, kStepMtpRows = 4;
+constexpr int kStepGroups = 8;  // the words of the first group
+// Words of a group, as Group has them. Its logit rows are GROUP_LOGITS successive ones. GROUP_MASK is a row of the
+// masks (see Choosing), or 0.
+constexpr int kGroupSlot = 0, kGroupFirstRow = 1, kGroupRows = 2, kGroupIsFollowing = 3, kGroupFirstLogit = 4,
+              kGroupLogits = 5, kGroupDrafts = 6, kGroupMask = 7, kStepGroupWords = 8;
 constexpr int kRowToken = 0, kRowSlot = 1, kRowPosition = 2, kRowNext = 3, kStepRowWords = 4;
-constexpr int kStepLogitRows(int max_rows) { return kStepRows + max_rows * kStepRowWords; }
+
+// The places in the step state that depend on the sizes of steps.
+struct StepPlaces {
+  int slots, max_rows;
+
+  // [slots]: of each group that drafts, the row of its last choice.
+  constexpr int draft_rows() const { return kStepGroups + slots * kStepGroupWords; }
+  constexpr int in_order() const { return draft_rows() + slots; }  // [slots]: 0, 1, 2, ...
+  constexpr int rows() const { return in_order() + slots; }        // the words of the first row
+  constexpr int logit_rows() const { return rows() + max_rows * kStepRowWords; }
+  constexpr int words() const { return logit_rows() + max_rows; }
+};
+inline StepPlaces step_places(const PlanOptions& options) { return {kSlots, options.prefill_chunk}; }
 
 // Words of choosing for each slot: its sequence, and its sampling options.
 constexpr int kSequenceWords = 32, kSamplingWords = 16;

@@ -56,8 +56,22 @@ export interface OpResult {
   gpu: Float32Array;
 }
 
+/** CrowdResult of native/checks/device_probe.h. */
+export interface CrowdResult {
+  differences: string[];
+  steps: number;
+  groups: number;
+  following: number;
+  masked: number;
+  chosen: number;
+  problems: number;
+  drafts: number;
+  accepted: number;
+}
+
 interface NativeProbe {
   run(request: Record<string, unknown>): OpResult[];
+  chooseForCrowd(seed: number, groupCounts: Uint32Array): CrowdResult;
   close(): void;
 }
 
@@ -129,6 +143,11 @@ export class OpProbe {
       nextTokens: Uint32Array.from(rows, token),
       experts: Uint32Array.from(request.experts ?? []),
     });
+  }
+
+  /** Chooses on both devices for steps of as many groups as `groupCounts` tells. */
+  chooseForCrowd(seed: number, groupCounts: readonly number[]): CrowdResult {
+    return this.#probe.chooseForCrowd(seed, Uint32Array.from(groupCounts));
   }
 
   close(): void {

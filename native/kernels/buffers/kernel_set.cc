@@ -31,10 +31,10 @@ Prelude KernelSet::prelude(std::string_view op) const {
   prelude.elements(choice_.has_f16_elements).set("HAS_SUBGROUPS", has_subgroups);
   if (has_subgroups) prelude.enable("subgroups");
   prelude.set("STEP_ROW_COUNT", kStepRowCount).set("STEP_LOGIT_COUNT", kStepLogitCount);
-  prelude.set("STEP_LOGIT_ROWS", kStepLogitRows(max_rows_)).set("LOWEST", -3.0e38f);
+  prelude.set("STEP_GATHERED", kStepGathered).set("LOWEST", -3.0e38f);
   // The words of a row in the step state are step[step_row(row) + ROW_TOKEN] and so on.
   prelude.set("ROW_TOKEN", kRowToken).set("ROW_SLOT", kRowSlot).set("ROW_POSITION", kRowPosition);
-  prelude.set("ROW_NEXT", kRowNext).set("STEP_ROWS", kStepRows).set("STEP_ROW_WORDS", kStepRowWords);
+  prelude.set("ROW_NEXT", kRowNext).set("STEP_ROWS", places_.rows()).set("STEP_ROW_WORDS", kStepRowWords);
   prelude.declare("fn step_row(row: u32) -> u32 { return STEP_ROWS + row * STEP_ROW_WORDS; }\n");
   // Subgroup builtins may be named only if they are enabled.
   prelude.declare(std::string("struct Invocation {\n"

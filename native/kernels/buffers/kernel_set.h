@@ -59,13 +59,14 @@ struct StepRows {
 // Compiles each kernel once for each set of constants.
 class KernelSet {
  public:
-  KernelSet(Gpu& gpu, const KernelChoice& choice, int max_rows)
-      : gpu_(gpu), choice_(choice), max_rows_(max_rows), empty_buffer_(gpu.create_buffer("empty", 16, true)) {}
+  KernelSet(Gpu& gpu, const KernelChoice& choice, const StepPlaces& places)
+      : gpu_(gpu), choice_(choice), places_(places), empty_buffer_(gpu.create_buffer("empty", 16, true)) {}
 
   Gpu& gpu() const { return gpu_; }
   const KernelChoice& choice() const { return choice_; }
   // Most rows of a step.
-  int max_rows() const { return max_rows_; }
+  int max_rows() const { return places_.max_rows; }
+  const StepPlaces& places() const { return places_; }
   // Bound where a kernel has a binding that it does not read.
   const Buffer& empty_buffer() const { return empty_buffer_; }
   // Bytes of an activation between ops.
@@ -97,7 +98,7 @@ class KernelSet {
  private:
   Gpu& gpu_;
   KernelChoice choice_;
-  int max_rows_;
+  StepPlaces places_;
   Buffer empty_buffer_;
   std::map<std::string, Kernel> kernels_;  // by name and text
 };

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <cstddef>
 #include <limits>
 
 #include "base/error.h"
@@ -11,12 +12,7 @@
 namespace kexa {
 namespace {
 
-// A slot's sequence, in words: a Record (the problem, the number of tokens that the last step chose, and these tokens),
-// the number of tokens in all (the last one has not been run), the number of drafts and the drafts.
-constexpr int kProblem = 0, kChosen = 1, kTokens = 2;
-constexpr int kLength = kTokens + kMaxDrafts + 1;
-constexpr int kDrafts = kLength + 1, kDraftTokens = kDrafts + 1;
-static_assert(kDraftTokens + kMaxDrafts <= kSequenceWords);
+using Record = Choosing::Record;
 
 constexpr uint32_t kNoProblem = 0xffffffffu, kAllBanned = 0xfffffffeu;
 // WGSL has no infinities. The kernel takes the lowest float for a ban, and no other bias is so low.
@@ -42,8 +38,9 @@ struct SamplingWord {
   uint32_t value;
 };
 
-// How a slot's tokens are chosen, as choose.wgsl reads it: a word each, in this order.
-std::vector<SamplingWord> sampling_words(const SamplingParams& params) {
+// How the tokens of a slot are chosen after a prompt of `prompt_size` tokens, as choose.wgsl reads it: a word each, in
+// this order.
+std::vector<SamplingWord> sampling_words(const SamplingParams& params, size_t prompt_size) {
   const auto bits = [](float value) { return std::bit_cast<uint32_t>(value); };
   const float inverse = params.temperature > 0 ? 1 / std::max(params.temperature, kColdest) : 0;
   return {
@@ -58,16 +55,43 @@ std::vector<SamplingWord> sampling_words(const SamplingParams& params) {
       {"PRESENCE_PENALTY", bits(params.presence_penalty)},
       {"FREQUENCY_PENALTY", bits(params.frequency_penalty)},
       {"HAS_BIAS", !params.logit_bias.empty()},
+      // The position from which on the end tokens may be chosen.
+      {"END_POSITION", params.min_tokens > 0 ? uint32_t(prompt_size) + uint32_t(params.min_tokens) : 0},
       {"SEED_LOW", uint32_t(params.seed)},
       {"SEED_HIGH", uint32_t(params.seed >> 32)},
   };
+}
+
+// Rows of a workgroup of follow, and columns of one of next_draft.
+constexpr int kFollowThreads = 64, kMoveThreads = 64;
+
+// Sets where the groups of a step and their rows lie in the step state.
+void set_group_places(Prelude& prelude, const StepPlaces& places) {
+  prelude.set("STEP_GROUP_COUNT", kStepGroupCount)
+      .set("STEP_MTP_ROWS", kStepMtpRows)
+      .set("STEP_GROUPS", kStepGroups)
+      .set("STEP_GROUP_WORDS", kStepGroupWords)
+      .set("GROUP_SLOT", kGroupSlot)
+      .set("GROUP_FIRST_ROW", kGroupFirstRow)
+      .set("GROUP_ROWS", kGroupRows)
+      .set("GROUP_IS_FOLLOWING", kGroupIsFollowing)
+      .set("GROUP_FIRST_LOGIT", kGroupFirstLogit)
+      .set("GROUP_LOGITS", kGroupLogits)
+      .set("GROUP_DRAFTS", kGroupDrafts)
+      .set("GROUP_MASK", kGroupMask)
+      .set("STEP_DRAFT_ROWS", places.draft_rows())
+      .set("STEP_IN_ORDER", places.in_order())
+      .set("STEP_LOGIT_ROWS", places.logit_rows())
+      .set("FOLLOW_THREADS", kFollowThreads)
+      .set("MOVE_THREADS", kMoveThreads)
+      .declare("fn step_group(group: u32) -> u32 { return STEP_GROUPS + group * STEP_GROUP_WORDS; }\n");
 }
 
 // Sets SAMPLING_WORDS, the words of a slot, and the place of each among them: SAMPLING_TOP_K and so on.
 void set_sampling_words(Prelude& prelude) {
   prelude.set("SAMPLING_WORDS", kSamplingWords);
   int place = 0;
-  for (const SamplingWord& word : sampling_words({})) prelude.set(std::string("SAMPLING_") + word.name, place++);
+  for (const SamplingWord& word : sampling_words({}, 0)) prelude.set(std::string("SAMPLING_") + word.name, place++);
   if (place > kSamplingWords) throw Error("KEXA_INTERNAL", "sampling has more words than kSamplingWords");
 }
 
@@ -80,38 +104,42 @@ Choosing::Choosing(KernelSet& kernels, const ModelDescription& description, cons
   const auto make = [&](const char* label) { return gpu.create_buffer(label, plan.gpu.bytes_of(label), true); };
   sampling_ = make("sampling");
   bias_ = make("logit bias");
+  masks_ = make("masks");
   sequences_ = make("sequences");
   marks_ = make("token counts");
   history_ = make("token history");
 
+  const auto place = [](size_t offset) { return uint32_t(offset / sizeof(uint32_t)); };
   Prelude sequence = kernels.prelude();
   sequence.set("SEQUENCE_WORDS", kSequenceWords)
-      .set("SEQUENCE_PROBLEM", kProblem)
-      .set("SEQUENCE_CHOSEN", kChosen)
-      .set("SEQUENCE_TOKENS", kTokens)
-      .set("SEQUENCE_LENGTH", kLength)
-      .set("SEQUENCE_DRAFTS", kDrafts)
-      .set("SEQUENCE_DRAFT_TOKENS", kDraftTokens);
-  follow_ = kernels.make("follow", sequence, {read(sequences_), write(activations.step)}, 1);
+      .set("SEQUENCE_PROBLEM", place(offsetof(Record, problem)))
+      .set("SEQUENCE_CHOSEN", place(offsetof(Record, chosen)))
+      .set("SEQUENCE_TOKENS", place(offsetof(Record, tokens)))
+      .set("SEQUENCE_LENGTH", place(offsetof(Record, length)))
+      .set("SEQUENCE_DRAFTS", place(offsetof(Record, drafts)))
+      .set("SEQUENCE_DRAFT_TOKENS", place(offsetof(Record, draft_tokens)));
+  set_group_places(sequence, kernels.places());
+  follow_ = kernels.make_rows_first("follow", sequence, {read(sequences_), write(activations.step)}, 1, kFollowThreads);
   const auto make_choose = [&](bool is_draft) {
     Prelude prelude = sequence;
     set_sampling_words(prelude);
     prelude.set("VOCAB", vocab_)
         .set("CONTEXT", context_)
+        .set("MASK_WORDS", mask_words(vocab_))
         .set("IS_DRAFT", is_draft)
         // One workgroup walks the whole vocabulary, so it is as large as it may be.
         .set("THREADS", gpu.facts().max_invocations >= 1024 ? 1024 : 256);
-    return kernels.make("choose", prelude,
-                        {read(activations.logits), read(sampling_), read(bias_), write(activations.step),
-                         write(sequences_), write(marks_), write(history_)},
-                        1);
+    return kernels.make_rows_first("choose", prelude,
+                                   {read(activations.logits), read(sampling_), read(bias_), read(masks_),
+                                    write(activations.step), write(sequences_), write(marks_), write(history_)},
+                                   1);
   };
   choose_ = make_choose(false);
   if (!description.mtp) return;
   choose_draft_ = make_choose(true);
   sequence.set("STRIDE", padded(description.hidden_size));
-  next_draft_ =
-      kernels.make("next_draft", sequence, {read(sequences_), write(activations.step), write(activations.hidden)}, 1);
+  next_draft_ = kernels.make("next_draft", sequence, {read(activations.step), write(activations.hidden)},
+                             ceil_div(padded(description.hidden_size), kMoveThreads));
 }
 
 void Choosing::begin(const KernelSet& kernels, int slot, const SamplingParams& params, std::span<const int> ids,
@@ -121,11 +149,16 @@ void Choosing::begin(const KernelSet& kernels, int slot, const SamplingParams& p
     gpu.write(to, at * sizeof(words[0]), std::as_bytes(std::span(words)));
   };
   std::vector<uint32_t> sampling;
-  for (const SamplingWord& word : sampling_words(params)) sampling.push_back(word.value);
+  for (const SamplingWord& word : sampling_words(params, prompt_size)) sampling.push_back(word.value);
   write_words(sampling_, uint64_t(slot) * kSamplingWords, sampling);
-  uint32_t sequence[kSequenceWords] = {kNoProblem};
-  sequence[kLength] = uint32_t(ids.size());
-  write_words(sequences_, uint64_t(slot) * kSequenceWords, sequence);
+  const Record sequence[] = {{.problem = kNoProblem, .length = uint32_t(ids.size())}};
+  write_words(sequences_, uint64_t(slot), sequence);
+
+  if (params.min_tokens > 0) {
+    std::vector<uint32_t> allowed(mask_words(vocab_), ~0u);
+    for (int token : params.end_tokens) allowed[token / 32] &= ~(1u << (token % 32));
+    write_words(masks_, uint64_t(slot) * mask_words(vocab_), allowed);
+  }
 
   if (!params.logit_bias.empty()) {
     std::vector<float> bias(vocab_);
@@ -145,14 +178,26 @@ void Choosing::begin(const KernelSet& kernels, int slot, const SamplingParams& p
   }
 }
 
-uint64_t Choosing::record_offset(int slot) { return uint64_t(slot) * kSequenceWords * 4; }
+uint32_t Choosing::add_masks(const KernelSet& kernels, std::span<const uint32_t> masks, size_t& used) const {
+  const size_t row_bytes = size_t(mask_words(vocab_)) * sizeof(uint32_t), first = kSlots + used;
+  if (first * row_bytes + masks.size_bytes() > masks_.bytes)
+    throw Error("KEXA_INTERNAL", "a step has more masks than rows of answers");
+  kernels.gpu().write(masks_, first * row_bytes, std::as_bytes(masks));
+  used += masks.size_bytes() / row_bytes;
+  return uint32_t(first);
+}
 
-std::vector<int> Choosing::tokens_of(const Record& record) const {
-  if (record.problem == kAllBanned) throw all_banned();
-  if (record.problem != kNoProblem) throw not_finite_logit(int(record.problem), options_);
-  if (record.chosen > std::size(record.tokens))
-    throw Error("KEXA_INTERNAL", "the GPU says that one step chose " + std::to_string(record.chosen) + " tokens");
-  return {record.tokens, record.tokens + record.chosen};
+void Choosing::give(const Record& record, Chosen& to) const {
+  if (record.chosen > std::size(record.tokens) || record.drafts > std::size(record.draft_tokens))
+    throw Error("KEXA_INTERNAL", "the GPU says that one step chose " + std::to_string(record.chosen) + " tokens and " +
+                                     std::to_string(record.drafts) + " drafts");
+  if (record.problem == kAllBanned)
+    to.problem = std::make_exception_ptr(all_banned());
+  else if (record.problem != kNoProblem)
+    to.problem = std::make_exception_ptr(not_finite_logit(int(record.problem), options_));
+  if (to.problem) return;
+  to.tokens.assign(record.tokens, record.tokens + record.chosen);
+  to.drafts.assign(record.draft_tokens, record.draft_tokens + record.drafts);
 }
 
 }  // namespace kexa

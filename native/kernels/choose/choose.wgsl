@@ -1,14 +1,15 @@
-// choose: chooses the token after the step's first logit row, then after each next one as long as that row's token, a
-// draft, is the token just chosen. The results (length, token counts, the next step's first token) stay on the GPU, so
-// that the next step can run before anybody has read the choice.
-// With IS_DRAFT it chooses one more draft, from the MTP block's only logit row.
-// dispatch   1
+// choose: chooses for a group the token after its first logit row, then after each next one as long as that row's token,
+// a draft, is the token just chosen. The results (length, token counts, the next step's first token) stay on the GPU,
+// so that the next step can run before anybody has read the choice.
+// With IS_DRAFT it chooses one more draft for a group, from its logit row of the MTP block.
+// dispatch   the step's first groups, a workgroup each
 // logits     [logit rows, VOCAB]
 // sampling   [slots, SAMPLING_WORDS], made by sampling_words() of choose.cc
 // bias       [slots, VOCAB], read if the slot has one; the lowest f32 bans a token
-// step       step state: gives the logit rows; gets the rows' next tokens, and the last row with a choice as only logit
-// row
-// sequences  [slots, SEQUENCE_WORDS] in and out, described in choose.cc
+// masks      [slots, then masks of groups; MASK_WORDS], described in choose.h
+// step       step state: gives groups and logit rows; gets the rows' next tokens, then the rows of the MTP block's next
+//            pass and its logit rows
+// sequences  [slots, SEQUENCE_WORDS] in and out: Choosing::Record
 // marks      [slots, VOCAB] in and out, only with penalties: how often a token is in the window of the repeat penalty,
 //            and in the answer
 // history    [slots, CONTEXT] in and out, only with penalties: the sequence's tokens
@@ -16,10 +17,11 @@
 @group(0) @binding(0) var<storage, read> logits: array<f32>;
 @group(0) @binding(1) var<storage, read> sampling: array<u32>;
 @group(0) @binding(2) var<storage, read> bias: array<f32>;
-@group(0) @binding(3) var<storage, read_write> step: array<u32>;
-@group(0) @binding(4) var<storage, read_write> sequences: array<u32>;
-@group(0) @binding(5) var<storage, read_write> marks: array<vec2u>;
-@group(0) @binding(6) var<storage, read_write> history: array<u32>;
+@group(0) @binding(3) var<storage, read> masks: array<u32>;
+@group(0) @binding(4) var<storage, read_write> step: array<u32>;
+@group(0) @binding(5) var<storage, read_write> sequences: array<u32>;
+@group(0) @binding(6) var<storage, read_write> marks: array<vec2u>;
+@group(0) @binding(7) var<storage, read_write> history: array<u32>;
 
 const NONE = 0xffffffffu;
 const BINS = 256u;
@@ -28,6 +30,8 @@ const BANNED = bitcast<f32>(0xff7fffffu);  // the lowest f32; no allowed token s
 
 var<private> slot: u32;
 var<private> row_at: u32;  // where the row's logits begin
+var<private> mask_at: u32;  // where the row's mask begins; NONE: it has none
+var<private> end_mask_at: u32;  // the same for the end tokens, which are banned until the answer is long enough
 var<private> inverse_temperature: f32;
 var<private> has_bias: bool;
 var<private> has_penalties: bool;
@@ -62,8 +66,13 @@ fn saturated(value: f32) -> f32 {
   return bitcast<f32>(select(0x7f7fffffu, 0xff7ffffeu, bits >= 0x80000000u));
 }
 
+fn is_masked(token: u32, at: u32) -> bool {
+  return at != NONE && ((masks[at + token / 32u] >> (token % 32u)) & 1u) == 0u;
+}
+
 // Logit plus bias, with penalties. Always finite.
 fn adjusted(token: u32) -> f32 {
+  if (is_masked(token, mask_at) || is_masked(token, end_mask_at)) { return BANNED; }
   var value = saturated(logits[row_at + token]);
   if (has_bias) {
     let by = bias[slot * VOCAB + token];
@@ -269,9 +278,10 @@ fn problem_of_row() -> u32 {
   return select(token, ALL_BANNED, token == NONE && maximum == BANNED);
 }
 
-// Adds the token to the sequence. Returns the next logit row to choose from, or NONE.
-fn commit(i: u32, token: u32, state: u32, position: u32) -> u32 {
-  let row = step[STEP_LOGIT_ROWS + i];
+// Adds the token after the group's logit row `i` to the sequence. Returns the next logit row to choose from, or NONE.
+fn commit(group: u32, i: u32, token: u32, state: u32, position: u32) -> u32 {
+  let logit = STEP_LOGIT_ROWS + step[step_group(group) + GROUP_FIRST_LOGIT] + i;
+  let row = step[logit];
   step[step_row(row) + ROW_NEXT] = token;
   let chosen = sequences[state + SEQUENCE_CHOSEN];
   sequences[state + SEQUENCE_TOKENS + chosen] = token;
@@ -285,17 +295,45 @@ fn commit(i: u32, token: u32, state: u32, position: u32) -> u32 {
   }
   let problem = problem_of_row();
   sequences[state + SEQUENCE_PROBLEM] = problem;
-  if (problem == NONE && i + 1u < step[STEP_LOGIT_COUNT]) {
-    if (step[step_row(step[STEP_LOGIT_ROWS + i + 1u]) + ROW_TOKEN] == token) { return i + 1u; }
+  if (problem == NONE && i + 1u < step[step_group(group) + GROUP_LOGITS]) {
+    if (step[step_row(step[logit + 1u]) + ROW_TOKEN] == token) { return i + 1u; }
   }
-  step[STEP_LOGIT_COUNT] = 1u;
-  step[STEP_LOGIT_ROWS] = row;
+  step[STEP_DRAFT_ROWS + group] = row;
   return NONE;
 }
 
+// Adds a draft, the sequence's `drafts`-th, and makes the row by which the MTP block drafts the next one.
+fn commit_draft(group: u32, token: u32, state: u32, drafts: u32) {
+  sequences[state + SEQUENCE_DRAFT_TOKENS + drafts] = token;
+  sequences[state + SEQUENCE_DRAFTS] = drafts + 1u;
+  let problem = problem_of_row();
+  if (problem != NONE) { sequences[state + SEQUENCE_PROBLEM] = problem; }
+  let at = step_row(group);
+  step[at + ROW_TOKEN] = token;
+  step[at + ROW_SLOT] = slot;
+  step[at + ROW_POSITION] = sequences[state + SEQUENCE_LENGTH] + drafts - 1u;
+  step[at + ROW_NEXT] = token;
+}
+
+// Sets the counts of the MTP block's next pass. It has a logit row for each group that wants more than `made` drafts.
+// The other groups' workgroups do not read these words.
+fn set_pass(made: u32) {
+  var groups = 0u;
+  while (groups < step[STEP_GROUP_COUNT] && step[step_group(groups) + GROUP_DRAFTS] > made) { groups++; }
+  step[STEP_LOGIT_COUNT] = groups;
+  if (IS_DRAFT) {
+    step[STEP_ROW_COUNT] = groups;
+    step[STEP_GATHERED] = STEP_IN_ORDER;
+  } else {
+    step[STEP_ROW_COUNT] = step[STEP_MTP_ROWS];
+    step[STEP_GATHERED] = STEP_DRAFT_ROWS;
+  }
+}
+
 @compute @workgroup_size(THREADS)
-fn choose(@builtin(local_invocation_index) thread: u32) {
-  if (thread == 0u) { shared_slot = step[step_row(0u) + ROW_SLOT]; }
+fn choose(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) thread: u32) {
+  let group = workgroup.x;
+  if (thread == 0u) { shared_slot = step[step_group(group) + GROUP_SLOT]; }
   let own_slot = workgroupUniformLoad(&shared_slot);
   slot = own_slot;
   let state = slot * SEQUENCE_WORDS;
@@ -313,10 +351,14 @@ fn choose(@builtin(local_invocation_index) thread: u32) {
   }
   workgroupBarrier();
   let drafts = sequences[state + SEQUENCE_DRAFTS];
+  let first_logit = step[step_group(group) + GROUP_FIRST_LOGIT];
+  let first_mask = select(step[step_group(group) + GROUP_MASK], 0u, IS_DRAFT);
   var i = 0u;
   loop {
-    row_at = i * VOCAB;
+    row_at = select(first_logit + i, group, IS_DRAFT) * VOCAB;
     let position = sequences[state + SEQUENCE_LENGTH] + select(0u, drafts, IS_DRAFT);
+    mask_at = select(NONE, (first_mask + i) * MASK_WORDS, first_mask > 0u);
+    end_mask_at = select(NONE, slot * MASK_WORDS, position < sampling_word(own_slot, SAMPLING_END_POSITION));
     var best = BANNED;
     var best_id = NONE;
     for (var token = thread; token < VOCAB; token += THREADS) {
@@ -337,14 +379,12 @@ fn choose(@builtin(local_invocation_index) thread: u32) {
     token = min(token, VOCAB - 1u);
     if (thread == 0u) {
       if (IS_DRAFT) {
-        sequences[state + SEQUENCE_DRAFT_TOKENS + drafts] = token;
-        sequences[state + SEQUENCE_DRAFTS] = drafts + 1u;
-        let problem = problem_of_row();
-        if (problem != NONE) { sequences[state + SEQUENCE_PROBLEM] = problem; }
+        commit_draft(group, token, state, drafts);
         next_row = NONE;
       } else {
-        next_row = commit(i, token, state, position);
+        next_row = commit(group, i, token, state, position);
       }
+      if (group == 0u && next_row == NONE) { set_pass(select(0u, drafts + 1u, IS_DRAFT)); }
     }
     storageBarrier();
     i = workgroupUniformLoad(&next_row);

@@ -1,31 +1,18 @@
-// next_draft: turns the MTP block's step into a step of one row. Its position is one after the row of the last draft,
-// its next token is that draft, and its hidden state is that row's.
-// dispatch   1
-// sequences  [slots, SEQUENCE_WORDS]
-// step       step state, in and out
-// hidden     [rows, STRIDE] in and out; row 0 is written
-@group(0) @binding(0) var<storage, read> sequences: array<u32>;
-@group(0) @binding(1) var<storage, read_write> step: array<u32>;
-@group(0) @binding(2) var<storage, read_write> hidden: array<f32>;
+// next_draft: moves the hidden state of the row that each drafting group chose from last to the group's row in the next
+// MTP step. choose has made that step's rows.
+// dispatch   ceil(STRIDE / MOVE_THREADS)
+// step       step state: the number of groups that draft, and their rows
+// hidden     [rows, STRIDE] in and out
+//
+// A thread moves one column, group by group. Groups lie in the order of their rows, and a row never moves to a later
+// place. So no row is overwritten before it is read.
+@group(0) @binding(0) var<storage, read> step: array<u32>;
+@group(0) @binding(1) var<storage, read_write> hidden: array<f32>;
 
-var<workgroup> shared_row: u32;
-
-@compute @workgroup_size(64)
-fn next_draft(@builtin(local_invocation_index) thread: u32) {
-  if (thread == 0u) { shared_row = step[STEP_LOGIT_ROWS]; }
-  let row = workgroupUniformLoad(&shared_row);
-  if (row > 0u) {
-    for (var i = thread; i < STRIDE; i += 64u) { hidden[i] = hidden[row * STRIDE + i]; }
-  }
-  if (thread == 0u) {
-    let slot = step[step_row(0u) + ROW_SLOT];
-    let state = slot * SEQUENCE_WORDS;
-    let draft = sequences[state + SEQUENCE_DRAFT_TOKENS + sequences[state + SEQUENCE_DRAFTS] - 1u];
-    step[step_row(0u) + ROW_TOKEN] = draft;
-    step[step_row(0u) + ROW_POSITION] = step[step_row(row) + ROW_POSITION] + 1u;
-    step[step_row(0u) + ROW_NEXT] = draft;
-    step[STEP_ROW_COUNT] = 1u;
-    step[STEP_LOGIT_COUNT] = 1u;
-    step[STEP_LOGIT_ROWS] = 0u;
+@compute @workgroup_size(MOVE_THREADS)
+fn next_draft(@builtin(global_invocation_id) thread: vec3u) {
+  if (thread.x >= STRIDE) { return; }
+  for (var group = 0u; group < step[STEP_LOGIT_COUNT]; group++) {
+    hidden[group * STRIDE + thread.x] = hidden[step[STEP_DRAFT_ROWS + group] * STRIDE + thread.x];
   }
 }

@@ -26,7 +26,7 @@ fn multiply(at: Invocation) {
   for (var r = 0u; r < TILE_ROWS; r++) {
     // A place past the last row computes the last row again, and stores nothing.
     var row = min(first_row + r, rows - 1u);
-    if (IS_GATHERED) { row = step[STEP_LOGIT_ROWS + row]; }
+    if (IS_GATHERED) { row = step[step[STEP_GATHERED] + row]; }
     x_at[r] = row * (X_STRIDE / 4u);
   }
   var weight_at: array<u32, TILE_OUTPUTS>;

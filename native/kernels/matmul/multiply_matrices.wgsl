@@ -63,7 +63,7 @@ fn begin(at: Place, staging: ptr<function, Staging>) {
     var row = min(at.first_row + tile_row + i * THREAD_ROWS, at.rows - 1u);
     (*staging).scales[i] = 1.0;
     if (HAS_SCALES) { (*staging).scales[i] = x_scales[row]; }
-    if (IS_GATHERED) { row = step[STEP_LOGIT_ROWS + row]; }
+    if (IS_GATHERED) { row = step[step[STEP_GATHERED] + row]; }
     (*staging).x_at[i] = row * (X_STRIDE / 4u);
   }
 }

@@ -27,7 +27,7 @@ fn weight_at(column: u32) -> u32 { return min(first_output + column, OUTPUTS - 1
 
 fn x_vector(row: u32) -> u32 {
   let own = min(first_row + row, rows - 1u);
-  if (IS_GATHERED) { return step[STEP_LOGIT_ROWS + own]; }
+  if (IS_GATHERED) { return step[step[STEP_GATHERED] + own]; }
   return own;
 }
 

@@ -19,7 +19,7 @@ var<workgroup> largest: atomic<u32>;
 fn row_scales(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
   if (thread == 0u) { atomicStore(&largest, 0u); }
   var row = group.y;
-  if (IS_GATHERED) { row = step[STEP_LOGIT_ROWS + row]; }
+  if (IS_GATHERED) { row = step[step[STEP_GATHERED] + row]; }
   var own = vec4u();
   for (var i = thread; i < CHUNKS * 2u; i += THREADS) {
     own = max(own, bitcast<vec4u>(vec4f(x[row * (X_STRIDE / 4u) + i])) & vec4u(0x7fffffffu));

@@ -24,6 +24,7 @@ import { type EnergyMeter, openEnergyMeter } from './energy.js';
 import { type BenchResult, compareWithPlain, ResultMaker } from './result.js';
 import { preparePrompts, type SuiteEntry } from './suite.js';
 import type { BenchSweep, BenchTest } from './tests.js';
+import { tokensOf } from './text.js';
 import { type Bench, promptUnit, type Sample, sweepUnit, testUnit, type Unit } from './units.js';
 
 /**
@@ -82,14 +83,6 @@ const benchNames: readonly string[] = [
 ] satisfies (keyof BenchOptions)[];
 const mostRepetitions = 1e6;
 
-const builtInText =
-  'To move a table, click the handle at its corner and drag it to its new place. To copy it, hold down the Ctrl key while you ' +
-  'drag. A table that is wider than the page can be turned: choose Layout, then Text Direction. If a row is split between two ' +
-  'pages, select it, open its properties and clear the box that lets rows break. In the beginning was the word, and the word ' +
-  'was written down, line upon line, until the book was full; and the reader opened it at evening and read until the lamp ' +
-  'had burned low. Every function below takes two numbers and returns one. The first adds them, the second multiplies them, and ' +
-  'the third returns the larger of the two. ';
-
 /**
  * Loads a model and measures it.
  *
@@ -147,7 +140,7 @@ export async function benchmark(path: string, options: BenchOptions = {}): Promi
   const begun = await begin(path, { made, wantsRates, loadOptions: { ...loadOptions, contextSize } });
   if (begun === null) return [];
   await using model = begun.model;
-  const ids = await tokensOf(model, text ?? builtInText, Math.max(...units.map(({ context }) => context)));
+  const ids = await tokensOf(model, text, Math.max(...units.map(({ context }) => context)));
   // The meter counts one GPU, which is not enough for several.
   const meter = model.devices.length > 1 && !isOnProcessor(model.device) ? null : openEnergyMeter(model.device);
   const layers = model.config.layers.length;
@@ -257,21 +250,4 @@ async function measureRates(options: LoadOptions & { contextSize: number }): Pro
   // The first of several devices is measured: in decoding devices work one after the other.
   const { info: _, ...gpu } = (await chooseDevices(options.device))[0]!;
   return await computing().rates({ ...checkPlanOptions(options, options.contextSize), ...gpu, isChecked: false });
-}
-
-/** `count` tokens of the text, over and over. */
-async function tokensOf(model: Model, text: string, count: number): Promise<number[]> {
-  const { vocabSize } = model.config;
-  const piece = await encode(model, text);
-  if (piece.length === 0) return Array.from({ length: count }, (_, i) => (i * 7919 + 11) % vocabSize);
-  return Array.from({ length: count }, (_, i) => piece[i % piece.length]!);
-}
-
-async function encode(model: Model, text: string): Promise<number[]> {
-  try {
-    return await model.tokenizer.encodeAsync(text);
-  } catch (error) {
-    if (error instanceof KexaError && error.code === 'KEXA_NOT_FOUND') return [];
-    throw error;
-  }
 }

@@ -86,3 +86,11 @@ export function sessionList(text: string, before: number[] | undefined): number[
     throw new InvalidArgumentError('It takes numbers of sessions from 1 to 64: 1,2,4.');
   return [...(before ?? []), ...list];
 }
+
+/** A parser for how requests come in: `poisson:2` is two a second on average. Gives the rate. */
+export function arrivalRate(text: string): number {
+  const [, digits] = /^poisson:(\d+(?:\.\d+)?)$/.exec(text) ?? [];
+  const rate = Number(digits);
+  if (rate > 0 && rate <= 1e6) return rate;
+  throw new InvalidArgumentError('It takes poisson and a rate of requests a second: poisson:2.');
+}

@@ -62,11 +62,22 @@ const columns: readonly Column[] = [
 function markdown(results: readonly BenchResult[]): string {
   const shown = columns.filter(({ isAlways, cell }) => isAlways || results.some((result) => cell(result) !== ''));
   const rows = results.map((result) => shown.map(({ cell }) => cell(result)));
-  const widths = shown.map(({ title }, i) => Math.max(title.length, ...rows.map((row) => row[i]!.length)));
+  const left = shown.flatMap(({ isRight }, i) => (isRight ? [] : [i]));
+  const titles = shown.map(({ title }) => title);
+  return `${markdownTable(titles, rows, left)}${notes(results)}`;
+}
+
+/** A table of Markdown with aligned columns, those of figures to the right. `left` are the columns of words. */
+export function markdownTable(
+  titles: readonly string[],
+  rows: readonly (readonly string[])[],
+  left: readonly number[] = [0],
+): string {
+  const widths = titles.map((title, i) => Math.max(title.length, ...rows.map((row) => row[i]!.length)));
   const line = (cells: readonly string[]) =>
-    `| ${cells.map((cell, i) => (shown[i]!.isRight ? cell.padStart(widths[i]!) : cell.padEnd(widths[i]!))).join(' | ')} |\n`;
-  const rule = widths.map((width, i) => (shown[i]!.isRight ? `${'-'.repeat(width - 1)}:` : '-'.repeat(width)));
-  return [line(shown.map(({ title }) => title)), line(rule), ...rows.map(line), notes(results)].join('');
+    `| ${cells.map((cell, i) => (left.includes(i) ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!))).join(' | ')} |\n`;
+  const rule = widths.map((width, i) => (left.includes(i) ? '-'.repeat(width) : `${'-'.repeat(width - 1)}:`));
+  return [line(titles), line(rule), ...rows.map(line)].join('');
 }
 
 /** The lines about the whole table: the device's own rates, and loading. */
@@ -112,14 +123,19 @@ function csv(results: readonly BenchResult[]): string {
     acceptance_by_position: result.acceptance_by_position.map(({ drafted, accepted }) => `${accepted}/${drafted}`),
     ops: result.ops?.map(({ name, ns }) => `${name}:${ns.toFixed(0)}`),
   }));
-  const [first] = flat;
+  return csvText(flat);
+}
+
+/** Objects of the same fields as CSV: a line of names, then a line for each. Arrays become words. */
+export function csvText(results: readonly object[]): string {
+  const [first] = results;
   if (first === undefined) return '';
   const cell = (value: unknown) => {
     const text = Array.isArray(value) ? value.join(' ') : String(value ?? '');
     return /[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
   };
   const line = (values: readonly unknown[]) => `${values.map(cell).join(',')}\n`;
-  return [line(Object.keys(first)), ...flat.map((result) => line(Object.values(result)))].join('');
+  return [line(Object.keys(first)), ...results.map((result) => line(Object.values(result)))].join('');
 }
 
 function maybe(value: number | null): string {

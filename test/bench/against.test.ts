@@ -65,7 +65,13 @@ test('against: wrong usage', async (t) => {
     [
       ['--against', 'node-llama-cpp', '--pg', '5,5'],
       2,
-      /--against takes -p, -n, -r, -t, -b, --activations and -o, not pg/,
+      /--against takes -p, -n, -r, -t, -b, --parallel, --activations and -o, not pg/,
+    ],
+    [['--against', 'node-llama-cpp', '--parallel', '2,4'], 2, /--parallel: with --against one number/],
+    [
+      ['--against', 'node-llama-cpp', '--parallel', '2', '--arrival', 'poisson:2'],
+      2,
+      /--against takes .* and -o, not arrival/,
     ],
     [['--against', 'node-llama-cpp', '-o', 'csv'], 2, /the output is md or json/],
     [['--against', 'node-llama-cpp', '-p', '0', '-n', '0'], 2, /no test/],
@@ -86,10 +92,20 @@ test('against: a whole comparison, with a peer that answers 1, 2, 3', async (t) 
     entry,
     `export async function getLlama() {
       async function* evaluate() { for (let id = 1; ; id++) yield id; }
-      const sequence = { async clearHistory() {}, evaluate };
       return { loadModel: async ({ modelPath }) => {
         if (!modelPath.endsWith('tiny.gguf')) throw new Error('no such model');
-        return { createContext: async () => ({ getSequence: () => sequence }) };
+        return { createContext: async ({ sequences }) => {
+          let left = sequences;
+          return { getSequence: () => {
+            if (left-- === 0) throw new Error('no sequence is left');
+            let isBusy = false;
+            return { async clearHistory() {}, async *evaluate(prompt) {
+              if (isBusy) throw new Error('a sequence that is busy');
+              isBusy = true;
+              try { yield* evaluate(prompt); } finally { isBusy = false; }
+            } };
+          } };
+        } };
       } };
     }`,
   );
@@ -125,6 +141,16 @@ test('against: a whole comparison, with a peer that answers 1, 2, 3', async (t) 
   t.equal(report.starts.length, report.no_cold_start === null ? 4 : 2, 'cold starts, or why there are none');
   t.equal(report.text.compared, 64);
   t.ok(report.text.same < 64, 'the text of this peer is another');
+
+  const together = await runAgainst(model, { ...options, parallel: 3, repetitions: 1 });
+  t.deepEqual(
+    together.tests.map(({ test, samples_ts }) => [test, samples_ts.kexa.length, samples_ts.peer.length]),
+    [
+      ['pp8 x3', 1, 1],
+      ['tg4 x3', 1, 1],
+    ],
+  );
+  t.deepEqual([together.text.compared, together.text.same], [64, report.text.same], 'the text is that of one sequence');
 
   for (const [path, pattern] of [
     [tiny, /wanted a GGUF file/],

@@ -3,7 +3,7 @@ import { KexaError } from '../../errors.js';
 import { openModelFolder } from '../../files/model-folder.js';
 import type { ActivationType } from '../../types.js';
 import { deviation, mean, ratioInterval } from '../statistics.js';
-import { Contestant, type Reply } from './contestant.js';
+import { Contestant, type Reply, type RunRequest } from './contestant.js';
 import { dropFromCache } from './page-cache.js';
 import type { Peer } from './peer.js';
 
@@ -16,6 +16,8 @@ export interface AgainstOptions {
   prompts: readonly number[];
   generated: readonly number[];
   threads: readonly number[];
+  /** The number of sequences that do each test at once. Default 1. */
+  parallel?: number;
   repetitions: number;
   batchSize?: number;
   /** The type of kexa's activations. Default `f32`. */
@@ -26,7 +28,7 @@ export interface AgainstOptions {
 
 /** One test at one number of threads. */
 export interface AgainstTest {
-  /** The test's name, such as `pp256` or `tg64`. */
+  /** The test's name, such as `pp256`, `tg64` or `tg64 x8`. */
   test: string;
   threads: number;
   /** The rate of each run (tokens a second), in the order of the runs. */
@@ -96,26 +98,14 @@ const compared = 64;
  * @throws KexaError a code of loading the model; KEXA_INTERNAL if an engine fails, with its message
  */
 export async function runAgainst(path: string, options: AgainstOptions): Promise<AgainstReport> {
-  const { peer, threads, repetitions, signal, onRun } = options;
+  const { peer, threads, parallel = 1, repetitions, signal, onRun } = options;
   const { description } = await openModelFolder(path);
   if (!/\.gguf$/i.test(path))
     throw new KexaError('KEXA_UNSUPPORTED', `${path}: wanted a GGUF file, which both engines read (kexa quantize)`);
-  const tests = [
-    ...options.prompts.map((prompt) => ({ test: `pp${prompt}`, prompt, generated: 1, tokens: prompt })),
-    ...options.generated.map((count) => ({ test: `tg${count}`, prompt: 1, generated: count, tokens: count })),
-  ];
+  const tests = testsOf(options);
   const contextSize = Math.max(firstPrompt + compared, ...tests.map(({ prompt, generated }) => prompt + generated)) + 1;
-  const ids = (count: number) => Array.from({ length: count }, (_, i) => (i * 7919 + 11) % description.vocabSize);
-  const report: AgainstReport = {
-    peer: peer.name,
-    peer_version: peer.version,
-    model_filename: path,
-    activations: options.activations ?? 'f32',
-    tests: [],
-    starts: [],
-    no_cold_start: null,
-    text: { compared: 0, same: 0, margin_at_difference: null, first_small_margin: null, agrees: true },
-  };
+  const prompts = (count: number, sequences: number) => promptsOf(count, sequences, description.vocabSize);
+  const report = emptyReport(path, options);
   const total = threads.length * tests.length * (repetitions + 1);
   let done = 0;
   const open = new Set<Contestant>();
@@ -131,8 +121,11 @@ export async function runAgainst(path: string, options: AgainstOptions): Promise
     open.add(contestant);
     const { batchSize } = options;
     const { activations } = report;
-    await contestant.ask({ kind: 'start', model: path, threads: count, contextSize, batchSize, activations });
-    const reply = await contestant.ask({ kind: 'run', prompt: ids(firstPrompt), generated: 1 });
+    await contestant.ask({
+      ...{ kind: 'start', model: path, threads: count, contextSize, sequences: parallel },
+      ...{ batchSize, activations },
+    });
+    const reply = await contestant.ask({ kind: 'run', prompts: prompts(firstPrompt, 1), generated: 1 });
     const entry: AgainstStart = {
       engine: contestant.name,
       threads: count,
@@ -152,20 +145,24 @@ export async function runAgainst(path: string, options: AgainstOptions): Promise
       }
       // The cold start has read the file whole, so the warm start finds it in the page cache.
       const engines = { kexa: (await start('kexa', count, false))!, peer: (await start('peer', count, false))! };
-      const ask = async (name: keyof Both<0>, prompt: number, generated: number, wantsMargins = false) => {
+      const ask = async (name: keyof Both<0>, request: Omit<RunRequest, 'kind'>) => {
         signal?.throwIfAborted();
         const { contestant, entry } = engines[name];
-        const reply = await contestant.ask({ kind: 'run', prompt: ids(prompt), generated, wantsMargins });
+        const reply = await contestant.ask({ kind: 'run', ...request });
         entry.peak_bytes_after_runs = reply.peakBytes;
         return reply;
       };
-      const times = await inTurns(tests, repetitions, ask, (test) =>
+      const run = (name: keyof Both<0>, prompt: number, generated: number) =>
+        ask(name, { prompts: prompts(prompt, parallel), generated });
+      const times = await inTurns(tests, repetitions, run, (test) =>
         onRun?.({ done: ++done, total, test: `${test}, ${count} ${count === 1 ? 'thread' : 'threads'}` }),
       );
-      for (const [i, { test, tokens }] of tests.entries()) report.tests.push(resultOf(test, count, tokens, times[i]!));
+      for (const [i, { test, tokens }] of tests.entries())
+        report.tests.push(resultOf(test, count, tokens * parallel, times[i]!));
       if (count === threads[0]) {
-        const mine = await ask('kexa', firstPrompt, compared, true);
-        report.text = agreement(mine, (await ask('peer', firstPrompt, compared)).ids);
+        const request = { prompts: prompts(firstPrompt, 1), generated: compared };
+        const mine = await ask('kexa', { ...request, wantsMargins: true });
+        report.text = agreement(mine, (await ask('peer', request)).ids);
       }
       for (const { contestant } of Object.values(engines)) await contestant.close();
     }
@@ -173,6 +170,35 @@ export async function runAgainst(path: string, options: AgainstOptions): Promise
     for (const contestant of open) await contestant.close();
   }
   return report;
+}
+
+function emptyReport(path: string, { peer, activations = 'f32' }: AgainstOptions): AgainstReport {
+  return {
+    peer: peer.name,
+    peer_version: peer.version,
+    model_filename: path,
+    activations,
+    tests: [],
+    starts: [],
+    no_cold_start: null,
+    text: { compared: 0, same: 0, margin_at_difference: null, first_small_margin: null, agrees: true },
+  };
+}
+
+/** The tests, with llama-bench's names. `tokens` are the tokens that a sequence is timed for. */
+function testsOf({ prompts, generated, parallel = 1 }: AgainstOptions) {
+  const ending = parallel === 1 ? '' : ` x${parallel}`;
+  return [
+    ...prompts.map((prompt) => ({ test: `pp${prompt}${ending}`, prompt, generated: 1, tokens: prompt })),
+    ...generated.map((count) => ({ test: `tg${count}${ending}`, prompt: 1, generated: count, tokens: count })),
+  ];
+}
+
+/** Prompts of `count` tokens. Each sequence has one of its own, or all would go to the same experts. */
+function promptsOf(count: number, sequences: number, vocabSize: number): number[][] {
+  return Array.from({ length: sequences }, (_, sequence) =>
+    Array.from({ length: count }, (_, i) => (i * 7919 + sequence * 1009 + 11) % vocabSize),
+  );
 }
 
 /**

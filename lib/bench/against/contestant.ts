@@ -9,17 +9,21 @@ export interface StartRequest {
   kind: 'start';
   model: string;
   threads: number;
+  /** The most tokens of a sequence. */
   contextSize: number;
+  /** The number of sequences that are answered at once. */
+  sequences: number;
   /** The prompt tokens that are computed together. Undefined: the engine's default. */
   batchSize: number | undefined;
   /** The type of kexa's activations. The peer ignores it. */
   activations: ActivationType;
 }
 
-/** Asks to compute a prompt from an empty cache and to generate greedily after it, past end tokens. */
+/** Asks to compute prompts from an empty cache, all at once, and to generate greedily after each, past end tokens. */
 export interface RunRequest {
   kind: 'run';
-  prompt: number[];
+  /** One for each sequence, or fewer. */
+  prompts: number[][];
   generated: number;
   /** Whether the margins of the tokens are wanted. Each costs a pass over the vocabulary. */
   wantsMargins?: boolean;
@@ -28,6 +32,7 @@ export interface RunRequest {
 /** The reply to a request. Times are by the clock of the engine's process, from the call to the last token. */
 export interface Reply {
   milliseconds: number;
+  /** The first prompt's answer. */
   ids: number[];
   /** Each token's lead over the next best, in log-probability. Empty if the engine does not tell. */
   margins: number[];

@@ -1,4 +1,5 @@
 /** kexa as a contestant: a process that {@link file://./contestant.ts} starts. */
+import { limits } from '../../limits.js';
 import { loadModel } from '../../model/load.js';
 import type { Model } from '../../model/model.js';
 import { serve } from './contestant.js';
@@ -6,13 +7,19 @@ import { serve } from './contestant.js';
 let model: Model;
 
 serve({
-  async start({ model: path, threads, contextSize, batchSize, activations }) {
+  async start({ model: path, threads, contextSize, sequences, batchSize, activations }) {
+    // Each sequence's part of the cache is whole pages.
+    const { pageRows } = limits;
+    const rows = sequences === 1 ? contextSize : sequences * Math.ceil(contextSize / pageRows) * pageRows;
     const prefillChunk = batchSize === undefined ? {} : { prefillChunk: batchSize };
-    model = await loadModel(path, { device: 'cpu', threads, contextSize, activations, ...prefillChunk });
+    model = await loadModel(path, { device: 'cpu', threads, contextSize: rows, activations, ...prefillChunk });
   },
-  async run({ prompt, generated, wantsMargins = false }) {
+  async run({ prompts, generated, wantsMargins = false }) {
     const options = { temperature: 0, maxTokens: generated, ignoreEos: true, mtp: false as const };
-    const { ids, logprobs = [] } = await model.generate(prompt, { ...options, ...(wantsMargins && { logprobs: 2 }) });
+    const answers = await Promise.all(
+      prompts.map(async (prompt) => await model.generate(prompt, { ...options, ...(wantsMargins && { logprobs: 2 }) })),
+    );
+    const { ids, logprobs = [] } = answers[0]!;
     return { ids, margins: logprobs.map(({ top }) => top[0]!.logprob - top[1]!.logprob) };
   },
 });

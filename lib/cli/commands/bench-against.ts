@@ -13,10 +13,23 @@ import type { BenchFlags } from './bench-flags.js';
 export async function benchAgainst(path: string, name: PeerName, flags: BenchFlags): Promise<number> {
   const { nPrompt = [512], nGen = [128], output = 'md', repetitions = 5, threads = [availableParallelism()] } = flags;
   const ofModel = ['config', 'file', 'ctxSize', 'cacheType', 'weights'] as const;
-  const ofTests = ['pg', 'nDepth', 'mtp', 'ctxMax', 'ctxStart', 'step', 'suite', 'concurrency'] as const;
+  const ofTests = [
+    'pg',
+    'nDepth',
+    'mtp',
+    'ctxMax',
+    'ctxStart',
+    'step',
+    'suite',
+    'concurrency',
+    'arrival',
+    'seed',
+  ] as const;
   for (const flag of [...ofModel, ...ofTests, 'outputErr', 'report', 'ops'] as const)
     if (flags[flag] !== undefined)
-      throw new UsageError(`--against takes -p, -n, -r, -t, -b, --activations and -o, not ${flag}`);
+      throw new UsageError(`--against takes -p, -n, -r, -t, -b, --parallel, --activations and -o, not ${flag}`);
+  const { parallel = [1] } = flags;
+  if (parallel.length > 1) throw new UsageError('--parallel: with --against one number');
   if (flags.device !== undefined && flags.device !== 'cpu') throw new UsageError('--against is for --device cpu');
   if (output !== 'md' && output !== 'json') throw new UsageError('--against: the output is md or json');
   const [prompts, generated] = [nPrompt, nGen].map((counts) => counts.filter((count) => count > 0)) as [
@@ -32,6 +45,7 @@ export async function benchAgainst(path: string, name: PeerName, flags: BenchFla
     prompts,
     generated,
     threads,
+    parallel: parallel[0]!,
     repetitions,
     signal: interrupt.signal,
     onRun: ({ done, total, test }) => bar.showPart(done / total, `${total} rounds, ${test}`),

@@ -19,6 +19,10 @@ export interface BenchFlags extends Omit<LoadFlags, 'threads'> {
   step?: ReturnType<typeof sweepStep>;
   suite?: string[];
   concurrency?: number[];
+  parallel?: number[];
+  /** Requests a second. */
+  arrival?: number;
+  seed?: number;
   repetitions?: number;
   warmup: boolean;
   file?: string;

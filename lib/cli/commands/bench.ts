@@ -23,6 +23,7 @@ import { benchAgainst } from './bench-against.js';
 import { addBenchCompare } from './bench-compare.js';
 import type { BenchFlags } from './bench-flags.js';
 import { addBenchOps } from './bench-ops.js';
+import { addParallelOptions, benchParallel } from './bench-parallel.js';
 
 const examples = `
 Examples:
@@ -33,7 +34,9 @@ Examples:
   kexa bench -m models/tiny --ctx-start 256 --ctx-max 4000 --step '*2' --report out
   kexa bench -m models/tiny --suite chat --suite code --mtp off,auto
   kexa bench -m models/tiny -p 0 -n 64 --concurrency 1,2,4
+  kexa bench -m models/tiny --parallel 1,2,4,8 -p 64 -n 32 --arrival poisson:2
   kexa bench -m model.gguf --against node-llama-cpp -t 1,2 -p 256 -n 64
+  kexa bench -m model.gguf --against node-llama-cpp --parallel 8 -p 64 -n 64
 
 Tests and fields are named as llama-bench names them: pp512 reads a prompt of 512 tokens, tg128 generates 128 tokens,
 pg512,128 does both, "@ d4096" with 4096 tokens in the context before. Lists take commas, ranges (0-4096+1024, 1-64*2)
@@ -46,11 +49,17 @@ A suite answers real prompts, with and without drafts; ${suiteNames.join(', ')} 
 With --concurrency each test is done by that many sessions at once, timed by the clock together; they share one device,
 which takes turns.
 
+With --parallel each number of streams is a test of its own, in place of others: a stream makes one request after another, of -p
+tokens (default: 128) and -n (default: 64). It tells tokens a second, of all and of one stream, and the median and the 99th
+percentile of the gaps between tokens and of the time to the first token. With --arrival requests come in at random, and
+wait for a free stream.
+
 With --config the weights are made up on the device, and nothing is downloaded: times are a real model's, the text means
 nothing.
 
 --against runs kexa and another engine in turns on one GGUF file, on the CPU, each in a process of its own, and tells
-the ratio of their rates, the time to the first token with and without the file in memory, and whether they agree.`;
+the ratio of their rates, the time to the first token with and without the file in memory, and whether they agree. With
+--parallel 8 each test is done by 8 sequences at once.`;
 
 /** `kexa bench`: how fast a model is here. */
 export function addBench(program: Command): void {
@@ -108,6 +117,7 @@ export function addBench(program: Command): void {
       .helpGroup(tests)
       .argParser(sessionList),
   );
+  addParallelOptions(command, tests);
   add(command, tests, '-r, --repetitions <n>', 'runs of each test (default: 5; of a sweep 1)', {
     parse: integer(1, 1000),
   });
@@ -130,7 +140,11 @@ export function addBench(program: Command): void {
 
 async function bench(flags: BenchFlags, command: Command): Promise<number> {
   const { path, synthetic } = benchedModel(flags, command);
+  const needless = (['arrival', 'seed'] as const).find((flag) => flags[flag] !== undefined);
+  if (needless !== undefined && flags.parallel === undefined)
+    throw new UsageError(`--${needless}: for --parallel only`);
   if (flags.against !== undefined) return await benchAgainst(path, flags.against, flags);
+  if (flags.parallel !== undefined) return await benchParallel(path, { ...flags, parallel: flags.parallel }, synthetic);
   const { threads = [], ...loadFlags } = flags;
   if (threads.length > 1) throw new UsageError('-t, --threads: several numbers of threads are for --against');
   const wanted = await wantedTests(flags);

@@ -207,11 +207,11 @@ export const gpuMutations = [
     'position + 1u < sampling_word(own_slot, SAMPLING_END_POSITION)',
   ],
   [
-    'GPU choose: a group drafts on after its last draft',
+    'GPU choose: groups stop one draft early',
     ['gpu/choose-groups'],
     `${choose}/choose.wgsl`,
     'GROUP_DRAFTS] > made) { groups++; }',
-    'GROUP_DRAFTS] >= made) { groups++; }',
+    'GROUP_DRAFTS] > made + 1u) { groups++; }',
   ],
   [
     'GPU next_draft: hidden state of the first group for all',

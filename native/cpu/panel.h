@@ -71,7 +71,9 @@ const PanelKernels& panel_kernels();
 
 extern const PanelKernels kPlainKernels;
 #if defined(__x86_64__)
-extern const PanelKernels kAvx2Kernels, kAvx512Kernels, kAvx512VnniKernels;
+extern const PanelKernels kAvx2Kernels, kAvx512Kernels;
+// multiply_rounded_panel() with AVX-512 VNNI. The set's other loops are those of kAvx512Kernels.
+void multiply_rounded_panel_vnni(const PanelSource& weights, const RoundedBlock* const* x, int rows, float* out);
 #elif defined(__aarch64__)
 extern const PanelKernels kNeonKernels;
 #endif

@@ -1,4 +1,6 @@
 #define KEXA_SET avx512vnni
-#include "cpu/panel_vector.h"
+#include "cpu/panel_integers.h"
 
-const kexa::PanelKernels kexa::kAvx512VnniKernels = kexa::KEXA_SET::kKernels;
+void kexa::multiply_rounded_panel_vnni(const PanelSource& weights, const RoundedBlock* const* x, int rows, float* out) {
+  KEXA_SET::multiply_rounded_panel(weights, x, rows, out);
+}

@@ -3,11 +3,11 @@
 //   go into lane i % 8.
 // - The lanes of each unit are added to eight sums in f32, in the order of the columns. At the end lanes 4, 2 and 1
 //   apart are added.
-// - One row uses the weights where they are stored, and several rows use a buffer, like in panel_vector.h.
+// - One row uses the weights where they are stored, and so do few rows (panel_integer_stream.h). Many rows use a
+//   buffer, like in panel_vector.h.
 #pragma once
 
-#include "cpu/lanes/all.h"
-#include "cpu/panel.h"
+#include "cpu/panel_integer_stream.h"
 
 namespace kexa::KEXA_SET {
 
@@ -293,11 +293,13 @@ static void multiply_rounded_panel(const PanelSource& weights, const RoundedBloc
   alignas(64) float sums[kPanelRows * kPanelOutputs * kSumLanes];
   with_integers(weights.type, [&](auto integers) KEXA_INLINE_CALL {
     using Integers = decltype(integers);
-    if (rows == 1)
-      multiply_rounded_row<Integers>(reinterpret_cast<const uint8_t* const*>(weights.rows), x[0], weights.columns,
-                                     sums);
-    else
-      multiply_rounded_rows<Integers>(weights, x, rows, sums);
+    const auto* const* from = reinterpret_cast<const uint8_t* const*>(weights.rows);
+    if (rows == 1) return multiply_rounded_row<Integers>(from, x[0], weights.columns, sums);
+#if defined(__AVX2__)
+    if (rows <= kMostStreamedIntegers<Integers>)
+      return stream_integer_panel<Integers>(from, x, rows, weights.columns, sums);
+#endif
+    multiply_rounded_rows<Integers>(weights, x, rows, sums);
   });
   for (int r = 0; r < rows; ++r)
     for (int o = 0; o < kPanelOutputs; ++o) {

@@ -14,6 +14,15 @@ constexpr int kAhead = 1024, kElementsAhead = 512;
 template <typename Lanes>
 constexpr int ahead_of = Lanes::kElements == kLanes ? kElementsAhead : kAhead;
 
+// The rows of a tile. With three outputs its sums take 12 of 16 registers, with six 24 of 32.
+constexpr int kTileRows = 4;
+#if defined(__AVX2__) && !defined(__AVX512F__)
+constexpr int kTileOutputs = 3;
+#else
+constexpr int kTileOutputs = 6;
+#endif
+static_assert(kPanelOutputs % kTileOutputs == 0);
+
 // Keeps a vector in a register from here on. Otherwise GCC turns each of its uses into a load of its own, and there are
 // fewer units that load than units that multiply.
 template <typename Vector>

@@ -10,15 +10,6 @@
 
 namespace kexa::KEXA_SET {
 
-// The rows of a tile. With three outputs its sums take 12 of 16 registers, with six 24 of 32.
-constexpr int kTileRows = 4;
-#if defined(__AVX2__) && !defined(__AVX512F__)
-constexpr int kTileOutputs = 3;
-#else
-constexpr int kTileOutputs = 6;
-#endif
-static_assert(kPanelOutputs % kTileOutputs == 0);
-
 // Columns converted at a time, a multiple of every type's block. A tile reads three rows of weights (six with AVX-512)
 // and four rows of activations of them, which fit the first-level cache.
 constexpr int kColumns = 1024;

@@ -6,6 +6,8 @@ export const limits = {
   defaultChunk: 128,
   chunk: 4096,
   threads: 1024,
+  /** Sequences whose cache is kept at the same time: the most. */
+  mostSlots: 256,
   /** The largest integer that the core takes: 2^31 - 1. */
   integer: 2147483647,
   /** Rows that a GPU's global layers are given at load, at most. */
@@ -14,7 +16,7 @@ export const limits = {
   alternatives: 20,
 
   // native/plan/limits.h has the rest, too.
-  /** Sequences whose cache is kept at the same time. */
+  /** Sequences whose cache is kept at the same time, where the caller does not say. */
   slots: 4,
   /** Rows of the global layers' cache in a page. */
   pageRows: 64,

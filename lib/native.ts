@@ -20,11 +20,14 @@ import type {
 /** PlanOptions of native/plan/layout.h. */
 export interface NativePlanOptions {
   contextSize: number;
+  slots: number;
+  /** Tokens that all sequences share in the global layers' pages. 0: `contextSize`. */
+  cacheTokens: number;
   prefillChunk: number;
   threads: number;
   /** Whether each thread stays on a core of its own, where that is possible. */
   pinsThreads: boolean;
-  /** Main memory for the rings of kept prefixes (bytes). 0 keeps none; -1 is room for four conversations' turns. */
+  /** Main memory for the rings of kept prefixes (bytes). 0 keeps none; -1: the turns of `slots` conversations. */
   prefixCacheBytes: number;
   /** Whether a prompt is kept only at the point that `keepAt` names. */
   keepsTurnsOnly: boolean;

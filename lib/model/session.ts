@@ -73,8 +73,8 @@ export class Session {
 
   /**
    * Makes a copy of the session, cache included. The cache's pages are shared until one of the two sessions writes into
-   * them, so a fork costs only what differs; sliding layers are copied. The copy takes one of the four places for
-   * cached sessions.
+   * them, so a fork costs only what differs; sliding layers are copied. The copy takes one of the model's
+   * `slots`.
    *
    * @throws KexaError KEXA_BUSY while the session generates; KEXA_CLOSED
    *

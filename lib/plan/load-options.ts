@@ -52,6 +52,20 @@ const facts: Readonly<Record<keyof LoadOptions, Omit<LoadOption, 'name'>>> = {
         `(default: the model's limit, at most ${limits.defaultContext})`,
     },
   },
+  slots: {
+    ...{ least: 1, most: limits.mostSlots, isPlanned: true },
+    flag: {
+      ...{ flags: '--slots <n>', env: 'KEXA_SLOTS', reads: 'integer' },
+      help: `sequences cached at a time (default: ${limits.slots})`,
+    },
+  },
+  cacheTokens: {
+    ...{ least: 1, most: limits.integer, isPlanned: true },
+    flag: {
+      ...{ flags: '--cache-tokens <n>', env: 'KEXA_CACHE_TOKENS', reads: 'tokens' },
+      help: 'most tokens cached of all sequences together (default: as many as the context has)',
+    },
+  },
   prefillChunk: {
     ...{ least: 1, most: limits.chunk, isPlanned: true },
     flag: {
@@ -105,7 +119,7 @@ const facts: Readonly<Record<keyof LoadOptions, Omit<LoadOption, 'name'>>> = {
     ...{ least: 0, most: Number.MAX_SAFE_INTEGER },
     flag: {
       ...{ flags: '--prefix-cache <size>', env: 'KEXA_PREFIX_CACHE', reads: 'bytes' },
-      help: 'memory for kept prompts, as in 4GiB, for others that begin alike (default: for four conversations, their own turns)',
+      help: 'memory for kept prompts, as in 4GiB, for others that begin alike (default: for --slots conversations, their own turns)',
     },
   },
   expertProfile: {

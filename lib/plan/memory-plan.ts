@@ -27,7 +27,10 @@ type TypeChoices = Pick<LoadOptions, 'prefillChunk' | 'cacheType' | 'weights' | 
 
 /** Checks the options a plan depends on and fills in their defaults. @throws KexaError KEXA_INVALID_ARGUMENT */
 export function checkPlanOptions(
-  options: Pick<LoadOptions, 'contextSize' | 'threads' | 'gpuKernels' | 'gpuElements' | 'prefixCacheBytes'> &
+  options: Pick<
+    LoadOptions,
+    'contextSize' | 'slots' | 'cacheTokens' | 'threads' | 'gpuKernels' | 'gpuElements' | 'prefixCacheBytes'
+  > &
     TypeChoices,
   maxPositions: number,
 ): NativePlanOptions {
@@ -42,6 +45,8 @@ export function checkPlanOptions(
   const weights = checkLoadChoice('weights', options.weights);
   return {
     contextSize,
+    slots: checkLoadInteger('slots', options.slots, limits.slots),
+    cacheTokens: cacheTokensOf(options.cacheTokens, contextSize),
     // A chunk longer than the context would only make buffers larger.
     prefillChunk: Math.min(contextSize, checkLoadInteger('prefillChunk', options.prefillChunk, limits.defaultChunk)),
     threads: checkLoadInteger('threads', options.threads, availableParallelism()),
@@ -70,6 +75,16 @@ export function checkPlanOptions(
   };
 }
 
+/** 0 if the caller does not say. The cache holds at least one whole sequence. */
+function cacheTokensOf(value: unknown, contextSize: number): number {
+  const tokens = checkLoadInteger('cacheTokens', value, 0);
+  if (tokens === 0 || tokens >= contextSize) return tokens;
+  throw new KexaError(
+    'KEXA_INVALID_ARGUMENT',
+    `cacheTokens: wanted at least contextSize, ${contextSize} tokens, found ${tokens}`,
+  );
+}
+
 function gpuBufferBytes(): number {
   const text = variable('KEXA_GPU_BUFFER_BYTES');
   if (text === undefined) return 0;
@@ -88,7 +103,7 @@ export function refuseActivations(activations: ActivationType, device: string): 
 }
 
 /** The options of {@link planMemory}. All GPUs are planned alike. Several devices share the model. */
-export type PlannedOptions = Pick<LoadOptions, 'contextSize' | 'threads' | 'layerSplit'> &
+export type PlannedOptions = Pick<LoadOptions, 'contextSize' | 'slots' | 'cacheTokens' | 'threads' | 'layerSplit'> &
   TypeChoices &
   ExpertOptions & { device?: 'cpu' | 'gpu' | readonly ('cpu' | 'gpu')[] };
 
@@ -111,7 +126,7 @@ export function usableBytes(kind: 'gpu' | 'cpu', bytes: number): number {
  * @throws KexaError KEXA_INVALID_ARGUMENT
  */
 export function longestContext(planner: MemoryPlanner, options: PlannedOptions, bytes: number): number {
-  const most = planner.description.maxPositions;
+  const most = Math.min(planner.description.maxPositions, options.cacheTokens ?? Number.POSITIVE_INFINITY);
   const fits = (contextSize: number) => fitsInto(planner.plan({ ...options, contextSize }), bytes, options.device);
   // Most devices have room for all of it or for nothing.
   if (fits(most)) return most;

@@ -15,15 +15,24 @@ export function largestFitting(most: number, fits: (count: number) => boolean): 
   return largest;
 }
 
-/** Advice for a message: the longest context below that of `options` whose plan fits. */
+/**
+ * Advice for a message: the most `cacheTokens` below those of `options` whose plan fits, or the longest context, if a
+ * shorter one is needed or the cache has as many tokens as the context.
+ */
 export function contextAdvice(
   description: ModelDescription,
   options: NativePlanOptions,
   isFitting: (plan: NativePlan) => boolean,
 ): string {
+  if (options.cacheTokens > options.contextSize) {
+    const isFittingWith = (cacheTokens: number) => isFitting(planned(description, { ...options, cacheTokens }));
+    const tokens = largestFitting(options.cacheTokens - 1, isFittingWith);
+    if (tokens >= options.contextSize) return `cacheTokens ${tokens} would fit`;
+  }
   const fits = largestFitting(options.contextSize - 1, (contextSize) => {
     const prefillChunk = Math.min(options.prefillChunk, contextSize);
-    return isFitting(planned(description, { ...options, contextSize, prefillChunk }));
+    return isFitting(planned(description, { ...options, contextSize, cacheTokens: 0, prefillChunk }));
   });
-  return fits > 0 ? `contextSize ${fits} would fit` : 'not even a context of one token would fit';
+  const without = options.cacheTokens > 0 ? ' without cacheTokens' : '';
+  return fits > 0 ? `contextSize ${fits} would fit${without}` : 'not even a context of one token would fit';
 }

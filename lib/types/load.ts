@@ -94,11 +94,24 @@ export interface LoadOptions {
   layerSplit?: readonly number[];
   /** Most tokens a sequence may hold, prompt and answer together. Default: the model's limit, at most 32,768. */
   contextSize?: number;
+  /**
+   * The number of sequences whose caches exist at the same time, 1 to 256. One more takes the place of the one unused for
+   * longest. Each costs a ring in every sliding layer: `memory.cache.sliding` is of all. Default 4.
+   */
+  slots?: number;
+  /**
+   * Tokens that all sequences together may have in the global layers' cache, at least `contextSize`. Default:
+   * `contextSize`.
+   *
+   * @example
+   * const model = await loadModel('models/tiny', { contextSize: 4096, slots: 16, cacheTokens: 32768 });
+   */
+  cacheTokens?: number;
   weights?: WeightType;
   cacheType?: CacheType;
   /**
    * Main memory for kept prefixes (bytes). A prefix is kept when its session has moved on or ended; a session whose
-   * prompt begins with it goes on from there. 0 keeps nothing. Default: room for the turns of four conversations, at
+   * prompt begins with it goes on from there. 0 keeps nothing. Default: room for the turns of `slots` conversations, at
    * most an eighth of the free memory. With the default, only the points are kept from which a session's next turn goes
    * on.
    */

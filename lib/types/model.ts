@@ -37,7 +37,7 @@ export interface MemoryReport {
   /** The weights as the device reads them. `mapped` is the part that is read in place from the file. */
   weights: { total: number; mapped: number };
   /**
-   * KV cache at full context: pages of the global layers, rings of the sliding ones (four sequences'), the MTP layer.
+   * KV cache at full context: pages of the global layers, rings of the sliding ones (of `slots` sequences), the MTP layer.
    */
   cache: { total: number; global: number; sliding: number; mtp: number; bytesPerToken: number };
   /** Working buffers of one step. */

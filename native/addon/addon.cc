@@ -147,7 +147,7 @@ Napi::Value choose_instruction_set(const Napi::CallbackInfo& info) {
 // The limits that lib/limits.ts has too.
 Napi::Object limits(Napi::Env env) {
   auto object = Napi::Object::New(env);
-  object.Set("slots", kSlots);
+  object.Set("slots", kDefaultSlots);
   object.Set("pageRows", kPageRows);
   object.Set("drafts", kMaxDrafts);
   object.Set("smallRows", kSmallRows);

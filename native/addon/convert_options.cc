@@ -49,6 +49,8 @@ static std::vector<PartOptions> to_parts(const Napi::Value& from) {
 PlanOptions to_plan_options(const Napi::Object& from) {
   const std::string weights = text(from, "weights");
   return {.context_size = integer(from, "contextSize"),
+          .slots = integer(from, "slots"),
+          .cache_tokens = integer(from, "cacheTokens"),
           .prefill_chunk = integer(from, "prefillChunk"),
           .threads = integer(from, "threads"),
           .pins_threads = boolean(from, "pinsThreads"),

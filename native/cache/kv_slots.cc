@@ -10,14 +10,14 @@ KvSlots::KvSlots(const ModelDescription& description, const Plan& plan)
     : description_(description),
       kv_(plan.kv),
       context_size_(plan.options.context_size),
-      slots_(kSlots),
+      slots_(size_t(plan.kv.slots)),
       holders_(plan.kv.pages) {
   for (int page = kv_.pages - 1; page >= 0; --page) free_pages_.push_back(page);
 }
 
 std::shared_ptr<const KvSlots> KvSlots::row_tables() const {
   const std::shared_ptr<KvSlots> tables(new KvSlots(description_, kv_));
-  for (int slot = 0; slot < kSlots; ++slot) tables->slots_[slot].pages = slots_[slot].pages;
+  for (int slot = 0; slot < kv_.slots; ++slot) tables->slots_[slot].pages = slots_[slot].pages;
   return tables;
 }
 

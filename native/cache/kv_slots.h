@@ -142,7 +142,7 @@ class KvSlots {
 
  private:
   KvSlots(const ModelDescription& description, const KvLayout& kv)
-      : description_(description), kv_(kv), context_size_(0), slots_(kSlots) {}
+      : description_(description), kv_(kv), context_size_(0), slots_(size_t(kv.slots)) {}
 
   struct Slot : CachedSequence {
     uint64_t owner = 0;  // 0: no owner

@@ -40,7 +40,7 @@ struct DeviceProbe::Crowd {
     int length = 0;  // tokens of its sequence
     std::vector<int> drafts{};
   };
-  std::vector<Member> members = std::vector<Member>(size_t(kSlots));
+  std::vector<Member> members = std::vector<Member>(size_t(probe.plan_.kv.slots));
 
   int below(int end) { return int(random() % uint32_t(end)); }
   bool is_chance(double chance) { return std::uniform_real_distribution<>()(random) < chance; }
@@ -125,8 +125,8 @@ struct DeviceProbe::Crowd {
 
   // A step of `count` groups, in slots of any order.
   Step make_step(int count) {
-    std::vector<int> order(static_cast<size_t>(kSlots));
-    for (int slot = 0; slot < kSlots; ++slot) order[slot] = slot;
+    std::vector<int> order(static_cast<size_t>(probe.plan_.kv.slots));
+    for (int slot = 0; slot < probe.plan_.kv.slots; ++slot) order[slot] = slot;
     std::shuffle(order.begin(), order.end(), random);
     order.resize(size_t(count));
     std::vector<Group> groups;
@@ -252,7 +252,7 @@ struct DeviceProbe::Crowd {
 
 CrowdResult DeviceProbe::choose_for_crowd(uint32_t seed, const std::vector<int>& group_counts) {
   Crowd crowd{*this, std::mt19937(seed)};
-  for (int slot = 0; slot < kSlots; ++slot) {
+  for (int slot = 0; slot < plan_.kv.slots; ++slot) {
     crowd.slots.acquire(uint64_t(slot) + 1);
     crowd.slots.reserve(slot, kPromptTokens + 8);
   }

@@ -18,12 +18,12 @@ constexpr uint32_t kScratchPattern = 0x42c842c8;  // 100.1 as an f32, twice 3.39
 // Gives the slots pages in turns, so that no slot's pages are in order.
 KvSlots make_slots(const ModelDescription& description, const Plan& plan, const Step& step) {
   KvSlots slots(description, plan);
-  std::vector<int> ends(kSlots);
+  std::vector<int> ends(size_t(plan.kv.slots));
   for (const Row& row : step.rows) ends[row.slot] = std::max(ends[row.slot], row.position + 1);
-  for (int slot = 0; slot < kSlots; ++slot) slots.acquire(uint64_t(slot) + 1);
+  for (int slot = 0; slot < plan.kv.slots; ++slot) slots.acquire(uint64_t(slot) + 1);
   const int longest = *std::max_element(ends.begin(), ends.end());
   for (int end = kPageRows; end < longest + kPageRows; end += kPageRows)
-    for (int slot = kSlots - 1; slot >= 0; --slot) slots.reserve(slot, std::min(end, ends[slot]));
+    for (int slot = plan.kv.slots - 1; slot >= 0; --slot) slots.reserve(slot, std::min(end, ends[slot]));
   return slots;
 }
 

@@ -23,8 +23,8 @@ CpuDevice::CpuDevice(const ModelDescription& description, const Weights& weights
       frequencies_(rope_frequencies(description)) {
   pool_.demand(plan.options.threads);
   const size_t rows = plan.options.prefill_chunk, hidden = description.hidden_size;
-  for (int ring : kv_.ring_rows) {
-    const size_t bytes = size_t(ring ? int64_t(kSlots) * ring : int64_t(kv_.pages) * kPageRows) * kv_.row_bytes();
+  for (int layer = 0; layer < description.layer_count(); ++layer) {
+    const size_t bytes = size_t(kv_.cache_rows(layer)) * kv_.row_bytes();
     cache_.push_back({LazyMemory(bytes, "keys of the KV cache"), LazyMemory(bytes, "values of the KV cache")});
   }
   const int group = description.heads / description.kv_heads, head_dim = description.head_dim;
@@ -52,7 +52,7 @@ CpuDevice::CpuDevice(const ModelDescription& description, const Weights& weights
     for (int i = 0; i < description.layer_count(); ++i) blocks = std::max(blocks, rounded_inner_blocks(description, i));
     rounded_inner_.resize(rows * size_t(blocks));
   }
-  sequences_.resize(kSlots);
+  sequences_.resize(size_t(kv_.slots));
 }
 
 void CpuDevice::begin(const Step& step, const KvSlots& slots) {

@@ -38,7 +38,7 @@ class CpuDevice final : public Device {
   int end_step() override;
   std::vector<Chosen> take(int ticket) override;
   void drop(int ticket) override { take(ticket); }
-  int most_groups() const override { return kSlots; }
+  int most_groups() const override { return kv_.slots; }
   bool mixes_prompts() const override { return true; }
 
   int hold_pages(int) override { return kv_.pages; }  // pages take memory only when they are used
@@ -111,7 +111,7 @@ class CpuDevice final : public Device {
   std::vector<Attending> attending_;
 
   Step step_;
-  std::vector<std::optional<Sequence>> sequences_;  // [kSlots]
+  std::vector<std::optional<Sequence>> sequences_;  // [slots]
   std::vector<Choosing> choosing_;                  // in the order of their groups
   std::vector<int> draft_rows_;                     // the logit rows of the MTP block, one for each group that drafts
   int drafts_made_ = 0;                             // by each of these groups

@@ -70,7 +70,8 @@ GpuDevice::GpuDevice(const ModelDescription& description, const Weights& weights
       kernels_(*gpu_, choose_kernels(gpu_->facts(), plan.options, description, weights), step_places(plan.options)),
       expert_slots_(slots_of(description, plan.options)),
       weights_(*gpu_, description, weights, plan, expert_slots_ ? &*expert_slots_ : nullptr, progress),
-      activations_(kernels_, description, plan) {
+      activations_(kernels_, description, plan),
+      uploaded_pages_(size_t(plan.kv.slots)) {
   for (int i = 0; i < description.layer_count(); ++i) layers_.push_back(make_layer(i, plan));
   if (expert_slots_)
     residency_ = std::make_unique<ExpertResidency>(ExpertResidency::Sources{.kernels = kernels_,
@@ -181,12 +182,12 @@ void GpuDevice::begin(const Step& step, const KvSlots& slots) {
   experts_copy_.clear();
   find_groups(step);
   write_state(step);
-  for (int slot = 0; slot < kSlots; ++slot) {
+  for (int slot = 0; slot < kv_.slots; ++slot) {
     const auto pages = slots.pages(slot);
     if (std::equal(pages.begin(), pages.end(), uploaded_pages_[slot].begin(), uploaded_pages_[slot].end())) continue;
     uploaded_pages_[slot].assign(pages.begin(), pages.end());
     if (!pages.empty())
-      gpu_->write(activations_.pages, uint64_t(slot) * kv_.pages * sizeof(uint32_t), std::as_bytes(pages));
+      gpu_->write(activations_.pages, uint64_t(slot) * kv_.slot_pages * sizeof(uint32_t), std::as_bytes(pages));
   }
   const auto follows = [](const Group& group) { return group.is_following; };
   if (std::any_of(step.groups.begin(), step.groups.end(), follows))

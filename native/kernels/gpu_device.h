@@ -1,7 +1,6 @@
 // The GPU device: the ops of the forward pass as WGSL kernels.
 #pragma once
 
-#include <array>
 #include <map>
 #include <memory>
 #include <utility>
@@ -44,7 +43,7 @@ class GpuDevice final : public Device {
   int end_step() override;
   std::vector<Chosen> take(int ticket) override;
   void drop(int ticket) override;
-  int most_groups() const override { return kSlots; }
+  int most_groups() const override { return kv_.slots; }
   int steps_ahead() const override { return 1; }
 
   int hold_pages(int pages) override;
@@ -121,7 +120,7 @@ class GpuDevice final : public Device {
   std::optional<int> ticket_;                    // of the running step, once it has chosen
   std::map<int, std::vector<StepGroup>> ended_;  // the groups of steps that have chosen, indexed by ticket
   std::vector<uint32_t> state_;
-  std::array<std::vector<int>, kSlots> uploaded_pages_;
+  std::vector<std::vector<int>> uploaded_pages_;  // [slots]: the pages in the GPU's tables
 
   // Copies of the contents read back last. Every op that changes the original empties them.
   mutable std::vector<float> residual_copy_, hidden_copy_, logits_copy_, weights_copy_;

@@ -72,7 +72,7 @@ GpuPlan plan_gpu(const ModelDescription& description, const PlanOptions& options
   };
   const int64_t element = element_bytes(options.gpu_elements);
   add("step state", step_places(options).words());
-  add("page tables", int64_t(kSlots) * kv.pages);
+  add("page tables", int64_t(kv.slots) * kv.slot_pages);
   add("rope", rope_table_floats(description, options.context_size));
   add("residual", rows * stride);
   add("branch", rows * stride);
@@ -114,22 +114,20 @@ GpuPlan plan_gpu(const ModelDescription& description, const PlanOptions& options
         rows * top_k * expert_output_slice(description.hidden_size, int(rows), int(top_k), options.has_expert_slots()));
   }
   if (description.part.has_end) {
-    add("sampling", int64_t(kSlots) * kSamplingWords);
-    add("masks", int64_t(kSlots + options.decode_rows()) * mask_words(description.vocab_size));
-    add("logit bias", int64_t(kSlots) * description.vocab_size);
-    add("sequences", int64_t(kSlots) * kSequenceWords);
-    add("token counts", int64_t(kSlots) * description.vocab_size * 2);
-    add("token history", int64_t(kSlots) * options.context_size);
+    add("sampling", int64_t(kv.slots) * kSamplingWords);
+    add("masks", int64_t(kv.slots + options.decode_rows()) * mask_words(description.vocab_size));
+    add("logit bias", int64_t(kv.slots) * description.vocab_size);
+    add("sequences", int64_t(kv.slots) * kSequenceWords);
+    add("token counts", int64_t(kv.slots) * description.vocab_size * 2);
+    add("token history", int64_t(kv.slots) * options.context_size);
   }
 
   bool has_global = false;
   for (int i = 0; i < description.layer_count(); ++i) {
-    const int ring = kv.ring_rows[i];
-    const int64_t cache_rows = ring ? int64_t(kSlots) * ring : int64_t(kv.pages) * kPageRows;
-    const int64_t bytes = gpu_cache_bytes(kv, cache_rows);
+    const int64_t bytes = gpu_cache_bytes(kv, kv.cache_rows(i));
     plan.cache.push_back({label_of_keys(i), bytes});
     plan.cache.push_back({label_of_values(i), bytes});
-    has_global |= !ring;
+    has_global |= !kv.ring_rows[i];
   }
   if (has_global && kv.grown_pages(0) < kv.pages)
     plan.work.push_back({kOutgrownLabel, gpu_cache_bytes(kv, int64_t((kv.pages + 1) / 2) * kPageRows)});

@@ -64,7 +64,7 @@ struct StepPlaces {
   constexpr int logit_rows() const { return rows() + max_rows * kStepRowWords; }
   constexpr int words() const { return logit_rows() + max_rows; }
 };
-inline StepPlaces step_places(const PlanOptions& options) { return {kSlots, options.prefill_chunk}; }
+inline StepPlaces step_places(const PlanOptions& options) { return {options.slots, options.prefill_chunk}; }
 
 // Words of choosing for each slot: its sequence, and its sampling options.
 constexpr int kSequenceWords = 32, kSamplingWords = 16;

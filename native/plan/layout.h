@@ -24,13 +24,18 @@ struct PartOptions {
 };
 
 struct PlanOptions {
-  int context_size = 0;   // tokens of one sequence, and rows that all sequences share in the global layers' pages
+  int context_size = 0;  // tokens of one sequence
+  // Sequences whose caches exist at the same time. One more takes the slot unused for longest, whose sequence must be
+  // computed again if it continues.
+  int slots = kDefaultSlots;
+  // Tokens that all sequences share in the global layers' pages, at least context_size. 0: context_size.
+  int cache_tokens = 0;
   int prefill_chunk = 0;  // most rows of a step
   int threads = 1;
   bool pins_threads = true;  // each thread of the CPU device to a core of its own, where OwnCores gives it one
   Type cache_type = Type::kF32;
   bool is_rounding = false;  // the CPU rounds activations to 16 bits, for the types in quant/rounded.h
-  // Main memory for rings of kept prefixes. 0: no prefix is kept. -1: enough for the turns of kSlots conversations.
+  // Main memory for rings of kept prefixes. 0: no prefix is kept. -1: enough for the turns of `slots` conversations.
   int64_t prefix_cache_bytes = 0;
   bool keeps_turns_only = false;    // keeps only prefixes that GenerateParams::keep_at names
   std::optional<Type> weight_type;  // nullopt: the type of the file, read in place
@@ -52,8 +57,8 @@ struct PlanOptions {
   ExpertMisses expert_misses = ExpertMisses::kCopy;
   std::vector<float> expert_heat;  // [layers, experts], for ExpertSlots
 
-  // The most rows of a step of answers: all slots' last tokens with the most drafts.
-  int decode_rows() const { return std::min(prefill_chunk, kSlots * (kMaxDrafts + 1)); }
+  // The most rows of a step of answers: all slots' last tokens with the most drafts, or an answer computed again.
+  int decode_rows() const { return std::min(prefill_chunk, std::max(slots * (kMaxDrafts + 1), kSmallRows)); }
 
   bool has_expert_slots() const { return expert_slots >= 0; }
   // Whether the processor computes some of the routed experts.
@@ -70,7 +75,9 @@ constexpr int kept_rows(int window) { return window - 1 + kKeptReach; }
 struct KvLayout {
   Type type = Type::kF32;
   int kv_heads = 0, head_dim = 0;
+  int slots = 0;
   int pages = 0;        // of kPageRows rows, shared by all slots; page i is the same page in every global layer
+  int slot_pages = 0;   // the most pages of one slot
   int start_pages = 0;  // the most pages that a GPU gets at load
   // For each layer, the MTP layer last: 0 for a global layer, which has pages. Else the rows of a slot's ring, window +
   // max(prefill_chunk, kMaxDrafts + 1) - 1. A step writes all its rows before the first one reads, so the ring must
@@ -83,6 +90,10 @@ struct KvLayout {
   constexpr int head_elements() const {
     const int block = facts_of(type).block_elements;
     return (head_dim + block - 1) / block * block;
+  }
+  // Rows of a layer's storage: of all slots' rings, or of all pages.
+  int64_t cache_rows(int layer) const {
+    return ring_rows[layer] ? int64_t(slots) * ring_rows[layer] : int64_t(pages) * kPageRows;
   }
   int64_t head_bytes() const { return bytes_of(type, head_elements()); }
   int64_t row_bytes() const { return kv_heads * head_bytes(); }

@@ -5,9 +5,8 @@
 
 namespace kexa {
 
-// Sequences whose caches exist at the same time. One more takes the slot unused for longest, whose sequence must be
-// computed again if it continues.
-constexpr int kSlots = 4;
+// PlanOptions::slots where the caller does not say.
+constexpr int kDefaultSlots = 4;
 
 // Rows of the global layers' cache in a page.
 constexpr int kPageRows = 64;

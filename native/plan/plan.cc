@@ -78,8 +78,10 @@ int64_t kept_bytes(const ModelDescription& description, const PlanOptions& optio
   for (int i = 0; i < description.layer_count(); ++i)
     if (const int window = description.layer(i).window)
       bytes += 2 * row_bytes * std::min(options.context_size, kept_rows(window));
-  return bytes == 0 ? 0 : bytes + (options.context_size + kv.pages) * int64_t(sizeof(int));
+  return bytes == 0 ? 0 : bytes + (options.context_size + kv.slot_pages) * int64_t(sizeof(int));
 }
+
+int pages_of(int tokens) { return int((int64_t{tokens} + kPageRows - 1) / kPageRows); }
 
 }  // namespace
 
@@ -111,7 +113,9 @@ Plan make_plan(const ModelDescription& description, const PlanOptions& options) 
   kv.kv_heads = description.kv_heads;
   kv.head_dim = description.head_dim;
   plan.scratch = scratch_sizes(description, options, kv);
-  kv.pages = (options.context_size + kPageRows - 1) / kPageRows;
+  kv.slots = options.slots;
+  kv.slot_pages = pages_of(options.context_size);
+  kv.pages = std::max(kv.slot_pages, pages_of(options.cache_tokens));
   kv.start_pages = std::max(1, options.cache_start_rows / kPageRows);
   const int slack = std::max(options.prefill_chunk, kMaxDrafts + 1) - 1;
   for (int i = 0; i < description.layer_count(); ++i) {
@@ -119,12 +123,13 @@ Plan make_plan(const ModelDescription& description, const PlanOptions& options) 
     kv.ring_rows.push_back(window ? window + slack : 0);
     if (!options.parts.empty()) continue;
     const int64_t pair_bytes = 2 * (options.adapter.empty() ? kv.row_bytes() : kv.kv_heads * gpu_cache_head_bytes(kv));
-    const int64_t bytes = pair_bytes * (window ? int64_t(kSlots) * kv.ring_rows.back() : int64_t(kv.pages) * kPageRows);
+    const int64_t bytes = pair_bytes * kv.cache_rows(i);
     if (!window) memory.cache_bytes_per_token += pair_bytes;
     cache_share(i) += bytes;
   }
 
-  if (options.prefix_cache_bytes < 0) plan.options.prefix_cache_bytes = kSlots * kept_bytes(description, options, kv);
+  if (options.prefix_cache_bytes < 0)
+    plan.options.prefix_cache_bytes = options.slots * kept_bytes(description, options, kv);
   memory.prefix_cache_bytes = plan.options.prefix_cache_bytes;
   memory.is_host = options.adapter.empty() && options.parts.empty();
 
@@ -148,8 +153,8 @@ Plan make_plan(const ModelDescription& description, const PlanOptions& options) 
       if (buffer.label == kOutgrownLabel) memory.growth_bytes = buffer.bytes;
     }
     for (int i = 0; i < description.layer_count(); ++i)
-      memory.cache_at_load_bytes += 2 * gpu_cache_bytes(kv, kv.ring_rows[i] ? int64_t(kSlots) * kv.ring_rows[i]
-                                                                            : int64_t(kv.grown_pages(0)) * kPageRows);
+      memory.cache_at_load_bytes +=
+          2 * gpu_cache_bytes(kv, kv.ring_rows[i] ? kv.cache_rows(i) : int64_t(kv.grown_pages(0)) * kPageRows);
     if (options.has_expert_slots()) add_expert_bytes(description, options, memory);
     return plan;
   }

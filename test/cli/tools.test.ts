@@ -149,6 +149,10 @@ test('inspect needs nothing but a config', async (t) => {
   t.equal(json.config.parameters, 237099669632);
   t.equal(json.memory.contextSize, 8000);
   t.ok(json.memory.weights.total > 470e9);
+  const crowd = ['--slots', '16', '--cache-tokens', '256K'];
+  const { stdout } = await kexa(['inspect', folder, '--memory', '-c', '16K', ...crowd]);
+  t.ok(stdout.includes('for 16 sequences, '), 'rings for 16');
+  t.ok(stdout.includes('262,144 of all sequences together'), 'that share 262,144 tokens');
   const tooLong = await kexa(['inspect', folder, '-c', '1M']);
   t.equal(tooLong.code, 2);
   t.match(tooLong.stderr, /'-c, --ctx-size <n>': wanted an integer from 1 to 262144, found 1048576/);

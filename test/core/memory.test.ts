@@ -39,6 +39,31 @@ test('K-EXAONE-236B at 262,144 tokens is planned from its config alone', async (
   t.equal(plan.cache.global / short.cache.global, 64, 'global layers grow with the context');
 });
 
+test('slots and cacheTokens: rings for each sequence, pages for all, and no more than that', async (t) => {
+  const { shape } = await readConfigOnly(fullSizeConfigFolder());
+  const options = { contextSize: 65536, cacheType: 'bf16' } as const;
+  for (const device of ['cpu', 'gpu'] as const) {
+    const plan = (more: { slots?: number; cacheTokens?: number }) => planMemory(shape, { ...options, ...more, device });
+    const four = plan({});
+    t.deepEqual(plan({ slots: 4, cacheTokens: 65536 }), four, `${device}: four, and the context's tokens by default`);
+    const sixteen = plan({ slots: 16 });
+    t.equal(sixteen.cache.sliding, 4 * four.cache.sliding, `${device}: 16 rings take four times as much as 4`);
+    t.equal(sixteen.cache.global, four.cache.global, `${device}: and pages the same`);
+    t.equal(sixteen.prefixCache, 4 * four.prefixCache, `${device}: the turns of 16 conversations`);
+    const large = plan({ slots: 16, cacheTokens: 262144 });
+    t.equal(large.cache.global, 4 * four.cache.global, `${device}: four times the tokens, four times the pages`);
+    t.equal(large.cache.sliding, sixteen.cache.sliding, `${device}: and rings the same`);
+    t.equal(large.cache.mtp, 4 * four.cache.mtp);
+    t.equal(large.prefixCache, sixteen.prefixCache, `${device}: a turn is as long as before`);
+    if (device === 'cpu') t.equal(large.scratch, four.scratch, 'a step is no larger');
+  }
+  t.throws(
+    () => planMemory(shape, { ...options, cacheTokens: 65535 }),
+    /cacheTokens: wanted at least contextSize, 65536/,
+  );
+  t.throws(() => planMemory(shape, { ...options, slots: 0 }), /slots: wanted an integer from 1 to 256, found 0/);
+});
+
 test('K-EXAONE-236B in chunks of 4,096 rows: logits of some hundred rows at a time, in 256 MiB', async (t) => {
   const { shape } = await readConfigOnly(fullSizeConfigFolder());
   for (const device of ['cpu', 'gpu'] as const) {

@@ -47,6 +47,8 @@ const load: Required<LoadOptions> = {
   weights: 'auto',
   cacheType: 'f16',
   prefixCacheBytes: 2 ** 30,
+  slots: 8,
+  cacheTokens: 16384,
   prefillChunk: 128,
   gpuChecks: true,
   gpuKernels: 'subgroups',

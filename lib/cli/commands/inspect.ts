@@ -54,6 +54,9 @@ interface Inspection {
   /** The plan, or the reason why there is none. */
   memory: MemoryReport | string;
   contextSize: number;
+  slots: number;
+  /** Tokens that all sequences share in the global layers' cache. */
+  cacheTokens: number;
   /**
    * With --device-memory: the size of the memory, the part that is planned with, whether the plan fits, and the longest
    * context that fits, or 0. Null without the flag.
@@ -171,12 +174,15 @@ async function read(path: string, flags: InspectFlags): Promise<Inspection> {
     if (!(error instanceof KexaError) || error.code !== 'KEXA_NO_BINARY') throw error;
     memory = error.message;
   }
+  const contextSize = planned.contextSize ?? Math.min(config.maxPositions, limits.defaultContext);
   return {
     folder: bare.folder,
     config,
     weights: model && summary(model.description.tensors, model.description.files),
     memory,
-    contextSize: planned.contextSize ?? Math.min(config.maxPositions, limits.defaultContext),
+    contextSize,
+    slots: planned.slots ?? limits.slots,
+    cacheTokens: planned.cacheTokens ?? contextSize,
     fit,
     verdicts,
     notes: (model ?? bare).notes,
@@ -202,7 +208,7 @@ function summary(tensors: TensorEntry[], paths: readonly string[]): Weights {
 }
 
 function toJson(
-  { folder, config, weights, memory, contextSize, fit, verdicts, notes }: Inspection,
+  { folder, config, weights, memory, contextSize, slots, cacheTokens, fit, verdicts, notes }: Inspection,
   flags: InspectFlags,
 ) {
   const { files, bytes, types, tensors } = weights ?? { files: [], bytes: 0, types: [], tensors: [] };
@@ -210,7 +216,7 @@ function toJson(
     folder,
     config,
     weights: weights && { files, bytes, types, ...(flags.tensors && { tensors }) },
-    memory: typeof memory === 'string' ? null : { contextSize, ...memory, ...fit },
+    memory: typeof memory === 'string' ? null : { contextSize, slots, cacheTokens, ...memory, ...fit },
     ...(verdicts && { verdicts }),
     notes: notes.map(({ message }) => message),
   };
@@ -227,8 +233,7 @@ function toText(model: Inspection, flags: InspectFlags): string {
       ]),
     ),
   ];
-  if (flags.memory && typeof model.memory !== 'string')
-    parts.push(`\n${memoryDetail(model.memory, model.contextSize)}`);
+  if (flags.memory && typeof model.memory !== 'string') parts.push(`\n${memoryDetail(model.memory, model)}`);
   if (model.verdicts) parts.push(`\n${verdictText(model.verdicts)}`);
   if (flags.tensors) parts.push(`\n${weights === null ? 'no weights, so no tensors\n' : tensorTable(weights)}`);
   return parts.join('');
@@ -383,7 +388,10 @@ function countsKeptTurns({ total, weights, cache, scratch, prefixCache }: Memory
   return prefixCache > 0 && total === weights.total + cache.total + scratch + prefixCache;
 }
 
-function memoryDetail(memory: MemoryReport, contextSize: number): string {
+function memoryDetail(
+  memory: MemoryReport,
+  { contextSize, slots, cacheTokens }: Pick<Inspection, 'contextSize' | 'slots' | 'cacheTokens'>,
+): string {
   const { weights, cache, scratch, growth, prefixCache, experts, total, devices } = memory;
   const kept: [string, number, string] = ['kept turns', prefixCache, 'in main memory, most that they take'];
   const rows: [string, number, string][] = [
@@ -393,7 +401,7 @@ function memoryDetail(memory: MemoryReport, contextSize: number): string {
       weights.mapped > 0 ? `${bytesText(weights.mapped)} of it read in place, from the file` : '',
     ],
     ['cache, global layers', cache.global, pagesText(memory)],
-    ['cache, sliding layers', cache.sliding, 'rings of window + batch - 1 rows'],
+    ['cache, sliding layers', cache.sliding, ringsText(cache.sliding, slots)],
     ['cache, MTP layer', cache.mtp, ''],
     [
       'scratch',
@@ -412,7 +420,13 @@ function memoryDetail(memory: MemoryReport, contextSize: number): string {
   ];
   const cells = rows.map(([name, bytes, note]) => [name, groupedText(bytes), bytesText(bytes), note]);
   const perToken = `${groupedText(cache.bytesPerToken)} bytes of cache for each token`;
-  return `memory in bytes, for one sequence of ${groupedText(contextSize)} tokens; ${perToken}\n${table(cells, [1, 2])}${devices ? deviceTable(devices) : ''}`;
+  const together = cacheTokens === contextSize ? '' : `, ${groupedText(cacheTokens)} of all sequences together`;
+  return `memory in bytes, for one sequence of ${groupedText(contextSize)} tokens${together}; ${perToken}\n${table(cells, [1, 2])}${devices ? deviceTable(devices) : ''}`;
+}
+
+function ringsText(bytes: number, slots: number): string {
+  const each = bytes > 0 ? `, ${bytesText(bytes / slots)} each` : '';
+  return `rings of window + batch - 1 rows, for ${slots} sequences${each}`;
 }
 
 function pagesText({ growth, cache }: MemoryReport): string {

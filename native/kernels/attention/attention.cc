@@ -47,7 +47,7 @@ struct Attention::Sources {
         .set("DIMS", dims)
         .set("QKV_STRIDE", qkv_stride)
         .set("RING", ring)
-        .set("PAGES_PER_SLOT", kv.pages)
+        .set("PAGES_PER_SLOT", kv.slot_pages)
         .set("PAGE_ROWS", kPageRows)
         .set("TEAM", kAttentionBlock)
         .include("cache_row");

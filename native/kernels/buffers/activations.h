@@ -14,7 +14,7 @@ struct Activations {
   Activations(const KernelSet& kernels, const ModelDescription& description, const Plan& plan);
 
   Buffer step;            // the step state (gpu_plan.h)
-  Buffer pages;           // [kSlots, pages of a slot]: the global layers' page tables
+  Buffer pages;           // [slots, pages of a slot]: the global layers' page tables
   Buffer rope;            // rope_table() of the context: written once
   Buffer residual;        // [rows, hidden]
   Buffer branch;          // [rows, hidden]: on post-norm models, the sum that a branch adds

@@ -179,7 +179,7 @@ void Choosing::begin(const KernelSet& kernels, int slot, const SamplingParams& p
 }
 
 uint32_t Choosing::add_masks(const KernelSet& kernels, std::span<const uint32_t> masks, size_t& used) const {
-  const size_t row_bytes = size_t(mask_words(vocab_)) * sizeof(uint32_t), first = kSlots + used;
+  const size_t row_bytes = size_t(mask_words(vocab_)) * sizeof(uint32_t), first = size_t(options_.slots) + used;
   if (first * row_bytes + masks.size_bytes() > masks_.bytes)
     throw Error("KEXA_INTERNAL", "a step has more masks than rows of answers");
   kernels.gpu().write(masks_, first * row_bytes, std::as_bytes(masks));

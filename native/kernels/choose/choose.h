@@ -37,14 +37,14 @@ class Choosing {
     uint32_t unused[kSequenceWords - 2 * kMaxDrafts - 5] = {};
   };
   static_assert(sizeof(Record) == kSequenceWords * sizeof(uint32_t));
-  const Buffer& records() const { return sequences_; }  // [kSlots] Record
+  const Buffer& records() const { return sequences_; }  // [slots] Record
   // Gives `to` the tokens and drafts of a record, or its problem.
   void give(const Record& record, Chosen& to) const;
 
  private:
   const PlanOptions& options_;
   int vocab_, context_;
-  // `masks_` is [kSlots + decode rows, mask_words(vocab)]. Row `slot` has a bit for each token but the end tokens of a
+  // `masks_` is [slots + decode rows, mask_words(vocab)]. Row `slot` has a bit for each token but the end tokens of a
   // slot with min_tokens. The masks of a step's groups follow.
   Buffer sampling_, bias_, masks_, sequences_, marks_, history_;
   BoundKernel follow_, choose_, choose_draft_, next_draft_;

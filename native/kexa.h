@@ -73,6 +73,7 @@ struct GenerateParams {
   // The number of tokens that the prompt of the conversation's next turn will have in common with this one. The cache
   // of these tokens is kept, so that the next turn can continue there. 0: nothing is kept.
   int keep_at = 0;
+  int priority = 0;             // the higher goes first
   int drafts = 0;               // tokens that the MTP block drafts in a step, up to kMaxDrafts; -1: as many as pay
   bool wants_profile = false;   // counts the work of the steps, which slows them
   std::vector<int> end_tokens;  // each of them ends the answer, and is its last token

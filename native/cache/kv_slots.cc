@@ -38,11 +38,25 @@ void KvSlots::let_go(std::span<const int> pages) {
 KvSlots::Slot* KvSlots::oldest(const std::function<bool(const Slot&)>& is_wanted) {
   Slot* found = nullptr;
   for (Slot& slot : slots_) {
-    if (!is_wanted(slot) || std::find(protected_.begin(), protected_.end(), slot.owner) != protected_.end()) continue;
+    if (!is_wanted(slot) || is_protected(slot)) continue;
     // A slot without an owner has last_used 0, so it counts as the oldest.
     if (!found || slot.last_used < found->last_used) found = &slot;
   }
   return found;
+}
+
+std::vector<int> KvSlots::protected_holders() const {
+  std::vector<int> holders(holders_.size());
+  for (const Slot& slot : slots_)
+    for (const int page : slot.pages) holders[page] += is_protected(slot);
+  return holders;
+}
+
+KvSlots::Takeable KvSlots::takeable() const {
+  const std::vector<int> holders = protected_holders();
+  const auto is_taken = [&](const Slot& slot) { return is_protected(slot); };
+  return {.slots = int(slots_.size() - size_t(std::count_if(slots_.begin(), slots_.end(), is_taken))),
+          .pages = int(std::count(holders.begin(), holders.end(), 0))};
 }
 
 KvSlots::Lease KvSlots::acquire(uint64_t owner, uint64_t spared) {

@@ -49,6 +49,14 @@ class KvSlots {
   // Names the owners whose cache is not taken to make room for others, instead of the owners named before.
   void protect(std::vector<uint64_t> owners) { protected_ = std::move(owners); }
 
+  // Slots and pages that protected owners do not hold.
+  struct Takeable {
+    int slots, pages;
+  };
+  Takeable takeable() const;
+  // [pages]: how many slots of protected owners hold each page.
+  std::vector<int> protected_holders() const;
+
   struct Lease {
     int slot;
     bool is_fresh;  // the owner had no slot before: this one is empty
@@ -149,6 +157,9 @@ class KvSlots {
     uint64_t last_used = 0;
   };
   void clear(Slot& slot);
+  bool is_protected(const Slot& slot) const {
+    return std::find(protected_.begin(), protected_.end(), slot.owner) != protected_.end();
+  }
   void hold(std::span<const int> pages);
   void let_go(std::span<const int> pages);
   // A free page for `slot`, taken from another slot if need be. Throws NoRoom.

@@ -46,7 +46,7 @@ StepProbe::StepProbe(const ModelDescription& description, const PlanOptions& opt
   tokens_ = prompt + 1;
 }
 
-// Encodes a step up to end_step(), with the book-keeping that GenerateJob does for it.
+// Encodes a step up to end_step(), with the book-keeping that Sequence does for it.
 void StepProbe::encode() {
   slots_.reserve(slot_, tokens_);
   step_.rows.clear();

@@ -1,4 +1,4 @@
-// Runs decode steps on the GPU device as GenerateJob does, and times how long each part keeps the calling thread.
+// Runs decode steps on the GPU device as Sequence does, and times how long each part keeps the calling thread.
 #pragma once
 
 #include "kernels/gpu_device.h"

@@ -4,9 +4,9 @@
 
 #include "base/failure.h"
 #include "base/start_thread.h"
+#include "engine/batch.h"
 #include "engine/device_jobs.h"
 #include "engine/forward_job.h"
-#include "engine/generate_job.h"
 #include "engine/load_job.h"
 #include "engine/measure_job.h"
 #include "engine/score_job.h"
@@ -22,9 +22,11 @@ struct Engine::State {
   const Plan plan;
   const std::shared_ptr<Bell> bell = std::make_shared<Bell>();
 
-  // Guarded by the bell's lock. Jobs move from list to list by their nodes, which needs no memory.
-  std::list<std::unique_ptr<Job>> jobs;     // waiting for their turn, the next one first
-  std::list<const Job*> by_age;             // all jobs, the oldest first
+  // Guarded by the bell's lock. Requests move from list to list by their nodes, which needs no memory.
+  std::list<std::unique_ptr<Sequence>> answers;  // have just come, for the batch
+  std::list<std::unique_ptr<Job>> jobs;          // all others: waiting for their turn, the next one first
+  std::list<const Job*> by_age;                  // all jobs, the oldest first
+  uint64_t arrivals = 0;
   std::shared_ptr<Channel> running;         // channel of the job whose turn it is
   std::vector<uint64_t> ended_sessions;     // their caches are freed once they have no job left
   std::shared_ptr<Channel> closing;         // set if close() was called
@@ -32,15 +34,23 @@ struct Engine::State {
   bool is_over = false;                     // the thread takes no more jobs
   uint64_t next_owner = uint64_t{1} << 63;  // for jobs without a session; sessions count up from 1
 
+  std::atomic<bool> has_ended{false};  // is_ending(), to be read between layers
+
   // Only for the engine's thread:
   std::unique_ptr<LoadedModel> model;
+  Batch batch{has_ended};
 
   bool is_ending() const { return is_stopping || closing; }
   // Whether a job can take a turn. The thread sleeps until one can.
-  bool can_run(const Job& job) const { return !job.channel().is_full() || job.channel().cancelled(); }
+  bool can_run(const Job& job) const {
+    return job.channel().cancelled() || (!job.channel().is_full() && job.blocked_at != batch.room_changes());
+  }
   std::vector<uint64_t>::iterator find_ended_session();
   void free_ended_sessions();
   std::vector<uint64_t> owners_before(const Job& job);
+  std::vector<Batch::JobClaim> job_claims();
+  void run_job(std::list<std::unique_ptr<Job>>& turn);
+  void run_batch();
   bool run_next();
   bool advance(Job& job);
   void finish(Job& job);
@@ -140,6 +150,7 @@ void Engine::State::stop() {
   {
     std::lock_guard lock(bell->mutex);
     is_stopping = true;
+    has_ended = true;
     channel = running;
   }
   if (channel) channel->cancel();
@@ -149,23 +160,33 @@ void Engine::State::stop() {
 const ModelDescription& Engine::description() const { return state_->description; }
 const Plan& Engine::plan() const { return state_->plan; }
 
-// The owners whose cache this job may not take: the jobs that came before it and can run. Jobs take turns, but room is
+// The owners whose cache this job may not take: running answers, and the jobs that came before it and can run. Room is
 // first come, first served. If each job took room from the next, all would start again and again and none would end. A
 // job that waits for its reader protects nothing, so that a slow reader holds up nobody.
 std::vector<uint64_t> Engine::State::owners_before(const Job& job) {
+  std::vector<uint64_t> owners = batch.running();
   std::lock_guard lock(bell->mutex);
-  std::vector<uint64_t> owners;
   for (const Job* other : by_age) {
     if (other == &job) break;
-    if (other->owner() && can_run(*other)) owners.push_back(other->owner());
+    if (other->owner() && !other->channel().is_full()) owners.push_back(other->owner());
   }
   return owners;
 }
 
-// An ended session that has no job left. The bell is locked.
+std::vector<Batch::JobClaim> Engine::State::job_claims() {
+  std::lock_guard lock(bell->mutex);
+  std::vector<Batch::JobClaim> claims;
+  for (const Job* job : by_age)
+    if (job->owner()) claims.push_back({job->owner(), job->arrival});
+  return claims;
+}
+
+// An ended session that has no request left. The bell is locked.
 std::vector<uint64_t>::iterator Engine::State::find_ended_session() {
   return std::find_if(ended_sessions.begin(), ended_sessions.end(), [&](uint64_t session) {
-    return std::none_of(by_age.begin(), by_age.end(), [&](const Job* job) { return job->owner() == session; });
+    const auto is_of = [&](const auto& request) { return request->owner() == session; };
+    return std::none_of(by_age.begin(), by_age.end(), is_of) && std::none_of(answers.begin(), answers.end(), is_of) &&
+           !batch.has_session(session);
   });
 }
 
@@ -182,39 +203,63 @@ void Engine::State::free_ended_sessions() {
     if (!model) continue;
     model->slots.release(session);
     model->prefixes.release(session);
+    batch.note_room();
   }
 }
 
-// One turn of the engine's thread. Returns false when the thread should end. Only advance() needs memory.
+// One turn of the engine's thread: a turn of the batch, and before it one of a job. Returns false when the thread
+// should end. Only the work itself needs memory.
 bool Engine::State::run_next() {
   std::list<std::unique_ptr<Job>> turn;  // the one job whose turn it is
+  bool has_batch;
   {
     std::unique_lock lock(bell->mutex);
     auto next = jobs.end();
     bell->rung.wait(lock, [&] {
       next = std::find_if(jobs.begin(), jobs.end(), [&](const auto& candidate) { return can_run(*candidate); });
-      return is_ending() || next != jobs.end() || find_ended_session() != ended_sessions.end();
+      has_batch = !answers.empty() || batch.can_move();
+      return is_ending() || next != jobs.end() || has_batch || find_ended_session() != ended_sessions.end();
     });
     if (is_ending()) return false;
     if (next != jobs.end()) {
       turn.splice(turn.begin(), jobs, next);
       running = turn.front()->shared_channel();
     }
+    batch.add(answers);
+    batch.look_at_readers();
   }
   free_ended_sessions();
-  if (turn.empty()) return true;
+  if (!turn.empty()) run_job(turn);
+  if (has_batch) run_batch();
+  return true;
+}
 
+void Engine::State::run_job(std::list<std::unique_ptr<Job>>& turn) {
   Job& job = *turn.front();
   const bool is_over_now = advance(job);
   if (is_over_now) finish(job);
-  std::lock_guard lock(bell->mutex);
-  running = nullptr;
-  if (is_over_now) {
-    by_age.remove(&job);
-  } else {
-    jobs.splice(jobs.end(), turn);
+  {
+    std::lock_guard lock(bell->mutex);
+    running = nullptr;
+    if (is_over_now) {
+      by_age.remove(&job);
+    } else {
+      jobs.splice(jobs.end(), turn);
+    }
   }
-  return true;
+  // Its room is free now.
+  if (is_over_now) batch.note_room();
+}
+
+void Engine::State::run_batch() {
+  if (!model) return batch.fail_all(nullptr, "KEXA_CLOSED", "the model is not loaded");
+  uint64_t held_after = ~uint64_t{0};
+  {
+    std::lock_guard lock(bell->mutex);
+    for (const Job* job : by_age)
+      if (job->was_blocked) held_after = std::min(held_after, job->arrival);
+  }
+  batch.turn({description, plan, model}, job_claims(), held_after);
 }
 
 // Returns whether the job is over.
@@ -225,7 +270,9 @@ bool Engine::State::advance(Job& job) {
       model->files.check();
       model->slots.protect(owners_before(job));
     }
-    return job.advance({description, plan, model});
+    const bool is_over_now = job.advance({description, plan, model});
+    job.blocked_at = 0;
+    return is_over_now;
   } catch (const Cancelled&) {
     bool is_closed;
     {
@@ -238,6 +285,8 @@ bool Engine::State::advance(Job& job) {
       job.channel().push(event::Stopped{});
     }
   } catch (const NoRoom&) {
+    job.was_blocked = true;
+    if (!batch.make_room({description, plan, model}, job.arrival)) job.blocked_at = batch.room_changes();
     return false;
   } catch (...) {
     job.channel().fail(std::current_exception());
@@ -255,16 +304,21 @@ void Engine::State::finish(Job& job) {
 
 void Engine::State::wind_down() {
   std::list<std::unique_ptr<Job>> left;
+  std::list<std::unique_ptr<Sequence>> unanswered;
   std::shared_ptr<Channel> closer;
   {
     std::lock_guard lock(bell->mutex);
     is_over = true;
     left.swap(jobs);
+    unanswered.swap(answers);
     by_age.clear();
     closer = closing;
   }
   for (const auto& job : left) job->channel().fail("KEXA_CLOSED", "the model was closed");
   left.clear();
+  batch.add(unanswered);
+  const JobContext context{description, plan, model};
+  batch.fail_all(model ? &context : nullptr, "KEXA_CLOSED", "the model was closed");
   model.reset();
   if (closer) closer->push(event::Done{});
 }
@@ -278,6 +332,7 @@ std::shared_ptr<Channel> Engine::post(const MakeJob& make_job) {
     is_refused = state_->is_over || state_->is_ending();
     if (!is_refused) {
       state_->jobs.push_back(make_job(channel, state_->next_owner++));
+      state_->jobs.back()->arrival = ++state_->arrivals;
       state_->by_age.push_back(state_->jobs.back().get());
     }
   }
@@ -309,9 +364,21 @@ std::shared_ptr<Channel> Engine::score(std::vector<int> ids) {
 }
 
 std::shared_ptr<Channel> Engine::generate(uint64_t session, std::vector<int> ids, const GenerateParams& params) {
-  return post([&](auto channel, uint64_t) {
-    return std::make_unique<GenerateJob>(std::move(channel), session, std::move(ids), params);
-  });
+  auto channel = std::make_shared<Channel>(state_->bell);
+  std::list<std::unique_ptr<Sequence>> answer;
+  answer.push_back(std::make_unique<Sequence>(channel, session, std::move(ids), params));
+  bool is_refused;
+  {
+    std::lock_guard lock(state_->bell->mutex);
+    is_refused = state_->is_over || state_->is_ending();
+    if (!is_refused) {
+      answer.front()->arrival = ++state_->arrivals;
+      state_->answers.splice(state_->answers.end(), answer);
+    }
+  }
+  if (is_refused) channel->fail("KEXA_CLOSED", "the model was closed");
+  state_->bell->rung.notify_one();
+  return channel;
 }
 
 std::shared_ptr<Channel> Engine::fork(uint64_t session, uint64_t parent) {
@@ -365,6 +432,7 @@ std::shared_ptr<Channel> Engine::close() {
     std::lock_guard lock(state_->bell->mutex);
     was_over = state_->is_over || state_->closing;
     if (!was_over) state_->closing = channel;
+    state_->has_ended = true;
     running = state_->running;
   }
   if (was_over) channel->push(event::Done{});

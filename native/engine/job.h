@@ -30,6 +30,12 @@ class Job {
 
   uint64_t owner() const { return owner_; }
 
+  // Kept by the engine.
+  uint64_t arrival = 0;     // requests count up from 1
+  uint64_t blocked_at = 0;  // Batch::room_changes() when it found no room; 0: it found some
+  // It once found no room. Requests that came after it do not start before it is over.
+  bool was_blocked = false;
+
   Channel& channel() const { return *channel_; }
   const std::shared_ptr<Channel>& shared_channel() const { return channel_; }
 

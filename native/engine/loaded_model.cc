@@ -40,7 +40,9 @@ LoadedModel::LoadedModel(const ModelDescription& description, const Plan& plan, 
       device(weights ? make_device(description, *weights, plan, progress)
                      : make_split_device(description, plan, warm_limit, progress)),
       prefixes(description, plan, slots, *device),
-      drafting(mtp_share(description)) {
+      drafting(mtp_share(description)),
+      costs(mtp_share(description)),
+      prompt_costs(mtp_share(description)) {
   slots.set_make_pages([this](int pages) { return device->hold_pages(pages); });
   slots.set_reclaim([this] { return prefixes.drop_oldest(); });
   slots.set_copy_page([this, &description](int from, int to) {

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "decode/draft_policy.h"
+#include "decode/step_costs.h"
 #include "engine/prefix_cache.h"
 #include "files/mapped_file.h"
 #include "model/weights.h"
@@ -20,6 +21,8 @@ struct LoadedModel {
   std::unique_ptr<Device> device;
   PrefixCache prefixes;
   DraftPolicy drafting;
+  // For all steps. Where the device keeps steps of answers and of prompts apart, there is one for each.
+  StepCosts costs, prompt_costs;
   std::optional<uint64_t> fingerprint;  // model_fingerprint(); empty until it is first needed
 };
 

@@ -85,6 +85,19 @@ void PrefixCache::reuse(int slot, uint64_t owner, std::span<const int> ids, bool
   }
 }
 
+std::vector<int> PrefixCache::pages_of(uint64_t owner, std::span<const int> ids) const {
+  std::vector<int> pages;
+  int most = 0;
+  for (const Kept& kept : kept_) {
+    if (keeps_turns_only_ && !kept.is_of(owner)) continue;
+    const int length = slots_.prefix_length(kept.sequence, ids);
+    if (length <= most) continue;
+    most = length;
+    pages.assign(kept.sequence.pages.begin(), kept.sequence.pages.begin() + length / kPageRows);
+  }
+  return pages;
+}
+
 bool PrefixCache::drop_oldest() {
   if (kept_.empty()) return false;
   drop(std::prev(kept_.end()));

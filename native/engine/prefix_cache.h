@@ -47,6 +47,9 @@ class PrefixCache {
   // KvSlots::keep_prefix(), which is to be called next. All prefixes that `ids` begin with count as used.
   void reuse(int slot, uint64_t owner, std::span<const int> ids, bool needs_mtp);
 
+  // Pages of the kept prefix that has most of `ids`, as far as it has them. Empty if no prefix has any.
+  std::vector<int> pages_of(uint64_t owner, std::span<const int> ids) const;
+
   // Lets go of the prefix unused for longest. Returns false if there is none.
   bool drop_oldest();
 

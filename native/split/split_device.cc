@@ -263,6 +263,11 @@ int SplitDevice::most_groups() const {
   return most;
 }
 
+bool SplitDevice::mixes_prompts() const {
+  return std::all_of(parts_.begin(), parts_.end(),
+                     [](const auto& part) { return part->member.device->mixes_prompts(); });
+}
+
 void SplitDevice::set_residual(std::span<const float> rows) {
   residual_at_ = 0;
   ask_and_wait(0, [&](Device& device) { device.set_residual(rows); });

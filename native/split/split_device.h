@@ -46,6 +46,7 @@ class SplitDevice final : public Device {
   int end_step() override;
   std::vector<Chosen> take(int ticket) override;
   int most_groups() const override;
+  bool mixes_prompts() const override;
   void drop(int ticket) override;
   int steps_ahead() const override { return has_chosen_ ? 0 : int(parts_.size()) - 1; }
   void set_residual(std::span<const float> rows) override;

@@ -1,0 +1,320 @@
+#include "engine/batch.h"
+
+#include <algorithm>
+#include <set>
+
+#include "decode/forward.h"
+#include "engine/profiling.h"
+
+namespace kexa {
+namespace {
+
+int64_t nanoseconds(std::chrono::steady_clock::duration duration) {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(duration).count();
+}
+
+// The MTP block's passes over a step that makes `drafts` drafts.
+void run_mtp(const JobContext& context, int drafts, const ForwardHooks& hooks) {
+  Device& device = *context.model->device;
+  forward_mtp(device, context.description, drafts > 0, hooks);
+  for (int made = 0; made < drafts; ++made) {
+    device.choose_draft();
+    if (made + 1 == drafts) break;
+    device.begin_draft();
+    forward_mtp(device, context.description, true, hooks);
+  }
+}
+
+}  // namespace
+
+bool Batch::can_move() const {
+  if (!flights_.empty() || (is_admission_due_ && !all_.empty())) return true;
+  return std::any_of(all_.begin(), all_.end(), [&](const auto& sequence) {
+    if (sequence->channel()->cancelled()) return true;
+    const bool is_slow = sequence->channel()->is_full();
+    // A slow reader who has read on, or one who has become slow while others wait for room.
+    if (sequence->has_reader == is_slow) return true;
+    return sequence->state == Claim::State::kRunning && !is_slow && sequence->blocked_at != room_changes_;
+  });
+}
+
+void Batch::look_at_readers() {
+  for (const auto& sequence : all_) {
+    const bool has_reader = !sequence->channel()->is_full();
+    if (has_reader != sequence->has_reader) is_admission_due_ = true;
+    sequence->has_reader = has_reader;
+    sequence->is_cancelled = sequence->channel()->cancelled();
+  }
+}
+
+bool Batch::has_session(uint64_t session) const {
+  return std::any_of(all_.begin(), all_.end(), [&](const auto& one) { return one->owner() == session; });
+}
+
+std::vector<Sequence*> Batch::running_by_age() const {
+  std::vector<Sequence*> found;
+  for (const auto& sequence : all_)
+    if (sequence->state == Claim::State::kRunning) found.push_back(sequence.get());
+  std::stable_sort(found.begin(), found.end(), [](const Sequence* a, const Sequence* b) {
+    return std::pair(-a->params().priority, a->started) < std::pair(-b->params().priority, b->started);
+  });
+  return found;
+}
+
+std::vector<uint64_t> Batch::running() const {
+  std::vector<uint64_t> owners;
+  for (const Sequence* sequence : running_by_age()) owners.push_back(sequence->owner());
+  return owners;
+}
+
+void Batch::turn(const JobContext& context, std::span<const JobClaim> jobs, uint64_t held_after) {
+  jobs_ = jobs;
+  drop_cancelled(context);
+  admit(context, held_after);
+  Parts parts = prepare(context);
+  const bool begins = !parts.answers.empty() || !parts.prompts.empty();
+  const bool mixes = context.model->device->mixes_prompts();
+  if (mixes && !parts.answers.empty()) {
+    parts.answers.insert(parts.answers.end(), parts.prompts.begin(), parts.prompts.end());
+    parts.prompts.clear();
+  }
+  // Answers go first, so that their readers have the tokens before the prompts have run.
+  if (!parts.answers.empty()) begin(context, std::move(parts.answers), false);
+  if (!parts.prompts.empty()) begin(context, std::move(parts.prompts), true);
+  if (begins)
+    while (int(flights_.size()) > context.model->device->steps_ahead()) settle(context);
+  else if (!flights_.empty())
+    settle(context);
+}
+
+Batch::Parts Batch::prepare(const JobContext& context) {
+  for (;;)
+    if (std::optional<Parts> parts = try_prepare(context)) return std::move(*parts);
+}
+
+// Plans the next step and reserves its pages. Nothing if a sequence found no room: then another was parked, or the
+// sequence waits, and the step is to be planned again.
+std::optional<Batch::Parts> Batch::try_prepare(const JobContext& context) {
+  LoadedModel& model = *context.model;
+  std::vector<Sequence*> sequences = running_by_age();
+  std::erase_if(sequences, [&](const Sequence* one) { return one->blocked_at == room_changes_; });
+  std::vector<PlannedSequence> planned;
+  const auto find_profiled = [&](bool wants_profile) {
+    return std::find_if(sequences.begin(), sequences.end(), [&](const Sequence* one) {
+      return one->params().wants_profile == wants_profile && one->has_reader && one->next_rows(context).can_step;
+    });
+  };
+  // A step that is profiled is one sequence's own.
+  const auto profiled = find_profiled(true);
+  if (profiled != sequences.end() && (!was_profiled_ || find_profiled(false) == sequences.end()))
+    sequences = {*profiled};
+  else
+    std::erase_if(sequences, [](const Sequence* one) { return one->params().wants_profile; });
+
+  for (const Sequence* sequence : sequences) {
+    planned.push_back(sequence->next_rows(context));
+    if (!sequence->has_reader) planned.back().can_step = planned.back().steps_soon = false;
+  }
+  const int most_groups = model.device->most_groups();
+  if (int(std::count_if(planned.begin(), planned.end(), [](const auto& one) { return one.can_step; })) > most_groups) {
+    std::vector<uint64_t> last;
+    for (const PlannedSequence& one : planned)
+      if (one.can_step) last.push_back(one.last_step);
+    std::nth_element(last.begin(), last.begin() + most_groups - 1, last.end());
+    for (PlannedSequence& one : planned) one.can_step = one.can_step && one.last_step <= last[size_t(most_groups) - 1];
+  }
+  const PlanOptions& options = context.plan.options;
+  const StepBudget budget{.most_rows = options.prefill_chunk,
+                          .decode_rows = std::min(options.prefill_chunk, most_logit_rows(context.description, options)),
+                          .target_ns = kMostStepNs,
+                          .mixes_prompts = model.device->mixes_prompts()};
+  const StepPlan plan = plan_step(planned, budget, model.costs, model.prompt_costs);
+
+  Parts parts;
+  const auto prepare = [&](const PlannedRows& rows, std::vector<Sequence::Part>& to) {
+    Sequence& sequence = *sequences[size_t(rows.sequence)];
+    if (!jobs_.empty()) protect(context, sequence.arrival);
+    try {
+      to.push_back(sequence.prepare(context, rows.rows));
+    } catch (const NoRoom&) {
+      make_room_for(context, sequence);
+      return false;
+    } catch (...) {
+      fail(context, sequence, std::current_exception());
+      return false;
+    }
+    return true;
+  };
+  protect(context, 0);
+  for (const PlannedRows& rows : plan.answers)
+    if (!prepare(rows, parts.answers)) return std::nullopt;
+  for (const PlannedRows& rows : plan.prompts)
+    if (!prepare(rows, parts.prompts)) return std::nullopt;
+  return parts;
+}
+
+void Batch::begin(const JobContext& context, std::vector<Sequence::Part> parts, bool is_prompt) {
+  Device& device = *context.model->device;
+  // Parts that draft come first, the ones with more drafts before others, then parts that only pass the MTP block.
+  const auto rank = [](const Sequence::Part& part) {
+    return part.next_drafts ? part.next_drafts : part.has_mtp ? 0 : -1;
+  };
+  std::stable_sort(parts.begin(), parts.end(), [&](const auto& a, const auto& b) { return rank(a) > rank(b); });
+  Flight flight{.ticket = -1,
+                .parts = {},
+                .is_prompt = is_prompt,
+                .mtp_passes = 0,
+                .began = Clock::now(),
+                .encode_ns = 0,
+                .experts = {}};
+  Step step;
+  step.is_prompt = is_prompt;
+  try {
+    const std::optional<ExpertTraffic> before = device.expert_traffic();
+    encode(context, parts, step, flight);
+    if (before) flight.experts = *device.expert_traffic() - *before;
+  } catch (const Cancelled&) {
+    return;  // the next turn drops the requests
+  } catch (...) {
+    for (const Sequence::Part& part : parts) fail(context, *part.sequence, std::current_exception());
+    return;
+  }
+  flight.encode_ns = nanoseconds(Clock::now() - flight.began);
+  flight.parts = std::move(parts);
+  flights_.push_back(std::move(flight));
+}
+
+void Batch::encode(const JobContext& context, std::vector<Sequence::Part>& parts, Step& step, Flight& flight) {
+  LoadedModel& model = *context.model;
+  Device& device = *model.device;
+  model.files.check();
+  ++steps_;
+  step.mtp_rows = 0;
+  bool chooses = false;
+  std::vector<std::shared_ptr<Channel>> readers;
+  for (Sequence::Part& part : parts) {
+    part.sequence->add_to(step, part, model.slots);
+    part.sequence->last_step = steps_;
+    readers.push_back(part.sequence->channel());
+    chooses |= part.chooses;
+    if (part.has_mtp) step.mtp_rows += part.rows;
+  }
+  step.is_wanted = [readers, &stopping = is_stopping_] {
+    return !stopping.load(std::memory_order_relaxed) &&
+           std::any_of(readers.begin(), readers.end(), [](const auto& reader) { return !reader->cancelled(); });
+  };
+  ForwardHooks hooks{.is_wanted = step.is_wanted, .after_layer = {}, .after_route = {}};
+  was_profiled_ = parts[0].sequence->params().wants_profile;
+  StepCounts& counts = parts[0].sequence->counts_of(parts[0]);
+  Profiling profiling(device, was_profiled_);
+  if (was_profiled_)
+    hooks.after_route = [&](int) {
+      const auto experts = device.route_experts();
+      counts.experts += int64_t(std::set<int>(experts.begin(), experts.end()).size());
+    };
+  forward(device, context.description, step, model.slots, hooks);
+  hooks.after_route = {};  // the MTP block's experts are counted apart
+  if (chooses) device.choose();
+  if (step.mtp_rows) {
+    const int drafts = parts[0].next_drafts;
+    run_mtp(context, drafts, hooks);
+    flight.mtp_passes = std::max(1, drafts);
+  }
+  for (const Sequence::Part& part : parts) part.sequence->note_run(context, part);
+  flight.ticket = device.end_step();
+  profiling.add_to(counts.profile);
+}
+
+// Takes the oldest begun step.
+void Batch::settle(const JobContext& context) {
+  Flight flight = std::move(flights_.front());
+  flights_.pop_front();
+  std::vector<Chosen> taken;
+  try {
+    taken = context.model->device->take(flight.ticket);
+  } catch (const Cancelled&) {
+    return;
+  } catch (...) {
+    for (const Sequence::Part& part : flight.parts)
+      if (part.sequence) fail(context, *part.sequence, std::current_exception());
+    return;
+  }
+  const Clock::time_point now = Clock::now();
+  const int64_t taken_ns = nanoseconds(now - std::max(flight.began, settled_));
+  settled_ = now;
+  learn(context, flight, taken, taken_ns);
+  size_t choice = 0;
+  for (const Sequence::Part& part : flight.parts) {
+    const Chosen* chosen = part.chooses ? &taken.at(choice++) : nullptr;
+    if (!part.sequence) continue;
+    Sequence& sequence = *part.sequence;
+    try {
+      sequence.add_time(part, taken_ns, flight.encode_ns);
+      if (flight.experts) sequence.add_experts(*flight.experts);
+      sequence.settle(context, part, chosen);
+      if (!sequence.is_over()) continue;
+      growth_.ended(int(sequence.ids().size() - sequence.prompt().size()));
+      sequence.abandon_parts(context);
+      sequence.end(context, context.model->device->steps_ahead() > 0);
+      remove(sequence);
+    } catch (...) {
+      fail(context, sequence, std::current_exception());
+    }
+  }
+}
+
+void Batch::settle_all(const JobContext& context) {
+  while (!flights_.empty()) settle(context);
+}
+
+void Batch::learn(const JobContext& context, const Flight& flight, const std::vector<Chosen>& chosen,
+                  int64_t taken_ns) {
+  LoadedModel& model = *context.model;
+  int rows = 0;
+  for (const Sequence::Part& part : flight.parts) rows += part.rows;
+  (flight.is_prompt && !model.device->mixes_prompts() ? model.prompt_costs : model.costs)
+      .took(rows, flight.mtp_passes, double(taken_ns));
+  // In a steady run of one answer, steps of so many rows follow each other.
+  if (flight.parts.size() != 1) return;
+  const Sequence::Part& part = flight.parts[0];
+  if (!part.is_following || part.drafts != part.next_drafts) return;
+  model.drafting.took(part.drafts, part.has_mtp, taken_ns);
+  if (part.sequence) part.sequence->add_drafting(part, int(chosen.at(0).tokens.size()), taken_ns);
+}
+
+void Batch::fail(const JobContext& context, Sequence& sequence, const std::exception_ptr& exception) {
+  sequence.channel()->fail(exception);
+  sequence.abandon_parts(context);
+  remove(sequence);
+}
+
+void Batch::remove(Sequence& sequence) {
+  for (Flight& flight : flights_)
+    for (Sequence::Part& part : flight.parts)
+      if (part.sequence == &sequence) part.sequence = nullptr;
+  if (sequence.parked) parked_bytes_ -= sequence.parked->bytes();
+  ++room_changes_;
+  is_admission_due_ = true;
+  std::erase_if(all_, [&](const auto& one) { return one.get() == &sequence; });
+}
+
+void Batch::drop_cancelled(const JobContext& context) {
+  std::vector<Sequence*> cancelled;
+  for (const auto& sequence : all_)
+    if (sequence->is_cancelled) cancelled.push_back(sequence.get());
+  for (Sequence* sequence : cancelled) {
+    sequence->abandon_parts(context);
+    sequence->channel()->push(event::Stopped{});
+    remove(*sequence);
+  }
+}
+
+void Batch::fail_all(const JobContext* context, const char* code, const char* message) {
+  for (const auto& sequence : all_) sequence->channel()->fail(code, message);
+  if (context)
+    for (const Flight& flight : flights_) context->model->device->drop(flight.ticket);
+  flights_.clear();
+  all_.clear();
+}
+
+}  // namespace kexa

@@ -1,0 +1,110 @@
+// The requests for answers that share the model, a step at a time: each step has rows of many sequences.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <deque>
+#include <list>
+#include <memory>
+#include <vector>
+
+#include "engine/sequence.h"
+
+namespace kexa {
+
+// One turn plans a step, begins it and takes the oldest begun one. Sequences join and leave between any two steps. An
+// error of one sequence ends that one alone; an error of the device ends all sequences of its step. Only the engine's
+// thread uses it.
+class Batch {
+ public:
+  // While `is_stopping` is true, no step is wanted any more. It must outlive the batch.
+  explicit Batch(const std::atomic<bool>& is_stopping) : is_stopping_(is_stopping) {}
+
+  // The sequences wait for room from now on. Needs no memory.
+  void add(std::list<std::unique_ptr<Sequence>>& sequences) {
+    is_admission_due_ |= !sequences.empty();
+    all_.splice(all_.end(), sequences);
+  }
+  // The bell must be locked. Whether a turn would do anything. If not, only a reader, a new request or a job that gives
+  // up room can change that.
+  bool can_move() const;
+  // The bell must be locked. Notes which readers are slow or gone, for the next turn.
+  void look_at_readers();
+  bool has_session(uint64_t session) const;
+
+  // Does one turn. Requests that arrived after `held_after` do not start, because a job that came before them waits for
+  // room. `jobs` are the owners of slots that a job uses, with the number of its arrival.
+  struct JobClaim {
+    uint64_t owner, arrival;
+  };
+  void turn(const JobContext& context, std::span<const JobClaim> jobs, uint64_t held_after);
+  // Parks a sequence that arrived after `arrival`, or whose reader is slow, so that a job finds room. Returns false if
+  // there is none.
+  bool make_room(const JobContext& context, uint64_t arrival);
+  // Tells that a job or a session gave up room.
+  void note_room() {
+    ++room_changes_;
+    is_admission_due_ = true;
+  }
+  uint64_t room_changes() const { return room_changes_; }
+
+  // Owners whose slots a job that arrived at `arrival` must not take.
+  std::vector<uint64_t> running() const;
+
+  // Ends all requests with the error.
+  void fail_all(const JobContext* context, const char* code, const char* message);
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  // A begun step that has not been taken.
+  struct Flight {
+    int ticket;
+    std::vector<Sequence::Part> parts;  // in the order of the step's groups; a part of a request that is over has none
+    bool is_prompt;
+    int mtp_passes;
+    Clock::time_point began;
+    int64_t encode_ns;
+    std::optional<ExpertTraffic> experts;
+  };
+
+  void drop_cancelled(const JobContext& context);
+  void admit(const JobContext& context, uint64_t held_after);
+  std::vector<Claim> claims(const JobContext& context, uint64_t held_after) const;
+  Room room(const JobContext& context) const;
+  bool start(const JobContext& context, Sequence& sequence);
+  void park(const JobContext& context, Sequence& sequence);
+  void protect(const JobContext& context, uint64_t younger_jobs_from) const;
+
+  // The parts of the next steps, with their pages reserved.
+  struct Parts {
+    std::vector<Sequence::Part> answers, prompts;
+  };
+  Parts prepare(const JobContext& context);
+  std::optional<Parts> try_prepare(const JobContext& context);
+  bool make_room_for(const JobContext& context, Sequence& sequence);
+  void begin(const JobContext& context, std::vector<Sequence::Part> parts, bool is_prompt);
+  void encode(const JobContext& context, std::vector<Sequence::Part>& parts, Step& step, Flight& flight);
+  void settle(const JobContext& context);
+  void settle_all(const JobContext& context);
+  void learn(const JobContext& context, const Flight& flight, const std::vector<Chosen>& chosen, int64_t nanoseconds);
+
+  void fail(const JobContext& context, Sequence& sequence, const std::exception_ptr& exception);
+  // Forgets a request that is over. Its last event has been pushed.
+  void remove(Sequence& sequence);
+  std::vector<Sequence*> running_by_age() const;
+
+  const std::atomic<bool>& is_stopping_;
+  std::list<std::unique_ptr<Sequence>> all_;  // in the order of their arrival
+  std::deque<Flight> flights_;                // the oldest first
+  std::span<const JobClaim> jobs_;            // of the running turn
+  Clock::time_point settled_;                 // when a step was last taken
+  GrowthGuess growth_;
+  int64_t parked_bytes_ = 0;
+  static constexpr double kMostStepNs = 50e6;
+  static constexpr int64_t kMostParkedBytes = int64_t{4} << 30;
+  uint64_t starts_ = 0, steps_ = 0, room_changes_ = 1;
+  bool is_admission_due_ = true;
+  bool was_profiled_ = false;  // the last step was one that is profiled, which runs alone
+};
+
+}  // namespace kexa

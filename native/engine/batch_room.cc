@@ -1,0 +1,167 @@
+// How sequences get slots and pages, and give them up.
+#include <algorithm>
+
+#include "engine/batch.h"
+
+namespace kexa {
+namespace {
+
+int pages_for(int tokens) { return (tokens + kPageRows - 1) / kPageRows; }
+
+}  // namespace
+
+// Owners whose slots and pages are not to be taken: running sequences, and jobs that came before `arrival`. 0: all
+// jobs.
+void Batch::protect(const JobContext& context, uint64_t arrival) const {
+  std::vector<uint64_t> owners = running();
+  for (const JobClaim& job : jobs_)
+    if (arrival == 0 || job.arrival < arrival) owners.push_back(job.owner);
+  context.model->slots.protect(std::move(owners));
+}
+
+Room Batch::room(const JobContext& context) const {
+  protect(context, 0);
+  const KvSlots::Takeable takeable = context.model->slots.takeable();
+  return {.free_slots = takeable.slots, .free_pages = takeable.pages};
+}
+
+std::vector<Claim> Batch::claims(const JobContext& context, uint64_t held_after) const {
+  const KvSlots& slots = context.model->slots;
+  const std::vector<int> holders = slots.protected_holders();
+  std::vector<Claim> found;
+  for (const auto& one : all_) {
+    const Sequence& sequence = *one;
+    if (sequence.state != Claim::State::kRunning && sequence.arrival > held_after) continue;
+    const int tokens = int(sequence.ids().size()), left = sequence.tokens_left(context.plan.options);
+    const int growth = growth_.growth(tokens - int(sequence.prompt().size()), left);
+    int held = 0, own = 0;
+    if (sequence.state == Claim::State::kRunning) {
+      held = int(slots.pages(sequence.slot).size());
+      for (const int page : slots.pages(sequence.slot)) own += holders[page] == 1;
+    } else if (!sequence.parked) {
+      // Pages of a kept prefix that a running sequence shares cost nothing more.
+      for (const int page : context.model->prefixes.pages_of(sequence.owner(), sequence.ids()))
+        held += holders[page] > 0;
+    }
+    found.push_back({.id = sequence.arrival,
+                     .priority = sequence.params().priority,
+                     .arrival = sequence.arrival,
+                     .started = sequence.started,
+                     .state = sequence.state,
+                     .is_stalled = !sequence.has_reader,
+                     .held_pages = own,
+                     .wanted_pages = std::max(0, pages_for(tokens + growth) - held),
+                     .most_wanted_pages = std::max(0, pages_for(tokens + left) - held),
+                     .times_parked = sequence.times_parked});
+  }
+  return found;
+}
+
+void Batch::admit(const JobContext& context, uint64_t held_after) {
+  if (!is_admission_due_) return;
+  is_admission_due_ = false;
+  const auto find = [&](uint64_t id) {
+    return std::find_if(all_.begin(), all_.end(), [&](const auto& one) { return one->arrival == id; })->get();
+  };
+  const auto waits = [](const auto& one) { return one->state != Claim::State::kRunning; };
+  while (std::any_of(all_.begin(), all_.end(), waits)) {
+    const Room free = room(context);
+    const std::vector<Claim> claimed = claims(context, held_after);
+    if (const auto next = to_admit(claimed, free)) {
+      if (!start(context, *find(*next))) return;
+      continue;
+    }
+    const auto victim = to_give_way(claimed, free);
+    if (!victim) return;
+    settle_all(context);
+    const auto still = std::find_if(all_.begin(), all_.end(), [&](const auto& one) { return one->arrival == *victim; });
+    if (still != all_.end() && (*still)->state == Claim::State::kRunning) park(context, **still);
+  }
+}
+
+// Gives a sequence its slot. Returns false if there is none after all.
+bool Batch::start(const JobContext& context, Sequence& sequence) {
+  LoadedModel& model = *context.model;
+  try {
+    sequence.slot = model.slots.acquire(sequence.owner()).slot;
+    if (sequence.parked) {
+      model.slots.rewind(sequence.slot, 0);
+      sequence.parked->restore(context.description, model.slots, *model.device, sequence.slot);
+      parked_bytes_ -= sequence.parked->bytes();
+      sequence.parked.reset();
+    }
+    sequence.state = Claim::State::kRunning;
+    if (sequence.started == 0) sequence.started = ++starts_;
+    sequence.start(context);
+    if (sequence.is_over()) {
+      sequence.end(context, false);
+      remove(sequence);
+    }
+  } catch (const NoRoom&) {
+    model.slots.release(sequence.owner());
+    return false;
+  } catch (...) {
+    fail(context, sequence, std::current_exception());
+  }
+  return true;
+}
+
+// Moves a sequence's rows to main memory and frees its slot and its pages. Its begun steps must have been taken.
+// Without room in main memory the rows are dropped, to be computed again.
+void Batch::park(const JobContext& context, Sequence& sequence) {
+  LoadedModel& model = *context.model;
+  const int64_t bytes = ParkedRows::bytes_of(context.description, model.slots, *model.device, sequence.slot);
+  try {
+    if (model.slots.length(sequence.slot) > 0 && parked_bytes_ + bytes <= kMostParkedBytes) {
+      sequence.parked.emplace(context.description, model.slots, *model.device, sequence.slot);
+      parked_bytes_ += bytes;
+    }
+  } catch (const std::bad_alloc&) {
+    // The rows are computed again.
+  }
+  model.slots.release(sequence.owner());
+  sequence.slot = -1;
+  sequence.state = Claim::State::kParked;
+  if (sequence.has_reader) ++sequence.times_parked;
+  ++room_changes_;
+  is_admission_due_ = true;
+}
+
+// Parks another sequence so that a running one finds pages. If there is none to park, the sequence waits until
+// something else gives up room, or fails if nothing can.
+bool Batch::make_room_for(const JobContext& context, Sequence& sequence) {
+  protect(context, 0);
+  const auto victim = to_park(claims(context, ~uint64_t{0}), sequence.arrival);
+  if (!victim) {
+    const bool is_alone = running_by_age().size() == 1 && jobs_.empty();
+    if (is_alone)
+      fail(context, sequence,
+           std::make_exception_ptr(Error(
+               "KEXA_OUT_OF_MEMORY", "wanted room for one more token after " + std::to_string(sequence.ids().size()) +
+                                         ", found a cache of " + std::to_string(context.plan.kv.pages * kPageRows) +
+                                         " tokens that no other request shares (cacheTokens)")));
+    else
+      sequence.blocked_at = room_changes_;
+    return false;
+  }
+  settle_all(context);
+  const auto found = std::find_if(all_.begin(), all_.end(), [&](const auto& one) { return one->arrival == *victim; });
+  if (found != all_.end() && (*found)->state == Claim::State::kRunning) park(context, **found);
+  return true;
+}
+
+bool Batch::make_room(const JobContext& context, uint64_t arrival) {
+  Sequence* youngest = nullptr;
+  for (const auto& one : all_) {
+    if (one->state != Claim::State::kRunning || (one->arrival < arrival && one->has_reader)) continue;
+    if (!youngest || one->arrival > youngest->arrival) youngest = one.get();
+  }
+  if (!youngest) return false;
+  const uint64_t id = youngest->arrival;
+  settle_all(context);
+  const auto found = std::find_if(all_.begin(), all_.end(), [&](const auto& one) { return one->arrival == id; });
+  if (found != all_.end() && (*found)->state == Claim::State::kRunning) park(context, **found);
+  return true;
+}
+
+}  // namespace kexa

@@ -1,0 +1,293 @@
+// The life of a request:
+// 1. It waits until the batch has a slot and pages for it.
+// 2. Its prompt runs, a part in each step. The last part chooses a token.
+// 3. Its answer runs: each step has the token chosen last and the drafts after it. The device chooses a token after the
+//    last known token. A draft that equals the choice is kept, and its own row gives the next choice. The first draft
+//    that differs ends the step for this sequence.
+// 4. The MTP block runs over the same rows, so that its cache keeps up with the model's. Then it drafts the next tokens
+//    one after the other, each time from its own last state.
+// 5. The chosen tokens are taken. Rows of rejected drafts leave the cache because its length does not count them.
+//
+// A step needs only the largest possible number of tokens, not the tokens themselves. So if the device works by itself,
+// the next step begins before 5, and the device never waits for this thread. If the taken step turns out to be the
+// answer's last, its rows in the step after it are for nothing.
+//
+// It may be parked between two steps: its rows go to main memory and come back when there is room again.
+//
+// A draft is only a guess at the choice. The choice depends on logits, seed and position alone, and a row's logits do
+// not depend on other rows. So the answer is the same, token for token, with any drafts, greedy or not, and beside any
+// other sequences. Drafts are drawn with the noise of their own position, so that they agree with the choice more
+// often.
+#include "engine/sequence.h"
+
+#include <algorithm>
+#include <limits>
+
+namespace kexa {
+
+void Sequence::start(const JobContext& context) {
+  LoadedModel& model = *context.model;
+  model.prefixes.reuse(slot, owner_, ids_, params_.drafts > 0);
+  if (params_.drafts > 0) is_drafting_ = true;
+  if (params_.drafts < 0 && context.description.mtp) {
+    // An answer without drafts left the MTP block's cache behind, and to catch up would mean to compute cached tokens
+    // again. For a single token there is nothing to draft.
+    const bool is_ready = params_.max_tokens > 1 && model.slots.has_mtp_nearly(slot, ids_);
+    is_drafting_ = is_ready && (has_started_ ? is_drafting_ : model.drafting.begin_answer());
+  }
+  const int cached = model.slots.keep_prefix(slot, ids_, is_drafting_ && params_.drafts > 0);
+  if (!has_started_) channel_->push(event::Started{cached});
+  has_started_ = true;
+  is_following_ = false;
+  next_drafts_ = 0;
+  device_tokens_ = int(ids_.size());
+  model.device->begin_choosing(slot, params_.sampling, ids_, prompt_size_);
+  if (params_.max_tokens == 0 && cached >= prefill_end()) is_over_ = is_length_ = true;
+}
+
+// Time that the timed steps' tokens would have taken one by one, less the time they took.
+std::optional<int64_t> Sequence::saved_ns(const DraftPolicy& drafting) const {
+  const double plain = drafting.plain_cost();
+  if (plain == 0 || drafting_tokens_ == 0) return std::nullopt;
+  return int64_t(plain * drafting_tokens_) - drafting_ns_;
+}
+
+// The most, and the fewest, tokens that there will be once all begun steps are taken.
+int Sequence::most_tokens() const {
+  int most = int(ids_.size());
+  for (const Part& part : parts_)
+    if (part.chooses) most += 1 + part.drafts;
+  return most;
+}
+
+int Sequence::fewest_tokens() const {
+  return int(ids_.size()) +
+         int(std::count_if(parts_.begin(), parts_.end(), [](const Part& part) { return part.chooses; }));
+}
+
+// One past the last row of ids_ that is to run: all of them, or all but the last if nothing is to be chosen.
+int Sequence::prefill_end() const { return int(ids_.size()) - (params_.max_tokens == 0 ? 1 : 0); }
+
+int Sequence::tokens_left(const PlanOptions& options) const {
+  return std::min(params_.max_tokens - answer_size(int(ids_.size())), options.context_size - int(ids_.size()));
+}
+
+PlannedSequence Sequence::next_rows(const JobContext& context) const {
+  const PlanOptions& options = context.plan.options;
+  PlannedSequence next{.last_step = last_step};
+  if (is_following_) {
+    const int left = params_.max_tokens - answer_size(fewest_tokens());
+    next.rows_left = next.most_rows = std::max(1, 1 + std::min(next_drafts_, left - 1));
+    next.can_step = left > 0 && most_tokens() + next_drafts_ <= options.context_size;
+    next.steps_soon = !next.can_step;
+    return next;
+  }
+  const int first = context.model->slots.length(slot), prompt_end = std::min(int(prompt_size_), prefill_end());
+  next.is_prompt = first < prompt_end;
+  next.can_step = true;
+  next.rows_left = (next.is_prompt ? prompt_end : int(ids_.size())) - first;
+  // Steps end at positions where the prompt is to be kept. An answer that lost its rows is computed again just as the
+  // first time, so that its bits are the same: as an answer's rows, apart from the prompt.
+  const int bearable = std::max(kLeastChunk, int(kMostPairs / (first + options.prefill_chunk)));
+  next.most_rows = std::min(
+      {next.rows_left, next_kept(context.model->prefixes, first) - first, next.is_prompt ? bearable : kSmallRows});
+  return next;
+}
+
+// Drafts that a step should make for the next step. `most` and `fewest` are the most and the fewest tokens that there
+// are after it. Fewer than wished if the context, the chunk or the cache has no room for their rows, or if the answer
+// ends before.
+int Sequence::drafts_wanted(const JobContext& context, int most, int fewest) {
+  if (!is_drafting_) return 0;
+  int asked = params_.drafts;
+  if (asked < 0) {
+    const std::optional<int> worth = context.model->drafting.drafts();
+    is_drafting_ = worth.has_value();
+    asked = worth.value_or(0);
+  }
+  const PlanOptions& options = context.plan.options;
+  const int left = params_.max_tokens - answer_size(fewest);
+  const int wanted =
+      std::min({asked, kMaxDrafts, options.prefill_chunk - 1, left - 1, options.context_size - most - 1});
+  if (wanted <= 0) return 0;
+  try {
+    context.model->slots.reserve(slot, most + wanted);
+  } catch (const NoRoom&) {
+    return 0;  // a draft is only a guess, and not worth another sequence's room
+  }
+  return wanted;
+}
+
+Sequence::Part Sequence::prepare(const JobContext& context, int rows) {
+  Part part{.sequence = this, .rows = rows, .is_following = is_following_};
+  if (is_following_)
+    prepare_following(context, part);
+  else
+    prepare_known(context, part);
+  return part;
+}
+
+// A part whose rows the device knows: the token chosen last and the drafts after it.
+void Sequence::prepare_following(const JobContext& context, Part& part) {
+  part.chooses = true;
+  part.drafts = part.rows - 1;
+  part.rows_end = most_tokens() + part.drafts;
+  context.model->slots.reserve(slot, part.rows_end);
+  part.next_drafts = drafts_wanted(context, part.rows_end + 1, fewest_tokens() + 1);
+  part.has_mtp = is_drafting_;
+}
+
+// A part of the next known tokens.
+void Sequence::prepare_known(const JobContext& context, Part& part) {
+  KvSlots& slots = context.model->slots;
+  const int first = slots.length(slot), end = first + part.rows;
+  part.is_prompt = first < int(prompt_size_);
+  part.rows_end = end;
+  slots.reserve(slot, end);
+  part.chooses = end == int(ids_.size());
+  if (part.chooses) part.next_drafts = drafts_wanted(context, end + 1, end + 1);
+  part.has_mtp = is_drafting_;
+}
+
+void Sequence::add_to(Step& step, Part& part, KvSlots& slots) {
+  part.first_row = int(step.rows.size());
+  step.groups.push_back({.slot = slot,
+                         .first_row = part.first_row,
+                         .rows = part.rows,
+                         .is_following = part.is_following,
+                         .chooses = part.chooses,
+                         .drafts = part.next_drafts,
+                         .wants_logits = part.chooses && (params_.logprobs >= 0 || params_.wants_profile),
+                         .masks = nullptr});
+  const int first = part.is_following ? part.rows_end - part.rows : slots.length(slot);
+  for (int i = 0; i < part.rows; ++i) {
+    const int position = first + i;
+    Row row{.slot = slot, .position = position};
+    if (!part.is_following) {
+      row.token = ids_[position];
+      row.next = position + 1 < int(ids_.size()) ? ids_[position + 1] : 0;
+    }
+    step.rows.push_back(row);
+    if (part.chooses && (part.is_following || i + 1 == part.rows)) step.logit_rows.push_back(part.first_row + i);
+  }
+  next_drafts_ = part.next_drafts;
+  // Told before the step: should it be cut off half-way, the rows it has overwritten are known to be gone.
+  if (!part.is_following) slots.begin_write(slot, part.rows_end);
+}
+
+void Sequence::note_run(const JobContext& context, const Part& part) {
+  LoadedModel& model = *context.model;
+  KvSlots& slots = model.slots;
+  StepCounts& counts = counts_of(part);
+  counts.steps += 1, counts.rows += part.rows;
+  if (part.has_mtp) counts.mtp_passes += std::max(1, part.next_drafts), counts.draft_heads += part.next_drafts;
+  if (!part.is_following) {
+    const int first = slots.length(slot);
+    slots.end_write(slot, std::span(ids_).subspan(first, part.rows));
+    is_following_ = part.chooses;
+    if (part.has_mtp && !part.chooses) slots.set_mtp_length(slot, part.rows_end);
+    if (part.rows_end == next_kept(model.prefixes, first)) {
+      // settle() tells the slot about the MTP block's rows and the drafts only later.
+      if (part.has_mtp) slots.set_mtp_length(slot, part.rows_end);
+      slots.begin_write(slot, part.rows_end + part.next_drafts);
+      model.prefixes.keep(slot, owner_);
+    }
+    if (ids_.size() == prompt_size_) prefill_tokens_ += part.rows;
+  }
+  parts_.push_back(part);
+}
+
+// The next position after `position` at which the prompt is to be kept. If there is none, a number past all positions.
+int Sequence::next_kept(const PrefixCache& prefixes, int position) const {
+  int next = std::numeric_limits<int>::max();
+  if (!prefixes.is_on()) return next;
+  const int end = int(ids_.size()), prompt_end = int(prompt_size_);
+  if (prefixes.keeps_all()) next = std::min(PrefixCache::next_boundary(position), end);
+  // If a slot can go back from the prompt's end to keep_at, the few tokens in between need no step of their own. An MTP
+  // block that goes on too uses up one token of that reach.
+  const bool is_near = prompt_end - params_.keep_at <= kKeptReach - (params_.drafts > 0 ? 1 : 0);
+  const int turn_end = is_near ? prompt_end : params_.keep_at;
+  if (params_.keep_at > 0 && turn_end > position) next = std::min(next, turn_end);
+  return next;
+}
+
+void Sequence::settle(const JobContext& context, const Part& part, const Chosen* chosen) {
+  parts_.pop_front();
+  if (!part.is_following && ids_.size() == prompt_size_)
+    channel_->push(event::Prompt{part.rows_end, int(prompt_size_)});
+  if (!part.chooses) {
+    if (params_.max_tokens == 0 && part.rows_end >= prefill_end()) is_over_ = is_length_ = true;
+    return;
+  }
+  if (chosen->problem) std::rethrow_exception(chosen->problem);
+  take(context, part, *chosen);
+}
+
+void Sequence::take(const JobContext& context, const Part& part, const Chosen& chosen) {
+  LoadedModel& model = *context.model;
+  // One past the rows of the step, its drafts' rows included.
+  const int rows_end = device_tokens_ + part.drafts;
+  device_tokens_ += int(chosen.tokens.size());
+  model.slots.begin_write(slot, std::max(rows_end, device_tokens_ - 2 + part.next_drafts));
+
+  const size_t vocab = size_t(context.description.vocab_size);
+  event::Tokens tokens{.choices = {}, .drafts = {}, .saved_ns = saved_ns(model.drafting)};
+  for (int i = 0; i < int(chosen.tokens.size()) && !is_over_; ++i) {
+    const int token = chosen.tokens[i];
+    const auto logits = [&] { return std::span(chosen.logits).subspan(i * vocab, vocab); };
+    tokens.choices.push_back(params_.logprobs < 0 ? Choice{token, 0, {}}
+                                                  : with_logprobs(token, logits(), params_.logprobs));
+    ids_.push_back(token);
+    const bool is_end =
+        std::find(params_.end_tokens.begin(), params_.end_tokens.end(), token) != params_.end_tokens.end();
+    is_length_ = !is_end && tokens_left(context.plan.options) <= 0;
+    is_over_ = is_end || is_length_;
+    if (is_over_ && params_.wants_profile) counts_.logits.assign(logits().begin(), logits().end());
+  }
+  if (part.drafts)
+    tokens.drafts.push_back({part.drafts, std::min(int(tokens.choices.size()), int(chosen.tokens.size()) - 1)});
+
+  // All tokens but the last have been run.
+  const int length = model.slots.length(slot), run = int(ids_.size()) - 1;
+  if (run > length) model.slots.end_write(slot, std::span(ids_).subspan(length, run - length));
+  if (part.has_mtp) model.slots.set_mtp_length(slot, run);
+  model.drafting.judged(part.drafts, int(chosen.tokens.size()) - 1);
+  channel_->push(std::move(tokens));
+}
+
+void Sequence::abandon_parts(const JobContext& context) {
+  int tokens = device_tokens_;
+  for (const Part& part : parts_) {
+    if (!part.chooses) continue;
+    tokens += 1 + part.drafts;
+    context.model->slots.note_written(owner_, tokens + part.next_drafts);
+  }
+  parts_.clear();
+}
+
+void Sequence::add_time(const Part& part, int64_t nanoseconds, int64_t encode_ns) {
+  (part.is_prompt ? prefill_ns_ : decode_ns_) += nanoseconds;
+  if (part.is_following) encode_ns_ += encode_ns;
+}
+
+void Sequence::add_drafting(const Part& part, int tokens, int64_t nanoseconds) {
+  if (!part.has_mtp) return;
+  drafting_ns_ += nanoseconds;
+  drafting_tokens_ += tokens;
+}
+
+void Sequence::end(const JobContext& context, bool has_encode_time) {
+  LoadedModel& model = *context.model;
+  if (is_drafting_ && params_.drafts < 0) model.drafting.end_answer();
+  if (model.prefixes.keeps_all()) model.prefixes.keep(slot, owner_);
+  channel_->push(event::Ended{.is_length = is_length_,
+                              .prefill_ns = prefill_ns_,
+                              .decode_ns = decode_ns_,
+                              .prefill_tokens = prefill_tokens_,
+                              .saved_ns = saved_ns(model.drafting),
+                              .encode_ns = has_encode_time ? std::optional(encode_ns_) : std::nullopt,
+                              .counts = params_.wants_profile ? std::optional(std::move(counts_)) : std::nullopt,
+                              .experts = experts_});
+}
+
+}  // namespace kexa

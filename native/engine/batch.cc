@@ -125,7 +125,7 @@ std::optional<Batch::Parts> Batch::try_prepare(const JobContext& context) {
   }
   const PlanOptions& options = context.plan.options;
   const StepBudget budget{.most_rows = options.prefill_chunk,
-                          .decode_rows = std::min(options.prefill_chunk, most_logit_rows(context.description, options)),
+                          .decode_rows = std::min(options.decode_rows(), most_logit_rows(context.description, options)),
                           .target_ns = kMostStepNs,
                           .mixes_prompts = model.device->mixes_prompts()};
   const StepPlan plan = plan_step(planned, budget, model.costs, model.prompt_costs);

@@ -243,6 +243,7 @@ void CpuDevice::choose() {
     } catch (...) {
       choosing_[i].chosen.problem = std::current_exception();
       choosing_[i].chosen.tokens.clear();
+      choosing_[i].chosen.logits.clear();
     }
   });
 }

@@ -111,8 +111,8 @@ template <typename Integers, int kRows>
 template <typename Integers>
 constexpr int kMostStreamedIntegers = Integers::kIsSmall ? 2 * kIntegerRows : 4;
 
-// Sums of a panel with 2 to kMostStreamedIntegers rows, in groups of nearly one size. There is code for two, four and
-// eight rows. For other counts it does a group's last row again; `sums` has room for that.
+// Sums of a panel with 2 to kMostStreamedIntegers rows, in groups of nearly one size. There is code for two, four
+// and, with AVX-512, eight rows. For other counts it does a group's last row again; `sums` has room for that.
 template <typename Integers>
 static void stream_integer_panel(const uint8_t* const* rows, const RoundedBlock* const* x, int count, int columns,
                                  float* sums) {

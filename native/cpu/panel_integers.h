@@ -47,10 +47,7 @@ KEXA_INLINE void small_scales(const uint8_t* blocks, int count, float by, float*
     return;
   }
 #endif
-  for (int i = 0; i < count; ++i) {
-    const uint8_t* block = blocks + i * Integers::kBytes;
-    scales[i] = (Integers::kHasF32Scale ? float_at(block) : half_at(block)) * by;
-  }
+  for (int i = 0; i < count; ++i) scales[i] = small_scale<Integers>(blocks + i * Integers::kBytes) * by;
 }
 
 constexpr int kTogether = 3;

@@ -1,6 +1,9 @@
 #include "checks/plan_checks.h"
 
+#include <vector>
+
 #include "checks/planner_run.h"
+#include "decode/batch_drafts.h"
 #include "decode/step_costs.h"
 
 namespace kexa {
@@ -53,11 +56,54 @@ Napi::Value learn_costs(const Napi::CallbackInfo& info) {
   return to;
 }
 
+// planDrafts(turns): each turn has `timed` steps [rows, MTP passes, nanoseconds], and of its sequences `ids`, `asked`
+// and `chances` [sequences, places]. Returns the drafts of each sequence in each turn, of one BatchDrafts.
+Napi::Value plan_drafts(const Napi::CallbackInfo& info) {
+  const auto turns = info[0].As<Napi::Array>();
+  auto all = Napi::Array::New(info.Env(), turns.Length());
+  StepCosts costs;
+  BatchDrafts policy;
+  for (uint32_t turn = 0; turn < turns.Length(); ++turn) {
+    const auto from = turns.Get(turn).As<Napi::Object>();
+    const auto timed = from.Get("timed").As<Napi::Float64Array>(),
+               chances = from.Get("chances").As<Napi::Float64Array>();
+    const auto ids = from.Get("ids").As<Napi::Uint32Array>();
+    const auto asked = from.Get("asked").As<Napi::Int32Array>();
+    for (size_t i = 0; i + 2 < timed.ElementLength(); i += 3)
+      costs.took(int(timed[i]), int(timed[i + 1]), timed[i + 2]);
+    std::vector<DraftingSequence> sequences;
+    for (size_t i = 0; i < ids.ElementLength(); ++i) {
+      DraftingSequence& sequence = sequences.emplace_back(DraftingSequence{.id = ids[i], .asked = asked[i]});
+      for (size_t place = 0; place < kMaxDrafts; ++place) sequence.chances[place] = chances[i * kMaxDrafts + place];
+    }
+    const std::vector<int> drafts = policy.plan(sequences, int(sequences.size()), costs);
+    auto to = Napi::Uint32Array::New(info.Env(), drafts.size());
+    for (size_t i = 0; i < drafts.size(); ++i) to[i] = uint32_t(drafts[i]);
+    all.Set(turn, to);
+  }
+  return all;
+}
+
+// draftChances(judged, rests): the chances by place after steps of [drafts, accepted] and as many answers without
+// drafts.
+Napi::Value draft_chances(const Napi::CallbackInfo& info) {
+  const auto judged = info[0].As<Napi::Uint32Array>();
+  Acceptance acceptance;
+  for (size_t i = 0; i + 1 < judged.ElementLength(); i += 2) acceptance.judged(int(judged[i]), int(judged[i + 1]));
+  for (int rests = info[1].ToNumber().Int32Value(); rests > 0; --rests) acceptance.rested();
+  const Chances chances = acceptance.chances();
+  auto to = Napi::Float64Array::New(info.Env(), chances.size());
+  for (size_t place = 0; place < chances.size(); ++place) to[place] = chances[place];
+  return to;
+}
+
 }  // namespace
 
 void export_plan_checks(Napi::Env env, Napi::Object exports) {
   exports.Set("runPlanner", Napi::Function::New(env, run_planner_of));
   exports.Set("learnCosts", Napi::Function::New(env, learn_costs));
+  exports.Set("planDrafts", Napi::Function::New(env, plan_drafts));
+  exports.Set("draftChances", Napi::Function::New(env, draft_chances));
 }
 
 }  // namespace kexa

@@ -1,4 +1,4 @@
-// The functions of the tests' addon for planning steps: runPlanner() and learnCosts().
+// The functions of the tests' addon for planning steps and drafts.
 #pragma once
 
 #include <napi.h>

@@ -5,10 +5,7 @@
 namespace kexa {
 namespace {
 
-constexpr double kKeepCost = 0.9, kKeepRight = 0.97;
-// The assumed chance that a first draft is right, before any was judged, with the weight of a few drafts. K-EXAONE's
-// report and our own measurements agree with it.
-constexpr double kFirstGuess = 0.7, kGuessWeight = 4;
+constexpr double kKeepCost = 0.9;
 // The assumed cost of a draft, as a part of a step's cost, before steps were timed. Too low a guess costs a few steps
 // that try. With too high a guess no step would ever try.
 constexpr double kGuessedSlope = 0.2;
@@ -35,14 +32,6 @@ void DraftPolicy::took(int drafts, bool has_mtp, int64_t nanoseconds) {
   (has_mtp ? costs_[drafts] : plain_).add(double(nanoseconds), kKeepCost);
 }
 
-void DraftPolicy::judged(int drafts, int accepted) {
-  for (int place = 0; place < std::min(drafts, accepted + 1); ++place) {
-    Average& right = right_[place];
-    right.weight = right.weight * kKeepRight + 1;
-    right.value += ((place < accepted ? 1.0 : 0.0) - right.value) / right.weight;
-  }
-}
-
 double DraftPolicy::plain_cost() const {
   return plain_.weight > 0 ? plain_.value : costs_[0].weight > 0 ? costs_[0].value * (1 - mtp_share_) : 0;
 }
@@ -58,27 +47,16 @@ double DraftPolicy::cost(int drafts) const {
   return base + slope * (drafts - below);
 }
 
-double DraftPolicy::tokens(int drafts) const {
-  double all = 1, chance = 1, guess = kFirstGuess;
-  for (int place = 0; place < drafts; ++place) {
-    const Average& right = right_[place];
-    const double likely = (right.value * right.weight + guess * kGuessWeight) / (right.weight + kGuessWeight);
-    chance *= likely;
-    all += chance;
-    guess = likely;
-  }
-  return all;
-}
-
 std::optional<int> DraftPolicy::drafts() {
   // Without anything to compare with, a step without drafts is timed first.
   if (plain_.weight == 0 && costs_[0].weight < kTimedSteps) return 0;
+  const Chances chances = acceptance_.chances();
   int best = 0;
   double best_rate = kWorthwhile / plain_cost();
   int tried = 0;
   while (tried < kMaxDrafts && costs_[tried + 1].weight >= kTimedSteps) ++tried;
   for (int drafts = 1; drafts <= std::min(kMaxDrafts, tried + 1); ++drafts) {
-    const double rate = tokens(drafts) / cost(drafts);
+    const double rate = (1 + expected_tokens(chances, drafts)) / cost(drafts);
     if (rate > best_rate) best = drafts, best_rate = rate;
   }
   if (best > 0) return best;

@@ -5,7 +5,8 @@
 #include <cstdint>
 #include <optional>
 
-#include "plan/plan.h"
+#include "decode/acceptance.h"
+#include "plan/limits.h"
 
 namespace kexa {
 
@@ -32,7 +33,7 @@ class DraftPolicy {
   // Tells the time of a step of `drafts` + 1 rows. `has_mtp`: the MTP block ran in it.
   void took(int drafts, bool has_mtp, int64_t nanoseconds);
   // Tells that the first `accepted` of a step's drafts were right.
-  void judged(int drafts, int accepted);
+  void judged(int drafts, int accepted) { acceptance_.judged(drafts, accepted); }
 
   // Nanoseconds of a step without drafts. 0 while that is unknown.
   double plain_cost() const;
@@ -44,14 +45,13 @@ class DraftPolicy {
     void add(double sample, double keep);
   };
   double cost(int drafts) const;
-  double tokens(int drafts) const;
 
   double mtp_share_;
   std::array<Average, kMaxDrafts + 1> costs_;  // steps with the MTP block, indexed by drafts
   Average plain_;                              // steps without it
-  std::array<Average, kMaxDrafts> right_;      // indexed by place; only drafts whose predecessors were right count
-  int rest_ = 1;                               // answers to rest when drafting is next given up
-  int resting_ = 0;                            // answers still to rest
+  Acceptance acceptance_;
+  int rest_ = 1;     // answers to rest when drafting is next given up
+  int resting_ = 0;  // answers still to rest
 };
 
 }  // namespace kexa

@@ -6,12 +6,17 @@ export const limits = {
   defaultChunk: 128,
   chunk: 4096,
   threads: 1024,
+  /** Milliseconds that prompts may hold up running answers at a time: the default, and the most. */
+  defaultStepMs: 50,
+  stepMs: 60000,
   /** Sequences whose cache is kept at the same time: the most. */
   mostSlots: 256,
   /** The largest integer that the core takes: 2^31 - 1. */
   integer: 2147483647,
   /** Rows that a GPU's global layers are given at load, at most. */
   cacheStartRows: 8192,
+  /** The highest priority of a request; the lowest is as far below 0. */
+  priority: 100,
   /** Alternatives that `logprobs` tells of beside the chosen token. */
   alternatives: 20,
 

@@ -24,6 +24,10 @@ export interface NativePlanOptions {
   /** Tokens that all sequences share in the global layers' pages. 0: `contextSize`. */
   cacheTokens: number;
   prefillChunk: number;
+  /** Milliseconds that a prompt's rows may add to the time between two tokens of an answer. */
+  maxStepMs: number;
+  /** Main memory for the rows of parked sequences (bytes). */
+  parkBytes: number;
   threads: number;
   /** Whether each thread stays on a core of its own, where that is possible. */
   pinsThreads: boolean;
@@ -138,6 +142,8 @@ export interface NativeGenerateParams extends Required<SamplingOptions> {
   maxTokens: number;
   /** The position at which the next turn's prompt will differ from this one. 0: not known. */
   keepAt: number;
+  /** The higher goes first. */
+  priority: number;
   /** The number of tokens that the MTP block drafts a step. 0: none; -1: as many as pay. */
   drafts: number;
   endTokens: Uint32Array;
@@ -177,6 +183,8 @@ export type NativeEvent =
       prefillMs: number;
       decodeMs: number;
       prefillTokens: number;
+      /** How often it gave up its room to others. */
+      parked: number;
       savedMs: number | null;
       /** Null if the device computes in the call itself. */
       encodeMs: number | null;

@@ -92,14 +92,16 @@ export async function benchmarkParallel(path: string, options: ParallelOptions):
   const made = synthetic && { ...synthetic, mtp: options.mtp !== false };
   const { description } = made === null ? await openModelFolder(path) : await openSynthetic(path, made, load.weights);
   const most = Math.max(...streams);
-  const contextSize = most * Math.ceil((prompt + generated + 1) / limits.pageRows) * limits.pageRows;
+  const contextSize = Math.ceil((prompt + generated + 1) / limits.pageRows) * limits.pageRows;
   if (contextSize > description.maxPositions)
     throw new KexaError(
       'KEXA_INVALID_ARGUMENT',
       `${nameOf(options, most)}: wanted a context of ${contextSize} tokens, found a model of at most ` +
-        `${description.maxPositions}; ask for fewer streams or shorter texts`,
+        `${description.maxPositions}; ask for shorter texts`,
     );
-  const loading = { ...load, contextSize, ...(signal && { signal }) };
+  // Every stream has room, unless the caller gives less.
+  const room = { slots: Math.max(most, limits.slots), cacheTokens: most * contextSize };
+  const loading = { ...room, ...load, contextSize, ...(signal && { signal }) };
   await using model = await (made === null ? loadModel(path, loading) : loadSynthetic(path, made, loading));
   const makePrompt = await promptMaker(model, options);
   const runs = streams.map((): { seen: Seen[]; rate: number }[] => []);

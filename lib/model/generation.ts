@@ -318,7 +318,12 @@ export class Generation implements Promise<GenerationResult>, AsyncIterable<Piec
       failedToolCalls: pieces.flatMap((piece) => piece.failedToolCalls),
       ids,
       finishReason: ending === 'stop' && toolCalls.length > 0 ? 'tool_calls' : ending,
-      usage: { promptTokens: this.#promptTokens, cachedTokens: this.#cachedTokens, completionTokens: ids.length },
+      usage: {
+        promptTokens: this.#promptTokens,
+        cachedTokens: this.#cachedTokens,
+        completionTokens: ids.length,
+        parked: this.#ended?.parked ?? 0,
+      },
       timings: {
         prefillMs,
         decodeMs,

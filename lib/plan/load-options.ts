@@ -115,6 +115,20 @@ const facts: Readonly<Record<keyof LoadOptions, Omit<LoadOption, 'name'>>> = {
       help: 'what a CPU multiplies blocks of weights by: f32, or i16, which is faster (default: f32)',
     },
   },
+  parkBytes: {
+    ...{ least: 0, most: Number.MAX_SAFE_INTEGER },
+    flag: {
+      ...{ flags: '--park-bytes <size>', env: 'KEXA_PARK_BYTES', reads: 'bytes' },
+      help: 'main memory for answers that have to give up their room for a while, as in 4GiB (default: a quarter of what is free)',
+    },
+  },
+  maxStepMs: {
+    ...{ least: 1, most: limits.stepMs },
+    flag: {
+      ...{ flags: '--max-step-ms <n>', env: 'KEXA_MAX_STEP_MS', reads: 'integer' },
+      help: `milliseconds that prompts may hold up running answers at a time (default: ${limits.defaultStepMs})`,
+    },
+  },
   prefixCacheBytes: {
     ...{ least: 0, most: Number.MAX_SAFE_INTEGER },
     flag: {

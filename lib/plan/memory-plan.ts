@@ -29,7 +29,15 @@ type TypeChoices = Pick<LoadOptions, 'prefillChunk' | 'cacheType' | 'weights' | 
 export function checkPlanOptions(
   options: Pick<
     LoadOptions,
-    'contextSize' | 'slots' | 'cacheTokens' | 'threads' | 'gpuKernels' | 'gpuElements' | 'prefixCacheBytes'
+    | 'contextSize'
+    | 'slots'
+    | 'cacheTokens'
+    | 'parkBytes'
+    | 'maxStepMs'
+    | 'threads'
+    | 'gpuKernels'
+    | 'gpuElements'
+    | 'prefixCacheBytes'
   > &
     TypeChoices,
   maxPositions: number,
@@ -49,6 +57,8 @@ export function checkPlanOptions(
     cacheTokens: cacheTokensOf(options.cacheTokens, contextSize),
     // A chunk longer than the context would only make buffers larger.
     prefillChunk: Math.min(contextSize, checkLoadInteger('prefillChunk', options.prefillChunk, limits.defaultChunk)),
+    maxStepMs: checkLoadInteger('maxStepMs', options.maxStepMs, limits.defaultStepMs),
+    parkBytes: checkLoadInteger('parkBytes', options.parkBytes, Math.floor(freemem() / 4)),
     threads: checkLoadInteger('threads', options.threads, availableParallelism()),
     pinsThreads: variable('KEXA_PIN') !== '0',
     prefixCacheBytes: checkLoadInteger('prefixCacheBytes', options.prefixCacheBytes, -1),

@@ -60,6 +60,11 @@ export interface GenerateOptions extends SamplingOptions {
    * `false` for a model without the block.
    */
   mtp?: false | 'auto' | number;
+  /**
+   * The request goes before those of a lower priority, and gives up its room after them: an integer from -100 to 100.
+   * Default 0.
+   */
+  priority?: number;
   /** Whether the answer goes on after an end-of-turn token. For benchmarks. Default false. */
   ignoreEos?: boolean;
   /** Whether the steps are counted and the last logits kept, which slows the answer. For measuring. Default false. */

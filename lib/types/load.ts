@@ -107,6 +107,17 @@ export interface LoadOptions {
    * const model = await loadModel('models/tiny', { contextSize: 4096, slots: 16, cacheTokens: 32768 });
    */
   cacheTokens?: number;
+  /**
+   * Main memory (bytes) for sequences that have to give up their place in the cache for a while. Their rows wait there and
+   * come back with the same bits. Where it is full, rows are computed again, with the same answer. Default: a quarter of
+   * the free memory.
+   */
+  parkBytes?: number;
+  /**
+   * Milliseconds that the rows of prompts may add to the time between two tokens of running answers, 1 to 60000. A step
+   * has at least 16 rows of a prompt all the same. Default 50.
+   */
+  maxStepMs?: number;
   weights?: WeightType;
   cacheType?: CacheType;
   /**

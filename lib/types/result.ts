@@ -49,6 +49,8 @@ export interface Usage {
   /** The number of the prompt's tokens whose keys and values were still cached. */
   cachedTokens: number;
   completionTokens: number;
+  /** How often the request gave up its place in the cache to others, and waited in main memory. */
+  parked: number;
 }
 
 /**

@@ -52,6 +52,8 @@ PlanOptions to_plan_options(const Napi::Object& from) {
           .slots = integer(from, "slots"),
           .cache_tokens = integer(from, "cacheTokens"),
           .prefill_chunk = integer(from, "prefillChunk"),
+          .most_step_ms = number(from, "maxStepMs"),
+          .park_bytes = bytes(from, "parkBytes"),
           .threads = integer(from, "threads"),
           .pins_threads = boolean(from, "pinsThreads"),
           .cache_type = to_type(text(from, "cacheType")),
@@ -119,6 +121,7 @@ GenerateParams to_generate_params(const Napi::Object& from) {
   to.max_tokens = integer(from, "maxTokens");
   to.wants_profile = boolean(from, "profile");
   to.keep_at = integer(from, "keepAt");
+  to.priority = integer(from, "priority");
   to.drafts = integer(from, "drafts");
   to.end_tokens = to_ids(member(from, "endTokens"));
   return to;

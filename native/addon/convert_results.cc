@@ -156,6 +156,7 @@ struct EventToObject {
     object.Set("prefillMs", double(ended.prefill_ns) / 1e6);
     object.Set("decodeMs", double(ended.decode_ns) / 1e6);
     object.Set("prefillTokens", ended.prefill_tokens);
+    object.Set("parked", ended.parked);
     object.Set("savedMs", milliseconds(ended.saved_ns));
     object.Set("encodeMs", milliseconds(ended.encode_ns));
     object.Set("experts", ended.experts ? from_traffic(env, *ended.experts) : env.Null());

@@ -126,16 +126,19 @@ std::optional<Batch::Parts> Batch::try_prepare(const JobContext& context) {
   const PlanOptions& options = context.plan.options;
   const StepBudget budget{.most_rows = options.prefill_chunk,
                           .decode_rows = std::min(options.decode_rows(), most_logit_rows(context.description, options)),
-                          .target_ns = kMostStepNs,
+                          .target_ns = options.most_step_ms * 1e6,
                           .mixes_prompts = model.device->mixes_prompts()};
   const StepPlan plan = plan_step(planned, budget, model.costs, model.prompt_costs);
 
+  const std::map<const Sequence*, int> shared = shared_drafts(context, sequences, plan);
   Parts parts;
   const auto prepare = [&](const PlannedRows& rows, std::vector<Sequence::Part>& to) {
     Sequence& sequence = *sequences[size_t(rows.sequence)];
     if (!jobs_.empty()) protect(context, sequence.arrival);
     try {
-      to.push_back(sequence.prepare(context, rows.rows));
+      const auto found = shared.find(&sequence);
+      to.push_back(
+          sequence.prepare(context, rows.rows, found == shared.end() ? std::nullopt : std::optional(found->second)));
     } catch (const NoRoom&) {
       make_room_for(context, sequence);
       return false;
@@ -151,6 +154,26 @@ std::optional<Batch::Parts> Batch::try_prepare(const JobContext& context) {
   for (const PlannedRows& rows : plan.prompts)
     if (!prepare(rows, parts.prompts)) return std::nullopt;
   return parts;
+}
+
+// The number of drafts of each sequence that leaves it open, if several sequences share the step.
+std::map<const Sequence*, int> Batch::shared_drafts(const JobContext& context, std::span<Sequence* const> sequences,
+                                                    const StepPlan& plan) const {
+  std::vector<DraftingSequence> drafting;
+  std::vector<const Sequence*> who;
+  for (const auto* planned : {&plan.answers, &plan.prompts})
+    for (const PlannedRows& rows : *planned)
+      if (const auto found = sequences[size_t(rows.sequence)]->drafting(context)) {
+        drafting.push_back(*found);
+        who.push_back(sequences[size_t(rows.sequence)]);
+      }
+  const size_t stepping = plan.answers.size() + plan.prompts.size();
+  if (stepping < 2 || drafting.empty()) return {};
+  LoadedModel& model = *context.model;
+  const std::vector<int> drafts = model.batch_drafts.plan(drafting, int(stepping), model.costs);
+  std::map<const Sequence*, int> shared;
+  for (size_t i = 0; i < who.size(); ++i) shared[who[i]] = drafts[i];
+  return shared;
 }
 
 void Batch::begin(const JobContext& context, std::vector<Sequence::Part> parts, bool is_prompt) {

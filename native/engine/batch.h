@@ -5,6 +5,7 @@
 #include <chrono>
 #include <deque>
 #include <list>
+#include <map>
 #include <memory>
 #include <vector>
 
@@ -81,6 +82,8 @@ class Batch {
   };
   Parts prepare(const JobContext& context);
   std::optional<Parts> try_prepare(const JobContext& context);
+  std::map<const Sequence*, int> shared_drafts(const JobContext& context, std::span<Sequence* const> sequences,
+                                               const StepPlan& plan) const;
   bool make_room_for(const JobContext& context, Sequence& sequence);
   void begin(const JobContext& context, std::vector<Sequence::Part> parts, bool is_prompt);
   void encode(const JobContext& context, std::vector<Sequence::Part>& parts, Step& step, Flight& flight);
@@ -100,8 +103,6 @@ class Batch {
   Clock::time_point settled_;                 // when a step was last taken
   GrowthGuess growth_;
   int64_t parked_bytes_ = 0;
-  static constexpr double kMostStepNs = 50e6;
-  static constexpr int64_t kMostParkedBytes = int64_t{4} << 30;
   uint64_t starts_ = 0, steps_ = 0, room_changes_ = 1;
   bool is_admission_due_ = true;
   bool was_profiled_ = false;  // the last step was one that is profiled, which runs alone

@@ -112,7 +112,7 @@ void Batch::park(const JobContext& context, Sequence& sequence) {
   LoadedModel& model = *context.model;
   const int64_t bytes = ParkedRows::bytes_of(context.description, model.slots, *model.device, sequence.slot);
   try {
-    if (model.slots.length(sequence.slot) > 0 && parked_bytes_ + bytes <= kMostParkedBytes) {
+    if (model.slots.length(sequence.slot) > 0 && parked_bytes_ + bytes <= context.plan.options.park_bytes) {
       sequence.parked.emplace(context.description, model.slots, *model.device, sequence.slot);
       parked_bytes_ += bytes;
     }

@@ -86,6 +86,7 @@ struct Ended {
   };
   std::optional<Counts> counts;          // empty unless a profile was wanted
   std::optional<ExpertTraffic> experts;  // empty if all experts are on the GPU
+  int parked = 0;                        // how often it gave up its room to others
 };
 // How often each routed expert was chosen [layers, experts]. Empty if all are on the device.
 struct ExpertHeat {

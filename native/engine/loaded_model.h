@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 
+#include "decode/batch_drafts.h"
 #include "decode/draft_policy.h"
 #include "decode/step_costs.h"
 #include "engine/prefix_cache.h"
@@ -20,7 +21,9 @@ struct LoadedModel {
   KvSlots slots;
   std::unique_ptr<Device> device;
   PrefixCache prefixes;
-  DraftPolicy drafting;
+  DraftPolicy drafting;      // of an answer that runs alone
+  BatchDrafts batch_drafts;  // of several
+  Acceptance acceptance;     // of all answers
   // For all steps. Where the device keeps steps of answers and of prompts apart, there is one for each.
   StepCosts costs, prompt_costs;
   std::optional<uint64_t> fingerprint;  // model_fingerprint(); empty until it is first needed

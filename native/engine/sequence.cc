@@ -94,17 +94,31 @@ PlannedSequence Sequence::next_rows(const JobContext& context) const {
   return next;
 }
 
+std::optional<DraftingSequence> Sequence::drafting(const JobContext& context) const {
+  if (!is_drafting_) return std::nullopt;
+  return DraftingSequence{.id = arrival,
+                          .asked = params_.drafts,
+                          .most = std::clamp(tokens_left(context.plan.options) - 1, 0, kMaxDrafts),
+                          .chances = acceptance_.chances(context.model->acceptance.chances())};
+}
+
+// Drafts that the request, the batch or the policy for a lone answer asks for. If drafts do not pay, they stop for the
+// rest of the answer.
+int Sequence::drafts_asked(const JobContext& context, std::optional<int> shared_drafts) {
+  if (!is_drafting_ || params_.drafts >= 0) return is_drafting_ ? params_.drafts : 0;
+  if (!shared_drafts) {
+    const std::optional<int> worth = context.model->drafting.drafts();
+    is_drafting_ = worth.has_value();
+    return worth.value_or(0);
+  }
+  if (*shared_drafts == 0 && context.model->costs.is_known()) is_drafting_ = false;
+  return *shared_drafts;
+}
+
 // Drafts that a step should make for the next step. `most` and `fewest` are the most and the fewest tokens that there
 // are after it. Fewer than wished if the context, the chunk or the cache has no room for their rows, or if the answer
 // ends before.
-int Sequence::drafts_wanted(const JobContext& context, int most, int fewest) {
-  if (!is_drafting_) return 0;
-  int asked = params_.drafts;
-  if (asked < 0) {
-    const std::optional<int> worth = context.model->drafting.drafts();
-    is_drafting_ = worth.has_value();
-    asked = worth.value_or(0);
-  }
+int Sequence::drafts_wanted(const JobContext& context, int asked, int most, int fewest) {
   const PlanOptions& options = context.plan.options;
   const int left = params_.max_tokens - answer_size(fewest);
   const int wanted =
@@ -118,34 +132,35 @@ int Sequence::drafts_wanted(const JobContext& context, int most, int fewest) {
   return wanted;
 }
 
-Sequence::Part Sequence::prepare(const JobContext& context, int rows) {
+Sequence::Part Sequence::prepare(const JobContext& context, int rows, std::optional<int> shared_drafts) {
   Part part{.sequence = this, .rows = rows, .is_following = is_following_};
   if (is_following_)
-    prepare_following(context, part);
+    prepare_following(context, part, shared_drafts);
   else
-    prepare_known(context, part);
+    prepare_known(context, part, shared_drafts);
   return part;
 }
 
 // A part whose rows the device knows: the token chosen last and the drafts after it.
-void Sequence::prepare_following(const JobContext& context, Part& part) {
+void Sequence::prepare_following(const JobContext& context, Part& part, std::optional<int> shared_drafts) {
   part.chooses = true;
   part.drafts = part.rows - 1;
   part.rows_end = most_tokens() + part.drafts;
   context.model->slots.reserve(slot, part.rows_end);
-  part.next_drafts = drafts_wanted(context, part.rows_end + 1, fewest_tokens() + 1);
+  part.next_drafts =
+      drafts_wanted(context, drafts_asked(context, shared_drafts), part.rows_end + 1, fewest_tokens() + 1);
   part.has_mtp = is_drafting_;
 }
 
 // A part of the next known tokens.
-void Sequence::prepare_known(const JobContext& context, Part& part) {
+void Sequence::prepare_known(const JobContext& context, Part& part, std::optional<int> shared_drafts) {
   KvSlots& slots = context.model->slots;
   const int first = slots.length(slot), end = first + part.rows;
   part.is_prompt = first < int(prompt_size_);
   part.rows_end = end;
   slots.reserve(slot, end);
   part.chooses = end == int(ids_.size());
-  if (part.chooses) part.next_drafts = drafts_wanted(context, end + 1, end + 1);
+  if (part.chooses) part.next_drafts = drafts_wanted(context, drafts_asked(context, shared_drafts), end + 1, end + 1);
   part.has_mtp = is_drafting_;
 }
 
@@ -251,7 +266,11 @@ void Sequence::take(const JobContext& context, const Part& part, const Chosen& c
   const int length = model.slots.length(slot), run = int(ids_.size()) - 1;
   if (run > length) model.slots.end_write(slot, std::span(ids_).subspan(length, run - length));
   if (part.has_mtp) model.slots.set_mtp_length(slot, run);
-  model.drafting.judged(part.drafts, int(chosen.tokens.size()) - 1);
+  const int right = int(chosen.tokens.size()) - 1;
+  model.drafting.judged(part.drafts, right);
+  model.acceptance.judged(part.drafts, right);
+  acceptance_.judged(part.drafts, right);
+  has_drafted_ |= part.drafts > 0;
   channel_->push(std::move(tokens));
 }
 
@@ -279,6 +298,7 @@ void Sequence::add_drafting(const Part& part, int tokens, int64_t nanoseconds) {
 void Sequence::end(const JobContext& context, bool has_encode_time) {
   LoadedModel& model = *context.model;
   if (is_drafting_ && params_.drafts < 0) model.drafting.end_answer();
+  if (!has_drafted_) model.acceptance.rested();
   if (model.prefixes.keeps_all()) model.prefixes.keep(slot, owner_);
   channel_->push(event::Ended{.is_length = is_length_,
                               .prefill_ns = prefill_ns_,
@@ -287,7 +307,8 @@ void Sequence::end(const JobContext& context, bool has_encode_time) {
                               .saved_ns = saved_ns(model.drafting),
                               .encode_ns = has_encode_time ? std::optional(encode_ns_) : std::nullopt,
                               .counts = params_.wants_profile ? std::optional(std::move(counts_)) : std::nullopt,
-                              .experts = experts_});
+                              .experts = experts_,
+                              .parked = times_parked});
 }
 
 }  // namespace kexa

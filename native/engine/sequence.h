@@ -57,9 +57,12 @@ class Sequence {
     int next_drafts = 0;  // drafts that it makes
     int rows_end = 0;     // the most positions that are written up to
   };
-  // Plans a part of `rows` rows and reserves its pages. Throws NoRoom, KEXA_CONTEXT_FULL, and KEXA_OUT_OF_MEMORY if the
-  // device has no more memory.
-  Part prepare(const JobContext& context, int rows);
+  // Plans a part of `rows` rows and reserves its pages. `shared_drafts`: drafts that the batch wants of it, if its
+  // request leaves the number open and it does not run alone. Throws NoRoom, KEXA_CONTEXT_FULL, and KEXA_OUT_OF_MEMORY
+  // if the device has no more memory.
+  Part prepare(const JobContext& context, int rows, std::optional<int> shared_drafts);
+  // How it may draft in the next step. Nothing if it does not draft.
+  std::optional<DraftingSequence> drafting(const JobContext& context) const;
   // Adds the part's rows and its group.
   void add_to(Step& step, Part& part, KvSlots& slots);
   // After the model has run the part's rows, and after the MTP block has.
@@ -89,9 +92,10 @@ class Sequence {
   int fewest_tokens() const;
   int answer_size(int tokens) const { return tokens - int(prompt_size_); }
   int prefill_end() const;
-  int drafts_wanted(const JobContext& context, int most, int fewest);
-  void prepare_following(const JobContext& context, Part& part);
-  void prepare_known(const JobContext& context, Part& part);
+  int drafts_asked(const JobContext& context, std::optional<int> shared_drafts);
+  int drafts_wanted(const JobContext& context, int asked, int most, int fewest);
+  void prepare_following(const JobContext& context, Part& part, std::optional<int> shared_drafts);
+  void prepare_known(const JobContext& context, Part& part, std::optional<int> shared_drafts);
   int next_kept(const PrefixCache& prefixes, int position) const;
   void take(const JobContext& context, const Part& part, const Chosen& chosen);
 
@@ -106,6 +110,8 @@ class Sequence {
   int next_drafts_ = 0;        // made by the step that was begun last
   bool is_drafting_ = false;   // the MTP block runs in every step
   bool has_started_ = false, is_over_ = false, is_length_ = false;
+  Acceptance acceptance_;
+  bool has_drafted_ = false;
   int prefill_tokens_ = 0;
   int64_t prefill_ns_ = 0, decode_ns_ = 0, encode_ns_ = 0;
   int64_t drafting_ns_ = 0;  // time of the timed steps in which the MTP block ran

@@ -30,7 +30,9 @@ struct PlanOptions {
   int slots = kDefaultSlots;
   // Tokens that all sequences share in the global layers' pages, at least context_size. 0: context_size.
   int cache_tokens = 0;
-  int prefill_chunk = 0;  // most rows of a step
+  int prefill_chunk = 0;     // most rows of a step
+  double most_step_ms = 50;  // what a prompt's rows may add to the time between two tokens of an answer
+  int64_t park_bytes = 0;    // main memory for the rows of parked sequences
   int threads = 1;
   bool pins_threads = true;  // each thread of the CPU device to a core of its own, where OwnCores gives it one
   Type cache_type = Type::kF32;

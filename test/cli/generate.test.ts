@@ -49,7 +49,7 @@ test('generate --json prints one object with the fields of the result', async (t
   t.equal(result.text, greedyText);
   t.deepEqual(result.ids, golden.greedy.slice(0, 32));
   t.equal(result.finishReason, 'length');
-  t.deepEqual(result.usage, { promptTokens: 4, cachedTokens: 0, completionTokens: 32 });
+  t.deepEqual(result.usage, { promptTokens: 4, cachedTokens: 0, completionTokens: 32, parked: 0 });
   t.equal(result.seed, 7);
   t.ok(
     result.logprobs!.every(({ id, top }) => top.length === 2 && top[0]!.id === id),

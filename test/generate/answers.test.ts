@@ -207,11 +207,15 @@ test('what an answer took is reported', async (t) => {
   const model = await open(t);
   const session = model.createSession();
   const first = await session.generate(beginning.ids, { maxTokens: 20, seed: 7, ignoreEos: true, mtp: false });
-  t.deepEqual(first.usage, { promptTokens: 4, cachedTokens: 0, completionTokens: 20 });
+  t.deepEqual(first.usage, { promptTokens: 4, cachedTokens: 0, completionTokens: 20, parked: 0 });
   t.equal(first.seed, 7);
   const longer = [...beginning.ids, ...first.ids, 70, 71];
   const second = await session.generate(longer, { maxTokens: 5, ignoreEos: true, stop: 'nowhere', mtp: false });
-  t.deepEqual(second.usage, { promptTokens: 26, cachedTokens: 23, completionTokens: 5 }, 'the last token was not run');
+  t.deepEqual(
+    second.usage,
+    { promptTokens: 26, cachedTokens: 23, completionTokens: 5, parked: 0 },
+    'the last token was not run',
+  );
   t.ok(Number.isSafeInteger(second.seed) && second.seed >= 0, 'a seed that was not given is reported');
   const again = await model.generate(longer, { maxTokens: 5, ignoreEos: true, seed: second.seed });
   t.deepEqual(again.ids, second.ids, 'and gives the same answer again');

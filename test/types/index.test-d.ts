@@ -241,7 +241,9 @@ expectType<number>(result.seed);
 expectType<FinishReason>(result.finishReason);
 expectType<'stop' | 'length' | 'tool_calls' | 'aborted'>(result.finishReason);
 expectType<Usage>(result.usage);
-expectType<{ promptTokens: number; cachedTokens: number; completionTokens: number }>({ ...result.usage });
+expectType<{ promptTokens: number; cachedTokens: number; completionTokens: number; parked: number }>({
+  ...result.usage,
+});
 expectType<Timings>(result.timings);
 expectType<Speculation>(result.speculation);
 expectType<number[]>(result.speculation.histogram);

@@ -10,9 +10,17 @@ serve({
   async start({ model: path, threads, contextSize, sequences, batchSize, activations }) {
     // Each sequence's part of the cache is whole pages.
     const { pageRows } = limits;
-    const rows = sequences === 1 ? contextSize : sequences * Math.ceil(contextSize / pageRows) * pageRows;
+    const cacheTokens = sequences * Math.ceil(contextSize / pageRows) * pageRows;
     const prefillChunk = batchSize === undefined ? {} : { prefillChunk: batchSize };
-    model = await loadModel(path, { device: 'cpu', threads, contextSize: rows, activations, ...prefillChunk });
+    model = await loadModel(path, {
+      device: 'cpu',
+      threads,
+      contextSize,
+      slots: sequences,
+      cacheTokens,
+      activations,
+      ...prefillChunk,
+    });
   },
   async run({ prompts, generated, wantsMargins = false }) {
     const options = { temperature: 0, maxTokens: generated, ignoreEos: true, mtp: false as const };

@@ -147,6 +147,8 @@ export interface NativeGenerateParams extends Required<SamplingOptions> {
   /** The number of tokens that the MTP block drafts a step. 0: none; -1: as many as pay. */
   drafts: number;
   endTokens: Uint32Array;
+  /** The end tokens cannot be chosen before the answer has so many tokens. */
+  minTokens: number;
   profile: boolean;
 }
 

@@ -10,6 +10,7 @@ import type { GenerateOptions, ModelConfig, SamplingOptions } from '../types.js'
 const names: readonly (keyof GenerateOptions)[] = [
   ...samplingOptions.map(({ name }) => name),
   'maxTokens',
+  'minTokens',
   'logitBias',
   'seed',
   'stop',
@@ -75,6 +76,7 @@ export function checkGenerateOptions(
     priority: integerOption('priority', options.priority, -limits.priority, limits.priority, 0),
     keepAt: 0,
     maxTokens: integerOption('maxTokens', options.maxTokens, 1, limits.integer, Number.POSITIVE_INFINITY),
+    minTokens: integerOption('minTokens', options.minTokens, 0, limits.integer, 0),
     profile: booleanOption('profile', options.profile, false),
     endTokens: Uint32Array.from(booleanOption('ignoreEos', options.ignoreEos, false) ? [] : config.eosTokenIds),
   };

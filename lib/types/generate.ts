@@ -39,6 +39,11 @@ export interface GenerateOptions extends SamplingOptions {
   /** Most tokens to generate. Default: what is left of the context. */
   maxTokens?: number;
   /**
+   * Before the answer has this many tokens, no end-of-turn token can be chosen. Stop texts and `maxTokens` end it all the
+   * same. Default 0.
+   */
+  minTokens?: number;
+  /**
    * A number for a token id is added to that token's logit before anything else. -Infinity, or a number below -3.4e38,
    * bans the token. A number above 3.4e38 is KEXA_INVALID_ARGUMENT, because the core has 32 bits for it. A logit that
    * bias or penalties would take past 3.4e38 stays there.

@@ -124,6 +124,8 @@ GenerateParams to_generate_params(const Napi::Object& from) {
   to.priority = integer(from, "priority");
   to.drafts = integer(from, "drafts");
   to.end_tokens = to_ids(member(from, "endTokens"));
+  sampling.min_tokens = integer(from, "minTokens");
+  if (sampling.min_tokens > 0) sampling.end_tokens = to.end_tokens;
   return to;
 }
 

@@ -59,8 +59,12 @@ struct PlanOptions {
   ExpertMisses expert_misses = ExpertMisses::kCopy;
   std::vector<float> expert_heat;  // [layers, experts], for ExpertSlots
 
-  // The most rows of a step of answers: all slots' last tokens with the most drafts, or an answer computed again.
-  int decode_rows() const { return std::min(prefill_chunk, std::max(slots * (kMaxDrafts + 1), kSmallRows)); }
+  // The most rows of a step of answers: all slots' last tokens with the most drafts, or an answer computed again. With
+  // many slots there are fewer drafts, because buffers of attention take megabytes for each row.
+  int decode_rows() const {
+    const int wanted = std::max(slots * (kMaxDrafts + 1), kSmallRows);
+    return std::min(prefill_chunk, std::max(slots, std::min(wanted, kMostDecodeRows)));
+  }
 
   bool has_expert_slots() const { return expert_slots >= 0; }
   // Whether the processor computes some of the routed experts.

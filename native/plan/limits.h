@@ -21,6 +21,9 @@ constexpr int kSmallRows = 16;
 // Words of a set of tokens, which has a bit for each token: token 0 is the lowest bit of word 0.
 constexpr int mask_words(int vocab) { return (vocab + 31) / 32; }
 
+// The most rows of a step of answers, unless there are more slots.
+constexpr int kMostDecodeRows = 72;
+
 // A step of a prompt has at most as many rows as make this many pairs of a row and a token before it, but at least
 // kLeastChunk rows: 1,024 rows after 65,536 tokens, 256 after 262,144. A step must not take too long, because a device
 // that does not answer in time counts as lost.

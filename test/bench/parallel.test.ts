@@ -124,9 +124,9 @@ test('kexa bench --parallel: every format, and wrong usage', async (t) => {
     [['--parallel', '2', '-n', '0'], 2, /-n: with --parallel one number from 1 on/],
     [['--parallel', '2', '--mtp', 'off,2'], 2, /--mtp: with --parallel one setting/],
     [
-      ['--parallel', '64', '-p', '100'],
+      ['--parallel', '64', '-p', '4096'],
       1,
-      /pg100,64 x64: wanted a context of 12288 tokens, found a model of at most 4096/,
+      /pg4096,64 x64: wanted a context of 4224 tokens, found a model of at most 4096/,
     ],
   ];
   const runs = await kexaRuns(cases.map(([words]) => ({ args: ['bench', '-m', tiny, ...words] })));

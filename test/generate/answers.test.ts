@@ -92,6 +92,13 @@ test('an answer ends at the end of the turn, at maxTokens or where the context i
   t.equal(stopped.finishReason, 'stop');
   t.deepEqual(stopped.ids, wanted.slice(0, end + 1), 'its token is among the ids');
   t.equal(stopped.text, model.tokenizer.decode(wanted.slice(0, end)), 'and not in the text');
+  for (const mtp of [false, 4] as const) {
+    const late = await model.generate(prompt, { temperature: 0, maxTokens: wanted.length, minTokens: end + 3, mtp });
+    t.deepEqual(late.ids.slice(0, end), wanted.slice(0, end), 'minTokens changes nothing before the end token');
+    const ends = late.ids.map((id) => model.config.eosTokenIds.includes(id));
+    t.notOk(ends.slice(0, end + 3).includes(true), 'no end token among the first minTokens');
+    t.ok(late.ids.length >= end + 3, `${late.ids.length} tokens`);
+  }
   const ignoring = await model.generate(prompt, { temperature: 0, ignoreEos: true, maxTokens: wanted.length });
   t.deepEqual([ignoring.ids, ignoring.finishReason], [wanted, 'length'], 'ignoreEos goes on');
   for (const maxTokens of [1, 7, end]) {

@@ -81,7 +81,7 @@ test('a plan for devices is the plan for one, divided: each layer once, the embe
       // A GPU's cache grows by itself: each has a buffer for that.
       const working = ({ scratch, growth }: Pick<typeof one, 'scratch' | 'growth'>) =>
         scratch - (growth?.outgrown ?? 0);
-      // Of a chunk of 128 rows.
+      // The logits of a chunk of 128 rows.
       const logits = 128 * config.vocabSize * 4;
       t.ok(
         devices.slice(0, -1).every((own) => working(own) <= working(one) - logits && own.cache.mtp === 0),

@@ -41,7 +41,8 @@ bool Batch::can_move() const {
 void Batch::look_at_readers() {
   for (const auto& sequence : all_) {
     const bool has_reader = !sequence->channel()->is_full();
-    if (has_reader != sequence->has_reader) is_admission_due_ = true;
+    // A sequence whose reader is slow can be parked for others, and one whose reader has read on can come back.
+    if (has_reader != sequence->has_reader) note_room();
     sequence->has_reader = has_reader;
     sequence->is_cancelled = sequence->channel()->cancelled();
   }

@@ -57,6 +57,19 @@ test('answers that are parked, or computed again for lack of memory, stay the sa
   }
 });
 
+test('as many drafts are right in company as alone', async (t) => {
+  const model = await openModel(t, 'tiny', { device: 'cpu', threads: 1, contextSize: 256, cacheTokens: 1024 });
+  const prompts = [1, 2, 3, 4].map((seed) => randomIds(20 * seed, model.config.vocabSize, seed));
+  const ask = (ids: number[]) => model.generate(ids, { temperature: 0, ignoreEos: true, maxTokens: 60, mtp: 3 });
+  const together = await Promise.all(prompts.map(ask));
+  for (const [i, { ids, speculation }] of together.entries()) {
+    const alone = await ask(prompts[i]!);
+    t.deepEqual(ids, alone.ids, `answer ${i}`);
+    t.equal(speculation.accepted, alone.speculation.accepted, `${speculation.accepted} of ${speculation.drafted}`);
+    t.ok(speculation.accepted > 0, 'some are');
+  }
+});
+
 test('a higher priority goes first', async (t) => {
   const model = await openModel(t, 'edge', { ...crowded, slots: 1 });
   const order: string[] = [];

@@ -11,7 +11,7 @@ import { root, setUp } from './setup.mjs';
 
 const copy = join(root, 'build/mutations/src');
 const build = join(root, 'build/mutations/build');
-const coreTests = ['core/forward', 'core/chunks', 'core/sisters', 'sessions/turns', 'generate/mtp'];
+const coreTests = ['core/forward', 'core/chunks', 'core/sisters', 'sessions/turns', 'generate/mtp', 'sessions/crowd'];
 /** For what only native/checks can reach. */
 const plannerTests = ['core/planner'];
 /** Tests that are tried after a GPU mutation's own. */

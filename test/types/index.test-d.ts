@@ -47,6 +47,8 @@ const load: Required<LoadOptions> = {
   weights: 'auto',
   cacheType: 'f16',
   prefixCacheBytes: 2 ** 30,
+  parkBytes: 2 ** 30,
+  maxStepMs: 50,
   slots: 8,
   cacheTokens: 16384,
   prefillChunk: 128,
@@ -180,6 +182,8 @@ expectError(model.generate([{ role: 'user', content: 5 }]));
 // Options.
 const options: Required<GenerateOptions> = {
   maxTokens: 5,
+  minTokens: 2,
+  priority: -1,
   temperature: 0,
   topK: 40,
   topP: 0.9,

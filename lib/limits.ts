@@ -30,3 +30,6 @@ export const limits = {
   /** Rows of an answer that one step computes again. Measurements of as many rows, or fewer, are of an answer's kernels. */
   smallRows: 16,
 } as const;
+
+/** The tokens of so many whole pages as hold `tokens` tokens: a sequence's part of the cache. */
+export const wholePages = (tokens: number): number => Math.ceil(tokens / limits.pageRows) * limits.pageRows;

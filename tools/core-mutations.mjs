@@ -142,8 +142,8 @@ export const coreMutations = [
   [
     'MTP cache not filled for the prompt',
     sequence,
-    'if (part.chooses) part.next_drafts = drafts_wanted(context, end + 1, end + 1);\n  part.has_mtp = is_drafting_;',
-    'if (part.chooses) part.next_drafts = drafts_wanted(context, end + 1, end + 1);\n  part.has_mtp = part.next_drafts > 0;',
+    'end + 1, end + 1);\n  part.has_mtp = is_drafting_;',
+    'end + 1, end + 1);\n  part.has_mtp = part.next_drafts > 0;',
   ],
   [
     'rows of drafts one position too far',

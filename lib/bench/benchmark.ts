@@ -2,7 +2,7 @@
 import { chooseDevices, isOnProcessor } from '../device/devices.js';
 import { KexaError } from '../errors.js';
 import { openModelFolder } from '../files/model-folder.js';
-import { limits } from '../limits.js';
+import { wholePages } from '../limits.js';
 import { loadModel, loadSynthetic } from '../model/load.js';
 import type { Model } from '../model/model.js';
 import { computing, type DeviceRates } from '../native.js';
@@ -235,9 +235,7 @@ async function runAll(
 
 /** The context that a unit needs for all its sessions together. */
 function checkUnit({ tests, context, sessions }: Unit, most: number): number {
-  // Each session's part of the cache is whole pages.
-  const { pageRows } = limits;
-  const wanted = sessions === 1 ? context : sessions * Math.ceil(context / pageRows) * pageRows;
+  const wanted = sessions === 1 ? context : sessions * wholePages(context);
   if (wanted <= most) return wanted;
   throw new KexaError(
     'KEXA_INVALID_ARGUMENT',

@@ -3,7 +3,7 @@ import { availableParallelism } from 'node:os';
 import { setTimeout as wait } from 'node:timers/promises';
 import { KexaError } from '../errors.js';
 import { openModelFolder } from '../files/model-folder.js';
-import { limits } from '../limits.js';
+import { limits, wholePages } from '../limits.js';
 import { loadModel, loadSynthetic } from '../model/load.js';
 import type { Model } from '../model/model.js';
 import { openSynthetic } from '../plan/synthetic.js';
@@ -92,7 +92,7 @@ export async function benchmarkParallel(path: string, options: ParallelOptions):
   const made = synthetic && { ...synthetic, mtp: options.mtp !== false };
   const { description } = made === null ? await openModelFolder(path) : await openSynthetic(path, made, load.weights);
   const most = Math.max(...streams);
-  const contextSize = Math.ceil((prompt + generated + 1) / limits.pageRows) * limits.pageRows;
+  const contextSize = wholePages(prompt + generated + 1);
   if (contextSize > description.maxPositions)
     throw new KexaError(
       'KEXA_INVALID_ARGUMENT',

@@ -140,15 +140,22 @@ int KvSlots::ring_reach(int index) const {
   return std::max({0, slot.restored_at, slot.written - slack + 1});
 }
 
+CachedSequence KvSlots::copy(int index) const {
+  CachedSequence copied = slots_[index];
+  const int length = int(copied.ids.size());
+  copied.pages.clear();
+  copied.mtp_length = std::min(copied.mtp_length, length);
+  copied.mtp_written = std::min(copied.mtp_written, length);
+  copied.restored_at = std::max(length, ring_reach(index));
+  copied.written = length;
+  return copied;
+}
+
 CachedSequence KvSlots::share(int index) {
-  CachedSequence shared = slots_[index];
-  const int length = int(shared.ids.size());
-  shared.pages.resize(size_t(length + kPageRows - 1) / kPageRows);
+  CachedSequence shared = copy(index);
+  const auto pages = std::span(slots_[index].pages).first((shared.ids.size() + kPageRows - 1) / kPageRows);
+  shared.pages.assign(pages.begin(), pages.end());
   hold(shared.pages);
-  shared.mtp_length = std::min(shared.mtp_length, length);
-  shared.mtp_written = std::min(shared.mtp_written, length);
-  shared.restored_at = std::max(length, ring_reach(index));
-  shared.written = length;
   return shared;
 }
 

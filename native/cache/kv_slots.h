@@ -97,6 +97,8 @@ class KvSlots {
   // The slot's sequence, which now also holds its pages. To be given to release() later. The caller copies the rings,
   // from ring_start() to the length.
   CachedSequence share(int slot);
+  // The same without pages: the caller copies all rows.
+  CachedSequence copy(int slot) const;
   void release(CachedSequence& sequence);
   // Gives the slot this sequence. The caller writes the rings; if the sequence is a copy of a slot, it copies them
   // whole.

@@ -63,12 +63,10 @@ void CpuDevice::begin(const Step& step, const KvSlots& slots) {
   choosing_.clear();
   draft_rows_.clear();
   drafts_made_ = 0;
-  int logit = 0;
-  for (const Group& group : step.groups) {
-    const int end = group.first_row + group.rows, first_logit = logit;
-    while (logit < int(step.logit_rows.size()) && step.logit_rows[logit] < end) ++logit;
-    if (group.chooses) choosing_.push_back({group, first_logit, logit - first_logit, {.slot = group.slot}});
-    if (group.drafts) draft_rows_.push_back(step.logit_rows[logit - 1]);
+  for (const LogitGroup& own : logit_groups(step)) {
+    const Group& group = own.group;
+    if (group.chooses) choosing_.push_back({own, {.slot = group.slot}});
+    if (group.drafts) draft_rows_.push_back(step.logit_rows[own.first_logit + own.logits - 1]);
     if (!group.is_following) continue;
     const Sequence& sequence = *sequences_[group.slot];
     for (int i = 0; i < group.rows; ++i) {

@@ -7,7 +7,7 @@
 #include "base/cores.h"
 #include "base/thread_pool.h"
 #include "cpu/sampler.h"
-#include "device/device.h"
+#include "device/logit_groups.h"
 #include "model/weights.h"
 #include "quant/rounded.h"
 
@@ -38,7 +38,6 @@ class CpuDevice final : public Device {
   int end_step() override;
   std::vector<Chosen> take(int ticket) override;
   void drop(int ticket) override { take(ticket); }
-  int most_groups() const override { return kv_.slots; }
   bool mixes_prompts() const override { return true; }
 
   int hold_pages(int) override { return kv_.pages; }  // pages take memory only when they are used
@@ -78,9 +77,7 @@ class CpuDevice final : public Device {
     std::vector<int> drafts;
   };
   // A group of the running step that chooses.
-  struct Choosing {
-    Group group;
-    int first_logit, logits;  // its logit rows
+  struct Choosing : LogitGroup {
     Chosen chosen;
   };
 

@@ -20,6 +20,12 @@ struct Chunk {
   std::function<void(int first, int end, std::vector<int>& logit_rows)> choose_logit_rows;
 };
 
+// The most rows of a prompt's step that begins at `first`, so that no step takes too long.
+int bearable_rows(int first, int prefill_chunk);
+
+// The row of a known token, with the token that follows it.
+Row known_row(int slot, std::span<const int> ids, int position);
+
 // Makes `step` of the chunk's tokens, each row with the token that follows it, and runs it through the model. Returns
 // its rows.
 int run_chunk(Device& device, const ModelDescription& description, KvSlots& slots, const Chunk& chunk, Step& step,

@@ -58,12 +58,12 @@ struct Step {
 // The choice of a group.
 struct Chosen {
   int slot = 0;
-  std::vector<int> tokens;    // its drafts that were right, and one more; empty if there is a problem
-  std::vector<int> drafts;    // made after the last of the tokens
-  std::vector<float> logits;  // [tokens, vocab], if Group::wants_logits
+  std::vector<int> tokens{};    // its drafts that were right, and one more; empty if there is a problem
+  std::vector<int> drafts{};    // made after the last of the tokens
+  std::vector<float> logits{};  // [tokens, vocab], if Group::wants_logits
   // KEXA_BAD_FILE if a logit was NaN or infinite, and KEXA_INVALID_ARGUMENT if bias, mask and end tokens leave no
   // token. It concerns this group alone. Null: there is none.
-  std::exception_ptr problem;
+  std::exception_ptr problem{};
 };
 
 // One forward, two devices. The CPU device (native/cpu) implements each op plainly and is the oracle of every GPU
@@ -132,8 +132,6 @@ class Device {
   virtual std::vector<Chosen> take(int ticket) = 0;
   virtual void drop(int ticket) = 0;
 
-  // The most groups of a step.
-  virtual int most_groups() const = 0;
   // Whether rows of prompts and rows of answers may share a step, because the device computes both alike.
   virtual bool mixes_prompts() const { return false; }
 

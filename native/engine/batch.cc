@@ -64,14 +64,15 @@ std::vector<Sequence*> Batch::running_by_age() const {
 
 std::vector<uint64_t> Batch::running() const {
   std::vector<uint64_t> owners;
-  for (const Sequence* sequence : running_by_age()) owners.push_back(sequence->owner());
+  for (const auto& sequence : all_)
+    if (sequence->state == Claim::State::kRunning) owners.push_back(sequence->owner());
   return owners;
 }
 
-void Batch::turn(const JobContext& context, std::span<const JobClaim> jobs, uint64_t held_after) {
+void Batch::turn(const JobContext& context, std::span<const JobClaim> jobs) {
   jobs_ = jobs;
   drop_cancelled(context);
-  admit(context, held_after);
+  admit(context);
   Parts parts = prepare(context);
   const bool begins = !parts.answers.empty() || !parts.prompts.empty();
   const bool mixes = context.model->device->mixes_prompts();
@@ -93,36 +94,32 @@ Batch::Parts Batch::prepare(const JobContext& context) {
     if (std::optional<Parts> parts = try_prepare(context)) return std::move(*parts);
 }
 
+// The sequences that may be in the next step, the oldest first. A step that is profiled is one sequence's own.
+std::vector<Sequence*> Batch::candidates(const JobContext& context) const {
+  std::vector<Sequence*> found = running_by_age();
+  std::erase_if(found, [&](const Sequence* one) { return one->blocked_at == room_changes_; });
+  const auto find_profiled = [&](bool wants_profile) {
+    return std::find_if(found.begin(), found.end(), [&](const Sequence* one) {
+      return one->params().wants_profile == wants_profile && one->has_reader && one->next_rows(context).can_step;
+    });
+  };
+  const auto is_profiled = [](const Sequence* one) { return one->params().wants_profile; };
+  if (std::none_of(found.begin(), found.end(), is_profiled)) return found;
+  const auto profiled = find_profiled(true);
+  if (profiled != found.end() && (!was_profiled_ || find_profiled(false) == found.end())) return {*profiled};
+  std::erase_if(found, is_profiled);
+  return found;
+}
+
 // Plans the next step and reserves its pages. Nothing if a sequence found no room: then another was parked, or the
 // sequence waits, and the step is to be planned again.
 std::optional<Batch::Parts> Batch::try_prepare(const JobContext& context) {
   LoadedModel& model = *context.model;
-  std::vector<Sequence*> sequences = running_by_age();
-  std::erase_if(sequences, [&](const Sequence* one) { return one->blocked_at == room_changes_; });
+  const std::vector<Sequence*> sequences = candidates(context);
   std::vector<PlannedSequence> planned;
-  const auto find_profiled = [&](bool wants_profile) {
-    return std::find_if(sequences.begin(), sequences.end(), [&](const Sequence* one) {
-      return one->params().wants_profile == wants_profile && one->has_reader && one->next_rows(context).can_step;
-    });
-  };
-  // A step that is profiled is one sequence's own.
-  const auto profiled = find_profiled(true);
-  if (profiled != sequences.end() && (!was_profiled_ || find_profiled(false) == sequences.end()))
-    sequences = {*profiled};
-  else
-    std::erase_if(sequences, [](const Sequence* one) { return one->params().wants_profile; });
-
   for (const Sequence* sequence : sequences) {
     planned.push_back(sequence->next_rows(context));
     if (!sequence->has_reader) planned.back().can_step = planned.back().steps_soon = false;
-  }
-  const int most_groups = model.device->most_groups();
-  if (int(std::count_if(planned.begin(), planned.end(), [](const auto& one) { return one.can_step; })) > most_groups) {
-    std::vector<uint64_t> last;
-    for (const PlannedSequence& one : planned)
-      if (one.can_step) last.push_back(one.last_step);
-    std::nth_element(last.begin(), last.begin() + most_groups - 1, last.end());
-    for (PlannedSequence& one : planned) one.can_step = one.can_step && one.last_step <= last[size_t(most_groups) - 1];
   }
   const PlanOptions& options = context.plan.options;
   const StepBudget budget{.most_rows = options.prefill_chunk,
@@ -131,15 +128,13 @@ std::optional<Batch::Parts> Batch::try_prepare(const JobContext& context) {
                           .mixes_prompts = model.device->mixes_prompts()};
   const StepPlan plan = plan_step(planned, budget, model.costs, model.prompt_costs);
 
-  const std::map<const Sequence*, int> shared = shared_drafts(context, sequences, plan);
+  const std::vector<std::optional<int>> shared = shared_drafts(context, sequences, plan);
   Parts parts;
   const auto prepare = [&](const PlannedRows& rows, std::vector<Sequence::Part>& to) {
     Sequence& sequence = *sequences[size_t(rows.sequence)];
     if (!jobs_.empty()) protect(context, sequence.arrival);
     try {
-      const auto found = shared.find(&sequence);
-      to.push_back(
-          sequence.prepare(context, rows.rows, found == shared.end() ? std::nullopt : std::optional(found->second)));
+      to.push_back(sequence.prepare(context, rows.rows, shared[size_t(rows.sequence)]));
     } catch (const NoRoom&) {
       make_room_for(context, sequence);
       return false;
@@ -157,22 +152,23 @@ std::optional<Batch::Parts> Batch::try_prepare(const JobContext& context) {
   return parts;
 }
 
-// The number of drafts of each sequence that leaves it open, if several sequences share the step.
-std::map<const Sequence*, int> Batch::shared_drafts(const JobContext& context, std::span<Sequence* const> sequences,
-                                                    const StepPlan& plan) const {
+// The number of drafts of each of `sequences`, if several share the step. Nothing for a sequence that does not draft.
+std::vector<std::optional<int>> Batch::shared_drafts(const JobContext& context, std::span<Sequence* const> sequences,
+                                                     const StepPlan& plan) const {
+  std::vector<std::optional<int>> shared(sequences.size());
+  const size_t stepping = plan.answers.size() + plan.prompts.size();
+  if (stepping < 2) return shared;
   std::vector<DraftingSequence> drafting;
-  std::vector<const Sequence*> who;
+  std::vector<size_t> who;
   for (const auto* planned : {&plan.answers, &plan.prompts})
     for (const PlannedRows& rows : *planned)
       if (const auto found = sequences[size_t(rows.sequence)]->drafting(context)) {
         drafting.push_back(*found);
-        who.push_back(sequences[size_t(rows.sequence)]);
+        who.push_back(size_t(rows.sequence));
       }
-  const size_t stepping = plan.answers.size() + plan.prompts.size();
-  if (stepping < 2 || drafting.empty()) return {};
+  if (drafting.empty()) return shared;
   LoadedModel& model = *context.model;
   const std::vector<int> drafts = model.batch_drafts.plan(drafting, int(stepping), model.costs);
-  std::map<const Sequence*, int> shared;
   for (size_t i = 0; i < who.size(); ++i) shared[who[i]] = drafts[i];
   return shared;
 }
@@ -317,8 +313,7 @@ void Batch::remove(Sequence& sequence) {
     for (Sequence::Part& part : flight.parts)
       if (part.sequence == &sequence) part.sequence = nullptr;
   if (sequence.parked) parked_bytes_ -= sequence.parked->bytes();
-  ++room_changes_;
-  is_admission_due_ = true;
+  note_room();
   std::erase_if(all_, [&](const auto& one) { return one.get() == &sequence; });
 }
 

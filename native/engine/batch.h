@@ -5,7 +5,6 @@
 #include <chrono>
 #include <deque>
 #include <list>
-#include <map>
 #include <memory>
 #include <vector>
 
@@ -33,12 +32,13 @@ class Batch {
   void look_at_readers();
   bool has_session(uint64_t session) const;
 
-  // Does one turn. Requests that arrived after `held_after` do not start, because a job that came before them waits for
-  // room. `jobs` are the owners of slots that a job uses, with the number of its arrival.
+  // A job that works in the slot of `owner`. If it once found no room, requests that came after it do not start.
   struct JobClaim {
     uint64_t owner, arrival;
+    bool was_blocked;
   };
-  void turn(const JobContext& context, std::span<const JobClaim> jobs, uint64_t held_after);
+  // Does one turn, beside these jobs.
+  void turn(const JobContext& context, std::span<const JobClaim> jobs);
   // Parks a sequence that arrived after `arrival`, or whose reader is slow, so that a job finds room. Returns false if
   // there is none.
   bool make_room(const JobContext& context, uint64_t arrival);
@@ -49,7 +49,7 @@ class Batch {
   }
   uint64_t room_changes() const { return room_changes_; }
 
-  // Owners whose slots a job that arrived at `arrival` must not take.
+  // The owners of running sequences, whose slots no job may take.
   std::vector<uint64_t> running() const;
 
   // Ends all requests with the error.
@@ -69,12 +69,15 @@ class Batch {
   };
 
   void drop_cancelled(const JobContext& context);
-  void admit(const JobContext& context, uint64_t held_after);
+  void admit(const JobContext& context);
+  uint64_t held_after() const;
   std::vector<Claim> claims(const JobContext& context, uint64_t held_after) const;
   Room room(const JobContext& context) const;
   bool start(const JobContext& context, Sequence& sequence);
   void park(const JobContext& context, Sequence& sequence);
-  void protect(const JobContext& context, uint64_t younger_jobs_from) const;
+  void park_running(const JobContext& context, uint64_t arrival);
+  Sequence* find(uint64_t arrival) const;
+  void protect(const JobContext& context, uint64_t arrival) const;
 
   // The parts of the next steps, with their pages reserved.
   struct Parts {
@@ -82,9 +85,10 @@ class Batch {
   };
   Parts prepare(const JobContext& context);
   std::optional<Parts> try_prepare(const JobContext& context);
-  std::map<const Sequence*, int> shared_drafts(const JobContext& context, std::span<Sequence* const> sequences,
-                                               const StepPlan& plan) const;
-  bool make_room_for(const JobContext& context, Sequence& sequence);
+  std::vector<Sequence*> candidates(const JobContext& context) const;
+  std::vector<std::optional<int>> shared_drafts(const JobContext& context, std::span<Sequence* const> sequences,
+                                                const StepPlan& plan) const;
+  void make_room_for(const JobContext& context, Sequence& sequence);
   void begin(const JobContext& context, std::vector<Sequence::Part> parts, bool is_prompt);
   void encode(const JobContext& context, std::vector<Sequence::Part>& parts, Step& step, Flight& flight);
   void settle(const JobContext& context);

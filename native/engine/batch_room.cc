@@ -6,6 +6,8 @@
 namespace kexa {
 namespace {
 
+constexpr uint64_t kNever = ~uint64_t{0};
+
 int pages_for(int tokens) { return (tokens + kPageRows - 1) / kPageRows; }
 
 }  // namespace
@@ -23,6 +25,19 @@ Room Batch::room(const JobContext& context) const {
   protect(context, 0);
   const KvSlots::Takeable takeable = context.model->slots.takeable();
   return {.free_slots = takeable.slots, .free_pages = takeable.pages};
+}
+
+Sequence* Batch::find(uint64_t arrival) const {
+  const auto found = std::find_if(all_.begin(), all_.end(), [&](const auto& one) { return one->arrival == arrival; });
+  return found == all_.end() ? nullptr : found->get();
+}
+
+// Requests that came after this one do not start, because a job before them waits for room.
+uint64_t Batch::held_after() const {
+  uint64_t found = kNever;
+  for (const JobClaim& job : jobs_)
+    if (job.was_blocked) found = std::min(found, job.arrival);
+  return found;
 }
 
 std::vector<Claim> Batch::claims(const JobContext& context, uint64_t held_after) const {
@@ -57,25 +72,20 @@ std::vector<Claim> Batch::claims(const JobContext& context, uint64_t held_after)
   return found;
 }
 
-void Batch::admit(const JobContext& context, uint64_t held_after) {
+void Batch::admit(const JobContext& context) {
   if (!is_admission_due_) return;
   is_admission_due_ = false;
-  const auto find = [&](uint64_t id) {
-    return std::find_if(all_.begin(), all_.end(), [&](const auto& one) { return one->arrival == id; })->get();
-  };
   const auto waits = [](const auto& one) { return one->state != Claim::State::kRunning; };
   while (std::any_of(all_.begin(), all_.end(), waits)) {
     const Room free = room(context);
-    const std::vector<Claim> claimed = claims(context, held_after);
+    const std::vector<Claim> claimed = claims(context, held_after());
     if (const auto next = to_admit(claimed, free)) {
       if (!start(context, *find(*next))) return;
-      continue;
+    } else if (const auto victim = to_give_way(claimed, free)) {
+      park_running(context, *victim);
+    } else {
+      return;
     }
-    const auto victim = to_give_way(claimed, free);
-    if (!victim) return;
-    settle_all(context);
-    const auto still = std::find_if(all_.begin(), all_.end(), [&](const auto& one) { return one->arrival == *victim; });
-    if (still != all_.end() && (*still)->state == Claim::State::kRunning) park(context, **still);
   }
 }
 
@@ -93,10 +103,6 @@ bool Batch::start(const JobContext& context, Sequence& sequence) {
     sequence.state = Claim::State::kRunning;
     if (sequence.started == 0) sequence.started = ++starts_;
     sequence.start(context);
-    if (sequence.is_over()) {
-      sequence.end(context, false);
-      remove(sequence);
-    }
   } catch (const NoRoom&) {
     model.slots.release(sequence.owner());
     return false;
@@ -123,44 +129,41 @@ void Batch::park(const JobContext& context, Sequence& sequence) {
   sequence.slot = -1;
   sequence.state = Claim::State::kParked;
   if (sequence.has_reader) ++sequence.times_parked;
-  ++room_changes_;
-  is_admission_due_ = true;
+  note_room();
+}
+
+// Takes all begun steps, and parks the sequence if it still runs then.
+void Batch::park_running(const JobContext& context, uint64_t arrival) {
+  settle_all(context);
+  Sequence* sequence = find(arrival);
+  if (sequence && sequence->state == Claim::State::kRunning) park(context, *sequence);
 }
 
 // Parks another sequence so that a running one finds pages. If there is none to park, the sequence waits until
 // something else gives up room, or fails if nothing can.
-bool Batch::make_room_for(const JobContext& context, Sequence& sequence) {
+void Batch::make_room_for(const JobContext& context, Sequence& sequence) {
   protect(context, 0);
-  const auto victim = to_park(claims(context, ~uint64_t{0}), sequence.arrival);
-  if (!victim) {
-    const bool is_alone = running_by_age().size() == 1 && jobs_.empty();
-    if (is_alone)
-      fail(context, sequence,
-           std::make_exception_ptr(Error(
-               "KEXA_OUT_OF_MEMORY", "wanted room for one more token after " + std::to_string(sequence.ids().size()) +
-                                         ", found a cache of " + std::to_string(context.plan.kv.pages * kPageRows) +
-                                         " tokens that no other request shares (cacheTokens)")));
-    else
-      sequence.blocked_at = room_changes_;
-    return false;
+  if (const auto victim = to_park(claims(context, kNever), sequence.arrival)) return park_running(context, *victim);
+  if (running().size() > 1 || !jobs_.empty()) {
+    sequence.blocked_at = room_changes_;
+    return;
   }
-  settle_all(context);
-  const auto found = std::find_if(all_.begin(), all_.end(), [&](const auto& one) { return one->arrival == *victim; });
-  if (found != all_.end() && (*found)->state == Claim::State::kRunning) park(context, **found);
-  return true;
+  const std::string found = std::to_string(context.plan.kv.pages * kPageRows);
+  fail(context, sequence,
+       std::make_exception_ptr(Error("KEXA_OUT_OF_MEMORY", "wanted room for one more token after " +
+                                                               std::to_string(sequence.ids().size()) +
+                                                               ", found a cache of " + found +
+                                                               " tokens that no other request shares (cacheTokens)")));
 }
 
 bool Batch::make_room(const JobContext& context, uint64_t arrival) {
-  Sequence* youngest = nullptr;
+  const Sequence* youngest = nullptr;
   for (const auto& one : all_) {
     if (one->state != Claim::State::kRunning || (one->arrival < arrival && one->has_reader)) continue;
     if (!youngest || one->arrival > youngest->arrival) youngest = one.get();
   }
   if (!youngest) return false;
-  const uint64_t id = youngest->arrival;
-  settle_all(context);
-  const auto found = std::find_if(all_.begin(), all_.end(), [&](const auto& one) { return one->arrival == id; });
-  if (found != all_.end() && (*found)->state == Claim::State::kRunning) park(context, **found);
+  park_running(context, youngest->arrival);
   return true;
 }
 

@@ -177,7 +177,7 @@ std::vector<Batch::JobClaim> Engine::State::job_claims() {
   std::lock_guard lock(bell->mutex);
   std::vector<Batch::JobClaim> claims;
   for (const Job* job : by_age)
-    if (job->owner()) claims.push_back({job->owner(), job->arrival});
+    if (job->owner()) claims.push_back({job->owner(), job->arrival, job->was_blocked});
   return claims;
 }
 
@@ -253,13 +253,7 @@ void Engine::State::run_job(std::list<std::unique_ptr<Job>>& turn) {
 
 void Engine::State::run_batch() {
   if (!model) return batch.fail_all(nullptr, "KEXA_CLOSED", "the model is not loaded");
-  uint64_t held_after = ~uint64_t{0};
-  {
-    std::lock_guard lock(bell->mutex);
-    for (const Job* job : by_age)
-      if (job->was_blocked) held_after = std::min(held_after, job->arrival);
-  }
-  batch.turn({description, plan, model}, job_claims(), held_after);
+  batch.turn({description, plan, model}, job_claims());
 }
 
 // Returns whether the job is over.

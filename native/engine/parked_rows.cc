@@ -27,16 +27,11 @@ int64_t ParkedRows::bytes_of(const ModelDescription& description, const KvSlots&
 }
 
 ParkedRows::ParkedRows(const ModelDescription& description, const KvSlots& slots, Device& device, int slot)
-    : sequence_(slots.sequence(slot)), rows_(size_t(bytes_of(description, slots, device, slot))) {
+    : sequence_(slots.copy(slot)), rows_(size_t(bytes_of(description, slots, device, slot))) {
   const int length = slots.length(slot);
   each_layer(description, slots, device, length, [&](int layer, int first, size_t at, size_t size) {
     if (size) read_positions(device, slots, layer, slot, first, length, std::span(rows_).subspan(at, size));
   });
-  sequence_.pages.clear();
-  sequence_.mtp_length = std::min(sequence_.mtp_length, length);
-  sequence_.mtp_written = std::min(sequence_.mtp_written, length);
-  sequence_.restored_at = std::max(length, slots.ring_reach(slot));
-  sequence_.written = length;
 }
 
 void ParkedRows::restore(const ModelDescription& description, KvSlots& slots, Device& device, int slot) const {

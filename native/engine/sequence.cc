@@ -23,6 +23,8 @@
 #include <algorithm>
 #include <limits>
 
+#include "decode/chunk.h"
+
 namespace kexa {
 
 void Sequence::start(const JobContext& context) {
@@ -42,7 +44,6 @@ void Sequence::start(const JobContext& context) {
   next_drafts_ = 0;
   device_tokens_ = int(ids_.size());
   model.device->begin_choosing(slot, params_.sampling, ids_, prompt_size_);
-  if (params_.max_tokens == 0 && cached >= prefill_end()) is_over_ = is_length_ = true;
 }
 
 // Time that the timed steps' tokens would have taken one by one, less the time they took.
@@ -65,9 +66,6 @@ int Sequence::fewest_tokens() const {
          int(std::count_if(parts_.begin(), parts_.end(), [](const Part& part) { return part.chooses; }));
 }
 
-// One past the last row of ids_ that is to run: all of them, or all but the last if nothing is to be chosen.
-int Sequence::prefill_end() const { return int(ids_.size()) - (params_.max_tokens == 0 ? 1 : 0); }
-
 int Sequence::tokens_left(const PlanOptions& options) const {
   return std::min(params_.max_tokens - answer_size(int(ids_.size())), options.context_size - int(ids_.size()));
 }
@@ -82,15 +80,14 @@ PlannedSequence Sequence::next_rows(const JobContext& context) const {
     next.steps_soon = !next.can_step;
     return next;
   }
-  const int first = context.model->slots.length(slot), prompt_end = std::min(int(prompt_size_), prefill_end());
-  next.is_prompt = first < prompt_end;
+  const int first = context.model->slots.length(slot);
+  next.is_prompt = first < int(prompt_size_);
   next.can_step = true;
-  next.rows_left = (next.is_prompt ? prompt_end : int(ids_.size())) - first;
+  next.rows_left = (next.is_prompt ? int(prompt_size_) : int(ids_.size())) - first;
   // Steps end at positions where the prompt is to be kept. An answer that lost its rows is computed again just as the
   // first time, so that its bits are the same: as an answer's rows, apart from the prompt.
-  const int bearable = std::max(kLeastChunk, int(kMostPairs / (first + options.prefill_chunk)));
-  next.most_rows = std::min(
-      {next.rows_left, next_kept(context.model->prefixes, first) - first, next.is_prompt ? bearable : kSmallRows});
+  next.most_rows = std::min({next.rows_left, next_kept(context.model->prefixes, first) - first,
+                             next.is_prompt ? bearable_rows(first, options.prefill_chunk) : kSmallRows});
   return next;
 }
 
@@ -164,10 +161,10 @@ void Sequence::prepare_known(const JobContext& context, Part& part, std::optiona
   part.has_mtp = is_drafting_;
 }
 
-void Sequence::add_to(Step& step, Part& part, KvSlots& slots) {
-  part.first_row = int(step.rows.size());
+void Sequence::add_to(Step& step, const Part& part, KvSlots& slots) {
+  const int first_row = int(step.rows.size());
   step.groups.push_back({.slot = slot,
-                         .first_row = part.first_row,
+                         .first_row = first_row,
                          .rows = part.rows,
                          .is_following = part.is_following,
                          .chooses = part.chooses,
@@ -176,14 +173,9 @@ void Sequence::add_to(Step& step, Part& part, KvSlots& slots) {
                          .masks = nullptr});
   const int first = part.is_following ? part.rows_end - part.rows : slots.length(slot);
   for (int i = 0; i < part.rows; ++i) {
-    const int position = first + i;
-    Row row{.slot = slot, .position = position};
-    if (!part.is_following) {
-      row.token = ids_[position];
-      row.next = position + 1 < int(ids_.size()) ? ids_[position + 1] : 0;
-    }
-    step.rows.push_back(row);
-    if (part.chooses && (part.is_following || i + 1 == part.rows)) step.logit_rows.push_back(part.first_row + i);
+    step.rows.push_back(part.is_following ? Row{.slot = slot, .position = first + i}
+                                          : known_row(slot, ids_, first + i));
+    if (part.chooses && (part.is_following || i + 1 == part.rows)) step.logit_rows.push_back(first_row + i);
   }
   next_drafts_ = part.next_drafts;
   // Told before the step: should it be cut off half-way, the rows it has overwritten are known to be gone.
@@ -230,10 +222,7 @@ void Sequence::settle(const JobContext& context, const Part& part, const Chosen*
   parts_.pop_front();
   if (!part.is_following && ids_.size() == prompt_size_)
     channel_->push(event::Prompt{part.rows_end, int(prompt_size_)});
-  if (!part.chooses) {
-    if (params_.max_tokens == 0 && part.rows_end >= prefill_end()) is_over_ = is_length_ = true;
-    return;
-  }
+  if (!part.chooses) return;
   if (chosen->problem) std::rethrow_exception(chosen->problem);
   take(context, part, *chosen);
 }

@@ -51,7 +51,7 @@ class Sequence {
   // Its part of a step.
   struct Part {
     Sequence* sequence = nullptr;
-    int first_row = 0, rows = 0;
+    int rows = 0;
     bool is_prompt = false, is_following = false, chooses = false, has_mtp = false;
     int drafts = 0;       // rows that are drafts
     int next_drafts = 0;  // drafts that it makes
@@ -64,7 +64,7 @@ class Sequence {
   // How it may draft in the next step. Nothing if it does not draft.
   std::optional<DraftingSequence> drafting(const JobContext& context) const;
   // Adds the part's rows and its group.
-  void add_to(Step& step, Part& part, KvSlots& slots);
+  void add_to(Step& step, const Part& part, KvSlots& slots);
   // After the model has run the part's rows, and after the MTP block has.
   void note_run(const JobContext& context, const Part& part);
   // Counts a part of a profiled step.
@@ -91,7 +91,6 @@ class Sequence {
   int most_tokens() const;
   int fewest_tokens() const;
   int answer_size(int tokens) const { return tokens - int(prompt_size_); }
-  int prefill_end() const;
   int drafts_asked(const JobContext& context, std::optional<int> shared_drafts);
   int drafts_wanted(const JobContext& context, int asked, int most, int fewest);
   void prepare_following(const JobContext& context, Part& part, std::optional<int> shared_drafts);

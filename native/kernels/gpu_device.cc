@@ -163,8 +163,7 @@ BoundKernel GpuDevice::make_embed(const Buffer& to, int token_field) {
 
 void GpuDevice::begin(const Step& step, const KvSlots& slots) {
   check_tokens(step, description_.vocab_size);
-  if (int(step.groups.size()) > most_groups())
-    throw Error("KEXA_INTERNAL", "a step has more groups than there are slots");
+  if (int(step.groups.size()) > kv_.slots) throw Error("KEXA_INTERNAL", "a step has more groups than there are slots");
   if (!step.is_prompt && int(step.rows.size()) > decode_rows_)
     throw Error("KEXA_INTERNAL", "a step of answers has " + std::to_string(step.rows.size()) + " rows, of at most " +
                                      std::to_string(decode_rows_));
@@ -197,22 +196,16 @@ void GpuDevice::begin(const Step& step, const KvSlots& slots) {
 // Groups that choose come first, because their kernels run for the first groups. Groups that draft are the first of
 // these.
 void GpuDevice::find_groups(const Step& step) {
-  groups_.clear();
-  int logit = 0;
-  for (const Group& group : step.groups) {
-    const int first = logit, end = group.first_row + group.rows;
-    while (logit < int(step.logit_rows.size()) && step.logit_rows[logit] < end) ++logit;
-    groups_.push_back({group, first, logit - first});
-  }
+  groups_ = logit_groups(step);
   const auto others =
-      std::stable_partition(groups_.begin(), groups_.end(), [](const StepGroup& own) { return own.group.chooses; });
+      std::stable_partition(groups_.begin(), groups_.end(), [](const LogitGroup& own) { return own.group.chooses; });
   choosing_groups_ = int(others - groups_.begin());
   drafts_made_ = 0;
 }
 
 int GpuDevice::drafting_groups() const {
   return int(std::count_if(groups_.begin(), groups_.end(),
-                           [&](const StepGroup& own) { return own.group.drafts > drafts_made_; }));
+                           [&](const LogitGroup& own) { return own.group.drafts > drafts_made_; }));
 }
 
 void GpuDevice::write_state(const Step& step) {
@@ -306,7 +299,7 @@ void GpuDevice::begin_choosing(int slot, const SamplingParams& params, std::span
   choosing_->begin(kernels_, slot, params, ids, prompt_size);
 }
 
-uint64_t GpuDevice::logit_bytes(const StepGroup& own) const {
+uint64_t GpuDevice::logit_bytes(const LogitGroup& own) const {
   return own.group.wants_logits ? uint64_t(own.logits) * uint64_t(description_.vocab_size) * sizeof(float) : 0;
 }
 
@@ -314,9 +307,9 @@ void GpuDevice::choose() {
   if (choosing_groups_ == 0) return;
   const std::span chosen(groups_.data(), size_t(choosing_groups_));
   uint64_t at = choosing_->records().bytes, bytes = at;
-  for (const StepGroup& own : chosen) bytes += logit_bytes(own);
+  for (const LogitGroup& own : chosen) bytes += logit_bytes(own);
   if (!ticket_) ticket_ = gpu_->begin_read(bytes);
-  for (const StepGroup& own : chosen) {
+  for (const LogitGroup& own : chosen) {
     const uint64_t own_bytes = logit_bytes(own);
     if (own_bytes == 0) continue;
     // Copied now, because the logits of the MTP block will overwrite them.
@@ -358,11 +351,11 @@ std::vector<Chosen> GpuDevice::take(int ticket) {
     return {};
   }
   uint64_t at = choosing_->records().bytes, bytes = at;
-  for (const StepGroup& own : ended.mapped()) bytes += logit_bytes(own);
+  for (const LogitGroup& own : ended.mapped()) bytes += logit_bytes(own);
   std::vector<std::byte> read(bytes);
   gpu_->take(ticket, read);
   std::vector<Chosen> all;
-  for (const StepGroup& own : ended.mapped()) {
+  for (const LogitGroup& own : ended.mapped()) {
     Chosen& chosen = all.emplace_back();
     chosen.slot = own.group.slot;
     Choosing::Record record;

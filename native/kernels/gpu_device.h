@@ -5,7 +5,7 @@
 #include <memory>
 #include <utility>
 
-#include "device/device.h"
+#include "device/logit_groups.h"
 #include "kernels/attention/attention.h"
 #include "kernels/choose/choose.h"
 #include "kernels/ffn/expert_residency.h"
@@ -43,7 +43,6 @@ class GpuDevice final : public Device {
   int end_step() override;
   std::vector<Chosen> take(int ticket) override;
   void drop(int ticket) override;
-  int most_groups() const override { return kv_.slots; }
   int steps_ahead() const override { return 1; }
 
   int hold_pages(int pages) override;
@@ -97,28 +96,23 @@ class GpuDevice final : public Device {
   BoundKernel embed_, embed_next_, final_norm_, mtp_embedding_norm_, mtp_hidden_norm_, mtp_norm_;
   Matmul head_, mtp_fc_;
 
-  // A group of the running step, and its logit rows.
-  struct StepGroup {
-    Group group;
-    int first_logit, logits;
-  };
   StepRows step_rows() const { return {rows_, is_large_}; }
   void find_groups(const Step& step);
   void write_state(const Step& step);
   // The groups that want more drafts than were made.
   int drafting_groups() const;
   // Bytes of the logits that a group wants to have.
-  uint64_t logit_bytes(const StepGroup& own) const;
+  uint64_t logit_bytes(const LogitGroup& own) const;
 
   int rows_ = 0, logit_rows_ = 0;
   bool is_large_ = false;
   int longest_ = 0;   // the most keys that a row would see without a window
   int mtp_rows_ = 0;  // rows of the step that the MTP block runs over
-  std::vector<StepGroup> groups_;
-  int choosing_groups_ = 0;                      // the first of them
-  int drafts_made_ = 0;                          // by each group that drafts
-  std::optional<int> ticket_;                    // of the running step, once it has chosen
-  std::map<int, std::vector<StepGroup>> ended_;  // the groups of steps that have chosen, indexed by ticket
+  std::vector<LogitGroup> groups_;
+  int choosing_groups_ = 0;                       // the first of them
+  int drafts_made_ = 0;                           // by each group that drafts
+  std::optional<int> ticket_;                     // of the running step, once it has chosen
+  std::map<int, std::vector<LogitGroup>> ended_;  // the groups of steps that have chosen, indexed by ticket
   std::vector<uint32_t> state_;
   std::vector<std::vector<int>> uploaded_pages_;  // [slots]: the pages in the GPU's tables
 

@@ -257,12 +257,6 @@ void SplitDevice::drop(int ticket) {
   if (const auto end = ends_.extract(ticket)) end.mapped()->step->is_void = true;
 }
 
-int SplitDevice::most_groups() const {
-  int most = parts_[0]->member.device->most_groups();
-  for (const auto& part : parts_) most = std::min(most, part->member.device->most_groups());
-  return most;
-}
-
 bool SplitDevice::mixes_prompts() const {
   return std::all_of(parts_.begin(), parts_.end(),
                      [](const auto& part) { return part->member.device->mixes_prompts(); });

@@ -45,7 +45,6 @@ class SplitDevice final : public Device {
   void begin_draft() override;
   int end_step() override;
   std::vector<Chosen> take(int ticket) override;
-  int most_groups() const override;
   bool mixes_prompts() const override;
   void drop(int ticket) override;
   int steps_ahead() const override { return has_chosen_ ? 0 : int(parts_.size()) - 1; }

@@ -1,5 +1,5 @@
 /** kexa as a contestant: a process that {@link file://./contestant.ts} starts. */
-import { limits } from '../../limits.js';
+import { wholePages } from '../../limits.js';
 import { loadModel } from '../../model/load.js';
 import type { Model } from '../../model/model.js';
 import { serve } from './contestant.js';
@@ -8,9 +8,7 @@ let model: Model;
 
 serve({
   async start({ model: path, threads, contextSize, sequences, batchSize, activations }) {
-    // Each sequence's part of the cache is whole pages.
-    const { pageRows } = limits;
-    const cacheTokens = sequences * Math.ceil(contextSize / pageRows) * pageRows;
+    const cacheTokens = sequences * wholePages(contextSize);
     const prefillChunk = batchSize === undefined ? {} : { prefillChunk: batchSize };
     model = await loadModel(path, {
       device: 'cpu',

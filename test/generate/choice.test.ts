@@ -5,6 +5,7 @@
 import { createRequire } from 'node:module';
 import test from 'tape';
 import type { SamplingOptions } from '../../lib/index.js';
+import type { NativeGenerateParams } from '../../lib/native.js';
 import { samplingOptions } from '../../lib/sampling-options.js';
 import { randomNumbers } from '../support/compare.js';
 
@@ -63,13 +64,14 @@ function normal(next: () => number): number {
 
 /** Chooses a token. Tokens 0 to 9 are banned, 11 is favoured, and 12 to 20 are in the text. */
 function choose(set: string, logits: Float32Array, vocab: number, setting: SamplingOptions, seed: number) {
-  const options = {
-    ...Object.fromEntries(samplingOptions.map((option) => [option.name, option.default])),
-    ...{ logprobs: -1, maxTokens: 1, profile: false, drafts: 0, keepAt: 0, endTokens: new Uint32Array(), seed },
+  const others: Omit<NativeGenerateParams, keyof SamplingOptions> = {
+    ...{ logprobs: -1, minTokens: 0, maxTokens: 1, endTokens: new Uint32Array(), seed },
+    ...{ profile: false, drafts: 0, keepAt: 0, priority: 0 },
     biasIds: Uint32Array.from({ length: 11 }, (_, i) => i + Number(i === 10)),
     biasValues: Float32Array.from({ length: 11 }, (_, i) => (i === 10 ? 0.75 : Number.NEGATIVE_INFINITY)),
-    ...setting,
   };
+  const defaults = Object.fromEntries(samplingOptions.map((option) => [option.name, option.default]));
+  const options = { ...defaults, ...others, ...setting };
   return chooseTokens(set, logits, vocab, options, Uint32Array.of(12, 13, 13, 14, 15, 20, 20, 20), 4);
 }
 

@@ -60,6 +60,7 @@ const lib = [
   'model',
   'bench',
   'index',
+  'serve',
   'cli',
 ];
 const lineLimit = 600;

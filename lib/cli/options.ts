@@ -48,17 +48,30 @@ const answerGroup = 'Answer:';
 
 /** `-m, --model`. */
 export function addModelOptions(command: Command): void {
-  add(command, modelGroup, '-m, --model <path>', 'the model: its folder (config.json, *.safetensors), or a GGUF file', {
-    env: 'KEXA_MODEL',
-  });
+  addModelOption(command);
 }
 
-/** Every flag of `loadModel`'s options but `without`. `threads` reads the value of -t. */
+function addModelOption(command: Command, collect?: (text: string, before: undefined) => unknown): void {
+  const again = collect === undefined ? '' : '; may be given again';
+  const help = `the model: its folder (config.json, *.safetensors), or a GGUF file${again}`;
+  const parts = { env: 'KEXA_MODEL', ...(collect !== undefined && { parse: collect }) };
+  add(command, modelGroup, '-m, --model <path>', help, parts);
+}
+
+/** Every flag of `loadModel`'s options but `without`. `threads` reads the value of -t, and `model` the values of -m. */
 export function addLoadOptions(
   command: Command,
-  { threads, without = [] }: { threads?: (text: string) => unknown; without?: readonly (keyof LoadOptions)[] } = {},
+  {
+    threads,
+    model,
+    without = [],
+  }: {
+    threads?: (text: string) => unknown;
+    model?: (text: string, before: undefined) => unknown;
+    without?: readonly (keyof LoadOptions)[];
+  } = {},
 ): void {
-  addModelOptions(command);
+  addModelOption(command, model);
   for (const { name } of loadOptions)
     if (!without.includes(name)) addLoadOption(command, name, name === 'threads' && threads ? { parse: threads } : {});
 }

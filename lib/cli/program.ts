@@ -24,6 +24,7 @@ Variables without a flag: ${Object.keys(variables).join(', ')}. docs/cli.md says
 const commands: Readonly<Record<string, () => Promise<(program: Command) => void>>> = {
   generate: async () => (await import('./commands/generate.js')).addGenerate,
   chat: async () => (await import('./commands/chat.js')).addChat,
+  serve: async () => (await import('./commands/serve.js')).addServe,
   score: async () => (await import('./commands/score.js')).addScore,
   verify: async () => (await import('./commands/verify.js')).addVerify,
   bench: async () => (await import('./commands/bench.js')).addBench,

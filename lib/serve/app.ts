@@ -1,0 +1,75 @@
+/** The routes of a server, and what is checked before each of them. */
+import { Hono } from 'hono';
+import { version } from '../package-root.js';
+import { type ApiKeys, checkHost, keyRefused } from './auth.js';
+import type { App, ServeContext, ServeEnv } from './context.js';
+import { notFound, toApiError } from './errors.js';
+import { Exchange } from './exchange.js';
+import { addChatRoutes } from './openai/chat.js';
+import { addModelRoutes } from './openai/models.js';
+
+/** Paths that need no key: what tells machines whether the server lives. */
+const openPaths: readonly string[] = ['/', '/health', '/ready', '/version', '/openapi.json'];
+
+/** Interfaces that clients may look for and this server does not have. */
+const missing = ['embeddings', 'images', 'audio', 'assistants', 'threads', 'moderations', 'fine_tuning', 'uploads'];
+
+/** Makes the app of a server. Each API adds its own routes. */
+export function createApp(context: ServeContext, keys: ApiKeys): App {
+  const app: App = new Hono<ServeEnv>();
+  app.use(async (c, next) => {
+    const { incoming, outgoing } = c.env;
+    const exchange = new Exchange(incoming, outgoing);
+    c.set('exchange', exchange);
+    outgoing.setHeader('x-request-id', exchange.id);
+    if (context.drain.isDraining) outgoing.setHeader('connection', 'close');
+    outgoing.once('close', () => context.log.write(exchange));
+    context.drain.add(exchange);
+    authorize(context, keys, exchange, c.req.path);
+    await next();
+  });
+  addStateRoutes(app, context);
+  addModelRoutes(app, context);
+  addChatRoutes(app, context);
+  for (const name of missing)
+    app.all(`/v1/${name}/*`, () => {
+      throw notFound(`${name}: kexa serves text models and has no such interface`);
+    });
+  app.notFound((c) =>
+    errorResponse(context, c.get('exchange'), notFound(`there is no ${c.req.method} ${c.req.path} here`)),
+  );
+  app.onError((error, c) => errorResponse(context, c.get('exchange'), error));
+  return app;
+}
+
+function authorize({ settings }: ServeContext, keys: ApiKeys, exchange: Exchange, path: string): void {
+  const key = keys.find(exchange.incoming);
+  exchange.keyLabel = key?.label ?? null;
+  exchange.isAdmin = key?.isAdmin ?? false;
+  if (!keys.isNeeded && settings.auth) checkHost(exchange.incoming, settings.allowedHosts);
+  const isOpen = openPaths.includes(path) || (path === '/metrics' && !settings.metricsAuth);
+  if (keys.isNeeded && key === null && !isOpen) throw keyRefused();
+}
+
+function errorResponse({ log }: ServeContext, exchange: Exchange, error: unknown): Response {
+  const told = toApiError(error);
+  exchange.notes.error = told.code;
+  if (told.status === 500) log.note(`${exchange.id}: a request failed`, told.cause);
+  const body = exchange.shapeError(told);
+  // A body that was not read to its end would be taken for the connection's next request.
+  const headers = { ...told.headers, ...(exchange.incoming.complete ? {} : { connection: 'close' }) };
+  return Response.json(body, { status: told.status, headers });
+}
+
+/** The routes that tell machines how the server is. */
+function addStateRoutes(app: App, { models, drain }: ServeContext): void {
+  app.get('/health', (c) => c.json({ status: 'ok' }));
+  app.get('/ready', (c) => {
+    const states = Object.fromEntries(models.all.map(({ names, state }) => [names[0]!, state]));
+    const isReady = !drain.isDraining && models.all.every(({ state }) => state !== 'loading' && state !== 'lost');
+    const isLoaded = models.all.some(({ state }) => state === 'ready');
+    const status = drain.isDraining ? 'draining' : isReady && isLoaded ? 'ready' : 'not ready';
+    return c.json({ status, models: states }, status === 'ready' ? 200 : 503);
+  });
+  app.get('/version', (c) => c.json({ version: version() }));
+}

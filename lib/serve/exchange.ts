@@ -1,0 +1,76 @@
+/** One request and its answer, from the first byte to the last. */
+import { randomBytes } from 'node:crypto';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { type ApiError, openAIError } from './errors.js';
+
+/** The facts of an exchange for the access log, beside those that every exchange has. */
+export interface ExchangeNotes {
+  model?: string;
+  stream?: boolean;
+  promptTokens?: number;
+  cachedTokens?: number;
+  completionTokens?: number;
+  reasoningTokens?: number;
+  queueMs?: number;
+  firstTokenMs?: number;
+  tokenMs?: number;
+  draftsKept?: number;
+  parked?: number;
+  finish?: string;
+  /** Fields of the body that this server does not know. */
+  ignored?: readonly string[];
+  error?: string;
+}
+
+/** The reason of a signal that was aborted because the client has left. */
+export class ClientLeft extends Error {
+  override readonly name = 'ClientLeft';
+}
+
+/** A request while it is answered. */
+export class Exchange {
+  /** The request's name in the answer's header, in the log and in errors. */
+  readonly id: string;
+  readonly startedAt: number = performance.now();
+  readonly incoming: IncomingMessage;
+  readonly outgoing: ServerResponse;
+  /** The label of the key that the client has given. Null if it gave none. */
+  keyLabel: string | null = null;
+  isAdmin = false;
+  readonly notes: ExchangeNotes = {};
+  /** How the API that was asked writes errors. */
+  shapeError: (error: ApiError) => object = openAIError;
+  readonly #controller = new AbortController();
+
+  constructor(incoming: IncomingMessage, outgoing: ServerResponse) {
+    this.incoming = incoming;
+    this.outgoing = outgoing;
+    const given = incoming.headers['x-request-id'];
+    this.id = typeof given === 'string' && /^[\w.:-]{1,128}$/.test(given) ? given : randomId('req_', 24);
+    outgoing.once('close', () => {
+      if (!outgoing.writableFinished) this.abort(new ClientLeft('the client has left'));
+    });
+  }
+
+  /** Is aborted when nobody wants the answer any more. */
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  /** Ends the work for this request. */
+  abort(reason: Error): void {
+    this.#controller.abort(reason);
+  }
+}
+
+const letters = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789';
+
+/** A name that does not repeat: the prefix and `length` random letters and digits. */
+export function randomId(prefix: string, length: number): string {
+  let id = prefix;
+  while (id.length < prefix.length + length)
+    // Bytes above the last multiple of 62 are passed over, so that all letters are equally likely.
+    for (const byte of randomBytes(length))
+      if (byte < 248 && id.length < prefix.length + length) id += letters[byte % 62];
+  return id;
+}

@@ -1,0 +1,210 @@
+/** Writes answers as chat completions: whole, or in chunks. */
+import type { GenerationResult, Piece, TokenLogprob, ToolCall } from '../../types.js';
+import { type ReplyEvent, type ReplyMapping, reasoningTokens } from '../answer.js';
+import { type ApiError, openAIError } from '../errors.js';
+import { randomId } from '../exchange.js';
+import type { Settings } from '../options.js';
+import type { ServedModel } from '../served-models.js';
+import { doneEvent, eventText } from '../sse.js';
+import type { ChatRequest } from './chat-request.js';
+import { logprobsOf } from './logprobs.js';
+import { callDeltas, toolCallOf } from './tool-calls.js';
+
+/** The part of one choice that a stream has written. */
+interface ChoiceState {
+  calls: number;
+  /** Tokens of the answer so far. */
+  tokens: number;
+  /** Whether thinking is being written into the content, because the client wants it there. */
+  isInThinking: boolean;
+}
+
+/** The mapping of one request's answer. */
+export class ChatReply implements ReplyMapping {
+  readonly #request: ChatRequest;
+  readonly #model: ServedModel;
+  readonly #settings: Settings;
+  readonly #head: { id: string; created: number; model: string; system_fingerprint: string };
+  readonly #choices: ChoiceState[];
+
+  constructor(request: ChatRequest, settings: Settings) {
+    const { style, answer } = request;
+    this.#request = request;
+    this.#model = answer.model;
+    this.#settings = settings;
+    this.#head = {
+      id: randomId('chatcmpl-', 26),
+      created: Math.floor(Date.now() / 1000),
+      model: style.model,
+      system_fingerprint: answer.model.fingerprint,
+    };
+    this.#choices = answer.choices.map(() => ({ calls: 0, tokens: 0, isInThinking: false }));
+  }
+
+  whole(results: readonly GenerationResult[]): object {
+    const { style } = this.#request;
+    return {
+      ...this.#head,
+      object: 'chat.completion',
+      choices: results.map((result, index) => ({
+        index,
+        message: this.#message(result),
+        logprobs: result.logprobs ? { content: logprobsOf(result.logprobs, this.#model.model.tokenizer) } : null,
+        finish_reason: result.finishReason,
+        ...(style.tokenIds && { token_ids: result.ids }),
+      })),
+      usage: this.#usage(results),
+      ...this.#own(results),
+    };
+  }
+
+  begin(): string {
+    return this.#choices.map((_, index) => this.#chunk(index, { role: 'assistant', content: '' })).join('');
+  }
+
+  events(events: readonly ReplyEvent[]): string {
+    return events
+      .map((event) =>
+        event.kind === 'piece' ? this.#piece(event.choice, event.piece) : this.#ending(event.choice, event.result),
+      )
+      .join('');
+  }
+
+  end(results: readonly GenerationResult[]): string {
+    const { style } = this.#request;
+    const own = this.#own(results);
+    if (!style.usage && Object.keys(own).length === 0) return doneEvent;
+    const last = { ...this.#head, object: 'chat.completion.chunk', choices: [], usage: this.#usage(results), ...own };
+    return eventText(last) + doneEvent;
+  }
+
+  error(error: ApiError): string {
+    return eventText(openAIError(error)) + doneEvent;
+  }
+
+  #message(result: GenerationResult): object {
+    const { style } = this.#request;
+    const { text, reasoning, toolCalls } = result;
+    const shown = this.#keepsThinking() && reasoning !== '' ? this.#opened(reasoning) + this.#closed() + text : text;
+    const content = shown + (style.stopText ? (result.stopText ?? '') : '');
+    return {
+      role: 'assistant',
+      content: content === '' && toolCalls.length > 0 ? null : content,
+      refusal: null,
+      ...this.#reasoning(reasoning),
+      ...(toolCalls.length > 0 && { tool_calls: toolCalls.map((call) => toolCallOf(call)) }),
+    };
+  }
+
+  /** Whether the client wants the thinking as a part of the content. */
+  #keepsThinking(): boolean {
+    return this.#request.style.reasoning === 'in text';
+  }
+
+  #opened(reasoning: string): string {
+    return `${this.#model.model.tokenizer.reasoning.open}\n${reasoning}`;
+  }
+
+  #closed(): string {
+    return `\n${this.#model.model.tokenizer.reasoning.close}\n\n`;
+  }
+
+  /** The fields that tell thinking. */
+  #reasoning(reasoning: string): object {
+    if (reasoning === '' || this.#request.style.reasoning !== 'apart') return {};
+    const { reasoningField } = this.#settings;
+    return {
+      ...(reasoningField !== 'reasoning' && { reasoning_content: reasoning }),
+      ...(reasoningField !== 'reasoning_content' && { reasoning }),
+    };
+  }
+
+  #piece(index: number, piece: Piece): string {
+    const choice = this.#choices[index]!;
+    choice.tokens += piece.ids.length;
+    const deltas: object[] = [];
+    const reasoning = this.#reasoning(piece.reasoning);
+    if (Object.keys(reasoning).length > 0) deltas.push(reasoning);
+    const content = this.#content(choice, piece);
+    if (content !== '') deltas.push({ content });
+    for (const call of piece.toolCalls) deltas.push(...this.#callDeltas(choice, call));
+    // Log-probabilities are told with their tokens, even if those have no text yet.
+    if (deltas.length === 0 && piece.logprobs?.length) deltas.push({ content: '' });
+    return deltas.map((delta, i) => this.#chunk(index, delta, i === 0 ? piece : undefined)).join('');
+  }
+
+  #content(choice: ChoiceState, { text, reasoning }: Piece): string {
+    if (!this.#keepsThinking()) return text;
+    let content = '';
+    if (reasoning !== '') content += choice.isInThinking ? reasoning : this.#opened(reasoning);
+    if (reasoning !== '') choice.isInThinking = true;
+    if (text !== '' && choice.isInThinking) {
+      content += this.#closed();
+      choice.isInThinking = false;
+    }
+    return content + text;
+  }
+
+  #callDeltas(choice: ChoiceState, call: ToolCall): object[] {
+    return callDeltas(call, choice.calls++).map((delta) => ({ tool_calls: [delta] }));
+  }
+
+  #ending(index: number, result: GenerationResult): string {
+    const { style } = this.#request;
+    const rest = style.stopText ? result.stopText : undefined;
+    return (rest ? this.#chunk(index, { content: rest }) : '') + this.#chunk(index, {}, undefined, result.finishReason);
+  }
+
+  #chunk(index: number, delta: object, piece?: Piece, finish: string | null = null): string {
+    const { style } = this.#request;
+    const logprobs: readonly TokenLogprob[] | undefined = piece?.logprobs;
+    const content = logprobs?.length ? logprobsOf(logprobs, this.#model.model.tokenizer) : undefined;
+    return eventText({
+      ...this.#head,
+      object: 'chat.completion.chunk',
+      choices: [
+        {
+          index,
+          delta,
+          logprobs: content ? { content } : null,
+          finish_reason: finish,
+          ...(style.tokenIds && piece && { token_ids: piece.ids }),
+        },
+      ],
+      ...((style.usage || style.runningUsage) && { usage: style.runningUsage ? this.#runningUsage() : null }),
+    });
+  }
+
+  #runningUsage(): object {
+    const tokens = this.#choices.reduce((all, choice) => all + choice.tokens, 0);
+    return { completion_tokens: tokens };
+  }
+
+  #usage(results: readonly GenerationResult[]): object {
+    const sum = (count: (result: GenerationResult) => number) => results.reduce((all, one) => all + count(one), 0);
+    const prompt = results[0]!.usage.promptTokens;
+    const completion = sum(({ usage }) => usage.completionTokens);
+    const accepted = sum(({ speculation }) => speculation.accepted);
+    return {
+      prompt_tokens: prompt,
+      completion_tokens: completion,
+      total_tokens: prompt + completion,
+      prompt_tokens_details: { cached_tokens: results[0]!.usage.cachedTokens },
+      completion_tokens_details: {
+        reasoning_tokens: sum((result) => reasoningTokens(result, this.#model)),
+        accepted_prediction_tokens: accepted,
+        rejected_prediction_tokens: sum(({ speculation }) => speculation.drafted) - accepted,
+      },
+    };
+  }
+
+  /** The figures that OpenAI's API does not have, if the client asked for them. */
+  #own(results: readonly GenerationResult[]): object {
+    if (!this.#request.style.timings) return {};
+    return {
+      kexa: results.map(({ timings, speculation, usage, seed }) => ({
+        ...{ timings, speculation, seed, cached: usage.cachedTokens, parked: usage.parked },
+      })),
+    };
+  }
+}

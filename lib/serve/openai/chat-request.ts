@@ -1,0 +1,197 @@
+/** The body of `POST /v1/chat/completions`, and what it asks of the engine. */
+import { z } from 'zod';
+import { limits } from '../../limits.js';
+import { defined } from '../../options.js';
+import type { GenerateOptions, Tool } from '../../types.js';
+import type { AnswerRequest } from '../answer.js';
+import type { ServeContext } from '../context.js';
+import { badRequest, unsupported } from '../errors.js';
+import type { Exchange } from '../exchange.js';
+import { readFields } from '../fields.js';
+import { serveLimits } from '../limits.js';
+import { readMessages } from './messages.js';
+
+const tool = z.object({
+  type: z.literal('function'),
+  function: z.object({
+    name: z.string().min(1).max(256),
+    description: z.string().nullish(),
+    parameters: z.record(z.string(), z.unknown()).nullish(),
+    strict: z.boolean().nullish(),
+  }),
+});
+const anyObject = z.record(z.string(), z.unknown());
+const penalty = z.number().min(-2).max(2).optional();
+const flag = z.boolean().optional();
+
+const chatFields = z.object({
+  model: z.string().optional(),
+  messages: z.array(z.unknown()).min(1).max(serveLimits.messages),
+  max_completion_tokens: z.int().min(1).optional(),
+  max_tokens: z.int().min(1).optional(),
+  min_tokens: z.int().min(0).optional(),
+  temperature: z.number().min(0).max(2).optional(),
+  top_p: z.number().gt(0).max(1).optional(),
+  top_k: z.int().min(-1).optional(),
+  min_p: z.number().min(0).max(1).optional(),
+  repetition_penalty: z.number().min(0.01).max(100).optional(),
+  presence_penalty: penalty,
+  frequency_penalty: penalty,
+  n: z.int().min(1).max(serveLimits.choices).optional(),
+  seed: z.int().optional(),
+  stop: z.union([z.string(), z.array(z.string().min(1)).max(serveLimits.stops)]).optional(),
+  logit_bias: z.record(z.string().regex(/^\d+$/), z.number().min(-100).max(100)).optional(),
+  logprobs: flag,
+  top_logprobs: z.int().min(0).max(limits.alternatives).optional(),
+  stream: flag,
+  stream_options: z
+    .object({ include_usage: z.boolean().nullish(), continuous_usage_stats: z.boolean().nullish() })
+    .optional(),
+  tools: z.array(tool).max(serveLimits.tools).optional(),
+  tool_choice: z.union([z.enum(['none', 'auto', 'required']), anyObject]).optional(),
+  parallel_tool_calls: flag,
+  response_format: z.object({ type: z.string() }).optional(),
+  chat_template_kwargs: anyObject.optional(),
+  reasoning_effort: z.enum(['none', 'minimal', 'low', 'medium', 'high', 'xhigh']).optional(),
+  parse_reasoning: flag,
+  separate_reasoning: flag,
+  include_reasoning: flag,
+  ignore_eos: flag,
+  include_stop_str_in_output: flag,
+  return_token_ids: flag,
+  priority: z.int().min(-limits.priority).max(limits.priority).optional(),
+  request_id: z.string().max(128).optional(),
+  mtp: z.union([z.literal('auto'), z.literal(false), z.int().min(1).max(limits.drafts)]).optional(),
+  timings: flag,
+  // These change nothing here.
+  user: z.unknown().optional(),
+  metadata: z.unknown().optional(),
+  store: z.unknown().optional(),
+  service_tier: z.unknown().optional(),
+  safety_identifier: z.unknown().optional(),
+  prompt_cache_key: z.unknown().optional(),
+  verbosity: z.unknown().optional(),
+  prediction: z.unknown().optional(),
+});
+
+type ChatFields = z.infer<typeof chatFields>;
+
+/** How an answer is to be written. */
+export interface ChatStyle {
+  /** The model's name as the client has given it. */
+  model: string;
+  isStream: boolean;
+  /** Whether a stream ends with the counts of tokens, and whether each chunk has them. */
+  usage: boolean;
+  runningUsage: boolean;
+  /** Whether the thinking is told beside the answer, left in its text, or left out. */
+  reasoning: 'apart' | 'in text' | 'left out';
+  /** Whether the stop text that ended the answer is told. */
+  stopText: boolean;
+  tokenIds: boolean;
+  timings: boolean;
+}
+
+/** A chat request: what the engine is asked, and how the answer is to be written. */
+export interface ChatRequest {
+  style: ChatStyle;
+  answer: AnswerRequest;
+}
+
+/** Reads a body. @throws ApiError naming the field */
+export function readChatRequest(
+  { settings, models }: ServeContext,
+  exchange: Exchange,
+  body: Record<string, unknown>,
+): ChatRequest {
+  const fields = readFields(chatFields, body, { settings, exchange });
+  const model = models.find(fields.model);
+  refuseUnsupported(fields);
+  const options = optionsOf(fields);
+  const prompt = readMessages(fields.messages);
+  const { n = 1, seed } = fields;
+  // Every choice has a seed of its own, so that they differ, and one that is told, so that each can be made again.
+  const choices = Array.from({ length: n }, (_, i) => ({
+    prompt,
+    options: seed === undefined ? options : { ...options, seed: wrapped(seed) + i },
+  }));
+  return { style: styleOf(fields, model.names[0]!), answer: { model, choices } };
+}
+
+function styleOf(fields: ChatFields, model: string): ChatStyle {
+  const isInText = fields.parse_reasoning === false || fields.separate_reasoning === false;
+  return {
+    model: fields.model ?? model,
+    isStream: fields.stream === true,
+    usage: fields.stream_options?.include_usage === true,
+    runningUsage: fields.stream_options?.continuous_usage_stats === true,
+    reasoning: fields.include_reasoning === false ? 'left out' : isInText ? 'in text' : 'apart',
+    stopText: fields.include_stop_str_in_output === true,
+    tokenIds: fields.return_token_ids === true,
+    timings: fields.timings === true,
+  };
+}
+
+/** A seed as the core takes it: clients may send negative ones. */
+function wrapped(seed: number): number {
+  return seed >= 0 ? seed : 2 ** 52 + (seed % 2 ** 52);
+}
+
+function optionsOf(fields: ChatFields): GenerateOptions {
+  const { stop, top_k: topK, logprobs, top_logprobs: alternatives } = fields;
+  if (alternatives !== undefined && logprobs !== true)
+    throw badRequest('top_logprobs', 'wanted logprobs: true beside it');
+  return defined({
+    maxTokens: fields.max_completion_tokens ?? fields.max_tokens,
+    minTokens: fields.min_tokens,
+    temperature: fields.temperature,
+    topP: fields.top_p,
+    topK: topK === -1 ? 0 : topK,
+    minP: fields.min_p,
+    repeatPenalty: fields.repetition_penalty,
+    presencePenalty: fields.presence_penalty,
+    frequencyPenalty: fields.frequency_penalty,
+    stop: stop === '' ? undefined : stop,
+    logitBias: fields.logit_bias && biasOf(fields.logit_bias),
+    logprobs: logprobs === true ? (alternatives ?? 0) : undefined,
+    ignoreEos: fields.ignore_eos,
+    priority: fields.priority,
+    mtp: fields.mtp,
+    tools: fields.tool_choice === 'none' ? undefined : toolsOf(fields),
+    thinking: thinkingOf(fields),
+  });
+}
+
+/** OpenAI's API bans a token by -100. */
+function biasOf(bias: Readonly<Record<string, number>>): Map<number, number> {
+  return new Map(
+    Object.entries(bias).map(([id, value]) => [Number(id), value <= -100 ? Number.NEGATIVE_INFINITY : value]),
+  );
+}
+
+function toolsOf({ tools }: ChatFields): Tool[] | undefined {
+  if (tools === undefined || tools.length === 0) return undefined;
+  return tools.map(({ function: { name, description, parameters } }) => ({
+    type: 'function',
+    function: {
+      name,
+      ...(typeof description === 'string' && { description }),
+      ...(parameters && { parameters }),
+    },
+  }));
+}
+
+function thinkingOf({ chat_template_kwargs: kwargs, reasoning_effort: effort }: ChatFields): boolean | undefined {
+  const asked = kwargs?.enable_thinking ?? kwargs?.thinking;
+  if (asked !== undefined && typeof asked !== 'boolean')
+    throw badRequest('chat_template_kwargs.enable_thinking', 'wanted true or false');
+  if (asked !== undefined) return asked;
+  return effort === undefined ? undefined : effort !== 'none' && effort !== 'minimal';
+}
+
+function refuseUnsupported({ response_format: format, tool_choice: choice }: ChatFields): void {
+  if (format !== undefined && format.type !== 'text')
+    throw unsupported('response_format', `this version does not constrain answers to ${JSON.stringify(format.type)}`);
+  if (choice !== undefined && choice !== 'auto' && choice !== 'none')
+    throw unsupported('tool_choice', 'this version has auto and none');
+}

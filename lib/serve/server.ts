@@ -1,0 +1,201 @@
+/** A server: its socket, its models, and how it ends. */
+import { readFileSync } from 'node:fs';
+import { createServer, type Server as HttpServer, type RequestListener, type ServerOptions } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import { basename, resolve } from 'node:path';
+import { getRequestListener } from '@hono/node-server';
+import { KexaError } from '../errors.js';
+import { limits } from '../limits.js';
+import { loadModel } from '../model/load.js';
+import { checkSignalType } from '../options.js';
+import { AccessLog } from './access-log.js';
+import { createApp } from './app.js';
+import { ApiKeys, isLoopback } from './auth.js';
+import type { ServeContext } from './context.js';
+import { Drain } from './drain.js';
+import { openAIError, toApiError } from './errors.js';
+import { serveLimits } from './limits.js';
+import { checkServeOptions, type ModelEntry, type ServeOptions, type Settings } from './options.js';
+import { RequestQueue } from './queue.js';
+import { type ModelSource, ServedModels } from './served-models.js';
+
+/**
+ * A running server. Made by {@link serve}.
+ *
+ * @example
+ * await using server = await serve({ path: 'models/tiny', port: 0 });
+ * const models = await fetch(`${server.url}/v1/models`);
+ */
+export class Server {
+  /** Where clients reach the server, without a slash at the end. */
+  readonly url: string;
+  readonly #http: HttpServer;
+  readonly #models: ServedModels;
+  readonly #keys: ApiKeys;
+  readonly #settings: Settings;
+  readonly #drain: Drain;
+  #closing: Promise<void> | undefined;
+
+  /** @internal */
+  constructor(parts: { http: HttpServer; models: ServedModels; keys: ApiKeys; settings: Settings; drain: Drain }) {
+    const { http, models, keys, settings, drain } = parts;
+    this.#http = http;
+    this.#models = models;
+    this.#keys = keys;
+    this.#settings = settings;
+    this.#drain = drain;
+    this.url = urlOf(http, settings);
+  }
+
+  /**
+   * Reads the file of keys again.
+   *
+   * @throws KexaError KEXA_NOT_FOUND or KEXA_BAD_FILE. The keys of before then stay.
+   *
+   * @example
+   * process.on('SIGHUP', () => server.reloadKeys());
+   */
+  reloadKeys(): void {
+    this.#keys.reload();
+  }
+
+  /**
+   * Ends the server: it is unready at once, takes connections for `delay` seconds more, then lets running answers end for
+   * `timeout` seconds, and closes the models that it has loaded. May be called again; another call with shorter times
+   * has no effect.
+   *
+   * @example
+   * await server.close({ delay: 5, timeout: 25 });
+   */
+  close({
+    delay = 0,
+    timeout = this.#settings.drainTimeout,
+  }: {
+    delay?: number;
+    timeout?: number;
+  } = {}): Promise<void> {
+    this.#closing ??= (async () => {
+      await this.#drain.run(this.#http, delay * 1000, timeout * 1000);
+      for (const model of this.#models.all) await model.unload();
+    })();
+    return this.#closing;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}
+
+/**
+ * Starts a server of OpenAI's API. It listens at once, tells `/ready` 503 while models are loaded, and this call resolves
+ * when all of them are. A model that cannot be loaded ends the server.
+ *
+ * @throws KexaError KEXA_INVALID_ARGUMENT; KEXA_NOT_FOUND or KEXA_BAD_FILE for the file of keys; the errors of
+ *   `loadModel`; Node's own error if the address cannot be listened at. An aborted signal's reason.
+ *
+ * @example
+ * import { serve } from 'kexa/serve';
+ * const server = await serve({ path: 'models/tiny', port: 8000 });
+ * console.log(server.url); // http://127.0.0.1:8000
+ */
+export async function serve(options: ServeOptions): Promise<Server> {
+  const settings = checkServeOptions(options);
+  const { signal } = options;
+  checkSignalType(signal);
+  signal?.throwIfAborted();
+  const keys = new ApiKeys(settings);
+  if (settings.auth && !keys.isNeeded && !isLoopback(settings.host))
+    throw new KexaError(
+      'KEXA_INVALID_ARGUMENT',
+      `host: ${settings.host} can be reached by others, who could all use the model; wanted apiKeys or apiKeyFile, or auth: false to insist`,
+    );
+  const entries = options.models ?? [options];
+  const models = new ServedModels(entries.map(toSource));
+  const drain = new Drain();
+  const context: ServeContext = {
+    settings,
+    models,
+    drain,
+    queue: new RequestQueue({
+      mostWaiting: settings.maxQueue,
+      mostPerKey: settings.maxPerKey,
+      slots: () => models.all.length * (options.load?.slots ?? limits.slots),
+    }),
+    log: new AccessLog(settings.log),
+  };
+  const http = createHttp(settings, getListener(context, keys));
+  await listen(http, settings);
+  const server = new Server({ http, models, keys, settings, drain });
+  try {
+    const loading = signal ?? new AbortController().signal;
+    for (const model of models.all) await model.load(loading);
+  } catch (error) {
+    await server.close({ timeout: 0 });
+    throw error;
+  }
+  return server;
+}
+
+function getListener(context: ServeContext, keys: ApiKeys): RequestListener {
+  const app = createApp(context, keys);
+  return getRequestListener(app.fetch, {
+    // The library of a caller's program must not change what fetch is there.
+    overrideGlobalObjects: false,
+    errorHandler: (error) => {
+      const told = toApiError(error);
+      return Response.json(openAIError(told), { status: told.status });
+    },
+  });
+}
+
+function createHttp({ tlsCert, tlsKey }: Settings, listener: RequestListener): HttpServer {
+  const options: ServerOptions = {
+    headersTimeout: serveLimits.headMs,
+    requestTimeout: serveLimits.requestMs,
+    keepAliveTimeout: serveLimits.idleMs,
+    maxHeaderSize: serveLimits.headBytes,
+    keepAlive: true,
+    keepAliveInitialDelay: 30_000,
+    noDelay: true,
+  };
+  if (tlsCert === undefined || tlsKey === undefined) return createServer(options, listener);
+  const [cert, key] = [readPem('tlsCert', tlsCert), readPem('tlsKey', tlsKey)];
+  return createTlsServer({ ...options, cert, key }, listener);
+}
+
+function readPem(name: string, file: string): Buffer {
+  try {
+    return readFileSync(file);
+  } catch (cause) {
+    throw new KexaError('KEXA_NOT_FOUND', `${name}: ${file}: ${(cause as Error).message}`, { cause });
+  }
+}
+
+function listen(http: HttpServer, { port, host }: Settings): Promise<void> {
+  return new Promise((done, fail) => {
+    http.once('error', fail);
+    http.listen(port, host, () => {
+      http.off('error', fail);
+      done();
+    });
+  });
+}
+
+function urlOf(http: HttpServer, { tlsCert }: Settings): string {
+  const { address, port, family } = http.address() as AddressInfo;
+  const host = family === 'IPv6' ? `[${address}]` : address;
+  return `http${tlsCert === undefined ? '' : 's'}://${host}:${port}`;
+}
+
+function toSource({ model, path, names, load }: ModelEntry, index: number): ModelSource {
+  if ((model === undefined) === (path === undefined))
+    throw new KexaError('KEXA_INVALID_ARGUMENT', `models[${index}]: wanted either model or path`);
+  const root = path === undefined ? 'model' : resolve(path);
+  return {
+    root,
+    names: names?.length ? names : [basename(root).replace(/\.gguf$/i, '')],
+    isOwned: model === undefined,
+    load: async (signal) => model ?? (await loadModel(path!, { ...load, signal })),
+  };
+}

@@ -1,0 +1,84 @@
+/** Server-sent events, written to Node's own response. */
+import type { ServerResponse } from 'node:http';
+
+/** The text of one event: its data as JSON, under an event name if the API uses those. */
+export function eventText(data: object, name?: string): string {
+  return `${name === undefined ? '' : `event: ${name}\n`}data: ${JSON.stringify(data)}\n\n`;
+}
+
+/** The last event of a stream of OpenAI's API. */
+export const doneEvent = 'data: [DONE]\n\n';
+
+/** Milliseconds between two comments that keep a silent stream open. */
+const quietMs = 15_000;
+
+/** The reason of a signal that was aborted because the client does not read. */
+export class ReaderStalled extends Error {
+  override readonly name = 'ReaderStalled';
+}
+
+/**
+ * A stream of events to one client. A client that reads slowly holds the writer up; one that reads nothing for
+ * `stallMs` is told to `onStall`.
+ */
+export class EventStream {
+  readonly #outgoing: ServerResponse;
+  readonly #stallMs: number;
+  readonly #onStall: (reason: Error) => void;
+  #quiet: NodeJS.Timeout | undefined;
+
+  constructor(outgoing: ServerResponse, stallMs: number, onStall: (reason: Error) => void) {
+    this.#outgoing = outgoing;
+    this.#stallMs = stallMs;
+    this.#onStall = onStall;
+  }
+
+  /** Whether the head has been sent, so that errors can only come as events. */
+  get isOpen(): boolean {
+    return this.#outgoing.headersSent;
+  }
+
+  /** Sends the head of the answer. */
+  open(): void {
+    if (this.isOpen) return;
+    this.#outgoing.writeHead(200, {
+      'content-type': 'text/event-stream; charset=utf-8',
+      'cache-control': 'no-cache',
+      'x-accel-buffering': 'no',
+    });
+    this.#outgoing.flushHeaders();
+    this.#quiet = setInterval(() => this.#outgoing.write(': \n\n'), quietMs);
+  }
+
+  /** Writes events, and waits until the client has read most of what was written before. */
+  async write(text: string): Promise<void> {
+    if (text === '' || this.#outgoing.destroyed) return;
+    this.open();
+    this.#quiet?.refresh();
+    if (!this.#outgoing.write(text)) await this.#drained();
+  }
+
+  /** Writes the last events and ends the answer. */
+  end(text: string): void {
+    clearInterval(this.#quiet);
+    if (!this.#outgoing.destroyed) this.#outgoing.end(text);
+  }
+
+  #drained(): Promise<void> {
+    const outgoing = this.#outgoing;
+    return new Promise((resolve) => {
+      const stalled = setTimeout(() => {
+        this.#onStall(new ReaderStalled(`the client has read nothing for ${this.#stallMs / 1000} seconds`));
+        outgoing.destroy();
+      }, this.#stallMs);
+      const finish = () => {
+        clearTimeout(stalled);
+        outgoing.off('drain', finish);
+        outgoing.off('close', finish);
+        resolve();
+      };
+      outgoing.once('drain', finish);
+      outgoing.once('close', finish);
+    });
+  }
+}

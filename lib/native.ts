@@ -14,6 +14,7 @@ import type {
   GenerationProfile,
   GpuKernels,
   MemoryReport,
+  ModelStats,
   SamplingOptions,
 } from './types.js';
 
@@ -155,7 +156,8 @@ export interface NativeGenerateParams extends Required<SamplingOptions> {
 /** The events of a {@link NativeRequest}, which native/engine/channel.h declares. */
 export type NativeEvent =
   | { kind: 'progress'; doneBytes: number; totalBytes: number }
-  | { kind: 'started'; cachedTokens: number }
+  /** `queueMs`: from the request's coming to its start (milliseconds). */
+  | { kind: 'started'; cachedTokens: number; queueMs: number }
   /** `done` counts the prompt's tokens so far, cached ones included. */
   | { kind: 'prompt'; done: number; total: number }
   | {
@@ -238,6 +240,8 @@ export interface NativeEngine {
   save(session: number, path: string): NativeRequest;
   loadSession(session: number, path: string): NativeRequest;
   endSession(session: number): void;
+  /** Does not wait for the engine's thread. */
+  stats(): ModelStats;
   expertHeat(): NativeRequest;
   /** For tests: loses the GPU between two steps. */
   forceDeviceLoss(): NativeRequest;

@@ -5,3 +5,4 @@ export type * from './types/generate.js';
 export type * from './types/load.js';
 export type * from './types/model.js';
 export type * from './types/result.js';
+export type * from './types/stats.js';

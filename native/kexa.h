@@ -35,6 +35,7 @@
 #include "base/error.h"
 #include "device/sampling.h"
 #include "engine/channel.h"
+#include "engine/stats.h"
 #include "plan/plan.h"
 
 namespace kexa {
@@ -123,6 +124,9 @@ class Engine {
   std::shared_ptr<Channel> save(uint64_t session, std::string path);
   // Reads such a file into a session that has no cache. The errors are those of SessionFile::load(). Events: Kept.
   std::shared_ptr<Channel> load_session(uint64_t session, std::string path);
+
+  // Tells what the engine has done and is doing. Never waits for its thread. After close() the counts stay.
+  EngineStats stats() const;
 
   // Forgets the session's cache.
   void end_session(uint64_t session);

@@ -67,6 +67,7 @@ export class Generation implements Promise<GenerationResult>, AsyncIterable<Piec
   #wantsLogprobs = false;
   #promptTokens = 0;
   #cachedTokens = 0;
+  #queueMs = 0;
   #savedMs: number | null = null;
   #ended: Extract<NativeEvent, { kind: 'ended' }> | undefined;
   #startedAt = performance.now();
@@ -243,6 +244,7 @@ export class Generation implements Promise<GenerationResult>, AsyncIterable<Piec
     switch (event.kind) {
       case 'started':
         this.#cachedTokens = event.cachedTokens;
+        this.#queueMs = event.queueMs;
         if (!this.#hasLeft()) this.#parts.options.onPromptProgress?.(event.cachedTokens, this.#promptTokens);
         break;
       case 'prompt':
@@ -328,6 +330,7 @@ export class Generation implements Promise<GenerationResult>, AsyncIterable<Piec
         prefillMs,
         decodeMs,
         firstTokenMs,
+        queueMs: this.#queueMs,
         prefillTokensPerSecond: perSecond(prefillTokens, prefillMs),
         decodeTokensPerSecond: perSecond(ids.length - 1, decodeMs),
         encodeMs: this.#ended?.encodeMs ?? null,

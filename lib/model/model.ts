@@ -13,6 +13,7 @@ import type {
   GenerateOptions,
   MemoryReport,
   ModelConfig,
+  ModelStats,
   Prompt,
   VerifyOptions,
   VerifyReport,
@@ -292,6 +293,19 @@ export class Model {
    */
   generate(prompt: Prompt, options: GenerateOptions = {}): Generation {
     return new Session(this, this.#engine, () => this.#nextSession++, true).generate(prompt, options);
+  }
+
+  /**
+   * Tells what the model is doing and has done since it was loaded: running and waiting answers, pages, steps, tokens.
+   * It never waits for the model, so it can be called in the middle of a step. An answer that has ended counts as ended.
+   * After `close()` nothing runs and the counts stay.
+   *
+   * @example
+   * const { running, waiting, tokens } = model.stats();
+   * console.log(`${running} answers run, ${waiting} wait; ${tokens.generated} tokens so far`);
+   */
+  stats(): ModelStats {
+    return this.#engine.stats();
   }
 
   /**

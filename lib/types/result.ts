@@ -88,6 +88,8 @@ export interface Timings {
   decodeMs: number;
   /** From the call to the first token. */
   firstTokenMs: number;
+  /** The part of `firstTokenMs` in which the request waited for its turn, a slot and room in the cache. */
+  queueMs: number;
   prefillTokensPerSecond: number;
   decodeTokensPerSecond: number;
   /** The part of `decodeMs` in which the processor handed steps to the GPU. Null on the CPU device. */

@@ -38,6 +38,7 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
                         InstanceMethod<&EngineObject::guarded<&EngineObject::save>>("save"),
                         InstanceMethod<&EngineObject::guarded<&EngineObject::load_session>>("loadSession"),
                         InstanceMethod<&EngineObject::guarded<&EngineObject::end_session>>("endSession"),
+                        InstanceMethod<&EngineObject::guarded<&EngineObject::stats>>("stats"),
                         InstanceMethod<&EngineObject::guarded<&EngineObject::measure>>("measure"),
                         InstanceMethod<&EngineObject::guarded<&EngineObject::expert_heat>>("expertHeat"),
                         InstanceMethod<&EngineObject::guarded<&EngineObject::force_device_loss>>("forceDeviceLoss"),
@@ -106,6 +107,7 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
     engine_->end_session(session_of(info[0]));
     return info.Env().Undefined();
   }
+  Napi::Value stats(const Napi::CallbackInfo& info) { return from_stats(info.Env(), engine_->stats()); }
   Napi::Value expert_heat(const Napi::CallbackInfo& info) {
     return Request::create(info.Env(), engine_->expert_heat());
   }

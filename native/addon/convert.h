@@ -28,6 +28,7 @@ int64_t to_count(const Napi::Value& from, const char* name);
 int64_t to_bytes(const Napi::Value& from, const char* name);
 
 Napi::Object from_plan(Napi::Env env, const Plan& plan);
+Napi::Object from_stats(Napi::Env env, const EngineStats& stats);
 Napi::Object from_event(Napi::Env env, const Event& event);
 
 // Runs `work` and turns any exception into a JavaScript Error with the code and message of failure_of(). No other

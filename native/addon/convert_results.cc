@@ -66,6 +66,7 @@ struct EventToObject {
   Napi::Object operator()(const event::Started& started) const {
     auto object = of_kind(env, "started");
     object.Set("cachedTokens", started.cached_tokens);
+    object.Set("queueMs", double(started.waited_ns) / 1e6);
     return object;
   }
   Napi::Object operator()(const event::Prompt& prompt) const {

@@ -52,6 +52,15 @@ std::vector<int> KvSlots::protected_holders() const {
   return holders;
 }
 
+KvSlots::PageCounts KvSlots::count_pages(std::span<const uint64_t> owners) const {
+  std::vector<bool> is_live(holders_.size());
+  for (const Slot& slot : slots_)
+    if (std::find(owners.begin(), owners.end(), slot.owner) != owners.end())
+      for (const int page : slot.pages) is_live[size_t(page)] = true;
+  const int live = int(std::count(is_live.begin(), is_live.end(), true)), free = int(free_pages_.size());
+  return {.live = live, .kept = kv_.pages - live - free, .free = free};
+}
+
 KvSlots::Takeable KvSlots::takeable() const {
   const std::vector<int> holders = protected_holders();
   const auto is_taken = [&](const Slot& slot) { return is_protected(slot); };

@@ -54,6 +54,11 @@ class KvSlots {
     int slots, pages;
   };
   Takeable takeable() const;
+  // Pages by who holds them. `live` pages are of these owners, `kept` ones of other slots or kept prefixes alone.
+  struct PageCounts {
+    int live, kept, free;
+  };
+  PageCounts count_pages(std::span<const uint64_t> owners) const;
   // [pages]: how many slots of protected owners hold each page.
   std::vector<int> protected_holders() const;
 

@@ -18,6 +18,7 @@ void run_layer(Device& device, const ModelDescription& description, int layer, c
     device.dense_ffn(layer);
   }
   if (hooks.after_layer) hooks.after_layer(layer);
+  if (hooks.layers_done) hooks.layers_done->fetch_add(1, std::memory_order_relaxed);
 }
 
 }  // namespace

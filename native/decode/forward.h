@@ -1,6 +1,8 @@
 // The model as a sequence of ops.
 #pragma once
 
+#include <atomic>
+#include <cstdint>
 #include <functional>
 
 #include "device/device.h"
@@ -12,6 +14,7 @@ struct ForwardHooks {
   std::function<bool()> is_wanted;             // asked between layers; if it returns false, Cancelled is thrown
   std::function<void(int layer)> after_layer;  // the residual stream, and after a MoE layer its routes, can be read
   std::function<void(int layer)> after_route;
+  std::atomic<uint64_t>* layers_done = nullptr;  // counts the layers that were run
 };
 
 // Runs the step through the model. Afterwards device.logits() has its logit rows, device.hidden() every row's final

@@ -69,8 +69,8 @@ std::vector<uint64_t> Batch::running() const {
   return owners;
 }
 
-void Batch::turn(const JobContext& context, std::span<const JobClaim> jobs) {
-  jobs_ = jobs;
+void Batch::turn(const JobContext& context, std::vector<JobClaim> jobs) {
+  jobs_ = std::move(jobs);
   drop_cancelled(context);
   admit(context);
   Parts parts = prepare(context);
@@ -223,7 +223,8 @@ void Batch::encode(const JobContext& context, std::vector<Sequence::Part>& parts
     return !stopping.load(std::memory_order_relaxed) &&
            std::any_of(readers.begin(), readers.end(), [](const auto& reader) { return !reader->cancelled(); });
   };
-  ForwardHooks hooks{.is_wanted = step.is_wanted, .after_layer = {}, .after_route = {}};
+  ForwardHooks hooks{
+      .is_wanted = step.is_wanted, .after_layer = {}, .after_route = {}, .layers_done = &context.stats.layers};
   was_profiled_ = parts[0].sequence->params().wants_profile;
   StepCounts& counts = parts[0].sequence->counts_of(parts[0]);
   Profiling profiling(device, was_profiled_);
@@ -268,6 +269,7 @@ void Batch::settle(const JobContext& context) {
     const Chosen* chosen = part.chooses ? &taken.at(choice++) : nullptr;
     if (!part.sequence) continue;
     Sequence& sequence = *part.sequence;
+    std::unique_ptr<Sequence> ended;
     try {
       sequence.add_time(part, taken_ns, flight.encode_ns);
       if (flight.experts) sequence.add_experts(*flight.experts);
@@ -275,11 +277,14 @@ void Batch::settle(const JobContext& context) {
       if (!sequence.is_over()) continue;
       growth_.ended(int(sequence.ids().size() - sequence.prompt().size()));
       sequence.abandon_parts(context);
-      sequence.end(context, context.model->device->steps_ahead() > 0);
-      remove(sequence);
+      sequence.keep(context);
+      ended = remove(sequence);
     } catch (...) {
       fail(context, sequence, std::current_exception());
+      continue;
     }
+    show_stats(context);
+    ended->end(context, context.model->device->steps_ahead() > 0);
   }
 }
 
@@ -290,8 +295,16 @@ void Batch::settle_all(const JobContext& context) {
 void Batch::learn(const JobContext& context, const Flight& flight, const std::vector<Chosen>& chosen,
                   int64_t taken_ns) {
   LoadedModel& model = *context.model;
-  int rows = 0;
-  for (const Sequence::Part& part : flight.parts) rows += part.rows;
+  int rows = 0, prompt_rows = 0;
+  for (const Sequence::Part& part : flight.parts) {
+    rows += part.rows;
+    if (part.is_prompt) prompt_rows += part.rows;
+  }
+  StepStats& stats = prompt_rows ? context.stats.counted.prompt_steps : context.stats.counted.answer_steps;
+  stats.rows.add(rows);
+  stats.sequences.add(double(flight.parts.size()));
+  stats.seconds.add(double(taken_ns) / 1e9);
+  context.stats.counted.computed_tokens += prompt_rows;
   (flight.is_prompt && !model.device->mixes_prompts() ? model.prompt_costs : model.costs)
       .took(rows, flight.mtp_passes, double(taken_ns));
   // In a steady run of one answer, steps of so many rows follow each other.
@@ -303,18 +316,23 @@ void Batch::learn(const JobContext& context, const Flight& flight, const std::ve
 }
 
 void Batch::fail(const JobContext& context, Sequence& sequence, const std::exception_ptr& exception) {
-  sequence.channel()->fail(exception);
+  context.stats.note_failure(exception);
   sequence.abandon_parts(context);
-  remove(sequence);
+  const std::unique_ptr<Sequence> failed = remove(sequence);
+  show_stats(context);
+  failed->channel()->fail(exception);
 }
 
-void Batch::remove(Sequence& sequence) {
+std::unique_ptr<Sequence> Batch::remove(Sequence& sequence) {
   for (Flight& flight : flights_)
     for (Sequence::Part& part : flight.parts)
       if (part.sequence == &sequence) part.sequence = nullptr;
   if (sequence.parked) parked_bytes_ -= sequence.parked->bytes();
   note_room();
-  std::erase_if(all_, [&](const auto& one) { return one.get() == &sequence; });
+  const auto place = std::find_if(all_.begin(), all_.end(), [&](const auto& one) { return one.get() == &sequence; });
+  std::unique_ptr<Sequence> removed = std::move(*place);
+  all_.erase(place);
+  return removed;
 }
 
 void Batch::drop_cancelled(const JobContext& context) {
@@ -323,8 +341,9 @@ void Batch::drop_cancelled(const JobContext& context) {
     if (sequence->is_cancelled) cancelled.push_back(sequence.get());
   for (Sequence* sequence : cancelled) {
     sequence->abandon_parts(context);
-    sequence->channel()->push(event::Stopped{});
-    remove(*sequence);
+    const std::unique_ptr<Sequence> stopped = remove(*sequence);
+    show_stats(context);
+    stopped->channel()->push(event::Stopped{});
   }
 }
 

@@ -38,7 +38,7 @@ class Batch {
     bool was_blocked;
   };
   // Does one turn, beside these jobs.
-  void turn(const JobContext& context, std::span<const JobClaim> jobs);
+  void turn(const JobContext& context, std::vector<JobClaim> jobs);
   // Parks a sequence that arrived after `arrival`, or whose reader is slow, so that a job finds room. Returns false if
   // there is none.
   bool make_room(const JobContext& context, uint64_t arrival);
@@ -51,6 +51,9 @@ class Batch {
 
   // The owners of running sequences, whose slots no job may take.
   std::vector<uint64_t> running() const;
+
+  // Shows the present counts to readers of the board. `jobs` are those that there are now.
+  void show_stats(const JobContext& context, std::vector<JobClaim> jobs);
 
   // Ends all requests with the error.
   void fail_all(const JobContext* context, const char* code, const char* message);
@@ -70,6 +73,7 @@ class Batch {
 
   void drop_cancelled(const JobContext& context);
   void admit(const JobContext& context);
+  void start_waiting(const JobContext& context);
   uint64_t held_after() const;
   std::vector<Claim> claims(const JobContext& context, uint64_t held_after) const;
   Room room(const JobContext& context) const;
@@ -93,17 +97,18 @@ class Batch {
   void encode(const JobContext& context, std::vector<Sequence::Part>& parts, Step& step, Flight& flight);
   void settle(const JobContext& context);
   void settle_all(const JobContext& context);
+  void show_stats(const JobContext& context) const;
   void learn(const JobContext& context, const Flight& flight, const std::vector<Chosen>& chosen, int64_t nanoseconds);
 
   void fail(const JobContext& context, Sequence& sequence, const std::exception_ptr& exception);
-  // Forgets a request that is over. Its last event has been pushed.
-  void remove(Sequence& sequence);
+  // Forgets a request that is over, and returns it, so that its last event is pushed when it counts as over.
+  std::unique_ptr<Sequence> remove(Sequence& sequence);
   std::vector<Sequence*> running_by_age() const;
 
   const std::atomic<bool>& is_stopping_;
   std::list<std::unique_ptr<Sequence>> all_;  // in the order of their arrival
   std::deque<Flight> flights_;                // the oldest first
-  std::span<const JobClaim> jobs_;            // of the running turn
+  std::vector<JobClaim> jobs_;                // of the running turn
   Clock::time_point settled_;                 // when a step was last taken
   GrowthGuess growth_;
   int64_t parked_bytes_ = 0;

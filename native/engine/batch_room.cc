@@ -55,8 +55,9 @@ std::vector<Claim> Batch::claims(const JobContext& context, uint64_t held_after)
       for (const int page : slots.pages(sequence.slot)) own += holders[page] == 1;
     } else if (!sequence.parked) {
       // Pages of a kept prefix that a running sequence shares cost nothing more.
-      for (const int page : context.model->prefixes.pages_of(sequence.owner(), sequence.ids()))
-        held += holders[page] > 0;
+      const std::vector<int> kept = context.model->prefixes.pages_of(sequence.owner(), sequence.ids());
+      for (const int page : kept) held += holders[page] > 0;
+      one->kept_tokens = int(kept.size()) * kPageRows;
     }
     found.push_back({.id = sequence.arrival,
                      .priority = sequence.params().priority,
@@ -72,9 +73,44 @@ std::vector<Claim> Batch::claims(const JobContext& context, uint64_t held_after)
   return found;
 }
 
+void Batch::show_stats(const JobContext& context, std::vector<JobClaim> jobs) {
+  jobs_ = std::move(jobs);
+  show_stats(context);
+}
+
+void Batch::show_stats(const JobContext& context) const {
+  EngineStats& stats = context.stats.counted;
+  stats.running = stats.waiting = stats.parked = 0, stats.waiting_tokens = 0;
+  std::vector<uint64_t> live;
+  for (const auto& sequence : all_) {
+    switch (sequence->state) {
+      case Claim::State::kRunning:
+        ++stats.running;
+        live.push_back(sequence->owner());
+        break;
+      case Claim::State::kWaiting:
+        ++stats.waiting;
+        stats.waiting_tokens += int64_t(sequence->prompt().size()) - sequence->kept_tokens;
+        break;
+      case Claim::State::kParked:
+        ++stats.parked;
+        break;
+    }
+  }
+  for (const JobClaim& job : jobs_) live.push_back(job.owner);
+  const KvSlots::PageCounts pages = context.model->slots.count_pages(live);
+  stats.live_pages = pages.live, stats.kept_pages = pages.kept, stats.free_pages = pages.free;
+  context.stats.show();
+}
+
 void Batch::admit(const JobContext& context) {
   if (!is_admission_due_) return;
   is_admission_due_ = false;
+  start_waiting(context);
+  show_stats(context);
+}
+
+void Batch::start_waiting(const JobContext& context) {
   const auto waits = [](const auto& one) { return one->state != Claim::State::kRunning; };
   while (std::any_of(all_.begin(), all_.end(), waits)) {
     const Room free = room(context);
@@ -128,6 +164,7 @@ void Batch::park(const JobContext& context, Sequence& sequence) {
   model.slots.release(sequence.owner());
   sequence.slot = -1;
   sequence.state = Claim::State::kParked;
+  ++context.stats.counted.parks;
   if (sequence.has_reader) ++sequence.times_parked;
   note_room();
 }

@@ -32,6 +32,7 @@ struct Progress {
 // The prompt was looked up in the cache, which has this many of its tokens.
 struct Started {
   int cached_tokens;
+  int64_t waited_ns;  // from the request's coming to its start
 };
 // Progress of the prompt: `done` of its `total` tokens are in the cache.
 struct Prompt {

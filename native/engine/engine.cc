@@ -16,7 +16,11 @@ namespace kexa {
 
 struct Engine::State {
   State(ModelDescription description, const PlanOptions& options)
-      : description(std::move(description)), plan(make_plan(this->description, options)) {}
+      : description(std::move(description)), plan(make_plan(this->description, options)) {
+    stats.counted.slots = plan.kv.slots;
+    stats.counted.pages = stats.counted.free_pages = plan.kv.pages;
+    stats.shown = stats.counted;
+  }
 
   const ModelDescription description;
   const Plan plan;
@@ -36,10 +40,13 @@ struct Engine::State {
 
   std::atomic<bool> has_ended{false};  // is_ending(), to be read between layers
 
+  StatsBoard stats{bell};
+
   // Only for the engine's thread:
   std::unique_ptr<LoadedModel> model;
   Batch batch{has_ended};
 
+  JobContext context() { return {description, plan, model, stats}; }
   bool is_ending() const { return is_stopping || closing; }
   // Whether a job can take a turn. The thread sleeps until one can.
   bool can_run(const Job& job) const {
@@ -59,6 +66,12 @@ struct Engine::State {
 };
 
 namespace {
+
+// Adds requests that the batch has not looked at yet.
+void count_waiting(const std::list<std::unique_ptr<Sequence>>& answers, EngineStats& stats) {
+  stats.waiting += int(answers.size());
+  for (const auto& answer : answers) stats.waiting_tokens += int64_t(answer->prompt().size());
+}
 
 // The engine threads of this process. Never destroyed, because threads may end while the process does.
 class EngineThreads {
@@ -210,6 +223,7 @@ void Engine::State::free_ended_sessions() {
 // One turn of the engine's thread: a turn of the batch, and before it one of a job. Returns false when the thread
 // should end. Only the work itself needs memory.
 bool Engine::State::run_next() {
+  if (model) batch.show_stats(context(), job_claims());
   std::list<std::unique_ptr<Job>> turn;  // the one job whose turn it is
   bool has_batch;
   {
@@ -225,6 +239,7 @@ bool Engine::State::run_next() {
       turn.splice(turn.begin(), jobs, next);
       running = turn.front()->shared_channel();
     }
+    count_waiting(answers, stats.shown);
     batch.add(answers);
     batch.look_at_readers();
   }
@@ -252,8 +267,11 @@ void Engine::State::run_job(std::list<std::unique_ptr<Job>>& turn) {
 }
 
 void Engine::State::run_batch() {
-  if (!model) return batch.fail_all(nullptr, "KEXA_CLOSED", "the model is not loaded");
-  batch.turn({description, plan, model}, job_claims());
+  if (!model) {
+    batch.fail_all(nullptr, "KEXA_CLOSED", "the model is not loaded");
+    return stats.show();
+  }
+  batch.turn(context(), job_claims());
 }
 
 // Returns whether the job is over.
@@ -264,7 +282,7 @@ bool Engine::State::advance(Job& job) {
       model->files.check();
       model->slots.protect(owners_before(job));
     }
-    const bool is_over_now = job.advance({description, plan, model});
+    const bool is_over_now = job.advance(context());
     job.blocked_at = 0;
     return is_over_now;
   } catch (const Cancelled&) {
@@ -280,9 +298,10 @@ bool Engine::State::advance(Job& job) {
     }
   } catch (const NoRoom&) {
     job.was_blocked = true;
-    if (!batch.make_room({description, plan, model}, job.arrival)) job.blocked_at = batch.room_changes();
+    if (!batch.make_room(context(), job.arrival)) job.blocked_at = batch.room_changes();
     return false;
   } catch (...) {
+    stats.note_failure(std::current_exception());
     job.channel().fail(std::current_exception());
   }
   return true;
@@ -311,7 +330,8 @@ void Engine::State::wind_down() {
   for (const auto& job : left) job->channel().fail("KEXA_CLOSED", "the model was closed");
   left.clear();
   batch.add(unanswered);
-  const JobContext context{description, plan, model};
+  const JobContext context = this->context();
+  stats.show_closed();
   batch.fail_all(model ? &context : nullptr, "KEXA_CLOSED", "the model was closed");
   model.reset();
   if (closer) closer->push(event::Done{});
@@ -408,6 +428,14 @@ std::shared_ptr<Channel> Engine::force_device_room(int64_t bytes) {
   return post([bytes](auto channel, uint64_t) {
     return std::make_unique<ForceJob>(std::move(channel), [bytes](Device& device) { device.force_room(bytes); });
   });
+}
+
+EngineStats Engine::stats() const {
+  std::lock_guard lock(state_->bell->mutex);
+  EngineStats stats = state_->stats.shown;
+  count_waiting(state_->answers, stats);
+  stats.layers = state_->stats.layers.load(std::memory_order_relaxed);
+  return stats;
 }
 
 void Engine::end_session(uint64_t session) {

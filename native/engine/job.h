@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "engine/loaded_model.h"
+#include "engine/stats.h"
 #include "kexa.h"
 
 namespace kexa {
@@ -14,6 +15,7 @@ struct JobContext {
   const ModelDescription& description;
   const Plan& plan;
   std::unique_ptr<LoadedModel>& model;
+  StatsBoard& stats;
 
   // Throws KEXA_CLOSED.
   LoadedModel& loaded() const {

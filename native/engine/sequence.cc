@@ -38,7 +38,13 @@ void Sequence::start(const JobContext& context) {
     is_drafting_ = is_ready && (has_started_ ? is_drafting_ : model.drafting.begin_answer());
   }
   const int cached = model.slots.keep_prefix(slot, ids_, is_drafting_ && params_.drafts > 0);
-  if (!has_started_) channel_->push(event::Started{cached});
+  if (!has_started_) {
+    const auto waited = std::chrono::steady_clock::now() - came_;
+    context.stats.counted.queried_tokens += int64_t(ids_.size());
+    context.stats.counted.hit_tokens += cached;
+    channel_->push(event::Started{.cached_tokens = cached,
+                                  .waited_ns = std::chrono::duration_cast<std::chrono::nanoseconds>(waited).count()});
+  }
   has_started_ = true;
   is_following_ = false;
   next_drafts_ = 0;
@@ -248,8 +254,14 @@ void Sequence::take(const JobContext& context, const Part& part, const Chosen& c
     is_over_ = is_end || is_length_;
     if (is_over_ && params_.wants_profile) counts_.logits.assign(logits().begin(), logits().end());
   }
-  if (part.drafts)
-    tokens.drafts.push_back({part.drafts, std::min(int(tokens.choices.size()), int(chosen.tokens.size()) - 1)});
+  EngineStats& stats = context.stats.counted;
+  if (!part.is_following && part.is_prompt) stats.prompt_tokens += int64_t(prompt_size_);
+  stats.generated_tokens += int64_t(tokens.choices.size());
+  if (part.drafts) {
+    const int kept = std::min(int(tokens.choices.size()), int(chosen.tokens.size()) - 1);
+    for (int place = 0; place < part.drafts; ++place) ++stats.drafted[place], stats.accepted[place] += place < kept;
+    tokens.drafts.push_back({part.drafts, kept});
+  }
 
   // All tokens but the last have been run.
   const int length = model.slots.length(slot), run = int(ids_.size()) - 1;
@@ -284,11 +296,14 @@ void Sequence::add_drafting(const Part& part, int tokens, int64_t nanoseconds) {
   drafting_tokens_ += tokens;
 }
 
+void Sequence::keep(const JobContext& context) {
+  if (context.model->prefixes.keeps_all()) context.model->prefixes.keep(slot, owner_);
+}
+
 void Sequence::end(const JobContext& context, bool has_encode_time) {
   LoadedModel& model = *context.model;
   if (is_drafting_ && params_.drafts < 0) model.drafting.end_answer();
   if (!has_drafted_) model.acceptance.rested();
-  if (model.prefixes.keeps_all()) model.prefixes.keep(slot, owner_);
   channel_->push(event::Ended{.is_length = is_length_,
                               .prefill_ns = prefill_ns_,
                               .decode_ns = decode_ns_,

@@ -1,6 +1,7 @@
 // A request for an answer: its tokens, its cached rows and the limits of its next step. sequence.cc describes its life.
 #pragma once
 
+#include <chrono>
 #include <deque>
 #include <optional>
 
@@ -34,6 +35,7 @@ class Sequence {
   uint64_t started = 0;
   int times_parked = 0;
   int slot = -1;                     // only while it runs
+  int kept_tokens = 0;               // while it waits: tokens of its prompt that a kept prefix has
   std::optional<ParkedRows> parked;  // only while it is parked; empty if its rows are computed again
   // Noted once a turn, under the bell's lock.
   bool has_reader = true;  // the reader has room for more tokens
@@ -81,6 +83,8 @@ class Sequence {
   void add_drafting(const Part& part, int tokens, int64_t nanoseconds);
   void add_experts(const ExpertTraffic& traffic) { experts_ ? * experts_ += traffic : experts_.emplace(traffic); }
 
+  // Keeps the cache of an answer that is over for prompts that begin with it.
+  void keep(const JobContext& context);
   // Pushes the last event of an answer that is over.
   void end(const JobContext& context, bool has_encode_time);
 
@@ -103,6 +107,7 @@ class Sequence {
   std::vector<int> ids_;  // the prompt and the answer's taken tokens
   size_t prompt_size_;
   GenerateParams params_;
+  std::chrono::steady_clock::time_point came_ = std::chrono::steady_clock::now();
   std::deque<Part> parts_;     // of begun steps whose tokens have not been taken, the oldest first
   bool is_following_ = false;  // all of ids_ has run, so steps follow the device's choices
   int device_tokens_ = 0;      // length of the device's sequence after the taken steps

@@ -67,6 +67,7 @@ export type {
   TokenLogprob,
   Tool,
   ToolCall,
+  ToolCallDelta,
   Usage,
   VerifyOptions,
   VerifyReport,

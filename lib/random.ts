@@ -1,4 +1,5 @@
-/** Random numbers that are the same for the same seed. */
+/** Random numbers that are the same for the same seed, and names that are never the same. */
+import { randomBytes } from 'node:crypto';
 
 /**
  * A generator of numbers in [0, 1): Mulberry32, which passes gjrand's tests and repeats after 2^32 numbers. Not for
@@ -15,3 +16,15 @@ export function seededRandom(seed: number): () => number {
     return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
   };
 }
+
+/**
+ * A name that nothing else has: the prefix and 24 random letters and digits.
+ *
+ * @example
+ * randomId('call_') // the prefix, then 24 letters and digits
+ */
+export function randomId(prefix: string): string {
+  return prefix + Array.from(randomBytes(24), (byte) => alphabet[byte % alphabet.length]).join('');
+}
+
+const alphabet = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz';

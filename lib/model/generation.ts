@@ -364,8 +364,9 @@ export class Generation implements Promise<GenerationResult>, AsyncIterable<Piec
   }
 }
 
-function hasContent({ text, reasoning, toolCalls, failedToolCalls }: Piece): boolean {
-  return text !== '' || reasoning !== '' || toolCalls.length > 0 || failedToolCalls.length > 0;
+function hasContent({ text, reasoning, toolCallDeltas, toolCalls, failedToolCalls }: Piece): boolean {
+  const counts = [text.length, reasoning.length, toolCallDeltas.length, toolCalls.length, failedToolCalls.length];
+  return counts.some((count) => count > 0);
 }
 
 function withHitRate(experts: Omit<ExpertTraffic, 'hitRate'>): ExpertTraffic {

@@ -77,6 +77,7 @@ export class Reply {
     const { text, stopped } = this.#stops.push(parsed.text);
     piece.text += text;
     piece.reasoning += parsed.reasoning;
+    piece.toolCallDeltas.push(...parsed.toolCallDeltas);
     piece.toolCalls.push(...parsed.toolCalls);
     piece.failedToolCalls.push(...parsed.failedToolCalls);
     this.#isStopped = stopped;

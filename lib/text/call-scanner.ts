@@ -64,6 +64,8 @@ export class CallScanner {
   #isInWord = false;
   /** The starts and ends of names and values in the form with `<function=NAME>`. */
   #name: [number, number] = [0, 0];
+  #functionName: string | undefined;
+  readonly #keys: string[] = [];
   readonly #values: [keyStart: number, keyEnd: number, valueStart: number, valueEnd: number][] = [];
 
   /** Undefined: more text is needed. */
@@ -82,6 +84,38 @@ export class CallScanner {
   /** All text that was pushed. */
   get text(): string {
     return this.#parts.join('') + this.#rest;
+  }
+
+  /** The function's name in the form with `<function=NAME>`, once it is read. */
+  get functionName(): string | undefined {
+    if (this.#name[1] === 0) return undefined;
+    this.#functionName ??= this.slice(...this.#name).trim();
+    return this.#functionName;
+  }
+
+  /**
+   * A parameter in the form with `<function=NAME>`, as far as it is certain: its name, and the start and end of its
+   * value in the text that was read. Undefined if its value has not begun.
+   */
+  parameter(index: number): { key: string; start: number; end: number; isWhole: boolean } | undefined {
+    const [keyStart, keyEnd, start, found] = this.#values[index] ?? [0, 0, 0, 0];
+    if (start === 0) return undefined;
+    const isLast = index === this.#values.length - 1;
+    const isWhole = !isLast || !['value', 'afterValue', 'valueEnds'].includes(this.#state);
+    const end = this.#state === 'value' && isLast ? this.#length : found;
+    this.#keys[index] ??= this.slice(keyStart, keyEnd).trim();
+    return { key: this.#keys[index], start, end, isWhole };
+  }
+
+  /** A part of the text that was read. A part near its end costs little. */
+  slice(start: number, end: number): string {
+    const tail: string[] = [];
+    let from = this.#length;
+    for (let i = this.#parts.length - 1; i >= 0 && from > start; i--) {
+      tail.unshift(this.#parts[i]!);
+      from -= this.#parts[i]!.length;
+    }
+    return tail.join('').slice(start - from, end - from);
   }
 
   #scan(text: string): ScannedCall | undefined {

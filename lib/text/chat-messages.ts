@@ -121,7 +121,7 @@ export class MessageReader {
     const { name, arguments: given, rawArguments, ...rest } = (inner ?? own) as Record<string, unknown>;
     if (typeof name !== 'string') throw invalid(`${at}${inner ? '.function' : ''}.name`, 'a string', name);
     // Only kexa's own calls have these fields.
-    const { repaired, inexactNumbers, ...unknown } = inner ? { ...rest, ...own } : rest;
+    const { repaired, inexactNumbers, argumentsText, ...unknown } = inner ? { ...rest, ...own } : rest;
     for (const [field, value] of Object.entries(unknown)) if (!isNothing(value)) throw unknownField(at, field, {});
     const number = this.#calls++;
     const key = (field: string) => new Text(field, origin);

@@ -1,5 +1,7 @@
-import type { FailedToolCall, Tool, ToolCall } from '../types.js';
+import { randomId } from '../random.js';
+import type { FailedToolCall, Tool, ToolCall, ToolCallDelta } from '../types.js';
 import { CallScanner, type ScannedCall } from './call-scanner.js';
+import { CallStream } from './call-stream.js';
 import { callClose, callOpen, commonReasoning, type ReasoningMarkers } from './reply-markers.js';
 import { partialSuffix } from './stop-matcher.js';
 import { type Call, readCalls } from './tool-call.js';
@@ -8,6 +10,7 @@ import { type Call, readCalls } from './tool-call.js';
 export interface ReplyPiece {
   text: string;
   reasoning: string;
+  toolCallDeltas: ToolCallDelta[];
   toolCalls: ToolCall[];
   failedToolCalls: FailedToolCall[];
 }
@@ -20,6 +23,8 @@ export interface ReplyParserOptions {
   tools: boolean | readonly Tool[];
   /** The markers around the thinking; below, they are written as `<think>` and `</think>`, which is the default. */
   reasoning?: ReasoningMarkers;
+  /** Makes the id of a call. Default: a random one, so that no two calls of a conversation share theirs. */
+  newCallId?: () => string;
 }
 
 /** Whether a prompt ends with an open `<think>` block, so that the answer starts inside the thinking. */
@@ -29,7 +34,11 @@ export function endsInsideThinking(renderedPrompt: string, { open }: ReasoningMa
 
 /** An empty piece. */
 export function emptyPiece(): ReplyPiece {
-  return { text: '', reasoning: '', toolCalls: [], failedToolCalls: [] };
+  return { text: '', reasoning: '', toolCallDeltas: [], toolCalls: [], failedToolCalls: [] };
+}
+
+function newId(): string {
+  return randomId('call_');
 }
 
 /** The calls found in the thinking, the text held back for them, and whether one of them is still being read. */
@@ -48,6 +57,7 @@ interface Thought {
  *              anything else comes, it was a thought like the rest.
  *   answer     Newlines after `</think>` belong to the marker. `<tool_call>` goes to call.
  *   call       Until the call is over, then back to answer. If no call can follow the marker, it was a word of the text.
+ *              Meanwhile the call's name and arguments are given as they come.
  *   failed     Text that began as a call and is none, until its closing tag or the next call.
  *
  * Whitespace around calls is dropped. Text that may be the start of a marker, or whitespace before a call, is held back
@@ -69,7 +79,11 @@ export class ReplyParser {
   #hasText = false;
   #hasReasoning = false;
   #afterCall = false;
+  readonly #newCallId: () => string;
   #scanner = new CallScanner();
+  #stream: CallStream;
+  /** The call that `#stream` has begun to give. */
+  #begun: Pick<ToolCallDelta, 'id' | 'index'> | undefined;
   /** The text before the scanner's text: the tag, or nothing if one tag holds several calls. */
   #callStart = '';
   #thought: Thought = { source: '', calls: [], isInCall: false };
@@ -78,11 +92,13 @@ export class ReplyParser {
   #failed: { parts: string[]; reason: string } = { parts: [], reason: '' };
   #calls = 0;
 
-  constructor({ startsInReasoning, tools, reasoning = commonReasoning }: ReplyParserOptions) {
+  constructor({ startsInReasoning, tools, reasoning = commonReasoning, newCallId = newId }: ReplyParserOptions) {
     this.#thinkOpen = reasoning.open;
     this.#thinkClose = reasoning.close;
     this.#readsCalls = tools !== false;
     this.#tools = typeof tools === 'boolean' ? [] : tools;
+    this.#newCallId = newCallId;
+    this.#stream = new CallStream(this.#tools);
     this.#state = startsInReasoning ? 'reasoning' : 'lead';
     this.#afterMarker = startsInReasoning;
   }
@@ -204,7 +220,7 @@ export class ReplyParser {
     }
     if (!this.#isEnded && callOpen.startsWith(body)) return false;
     if (body !== '') return this.#releaseThought('', piece);
-    for (const call of thought.calls) this.#give(call, piece);
+    for (const call of thought.calls) this.#give(call, this.#begin(call.name, piece), '', piece);
     this.#pending = '';
     this.#state = 'answer';
     return true;
@@ -237,6 +253,8 @@ export class ReplyParser {
 
   #beginCall(start: string, state: 'call' | 'thought'): void {
     this.#scanner = new CallScanner();
+    this.#stream = new CallStream(this.#tools);
+    this.#begun = undefined;
     this.#callStart = start;
     this.#state = state;
   }
@@ -248,20 +266,23 @@ export class ReplyParser {
   }
 
   #readCall(piece: ReplyPiece): boolean {
+    const taken = this.#pending;
     const scanned = this.#scan();
+    this.#giveParts(taken, piece);
     if (scanned === undefined) return false;
     const text = this.#scanner.text;
     const start = this.#callStart;
     this.#state = 'answer';
     if (scanned.kind === 'call') {
       this.#pending = text.slice(scanned.end);
-      const calls = readCalls(scanned, this.#tools);
+      const calls = this.#readCalls(scanned);
       if (typeof calls === 'string') {
         const rawText = start + text.slice(0, scanned.end);
         this.#emit(rawText, piece);
-        piece.failedToolCalls.push({ rawText: rawText.trim(), reason: calls });
+        this.#tellFailed(rawText, calls, piece);
       } else {
-        for (const call of calls) this.#give(call, piece);
+        for (const call of calls)
+          this.#give(call, this.#begun ?? this.#begin(call.name, piece), this.#begun ? this.#stream.given : '', piece);
       }
       if (scanned.continues) this.#beginCall('', 'call');
       return true;
@@ -280,14 +301,46 @@ export class ReplyParser {
     this.#emit(own, piece);
     this.#failed.parts.push(own);
     if (marker === undefined && !this.#isEnded) return false;
-    piece.failedToolCalls.push({ rawText: this.#failed.parts.join('').trim(), reason: this.#failed.reason });
+    this.#tellFailed(this.#failed.parts.join(''), this.#failed.reason, piece);
     this.#state = 'answer';
     if (marker === callOpen) this.#beginCall(callOpen, 'call');
     return marker !== undefined;
   }
 
-  #give(call: Call, piece: ReplyPiece): void {
-    piece.toolCalls.push({ id: `call_${this.#calls++}`, ...call });
+  /** Gives a call's name and arguments as far as they are certain. */
+  #giveParts(taken: string, piece: ReplyPiece): void {
+    const added = this.#stream.push(taken, this.#scanner);
+    const { name } = this.#stream;
+    if (name === undefined) return;
+    this.#begun ??= this.#begin(name, piece);
+    if (added !== '') piece.toolCallDeltas.push({ ...this.#begun, argumentsText: added });
+  }
+
+  #begin(name: string, piece: ReplyPiece): Pick<ToolCallDelta, 'id' | 'index'> {
+    const begun = { id: this.#newCallId(), index: this.#calls++ };
+    piece.toolCallDeltas.push({ ...begun, name, argumentsText: '' });
+    return begun;
+  }
+
+  /** Reads the calls. A text whose end contradicts the parts that were given is no call. */
+  #readCalls(scanned: Extract<ScannedCall, { kind: 'call' }>): Call[] | string {
+    const calls = readCalls(scanned, this.#tools);
+    if (typeof calls === 'string' || this.#begun === undefined) return calls;
+    const { name, given } = this.#stream;
+    const [call] = calls;
+    if (call!.name === name && call!.argumentsText.startsWith(given)) return calls;
+    return 'the call has its name or its arguments twice';
+  }
+
+  #tellFailed(rawText: string, reason: string, piece: ReplyPiece): void {
+    piece.failedToolCalls.push({ rawText: rawText.trim(), reason, ...(this.#begun && { id: this.#begun.id }) });
+  }
+
+  /** Gives a whole call, and the arguments that were not given before. */
+  #give(call: Call, { id, index }: Pick<ToolCallDelta, 'id' | 'index'>, given: string, piece: ReplyPiece): void {
+    const argumentsText = call.argumentsText.slice(given.length);
+    if (argumentsText !== '') piece.toolCallDeltas.push({ id, index, argumentsText });
+    piece.toolCalls.push({ id, ...call });
     this.#space = '';
     this.#afterCall = true;
   }

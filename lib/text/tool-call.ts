@@ -1,5 +1,6 @@
 import type { Tool, ToolCall } from '../types.js';
 import type { ScannedCall } from './call-scanner.js';
+import { repairJson } from './json-repairer.js';
 import { isHeldByDouble, type JsonReading, readJson } from './lenient-json.js';
 
 /** A call that has no id yet. */
@@ -49,13 +50,16 @@ function jsonCall(source: string, isOpen: boolean): Call | string {
   if (key === undefined) {
     const other = Object.keys(members).find((member) => !otherKeys.has(member));
     if (other !== undefined) return `the call has no "arguments", but has ${JSON.stringify(other)}`;
-    return isOpen ? 'the call ends before its arguments' : { name, arguments: {}, rawArguments: '' };
+    return isOpen
+      ? 'the call ends before its arguments'
+      : { name, arguments: {}, rawArguments: '', argumentsText: '{}' };
   }
   const given = readArguments(json.members.get(key)!);
   return {
     name,
     arguments: given.value ?? {},
     rawArguments: given.source,
+    argumentsText: (given.value ?? null) === null ? '{}' : given.repaired ? repairJson(given.source) : given.source,
     ...((json.repaired || given.repaired) && { repaired: true }),
     ...(given.inexactNumbers.length > 0 && { inexactNumbers: given.inexactNumbers }),
   };
@@ -77,37 +81,58 @@ function xmlCall(
 ): Call {
   const values = parameters.map(([key, value]): [string, XmlValue] => [
     key,
-    xmlValue(value.replace(/^\n|\n$/g, ''), declaredTypes(tools, name, key)),
+    xmlValue(trimValue(value), declaredTypes(tools, name, key)),
   ]);
+  const members = values.map(([key, { json }]) => `${JSON.stringify(key)}:${json}`);
   const inexactNumbers = values.flatMap(([key, { inexactNumbers: inner }]) => inner.map((path) => `/${key}${path}`));
   return {
     name,
     arguments: Object.fromEntries(values.map(([key, { value }]) => [key, value])),
     rawArguments: source,
+    argumentsText: `{${members.join(',')}}`,
     ...(repaired && { repaired: true }),
     ...(inexactNumbers.length > 0 && { inexactNumbers }),
   };
 }
 
-type XmlValue = Pick<JsonReading, 'value' | 'inexactNumbers'>;
+/** A parameter's value, also as JSON text with all digits. */
+type XmlValue = Pick<JsonReading, 'value' | 'inexactNumbers'> & { json: string };
+
+/** A parameter's value in the form with `<function=NAME>`: one newline at either end belongs to the tags. */
+export function trimValue(source: string): string {
+  return source.replace(/^\n|\n$/g, '');
+}
+
+/** A parameter's value as JSON text; `types` are the declared ones. */
+export function parameterJson(source: string, types: readonly unknown[]): string {
+  return xmlValue(trimValue(source), types).json;
+}
+
+/** Whether a parameter of these declared types is a text, whatever it looks like. */
+export function isOnlyText(types: readonly unknown[]): boolean {
+  return types.length > 0 && types.every((type) => type === 'string');
+}
 
 /** Values of this form are bare text: what the tool declares decides; without it, what reads as JSON is JSON. */
 function xmlValue(text: string, types: readonly unknown[]): XmlValue {
-  const asText = { value: text, inexactNumbers: [] };
-  if (types.length > 0 && types.every((type) => type === 'string')) return asText;
+  const asText = { value: text, inexactNumbers: [], json: JSON.stringify(text) };
+  if (isOnlyText(types)) return asText;
   // Models trained on Python write its names for these.
   const python: Record<string, unknown> = { True: true, False: false, None: null };
   const name = text.trim();
   const reading = readJson(text);
-  const json = reading?.repaired === false ? reading : undefined;
-  const found = Object.hasOwn(python, name) ? { value: python[name], inexactNumbers: [] } : json;
+  const json = reading?.repaired === false ? { ...reading, json: name } : undefined;
+  const found = Object.hasOwn(python, name)
+    ? { value: python[name], inexactNumbers: [], json: JSON.stringify(python[name]) }
+    : json;
   if (found === undefined) return asText;
   // An id of twenty digits that nobody has declared a number is safer as it was written.
   if (types.length === 0 && typeof found.value === 'number' && !isHeldByDouble(name)) return asText;
   return types.length === 0 || types.includes(jsonType(found.value)) || !types.includes('string') ? found : asText;
 }
 
-function declaredTypes(tools: readonly Tool[], name: string, key: string): unknown[] {
+/** The types that a tool declares for a parameter. Empty if it declares none. */
+export function declaredTypes(tools: readonly Tool[], name: string, key: string): unknown[] {
   const parameters = tools.find((tool) => tool.function.name === name)?.function.parameters;
   const properties = isObject(parameters) ? parameters.properties : undefined;
   const schema = isObject(properties) && Object.hasOwn(properties, key) ? properties[key] : undefined;

@@ -36,6 +36,11 @@ export interface ToolCall {
   /** The arguments as the model wrote them, to the character. Empty if it gave none. */
   rawArguments: string;
   /**
+   * The arguments as JSON text with all digits, as the OpenAI API has them. That is `rawArguments`, unless the model
+   * made mistakes or wrote the arguments in another form. `{}` if it gave none.
+   */
+  argumentsText: string;
+  /**
    * True if the model wrote the call wrongly, but its meaning is beyond doubt: a closing tag or bracket is missing or
    * one too many, a string has a raw line end, a comma stands before a bracket, and the like. Absent otherwise.
    */
@@ -45,6 +50,24 @@ export interface ToolCall {
    * were rounded, and numbers past 1.8e308. `rawArguments` has their digits.
    */
   inexactNumbers?: string[];
+}
+
+/**
+ * A part of a call that is still being written. The first part of a call has its `name`. The texts of all its parts,
+ * put together, are the call's `argumentsText`.
+ *
+ * @example
+ * for await (const { toolCallDeltas } of session.generate(messages, { tools }))
+ *   for (const { name, argumentsText } of toolCallDeltas) process.stdout.write(name ? `${name}: ` : argumentsText);
+ */
+export interface ToolCallDelta {
+  /** The {@link ToolCall.id} of the call. */
+  id: string;
+  /** The number of the call in the answer, from 0. A call that later fails has a number, too. */
+  index: number;
+  name?: string;
+  /** New text of the arguments. Empty in a part with the name. */
+  argumentsText: string;
 }
 
 /**
@@ -59,6 +82,8 @@ export interface FailedToolCall {
   rawText: string;
   /** Why the text is no call, in a few words for people. */
   reason: string;
+  /** The id of the call, if parts of it were given as {@link ToolCallDelta}. They are void. */
+  id?: string;
 }
 
 /**

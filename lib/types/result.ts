@@ -1,5 +1,5 @@
 /** The results of `generate`, whole and piece by piece. */
-import type { FailedToolCall, ToolCall } from './chat.js';
+import type { FailedToolCall, ToolCall, ToolCallDelta } from './chat.js';
 import type { GenerationProfile } from './forward.js';
 
 /**
@@ -28,6 +28,8 @@ export interface Piece {
   text: string;
   /** New text of the thinking. */
   reasoning: string;
+  /** Parts of calls, as they come. */
+  toolCallDeltas: ToolCallDelta[];
   /** Calls completed in this piece. */
   toolCalls: ToolCall[];
   /** Calls that ended in this piece and cannot be read. */

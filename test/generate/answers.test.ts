@@ -16,7 +16,9 @@ async function open(t: Test, path = modelFolder('tiny'), contextSize = 1024): Pr
   return model;
 }
 
-async function readAll(generation: AsyncIterable<Piece>): Promise<Omit<Piece, 'logprobs' | 'failedToolCalls'>> {
+async function readAll(
+  generation: AsyncIterable<Piece>,
+): Promise<Pick<Piece, 'text' | 'reasoning' | 'toolCalls' | 'ids'>> {
   const pieces: Piece[] = [];
   for await (const piece of generation) pieces.push(piece);
   return {
@@ -139,7 +141,15 @@ test('an answer that calls a tool says so', async (t) => {
   };
   const generation = model.generate('How is the weather?', { ...forced, tools });
   const streamed = await readAll(generation);
+  const parts: Piece['toolCallDeltas'] = [];
+  for await (const { toolCallDeltas } of generation) parts.push(...toolCallDeltas);
   const answer = await generation;
+  const { id } = answer.toolCalls[0]!;
+  t.match(id, /^call_\w{24}$/);
+  t.deepEqual(parts[0], { id, index: 0, name: 'weather', argumentsText: '' });
+  t.equal(parts.map(({ argumentsText }) => argumentsText).join(''), answer.toolCalls[0]!.argumentsText);
+  const again = await model.generate('How is the weather?', { ...forced, tools });
+  t.notEqual(again.toolCalls[0]!.id, id, 'another answer has another id');
   t.deepEqual(answer.ids, [10, 53]);
   t.equal(answer.finishReason, 'tool_calls');
   t.equal(answer.text, '');

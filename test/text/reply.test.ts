@@ -4,14 +4,14 @@ import test from 'tape';
 import { KexaError } from '../../lib/errors.js';
 import { ChatTemplate } from '../../lib/text/chat-template.js';
 import { replyMarkers } from '../../lib/text/reply-markers.js';
-import { endsInsideThinking, ReplyParser, type ReplyPiece } from '../../lib/text/reply-parser.js';
+import { endsInsideThinking, ReplyParser } from '../../lib/text/reply-parser.js';
 import { StopMatcher } from '../../lib/text/stop-matcher.js';
 import { StreamDecoder } from '../../lib/text/stream-decoder.js';
 import { Tokenizer } from '../../lib/text/tokenizer.js';
 import { modelFolder } from '../support/goldens.js';
-import { cut, cuts, parse } from '../support/reply.js';
+import { cut, cuts, type ParsedReply, parse } from '../support/reply.js';
 
-const answer = (text: string, reasoning = ''): ReplyPiece => ({ text, reasoning, toolCalls: [], failedToolCalls: [] });
+const answer = (text: string, reasoning = ''): ParsedReply => ({ text, reasoning, toolCalls: [], failedToolCalls: [] });
 const thinking = { startsInReasoning: true };
 
 test('an answer that starts in the thinking switches at the end marker', (t) => {
@@ -70,15 +70,16 @@ test('the markers of the thinking are those that the template names', (t) => {
 
 test('text comes out as soon as it cannot be a marker', (t) => {
   const parser = new ReplyParser({ startsInReasoning: true, tools: true });
+  const piece = (text: string) => ({ ...answer(text), toolCallDeltas: [] });
   t.equal(parser.push('ab').reasoning, 'ab');
   t.equal(parser.push('\n').reasoning, '', 'the newline may belong to the marker');
   t.equal(parser.push('c').reasoning, '\nc');
   t.equal(parser.push(' </th').reasoning, ' ');
   t.equal(parser.push('e').reasoning, '</the');
-  t.deepEqual(parser.push('\n</think>\n'), answer(''));
-  t.deepEqual(parser.push('\nHi <'), answer('Hi'), 'a call may follow the space');
-  t.deepEqual(parser.push('b> '), answer(' <b>'));
-  t.deepEqual(parser.push('\n<tool_call>{"name": "f"'), answer(''));
+  t.deepEqual(parser.push('\n</think>\n'), piece(''));
+  t.deepEqual(parser.push('\nHi <'), piece('Hi'), 'a call may follow the space');
+  t.deepEqual(parser.push('b> '), piece(' <b>'));
+  t.deepEqual(parser.push('\n<tool_call>{"name": "f"'), piece(''));
   t.equal(parser.push('}</tool_call>').toolCalls.length, 1, 'a call comes with its last character');
   t.end();
 });

@@ -2,13 +2,13 @@
 import fc from 'fast-check';
 import test from 'tape';
 import { readJson } from '../../lib/text/lenient-json.js';
-import { ReplyParser, type ReplyParserOptions, type ReplyPiece } from '../../lib/text/reply-parser.js';
+import { ReplyParser, type ReplyParserOptions } from '../../lib/text/reply-parser.js';
 import type { Tool } from '../../lib/types.js';
-import { cut, cuts, parse } from '../support/reply.js';
+import { cut, cuts, type ParsedReply, parse } from '../support/reply.js';
 
-const answer = (text: string): ReplyPiece => ({ text, reasoning: '', toolCalls: [], failedToolCalls: [] });
+const answer = (text: string): ParsedReply => ({ text, reasoning: '', toolCalls: [], failedToolCalls: [] });
 const thinking = { startsInReasoning: true };
-const names = ({ toolCalls }: ReplyPiece) => toolCalls.map(({ name }) => name);
+const names = ({ toolCalls }: ParsedReply) => toolCalls.map(({ name }) => name);
 
 test('calls written as JSON are read', (t) => {
   t.deepEqual(parse('<tool_call>{"name": "weather", "arguments": {"city": "서울", "days": 2}}</tool_call>'), {

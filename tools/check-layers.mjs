@@ -4,7 +4,7 @@
 // - only lib reads the environment;
 // - no source file is longer than 600 lines, and no function of native or lib longer than 80;
 // - no function of native has more than 7 parameters.
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
 import { root } from './setup.mjs';
 
@@ -76,7 +76,7 @@ for (const folder of ['native', 'lib', 'bin', 'test', 'tools']) {
     (entry) => !entry.parentPath.includes('node_modules'),
   );
   for (const entry of entries) {
-    if (!entry.isFile() || !/\.(cc|h|ts|js|mjs|wgsl)$/.test(entry.name)) continue;
+    if (!entry.isFile() || !/\.(cc|h|tsx?|js|mjs|wgsl)$/.test(entry.name)) continue;
     const path = join(entry.parentPath, entry.name).slice(root.length + 1);
     const text = readFileSync(join(root, path), 'utf8');
     count++;
@@ -153,7 +153,8 @@ function checkImports(path, text) {
     const target = normalize(join(dirname(path), specifier));
     if (!target.startsWith('lib/')) continue;
     checkFlow(path, lib, roomOf(path), roomOf(target));
-    imports.set(path, [...(imports.get(path) ?? []), target.replace(/js$/, 'ts')]);
+    const source = ['ts', 'tsx'].map((end) => target.replace(/js$/, end)).find((one) => existsSync(join(root, one)));
+    if (source) imports.set(path, [...(imports.get(path) ?? []), source]);
   }
 }
 

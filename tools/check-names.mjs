@@ -22,18 +22,18 @@ const namePatterns = [
 ];
 /** Names that are not this project's: programs, files, terms, tensors. A comment may use them. */
 const outside = new Set(
-  `WebGPU OpenGL vLLM TensorRT LibreOffice macOS arXiv ThreadSanitizer AddressSanitizer UndefinedBehaviorSanitizer
+  `WebGPU OpenGL IndexedDB EventSource vLLM TensorRT LibreOffice macOS arXiv ThreadSanitizer AddressSanitizer UndefinedBehaviorSanitizer
   SiLU NoPE E2M1 E5M2 weight_scale_inv repr pp256 tg64 Instance webgpu_cpp.h webgpu.h NAME.wgsl .long.test.ts .d.ts utils mv`.split(
     /\s+/,
   ),
 );
 const codeFolders = ['native', 'lib', 'bin', 'test', 'tools', 'bench', 'examples'];
 const otherFiles = ['CMakeLists.txt', 'package.json', 'biome.json', '.ci/run'];
-const isCode = /\.(cc|h|wgsl|ts|mjs|cjs|js|c|py)$/;
+const isCode = /\.(cc|h|wgsl|tsx?|mjs|cjs|js|c|py)$/;
 
 const paths = [...new Set([...codeFolders, 'docs', 'models', '.'].flatMap(listFolder))];
 const texts = new Map(
-  paths.filter((path) => /\.(cc|h|wgsl|ts|mjs|cjs|js|c|py|md)$/.test(path)).map((path) => [path, read(path)]),
+  paths.filter((path) => /\.(cc|h|wgsl|tsx?|mjs|cjs|js|c|py|md)$/.test(path)).map((path) => [path, read(path)]),
 );
 const comments = new Map(); // path -> [{ line, text }], one for each block of comment lines
 const codes = new Map(); // path -> the file without its comments

@@ -31,6 +31,13 @@ const parts = [
     stamp: 'build/.typescript-stamp',
     command: ['node', 'node_modules/typescript/bin/tsc', '-p', '.'],
   },
+  {
+    name: 'page of the server',
+    from: ['lib/serve/page', 'lib/sampling-options.ts', 'tools/build-page.mjs', 'package-lock.json'],
+    makes: 'dist/page/app.js',
+    stamp: 'build/.page-stamp',
+    command: ['node', 'tools/build-page.mjs'],
+  },
 ];
 
 const testParts = [

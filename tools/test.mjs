@@ -28,6 +28,7 @@ const checks = [
     command: [node, 'node_modules/@biomejs/biome/bin/biome', 'check', '--error-on-warnings', '.'],
   },
   { name: 'types of the tests (tsc)', command: [node, 'node_modules/typescript/bin/tsc', '-p', 'test'] },
+  { name: 'types of the page (tsc)', command: [node, 'node_modules/typescript/bin/tsc', '-p', 'lib/serve/page'] },
   {
     name: 'types of the public interface (tsd)',
     command: [node, 'node_modules/tsd/dist/cli.js', '--files', 'test/types/index.test-d.ts'],

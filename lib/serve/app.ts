@@ -7,9 +7,10 @@ import { notFound, toApiError } from './errors.js';
 import { Exchange } from './exchange.js';
 import { addChatRoutes } from './openai/chat.js';
 import { addModelRoutes } from './openai/models.js';
+import { addPageRoutes, pagePaths } from './page-route.js';
 
-/** Paths that need no key: what tells machines whether the server lives. */
-const openPaths: readonly string[] = ['/', '/health', '/ready', '/version', '/openapi.json'];
+/** Paths that need no key: what tells machines whether the server lives, and the page, which asks for the key. */
+const openPaths: readonly string[] = [...pagePaths, '/health', '/ready', '/version', '/openapi.json'];
 
 /** Interfaces that clients may look for and this server does not have. */
 const missing = ['embeddings', 'images', 'audio', 'assistants', 'threads', 'moderations', 'fine_tuning', 'uploads'];
@@ -31,6 +32,7 @@ export function createApp(context: ServeContext, keys: ApiKeys): App {
   addStateRoutes(app, context);
   addModelRoutes(app, context);
   addChatRoutes(app, context);
+  if (context.settings.page) addPageRoutes(app);
   for (const name of missing)
     app.all(`/v1/${name}/*`, () => {
       throw notFound(`${name}: kexa serves text models and has no such interface`);

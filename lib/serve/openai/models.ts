@@ -1,4 +1,6 @@
 /** The list of models, as OpenAI's API has it. */
+import type { Model } from '../../model/model.js';
+import { samplingOptions } from '../../sampling-options.js';
 import type { App, ServeContext } from '../context.js';
 import type { ServedModel } from '../served-models.js';
 
@@ -25,5 +27,12 @@ function modelCard(id: string, model: ServedModel): object {
     root: model.root,
     max_model_len: model.loaded?.contextSize ?? null,
     state: model.state,
+    kexa: { defaults: model.loaded ? samplingDefaults(model.loaded) : null },
   };
+}
+
+/** The values of sampling options that a request does not set, by the request's field. */
+function samplingDefaults({ config: { generationDefaults } }: Model): Record<string, number> {
+  const named = samplingOptions.filter(({ json }) => json !== null);
+  return Object.fromEntries(named.map((option) => [option.json, generationDefaults[option.name] ?? option.default]));
 }

@@ -148,6 +148,10 @@ export interface NativeGenerateParams extends Required<SamplingOptions> {
   /** The number of tokens that the MTP block drafts a step. 0: none; -1: as many as pay. */
   drafts: number;
   endTokens: Uint32Array;
+  /** The number that the worker of {@link NativeGrammarPort} has for the answer's grammar. 0: it has none. */
+  grammar: number;
+  /** Whether a token that is the only one allowed counts as a draft. */
+  forcesTokens: boolean;
   /** The end tokens cannot be chosen before the answer has so many tokens. */
   minTokens: number;
   profile: boolean;
@@ -243,11 +247,48 @@ export interface NativeEngine {
   /** Does not wait for the engine's thread. */
   stats(): ModelStats;
   expertHeat(): NativeRequest;
+  /** The number from which a worker makes a {@link NativeGrammarPort}. */
+  grammarPort(): number;
+  /** How long the oldest question to the grammar worker has had no answer (milliseconds). */
+  grammarWaitMs(): number;
+  /** Ends all constrained answers with the error. */
+  failGrammars(code: KexaErrorCode, message: string): void;
   /** For tests: loses the GPU between two steps. */
   forceDeviceLoss(): NativeRequest;
   /** For tests: limits the GPU's buffers to `bytes` in all from now on. */
   forceDeviceRoom(bytes: number): NativeRequest;
   close(): NativeRequest;
+}
+
+/** The messages of native/engine/grammar_port.h. `sequence` is the number of an answer. */
+export type GrammarMessage =
+  /** `tokens` are those of the answer so far. */
+  | { kind: 'begin'; sequence: number; grammar: number; tokens: Uint32Array }
+  | {
+      kind: 'ask';
+      sequence: number;
+      step: number;
+      /** The tokens of the answer since the last question, and guesses at the next ones. */
+      taken: Uint32Array;
+      drafts: Uint32Array;
+      /** The most drafts that the step can have. */
+      mostDrafts: number;
+      /** Whether tokens that are the only ones allowed are to be added to the drafts. */
+      forces: boolean;
+    }
+  | { kind: 'end'; sequence: number };
+
+/** The engine's end that a grammar worker talks to. */
+export interface NativeGrammarPort {
+  /** All messages since the last call. */
+  take(): GrammarMessage[];
+  /**
+   * Answers a question. `drafts` are those that the grammar allows, and `masks` is [1 + drafts, vocab / 32]: a bit for
+   * each token that may be chosen after the taken tokens, and after each draft.
+   */
+  give(sequence: number, step: number, drafts: Uint32Array, masks: Uint32Array): void;
+  /** Ends the answer with an error. */
+  fail(sequence: number, code: KexaErrorCode, message: string): void;
 }
 
 /** AdapterFacts of native/gpu/adapter.h. */
@@ -357,6 +398,11 @@ export interface NativeTokenizer {
 interface NativeModule {
   Tokenizer: new (source: NativeVocabularySource) => NativeTokenizer;
   Engine: new (description: ModelDescription, options: NativePlanOptions) => NativeEngine;
+  /** Attaches this thread as the worker of the engine with that number. `onWake` is called when messages have come. */
+  GrammarPort: new (
+    port: number,
+    onWake: () => void,
+  ) => NativeGrammarPort;
   /** Throws an Error with a `code` if devices cannot share the model so. */
   plan(description: ModelDescription, options: NativePlanOptions): NativePlan;
   /** Quantises on other threads. Both arrays must be left alone meanwhile. Rejects with an Error that has a `code`. */

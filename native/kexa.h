@@ -75,10 +75,14 @@ struct GenerateParams {
   // of these tokens is kept, so that the next turn can continue there. 0: nothing is kept.
   int keep_at = 0;
   int priority = 0;             // the higher goes first
+  int grammar = 0;              // number of the answer's grammar at the engine's GrammarPort; 0: it has none
+  bool forces_tokens = true;    // a token that is the only one the grammar allows counts as a draft
   int drafts = 0;               // tokens that the MTP block drafts in a step, up to kMaxDrafts; -1: as many as pay
   bool wants_profile = false;   // counts the work of the steps, which slows them
   std::vector<int> end_tokens;  // each of them ends the answer, and is its last token
 };
+
+class GrammarPort;
 
 class Engine {
  public:
@@ -133,6 +137,9 @@ class Engine {
 
   // Tells how often each routed expert was chosen [layers, experts], for PlanOptions::expert_heat. Events: ExpertHeat.
   std::shared_ptr<Channel> expert_heat();
+
+  // Where grammar workers tell what constrained answers may have next.
+  const std::shared_ptr<GrammarPort>& grammars() const;
 
   // For tests: loses the GPU between two steps. Events: Done.
   std::shared_ptr<Channel> force_device_loss();

@@ -2,6 +2,8 @@ import { whenAborted } from '../abort.js';
 import { KexaError } from '../errors.js';
 import type { NativeEvent, NativeGenerateParams, NativeRequest } from '../native.js';
 import { toIds } from '../options.js';
+import { answerFormat } from '../text/grammar/answer-format.js';
+import type { GrammarInUse, Grammars } from '../text/grammar/grammars.js';
 import { rewrittenTokens } from '../text/kept-turn.js';
 import { endsInsideThinking } from '../text/reply-parser.js';
 import type { Tokenizer } from '../text/tokenizer.js';
@@ -27,6 +29,8 @@ export interface AnsweringModel {
   readonly contextSize: number;
   /** @throws KexaError KEXA_NOT_FOUND if the model has none */
   readonly tokenizer: Tokenizer;
+  /** @throws KexaError KEXA_NOT_FOUND if the model has no tokenizer */
+  readonly grammars: Grammars;
 }
 
 /** The parts that a session gives to its Generation. */
@@ -80,6 +84,7 @@ export class Generation implements Promise<GenerationResult>, AsyncIterable<Piec
   #pulling: Promise<void> | undefined;
   #outcome: { result: GenerationResult } | { error: unknown } | undefined;
   #stopListening = () => {};
+  #grammar: GrammarInUse | undefined;
   /** Whether anybody has asked for the result or for a piece. */
   #isRead = false;
   /** A promise rejected with an error that nobody has read yet. Node reports it unless a reader comes. */
@@ -195,6 +200,11 @@ export class Generation implements Promise<GenerationResult>, AsyncIterable<Piec
       options.signal?.throwIfAborted();
       const encoding = { ...options, signal: this.#starting.signal };
       const { ids, startsInReasoning, isPlain } = await encodePrompt(model, prompt, encoding);
+      if (text.constraint !== undefined) {
+        const format = answerFormat(text.constraint, startsInReasoning ? model.tokenizer.reasoning : null);
+        this.#grammar = await model.grammars.use(format, isPlain, this.#starting.signal);
+        Object.assign(params, { grammar: this.#grammar.id, forcesTokens: model.grammars.forcesTokens });
+      }
       const keepAt = this.#parts.isForOneAnswer ? 0 : await turnEnd(model, prompt, ids, options);
       this.#starting.signal.throwIfAborted();
       this.#stopListening();
@@ -360,6 +370,7 @@ export class Generation implements Promise<GenerationResult>, AsyncIterable<Piec
     if (this.#outcome !== undefined) return;
     this.#outcome = outcome;
     this.#stopListening();
+    this.#grammar?.release();
     if (this.#isTaken) this.#parts.onEnd();
   }
 }

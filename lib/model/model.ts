@@ -4,6 +4,7 @@ import { KexaError } from '../errors.js';
 import { type NativeEngine, type NativeMeasurement, type NativeMeasureParams, readRequest } from '../native.js';
 import { booleanOption, checkNames, checkSignal, choiceOption, toIds } from '../options.js';
 import { writeExpertProfile } from '../plan/experts.js';
+import { Grammars } from '../text/grammar/grammars.js';
 import type { Tokenizer } from '../text/tokenizer.js';
 import type {
   ActivationType,
@@ -72,6 +73,7 @@ export class Model {
   readonly #folder: string;
   readonly #prefillChunk: number;
   readonly #expertProfile: string | undefined;
+  #grammars: Grammars | undefined;
   #closing: Promise<void> | undefined;
   #nextSession = 1;
 
@@ -108,6 +110,23 @@ export class Model {
       'KEXA_NOT_FOUND',
       `${this.#folder}${missing}; without it the model takes and gives token ids only`,
     );
+  }
+
+  /**
+   * The grammars of constrained answers.
+   *
+   * @throws KexaError KEXA_NOT_FOUND if the model has no tokenizer
+   * @internal
+   */
+  get grammars(): Grammars {
+    this.#checkOpen();
+    this.#grammars ??= new Grammars({
+      engine: this.#engine,
+      tokenizer: this.tokenizer,
+      vocabSize: this.config.vocabSize,
+      ends: this.config.eosTokenIds,
+    });
+    return this.#grammars;
   }
 
   /**
@@ -324,6 +343,7 @@ export class Model {
   close(): Promise<void> {
     this.#closing ??= (async () => {
       this.#tokenizer?.close();
+      await this.#grammars?.close();
       const heat = this.#expertProfile === undefined ? null : await this.#expertHeat();
       await readRequest(this.#engine.close(), () => {});
       if (heat !== null) await writeExpertProfile(this.#expertProfile!, this.#description, heat);

@@ -5,7 +5,9 @@ import { limits } from '../limits.js';
 import type { NativeGenerateParams } from '../native.js';
 import { booleanOption, checkNames, checkSignal, integerOption, invalid } from '../options.js';
 import { checkSamplingOption, type SamplingOption, samplingOptions } from '../sampling-options.js';
+import type { GrammarFormat } from '../text/grammar/grammar.js';
 import type { GenerateOptions, ModelConfig, SamplingOptions } from '../types.js';
+import { checkConstraint, constraintNames } from './constraint.js';
 
 const names: readonly (keyof GenerateOptions)[] = [
   ...samplingOptions.map(({ name }) => name),
@@ -26,6 +28,7 @@ const names: readonly (keyof GenerateOptions)[] = [
   'onPromptProgress',
   'signal',
   'stopOnAbortSignal',
+  ...constraintNames,
 ];
 
 /** Options of one generation that do not concern the core. */
@@ -33,6 +36,8 @@ export interface TextOptions {
   stop: string[];
   raw: boolean;
   wantsLogprobs: boolean;
+  /** The grammar of the text. Undefined if nothing constrains it. */
+  constraint: GrammarFormat | undefined;
 }
 
 /**
@@ -78,6 +83,8 @@ export function checkGenerateOptions(
     maxTokens: integerOption('maxTokens', options.maxTokens, 1, limits.integer, Number.POSITIVE_INFINITY),
     minTokens: integerOption('minTokens', options.minTokens, 0, limits.integer, 0),
     profile: booleanOption('profile', options.profile, false),
+    grammar: 0,
+    forcesTokens: true,
     endTokens: Uint32Array.from(booleanOption('ignoreEos', options.ignoreEos, false) ? [] : config.eosTokenIds),
   };
   const text = {
@@ -85,6 +92,7 @@ export function checkGenerateOptions(
     raw: booleanOption('raw', options.raw, false),
     specialTokensInText: booleanOption('specialTokensInText', options.specialTokensInText, false),
     wantsLogprobs: logprobs >= 0,
+    constraint: checkConstraint(options),
   };
   return { params, text };
 }

@@ -72,11 +72,16 @@ export class TokenTable {
     return end === length ? joined : joined.subarray(0, end);
   }
 
+  /** The bytes of all tokens, and where each token's start. The caller must not write to them. */
+  get parts(): { bytes: Uint8Array; starts: Uint32Array } {
+    return { bytes: this.#bytes, starts: this.#starts };
+  }
+
   /** The token as the vocabulary spells it, or null. */
   nameOf(id: number): string | null {
     if (!this.has(id)) return null;
     const bytes = this.bytesOf(id);
-    if (this.#spellings[id] === spelledInBytes) return Array.from(bytes, (byte) => alphabet[byte]).join('');
+    if (this.#spellings[id] === spelledInBytes) return spell(bytes);
     return new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes);
   }
 
@@ -97,3 +102,12 @@ const alphabet: readonly string[] = (() => {
     return String.fromCharCode(prints ? byte : next++);
   });
 })();
+
+function spell(bytes: Uint8Array): string {
+  return Array.from(bytes, (byte) => alphabet[byte]).join('');
+}
+
+/** Each token's bytes in the byte alphabet. Token i has `bytes` from `starts[i]` up to `starts[i + 1]`. */
+export function byteNames(bytes: Uint8Array, starts: Uint32Array): string[] {
+  return Array.from({ length: starts.length - 1 }, (_, id) => spell(bytes.subarray(starts[id], starts[id + 1])));
+}

@@ -302,6 +302,16 @@ export class Tokenizer implements TokenSource {
     return this.#table.join(ids, skips);
   }
 
+  /**
+   * All tokens' bytes, and the special tokens but for `kept` ones, which no constrained answer may have.
+   *
+   * @internal
+   */
+  vocabulary(kept: readonly string[]): { bytes: Uint8Array; starts: Uint32Array; banned: number[] } {
+    const keptIds = new Set(kept.map((token) => this.tokenToId(token)));
+    return { ...this.#table.parts, banned: [...this.#specialIds].filter((id) => !keptIds.has(id)) };
+  }
+
   /** The markers around the thinking in an answer, as the model's template has them. @internal */
   get reasoning(): ReasoningMarkers {
     return this.#template.reasoning;

@@ -76,6 +76,13 @@ export interface GenerateOptions extends SamplingOptions {
   profile?: boolean;
   /** Whether the model may think first. Default: the template's own, on for K-EXAONE. */
   thinking?: boolean;
+  /**
+   * A grammar that the answer's text must be of, in EBNF: `root ::= "yes" | "no"`. Its rule `root` is the text. Thinking
+   * is free, and comes first. XGrammar's documents describe the notation.
+   */
+  grammar?: string;
+  /** The answer's text is one of these texts. */
+  choice?: readonly string[];
   /** The tools that the model may call. */
   tools?: readonly Tool[];
   /** Whether a prompt string is taken as it is, with no chat template, and the answer is one text. Default false. */

@@ -1,5 +1,5 @@
-// The addon: the classes Engine and Tokenizer, plan(), quantize(), lockFile(), rates() and adapters(), wrapping the
-// core one to one.
+// The addon: the classes Engine, GrammarPort and Tokenizer, plan(), quantize(), lockFile(), rates() and adapters(),
+// wrapping the core one to one.
 #include <napi.h>
 
 #include <chrono>
@@ -8,6 +8,7 @@
 
 #include "addon/adapters.h"
 #include "addon/convert.h"
+#include "addon/grammar_port.h"
 #include "addon/quantize.h"
 #include "addon/rates.h"
 #include "addon/request.h"
@@ -41,6 +42,9 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
                         InstanceMethod<&EngineObject::guarded<&EngineObject::stats>>("stats"),
                         InstanceMethod<&EngineObject::guarded<&EngineObject::measure>>("measure"),
                         InstanceMethod<&EngineObject::guarded<&EngineObject::expert_heat>>("expertHeat"),
+                        InstanceMethod<&EngineObject::guarded<&EngineObject::grammar_port>>("grammarPort"),
+                        InstanceMethod<&EngineObject::guarded<&EngineObject::grammar_wait_ms>>("grammarWaitMs"),
+                        InstanceMethod<&EngineObject::guarded<&EngineObject::fail_grammars>>("failGrammars"),
                         InstanceMethod<&EngineObject::guarded<&EngineObject::force_device_loss>>("forceDeviceLoss"),
                         InstanceMethod<&EngineObject::guarded<&EngineObject::force_device_room>>("forceDeviceRoom"),
                         InstanceMethod<&EngineObject::guarded<&EngineObject::close>>("close")});
@@ -110,6 +114,16 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
   Napi::Value stats(const Napi::CallbackInfo& info) { return from_stats(info.Env(), engine_->stats()); }
   Napi::Value expert_heat(const Napi::CallbackInfo& info) {
     return Request::create(info.Env(), engine_->expert_heat());
+  }
+  Napi::Value grammar_port(const Napi::CallbackInfo& info) {
+    return Napi::Number::New(info.Env(), share_grammar_port(engine_->grammars()));
+  }
+  Napi::Value grammar_wait_ms(const Napi::CallbackInfo& info) {
+    return Napi::Number::New(info.Env(), double(engine_->grammars()->waited().count()));
+  }
+  Napi::Value fail_grammars(const Napi::CallbackInfo& info) {
+    engine_->grammars()->fail_all({info[0].ToString(), info[1].ToString()});
+    return info.Env().Undefined();
   }
   Napi::Value force_device_loss(const Napi::CallbackInfo& info) {
     return Request::create(info.Env(), engine_->force_device_loss());
@@ -186,6 +200,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
 #endif
   exports.Set("Engine", EngineObject::define(env));
   exports.Set("Tokenizer", define_tokenizer(env));
+  exports.Set("GrammarPort", define_grammar_port(env));
   exports.Set("limits", limits(env));
   exports.Set("ops", ops(env));
   exports.Set("plan", Napi::Function::New(env, guarded<plan>, "plan"));

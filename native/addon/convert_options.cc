@@ -122,6 +122,8 @@ GenerateParams to_generate_params(const Napi::Object& from) {
   to.wants_profile = boolean(from, "profile");
   to.keep_at = integer(from, "keepAt");
   to.priority = integer(from, "priority");
+  to.grammar = integer(from, "grammar");
+  to.forces_tokens = boolean(from, "forcesTokens");
   to.drafts = integer(from, "drafts");
   to.end_tokens = to_ids(member(from, "endTokens"));
   sampling.min_tokens = integer(from, "minTokens");

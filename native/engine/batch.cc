@@ -28,17 +28,27 @@ void run_mtp(const JobContext& context, int drafts, const ForwardHooks& hooks) {
 }  // namespace
 
 bool Batch::can_move() const {
-  if (!flights_.empty() || (is_admission_due_ && !all_.empty())) return true;
+  if (!flights_.empty() || (is_admission_due_ && !all_.empty()) || grammars_.has_news()) return true;
   return std::any_of(all_.begin(), all_.end(), [&](const auto& sequence) {
     if (sequence->channel()->cancelled()) return true;
     const bool is_slow = sequence->channel()->is_full();
     // A slow reader who has read on, or one who has become slow while others wait for room.
     if (sequence->has_reader == is_slow) return true;
-    return sequence->state == Claim::State::kRunning && !is_slow && sequence->blocked_at != room_changes_;
+    return sequence->state == Claim::State::kRunning && !is_slow && sequence->blocked_at != room_changes_ &&
+           !sequence->waits_for_masks;
   });
 }
 
-void Batch::look_at_readers() {
+void Batch::look_around() {
+  for (GrammarPort::News& news : grammars_.take_news()) {
+    Sequence* sequence = find(news.sequence);
+    if (!sequence) continue;
+    if (auto* masks = std::get_if<GrammarMasks>(&news.what))
+      sequence->give_masks(std::move(*masks));
+    else
+      sequence->failure = std::move(std::get<event::Failed>(news.what));
+    sequence->waits_for_masks = false;
+  }
   for (const auto& sequence : all_) {
     const bool has_reader = !sequence->channel()->is_full();
     // A sequence whose reader is slow can be parked for others, and one whose reader has read on can come back.
@@ -72,6 +82,7 @@ std::vector<uint64_t> Batch::running() const {
 void Batch::turn(const JobContext& context, std::vector<JobClaim> jobs) {
   jobs_ = std::move(jobs);
   drop_cancelled(context);
+  drop_failed(context);
   admit(context);
   Parts parts = prepare(context);
   const bool begins = !parts.answers.empty() || !parts.prompts.empty();
@@ -117,8 +128,9 @@ std::optional<Batch::Parts> Batch::try_prepare(const JobContext& context) {
   LoadedModel& model = *context.model;
   const std::vector<Sequence*> sequences = candidates(context);
   std::vector<PlannedSequence> planned;
-  for (const Sequence* sequence : sequences) {
+  for (Sequence* sequence : sequences) {
     planned.push_back(sequence->next_rows(context));
+    sequence->waits_for_masks = sequence->needs_masks() && !planned.back().can_step;
     if (!sequence->has_reader) planned.back().can_step = planned.back().steps_soon = false;
   }
   const PlanOptions& options = context.plan.options;
@@ -328,6 +340,7 @@ std::unique_ptr<Sequence> Batch::remove(Sequence& sequence) {
     for (Sequence::Part& part : flight.parts)
       if (part.sequence == &sequence) part.sequence = nullptr;
   if (sequence.parked) parked_bytes_ -= sequence.parked->bytes();
+  if (sequence.params().grammar) grammars_.end(sequence.arrival);
   note_room();
   const auto place = std::find_if(all_.begin(), all_.end(), [&](const auto& one) { return one.get() == &sequence; });
   std::unique_ptr<Sequence> removed = std::move(*place);
@@ -347,8 +360,23 @@ void Batch::drop_cancelled(const JobContext& context) {
   }
 }
 
+// Ends the requests that their grammar's worker has given up.
+void Batch::drop_failed(const JobContext& context) {
+  std::vector<Sequence*> failed;
+  for (const auto& sequence : all_)
+    if (sequence->failure) failed.push_back(sequence.get());
+  for (Sequence* sequence : failed) {
+    sequence->channel()->fail(sequence->failure->code.c_str(), sequence->failure->message.c_str());
+    sequence->abandon_parts(context);
+    remove(*sequence);
+  }
+}
+
 void Batch::fail_all(const JobContext* context, const char* code, const char* message) {
-  for (const auto& sequence : all_) sequence->channel()->fail(code, message);
+  for (const auto& sequence : all_) {
+    sequence->channel()->fail(code, message);
+    if (sequence->params().grammar) grammars_.end(sequence->arrival);
+  }
   if (context)
     for (const Flight& flight : flights_) context->model->device->drop(flight.ticket);
   flights_.clear();

@@ -17,8 +17,8 @@ namespace kexa {
 // thread uses it.
 class Batch {
  public:
-  // While `is_stopping` is true, no step is wanted any more. It must outlive the batch.
-  explicit Batch(const std::atomic<bool>& is_stopping) : is_stopping_(is_stopping) {}
+  // While `is_stopping` is true, no step is wanted any more. Both must outlive the batch.
+  Batch(const std::atomic<bool>& is_stopping, GrammarPort& grammars) : is_stopping_(is_stopping), grammars_(grammars) {}
 
   // The sequences wait for room from now on. Needs no memory.
   void add(std::list<std::unique_ptr<Sequence>>& sequences) {
@@ -28,8 +28,8 @@ class Batch {
   // The bell must be locked. Whether a turn would do anything. If not, only a reader, a new request or a job that gives
   // up room can change that.
   bool can_move() const;
-  // The bell must be locked. Notes which readers are slow or gone, for the next turn.
-  void look_at_readers();
+  // The bell must be locked. Notes which readers are slow or gone, and takes masks that have come, for the next turn.
+  void look_around();
   bool has_session(uint64_t session) const;
 
   // A job that works in the slot of `owner`. If it once found no room, requests that came after it do not start.
@@ -72,6 +72,7 @@ class Batch {
   };
 
   void drop_cancelled(const JobContext& context);
+  void drop_failed(const JobContext& context);
   void admit(const JobContext& context);
   void start_waiting(const JobContext& context);
   uint64_t held_after() const;
@@ -106,6 +107,7 @@ class Batch {
   std::vector<Sequence*> running_by_age() const;
 
   const std::atomic<bool>& is_stopping_;
+  GrammarPort& grammars_;
   std::list<std::unique_ptr<Sequence>> all_;  // in the order of their arrival
   std::deque<Flight> flights_;                // the oldest first
   std::vector<JobClaim> jobs_;                // of the running turn

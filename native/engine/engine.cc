@@ -25,6 +25,7 @@ struct Engine::State {
   const ModelDescription description;
   const Plan plan;
   const std::shared_ptr<Bell> bell = std::make_shared<Bell>();
+  const std::shared_ptr<GrammarPort> grammars = std::make_shared<GrammarPort>(bell, description.vocab_size);
 
   // Guarded by the bell's lock. Requests move from list to list by their nodes, which needs no memory.
   std::list<std::unique_ptr<Sequence>> answers;  // have just come, for the batch
@@ -44,9 +45,9 @@ struct Engine::State {
 
   // Only for the engine's thread:
   std::unique_ptr<LoadedModel> model;
-  Batch batch{has_ended};
+  Batch batch{has_ended, *grammars};
 
-  JobContext context() { return {description, plan, model, stats}; }
+  JobContext context() { return {description, plan, model, stats, *grammars}; }
   bool is_ending() const { return is_stopping || closing; }
   // Whether a job can take a turn. The thread sleeps until one can.
   bool can_run(const Job& job) const {
@@ -172,6 +173,7 @@ void Engine::State::stop() {
 
 const ModelDescription& Engine::description() const { return state_->description; }
 const Plan& Engine::plan() const { return state_->plan; }
+const std::shared_ptr<GrammarPort>& Engine::grammars() const { return state_->grammars; }
 
 // The owners whose cache this job may not take: running answers, and the jobs that came before it and can run. Room is
 // first come, first served. If each job took room from the next, all would start again and again and none would end. A
@@ -241,7 +243,7 @@ bool Engine::State::run_next() {
     }
     count_waiting(answers, stats.shown);
     batch.add(answers);
-    batch.look_at_readers();
+    batch.look_around();
   }
   free_ended_sessions();
   if (!turn.empty()) run_job(turn);

@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "base/error.h"
+#include "engine/grammar_port.h"
 #include "engine/loaded_model.h"
 #include "engine/stats.h"
 #include "kexa.h"
@@ -16,6 +17,7 @@ struct JobContext {
   const Plan& plan;
   std::unique_ptr<LoadedModel>& model;
   StatsBoard& stats;
+  GrammarPort& grammars;
 
   // Throws KEXA_CLOSED.
   LoadedModel& loaded() const {

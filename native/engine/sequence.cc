@@ -45,6 +45,10 @@ void Sequence::start(const JobContext& context) {
     channel_->push(event::Started{.cached_tokens = cached,
                                   .waited_ns = std::chrono::duration_cast<std::chrono::nanoseconds>(waited).count()});
   }
+  if (!has_started_ && params_.grammar) {
+    context.grammars.begin(arrival, params_.grammar);
+    ask_masks(context, {}, {});
+  }
   has_started_ = true;
   is_following_ = false;
   next_drafts_ = 0;
@@ -79,6 +83,12 @@ int Sequence::tokens_left(const PlanOptions& options) const {
 PlannedSequence Sequence::next_rows(const JobContext& context) const {
   const PlanOptions& options = context.plan.options;
   PlannedSequence next{.last_step = last_step};
+  if (is_following_ && params_.grammar) {
+    next.rows_left = next.most_rows = 1 + (masks_ ? int(masks_->drafts.size()) : 0);
+    next.can_step = masks_ && parts_.empty();
+    next.steps_soon = !next.can_step;
+    return next;
+  }
   if (is_following_) {
     const int left = params_.max_tokens - answer_size(fewest_tokens());
     next.rows_left = next.most_rows = std::max(1, 1 + std::min(next_drafts_, left - 1));
@@ -88,12 +98,14 @@ PlannedSequence Sequence::next_rows(const JobContext& context) const {
   }
   const int first = context.model->slots.length(slot);
   next.is_prompt = first < int(prompt_size_);
-  next.can_step = true;
   next.rows_left = (next.is_prompt ? int(prompt_size_) : int(ids_.size())) - first;
   // Steps end at positions where the prompt is to be kept. An answer that lost its rows is computed again just as the
   // first time, so that its bits are the same: as an answer's rows, apart from the prompt.
   next.most_rows = std::min({next.rows_left, next_kept(context.model->prefixes, first) - first,
                              next.is_prompt ? bearable_rows(first, options.prefill_chunk) : kSmallRows});
+  // The last row has to wait for its mask.
+  if (needs_masks()) next.most_rows = std::min(next.most_rows, int(ids_.size()) - 1 - first);
+  next.can_step = next.most_rows > 0;
   return next;
 }
 
@@ -137,7 +149,9 @@ int Sequence::drafts_wanted(const JobContext& context, int asked, int most, int 
 
 Sequence::Part Sequence::prepare(const JobContext& context, int rows, std::optional<int> shared_drafts) {
   Part part{.sequence = this, .rows = rows, .is_following = is_following_};
-  if (is_following_)
+  if (is_following_ && params_.grammar)
+    prepare_constrained(context, part, shared_drafts);
+  else if (is_following_)
     prepare_following(context, part, shared_drafts);
   else
     prepare_known(context, part, shared_drafts);
@@ -152,6 +166,25 @@ void Sequence::prepare_following(const JobContext& context, Part& part, std::opt
   context.model->slots.reserve(slot, part.rows_end);
   part.next_drafts =
       drafts_wanted(context, drafts_asked(context, shared_drafts), part.rows_end + 1, fewest_tokens() + 1);
+  part.has_mtp = is_drafting_;
+}
+
+// A part whose rows are the last token and the drafts that its grammar allows.
+void Sequence::prepare_constrained(const JobContext& context, Part& part, std::optional<int> shared_drafts) {
+  KvSlots& slots = context.model->slots;
+  const int tokens = int(ids_.size());
+  part.is_known = part.chooses = true;
+  try {
+    slots.reserve(slot, tokens + part.rows - 1);
+  } catch (const NoRoom&) {
+    part.rows = 1;
+    slots.reserve(slot, tokens);
+  }
+  part.drafts = part.rows - 1;
+  part.rows_end = tokens + part.drafts;
+  part.made_drafts = int(asked_drafts_.size());
+  part.kept_drafts = std::min(kept_drafts_, part.drafts);
+  part.next_drafts = drafts_wanted(context, drafts_asked(context, shared_drafts), part.rows_end + 1, tokens + 1);
   part.has_mtp = is_drafting_;
 }
 
@@ -172,20 +205,54 @@ void Sequence::add_to(Step& step, const Part& part, KvSlots& slots) {
   step.groups.push_back({.slot = slot,
                          .first_row = first_row,
                          .rows = part.rows,
-                         .is_following = part.is_following,
+                         .is_following = part.is_following && !part.is_known,
                          .chooses = part.chooses,
                          .drafts = part.next_drafts,
                          .wants_logits = part.chooses && (params_.logprobs >= 0 || params_.wants_profile),
-                         .masks = nullptr});
+                         .masks = masks_of(part)});
   const int first = part.is_following ? part.rows_end - part.rows : slots.length(slot);
   for (int i = 0; i < part.rows; ++i) {
-    step.rows.push_back(part.is_following ? Row{.slot = slot, .position = first + i}
-                                          : known_row(slot, ids_, first + i));
+    step.rows.push_back(part.is_known       ? constrained_row(first + i)
+                        : part.is_following ? Row{.slot = slot, .position = first + i}
+                                            : known_row(slot, ids_, first + i));
     if (part.chooses && (part.is_following || i + 1 == part.rows)) step.logit_rows.push_back(first_row + i);
   }
   next_drafts_ = part.next_drafts;
+  if (part.chooses) masks_.reset();
   // Told before the step: should it be cut off half-way, the rows it has overwritten are known to be gone.
-  if (!part.is_following) slots.begin_write(slot, part.rows_end);
+  if (!part.is_following || part.is_known) slots.begin_write(slot, part.rows_end);
+}
+
+// The masks of the rows after which the part chooses. Null if no grammar constrains the answer.
+std::shared_ptr<const std::vector<uint32_t>> Sequence::masks_of(const Part& part) const {
+  if (!params_.grammar || !part.chooses) return nullptr;
+  const size_t words = masks_->words.size() / (1 + masks_->drafts.size());
+  const auto first = masks_->words.begin();
+  return std::make_shared<const std::vector<uint32_t>>(first, first + int64_t(words) * (1 + part.drafts));
+}
+
+// A row of the last token or of a draft after it.
+Row Sequence::constrained_row(int position) const {
+  const auto token_at = [&](int at) {
+    const int draft = at - int(ids_.size());
+    return draft < 0 ? ids_[at] : draft < int(masks_->drafts.size()) ? masks_->drafts[draft] : 0;
+  };
+  return {.token = token_at(position), .slot = slot, .position = position, .next = token_at(position + 1)};
+}
+
+// Asks for the masks of the next step. `drafts` were made for it.
+void Sequence::ask_masks(const JobContext& context, std::vector<int> taken, std::vector<int> drafts) {
+  const PlanOptions& options = context.plan.options;
+  asked_drafts_ = drafts;
+  const int most = std::min({kMaxDrafts, options.prefill_chunk - 1, tokens_left(options) - 1});
+  context.grammars.ask(arrival, std::move(taken), std::move(drafts), std::max(0, most), params_.forces_tokens);
+}
+
+void Sequence::give_masks(GrammarMasks masks) {
+  const auto [made, kept] =
+      std::mismatch(asked_drafts_.begin(), asked_drafts_.end(), masks.drafts.begin(), masks.drafts.end());
+  kept_drafts_ = int(made - asked_drafts_.begin());
+  masks_ = std::move(masks);
 }
 
 void Sequence::note_run(const JobContext& context, const Part& part) {
@@ -268,11 +335,21 @@ void Sequence::take(const JobContext& context, const Part& part, const Chosen& c
   if (run > length) model.slots.end_write(slot, std::span(ids_).subspan(length, run - length));
   if (part.has_mtp) model.slots.set_mtp_length(slot, run);
   const int right = int(chosen.tokens.size()) - 1;
-  model.drafting.judged(part.drafts, right);
-  model.acceptance.judged(part.drafts, right);
-  acceptance_.judged(part.drafts, right);
-  has_drafted_ |= part.drafts > 0;
+  judge(model, part, right);
+  if (params_.grammar && !is_over_)
+    ask_masks(context, std::vector<int>(ids_.end() - int64_t(tokens.choices.size()), ids_.end()), chosen.drafts);
   channel_->push(std::move(tokens));
+}
+
+// Learns from the first `right` drafts of the part, which were right. A draft that the grammar refused was wrong, and a
+// token that it forced says nothing about the MTP block.
+void Sequence::judge(LoadedModel& model, const Part& part, int right) {
+  const int made = part.is_known ? part.made_drafts : part.drafts;
+  if (part.is_known) right = std::min(right, part.kept_drafts);
+  model.drafting.judged(made, right);
+  model.acceptance.judged(made, right);
+  acceptance_.judged(made, right);
+  has_drafted_ |= made > 0;
 }
 
 void Sequence::abandon_parts(const JobContext& context) {

@@ -40,6 +40,8 @@ class Sequence {
   // Noted once a turn, under the bell's lock.
   bool has_reader = true;  // the reader has room for more tokens
   bool is_cancelled = false;
+  std::optional<event::Failed> failure;  // of its grammar
+  bool waits_for_masks = false;          // and can do nothing until they come
   uint64_t last_step = 0;
   uint64_t blocked_at = 0;  // count of changes of room at which it found no room; 0: it found some
 
@@ -55,14 +57,19 @@ class Sequence {
     Sequence* sequence = nullptr;
     int rows = 0;
     bool is_prompt = false, is_following = false, chooses = false, has_mtp = false;
-    int drafts = 0;       // rows that are drafts
-    int next_drafts = 0;  // drafts that it makes
-    int rows_end = 0;     // the most positions that are written up to
+    bool is_known = false;                 // the device is told the tokens though the part is_following
+    int drafts = 0;                        // rows that are drafts
+    int made_drafts = 0, kept_drafts = 0;  // drafts that the MTP block made for it, and those of them among its rows
+    int next_drafts = 0;                   // drafts that it makes
+    int rows_end = 0;                      // the most positions that are written up to
   };
   // Plans a part of `rows` rows and reserves its pages. `shared_drafts`: drafts that the batch wants of it, if its
   // request leaves the number open and it does not run alone. Throws NoRoom, KEXA_CONTEXT_FULL, and KEXA_OUT_OF_MEMORY
   // if the device has no more memory.
   Part prepare(const JobContext& context, int rows, std::optional<int> shared_drafts);
+  // Whether its next choice is to be made under masks that have not come.
+  bool needs_masks() const { return params_.grammar != 0 && !masks_; }
+  void give_masks(GrammarMasks masks);
   // How it may draft in the next step. Nothing if it does not draft.
   std::optional<DraftingSequence> drafting(const JobContext& context) const;
   // Adds the part's rows and its group.
@@ -98,8 +105,13 @@ class Sequence {
   int drafts_asked(const JobContext& context, std::optional<int> shared_drafts);
   int drafts_wanted(const JobContext& context, int asked, int most, int fewest);
   void prepare_following(const JobContext& context, Part& part, std::optional<int> shared_drafts);
+  void prepare_constrained(const JobContext& context, Part& part, std::optional<int> shared_drafts);
   void prepare_known(const JobContext& context, Part& part, std::optional<int> shared_drafts);
   int next_kept(const PrefixCache& prefixes, int position) const;
+  void ask_masks(const JobContext& context, std::vector<int> taken, std::vector<int> drafts);
+  std::shared_ptr<const std::vector<uint32_t>> masks_of(const Part& part) const;
+  Row constrained_row(int position) const;
+  void judge(LoadedModel& model, const Part& part, int right);
   void take(const JobContext& context, const Part& part, const Chosen& chosen);
 
   std::shared_ptr<Channel> channel_;
@@ -108,11 +120,14 @@ class Sequence {
   size_t prompt_size_;
   GenerateParams params_;
   std::chrono::steady_clock::time_point came_ = std::chrono::steady_clock::now();
-  std::deque<Part> parts_;     // of begun steps whose tokens have not been taken, the oldest first
-  bool is_following_ = false;  // all of ids_ has run, so steps follow the device's choices
-  int device_tokens_ = 0;      // length of the device's sequence after the taken steps
-  int next_drafts_ = 0;        // made by the step that was begun last
-  bool is_drafting_ = false;   // the MTP block runs in every step
+  std::deque<Part> parts_;             // of begun steps whose tokens have not been taken, the oldest first
+  bool is_following_ = false;          // all of ids_ has run, so steps follow the device's choices
+  int device_tokens_ = 0;              // length of the device's sequence after the taken steps
+  int next_drafts_ = 0;                // made by the step that was begun last
+  std::optional<GrammarMasks> masks_;  // of its next step, if a grammar constrains it
+  std::vector<int> asked_drafts_;      // drafts that the MTP block made for that step
+  int kept_drafts_ = 0;                // the first of them, which the grammar allows
+  bool is_drafting_ = false;           // the MTP block runs in every step
   bool has_started_ = false, is_over_ = false, is_length_ = false;
   Acceptance acceptance_;
   bool has_drafted_ = false;

@@ -183,6 +183,8 @@ expectError(model.generate([{ role: 'user', content: 5 }]));
 const options: Required<GenerateOptions> = {
   maxTokens: 5,
   minTokens: 2,
+  grammar: 'root ::= "yes"',
+  choice: ['yes', 'no'],
   priority: -1,
   temperature: 0,
   topK: 40,

@@ -150,7 +150,7 @@ class StepProbeObject : public Napi::ObjectWrap<StepProbeObject> {
     return DefineClass(
         env, "StepProbe",
         {InstanceMethod<&StepProbeObject::run>("run"), InstanceMethod<&StepProbeObject::profile>("profile"),
-         InstanceMethod<&StepProbeObject::close>("close")});
+         InstanceMethod<&StepProbeObject::launches>("launches"), InstanceMethod<&StepProbeObject::close>("close")});
   }
 
   explicit StepProbeObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<StepProbeObject>(info) {
@@ -175,6 +175,23 @@ class StepProbeObject : public Napi::ObjectWrap<StepProbeObject> {
     give("submit", times.submit);
     give("wait", times.wait);
     return object;
+  }
+  // launches(rows, isPrompt): the step's dispatches in their order: { kernel, wgsl, workgroups }.
+  Napi::Value launches(const Napi::CallbackInfo& info) {
+    const Napi::Env env = info.Env();
+    const auto launches =
+        or_throw(env, [&] { return probe_->launches(info[0].ToNumber().Int32Value(), info[1].ToBoolean()); });
+    auto list = Napi::Array::New(env, launches.size());
+    for (uint32_t i = 0; i < launches.size(); ++i) {
+      auto object = Napi::Object::New(env);
+      object.Set("kernel", launches[i].kernel);
+      object.Set("wgsl", std::string(launches[i].wgsl));
+      auto workgroups = Napi::Array::New(env, 3);
+      for (uint32_t axis = 0; axis < 3; ++axis) workgroups.Set(axis, launches[i].workgroups[axis]);
+      object.Set("workgroups", workgroups);
+      list.Set(i, object);
+    }
+    return list;
   }
   // Returns for each kernel its dispatches and, if the GPU has timestamps, its nanoseconds.
   Napi::Value profile(const Napi::CallbackInfo& info) {

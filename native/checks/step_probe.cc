@@ -1,5 +1,6 @@
 #include "checks/step_probe.h"
 
+#include <algorithm>
 #include <chrono>
 
 #include "decode/forward.h"
@@ -44,6 +45,24 @@ StepProbe::StepProbe(const ModelDescription& description, const PlanOptions& opt
     wait(device_.end_step());
   }
   tokens_ = prompt + 1;
+}
+
+std::vector<Launch> StepProbe::launches(int rows, bool is_prompt) {
+  std::vector<Launch> launches;
+  gpu_->watch_dispatches([&](const Kernel& kernel, const std::array<uint32_t, 3>& workgroups) {
+    launches.push_back({.kernel = kernel.name, .wgsl = device_.kernels_.text_of(kernel), .workgroups = workgroups});
+  });
+  const int first = is_prompt ? 0 : tokens_ - 1;
+  slots_.reserve(slot_, std::max(tokens_, first + rows));
+  Step step{.logit_rows = {rows - 1}, .is_prompt = is_prompt};
+  for (int position = first; position < first + rows; ++position)
+    step.rows.push_back({.slot = slot_, .position = position});
+  step.groups = {{.slot = slot_, .rows = rows, .chooses = true}};
+  forward(device_, description_, step, slots_);
+  device_.choose();
+  wait(device_.end_step());
+  gpu_->watch_dispatches({});
+  return launches;
 }
 
 // Encodes a step up to end_step(), with the book-keeping that Sequence does for it.

@@ -12,6 +12,13 @@ struct StepTimes {
   std::vector<int64_t> wait;    // until the result has come
 };
 
+// A dispatch of a step.
+struct Launch {
+  std::string kernel;                  // its name
+  std::string_view wgsl;               // its whole text; lives as long as the probe
+  std::array<uint32_t, 3> workgroups;  // along x, y and z
+};
+
 // One sequence that begins with `prompt` tokens and continues greedily. Each step is awaited before the next begins, so
 // that a software GPU's work is not in the times. The chosen tokens are never read: the Null backend chooses nothing.
 // For one thread.
@@ -25,6 +32,10 @@ class StepProbe {
 
   // The dispatches of one more step.
   Profile profile();
+
+  // The dispatches, in their order, of a step of `rows` rows that continue the sequence or, if `is_prompt`, are its
+  // prompt's. The sequence stays as it was. `rows` is at most PlanOptions::decode_rows(), or prefill_chunk.
+  std::vector<Launch> launches(int rows, bool is_prompt);
 
  private:
   void encode();

@@ -271,6 +271,9 @@ FoundAdapter find_adapter(WGPUInstance instance, const std::string& wanted, cons
     AdapterHandle adapter = request_adapter(instance, {.backend = WGPUBackendType_Null});
     if (!adapter) throw Error("KEXA_NO_DEVICE", "device: wanted 'null', but this Dawn was built without it");
     AdapterFacts facts = read_facts(adapter);
+    // It runs nothing, so it may stand in for any GPU: the kernels made for it are those of NVIDIA.
+    facts.is_software = false;
+    facts.subgroup_min = facts.subgroup_max = 32;
     return {std::move(adapter), std::move(facts)};
   }
   need_vulkan(vulkan_library);

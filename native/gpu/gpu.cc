@@ -227,6 +227,7 @@ void Gpu::dispatch(Kernel& kernel, const BindGroup& group, uint32_t x, uint32_t 
   dawn().ComputePassEncoderSetPipeline(pass_, *kernel.pipeline);
   dawn().ComputePassEncoderSetBindGroup(pass_, 0, group, 0, nullptr);
   dawn().ComputePassEncoderDispatchWorkgroups(pass_, x, y, z);
+  if (watch_) watch_(kernel, {x, y, z});
   ++profile_.dispatches;
   if (is_profiled_) ++profile_.op(kernel.name).dispatches;
   if (!is_timed_inside) return;

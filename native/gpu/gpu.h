@@ -1,6 +1,8 @@
 // A GPU through Dawn: its device, buffers and pipelines. Errors become exceptions.
 #pragma once
 
+#include <array>
+#include <functional>
 #include <limits>
 #include <memory>
 #include <optional>
@@ -105,6 +107,10 @@ class Gpu {
   // Ends the profile. Returns the work submitted since its start, the slowest kernels first.
   Profile take_profile();
 
+  // For checks: calls `watch` at each dispatch from now on, with the kernel and the workgroups along x, y and z.
+  using DispatchWatch = std::function<void(const Kernel&, const std::array<uint32_t, 3>&)>;
+  void watch_dispatches(DispatchWatch watch) { watch_ = std::move(watch); }
+
   // For tests: loses the device as if the driver had crashed.
   void force_loss();
   // For tests: create_buffer() fails from now on if all buffers together would be larger than `bytes`.
@@ -141,6 +147,7 @@ class Gpu {
   std::vector<std::unique_ptr<Readback>> readbacks_;  // indexed by ticket
 
   int64_t buffer_bytes_ = 0, room_ = std::numeric_limits<int64_t>::max();
+  DispatchWatch watch_;
   Profile profile_;  // counts always; has ops only while is_profiled_
   bool is_profiled_ = false;
   std::optional<Timestamps> timestamps_;  // only while a profile is made

@@ -66,6 +66,7 @@ class GpuDevice final : public Device {
 
  private:
   friend struct DeviceProbe;  // native/checks
+  friend class StepProbe;     // native/checks
   struct Layer {
     Attention attention;
     Matmul output;

@@ -67,6 +67,12 @@ Prelude KernelSet::prelude_of_sums(int units, std::string_view op) const {
   return to;
 }
 
+std::string_view KernelSet::text_of(const Kernel& kernel) const {
+  for (const auto& [key, own] : kernels_)
+    if (&own == &kernel) return std::string_view(key).substr(kernel.name.size() + 1);
+  throw Error("KEXA_INTERNAL", "the kernel " + kernel.name + " is not of this set");
+}
+
 BoundKernel KernelSet::make(const std::string& name, const Prelude& prelude, const std::vector<Binding>& bindings,
                             uint32_t workgroups, int rows_per_workgroup) {
   const std::string text = prelude.text() + std::string(kernel_source(name));

@@ -80,6 +80,9 @@ class KernelSet {
   // workgroup_sums(). It also has THREADS, which depends on `units` alone.
   Prelude prelude_of_sums(int units, std::string_view op = {}) const;
 
+  // The whole text that a kernel of this set was compiled from. Throws KEXA_INTERNAL if it is of another set.
+  std::string_view text_of(const Kernel& kernel) const;
+
   // Makes the kernel NAME.wgsl under `prelude`. Throws KEXA_INTERNAL with Dawn's message.
   BoundKernel make(const std::string& name, const Prelude& prelude, const std::vector<Binding>& bindings,
                    uint32_t workgroups, int rows_per_workgroup = 1);

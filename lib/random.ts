@@ -17,14 +17,19 @@ export function seededRandom(seed: number): () => number {
   };
 }
 
+const letters = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789';
+
 /**
- * A name that nothing else has: the prefix and 24 random letters and digits.
+ * A name that does not repeat: the prefix and `length` random letters and digits.
  *
  * @example
- * randomId('call_') // the prefix, then 24 letters and digits
+ * randomId('call_', 24) // the prefix, then 24 letters and digits
  */
-export function randomId(prefix: string): string {
-  return prefix + Array.from(randomBytes(24), (byte) => alphabet[byte % alphabet.length]).join('');
+export function randomId(prefix: string, length: number): string {
+  let id = prefix;
+  while (id.length < prefix.length + length)
+    // Bytes above the last multiple of 62 are passed over, so that all letters are equally likely.
+    for (const byte of randomBytes(length))
+      if (byte < 248 && id.length < prefix.length + length) id += letters[byte % 62];
+  return id;
 }
-
-const alphabet = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz';

@@ -1,6 +1,6 @@
 /** One request and its answer, from the first byte to the last. */
-import { randomBytes } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { randomId } from '../random.js';
 import { type ApiError, openAIError } from './errors.js';
 
 /** The facts of an exchange for the access log, beside those that every exchange has. */
@@ -61,16 +61,4 @@ export class Exchange {
   abort(reason: Error): void {
     this.#controller.abort(reason);
   }
-}
-
-const letters = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789';
-
-/** A name that does not repeat: the prefix and `length` random letters and digits. */
-export function randomId(prefix: string, length: number): string {
-  let id = prefix;
-  while (id.length < prefix.length + length)
-    // Bytes above the last multiple of 62 are passed over, so that all letters are equally likely.
-    for (const byte of randomBytes(length))
-      if (byte < 248 && id.length < prefix.length + length) id += letters[byte % 62];
-  return id;
 }

@@ -38,7 +38,7 @@ export function emptyPiece(): ReplyPiece {
 }
 
 function newId(): string {
-  return randomId('call_');
+  return randomId('call_', 24);
 }
 
 /** The calls found in the thinking, the text held back for them, and whether one of them is still being read. */

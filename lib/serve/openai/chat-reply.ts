@@ -1,18 +1,17 @@
 /** Writes answers as chat completions: whole, or in chunks. */
-import type { GenerationResult, Piece, TokenLogprob, ToolCall } from '../../types.js';
+import { randomId } from '../../random.js';
+import type { GenerationResult, Piece, TokenLogprob } from '../../types.js';
 import { type ReplyEvent, type ReplyMapping, reasoningTokens } from '../answer.js';
 import { type ApiError, openAIError } from '../errors.js';
-import { randomId } from '../exchange.js';
 import type { Settings } from '../options.js';
 import type { ServedModel } from '../served-models.js';
 import { doneEvent, eventText } from '../sse.js';
 import type { ChatRequest } from './chat-request.js';
 import { logprobsOf } from './logprobs.js';
-import { callDeltas, toolCallOf } from './tool-calls.js';
+import { callDelta, toolCallOf } from './tool-calls.js';
 
 /** The part of one choice that a stream has written. */
 interface ChoiceState {
-  calls: number;
   /** Tokens of the answer so far. */
   tokens: number;
   /** Whether thinking is being written into the content, because the client wants it there. */
@@ -38,7 +37,7 @@ export class ChatReply implements ReplyMapping {
       model: style.model,
       system_fingerprint: answer.model.fingerprint,
     };
-    this.#choices = answer.choices.map(() => ({ calls: 0, tokens: 0, isInThinking: false }));
+    this.#choices = answer.choices.map(() => ({ tokens: 0, isInThinking: false }));
   }
 
   whole(results: readonly GenerationResult[]): object {
@@ -127,7 +126,7 @@ export class ChatReply implements ReplyMapping {
     if (Object.keys(reasoning).length > 0) deltas.push(reasoning);
     const content = this.#content(choice, piece);
     if (content !== '') deltas.push({ content });
-    for (const call of piece.toolCalls) deltas.push(...this.#callDeltas(choice, call));
+    for (const part of piece.toolCallDeltas) deltas.push({ tool_calls: [callDelta(part)] });
     // Log-probabilities are told with their tokens, even if those have no text yet.
     if (deltas.length === 0 && piece.logprobs?.length) deltas.push({ content: '' });
     return deltas.map((delta, i) => this.#chunk(index, delta, i === 0 ? piece : undefined)).join('');
@@ -143,10 +142,6 @@ export class ChatReply implements ReplyMapping {
       choice.isInThinking = false;
     }
     return content + text;
-  }
-
-  #callDeltas(choice: ChoiceState, call: ToolCall): object[] {
-    return callDeltas(call, choice.calls++).map((delta) => ({ tool_calls: [delta] }));
   }
 
   #ending(index: number, result: GenerationResult): string {

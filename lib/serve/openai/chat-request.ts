@@ -10,6 +10,7 @@ import type { Exchange } from '../exchange.js';
 import { readFields } from '../fields.js';
 import { serveLimits } from '../limits.js';
 import { readMessages } from './messages.js';
+import { samplingFields, samplingOptions, seededChoices } from './sampling.js';
 
 const tool = z.object({
   type: z.literal('function'),
@@ -21,7 +22,6 @@ const tool = z.object({
   }),
 });
 const anyObject = z.record(z.string(), z.unknown());
-const penalty = z.number().min(-2).max(2).optional();
 const flag = z.boolean().optional();
 
 const chatFields = z.object({
@@ -29,18 +29,8 @@ const chatFields = z.object({
   messages: z.array(z.unknown()).min(1).max(serveLimits.messages),
   max_completion_tokens: z.int().min(1).optional(),
   max_tokens: z.int().min(1).optional(),
-  min_tokens: z.int().min(0).optional(),
-  temperature: z.number().min(0).max(2).optional(),
-  top_p: z.number().gt(0).max(1).optional(),
-  top_k: z.int().min(-1).optional(),
-  min_p: z.number().min(0).max(1).optional(),
-  repetition_penalty: z.number().min(0.01).max(100).optional(),
-  presence_penalty: penalty,
-  frequency_penalty: penalty,
+  ...samplingFields,
   n: z.int().min(1).max(serveLimits.choices).optional(),
-  seed: z.int().optional(),
-  stop: z.union([z.string(), z.array(z.string().min(1)).max(serveLimits.stops)]).optional(),
-  logit_bias: z.record(z.string().regex(/^\d+$/), z.number().min(-100).max(100)).optional(),
   logprobs: flag,
   top_logprobs: z.int().min(0).max(limits.alternatives).optional(),
   stream: flag,
@@ -56,12 +46,9 @@ const chatFields = z.object({
   parse_reasoning: flag,
   separate_reasoning: flag,
   include_reasoning: flag,
-  ignore_eos: flag,
   include_stop_str_in_output: flag,
   return_token_ids: flag,
-  priority: z.int().min(-limits.priority).max(limits.priority).optional(),
   request_id: z.string().max(128).optional(),
-  mtp: z.union([z.literal('auto'), z.literal(false), z.int().min(1).max(limits.drafts)]).optional(),
   timings: flag,
   // These change nothing here.
   user: z.unknown().optional(),
@@ -110,11 +97,7 @@ export function readChatRequest(
   const options = optionsOf(fields);
   const prompt = readMessages(fields.messages);
   const { n = 1, seed } = fields;
-  // Every choice has a seed of its own, so that they differ, and one that is told, so that each can be made again.
-  const choices = Array.from({ length: n }, (_, i) => ({
-    prompt,
-    options: seed === undefined ? options : { ...options, seed: wrapped(seed) + i },
-  }));
+  const choices = seededChoices(options, n, seed).map((each) => ({ prompt, options: each }));
   return { style: styleOf(fields, model.names[0]!), answer: { model, choices } };
 }
 
@@ -132,41 +115,17 @@ function styleOf(fields: ChatFields, model: string): ChatStyle {
   };
 }
 
-/** A seed as the core takes it: clients may send negative ones. */
-function wrapped(seed: number): number {
-  return seed >= 0 ? seed : 2 ** 52 + (seed % 2 ** 52);
-}
-
 function optionsOf(fields: ChatFields): GenerateOptions {
-  const { stop, top_k: topK, logprobs, top_logprobs: alternatives } = fields;
+  const { logprobs, top_logprobs: alternatives } = fields;
   if (alternatives !== undefined && logprobs !== true)
     throw badRequest('top_logprobs', 'wanted logprobs: true beside it');
   return defined({
+    ...samplingOptions(fields),
     maxTokens: fields.max_completion_tokens ?? fields.max_tokens,
-    minTokens: fields.min_tokens,
-    temperature: fields.temperature,
-    topP: fields.top_p,
-    topK: topK === -1 ? 0 : topK,
-    minP: fields.min_p,
-    repeatPenalty: fields.repetition_penalty,
-    presencePenalty: fields.presence_penalty,
-    frequencyPenalty: fields.frequency_penalty,
-    stop: stop === '' ? undefined : stop,
-    logitBias: fields.logit_bias && biasOf(fields.logit_bias),
     logprobs: logprobs === true ? (alternatives ?? 0) : undefined,
-    ignoreEos: fields.ignore_eos,
-    priority: fields.priority,
-    mtp: fields.mtp,
     tools: fields.tool_choice === 'none' ? undefined : toolsOf(fields),
     thinking: thinkingOf(fields),
   });
-}
-
-/** OpenAI's API bans a token by -100. */
-function biasOf(bias: Readonly<Record<string, number>>): Map<number, number> {
-  return new Map(
-    Object.entries(bias).map(([id, value]) => [Number(id), value <= -100 ? Number.NEGATIVE_INFINITY : value]),
-  );
 }
 
 function toolsOf({ tools }: ChatFields): Tool[] | undefined {

@@ -1,6 +1,5 @@
-/** Calls as OpenAI's API writes them: the arguments as a text, and ids that do not repeat from answer to answer. */
-import type { ToolCall } from '../../types.js';
-import { randomId } from '../exchange.js';
+/** Calls as OpenAI's chat interface writes them: the arguments as a text. */
+import type { ToolCall, ToolCallDelta } from '../../types.js';
 
 /** A call of a message. */
 export interface ApiToolCall {
@@ -10,29 +9,12 @@ export interface ApiToolCall {
 }
 
 /** A call as a whole. */
-export function toolCallOf(call: ToolCall): ApiToolCall {
-  return {
-    id: randomId('call_', 24),
-    type: 'function',
-    function: { name: call.name, arguments: argumentsText(call) },
-  };
+export function toolCallOf({ id, name, argumentsText }: ToolCall): ApiToolCall {
+  return { id, type: 'function', function: { name, arguments: argumentsText } };
 }
 
-/** The deltas of a call: its name, then its arguments. */
-export function callDeltas(call: ToolCall, index: number): object[] {
-  const { id, type, function: called } = toolCallOf(call);
-  return [
-    { index, id, type, function: { name: called.name, arguments: '' } },
-    { index, function: { arguments: called.arguments } },
-  ];
-}
-
-/** The arguments as the model wrote them if that is JSON, or else their value as JSON. */
-function argumentsText({ rawArguments, arguments: value }: ToolCall): string {
-  try {
-    JSON.parse(rawArguments);
-    return rawArguments;
-  } catch {
-    return JSON.stringify(value ?? {});
-  }
+/** A part of a call: the first one names it, and the others only have its number. */
+export function callDelta({ id, index, name, argumentsText }: ToolCallDelta): object {
+  if (name === undefined) return { index, function: { arguments: argumentsText } };
+  return { index, id, type: 'function', function: { name, arguments: argumentsText } };
 }

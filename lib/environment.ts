@@ -1,3 +1,6 @@
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+
 /** The environment variables that have no flag. Variables that stand for a flag are in the table of that flag. */
 
 /** The effect of each variable, for help and docs. */
@@ -17,10 +20,31 @@ export const variables = {
   KEXA_GPU_BUFFER_BYTES: "for tests: most bytes of a layer's routed experts in one GPU buffer",
   KEXA_KEEP_DEVICES:
     'for tests: set to anything, a closed model leaves its GPU open, with the kernels compiled on it, to the next model of the process',
+  HF_TOKEN: 'for `kexa pull`: the token of an account at the hub. Default: what the file `token` in `HF_HOME` holds',
+  HF_HOME: "the folder of Hugging Face's tools, instead of `~/.cache/huggingface`",
+  HF_HUB_CACHE: 'the folder of pulled models, instead of `hub` in `HF_HOME`',
+  HF_ENDPOINT: 'for `kexa pull`: the hub, instead of `https://huggingface.co`',
+  HF_HUB_OFFLINE: 'set to `1`, `kexa pull` asks no hub',
   NO_COLOR: 'set to anything, no colour',
 } as const;
 
 /** The variable's value. Undefined if it is not set, or set to nothing. */
 export function variable(name: keyof typeof variables): string | undefined {
   return process.env[name] || undefined;
+}
+
+/** The user's folder for what kexa notes from run to run. Null: the user has no such folder. */
+export function stateFolder(
+  env: NodeJS.ProcessEnv = process.env,
+  platform: NodeJS.Platform = process.platform,
+): string | null {
+  const { XDG_STATE_HOME, LOCALAPPDATA } = env;
+  const named = platform === 'win32' ? LOCALAPPDATA : XDG_STATE_HOME;
+  if (named) return join(named, 'kexa');
+  try {
+    return join(homedir(), '.local', 'state', 'kexa');
+  } catch {
+    // A user that the system does not know, as in containers.
+    return null;
+  }
 }

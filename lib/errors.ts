@@ -18,6 +18,8 @@ export type KexaErrorCode =
   | 'KEXA_BAD_FILE'
   /** A file cannot be written: no room, no permission, or no regular file stands at its place. */
   | 'KEXA_WRITE_FAILED'
+  /** A hub cannot be reached, refuses, or sends other bytes than it lists. */
+  | 'KEXA_DOWNLOAD_FAILED'
   /** A config field is missing, contradictory or out of range. */
   | 'KEXA_BAD_CONFIG'
   /** The model needs something this version does not compute; running it would give wrong answers. */
@@ -38,7 +40,7 @@ export type KexaErrorCode =
   | 'KEXA_DEVICE_LOST'
   /** The model was closed. */
   | 'KEXA_CLOSED'
-  /** The session is already generating. */
+  /** The session is already generating, or another process works in the folder. */
   | 'KEXA_BUSY'
   /** The native addon could not be loaded. */
   | 'KEXA_NO_BINARY'

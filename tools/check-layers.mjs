@@ -53,6 +53,7 @@ const lib = [
   'native',
   'abort',
   'files',
+  'hub',
   'text',
   'device',
   'plan',

@@ -34,8 +34,8 @@ const foreignFlags: Readonly<Record<string, string>> = {
   '--n-gpu-layers': 'a GPU takes all layers: --device gpu; a smaller one leaves experts in main memory: --gpu-memory',
   '--gpu-layers': 'a GPU takes all layers: --device gpu; a smaller one leaves experts in main memory: --gpu-memory',
   '-ngl': 'a GPU takes all layers: --device gpu; a smaller one leaves experts in main memory: --gpu-memory',
-  '-hf': 'kexa downloads nothing: name a folder or a GGUF file on this machine with -m',
-  '--hf-repo': 'kexa downloads nothing: name a folder or a GGUF file on this machine with -m',
+  '-hf': 'bring the model with "kexa pull org/name", and name it with -m hf:org/name',
+  '--hf-repo': 'bring the model with "kexa pull org/name", and name it with -m hf:org/name',
 };
 
 /**

@@ -1,7 +1,7 @@
 /** The lines of earlier chats, in a file that several chats may write at a time. */
 import { appendFileSync, mkdirSync, readFileSync } from 'node:fs';
-import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { stateFolder } from '../environment.js';
 import { writeFileAtomic } from '../files/atomic-file.js';
 import { writeNote } from './output.js';
 
@@ -9,19 +9,9 @@ import { writeNote } from './output.js';
 export const historyLength = 1000;
 
 /** Where lines are kept if nothing else is said: in the user's folder for state. Null: the user has no such folder. */
-export function defaultHistoryFile(
-  env: NodeJS.ProcessEnv = process.env,
-  platform: NodeJS.Platform = process.platform,
-): string | null {
-  const { XDG_STATE_HOME, LOCALAPPDATA } = env;
-  const named = platform === 'win32' ? LOCALAPPDATA : XDG_STATE_HOME;
-  if (named) return join(named, 'kexa', 'history');
-  try {
-    return join(homedir(), '.local', 'state', 'kexa', 'history');
-  } catch {
-    // A user that the system does not know, as in containers.
-    return null;
-  }
+export function defaultHistoryFile(env?: NodeJS.ProcessEnv, platform?: NodeJS.Platform): string | null {
+  const folder = stateFolder(env, platform);
+  return folder === null ? null : join(folder, 'history');
 }
 
 /** Reads and writes the lines of a file. A failed write is reported once, and is no error. */

@@ -30,6 +30,9 @@ const commands: Readonly<Record<string, () => Promise<(program: Command) => void
   bench: async () => (await import('./commands/bench.js')).addBench,
   tokenize: async () => (await import('./commands/tokenize.js')).addTokenize,
   inspect: async () => (await import('./commands/inspect.js')).addInspect,
+  pull: async () => (await import('./commands/pull.js')).addPull,
+  models: async () => (await import('./commands/models.js')).addModels,
+  rm: async () => (await import('./commands/rm.js')).addRm,
   quantize: async () => (await import('./commands/quantize.js')).addQuantize,
   doctor: async () => (await import('./commands/doctor.js')).addDoctor,
 };

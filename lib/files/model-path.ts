@@ -3,6 +3,7 @@ import { readdir, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { KexaError } from '../errors.js';
+import { modelPathOf } from './hub-cache.js';
 import { fileError, kindOf } from './json-file.js';
 import { openRegularFile, readExactly } from './regular-file.js';
 
@@ -18,7 +19,7 @@ const beside = /(^|[^a-z])(imatrix|mmproj)([^a-z]|$)/i;
 const laterPart = /-(?!00001)\d{5}-of-\d{5}\.gguf$/i;
 
 /**
- * Finds the model that a path, or a URL of `file:`, leads to. With `takesConfigFile`, it may also be the config.json of
+ * Finds the model that a path, a URL of `file:`, or the name of a pulled repository (`hf:org/name`) leads to. With `takesConfigFile`, it may also be the config.json of
  * a folder.
  *
  * @throws KexaError KEXA_INVALID_ARGUMENT for what is no model, or several; KEXA_NOT_FOUND for what is not there;
@@ -30,7 +31,7 @@ export async function findModel(given: unknown, takesConfigFile: boolean): Promi
     const found = typeof path === 'string' ? JSON.stringify(path) : kindOf(path);
     throw new KexaError('KEXA_INVALID_ARGUMENT', `path: wanted ${wanted}, found ${found}`);
   }
-  const absolute = resolve(path);
+  const absolute = resolve(await modelPathOf(path));
   const found = await stat(absolute).catch((cause: unknown) => {
     const error = fileError(absolute, cause);
     if (error.code !== 'KEXA_NOT_FOUND') throw error;
@@ -123,11 +124,10 @@ function noModel(folder: string, names: readonly string[], passedOver: readonly 
 function whereFrom(path: string): string {
   const [, site] = /^(?:https?:\/\/)?(?:www\.)?(?:huggingface\.co|hf\.co)\/([^/]+\/[^/]+)/.exec(path) ?? [];
   const isUrl = /^[a-z]+:\/\//i.test(path);
-  const repository =
-    site ?? (/^(hf:)?[\w.-]+\/[\w.-]+$/.test(path) && !path.startsWith('.') ? path.replace(/^hf:/, '') : null);
-  if (repository === null) return isUrl ? '; kexa downloads nothing: give a folder or file on this machine' : '';
+  const repository = site ?? (/^[\w.-]+\/[\w.-]+$/.test(path) && !path.startsWith('.') ? path : null);
+  if (repository === null) return isUrl ? '; loading downloads nothing: give a folder or file on this machine' : '';
   return (
-    `; kexa downloads nothing. If this is a model of Hugging Face, fetch it first, with ` +
-    `"hf download ${repository} --local-dir DIR", and give DIR`
+    `; loading downloads nothing. If this is a model of Hugging Face, bring it with "kexa pull ${repository}", and give ` +
+    `hf:${repository}`
   );
 }

@@ -44,7 +44,7 @@ import { Model } from './model.js';
  *   KEXA_UNSUPPORTED for a model that would not run right; KEXA_INVALID_ARGUMENT for options; KEXA_NO_DEVICE;
  *   KEXA_OUT_OF_MEMORY, with what would fit; KEXA_NO_BINARY. An aborted signal's reason.
  *
- * @param path the folder or file, or its `file:` URL
+ * @param path the folder or file, its `file:` URL, or `hf:org/name` for a repository that `kexa pull` brought
  * @example
  * const model = await loadModel('models/tiny');
  * const { text } = await model.generate('Why is the sky blue?', { maxTokens: 100 });

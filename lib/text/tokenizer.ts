@@ -2,6 +2,7 @@ import { readdir, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { whenAborted } from '../abort.js';
 import { KexaError } from '../errors.js';
+import { modelPathOf } from '../files/hub-cache.js';
 import { kindOf, readBytes } from '../files/json-file.js';
 import {
   type NativeEncodeRequest,
@@ -87,16 +88,14 @@ export class Tokenizer implements TokenSource {
   }
 
   /**
-   * Reads a folder's tokenizer.json and, where they exist, tokenizer_config.json and chat_template.jinja; or all of it
+   * Reads the tokenizer.json of a folder, or of a pulled repository (`hf:org/name`), and, where they exist, tokenizer_config.json and chat_template.jinja; or all of it
    * from a GGUF file. The event loop is not held for more than some milliseconds at a time.
    *
    * Throws KEXA_NOT_FOUND, KEXA_BAD_TOKENIZER or KEXA_UNSUPPORTED (not a byte-level BPE, or one that is normalised or
    * split in another way). A broken chat template is only reported when it is used, since a model can run without.
    */
-  static async open(
-    folder: string,
-    { signal, warn = warningChannel(undefined) }: OpenOptions = {},
-  ): Promise<Tokenizer> {
+  static async open(path: string, { signal, warn = warningChannel(undefined) }: OpenOptions = {}): Promise<Tokenizer> {
+    const folder = await modelPathOf(path);
     // Whatever its name: Ollama names files by their hashes.
     if ((await stat(folder).catch(() => null))?.isFile())
       return await Tokenizer.#openGguf(resolve(folder), warn, signal);

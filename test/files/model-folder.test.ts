@@ -10,7 +10,7 @@ import { type Config, moeConfig, moeTensors, newFolder, refuses, writeModel } fr
 test('a folder may be given as a file: URL, and no other', async (t) => {
   const folder = modelFolder('tiny');
   t.equal((await openModelFolder(pathToFileURL(folder))).folder, (await openModelFolder(folder)).folder);
-  await refuses(t, 'KEXA_NOT_FOUND', ['https:', 'kexa downloads nothing'], () =>
+  await refuses(t, 'KEXA_NOT_FOUND', ['https:', 'downloads nothing'], () =>
     openModelFolder(new URL('https://example.org/model')),
   );
   await refuses(t, 'KEXA_INVALID_ARGUMENT', ['on this machine', 'file://elsewhere/model'], () =>
@@ -165,8 +165,9 @@ test('what is given in place of a model is answered with what to give', async (t
   }
   await writeFile(join(folder, 'weights'), 'GGMLxxxx');
   await refused('KEXA_INVALID_ARGUMENT', join(folder, 'weights'), 'does not begin as a GGUF file does');
-  const download = 'hf download org/name --local-dir DIR';
-  const places = ['org/name', 'hf:org/name', 'https://huggingface.co/org/name', 'huggingface.co/org/name/tree/main'];
+  const download = 'kexa pull org/name';
+  await refused('KEXA_NOT_FOUND', 'hf:org/none-of-this-name', 'is not in', 'kexa pull org/none-of-this-name');
+  const places = ['org/name', 'https://huggingface.co/org/name', 'huggingface.co/org/name/tree/main'];
   for (const place of places) await refused('KEXA_NOT_FOUND', place, 'downloads nothing', download);
   await refused('KEXA_NOT_FOUND', 'https://example.org/model.gguf', 'downloads nothing');
   await refused('KEXA_NOT_FOUND', './org/name', 'no such model folder or GGUF file');

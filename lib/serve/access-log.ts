@@ -1,5 +1,6 @@
 /** One line for each request, when its answer has ended. Never what was said. */
 import { pino } from 'pino';
+import { ClientLeft } from './errors.js';
 import type { Exchange } from './exchange.js';
 
 /** Where the lines of a log go. */
@@ -22,8 +23,9 @@ export class AccessLog {
     const { method = '', url = '' } = incoming;
     const path = url.split('?', 1)[0]!;
     const ms = Math.round(performance.now() - startedAt);
-    const aborted = signal.aborted ? (signal.reason as Error).name : undefined;
-    const status = outgoing.statusCode;
+    const hasLeft = signal.reason instanceof ClientLeft;
+    const aborted = hasLeft ? signal.reason.message : undefined;
+    const status = hasLeft && !outgoing.headersSent ? 499 : outgoing.statusCode;
     if (this.#form === 'json') {
       this.#logger.info({ id, key: keyLabel ?? undefined, method, path, status, ms, aborted, ...rounded(notes) });
       return;

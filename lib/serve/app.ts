@@ -1,7 +1,7 @@
 /** The routes of a server, and what is checked before each of them. */
 import { Hono } from 'hono';
 import { version } from '../package-root.js';
-import { type ApiKeys, checkHost, keyRefused } from './auth.js';
+import { type ApiKeys, checkHost, checkOrigin, keyRefused } from './auth.js';
 import type { App, ServeContext, ServeEnv } from './context.js';
 import { notFound, toApiError } from './errors.js';
 import { Exchange } from './exchange.js';
@@ -24,10 +24,14 @@ export function createApp(context: ServeContext, keys: ApiKeys): App {
     c.set('exchange', exchange);
     outgoing.setHeader('x-request-id', exchange.id);
     if (context.drain.isDraining) outgoing.setHeader('connection', 'close');
-    outgoing.once('close', () => context.log.write(exchange));
     context.drain.add(exchange);
-    authorize(context, keys, exchange, c.req.path);
-    await next();
+    try {
+      if (allowOrigin(context, keys, exchange)) return c.body(null, 204);
+      authorize(context, keys, exchange, c.req.path);
+      return await next();
+    } finally {
+      void exchange.closed.then(() => context.log.write(exchange));
+    }
   });
   addStateRoutes(app, context);
   addModelRoutes(app, context);
@@ -44,6 +48,29 @@ export function createApp(context: ServeContext, keys: ApiKeys): App {
   return app;
 }
 
+/**
+ * Tells a browser whether the page of another site may read the answer. True if the request only asks for that.
+ *
+ * @throws ApiError 403 for a page that may not call a server without keys: its request would be done all the same
+ */
+function allowOrigin({ settings }: ServeContext, keys: ApiKeys, { incoming, outgoing }: Exchange): boolean {
+  const { origin, host = '' } = incoming.headers;
+  if (origin === undefined) return false;
+  const { cors } = settings;
+  if (cors.includes('*') || cors.includes(origin)) {
+    outgoing.setHeader('access-control-allow-origin', cors.includes('*') ? '*' : origin);
+    outgoing.setHeader('access-control-expose-headers', 'x-request-id, retry-after, retry-after-ms');
+    outgoing.appendHeader('vary', 'origin');
+    if (incoming.method !== 'OPTIONS') return false;
+    outgoing.setHeader('access-control-allow-methods', 'GET, POST, DELETE');
+    outgoing.setHeader('access-control-allow-headers', incoming.headers['access-control-request-headers'] ?? '*');
+    outgoing.setHeader('access-control-max-age', '600');
+    return true;
+  }
+  if (!keys.isNeeded && settings.auth) checkOrigin(origin, host);
+  return false;
+}
+
 function authorize({ settings }: ServeContext, keys: ApiKeys, exchange: Exchange, path: string): void {
   const key = keys.find(exchange.incoming);
   exchange.keyLabel = key?.label ?? null;
@@ -56,7 +83,7 @@ function authorize({ settings }: ServeContext, keys: ApiKeys, exchange: Exchange
 function errorResponse({ log }: ServeContext, exchange: Exchange, error: unknown): Response {
   const told = toApiError(error);
   exchange.notes.error = told.code;
-  if (told.status === 500) log.note(`${exchange.id}: a request failed`, told.cause);
+  if (told.status === 500 && !exchange.signal.aborted) log.note(`${exchange.id}: a request failed`, told.cause);
   const body = exchange.shapeError(told);
   // A body that was not read to its end would be taken for the connection's next request.
   const headers = { ...told.headers, ...(exchange.incoming.complete ? {} : { connection: 'close' }) };

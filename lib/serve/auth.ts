@@ -111,3 +111,11 @@ export function checkHost({ headers }: IncomingMessage, allowed: readonly string
     ...{ status: 403, type: 'invalid_request_error', code: 'host_not_allowed' },
   });
 }
+
+/** Refuses a request that the page of another site makes. @throws ApiError 403 */
+export function checkOrigin(origin: string, host: string): void {
+  if (URL.canParse(origin) && new URL(origin).host === host) return;
+  throw new ApiError(`the page at ${origin} may not call this server; --cors allows it`, {
+    ...{ status: 403, type: 'invalid_request_error', code: 'origin_not_allowed' },
+  });
+}

@@ -77,9 +77,17 @@ const statuses: Partial<Record<KexaErrorCode, Omit<ApiErrorFacts, 'cause' | 'par
 /** The fields of the API that the library's options have other names for. */
 const fieldsOf: Readonly<Record<string, string>> = { repeatPenalty: 'repetition_penalty', prompt: 'messages' };
 
+/** The reason of a signal that was aborted because the client has left, or does not read. */
+export class ClientLeft extends Error {
+  override readonly name = 'ClientLeft';
+}
+
 /** The error to answer with, whatever was thrown. */
 export function toApiError(error: unknown): ApiError {
   if (error instanceof ApiError) return error;
+  // Nobody reads this answer. Its status is for the log alone.
+  if (error instanceof ClientLeft)
+    return new ApiError(error.message, { status: 499, type: 'invalid_request_error', code: 'client_left' });
   const facts = error instanceof KexaError ? statuses[error.code] : undefined;
   // A fault of the server's own is told to its log, not to its clients.
   if (!(error instanceof KexaError) || facts === undefined)

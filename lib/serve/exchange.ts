@@ -1,7 +1,7 @@
 /** One request and its answer, from the first byte to the last. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { randomId } from '../random.js';
-import { type ApiError, openAIError } from './errors.js';
+import { type ApiError, ClientLeft, openAIError } from './errors.js';
 
 /** The facts of an exchange for the access log, beside those that every exchange has. */
 export interface ExchangeNotes {
@@ -22,15 +22,10 @@ export interface ExchangeNotes {
   error?: string;
 }
 
-/** The reason of a signal that was aborted because the client has left. */
-export class ClientLeft extends Error {
-  override readonly name = 'ClientLeft';
-}
-
 /** A request while it is answered. */
 export class Exchange {
   /** The request's name in the answer's header, in the log and in errors. */
-  readonly id: string;
+  id: string;
   readonly startedAt: number = performance.now();
   readonly incoming: IncomingMessage;
   readonly outgoing: ServerResponse;
@@ -38,6 +33,8 @@ export class Exchange {
   keyLabel: string | null = null;
   isAdmin = false;
   readonly notes: ExchangeNotes = {};
+  /** Is fulfilled when the answer has been sent, or the client has left. */
+  readonly closed: Promise<void>;
   /** How the API that was asked writes errors. */
   shapeError: (error: ApiError) => object = openAIError;
   readonly #controller = new AbortController();
@@ -47,8 +44,11 @@ export class Exchange {
     this.outgoing = outgoing;
     const given = incoming.headers['x-request-id'];
     this.id = typeof given === 'string' && /^[\w.:-]{1,128}$/.test(given) ? given : randomId('req_', 24);
-    outgoing.once('close', () => {
-      if (!outgoing.writableFinished) this.abort(new ClientLeft('the client has left'));
+    this.closed = new Promise((resolve) => {
+      outgoing.once('close', () => {
+        if (!outgoing.writableFinished) this.abort(new ClientLeft('the client has left'));
+        resolve();
+      });
     });
   }
 

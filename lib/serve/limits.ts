@@ -1,6 +1,6 @@
 /** Reads the body of a request, within limits. */
 import type { IncomingMessage } from 'node:http';
-import { ApiError, badRequest } from './errors.js';
+import { ApiError, badRequest, ClientLeft } from './errors.js';
 
 /** Limits that no option moves. */
 export const serveLimits = {
@@ -14,6 +14,8 @@ export const serveLimits = {
   headMs: 10_000,
   /** Milliseconds in which a request must have come, body included. */
   requestMs: 60_000,
+  /** Milliseconds between two looks for requests that come too slowly. */
+  checkMs: 2000,
   /** Milliseconds that a connection may be idle between two requests. */
   idleMs: 75_000,
   headBytes: 16_384,
@@ -43,10 +45,15 @@ async function readBody(incoming: IncomingMessage, mostBytes: number): Promise<B
   const parts: Buffer[] = [];
   let length = 0;
   if (Number(incoming.headers['content-length']) > mostBytes) throw tooLarge(mostBytes);
-  for await (const part of incoming as AsyncIterable<Buffer>) {
-    length += part.length;
-    if (length > mostBytes) throw tooLarge(mostBytes);
-    parts.push(part);
+  try {
+    // A request that is destroyed takes its connection along, on which the refusal is to be sent.
+    for await (const part of incoming.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
+      length += part.length;
+      if (length > mostBytes) throw tooLarge(mostBytes);
+      parts.push(part);
+    }
+  } catch (error) {
+    throw error instanceof ApiError ? error : new ClientLeft('the client has left before its request was whole');
   }
   return Buffer.concat(parts);
 }

@@ -153,6 +153,7 @@ function createHttp({ tlsCert, tlsKey }: Settings, listener: RequestListener): H
   const options: ServerOptions = {
     headersTimeout: serveLimits.headMs,
     requestTimeout: serveLimits.requestMs,
+    connectionsCheckingInterval: serveLimits.checkMs,
     keepAliveTimeout: serveLimits.idleMs,
     maxHeaderSize: serveLimits.headBytes,
     keepAlive: true,

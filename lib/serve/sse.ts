@@ -1,5 +1,6 @@
 /** Server-sent events, written to Node's own response. */
 import type { ServerResponse } from 'node:http';
+import { ClientLeft } from './errors.js';
 
 /** The text of one event: its data as JSON, under an event name if the API uses those. */
 export function eventText(data: object, name?: string): string {
@@ -11,11 +12,6 @@ export const doneEvent = 'data: [DONE]\n\n';
 
 /** Milliseconds between two comments that keep a silent stream open. */
 const quietMs = 15_000;
-
-/** The reason of a signal that was aborted because the client does not read. */
-export class ReaderStalled extends Error {
-  override readonly name = 'ReaderStalled';
-}
 
 /**
  * A stream of events to one client. A client that reads slowly holds the writer up; one that reads nothing for
@@ -47,7 +43,9 @@ export class EventStream {
       'x-accel-buffering': 'no',
     });
     this.#outgoing.flushHeaders();
-    this.#quiet = setInterval(() => this.#outgoing.write(': \n\n'), quietMs);
+    this.#quiet = setInterval(() => {
+      if (!this.#outgoing.writableNeedDrain) this.#outgoing.write(': \n\n');
+    }, quietMs);
   }
 
   /** Writes events, and waits until the client has read most of what was written before. */
@@ -68,7 +66,7 @@ export class EventStream {
     const outgoing = this.#outgoing;
     return new Promise((resolve) => {
       const stalled = setTimeout(() => {
-        this.#onStall(new ReaderStalled(`the client has read nothing for ${this.#stallMs / 1000} seconds`));
+        this.#onStall(new ClientLeft(`the client has read nothing for ${this.#stallMs / 1000} seconds`));
         outgoing.destroy();
       }, this.#stallMs);
       const finish = () => {

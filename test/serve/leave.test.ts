@@ -1,0 +1,115 @@
+/** Clients that leave, stall, or send what is no request: nothing of them stays, and others do not notice. */
+import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
+import test from 'tape';
+import { loadModel } from '../../lib/index.js';
+import { modelFolder } from '../support/models.js';
+import { ask, startServer } from '../support/server.js';
+
+const path = '/v1/chat/completions';
+const messages = [{ role: 'user', content: 'How do I insert a table?' }];
+const long = { messages, ignore_eos: true, max_tokens: 3000 };
+
+/** Opens a connection to the server and sends a text. */
+async function send(url: string, text: string): Promise<Socket> {
+  const socket = connect(Number(new URL(url).port), '127.0.0.1');
+  await once(socket, 'connect');
+  socket.on('error', () => {});
+  socket.write(text);
+  return socket;
+}
+
+/** The text of a request with a body. */
+function post(body: object): string {
+  const text = JSON.stringify(body);
+  return `POST ${path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: ${Buffer.byteLength(text)}\r\n\r\n${text}`;
+}
+
+/** Waits until a condition holds. Gives the milliseconds that it took, or fails after five seconds. */
+async function until(condition: () => boolean): Promise<number> {
+  const start = performance.now();
+  while (!condition()) {
+    if (performance.now() - start > 5000) throw new Error('waited for five seconds');
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  return performance.now() - start;
+}
+
+test('clients that leave leave nothing behind', async (t) => {
+  const model = await loadModel(modelFolder('tiny'), { slots: 4, contextSize: 4096 });
+  t.teardown(() => model.close());
+  const server = await startServer(t, { model });
+  const isIdle = () => {
+    const { running, waiting, parked, pages } = model.stats();
+    return running + waiting + parked + pages.live === 0;
+  };
+  const prompt = [{ role: 'user', content: 'In the beginning God created the heaven and the earth. '.repeat(150) }];
+  // More clients than slots: some leave while they wait, others in the prompt, others in the answer.
+  const sockets: Socket[] = [];
+  for (let i = 0; i < 100; i++) {
+    const body = { ...long, messages: i % 3 === 0 ? prompt : messages, stream: i % 2 === 0 };
+    const socket = await send(server.url, post(body));
+    sockets.push(socket);
+    if (i % 4 === 0) socket.once('data', () => socket.destroy());
+    else setTimeout(() => socket.destroy(), (i * 37) % 400);
+  }
+  await Promise.all(sockets.map((socket) => (socket.destroyed ? undefined : once(socket, 'close'))));
+  const ms = await until(isIdle);
+  t.ok(ms < 1000, `${ms.toFixed()} ms after the last has left, nothing runs or waits, and no page is taken`);
+  const { status } = await ask(server, path, { messages, max_tokens: 4 });
+  t.equal(status, 200, 'and the next client is answered');
+});
+
+test('a client that does not read is left after a while', async (t) => {
+  const model = await loadModel(modelFolder('tiny'), { slots: 4, contextSize: 4096 });
+  t.teardown(() => model.close());
+  const server = await startServer(t, { model, stallTimeout: 0.3 });
+  // Log-probabilities make enough text to fill the buffers of a connection.
+  const body = { ...long, stream: true, logprobs: true, top_logprobs: 20 };
+  const socket = await send(server.url, post(body));
+  socket.pause();
+  await until(() => model.stats().running === 1);
+  await until(() => model.stats().running === 0);
+  const { generated } = model.stats().tokens;
+  t.ok(generated < 3000, `after ${generated} tokens`);
+  socket.destroy();
+});
+
+test('wrong requests have the right status', async (t) => {
+  const server = await startServer(t, { maxBody: 65_536 });
+  const deep = `{"messages":${'['.repeat(1e5)}${']'.repeat(1e5)}}`;
+  const cases: [name: string, request: string, status: RegExp][] = [
+    ['a large body', post({ messages, user: 'x'.repeat(70_000) }), /^HTTP\/1.1 413 /],
+    [
+      'a large body in chunks',
+      `POST ${path} HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n${`8000\r\n${'x'.repeat(0x8000)}\r\n`.repeat(3)}`,
+      /^HTTP\/1.1 413 /,
+    ],
+    [
+      'a deep body',
+      `POST ${path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 10\r\n\r\n${deep.slice(0, 10)}`,
+      /^HTTP\/1.1 400 /,
+    ],
+    [
+      'bytes that are no UTF-8',
+      `POST ${path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 2\r\n\r\n\xff\xfe`,
+      /^HTTP\/1.1 400 /,
+    ],
+    ['a large head', `GET /health HTTP/1.1\r\nhost: localhost\r\nx: ${'y'.repeat(20_000)}\r\n\r\n`, /^HTTP\/1.1 431 /],
+    ['no HTTP', 'hello\r\n\r\n', /^HTTP\/1.1 400 /],
+    ['a name of another site', 'GET /health HTTP/1.1\r\nhost: evil.example\r\n\r\n', /^HTTP\/1.1 403 /],
+    ['a broken name', 'GET /health HTTP/1.1\r\nhost: a b\r\n\r\n', /^HTTP\/1.1 40[03] /],
+  ];
+  for (const [name, request, status] of cases) {
+    const socket = await send(server.url, request);
+    const [data] = (await once(socket, 'data')) as [Buffer];
+    t.match(data.toString(), status, name);
+    socket.destroy();
+  }
+  const idle = await Promise.all(Array.from({ length: 300 }, () => send(server.url, '')));
+  const halves = await Promise.all(Array.from({ length: 50 }, () => send(server.url, 'POST /v1/chat/completions HT')));
+  t.equal((await ask(server, '/health')).status, 200, 'idle connections and half requests hold nobody up');
+  const twice = `{"messages":[],"messages":${JSON.stringify(messages)},"max_tokens":2}`;
+  t.equal((await ask(server, path, twice)).status, 200, 'of a field that is there twice, the last counts');
+  for (const socket of [...idle, ...halves]) socket.destroy();
+});

@@ -6,7 +6,7 @@ import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response';
 import type { Generation } from '../model/generation.js';
 import type { GenerateOptions, GenerationResult, Piece, Prompt } from '../types.js';
 import type { ServeContext } from './context.js';
-import { type ApiError, toApiError } from './errors.js';
+import { type ApiError, ClientLeft, toApiError } from './errors.js';
 import type { Exchange } from './exchange.js';
 import type { ServedModel } from './served-models.js';
 import { EventStream } from './sse.js';
@@ -57,10 +57,10 @@ export async function respond(
     const results: GenerationResult[] = [];
     for await (const events of replyEvents(exchange, request, place.start))
       for (const event of events) if (event.kind === 'ended') results[event.choice] = event.result;
-    noteResults(exchange, request.model, results);
+    noteResults(context, exchange, request.model, results);
     return Response.json(mapping.whole(results));
   } catch (error) {
-    request.model.noteError(error);
+    context.metrics.noteEnd(request.model.names[0]!, error instanceof ClientLeft ? 'abort' : 'error');
     throw error;
   } finally {
     place.leave();
@@ -68,14 +68,14 @@ export async function respond(
 }
 
 async function stream(
-  { settings }: ServeContext,
+  context: ServeContext,
   exchange: Exchange,
   request: AnswerRequest,
   onStart: () => void,
   mapping: ReplyMapping,
 ): Promise<Response> {
   const { outgoing } = exchange;
-  const events = new EventStream(outgoing, settings.stallTimeout * 1000, (reason) => exchange.abort(reason));
+  const events = new EventStream(outgoing, context.settings.stallTimeout * 1000, (reason) => exchange.abort(reason));
   const results: GenerationResult[] = [];
   // Errors of the request itself get a status of their own, because the head waits until the engine has begun. A
   // client must not wait for it too long.
@@ -91,11 +91,11 @@ async function stream(
       await events.write(beginning + mapping.events(batch));
       beginning = '';
     }
-    noteResults(exchange, request.model, results);
+    noteResults(context, exchange, request.model, results);
     events.end(mapping.end(results));
   } catch (error) {
     if (!events.isOpen) throw error;
-    request.model.noteError(error);
+    context.metrics.noteEnd(request.model.names[0]!, error instanceof ClientLeft ? 'abort' : 'error');
     const told = toApiError(error);
     exchange.notes.error = told.code;
     events.end(mapping.error(told));
@@ -177,8 +177,13 @@ async function settleAll(readers: readonly Generation[]): Promise<void> {
   await Promise.allSettled(readers);
 }
 
-/** Notes the counts of an answer for the access log. */
-function noteResults({ notes, startedAt }: Exchange, model: ServedModel, results: readonly GenerationResult[]): void {
+/** Notes the counts of an answer for the access log and the metrics. */
+function noteResults(
+  { metrics }: ServeContext,
+  { notes, startedAt }: Exchange,
+  model: ServedModel,
+  results: readonly GenerationResult[],
+): void {
   const sum = (count: (result: GenerationResult) => number) => results.reduce((all, one) => all + count(one), 0);
   notes.promptTokens = results[0]?.usage.promptTokens ?? 0;
   notes.cachedTokens = results[0]?.usage.cachedTokens ?? 0;
@@ -190,7 +195,9 @@ function noteResults({ notes, startedAt }: Exchange, model: ServedModel, results
   const { timings, usage } = results[0]!;
   notes.firstTokenMs = timings.firstTokenMs;
   notes.tokenMs = timings.decodeMs / Math.max(1, usage.completionTokens - 1);
-  notes.queueMs ??= performance.now() - startedAt;
+  const wholeMs = performance.now() - startedAt;
+  notes.queueMs ??= wholeMs;
+  for (const result of results) metrics.noteAnswer(model.names[0]!, result, { queueMs: notes.queueMs, wholeMs });
 }
 
 /** The tokens of an answer that are thinking, the marker that closes it included. */

@@ -1,6 +1,5 @@
 /** The routes of a server, and what is checked before each of them. */
 import { Hono } from 'hono';
-import { version } from '../package-root.js';
 import { type ApiKeys, checkHost, checkOrigin, keyRefused } from './auth.js';
 import type { App, ServeContext, ServeEnv } from './context.js';
 import { notFound, toApiError } from './errors.js';
@@ -8,6 +7,7 @@ import { Exchange } from './exchange.js';
 import { addChatRoutes } from './openai/chat.js';
 import { addModelRoutes } from './openai/models.js';
 import { addPageRoutes, pagePaths } from './page-route.js';
+import { addStateRoutes } from './state.js';
 
 /** Paths that need no key: what tells machines whether the server lives, and the page, which asks for the key. */
 const openPaths: readonly string[] = [...pagePaths, '/health', '/ready', '/version', '/openapi.json'];
@@ -88,17 +88,4 @@ function errorResponse({ log }: ServeContext, exchange: Exchange, error: unknown
   // A body that was not read to its end would be taken for the connection's next request.
   const headers = { ...told.headers, ...(exchange.incoming.complete ? {} : { connection: 'close' }) };
   return Response.json(body, { status: told.status, headers });
-}
-
-/** The routes that tell machines how the server is. */
-function addStateRoutes(app: App, { models, drain }: ServeContext): void {
-  app.get('/health', (c) => c.json({ status: 'ok' }));
-  app.get('/ready', (c) => {
-    const states = Object.fromEntries(models.all.map(({ names, state }) => [names[0]!, state]));
-    const isReady = !drain.isDraining && models.all.every(({ state }) => state !== 'loading' && state !== 'lost');
-    const isLoaded = models.all.some(({ state }) => state === 'ready');
-    const status = drain.isDraining ? 'draining' : isReady && isLoaded ? 'ready' : 'not ready';
-    return c.json({ status, models: states }, status === 'ready' ? 200 : 503);
-  });
-  app.get('/version', (c) => c.json({ version: version() }));
 }

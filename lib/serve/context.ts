@@ -4,6 +4,8 @@ import type { Hono } from 'hono';
 import type { AccessLog } from './access-log.js';
 import type { Drain } from './drain.js';
 import type { Exchange } from './exchange.js';
+import type { HangWatch } from './hang-watch.js';
+import type { Metrics } from './metrics.js';
 import type { Settings } from './options.js';
 import type { RequestQueue } from './queue.js';
 import type { ServedModels } from './served-models.js';
@@ -24,4 +26,6 @@ export interface ServeContext {
   queue: RequestQueue;
   log: AccessLog;
   drain: Drain;
+  metrics: Metrics;
+  hangs: HangWatch;
 }

@@ -37,8 +37,9 @@ export class Drain {
   /** Ends the server: connections are taken for `delayMs` more, and answers may go on for `timeoutMs` after that. */
   async run(http: Server, delayMs: number, timeoutMs: number): Promise<void> {
     this.#isDraining = true;
-    this.#http = http;
+    // Until then, a client may send its next request on a connection that it has kept.
     if (delayMs > 0) await new Promise((resolve) => setTimeout(resolve, delayMs));
+    this.#http = http;
     const closed = new Promise<void>((resolve) => http.close(() => resolve()));
     http.closeIdleConnections();
     await this.#empty(timeoutMs);

@@ -37,6 +37,7 @@ export class ServedModel {
   }
 
   get state(): ModelState {
+    if (this.#state === 'ready' && this.#model!.stats().isDeviceLost) this.#state = 'lost';
     return this.#state;
   }
 
@@ -47,7 +48,7 @@ export class ServedModel {
 
   /** The model, to answer with. @throws ApiError 503 if it cannot answer now */
   get model(): Model {
-    if (this.#state === 'ready') return this.#model!;
+    if (this.state === 'ready') return this.#model!;
     throw this.#refusal();
   }
 
@@ -85,11 +86,6 @@ export class ServedModel {
     this.#state = 'unloaded';
     if (this.#source.isOwned) await model?.close();
   }
-
-  /** Notes an error that an answer ended with: a lost device answers no more. */
-  noteError(error: unknown): void {
-    if (error instanceof KexaError && error.code === 'KEXA_DEVICE_LOST') this.#state = 'lost';
-  }
 }
 
 function fingerprintOf({ config, memory, device }: Model): string {
@@ -113,6 +109,11 @@ export class ServedModels {
         byName.set(name, model);
       }
     this.#byName = byName;
+  }
+
+  /** The number of answers that all models together can run at the same time. */
+  get slots(): number {
+    return this.all.reduce((all, { loaded }) => all + (loaded?.stats().slots ?? 0), 0);
   }
 
   /** The model of that name, or the first if the name is undefined. @throws ApiError 404 */

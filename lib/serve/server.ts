@@ -4,21 +4,32 @@ import { createServer, type Server as HttpServer, type RequestListener, type Ser
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { basename, resolve } from 'node:path';
-import { getRequestListener } from '@hono/node-server';
+import { getRequestListener, RequestError } from '@hono/node-server';
 import { KexaError } from '../errors.js';
-import { limits } from '../limits.js';
-import { loadModel } from '../model/load.js';
 import { checkSignalType } from '../options.js';
 import { AccessLog } from './access-log.js';
 import { createApp } from './app.js';
 import { ApiKeys, isLoopback } from './auth.js';
 import type { ServeContext } from './context.js';
 import { Drain } from './drain.js';
-import { openAIError, toApiError } from './errors.js';
+import { badRequest, openAIError, toApiError } from './errors.js';
+import { HangWatch } from './hang-watch.js';
 import { serveLimits } from './limits.js';
+import { loadServed } from './load-served.js';
+import { Metrics } from './metrics.js';
 import { checkServeOptions, type ModelEntry, type ServeOptions, type Settings } from './options.js';
 import { RequestQueue } from './queue.js';
 import { type ModelSource, ServedModels } from './served-models.js';
+
+/** The parts of a {@link Server}. */
+interface ServerParts {
+  http: HttpServer;
+  models: ServedModels;
+  keys: ApiKeys;
+  settings: Settings;
+  drain: Drain;
+  hangs: HangWatch;
+}
 
 /**
  * A running server. Made by {@link serve}.
@@ -35,16 +46,18 @@ export class Server {
   readonly #keys: ApiKeys;
   readonly #settings: Settings;
   readonly #drain: Drain;
+  readonly #hangs: HangWatch;
   #closing: Promise<void> | undefined;
 
   /** @internal */
-  constructor(parts: { http: HttpServer; models: ServedModels; keys: ApiKeys; settings: Settings; drain: Drain }) {
-    const { http, models, keys, settings, drain } = parts;
+  constructor(parts: ServerParts) {
+    const { http, models, keys, settings, drain, hangs } = parts;
     this.#http = http;
     this.#models = models;
     this.#keys = keys;
     this.#settings = settings;
     this.#drain = drain;
+    this.#hangs = hangs;
     this.url = urlOf(http, settings);
   }
 
@@ -77,6 +90,7 @@ export class Server {
   } = {}): Promise<void> {
     this.#closing ??= (async () => {
       await this.#drain.run(this.#http, delay * 1000, timeout * 1000);
+      this.#hangs.stop();
       for (const model of this.#models.all) await model.unload();
     })();
     return this.#closing;
@@ -113,20 +127,23 @@ export async function serve(options: ServeOptions): Promise<Server> {
   const entries = options.models ?? [options];
   const models = new ServedModels(entries.map(toSource));
   const drain = new Drain();
+  const hangs = new HangWatch(models);
   const context: ServeContext = {
     settings,
     models,
     drain,
+    metrics: new Metrics(models, () => drain.open),
+    hangs,
     queue: new RequestQueue({
       mostWaiting: settings.maxQueue,
       mostPerKey: settings.maxPerKey,
-      slots: () => models.all.length * (options.load?.slots ?? limits.slots),
+      slots: () => models.slots,
     }),
     log: new AccessLog(settings.log),
   };
   const http = createHttp(settings, getListener(context, keys));
   await listen(http, settings);
-  const server = new Server({ http, models, keys, settings, drain });
+  const server = new Server({ http, models, keys, settings, drain, hangs });
   try {
     const loading = signal ?? new AbortController().signal;
     for (const model of models.all) await model.load(loading);
@@ -143,7 +160,8 @@ function getListener(context: ServeContext, keys: ApiKeys): RequestListener {
     // The library of a caller's program must not change what fetch is there.
     overrideGlobalObjects: false,
     errorHandler: (error) => {
-      const told = toApiError(error);
+      // The only errors outside of the app are those of a request that has no URL.
+      const told = error instanceof RequestError ? badRequest(null, error.message) : toApiError(error);
       return Response.json(openAIError(told), { status: told.status });
     },
   });
@@ -197,6 +215,6 @@ function toSource({ model, path, names, load }: ModelEntry, index: number): Mode
     root,
     names: names?.length ? names : [basename(root).replace(/\.gguf$/i, '')],
     isOwned: model === undefined,
-    load: async (signal) => model ?? (await loadModel(path!, { ...load, signal })),
+    load: async (signal) => model ?? (await loadServed(path!, load ?? {}, signal)),
   };
 }

@@ -1,8 +1,11 @@
 /** Clients that leave, stall, or send what is no request: nothing of them stays, and others do not notice. */
 import { once } from 'node:events';
-import { connect, type Socket } from 'node:net';
+import { createServer } from 'node:http';
+import { type AddressInfo, connect, type Socket } from 'node:net';
 import test from 'tape';
 import { loadModel } from '../../lib/index.js';
+import { ClientLeft } from '../../lib/serve/errors.js';
+import { EventStream, eventText } from '../../lib/serve/sse.js';
 import { modelFolder } from '../support/models.js';
 import { ask, startServer } from '../support/server.js';
 
@@ -60,18 +63,33 @@ test('clients that leave leave nothing behind', async (t) => {
   t.equal(status, 200, 'and the next client is answered');
 });
 
-test('a client that does not read is left after a while', async (t) => {
-  const model = await loadModel(modelFolder('tiny'), { slots: 4, contextSize: 4096 });
-  t.teardown(() => model.close());
-  const server = await startServer(t, { model, stallTimeout: 0.3 });
-  // Log-probabilities make enough text to fill the buffers of a connection.
-  const body = { ...long, stream: true, logprobs: true, top_logprobs: 20 };
-  const socket = await send(server.url, post(body));
+test('a client that does not read is left after a while, and holds its writer up until then', async (t) => {
+  const text = eventText({ text: 'x'.repeat(1 << 20) });
+  let written = 0;
+  const reasons: Error[] = [];
+  let over: (value?: unknown) => void;
+  const isOver = new Promise((resolve) => {
+    over = resolve;
+  });
+  const http = createServer(async (_, outgoing) => {
+    const events = new EventStream(outgoing, 300, (reason) => reasons.push(reason));
+    while (reasons.length === 0 && written < 100) {
+      await events.write(text);
+      written++;
+    }
+    events.end('');
+    over();
+  });
+  t.teardown(() => http.close());
+  http.listen(0, '127.0.0.1');
+  await once(http, 'listening');
+  const { port } = http.address() as AddressInfo;
+  const socket = await send(`http://127.0.0.1:${port}`, 'GET / HTTP/1.1\r\nhost: localhost\r\n\r\n');
   socket.pause();
-  await until(() => model.stats().running === 1);
-  await until(() => model.stats().running === 0);
-  const { generated } = model.stats().tokens;
-  t.ok(generated < 3000, `after ${generated} tokens`);
+  await isOver;
+  t.equal(reasons.length, 1);
+  t.ok(reasons[0] instanceof ClientLeft, reasons[0]?.message);
+  t.ok(written < 100, `after ${written} MiB`);
   socket.destroy();
 });
 

@@ -33,6 +33,8 @@ export interface ForwardProfile {
   passes: number;
   /** Command buffers handed to the GPU. */
   submits: number;
+  /** Results that the processor waited for before the GPU's work could go on. Times of a profile do not count. */
+  waits: number;
   /** Bytes of the GPU's buffers: weights, cache, working buffers. */
   bufferBytes: number;
   /**

@@ -24,6 +24,7 @@ Napi::Value from_profile(Napi::Env env, const Profile& profile) {
   object.Set("dispatches", double(profile.dispatches));
   object.Set("passes", double(profile.passes));
   object.Set("submits", double(profile.submits));
+  object.Set("waits", double(profile.waits));
   object.Set("bufferBytes", double(profile.buffer_bytes));
   auto ops = Napi::Array::New(env, profile.ops.size());
   for (uint32_t i = 0; i < profile.ops.size(); ++i) {

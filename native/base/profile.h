@@ -17,6 +17,7 @@ struct Profile {
   };
 
   int64_t dispatches = 0, passes = 0, submits = 0;
+  int64_t waits = 0;         // results that the CPU waited for; reading the times of a profile does not count
   int64_t buffer_bytes = 0;  // total of weights, cache and working buffers at the end
   std::vector<Op> ops;
 
@@ -28,6 +29,7 @@ struct Profile {
     dispatches += other.dispatches;
     passes += other.passes;
     submits += other.submits;
+    waits += other.waits;
     buffer_bytes = other.buffer_bytes;
     for (const Op& from : other.ops) {
       Op& to = op(from.name);

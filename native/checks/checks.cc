@@ -93,7 +93,7 @@ class ProbeObject : public Napi::ObjectWrap<ProbeObject> {
     return DefineClass(
         env, "Probe",
         {InstanceMethod<&ProbeObject::run>("run"), InstanceMethod<&ProbeObject::choose_for_crowd>("chooseForCrowd"),
-         InstanceMethod<&ProbeObject::close>("close")});
+         InstanceMethod<&ProbeObject::copy_cache>("copyCache"), InstanceMethod<&ProbeObject::close>("close")});
   }
 
   explicit ProbeObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<ProbeObject>(info) {
@@ -118,6 +118,16 @@ class ProbeObject : public Napi::ObjectWrap<ProbeObject> {
       list.Set(i, object);
     }
     return list;
+  }
+  // copyCache(layer, seed): an object with the fields of CacheCopyResult.
+  Napi::Value copy_cache(const Napi::CallbackInfo& info) {
+    const Napi::Env env = info.Env();
+    const CacheCopyResult result =
+        or_throw(env, [&] { return probe_->copy_cache(info[0].ToNumber(), info[1].ToNumber().Uint32Value()); });
+    auto object = Napi::Object::New(env);
+    object.Set("wrongBytes", result.wrong_bytes);
+    object.Set("waits", result.waits);
+    return object;
   }
   // chooseForCrowd(seed, groupCounts): an object with the fields of CrowdResult.
   Napi::Value choose_for_crowd(const Napi::CallbackInfo& info) {

@@ -36,6 +36,11 @@ struct CrowdResult {
   int chosen = 0, problems = 0, drafts = 0, accepted = 0;
 };
 
+// Bytes that copied rows have wrong on either device, up to the end of the rows, and the GPU's results waited for.
+struct CacheCopyResult {
+  int wrong_bytes = 0, waits = 0;
+};
+
 // A friend of both devices that reads and writes their buffers. For one thread.
 //
 // Poison on the GPU before the op runs:
@@ -53,6 +58,10 @@ struct DeviceProbe {
   // Chooses and drafts on both devices, from the same logits and hidden states, for steps of as many groups as
   // `group_counts` tells: following and known ones, with masks, drafts and all options, some without a valid choice.
   CrowdResult choose_for_crowd(uint32_t seed, const std::vector<int>& group_counts);
+
+  // Copies rows of a layer to others of it, and reads them back while they are overwritten. The layer has at least two
+  // times 69 rows and three.
+  CacheCopyResult copy_cache(int layer, uint32_t seed);
 
  private:
   struct Run;

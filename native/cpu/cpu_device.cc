@@ -177,16 +177,32 @@ void CpuDevice::write_cache_row(const float* from, std::byte* to, Attending& att
   }
 }
 
-void CpuDevice::read_cache(int layer, int64_t row, int count, std::span<std::byte> bytes) {
-  const size_t at = size_t(row * kv_.row_bytes()), size = size_t(count * kv_.row_bytes());
-  std::memcpy(bytes.data(), cache_[layer].keys.data() + at, size);
-  std::memcpy(bytes.data() + size, cache_[layer].values.data() + at, size);
+int CpuDevice::read_cache(std::span<const CacheRun> runs, size_t bytes) {
+  std::vector<std::byte> copy(bytes);
+  for (const CacheRun& run : runs) {
+    const size_t at = size_t(run.row * kv_.row_bytes()), size = size_t(run.count * kv_.row_bytes());
+    std::memcpy(&copy[run.keys_at], cache_[run.layer].keys.data() + at, size);
+    std::memcpy(&copy[run.values_at], cache_[run.layer].values.data() + at, size);
+  }
+  cache_copies_[next_ticket_] = std::move(copy);
+  return next_ticket_++;
+}
+
+void CpuDevice::take_cache(int ticket, std::span<std::byte> bytes) {
+  const std::vector<std::byte> copy = std::move(cache_copies_.extract(ticket).mapped());
+  std::copy(copy.begin(), copy.end(), bytes.begin());
 }
 
 void CpuDevice::write_cache(int layer, int64_t row, int count, std::span<const std::byte> bytes) {
   const size_t at = size_t(row * kv_.row_bytes()), size = size_t(count * kv_.row_bytes());
   std::memcpy(cache_[layer].keys.data() + at, bytes.data(), size);
   std::memcpy(cache_[layer].values.data() + at, bytes.data() + size, size);
+}
+
+void CpuDevice::copy_cache(int layer, int64_t from, int64_t to, int count) {
+  const size_t size = size_t(count * kv_.row_bytes());
+  for (LazyMemory* rows : {&cache_[layer].keys, &cache_[layer].values})
+    std::memcpy(rows->data() + to * kv_.row_bytes(), rows->data() + from * kv_.row_bytes(), size);
 }
 
 void CpuDevice::attention_output(int layer) {

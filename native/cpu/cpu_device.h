@@ -42,8 +42,11 @@ class CpuDevice final : public Device {
 
   int hold_pages(int) override { return kv_.pages; }  // pages take memory only when they are used
   int64_t cache_row_bytes() const override { return kv_.row_bytes(); }
-  void read_cache(int layer, int64_t row, int count, std::span<std::byte> bytes) override;
+  int read_cache(std::span<const CacheRun> runs, size_t bytes) override;
+  void take_cache(int ticket, std::span<std::byte> bytes) override;
+  void drop_cache(int ticket) override { cache_copies_.erase(ticket); }
   void write_cache(int layer, int64_t row, int count, std::span<const std::byte> bytes) override;
+  void copy_cache(int layer, int64_t from, int64_t to, int count) override;
 
   std::span<const float> residual() const override {
     return {residual_.data(), size_t(rows_) * description_.hidden_size};
@@ -113,6 +116,7 @@ class CpuDevice final : public Device {
   std::vector<int> draft_rows_;                     // the logit rows of the MTP block, one for each group that drafts
   int drafts_made_ = 0;                             // by each of these groups
   std::map<int, std::vector<Chosen>> taken_later_;  // indexed by ticket
+  std::map<int, std::vector<std::byte>> cache_copies_;  // indexed by ticket
   int next_ticket_ = 0;
   const KvSlots* slots_ = nullptr;
   int rows_ = 0;

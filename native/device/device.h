@@ -66,6 +66,14 @@ struct Chosen {
   std::exception_ptr problem{};
 };
 
+// Successive cache rows of a layer, from KvSlots::row() `row` on, and the places of their keys and values in a copy.
+struct CacheRun {
+  int layer;
+  int64_t row;
+  int count;
+  size_t keys_at, values_at;
+};
+
 // One forward, two devices. The CPU device (native/cpu) implements each op plainly and is the oracle of every GPU
 // kernel. All matrices are row-major, with one row for each row of the step. Only the engine's thread uses a device.
 //
@@ -163,11 +171,19 @@ class Device {
   // was.
   virtual int hold_pages(int pages) = 0;
 
-  // Copies `count` successive cache rows of a layer, from KvSlots::row() `row` on: all keys, then all values. `bytes`
-  // has 2 * count * cache_row_bytes() bytes, whose meaning only the device knows. Waits for work that is running.
+  // Bytes of a cache row: its keys, and also its values. Only the device knows what they mean.
   virtual int64_t cache_row_bytes() const = 0;
-  virtual void read_cache(int layer, int64_t row, int count, std::span<std::byte> bytes) = 0;
+  // Begins to copy cache rows to `bytes` bytes of main memory, as the ops so far leave them. Does not wait. Returns a
+  // ticket, by which take_cache() waits for the copy and gives the bytes. Each ticket is taken or dropped once.
+  virtual int read_cache(std::span<const CacheRun> runs, size_t bytes) = 0;
+  virtual void take_cache(int ticket, std::span<std::byte> bytes) = 0;
+  virtual void drop_cache(int ticket) = 0;
+  // Writes `count` successive rows of a layer, from KvSlots::row() `row` on: all keys, then all values. `bytes` has
+  // 2 * count * cache_row_bytes() bytes.
   virtual void write_cache(int layer, int64_t row, int count, std::span<const std::byte> bytes) = 0;
+  // Copies `count` successive rows of a layer, after the ops so far and before the next. The rows do not overlap. Does
+  // not wait.
+  virtual void copy_cache(int layer, int64_t from, int64_t to, int count) = 0;
 
   // For reading back. A span is valid until the next op that writes what it shows.
   virtual std::span<const float> residual() const = 0;             // [rows, hidden]

@@ -98,6 +98,8 @@ void Batch::turn(const JobContext& context, std::vector<JobClaim> jobs) {
     while (int(flights_.size()) > context.model->device->steps_ahead()) settle(context);
   else if (!flights_.empty())
     settle(context);
+  // Nothing runs, so these copies are all that is waited for.
+  if (flights_.empty()) context.model->prefixes.collect(context.model->prefixes.kept_count());
 }
 
 Batch::Parts Batch::prepare(const JobContext& context) {
@@ -198,7 +200,8 @@ void Batch::begin(const JobContext& context, std::vector<Sequence::Part> parts, 
                 .mtp_passes = 0,
                 .began = Clock::now(),
                 .encode_ns = 0,
-                .experts = {}};
+                .experts = {},
+                .kept_prefixes = 0};
   Step step;
   step.is_prompt = is_prompt;
   try {
@@ -254,6 +257,7 @@ void Batch::encode(const JobContext& context, std::vector<Sequence::Part>& parts
     flight.mtp_passes = std::max(1, drafts);
   }
   for (const Sequence::Part& part : parts) part.sequence->note_run(context, part);
+  flight.kept_prefixes = model.prefixes.kept_count();
   flight.ticket = device.end_step();
   profiling.add_to(counts.profile);
 }
@@ -276,6 +280,7 @@ void Batch::settle(const JobContext& context) {
   const int64_t taken_ns = nanoseconds(now - std::max(flight.began, settled_));
   settled_ = now;
   learn(context, flight, taken, taken_ns);
+  context.model->prefixes.collect(flight.kept_prefixes);
   size_t choice = 0;
   for (const Sequence::Part& part : flight.parts) {
     const Chosen* chosen = part.chooses ? &taken.at(choice++) : nullptr;

@@ -69,6 +69,7 @@ class Batch {
     Clock::time_point began;
     int64_t encode_ns;
     std::optional<ExpertTraffic> experts;
+    uint64_t kept_prefixes;  // PrefixCache::kept_count() when it was begun
   };
 
   void drop_cancelled(const JobContext& context);

@@ -3,16 +3,25 @@
 
 #include <cstddef>
 #include <span>
+#include <vector>
 
 #include "device/device.h"
 
 namespace kexa {
 
-// The keys of a layer and slot for the positions [from, to), then their values: 2 * (to - from) * cache_row_bytes()
-// bytes.
-void read_positions(Device& device, const KvSlots& slots, int layer, int slot, int from, int to,
-                    std::span<std::byte> bytes);
-void write_positions(Device& device, const KvSlots& slots, int layer, int slot, int from, int to,
+// Positions [from, to) of a slot in a layer.
+struct CachePositions {
+  int layer, slot, from, to;
+};
+
+// Adds the rows of the positions to `runs`. In the copy they lie from `at` on: all keys, then all values. Together they
+// have 2 * (to - from) * cache_row_bytes() bytes.
+void add_runs(const Device& device, const KvSlots& slots, const CachePositions& positions, size_t at,
+              std::vector<CacheRun>& runs);
+
+// Copies the rows from and to `bytes`, in the same order. Reading waits for the work that is running.
+void read_positions(Device& device, const KvSlots& slots, const CachePositions& positions, std::span<std::byte> bytes);
+void write_positions(Device& device, const KvSlots& slots, const CachePositions& positions,
                      std::span<const std::byte> bytes);
 
 }  // namespace kexa

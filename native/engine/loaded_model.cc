@@ -46,12 +46,9 @@ LoadedModel::LoadedModel(const ModelDescription& description, const Plan& plan, 
   slots.set_make_pages([this](int pages) { return device->hold_pages(pages); });
   slots.set_reclaim([this] { return prefixes.drop_oldest(); });
   slots.set_copy_page([this, &description](int from, int to) {
-    std::vector<std::byte> page(size_t(2 * kPageRows * device->cache_row_bytes()));
-    for (int layer = 0; layer < description.layer_count(); ++layer) {
-      if (description.layer(layer).window) continue;
-      device->read_cache(layer, int64_t(from) * kPageRows, kPageRows, page);
-      device->write_cache(layer, int64_t(to) * kPageRows, kPageRows, page);
-    }
+    for (int layer = 0; layer < description.layer_count(); ++layer)
+      if (!description.layer(layer).window)
+        device->copy_cache(layer, int64_t(from) * kPageRows, int64_t(to) * kPageRows, kPageRows);
   });
 }
 

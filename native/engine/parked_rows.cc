@@ -30,7 +30,7 @@ ParkedRows::ParkedRows(const ModelDescription& description, const KvSlots& slots
     : sequence_(slots.copy(slot)), rows_(size_t(bytes_of(description, slots, device, slot))) {
   const int length = slots.length(slot);
   each_layer(description, slots, device, length, [&](int layer, int first, size_t at, size_t size) {
-    if (size) read_positions(device, slots, layer, slot, first, length, std::span(rows_).subspan(at, size));
+    if (size) read_positions(device, slots, {layer, slot, first, length}, std::span(rows_).subspan(at, size));
   });
 }
 
@@ -38,7 +38,7 @@ void ParkedRows::restore(const ModelDescription& description, KvSlots& slots, De
   const int length = int(sequence_.ids.size());
   slots.reserve(slot, length);
   each_layer(description, slots, device, length, [&](int layer, int first, size_t at, size_t size) {
-    if (size) write_positions(device, slots, layer, slot, first, length, std::span(rows_).subspan(at, size));
+    if (size) write_positions(device, slots, {layer, slot, first, length}, std::span(rows_).subspan(at, size));
   });
   CachedSequence sequence = sequence_;
   sequence.pages.assign(slots.pages(slot).begin(), slots.pages(slot).end());

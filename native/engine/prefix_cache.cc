@@ -2,13 +2,19 @@
 
 #include <algorithm>
 #include <map>
+#include <utility>
 
 #include "engine/cache_rows.h"
 
 namespace kexa {
 
 int64_t PrefixCache::Kept::bytes() const {
-  return int64_t(rings.size() + (sequence.ids.size() + sequence.pages.size()) * sizeof(int));
+  return int64_t(ring_bytes + (sequence.ids.size() + sequence.pages.size()) * sizeof(int));
+}
+
+PrefixCache::~PrefixCache() {
+  for (const Kept& kept : kept_)
+    if (kept.ticket) device_.drop_cache(*kept.ticket);
 }
 
 template <typename Visit>
@@ -44,13 +50,36 @@ void PrefixCache::keep(int slot, uint64_t owner) {
   const int64_t wanted = int64_t(size + (sequence.ids.size() + sequence.pages.size()) * sizeof(int));
   if (wanted > budget_) return;
   while (used_ + wanted > budget_) drop(keeps_turns_only_ ? least_wanted(owner) : std::prev(kept_.end()));
-  Kept kept{{}, {owner}, std::vector<std::byte>(size)};
-  each_ring(length, [&](int layer, int first, size_t at, size_t bytes) {
-    read_positions(device_, slots_, layer, slot, first, length, std::span(kept.rings).subspan(at, bytes));
+  std::vector<CacheRun> runs;
+  each_ring(length, [&](int layer, int first, size_t at, size_t) {
+    add_runs(device_, slots_, {layer, slot, first, length}, at, runs);
   });
+  Kept kept{{}, {owner}, {}, size, ++kept_count_, {}};
+  if (size) kept.ticket = device_.read_cache(runs, size);
   kept.sequence = slots_.share(slot);
   used_ += kept.bytes();
   kept_.push_front(std::move(kept));
+}
+
+void PrefixCache::take_rings(Kept& kept) {
+  if (!kept.ticket) return;
+  const int ticket = *std::exchange(kept.ticket, {});
+  kept.rings.resize(kept.ring_bytes);
+  device_.take_cache(ticket, kept.rings);
+}
+
+void PrefixCache::collect(uint64_t count) {
+  if (collected_count_ >= count) return;
+  collected_count_ = count;
+  for (auto kept = kept_.begin(); kept != kept_.end();) {
+    const auto next = std::next(kept);
+    try {
+      if (kept->number <= count) take_rings(*kept);
+    } catch (...) {
+      drop(kept);  // if the device is broken, the next step says so
+    }
+    kept = next;
+  }
 }
 
 void PrefixCache::reuse(int slot, uint64_t owner, std::span<const int> ids, bool needs_mtp) {
@@ -73,11 +102,12 @@ void PrefixCache::reuse(int slot, uint64_t owner, std::span<const int> ids, bool
   }
   if (best == kept_.end()) return;
   kept_.splice(kept_.begin(), kept_, best);
+  take_rings(*best);
   slots_.restore(slot, best->sequence);
   const int length = int(best->sequence.ids.size());
   try {
     each_ring(length, [&](int layer, int first, size_t at, size_t bytes) {
-      write_positions(device_, slots_, layer, slot, first, length, std::span(best->rings).subspan(at, bytes));
+      write_positions(device_, slots_, {layer, slot, first, length}, std::span(best->rings).subspan(at, bytes));
     });
   } catch (...) {
     slots_.rewind(slot, 0);
@@ -119,6 +149,7 @@ void PrefixCache::release(uint64_t owner) {
 
 void PrefixCache::drop(std::list<Kept>::iterator kept) {
   used_ -= kept->bytes();
+  if (kept->ticket) device_.drop_cache(*kept->ticket);
   slots_.release(kept->sequence);
   kept_.erase(kept);
 }

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <list>
+#include <optional>
 #include <vector>
 
 #include "device/device.h"
@@ -35,8 +36,17 @@ class PrefixCache {
   // eighth to a quarter of the position.
   static int next_boundary(int position);
 
+  ~PrefixCache();
+  PrefixCache(const PrefixCache&) = delete;
+
   // Keeps the content of the owner's slot, between two of its steps. Does nothing if this alone is over the budget.
+  // Does not wait: the device copies the rings after the steps begun so far, and collect() takes them.
   void keep(int slot, uint64_t owner);
+  // How many prefixes were kept so far.
+  uint64_t kept_count() const { return kept_count_; }
+  // Takes the rings of the first `count` prefixes that were kept. Their copies do not make it wait once a step that was
+  // begun after them has been taken. A prefix whose rings the device fails to give is let go of.
+  void collect(uint64_t count);
 
   // share(): prefixes of `parent` now belong to the owner too. release(): the owner's session has ended. Both matter
   // only with keeps_turns_only.
@@ -58,6 +68,9 @@ class PrefixCache {
     CachedSequence sequence;
     std::vector<uint64_t> owners;
     std::vector<std::byte> rings;  // for each sliding layer, the positions from KvSlots::ring_start() to the length
+    size_t ring_bytes;             // of `rings`
+    uint64_t number;               // prefixes count up from 1
+    std::optional<int> ticket;     // by which the device gives the rings; empty once it has
     int64_t bytes() const;
     bool is_of(uint64_t owner) const { return std::find(owners.begin(), owners.end(), owner) != owners.end(); }
   };
@@ -65,6 +78,7 @@ class PrefixCache {
   // bytes.
   template <typename Visit>
   size_t each_ring(int length, const Visit& visit) const;
+  void take_rings(Kept& kept);
   void drop(std::list<Kept>::iterator kept);
   // The prefix to let go of when `owner` wants room for one.
   std::list<Kept>::iterator least_wanted(uint64_t owner);
@@ -76,6 +90,7 @@ class PrefixCache {
   KvSlots& slots_;
   Device& device_;
   std::list<Kept> kept_;  // most recently used first
+  uint64_t kept_count_ = 0, collected_count_ = 0;
 };
 
 }  // namespace kexa

@@ -168,7 +168,7 @@ void SessionFile::save(int slot, const std::string& path) {
   const int mtp_layer = description.mtp ? description.layer_count() - 1 : -1;
   each_block(description, slots, length, header.restored_at, cancelled, [&](int layer, int from, int to) {
     block.resize(size_t(2 * (to - from)) * header.row_bytes);
-    read_positions(device, slots, layer, slot, from, to, block);
+    read_positions(device, slots, {layer, slot, from, to}, block);
     if (layer == mtp_layer) clear_rows(block, header.mtp_written - from, to - from);
     write(block);
   });
@@ -218,7 +218,7 @@ int SessionFile::load(uint64_t owner, const std::string& path) {
     each_block(description, slots, length, header.restored_at, cancelled, [&](int layer, int from, int to) {
       block.resize(size_t(2 * (to - from)) * header.row_bytes);
       read(block);
-      write_positions(device, slots, layer, slot, from, to, block);
+      write_positions(device, slots, {layer, slot, from, to}, block);
     });
     const uint64_t found = sum.value();
     uint64_t wanted;

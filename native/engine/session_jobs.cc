@@ -29,14 +29,9 @@ bool ForkJob::advance(const JobContext& context) {
   slots.acquire(parent_);  // marks the parent as just used
   // The copy must not take its parent's slot. If all other slots are busy, the fork waits.
   const int to = slots.acquire(owner(), parent_).slot;
-  std::vector<std::byte> ring;
-  for (int layer = 0; layer < context.description.layer_count(); ++layer) {
-    const int rows = context.plan.kv.ring_rows[layer];
-    if (!rows) continue;
-    ring.resize(size_t(2 * rows * model.device->cache_row_bytes()));
-    model.device->read_cache(layer, int64_t(from) * rows, rows, ring);
-    model.device->write_cache(layer, int64_t(to) * rows, rows, ring);
-  }
+  for (int layer = 0; layer < context.description.layer_count(); ++layer)
+    if (const int rows = context.plan.kv.ring_rows[layer])
+      model.device->copy_cache(layer, int64_t(from) * rows, int64_t(to) * rows, rows);
   // Comes last, so that a failed copy leaves an empty slot.
   slots.restore(to, slots.sequence(from));
   model.prefixes.share(owner(), parent_);

@@ -9,6 +9,12 @@
 #include "gpu/callback.h"
 
 namespace kexa {
+namespace {
+
+// A larger buffer for a readback is not kept for the next one.
+constexpr uint64_t kMostKeptBytes = 1 << 20;
+
+}  // namespace
 
 // A device that is still at work is closed, not kept.
 Gpu::~Gpu() {
@@ -278,6 +284,7 @@ void Gpu::read(const Buffer& buffer, std::span<std::byte> out, uint64_t offset) 
     staging_ = create_plain_buffer("readback", bytes, WGPUBufferUsage_MapRead | WGPUBufferUsage_CopyDst);
   copy(buffer, offset, staging_, 0, bytes);
   submit();
+  ++profile_.waits;
   with_mapped(staging_, bytes, [&](const void* mapped) { std::memcpy(out.data(), mapped, out.size()); });
 }
 
@@ -323,6 +330,7 @@ void Gpu::wait_for(Readback& readback) {
 
 size_t Gpu::take(int ticket, std::span<std::byte> out) {
   Readback& readback = *readbacks_[ticket];
+  ++profile_.waits;
   const bool is_mapped = wait(*readback.mapping);
   const size_t bytes = std::min<size_t>(readback.bytes, out.size());
   const void* mapped =
@@ -332,6 +340,7 @@ size_t Gpu::take(int ticket, std::span<std::byte> out) {
   if (is_mapped) dawn().BufferUnmap(readback.buffer.handle);
   readback.mapping.reset();
   readback.is_used = false;
+  if (readback.buffer.bytes > kMostKeptBytes) readback.buffer = {};
   check();
   if (!mapped) throw Error("KEXA_INTERNAL", "Dawn: the result could not be read back");
   return bytes;

@@ -71,6 +71,7 @@ GpuDevice::GpuDevice(const ModelDescription& description, const Weights& weights
       expert_slots_(slots_of(description, plan.options)),
       weights_(*gpu_, description, weights, plan, expert_slots_ ? &*expert_slots_ : nullptr, progress),
       activations_(kernels_, description, plan),
+      cache_copy_(gpu_->create_buffer(kCacheCopyLabel, uint64_t(plan.gpu.bytes_of(kCacheCopyLabel)))),
       uploaded_pages_(size_t(plan.kv.slots)) {
   for (int i = 0; i < description.layer_count(); ++i) layers_.push_back(make_layer(i, plan));
   if (expert_slots_)
@@ -409,11 +410,27 @@ int GpuDevice::hold_pages(int pages) {
   return held_pages_ = grown;
 }
 
-void GpuDevice::read_cache(int layer, int64_t row, int count, std::span<std::byte> bytes) {
-  const size_t size = size_t(count * cache_row_bytes_);
+int GpuDevice::read_cache(std::span<const CacheRun> runs, size_t bytes) {
+  const int ticket = gpu_->begin_read(bytes);
+  for (const CacheRun& run : runs) {
+    const Attention& attention = layers_[run.layer].attention;
+    const uint64_t at = uint64_t(run.row * cache_row_bytes_), size = uint64_t(run.count * cache_row_bytes_);
+    gpu_->read_part(ticket, run.keys_at, attention.keys(), at, size);
+    gpu_->read_part(ticket, run.values_at, attention.values(), at, size);
+  }
+  gpu_->end_read(ticket);
+  return ticket;
+}
+
+void GpuDevice::copy_cache(int layer, int64_t from, int64_t to, int count) {
   const Attention& attention = layers_[layer].attention;
-  gpu_->read(attention.keys(), bytes.first(size), uint64_t(row * cache_row_bytes_));
-  gpu_->read(attention.values(), bytes.subspan(size, size), uint64_t(row * cache_row_bytes_));
+  for (int first = 0; first < count; first += kPageRows) {
+    const uint64_t bytes = uint64_t(std::min(count - first, kPageRows) * cache_row_bytes_);
+    for (const Buffer* rows : {&attention.keys(), &attention.values()}) {
+      gpu_->copy(*rows, uint64_t((from + first) * cache_row_bytes_), cache_copy_, 0, bytes);
+      gpu_->copy(cache_copy_, 0, *rows, uint64_t((to + first) * cache_row_bytes_), bytes);
+    }
+  }
 }
 
 void GpuDevice::write_cache(int layer, int64_t row, int count, std::span<const std::byte> bytes) {

@@ -47,8 +47,11 @@ class GpuDevice final : public Device {
 
   int hold_pages(int pages) override;
   int64_t cache_row_bytes() const override { return cache_row_bytes_; }
-  void read_cache(int layer, int64_t row, int count, std::span<std::byte> bytes) override;
+  int read_cache(std::span<const CacheRun> runs, size_t bytes) override;
+  void take_cache(int ticket, std::span<std::byte> bytes) override { gpu_->take(ticket, bytes); }
+  void drop_cache(int ticket) override { gpu_->drop(ticket); }
   void write_cache(int layer, int64_t row, int count, std::span<const std::byte> bytes) override;
+  void copy_cache(int layer, int64_t from, int64_t to, int count) override;
 
   void start_profile() override { gpu_->start_profile(); }
   void force_loss() override { gpu_->force_loss(); }
@@ -91,6 +94,7 @@ class GpuDevice final : public Device {
   std::optional<ExpertSlots> expert_slots_;  // only if some routed experts are not on the GPU
   GpuWeights weights_;
   Activations activations_;
+  Buffer cache_copy_;                 // [kPageRows] rows on their way, because a buffer cannot be copied to itself
   std::optional<Choosing> choosing_;  // only on the device with the model's end
   std::vector<Layer> layers_;
   std::unique_ptr<ExpertResidency> residency_;  // only with expert_slots_

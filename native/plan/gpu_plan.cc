@@ -122,6 +122,7 @@ GpuPlan plan_gpu(const ModelDescription& description, const PlanOptions& options
     add("token history", int64_t(kv.slots) * options.context_size);
   }
 
+  add(kCacheCopyLabel, gpu_cache_bytes(kv, kPageRows), 1);
   bool has_global = false;
   for (int i = 0; i < description.layer_count(); ++i) {
     const int64_t bytes = gpu_cache_bytes(kv, kv.cache_rows(i));

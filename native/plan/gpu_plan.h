@@ -105,6 +105,8 @@ int64_t gpu_matrix_bytes(const TensorEntry& tensor, const PlanOptions& options);
 
 // In `work` if the cache grows: an outgrown buffer, while its rows are copied. It is never made by itself.
 inline constexpr const char* kOutgrownLabel = "outgrown cache";
+// In `work`: rows of the cache on their way to other rows of the same buffer.
+inline constexpr const char* kCacheCopyLabel = "copied cache rows";
 std::string label_of_keys(int layer);
 std::string label_of_values(int layer);
 

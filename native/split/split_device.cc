@@ -79,6 +79,40 @@ struct SplitDevice::End {
   std::vector<Chosen> chosen;  // by the step up to then
 };
 
+// Cache rows on their way to main memory, from all parts.
+struct SplitDevice::CacheCopy {
+  CacheCopy(size_t size, size_t row_bytes, int parts) : bytes(size), row_bytes(row_bytes), parts_left(parts) {}
+
+  std::vector<std::byte> bytes;  // each part writes its own rows
+  const size_t row_bytes;
+
+  void read(Device& device, std::vector<CacheRun> runs);
+  // Does a part's share of the work.
+  template <typename Work>
+  void attempt(const Work& work) {
+    std::exception_ptr found;
+    try {
+      work();
+    } catch (...) {
+      found = std::current_exception();
+    }
+    std::lock_guard lock(mutex);
+    if (!failure) failure = found;
+    if (--parts_left == 0) ending.end();
+  }
+  // Waits for all parts. Throws the failure of one.
+  void wait() {
+    ending.wait([] {});
+    if (failure) std::rethrow_exception(failure);
+  }
+
+ private:
+  std::mutex mutex;
+  std::exception_ptr failure;
+  int parts_left;
+  Ending ending;
+};
+
 SplitDevice::SplitDevice(std::vector<Member> members) {
   for (Member& member : members) {
     cache_row_bytes_ = std::max(cache_row_bytes_, member.device->cache_row_bytes());
@@ -340,18 +374,56 @@ int SplitDevice::hold_pages(int pages) {
   return fewest;
 }
 
-void SplitDevice::read_cache(int layer, int64_t row, int count, std::span<std::byte> bytes) {
-  const int part = part_of(layer), local = layer - parts_[part]->first_layer();
-  run(part, [&](Device& device) {
-    const size_t narrow = size_t(device.cache_row_bytes()), wide = size_t(cache_row_bytes_), rows = 2 * size_t(count);
-    if (narrow == wide) return device.read_cache(local, row, count, bytes);
-    std::vector<std::byte> tight(rows * narrow);
-    device.read_cache(local, row, count, tight);
-    for (size_t i = 0; i < rows; ++i) {
-      std::memcpy(&bytes[i * wide], &tight[i * narrow], narrow);
-      std::memset(&bytes[i * wide + narrow], 0, wide - narrow);
+// Copies a part's rows into a copy of all. Narrow rows are filled up with zeros.
+void SplitDevice::CacheCopy::read(Device& device, std::vector<CacheRun> runs) {
+  const size_t narrow = size_t(device.cache_row_bytes());
+  std::vector<CacheRun> tight = runs;
+  size_t size = 0;
+  for (CacheRun& run : tight) {
+    const size_t keys = size_t(run.count) * narrow;
+    run.keys_at = size, run.values_at = size + keys;
+    size += 2 * keys;
+  }
+  std::vector<std::byte> found(size);
+  // Taken at once, because a later take would wait for all later work of this device.
+  device.take_cache(device.read_cache(tight, size), found);
+  for (size_t i = 0; i < runs.size(); ++i)
+    for (size_t row = 0; row < size_t(runs[i].count); ++row) {
+      std::memcpy(&bytes[runs[i].keys_at + row * row_bytes], &found[tight[i].keys_at + row * narrow], narrow);
+      std::memcpy(&bytes[runs[i].values_at + row * row_bytes], &found[tight[i].values_at + row * narrow], narrow);
     }
-  });
+}
+
+int SplitDevice::read_cache(std::span<const CacheRun> runs, size_t bytes) {
+  const auto copy = std::make_shared<CacheCopy>(bytes, size_t(cache_row_bytes_), int(parts_.size()));
+  std::vector<std::vector<CacheRun>> by_part(parts_.size());
+  for (CacheRun run : runs) {
+    const int part = part_of(run.layer);
+    run.layer -= parts_[part]->first_layer();
+    by_part[part].push_back(run);
+  }
+  for (int part = 0; part <= last(); ++part) {
+    SplitPart& target = *parts_[part];
+    target.thread.post([copy, &target, runs = std::move(by_part[part])] {
+      copy->attempt([&] {
+        if (!runs.empty()) copy->read(*target.member.device, runs);
+      });
+    });
+  }
+  cache_copies_[next_ticket_] = copy;
+  return next_ticket_++;
+}
+
+void SplitDevice::take_cache(int ticket, std::span<std::byte> bytes) {
+  const std::shared_ptr<CacheCopy> copy = std::move(cache_copies_.extract(ticket).mapped());
+  copy->wait();
+  std::copy(copy->bytes.begin(), copy->bytes.end(), bytes.begin());
+}
+
+void SplitDevice::copy_cache(int layer, int64_t from, int64_t to, int count) {
+  const int part = part_of(layer), local = layer - parts_[part]->first_layer();
+  SplitPart& target = *parts_[part];
+  target.thread.post([&target, local, from, to, count] { target.member.device->copy_cache(local, from, to, count); });
 }
 
 void SplitDevice::write_cache(int layer, int64_t row, int count, std::span<const std::byte> bytes) {

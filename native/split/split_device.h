@@ -61,8 +61,11 @@ class SplitDevice final : public Device {
 
   int hold_pages(int pages) override;
   int64_t cache_row_bytes() const override { return cache_row_bytes_; }
-  void read_cache(int layer, int64_t row, int count, std::span<std::byte> bytes) override;
+  int read_cache(std::span<const CacheRun> runs, size_t bytes) override;
+  void take_cache(int ticket, std::span<std::byte> bytes) override;
+  void drop_cache(int ticket) override { cache_copies_.erase(ticket); }
   void write_cache(int layer, int64_t row, int count, std::span<const std::byte> bytes) override;
+  void copy_cache(int layer, int64_t from, int64_t to, int count) override;
 
   std::span<const float> residual() const override;
   std::span<const float> hidden() const override;
@@ -73,6 +76,7 @@ class SplitDevice final : public Device {
  private:
   struct RunningStep;
   struct End;
+  struct CacheCopy;
   struct SplitPart {
     Member member;
     std::shared_ptr<const KvSlots> tables;  // of the step that it runs; only its thread uses them
@@ -101,7 +105,8 @@ class SplitDevice final : public Device {
   std::vector<std::unique_ptr<SplitPart>> parts_;
   int64_t cache_row_bytes_ = 0;  // of the device with the largest rows; others fill up with zeros
   std::shared_ptr<RunningStep> step_;
-  std::map<int, std::shared_ptr<End>> ends_;  // indexed by ticket
+  std::map<int, std::shared_ptr<End>> ends_;                // indexed by ticket
+  std::map<int, std::shared_ptr<CacheCopy>> cache_copies_;  // indexed by ticket
   int next_ticket_ = 0;
   int residual_at_ = 0, routed_at_ = 0;  // the parts that have the residual and the route
   bool has_chosen_ = false;

@@ -69,9 +69,16 @@ export interface CrowdResult {
   accepted: number;
 }
 
+/** Bytes that copied cache rows have wrong, and how often the processor waited for the GPU. */
+export interface CacheCopyResult {
+  wrongBytes: number;
+  waits: number;
+}
+
 interface NativeProbe {
   run(request: Record<string, unknown>): OpResult[];
   chooseForCrowd(seed: number, groupCounts: Uint32Array): CrowdResult;
+  copyCache(layer: number, seed: number): CacheCopyResult;
   close(): void;
 }
 
@@ -148,6 +155,11 @@ export class OpProbe {
   /** Chooses on both devices for steps of as many groups as `groupCounts` tells. */
   chooseForCrowd(seed: number, groupCounts: readonly number[]): CrowdResult {
     return this.#probe.chooseForCrowd(seed, Uint32Array.from(groupCounts));
+  }
+
+  /** Copies rows of a layer's cache to others on both devices, and reads them back while they are overwritten. */
+  copyCache(layer: number, seed: number): CacheCopyResult {
+    return this.#probe.copyCache(layer, seed);
   }
 
   close(): void {

@@ -17,8 +17,6 @@ export const limits = {
   cacheStartRows: 8192,
   /** The highest priority of a request; the lowest is as far below 0. */
   priority: 100,
-  /** Alternatives that `logprobs` tells of beside the chosen token. */
-  alternatives: 20,
 
   // native/plan/limits.h has the rest, too.
   /** Sequences whose cache is kept at the same time, where the caller does not say. */
@@ -27,6 +25,8 @@ export const limits = {
   pageRows: 64,
   /** Drafts of a step. */
   drafts: 8,
+  /** Alternatives that `logprobs` tells of beside the chosen token. */
+  alternatives: 20,
   /** Rows of an answer that one step computes again. Measurements of as many rows, or fewer, are of an answer's kernels. */
   smallRows: 16,
 } as const;

@@ -167,6 +167,7 @@ Napi::Object limits(Napi::Env env) {
   object.Set("pageRows", kPageRows);
   object.Set("drafts", kMaxDrafts);
   object.Set("smallRows", kSmallRows);
+  object.Set("alternatives", kMostAlternatives);
   return object;
 }
 

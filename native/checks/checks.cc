@@ -141,7 +141,7 @@ class ProbeObject : public Napi::ObjectWrap<ProbeObject> {
     const std::pair<const char*, int> counts[] = {
         {"steps", result.steps},   {"groups", result.groups},     {"following", result.following},
         {"masked", result.masked}, {"chosen", result.chosen},     {"problems", result.problems},
-        {"drafts", result.drafts}, {"accepted", result.accepted},
+        {"drafts", result.drafts}, {"accepted", result.accepted}, {"alternatives", result.alternatives},
     };
     for (const auto& [name, count] : counts) object.Set(name, count);
     return object;

@@ -143,6 +143,7 @@ struct DeviceProbe::Crowd {
                                       ? std::min(below(kMostDrafts + 1), member.has_penalties ? 1 : kMostDrafts)
                                       : 0,
                         .wants_logits = chooses && is_chance(0.3),
+                        .alternatives = chooses && is_chance(0.4) ? below(kMostAlternatives + 1) : -1,
                         .masks = nullptr});
     }
     std::stable_sort(groups.begin(), groups.end(), [](const Group& a, const Group& b) { return a.drafts > b.drafts; });
@@ -212,6 +213,23 @@ struct DeviceProbe::Crowd {
     }
   }
 
+  // The GPU sums probabilities in fixed point, and e^x of f32. So its log-probabilities differ a little.
+  void compare_choices(const Chosen& wanted, const Chosen& found, const std::string& of) {
+    constexpr float kMostError = 1e-6f;
+    expect(found.choices.size() == wanted.choices.size(), "number of log-probabilities" + of);
+    for (size_t i = 0; i < std::min(found.choices.size(), wanted.choices.size()); ++i) {
+      const Choice &a = wanted.choices[i], &b = found.choices[i];
+      const auto is_near = [&](float x, float y) {
+        return std::abs(x - y) <= kMostError * std::max(1.0f, std::abs(x));
+      };
+      expect(a.token == b.token && is_near(a.logprob, b.logprob), "log-probability" + of);
+      expect(a.top.size() == b.top.size(), "number of alternatives" + of);
+      for (size_t k = 0; k < std::min(a.top.size(), b.top.size()); ++k)
+        expect(a.top[k].first == b.top[k].first && is_near(a.top[k].second, b.top[k].second), "alternatives" + of);
+      result.alternatives += int(b.top.size());
+    }
+  }
+
   void compare(const Chosen& wanted, const Chosen& found) {
     const std::string of = " of slot " + std::to_string(wanted.slot);
     expect(found.slot == wanted.slot, "slot" + of);
@@ -221,6 +239,7 @@ struct DeviceProbe::Crowd {
     expect(found.logits.size() == wanted.logits.size() &&
                std::memcmp(found.logits.data(), wanted.logits.data(), wanted.logits.size() * sizeof(float)) == 0,
            "logits" + of);
+    compare_choices(wanted, found, of);
     result.chosen += int(wanted.tokens.size()), result.problems += wanted.problem != nullptr;
     result.drafts += int(wanted.drafts.size());
     result.accepted += std::max(0, int(wanted.tokens.size()) - 1);

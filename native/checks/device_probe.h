@@ -33,7 +33,7 @@ struct OpResult {
 struct CrowdResult {
   std::vector<std::string> differences;
   int steps = 0, groups = 0, following = 0, masked = 0;
-  int chosen = 0, problems = 0, drafts = 0, accepted = 0;
+  int chosen = 0, problems = 0, drafts = 0, accepted = 0, alternatives = 0;
 };
 
 // Bytes that copied rows have wrong on either device, up to the end of the rows, and the GPU's results waited for.

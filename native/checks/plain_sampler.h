@@ -4,7 +4,7 @@
 
 #include <span>
 
-#include "decode/logprobs.h"
+#include "cpu/logprobs.h"
 #include "device/sampling.h"
 
 namespace kexa {

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "cpu/ffn.h"
+#include "cpu/logprobs.h"
 #include "cpu/matmul.h"
 #include "device/vocabulary.h"
 #include "model/rope.h"
@@ -258,6 +259,7 @@ void CpuDevice::choose() {
       choosing_[i].chosen.problem = std::current_exception();
       choosing_[i].chosen.tokens.clear();
       choosing_[i].chosen.logits.clear();
+      choosing_[i].chosen.choices.clear();
     }
   });
 }
@@ -274,6 +276,7 @@ void CpuDevice::choose(Choosing& choosing) {
     const int token = sequence.sampler.choose(found, sequence.ids, sequence.prompt_size, mask);
     sequence.ids.push_back(token);
     choosing.chosen.tokens.push_back(token);
+    if (group.alternatives >= 0) choosing.chosen.choices.push_back(with_logprobs(token, found, group.alternatives));
     if (group.wants_logits) choosing.chosen.logits.insert(choosing.chosen.logits.end(), found.begin(), found.end());
     const int row = step_.logit_rows[choosing.first_logit + i];
     step_.rows[row].next = token;

@@ -34,6 +34,9 @@ struct Group {
   bool chooses = false;       // a token is chosen after its logit rows
   int drafts = 0;             // tokens that the MTP block drafts after the choice
   bool wants_logits = false;  // Chosen has the logits that its tokens were chosen from
+  // How many alternatives' log-probabilities Chosen has, beside those of its tokens: at most kMostAlternatives. -1: no
+  // log-probabilities at all.
+  int alternatives = -1;
   // [logit rows, mask_words(vocab)], for each logit row a bit for each token that may be chosen: token 0 is the lowest
   // bit of word 0. Null: every token may be chosen. Drafts are made without the mask.
   std::shared_ptr<const std::vector<uint32_t>> masks;
@@ -61,6 +64,8 @@ struct Chosen {
   std::vector<int> tokens{};    // its drafts that were right, and one more; empty if there is a problem
   std::vector<int> drafts{};    // made after the last of the tokens
   std::vector<float> logits{};  // [tokens, vocab], if Group::wants_logits
+  // The tokens with their log-probabilities under the model's own distribution, if Group::alternatives asks for them.
+  std::vector<Choice> choices{};
   // KEXA_BAD_FILE if a logit was NaN or infinite, and KEXA_INVALID_ARGUMENT if bias, mask and end tokens leave no
   // token. It concerns this group alone. Null: there is none.
   std::exception_ptr problem{};

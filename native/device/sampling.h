@@ -25,6 +25,14 @@ struct SamplingParams {
   uint64_t seed = 0;
 };
 
+// A chosen token.
+struct Choice {
+  int token = 0;
+  // Only if they were asked for:
+  float logprob = 0;
+  std::vector<std::pair<int, float>> top;  // the most probable tokens, best first
+};
+
 // Calls visit(name, field) for each option that is one number, with its name in lib/sampling-options.ts.
 void visit_numbers(auto& params, const auto& visit) {
   visit("temperature", params.temperature);

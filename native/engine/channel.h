@@ -14,7 +14,7 @@
 #include <vector>
 
 #include "base/profile.h"
-#include "decode/logprobs.h"
+#include "device/sampling.h"
 #include "plan/host_experts.h"
 
 namespace kexa {

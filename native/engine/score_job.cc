@@ -1,7 +1,7 @@
 #include "engine/score_job.h"
 
+#include "cpu/logprobs.h"
 #include "decode/chunk.h"
-#include "decode/logprobs.h"
 #include "device/vocabulary.h"
 
 namespace kexa {

@@ -208,7 +208,8 @@ void Sequence::add_to(Step& step, const Part& part, KvSlots& slots) {
                          .is_following = part.is_following && !part.is_known,
                          .chooses = part.chooses,
                          .drafts = part.next_drafts,
-                         .wants_logits = part.chooses && (params_.logprobs >= 0 || params_.wants_profile),
+                         .wants_logits = part.chooses && params_.wants_profile,
+                         .alternatives = part.chooses ? params_.logprobs : -1,
                          .masks = masks_of(part)});
   const int first = part.is_following ? part.rows_end - part.rows : slots.length(slot);
   for (int i = 0; i < part.rows; ++i) {
@@ -312,8 +313,7 @@ void Sequence::take(const JobContext& context, const Part& part, const Chosen& c
   for (int i = 0; i < int(chosen.tokens.size()) && !is_over_; ++i) {
     const int token = chosen.tokens[i];
     const auto logits = [&] { return std::span(chosen.logits).subspan(i * vocab, vocab); };
-    tokens.choices.push_back(params_.logprobs < 0 ? Choice{token, 0, {}}
-                                                  : with_logprobs(token, logits(), params_.logprobs));
+    tokens.choices.push_back(chosen.choices.empty() ? Choice{token, 0, {}} : chosen.choices[size_t(i)]);
     ids_.push_back(token);
     const bool is_end =
         std::find(params_.end_tokens.begin(), params_.end_tokens.end(), token) != params_.end_tokens.end();

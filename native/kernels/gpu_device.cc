@@ -229,6 +229,7 @@ void GpuDevice::write_state(const Step& step) {
     words[kGroupRows] = uint32_t(group.rows), words[kGroupIsFollowing] = group.is_following;
     words[kGroupFirstLogit] = uint32_t(first_logit), words[kGroupLogits] = uint32_t(logits);
     words[kGroupDrafts] = uint32_t(group.drafts);
+    words[kGroupChoices] = uint32_t(group.alternatives + 1);
     words[kGroupMask] = group.masks ? choosing_->add_masks(kernels_, *group.masks, masks) : 0;
     if (group.drafts) state_[size_t(places.draft_rows()) + g] = uint32_t(step.logit_rows[first_logit + logits - 1]);
   }
@@ -304,11 +305,16 @@ uint64_t GpuDevice::logit_bytes(const LogitGroup& own) const {
   return own.group.wants_logits ? uint64_t(own.logits) * uint64_t(description_.vocab_size) * sizeof(float) : 0;
 }
 
+// A group chooses at most one token for each of its logit rows.
+uint64_t GpuDevice::choice_bytes(const LogitGroup& own) const {
+  return own.group.alternatives < 0 ? 0 : Choosing::choice_bytes(std::min(own.logits, kMaxDrafts + 1));
+}
+
 void GpuDevice::choose() {
   if (choosing_groups_ == 0) return;
   const std::span chosen(groups_.data(), size_t(choosing_groups_));
-  uint64_t at = choosing_->records().bytes, bytes = at;
-  for (const LogitGroup& own : chosen) bytes += logit_bytes(own);
+  uint64_t at = choosing_->record_bytes(), bytes = at;
+  for (const LogitGroup& own : chosen) bytes += logit_bytes(own) + choice_bytes(own);
   if (!ticket_) ticket_ = gpu_->begin_read(bytes);
   for (const LogitGroup& own : chosen) {
     const uint64_t own_bytes = logit_bytes(own);
@@ -339,7 +345,15 @@ void GpuDevice::begin_draft() {
 int GpuDevice::end_step() {
   if (!ticket_) return gpu_->read_later(activations_.step, 0, 0);
   const int ticket = *std::exchange(ticket_, {});
-  gpu_->read_part(ticket, 0, choosing_->records(), 0, choosing_->records().bytes);
+  gpu_->read_part(ticket, 0, choosing_->records(), 0, choosing_->record_bytes());
+  const std::span chosen(groups_.data(), size_t(choosing_groups_));
+  uint64_t at = choosing_->record_bytes();
+  for (const LogitGroup& own : chosen) at += logit_bytes(own);
+  for (const LogitGroup& own : chosen) {
+    if (own.group.alternatives < 0) continue;
+    gpu_->read_part(ticket, at, choosing_->records(), choosing_->choices_at(own.group.slot), choice_bytes(own));
+    at += choice_bytes(own);
+  }
   gpu_->end_read(ticket);
   ended_[ticket].assign(groups_.begin(), groups_.begin() + choosing_groups_);
   return ticket;
@@ -351,8 +365,9 @@ std::vector<Chosen> GpuDevice::take(int ticket) {
     gpu_->take(ticket, {});
     return {};
   }
-  uint64_t at = choosing_->records().bytes, bytes = at;
-  for (const LogitGroup& own : ended.mapped()) bytes += logit_bytes(own);
+  uint64_t at = choosing_->record_bytes(), choices_at = at, bytes = 0;
+  for (const LogitGroup& own : ended.mapped()) choices_at += logit_bytes(own), bytes += choice_bytes(own);
+  bytes += choices_at;
   std::vector<std::byte> read(bytes);
   gpu_->take(ticket, read);
   std::vector<Chosen> all;
@@ -362,6 +377,12 @@ std::vector<Chosen> GpuDevice::take(int ticket) {
     Choosing::Record record;
     std::memcpy(&record, &read[size_t(chosen.slot) * sizeof(record)], sizeof(record));
     choosing_->give(record, chosen);
+    if (own.group.alternatives >= 0) {
+      std::vector<uint32_t> choices(choice_bytes(own) / sizeof(uint32_t));
+      std::memcpy(choices.data(), &read[choices_at], choice_bytes(own));
+      choosing_->give_choices(choices, own.group.alternatives, chosen);
+      choices_at += choice_bytes(own);
+    }
     if (!own.group.wants_logits) continue;
     chosen.logits.resize(chosen.tokens.size() * size_t(description_.vocab_size));
     if (!chosen.logits.empty()) std::memcpy(chosen.logits.data(), &read[at], chosen.logits.size() * sizeof(float));

@@ -108,6 +108,8 @@ class GpuDevice final : public Device {
   int drafting_groups() const;
   // Bytes of the logits that a group wants to have.
   uint64_t logit_bytes(const LogitGroup& own) const;
+  // Bytes of the choices of a group that wants log-probabilities.
+  uint64_t choice_bytes(const LogitGroup& own) const;
 
   int rows_ = 0, logit_rows_ = 0;
   bool is_large_ = false;

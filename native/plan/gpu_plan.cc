@@ -117,7 +117,7 @@ GpuPlan plan_gpu(const ModelDescription& description, const PlanOptions& options
     add("sampling", int64_t(kv.slots) * kSamplingWords);
     add("masks", int64_t(kv.slots + options.decode_rows()) * mask_words(description.vocab_size));
     add("logit bias", int64_t(kv.slots) * description.vocab_size);
-    add("sequences", int64_t(kv.slots) * kSequenceWords);
+    add("sequences", int64_t(kv.slots) * (kSequenceWords + (kMaxDrafts + 1) * kChoiceWords));
     add("token counts", int64_t(kv.slots) * description.vocab_size * 2);
     add("token history", int64_t(kv.slots) * options.context_size);
   }

@@ -48,9 +48,9 @@ constexpr int kStepGathered = 2;
 constexpr int kStepGroupCount = 3, kStepMtpRows = 4;
 constexpr int kStepGroups = 8;  // the words of the first group
 // Words of a group, as Group has them. Its logit rows are GROUP_LOGITS successive ones. GROUP_MASK is a row of the
-// masks (see Choosing), or 0.
+// masks (see Choosing), or 0. GROUP_CHOICES is 0, or 1 and the number of alternatives.
 constexpr int kGroupSlot = 0, kGroupFirstRow = 1, kGroupRows = 2, kGroupIsFollowing = 3, kGroupFirstLogit = 4,
-              kGroupLogits = 5, kGroupDrafts = 6, kGroupMask = 7, kStepGroupWords = 8;
+              kGroupLogits = 5, kGroupDrafts = 6, kGroupMask = 7, kGroupChoices = 8, kStepGroupWords = 9;
 constexpr int kRowToken = 0, kRowSlot = 1, kRowPosition = 2, kRowNext = 3, kStepRowWords = 4;
 
 // The places in the step state that depend on the sizes of steps.
@@ -68,6 +68,10 @@ inline StepPlaces step_places(const PlanOptions& options) { return {options.slot
 
 // Words of choosing for each slot: its sequence, and its sampling options.
 constexpr int kSequenceWords = 32, kSamplingWords = 16;
+// Words of a token's log-probability: the sum of probabilities in four words, the best logit, the token's own, and each
+// alternative with its logit.
+constexpr int kChoiceSum = 0, kChoiceBest = 4, kChoiceOwn = 5, kChoiceTop = 6,
+              kChoiceWords = kChoiceTop + 2 * kMostAlternatives;
 
 // The most rows of a step whose logits are computed. The logits of 4,096 rows of K-EXAONE would take 2.5 GB. A step
 // that wants logits of all its rows has no more rows than this.

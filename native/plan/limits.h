@@ -18,6 +18,9 @@ constexpr int kMaxDrafts = 8;
 // of answers, one of more rows is of the kernels of prompts.
 constexpr int kSmallRows = 16;
 
+// The most alternatives of a chosen token whose log-probabilities are told.
+constexpr int kMostAlternatives = 20;
+
 // Words of a set of tokens, which has a bit for each token: token 0 is the lowest bit of word 0.
 constexpr int mask_words(int vocab) { return (vocab + 31) / 32; }
 

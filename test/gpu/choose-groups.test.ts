@@ -18,7 +18,7 @@ const { config, dtype } = opShapes['groups of experts, two shared experts, windo
 
 test('groups of several slots choose, follow and draft as on the CPU device', async (t) => {
   const probe = await OpProbe.open(config, dtype, { ...probeOptions, slots, prefillChunk, ...onGpu });
-  const sum = { groups: 0, following: 0, masked: 0, chosen: 0, problems: 0, drafts: 0, accepted: 0 };
+  const sum = { groups: 0, following: 0, masked: 0, chosen: 0, problems: 0, drafts: 0, accepted: 0, alternatives: 0 };
   for (let seed = 1; seed <= 16; seed++) {
     // Few groups and many in turn. All of them at once are more than a step of one sequence could have.
     const counts = seed % 4 === 0 ? [1, 33, 5, 33, 17, 33] : Array.from({ length: 10 }, (_, i) => 1 + ((i * seed) % 5));

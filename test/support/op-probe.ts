@@ -67,6 +67,7 @@ export interface CrowdResult {
   problems: number;
   drafts: number;
   accepted: number;
+  alternatives: number;
 }
 
 /** Bytes that copied cache rows have wrong, and how often the processor waited for the GPU. */

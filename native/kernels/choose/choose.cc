@@ -79,6 +79,7 @@ void set_group_places(Prelude& prelude, const StepPlaces& places) {
       .set("GROUP_LOGITS", kGroupLogits)
       .set("GROUP_DRAFTS", kGroupDrafts)
       .set("GROUP_MASK", kGroupMask)
+      .set("GROUP_CHOICES", kGroupChoices)
       .set("STEP_DRAFT_ROWS", places.draft_rows())
       .set("STEP_IN_ORDER", places.in_order())
       .set("STEP_LOGIT_ROWS", places.logit_rows())
@@ -123,7 +124,14 @@ Choosing::Choosing(KernelSet& kernels, const ModelDescription& description, cons
   const auto make_choose = [&](bool is_draft) {
     Prelude prelude = sequence;
     set_sampling_words(prelude);
-    prelude.set("VOCAB", vocab_)
+    prelude.set("CHOICES_AT", options_.slots * kSequenceWords)
+        .set("MOST_CHOSEN", kMaxDrafts + 1)
+        .set("CHOICE_WORDS", kChoiceWords)
+        .set("CHOICE_SUM", kChoiceSum)
+        .set("CHOICE_BEST", kChoiceBest)
+        .set("CHOICE_OWN", kChoiceOwn)
+        .set("CHOICE_TOP", kChoiceTop)
+        .set("VOCAB", vocab_)
         .set("CONTEXT", context_)
         .set("MASK_WORDS", mask_words(vocab_))
         .set("IS_DRAFT", is_draft)
@@ -198,6 +206,22 @@ void Choosing::give(const Record& record, Chosen& to) const {
   if (to.problem) return;
   to.tokens.assign(record.tokens, record.tokens + record.chosen);
   to.drafts.assign(record.draft_tokens, record.draft_tokens + record.drafts);
+}
+
+void Choosing::give_choices(std::span<const uint32_t> choices, int alternatives, Chosen& to) const {
+  const auto number = [](uint32_t bits) { return double(std::bit_cast<float>(bits)); };
+  for (size_t i = 0; i < to.tokens.size(); ++i) {
+    const uint32_t* words = &choices[i * kChoiceWords];
+    // Each word counts the 4096th parts of the word before it.
+    double sum = 0;
+    for (int word = 3; word >= 0; --word) sum = (sum + words[kChoiceSum + word]) / 4096;
+    const double normalizer = number(words[kChoiceBest]) + std::log(sum);
+    Choice choice{.token = to.tokens[i], .logprob = float(number(words[kChoiceOwn]) - normalizer), .top = {}};
+    for (int a = 0; a < std::min(alternatives, vocab_); ++a)
+      choice.top.emplace_back(int(words[kChoiceTop + 2 * a]),
+                              float(number(words[kChoiceTop + 2 * a + 1]) - normalizer));
+    to.choices.push_back(std::move(choice));
+  }
 }
 
 }  // namespace kexa

@@ -37,9 +37,16 @@ class Choosing {
     uint32_t unused[kSequenceWords - 2 * kMaxDrafts - 5] = {};
   };
   static_assert(sizeof(Record) == kSequenceWords * sizeof(uint32_t));
-  const Buffer& records() const { return sequences_; }  // [slots] Record
+  // [slots] Record, then [slots, kMaxDrafts + 1, kChoiceWords]: a choice for each of a record's tokens.
+  const Buffer& records() const { return sequences_; }
+  uint64_t record_bytes() const { return uint64_t(options_.slots) * sizeof(Record); }
+  uint64_t choices_at(int slot) const { return record_bytes() + uint64_t(slot) * choice_bytes(kMaxDrafts + 1); }
+  static constexpr uint64_t choice_bytes(int tokens) { return uint64_t(tokens) * kChoiceWords * sizeof(uint32_t); }
+
   // Gives `to` the tokens and drafts of a record, or its problem.
   void give(const Record& record, Chosen& to) const;
+  // Gives `to` the log-probabilities of its tokens, with so many alternatives, from their choices.
+  void give_choices(std::span<const uint32_t> choices, int alternatives, Chosen& to) const;
 
  private:
   const PlanOptions& options_;

@@ -9,7 +9,8 @@
 // masks      [slots, then masks of groups; MASK_WORDS], described in choose.h
 // step       step state: gives groups and logit rows; gets the rows' next tokens, then the rows of the MTP block's next
 //            pass and its logit rows
-// sequences  [slots, SEQUENCE_WORDS] in and out: Choosing::Record
+// sequences  [slots, SEQUENCE_WORDS] in and out: Choosing::Record; then [slots, MOST_CHOSEN, CHOICE_WORDS] out: the
+//            log-probability of each chosen token, for groups that want it
 // marks      [slots, VOCAB] in and out, only with penalties: how often a token is in the window of the repeat penalty,
 //            and in the answer
 // history    [slots, CONTEXT] in and out, only with penalties: the sequence's tokens
@@ -54,6 +55,8 @@ var<workgroup> found_before: vec3u;
 var<workgroup> found_target: f32;
 var<workgroup> next_row: u32;
 var<workgroup> shared_slot: u32;
+var<workgroup> shared_choices: u32;
+var<workgroup> probabilities: array<atomic<u32>, 4>;
 
 fn sampling_word(of_slot: u32, i: u32) -> u32 { return sampling[of_slot * SAMPLING_WORDS + i]; }
 fn sampling_number(of_slot: u32, i: u32) -> f32 { return bitcast<f32>(sampling_word(of_slot, i)); }
@@ -330,11 +333,92 @@ fn set_pass(made: u32) {
   }
 }
 
+// e^x for an x of 0 or less, to 2^-23 of itself. WGSL's exp() may err by more.
+fn accurate_exp(x: f32) -> f32 {
+  if (x < -40.0) { return 0.0; }
+  let power = round(x * 1.44269504);
+  let r = (x - power * 0.693359375) - power * -2.12194440e-4;
+  var series = 1.9875691500e-4 * r + 1.3981999507e-3;
+  series = series * r + 8.3334519073e-3;
+  series = series * r + 4.1665795894e-2;
+  series = series * r + 1.6666665459e-1;
+  series = series * r + 5.0000001201e-1;
+  return bitcast<f32>(bitcast<u32>(series * (r * r) + r + 1.0) + (u32(i32(power)) << 23u));
+}
+
+// Whether a token comes after another one in their order: likelier ones first, the lowest id first among equals.
+fn comes_after(value: f32, id: u32, other: f32, other_id: u32) -> bool {
+  return value < other || (value == other && id > other_id);
+}
+
+// Writes what the log-probability of a chosen token is made of, by the logits alone: the sum of e^(logit - best) in
+// fixed point, which is exact and so the same in any order, the best logit, the token's, and the `alternatives` best
+// tokens. `alternatives` is the same in all threads.
+fn tell_choice(thread: u32, at: u32, token: u32, alternatives: u32) {
+  var best = 0.0;
+  var best_id = NONE;
+  for (var other = thread; other < VOCAB; other += THREADS) {
+    let value = logits[row_at + other];
+    if (best_id == NONE || value > best) {
+      best = value;
+      best_id = other;
+    }
+  }
+  if (best_id == NONE) { best = BANNED; }
+  best_of_all(thread, best, best_id);
+  let top = values[0];
+  if (thread < 4u) { atomicStore(&probabilities[thread], 0u); }
+  workgroupBarrier();
+  var sums = vec4u();
+  for (var other = thread; other < VOCAB; other += THREADS) {
+    var rest = accurate_exp(logits[row_at + other] - top) * 4096.0;
+    for (var word = 0u; word < 4u; word++) {
+      sums[word] += u32(rest);
+      rest = fract(rest) * 4096.0;
+    }
+  }
+  for (var word = 0u; word < 4u; word++) { atomicAdd(&probabilities[word], sums[word]); }
+  workgroupBarrier();
+  if (thread == 0u) {
+    for (var word = 0u; word < 4u; word++) { sequences[at + CHOICE_SUM + word] = atomicLoad(&probabilities[word]); }
+    sequences[at + CHOICE_BEST] = bitcast<u32>(top);
+    sequences[at + CHOICE_OWN] = bitcast<u32>(logits[row_at + token]);
+  }
+  for (var i = 0u; i < alternatives; i++) {
+    best_of_all(thread, best, best_id);
+    let found = values[0];
+    let found_id = ids[0];
+    workgroupBarrier();
+    if (thread == 0u) {
+      sequences[at + CHOICE_TOP + 2u * i] = found_id;
+      sequences[at + CHOICE_TOP + 2u * i + 1u] = bitcast<u32>(found);
+    }
+    // The thread whose token it was has its next one in the following round.
+    if (found_id == best_id) {
+      best = BANNED;
+      best_id = NONE;
+      for (var other = thread; other < VOCAB; other += THREADS) {
+        let value = logits[row_at + other];
+        let is_left = comes_after(value, other, found, found_id);
+        if (is_left && (best_id == NONE || comes_after(best, best_id, value, other))) {
+          best = value;
+          best_id = other;
+        }
+      }
+    }
+  }
+  workgroupBarrier();
+}
+
 @compute @workgroup_size(THREADS)
 fn choose(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) thread: u32) {
   let group = workgroup.x;
-  if (thread == 0u) { shared_slot = step[step_group(group) + GROUP_SLOT]; }
+  if (thread == 0u) {
+    shared_slot = step[step_group(group) + GROUP_SLOT];
+    shared_choices = step[step_group(group) + GROUP_CHOICES];
+  }
   let own_slot = workgroupUniformLoad(&shared_slot);
+  let choices = workgroupUniformLoad(&shared_choices);
   slot = own_slot;
   let state = slot * SEQUENCE_WORDS;
   let is_greedy = sampling_word(own_slot, SAMPLING_IS_GREEDY) != 0u;
@@ -377,6 +461,10 @@ fn choose(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_ind
     // A row with a problem gives a valid id too, because the steps begun after this one must not read past their
     // buffers.
     token = min(token, VOCAB - 1u);
+    if (!IS_DRAFT && choices > 0u) {
+      let chosen = min(i, MOST_CHOSEN - 1u);
+      tell_choice(thread, CHOICES_AT + (slot * MOST_CHOSEN + chosen) * CHOICE_WORDS, token, choices - 1u);
+    }
     if (thread == 0u) {
       if (IS_DRAFT) {
         commit_draft(group, token, state, drafts);

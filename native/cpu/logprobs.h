@@ -2,17 +2,10 @@
 #pragma once
 
 #include <span>
-#include <utility>
-#include <vector>
+
+#include "device/sampling.h"
 
 namespace kexa {
-
-struct Choice {
-  int token = 0;
-  // Only if they were asked for:
-  float logprob = 0;
-  std::vector<std::pair<int, float>> top;  // the most probable tokens, best first
-};
 
 // log(sum(exp(logits))) of a row, in f64, with the terms added in the order of the ids. It first finds two bounds of
 // this number. Only if a log-probability rounds to different floats at the two does it compute the number itself.

@@ -1,4 +1,4 @@
-#include "decode/logprobs.h"
+#include "cpu/logprobs.h"
 
 #include <algorithm>
 #include <cmath>

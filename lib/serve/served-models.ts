@@ -1,7 +1,9 @@
 /** The models that a server answers with, by the names that clients ask for. */
 import { createHash } from 'node:crypto';
+import { totalmem } from 'node:os';
 import { KexaError } from '../errors.js';
 import type { Model } from '../model/model.js';
+import { sizeText } from '../options.js';
 import { version } from '../package-root.js';
 import { type ApiError, notFound, unavailable } from './errors.js';
 
@@ -29,6 +31,8 @@ export class ServedModel {
   #state: ModelState = 'unloaded';
   #model: Model | undefined;
   #fingerprint = '';
+  /** Loading and unloading, one after the other. */
+  #work: Promise<void> = Promise.resolve();
 
   constructor(source: ModelSource) {
     this.#source = source;
@@ -65,22 +69,40 @@ export class ServedModel {
     return this.#fingerprint;
   }
 
-  async load(signal: AbortSignal): Promise<void> {
-    if (this.#state === 'ready' || this.#state === 'loading') return;
-    this.#state = 'loading';
-    try {
-      const model = await this.#source.load(signal);
-      this.#model = model;
-      this.#fingerprint = fingerprintOf(model);
-      this.#state = 'ready';
-    } catch (error) {
-      this.#state = 'unloaded';
-      throw error;
-    }
+  /** Loads the model, if it is not loaded. `check` may refuse it once it is. Calls at the same time share the work. */
+  load(signal: AbortSignal, check: (model: Model) => void): Promise<void> {
+    this.#work = this.#work.then(async () => {
+      if (this.state === 'ready') return;
+      await this.#close();
+      this.#state = 'loading';
+      try {
+        const model = await this.#source.load(signal);
+        this.#model = model;
+        check(model);
+        this.#fingerprint = fingerprintOf(model);
+        this.#state = 'ready';
+      } catch (error) {
+        await this.#close();
+        throw error;
+      }
+    });
+    return this.#settled();
   }
 
-  /** Closes the model, which ends its answers. */
-  async unload(): Promise<void> {
+  /** Closes the model, which ends its answers. A model that the server has not loaded itself is only left. */
+  unload(): Promise<void> {
+    this.#work = this.#work.then(() => this.#close());
+    return this.#settled();
+  }
+
+  /** Waits for the work that has been asked for. The next work does not see that it failed. */
+  #settled(): Promise<void> {
+    const work = this.#work;
+    this.#work = work.catch(() => {});
+    return work;
+  }
+
+  async #close(): Promise<void> {
     const model = this.#model;
     this.#model = undefined;
     this.#state = 'unloaded';
@@ -116,6 +138,18 @@ export class ServedModels {
     return this.all.reduce((all, { loaded }) => all + (loaded?.stats().slots ?? 0), 0);
   }
 
+  /**
+   * Loads a model beside the others.
+   *
+   * @throws KexaError KEXA_OUT_OF_MEMORY if a device has no room for all of its models together; the errors of loading
+   */
+  async load(served: ServedModel, signal: AbortSignal): Promise<void> {
+    await served.load(signal, (model) => {
+      const loaded = this.all.flatMap((other) => other.loaded ?? []);
+      checkTogether(model, loaded);
+    });
+  }
+
   /** The model of that name, or the first if the name is undefined. @throws ApiError 404 */
   find(name: string | undefined): ServedModel {
     const found = name === undefined ? this.all[0] : this.#byName.get(name);
@@ -123,4 +157,17 @@ export class ServedModels {
     const names = [...this.#byName.keys()].join(', ');
     throw notFound(`model: there is no model '${name}' here; there is ${names}`, 'model_not_found', 'model');
   }
+}
+
+/** Refuses a model if the plans of all models on its device are larger than the device's memory. */
+function checkTogether(model: Model, loaded: readonly Model[]): void {
+  const { name, memoryBytes = totalmem() } = model.device;
+  const together = loaded.filter(({ device }) => device.name === name);
+  // Weights that are read in place from a file are not held twice by the system, and give way.
+  const bytes = together.reduce((sum, { memory }) => sum + memory.total - memory.weights.mapped, 0);
+  if (together.length < 2 || bytes <= memoryBytes) return;
+  throw new KexaError(
+    'KEXA_OUT_OF_MEMORY',
+    `models: ${together.length} models on ${name} take ${sizeText(bytes)} together, found ${sizeText(memoryBytes)}; give them fewer slots or cacheTokens, or load fewer`,
+  );
 }

@@ -146,7 +146,7 @@ export async function serve(options: ServeOptions): Promise<Server> {
   const server = new Server({ http, models, keys, settings, drain, hangs });
   try {
     const loading = signal ?? new AbortController().signal;
-    for (const model of models.all) await model.load(loading);
+    for (const model of models.all) await models.load(model, loading);
   } catch (error) {
     await server.close({ timeout: 0 });
     throw error;

@@ -2,10 +2,21 @@
 import type { Model } from '../../model/model.js';
 import { samplingOptions } from '../../sampling-options.js';
 import type { App, ServeContext } from '../context.js';
+import { ApiError } from '../errors.js';
 import type { ServedModel } from '../served-models.js';
 
-/** Adds `GET /v1/models` and `GET /v1/models/{id}`. */
-export function addModelRoutes(app: App, { models }: ServeContext): void {
+/** Adds the list of models, and for the admin key `POST /v1/models/{id}/load` and `.../unload`. */
+export function addModelRoutes(app: App, { models, settings, log }: ServeContext): void {
+  app.post('/v1/models/:id{.+}/:action{load|unload}', async (c) => {
+    const { isAdmin, id } = c.get('exchange');
+    if (!isAdmin) throw adminRefused(settings.adminKey !== undefined);
+    const { id: name, action } = c.req.param();
+    const model = models.find(name);
+    log.note(`${id}: ${action} ${name}`);
+    if (action === 'unload') await model.unload();
+    else await models.load(model, new AbortController().signal);
+    return c.json(modelCard(name, model));
+  });
   app.get('/v1/models', (c) =>
     c.json({
       object: 'list',
@@ -15,6 +26,13 @@ export function addModelRoutes(app: App, { models }: ServeContext): void {
   app.get('/v1/models/:id{.+}', (c) => {
     const name = c.req.param('id');
     return c.json(modelCard(name, models.find(name)));
+  });
+}
+
+function adminRefused(isThereOne: boolean): ApiError {
+  const advice = isThereOne ? '' : '; this server was started without --admin-key';
+  return new ApiError(`wanted the admin key to load and unload models${advice}`, {
+    ...{ status: 403, type: 'permission_error', code: 'admin_only' },
   });
 }
 

@@ -20,7 +20,11 @@ const settings: GenerateOptions[] = [
   { temperature: 1.3, topP: 0.8, seed: 3 },
   { temperature: 1, minP: 0.5, seed: 4 },
   { temperature: 0.9, topK: 50, topP: 0.9, minP: 0.02, seed: 5, repeatPenalty: 1.3 },
-  { temperature: 1, repeatPenalty: 1.2, repeatLastN: 5, presencePenalty: 0.5, frequencyPenalty: 0.3, seed: 6 },
+  // The bias leaves few likely tokens, so that tokens come again and each penalty changes the answer.
+  {
+    ...{ temperature: 1, repeatPenalty: 1.2, repeatLastN: 3, presencePenalty: 1, frequencyPenalty: 1, seed: 3 },
+    logitBias: { 10: 14, 20: 14, 30: 14, 40: 14, 50: 14 },
+  },
   { temperature: 0, repeatPenalty: 1.5, logitBias: { 5: Number.NEGATIVE_INFINITY, 7: 3 } },
   { temperature: 1e-9, seed: 7 },
   { temperature: 1, topP: 0.999, seed: 8 },
@@ -33,6 +37,7 @@ const tellingFilters: Readonly<Record<number, GenerateOptions>> = {
   3: { topP: 1 },
   4: { minP: 0 },
   5: { topK: 0, topP: 1 },
+  6: { repeatPenalty: 1, repeatLastN: -1, presencePenalty: 0, frequencyPenalty: 0 },
 };
 
 function ids(next: () => number, model: Model, most: number): number[] {

@@ -7,6 +7,8 @@ import { root } from './setup.mjs';
 
 const { variables } = await import('../lib/environment.ts');
 const { loadOptions } = await import('../lib/plan/load-options.ts');
+const { serveOptions } = await import('../lib/serve/options.ts');
+const { chatSchema } = await import('../lib/serve/openai/chat-request.ts');
 const { samplingOptions } = await import('../lib/sampling-options.ts');
 
 /** The rows of each table by its name, each a list of cells, the head first. */
@@ -28,11 +30,31 @@ const tables = {
       `${option.help}. ${rangeOf(option)}`,
     ]),
   ],
+  'server options': [
+    ['flag', 'variable', 'in `serve`', 'meaning'],
+    ...serveOptions.map((option) => [
+      `\`${option.flags}\``,
+      `\`${option.env}\``,
+      `\`${option.name}\``,
+      `${option.help}. ${defaultOf(option)}`,
+    ]),
+  ],
+  'chat fields': [
+    ['field', 'meaning'],
+    ...Object.entries(chatSchema().properties).map(([name, { description }]) => [`\`${name}\``, description]),
+  ],
   'other variables': [
     ['variable', 'meaning'],
     ...Object.entries(variables).map(([name, meaning]) => [`\`${name}\``, meaning]),
   ],
 };
+
+/** The default of a server's option, as a sentence. */
+function defaultOf({ default: value, reads }) {
+  if (reads === 'on' || reads === 'off') return `Default in \`serve\`: ${value}`;
+  if (value === undefined || (Array.isArray(value) && value.length === 0)) return 'Default: none';
+  return `Default: ${value}`;
+}
 
 /** The allowed values, as a sentence begins. */
 function rangeOf({ kind, least, most, isAbove }) {
@@ -48,7 +70,7 @@ function tableText([head, ...rows]) {
 const isWriting = process.argv.includes('--write');
 const found = new Set();
 let differing = 0;
-for (const file of ['docs/api.md', 'docs/cli.md']) {
+for (const file of ['docs/api.md', 'docs/cli.md', 'docs/serve.md']) {
   const path = join(root, file);
   const text = readFileSync(path, 'utf8');
   const written = text.replaceAll(/(<!-- table: ([\w ]+) -->\n)[\s\S]*?(\n<!-- end -->)/g, (old, start, name, end) => {

@@ -42,6 +42,12 @@ export class AccessLog {
     );
   }
 
+  /** Logs what was said, for servers that were told to. */
+  say(id: string, kind: 'prompts' | 'answers', said: unknown): void {
+    if (this.#form === 'json') this.#logger.info({ id, [kind]: said });
+    if (this.#form === 'text') process.stderr.write(`${id} ${kind}: ${JSON.stringify(said)}\n`);
+  }
+
   /** Logs a message about the server itself. */
   note(message: string, cause?: unknown): void {
     if (this.#form === 'off') return;

@@ -51,6 +51,12 @@ export async function respond(
   exchange.notes.model = request.model.names[0]!;
   exchange.notes.stream = isStream;
   const key = exchange.keyLabel ?? exchange.incoming.socket.remoteAddress ?? '';
+  if (context.settings.logPrompts)
+    context.log.say(
+      exchange.id,
+      'prompts',
+      request.choices.map(({ prompt }) => prompt),
+    );
   const place = await context.queue.enter(key, request.choices.length, exchange.signal);
   try {
     if (isStream) return await stream(context, exchange, request, place.start, mapping);
@@ -179,11 +185,15 @@ async function settleAll(readers: readonly Generation[]): Promise<void> {
 
 /** Notes the counts of an answer for the access log and the metrics. */
 function noteResults(
-  { metrics }: ServeContext,
-  { notes, startedAt }: Exchange,
+  { metrics, settings, log }: ServeContext,
+  { id, notes, startedAt }: Exchange,
   model: ServedModel,
   results: readonly GenerationResult[],
 ): void {
+  if (settings.logPrompts) {
+    const said = results.map(({ text, reasoning, toolCalls }) => ({ text, reasoning, toolCalls }));
+    log.say(id, 'answers', said);
+  }
   const sum = (count: (result: GenerationResult) => number) => results.reduce((all, one) => all + count(one), 0);
   notes.promptTokens = results[0]?.usage.promptTokens ?? 0;
   notes.cachedTokens = results[0]?.usage.cachedTokens ?? 0;

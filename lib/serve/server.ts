@@ -141,6 +141,7 @@ export async function serve(options: ServeOptions): Promise<Server> {
     }),
     log: new AccessLog(settings.log),
   };
+  if (settings.logPrompts) context.log.note('WARNING: prompts and answers are logged (logPrompts)');
   const http = createHttp(settings, getListener(context, keys));
   await listen(http, settings);
   const server = new Server({ http, models, keys, settings, drain, hangs });

@@ -109,6 +109,14 @@ test('installed, it answers through import, through require and on the command l
   });`;
   writeFileSync(join(project, 'imports.mjs'), `import { loadModel } from 'kexa';\n${call}`);
   writeFileSync(join(project, 'requires.cjs'), `const { loadModel } = require('kexa');\n${call}`);
+  writeFileSync(
+    join(project, 'serves.mjs'),
+    `import { serve } from 'kexa/serve';
+    const server = await serve({ path: ${JSON.stringify(folder)}, port: 0, log: 'off' });
+    console.log((await fetch(server.url + '/ready')).status);
+    await server.close();`,
+  );
+  t.equal(await run(process.execPath, ['serves.mjs'], project), '200\n', 'kexa/serve');
   for (const script of ['imports.mjs', 'requires.cjs'])
     t.equal(await run(process.execPath, [script], project), `${greedyText}\n`, script);
   const flags = ['-m', folder, '-p', prompt!, '-n', '48', '--temp', '0', '--raw'];

@@ -9,6 +9,7 @@ import { badRequest, unsupported } from '../errors.js';
 import type { Exchange } from '../exchange.js';
 import { readFields } from '../fields.js';
 import { serveLimits } from '../limits.js';
+import { type BodySchema, bodySchema } from '../openapi.js';
 import { readMessages } from './messages.js';
 import { samplingFields, samplingOptions, seededChoices } from './sampling.js';
 
@@ -62,6 +63,11 @@ const chatFields = z.object({
 });
 
 type ChatFields = z.infer<typeof chatFields>;
+
+/** The fields of a body as JSON Schema. */
+export function chatSchema(): BodySchema {
+  return bodySchema(chatFields);
+}
 
 /** How an answer is to be written. */
 export interface ChatStyle {

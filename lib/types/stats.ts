@@ -75,6 +75,8 @@ export interface ModelStats {
   parks: number;
   /** Layers run so far, those of `forward` and `score` included. It grows within a step, so a device that hangs shows. */
   layers: number;
+  /** The devices that share the model, and how long each has worked (seconds). Empty if there is one device. */
+  devices: { busy: number }[];
   /** Whether the GPU was lost. Every later request fails; load the model again. */
   isDeviceLost: boolean;
 }

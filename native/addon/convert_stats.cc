@@ -75,6 +75,10 @@ Napi::Object from_stats(Napi::Env env, const EngineStats& stats) {
   object.Set("drafts", from_drafts(env, stats));
   object.Set("prefixCache",
              object_of(env, {{"queried", double(stats.queried_tokens)}, {"hit", double(stats.hit_tokens)}}));
+  auto devices = Napi::Array::New(env);
+  for (uint32_t i = 0; i < stats.device_ns.size(); ++i)
+    devices.Set(i, object_of(env, {{"busy", double(stats.device_ns[i]) / 1e9}}));
+  object.Set("devices", devices);
   object.Set("isDeviceLost", stats.is_device_lost);
   return object;
 }

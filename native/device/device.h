@@ -152,9 +152,16 @@ class Device {
   // answer is about the step begun last.
   virtual int steps_ahead() const { return 0; }
 
+  // Steps of different lanes run at the same time, in different parts of the device. With more than one lane no group
+  // follows: a step that chooses is taken before the next one with the same slot begins.
+  virtual int lanes() const { return 1; }
+  // [parts]: the time that each part has worked so far (nanoseconds). Empty if the device has no parts.
+  virtual std::vector<int64_t> busy_ns() const { return {}; }
+
   // Sets the residual [rows, hidden] instead of embed(). For devices that share a model.
   virtual void set_residual(std::span<const float> rows) = 0;
-  // The rows of the step. Rows of following groups have the tokens and positions that the device found. Waits.
+  // The rows of the step. Rows of following groups have the tokens and positions that the device found. Waits. For
+  // tests.
   virtual std::vector<Row> rows() const = 0;
 
   // Counts and times the work between the two calls, which slows it. A device without kernels has nothing to tell.

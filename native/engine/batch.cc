@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <set>
+#include <utility>
 
 #include "decode/forward.h"
 #include "engine/profiling.h"
@@ -84,17 +85,7 @@ void Batch::turn(const JobContext& context, std::vector<JobClaim> jobs) {
   drop_cancelled(context);
   drop_failed(context);
   admit(context);
-  Parts parts = prepare(context);
-  const bool begins = !parts.answers.empty() || !parts.prompts.empty();
-  const bool mixes = context.model->device->mixes_prompts();
-  if (mixes && !parts.answers.empty()) {
-    parts.answers.insert(parts.answers.end(), parts.prompts.begin(), parts.prompts.end());
-    parts.prompts.clear();
-  }
-  // Answers go first, so that their readers have the tokens before the prompts have run.
-  if (!parts.answers.empty()) begin(context, std::move(parts.answers), false);
-  if (!parts.prompts.empty()) begin(context, std::move(parts.prompts), true);
-  if (begins)
+  if (begin_next(context))
     while (int(flights_.size()) > context.model->device->steps_ahead()) settle(context);
   else if (!flights_.empty())
     settle(context);
@@ -102,9 +93,36 @@ void Batch::turn(const JobContext& context, std::vector<JobClaim> jobs) {
   if (flights_.empty()) context.model->prefixes.collect(context.model->prefixes.kept_count());
 }
 
-Batch::Parts Batch::prepare(const JobContext& context) {
+// Begins the next steps of one lane; the lanes take turns. Returns false if none has anything to do.
+bool Batch::begin_next(const JobContext& context) {
+  const Device& device = *context.model->device;
+  for (int tried = 0; tried < device.lanes(); ++tried) {
+    Parts parts = prepare(context, next_lane_);
+    next_lane_ = (next_lane_ + 1) % device.lanes();
+    if (parts.answers.empty() && parts.prompts.empty()) continue;
+    if (device.mixes_prompts() && !parts.answers.empty()) {
+      parts.answers.insert(parts.answers.end(), parts.prompts.begin(), parts.prompts.end());
+      parts.prompts.clear();
+    }
+    // Answers go first, so that their readers have the tokens before the prompts have run.
+    if (!parts.answers.empty()) begin(context, std::move(parts.answers), false);
+    if (!parts.prompts.empty()) begin(context, std::move(parts.prompts), true);
+    return true;
+  }
+  return false;
+}
+
+// The lane with the fewest running sequences. A sequence stays in its lane.
+int Batch::emptiest_lane(int lanes) const {
+  std::vector<int> running(static_cast<size_t>(lanes));
+  for (const auto& sequence : all_)
+    if (sequence->state == Claim::State::kRunning) ++running[size_t(sequence->lane)];
+  return int(std::min_element(running.begin(), running.end()) - running.begin());
+}
+
+Batch::Parts Batch::prepare(const JobContext& context, int lane) {
   for (;;)
-    if (std::optional<Parts> parts = try_prepare(context)) return std::move(*parts);
+    if (std::optional<Parts> parts = try_prepare(context, lane)) return std::move(*parts);
 }
 
 // The sequences that may be in the next step, the oldest first. A step that is profiled is one sequence's own.
@@ -126,7 +144,7 @@ std::vector<Sequence*> Batch::candidates(const JobContext& context) const {
 
 // Plans the next step and reserves its pages. Nothing if a sequence found no room: then another was parked, or the
 // sequence waits, and the step is to be planned again.
-std::optional<Batch::Parts> Batch::try_prepare(const JobContext& context) {
+std::optional<Batch::Parts> Batch::try_prepare(const JobContext& context, int lane) {
   LoadedModel& model = *context.model;
   const std::vector<Sequence*> sequences = candidates(context);
   std::vector<PlannedSequence> planned;
@@ -134,6 +152,9 @@ std::optional<Batch::Parts> Batch::try_prepare(const JobContext& context) {
     planned.push_back(sequence->next_rows(context));
     sequence->waits_for_masks = sequence->needs_masks() && !planned.back().can_step;
     if (!sequence->has_reader) planned.back().can_step = planned.back().steps_soon = false;
+    // A prompt's rows make the answers of other lanes wait too.
+    if (sequence->lane != lane && std::exchange(planned.back().can_step, false))
+      planned.back().steps_soon = !planned.back().is_prompt;
   }
   const PlanOptions& options = context.plan.options;
   const StepBudget budget{.most_rows = options.prefill_chunk,
@@ -195,6 +216,7 @@ void Batch::begin(const JobContext& context, std::vector<Sequence::Part> parts, 
   };
   std::stable_sort(parts.begin(), parts.end(), [&](const auto& a, const auto& b) { return rank(a) > rank(b); });
   Flight flight{.ticket = -1,
+                .lane = parts[0].sequence->lane,
                 .parts = {},
                 .is_prompt = is_prompt,
                 .mtp_passes = 0,
@@ -277,8 +299,9 @@ void Batch::settle(const JobContext& context) {
     return;
   }
   const Clock::time_point now = Clock::now();
-  const int64_t taken_ns = nanoseconds(now - std::max(flight.began, settled_));
-  settled_ = now;
+  Clock::time_point& settled = settled_[flight.lane];
+  const int64_t taken_ns = nanoseconds(now - std::max(flight.began, settled));
+  settled = now;
   learn(context, flight, taken, taken_ns);
   context.model->prefixes.collect(flight.kept_prefixes);
   size_t choice = 0;
@@ -301,7 +324,8 @@ void Batch::settle(const JobContext& context) {
       continue;
     }
     show_stats(context);
-    ended->end(context, context.model->device->steps_ahead() > 0);
+    const Device& device = *context.model->device;
+    ended->end(context, device.steps_ahead() > 0 && device.lanes() == 1);
   }
 }
 

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <deque>
 #include <list>
+#include <map>
 #include <memory>
 #include <vector>
 
@@ -63,6 +64,7 @@ class Batch {
   // A begun step that has not been taken.
   struct Flight {
     int ticket;
+    int lane;
     std::vector<Sequence::Part> parts;  // in the order of the step's groups; a part of a request that is over has none
     bool is_prompt;
     int mtp_passes;
@@ -89,8 +91,9 @@ class Batch {
   struct Parts {
     std::vector<Sequence::Part> answers, prompts;
   };
-  Parts prepare(const JobContext& context);
-  std::optional<Parts> try_prepare(const JobContext& context);
+  bool begin_next(const JobContext& context);
+  Parts prepare(const JobContext& context, int lane);
+  std::optional<Parts> try_prepare(const JobContext& context, int lane);
   std::vector<Sequence*> candidates(const JobContext& context) const;
   std::vector<std::optional<int>> shared_drafts(const JobContext& context, std::span<Sequence* const> sequences,
                                                 const StepPlan& plan) const;
@@ -106,13 +109,15 @@ class Batch {
   // Forgets a request that is over, and returns it, so that its last event is pushed when it counts as over.
   std::unique_ptr<Sequence> remove(Sequence& sequence);
   std::vector<Sequence*> running_by_age() const;
+  int emptiest_lane(int lanes) const;
 
   const std::atomic<bool>& is_stopping_;
   GrammarPort& grammars_;
   std::list<std::unique_ptr<Sequence>> all_;  // in the order of their arrival
   std::deque<Flight> flights_;                // the oldest first
   std::vector<JobClaim> jobs_;                // of the running turn
-  Clock::time_point settled_;                 // when a step was last taken
+  std::map<int, Clock::time_point> settled_;  // when a step of each lane was last taken
+  int next_lane_ = 0;
   GrowthGuess growth_;
   int64_t parked_bytes_ = 0;
   uint64_t starts_ = 0, steps_ = 0, room_changes_ = 1;

@@ -100,6 +100,7 @@ void Batch::show_stats(const JobContext& context) const {
   for (const JobClaim& job : jobs_) live.push_back(job.owner);
   const KvSlots::PageCounts pages = context.model->slots.count_pages(live);
   stats.live_pages = pages.live, stats.kept_pages = pages.kept, stats.free_pages = pages.free;
+  stats.device_ns = context.model->device->busy_ns();
   context.stats.show();
 }
 
@@ -130,6 +131,7 @@ bool Batch::start(const JobContext& context, Sequence& sequence) {
   LoadedModel& model = *context.model;
   try {
     sequence.slot = model.slots.acquire(sequence.owner()).slot;
+    if (sequence.lane < 0) sequence.lane = emptiest_lane(model.device->lanes());
     if (sequence.parked) {
       model.slots.rewind(sequence.slot, 0);
       sequence.parked->restore(context.description, model.slots, *model.device, sequence.slot);

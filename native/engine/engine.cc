@@ -19,6 +19,7 @@ struct Engine::State {
       : description(std::move(description)), plan(make_plan(this->description, options)) {
     stats.counted.slots = plan.kv.slots;
     stats.counted.pages = stats.counted.free_pages = plan.kv.pages;
+    stats.counted.device_ns.resize(plan.options.parts.size());
     stats.shown = stats.counted;
   }
 

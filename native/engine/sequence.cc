@@ -83,9 +83,11 @@ int Sequence::tokens_left(const PlanOptions& options) const {
 PlannedSequence Sequence::next_rows(const JobContext& context) const {
   const PlanOptions& options = context.plan.options;
   PlannedSequence next{.last_step = last_step};
-  if (is_following_ && params_.grammar) {
-    next.rows_left = next.most_rows = 1 + (masks_ ? int(masks_->drafts.size()) : 0);
-    next.can_step = masks_ && parts_.empty();
+  if (is_following_ && tells_rows(context)) {
+    const bool is_ready = parts_.empty() && (masks_ || !params_.grammar);
+    const int drafts = is_ready ? int(known_drafts().size()) : 0;
+    next.rows_left = next.most_rows = 1 + std::min(drafts, std::max(0, tokens_left(options) - 1));
+    next.can_step = is_ready;
     next.steps_soon = !next.can_step;
     return next;
   }
@@ -149,8 +151,8 @@ int Sequence::drafts_wanted(const JobContext& context, int asked, int most, int 
 
 Sequence::Part Sequence::prepare(const JobContext& context, int rows, std::optional<int> shared_drafts) {
   Part part{.sequence = this, .rows = rows, .is_following = is_following_};
-  if (is_following_ && params_.grammar)
-    prepare_constrained(context, part, shared_drafts);
+  if (is_following_ && tells_rows(context))
+    prepare_taken(context, part, shared_drafts);
   else if (is_following_)
     prepare_following(context, part, shared_drafts);
   else
@@ -169,8 +171,13 @@ void Sequence::prepare_following(const JobContext& context, Part& part, std::opt
   part.has_mtp = is_drafting_;
 }
 
-// A part whose rows are the last token and the drafts that its grammar allows.
-void Sequence::prepare_constrained(const JobContext& context, Part& part, std::optional<int> shared_drafts) {
+// Whether the device is told of the rows of an answer's steps. Then a step waits until the one before is taken.
+bool Sequence::tells_rows(const JobContext& context) const {
+  return params_.grammar || context.model->device->lanes() > 1;
+}
+
+// A part whose rows are the last token and the drafts after it that have been taken, as far as a grammar allows them.
+void Sequence::prepare_taken(const JobContext& context, Part& part, std::optional<int> shared_drafts) {
   KvSlots& slots = context.model->slots;
   const int tokens = int(ids_.size());
   part.is_known = part.chooses = true;
@@ -182,8 +189,8 @@ void Sequence::prepare_constrained(const JobContext& context, Part& part, std::o
   }
   part.drafts = part.rows - 1;
   part.rows_end = tokens + part.drafts;
-  part.made_drafts = int(asked_drafts_.size());
-  part.kept_drafts = std::min(kept_drafts_, part.drafts);
+  part.made_drafts = params_.grammar ? int(asked_drafts_.size()) : part.drafts;
+  part.kept_drafts = params_.grammar ? std::min(kept_drafts_, part.drafts) : part.drafts;
   part.next_drafts = drafts_wanted(context, drafts_asked(context, shared_drafts), part.rows_end + 1, tokens + 1);
   part.has_mtp = is_drafting_;
 }
@@ -213,7 +220,7 @@ void Sequence::add_to(Step& step, const Part& part, KvSlots& slots) {
                          .masks = masks_of(part)});
   const int first = part.is_following ? part.rows_end - part.rows : slots.length(slot);
   for (int i = 0; i < part.rows; ++i) {
-    step.rows.push_back(part.is_known       ? constrained_row(first + i)
+    step.rows.push_back(part.is_known       ? taken_row(first + i)
                         : part.is_following ? Row{.slot = slot, .position = first + i}
                                             : known_row(slot, ids_, first + i));
     if (part.chooses && (part.is_following || i + 1 == part.rows)) step.logit_rows.push_back(first_row + i);
@@ -232,11 +239,12 @@ std::shared_ptr<const std::vector<uint32_t>> Sequence::masks_of(const Part& part
   return std::make_shared<const std::vector<uint32_t>>(first, first + int64_t(words) * (1 + part.drafts));
 }
 
-// A row of the last token or of a draft after it.
-Row Sequence::constrained_row(int position) const {
+// A row of the last token or of a draft after it. The token after the last draft does not matter.
+Row Sequence::taken_row(int position) const {
+  const std::vector<int>& drafts = known_drafts();
   const auto token_at = [&](int at) {
     const int draft = at - int(ids_.size());
-    return draft < 0 ? ids_[at] : draft < int(masks_->drafts.size()) ? masks_->drafts[draft] : 0;
+    return draft < 0 ? ids_[at] : draft < int(drafts.size()) ? drafts[draft] : 0;
   };
   return {.token = token_at(position), .slot = slot, .position = position, .next = token_at(position + 1)};
 }
@@ -336,7 +344,9 @@ void Sequence::take(const JobContext& context, const Part& part, const Chosen& c
   if (part.has_mtp) model.slots.set_mtp_length(slot, run);
   const int right = int(chosen.tokens.size()) - 1;
   judge(model, part, right);
-  if (params_.grammar && !is_over_)
+  if (!params_.grammar)
+    asked_drafts_ = chosen.drafts;
+  else if (!is_over_)
     ask_masks(context, std::vector<int>(ids_.end() - int64_t(tokens.choices.size()), ids_.end()), chosen.drafts);
   channel_->push(std::move(tokens));
 }

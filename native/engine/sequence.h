@@ -35,6 +35,7 @@ class Sequence {
   uint64_t started = 0;
   int times_parked = 0;
   int slot = -1;                     // only while it runs
+  int lane = -1;                     // from its first start on
   int kept_tokens = 0;               // while it waits: tokens of its prompt that a kept prefix has
   std::optional<ParkedRows> parked;  // only while it is parked; empty if its rows are computed again
   // Noted once a turn, under the bell's lock.
@@ -57,7 +58,7 @@ class Sequence {
     Sequence* sequence = nullptr;
     int rows = 0;
     bool is_prompt = false, is_following = false, chooses = false, has_mtp = false;
-    bool is_known = false;                 // the device is told the tokens though the part is_following
+    bool is_known = false;                 // the device is told of its rows though the part is_following
     int drafts = 0;                        // rows that are drafts
     int made_drafts = 0, kept_drafts = 0;  // drafts that the MTP block made for it, and those of them among its rows
     int next_drafts = 0;                   // drafts that it makes
@@ -104,13 +105,16 @@ class Sequence {
   int answer_size(int tokens) const { return tokens - int(prompt_size_); }
   int drafts_asked(const JobContext& context, std::optional<int> shared_drafts);
   int drafts_wanted(const JobContext& context, int asked, int most, int fewest);
+  bool tells_rows(const JobContext& context) const;
+  // Drafts that have been taken. With a grammar, masks_ has those that it allows.
+  const std::vector<int>& known_drafts() const { return params_.grammar ? masks_->drafts : asked_drafts_; }
+  void prepare_taken(const JobContext& context, Part& part, std::optional<int> shared_drafts);
+  Row taken_row(int position) const;
   void prepare_following(const JobContext& context, Part& part, std::optional<int> shared_drafts);
-  void prepare_constrained(const JobContext& context, Part& part, std::optional<int> shared_drafts);
   void prepare_known(const JobContext& context, Part& part, std::optional<int> shared_drafts);
   int next_kept(const PrefixCache& prefixes, int position) const;
   void ask_masks(const JobContext& context, std::vector<int> taken, std::vector<int> drafts);
   std::shared_ptr<const std::vector<uint32_t>> masks_of(const Part& part) const;
-  Row constrained_row(int position) const;
   void judge(LoadedModel& model, const Part& part, int right);
   void take(const JobContext& context, const Part& part, const Chosen& chosen);
 
@@ -125,7 +129,7 @@ class Sequence {
   int device_tokens_ = 0;              // length of the device's sequence after the taken steps
   int next_drafts_ = 0;                // made by the step that was begun last
   std::optional<GrammarMasks> masks_;  // of its next step, if a grammar constrains it
-  std::vector<int> asked_drafts_;      // drafts that the MTP block made for that step
+  std::vector<int> asked_drafts_;      // drafts that the MTP block made for its next step
   int kept_drafts_ = 0;                // the first of them, which the grammar allows
   bool is_drafting_ = false;           // the MTP block runs in every step
   bool has_started_ = false, is_over_ = false, is_length_ = false;

@@ -8,6 +8,7 @@
 #include <exception>
 #include <memory>
 #include <span>
+#include <vector>
 
 #include "engine/channel.h"
 #include "plan/limits.h"
@@ -57,7 +58,8 @@ struct EngineStats {
   int64_t hit_tokens = 0;                                 // of these, the ones that were there
   std::array<int64_t, kMaxDrafts> drafted{}, accepted{};  // drafts made and kept, by their place in the step
   int64_t parks = 0;
-  uint64_t layers = 0;  // layers that were run: grows while a step runs
+  uint64_t layers = 0;             // layers that were run: grows while a step runs
+  std::vector<int64_t> device_ns;  // [devices that share the model]: how long each has worked
   bool is_device_lost = false;
 };
 

@@ -33,7 +33,9 @@ void DeviceThread::loop() {
       work = std::move(work_.front());
       work_.pop_front();
     }
+    const auto begun = Clock::now();
     work();
+    busy_ns_ += since(begun);
   }
 }
 

@@ -187,8 +187,8 @@ void SplitDevice::bring(int part) {
     // Ends in any case, because the other part must not wait for ever.
     handover->reading.end();
   });
-  ask(part, [step = step_, handover](Device& device) {
-    handover->reading.wait([] {});
+  ask(part, [step = step_, handover, &thread = parts_[part]->thread](Device& device) {
+    thread.rest([&] { handover->reading.wait([] {}); });
     if (!step->is_void) device.set_residual(handover->residual);
   });
 }
@@ -202,19 +202,17 @@ void SplitDevice::begin_on(int part, Step step, std::shared_ptr<const KvSlots> t
 }
 
 void SplitDevice::begin(const Step& step, const KvSlots& slots) {
+  if (std::any_of(step.groups.begin(), step.groups.end(), [](const Group& group) { return group.is_following; }))
+    throw Error("KEXA_INTERNAL", "a group follows on devices that share a model");
   // The step before may have been cut short.
   if (step_ && !step_->has_ended) step_->is_void = true;
   step_ = std::make_shared<RunningStep>(step.is_wanted);
-  has_chosen_ = false;
   residual_at_ = 0;
   // A copy, because the slots change while the devices work.
   const std::shared_ptr<const KvSlots> tables = slots.row_tables();
   begin_on(last(), step, tables);
   Step known = step;
   known.groups.clear();
-  const bool follows =
-      std::any_of(step.groups.begin(), step.groups.end(), [](const Group& group) { return group.is_following; });
-  if (follows) known.rows = rows();
   for (int part = 0; part < last(); ++part) begin_on(part, known, tables);
 }
 
@@ -252,7 +250,6 @@ void SplitDevice::begin_choosing(int slot, const SamplingParams& params, std::sp
 }
 
 void SplitDevice::choose() {
-  has_chosen_ = true;
   ask(last(), [](Device& device) { device.choose(); });
 }
 
@@ -294,6 +291,12 @@ void SplitDevice::drop(int ticket) {
 bool SplitDevice::mixes_prompts() const {
   return std::all_of(parts_.begin(), parts_.end(),
                      [](const auto& part) { return part->member.device->mixes_prompts(); });
+}
+
+std::vector<int64_t> SplitDevice::busy_ns() const {
+  std::vector<int64_t> busy;
+  for (const auto& part : parts_) busy.push_back(part->thread.busy_ns());
+  return busy;
 }
 
 void SplitDevice::set_residual(std::span<const float> rows) {

@@ -2,8 +2,8 @@
 //
 // Each device has its own thread, which does its work in order. The residual goes from one device to the next through
 // main memory. A caller waits only when it reads something back. So while one device runs a chunk of a prompt, the
-// device before it can run the next chunk. In following steps the devices work one after the other, because the first
-// needs the tokens that the last has chosen.
+// device before it can run the next chunk, and while one runs a step of one lane, another runs a step of another. The
+// first device needs the tokens that the last has chosen, so a step of an answer begins when the one before is taken.
 #pragma once
 
 #include <map>
@@ -47,7 +47,9 @@ class SplitDevice final : public Device {
   std::vector<Chosen> take(int ticket) override;
   bool mixes_prompts() const override;
   void drop(int ticket) override;
-  int steps_ahead() const override { return has_chosen_ ? 0 : int(parts_.size()) - 1; }
+  int steps_ahead() const override { return int(parts_.size()) - 1; }
+  int lanes() const override { return int(parts_.size()); }
+  std::vector<int64_t> busy_ns() const override;
   void set_residual(std::span<const float> rows) override;
   std::vector<Row> rows() const override;
 
@@ -109,7 +111,6 @@ class SplitDevice final : public Device {
   std::map<int, std::shared_ptr<CacheCopy>> cache_copies_;  // indexed by ticket
   int next_ticket_ = 0;
   int residual_at_ = 0, routed_at_ = 0;  // the parts that have the residual and the route
-  bool has_chosen_ = false;
 };
 
 }  // namespace kexa

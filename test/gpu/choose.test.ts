@@ -2,9 +2,10 @@
  * Tokens chosen on the GPU, with the next step begun before they are read: the CPU device's tokens, for every setting.
  */
 import test from 'tape';
-import { type GenerateOptions, loadModel, type Model } from '../../lib/index.js';
+import { loadModel, type Model } from '../../lib/index.js';
 import { randomIds, randomNumbers } from '../support/compare.js';
 import { bf16, damagedCopy } from '../support/damaged-model.js';
+import { settingCount, testChoices } from '../support/gpu-choices.js';
 import { modelFolder } from '../support/models.js';
 import { extremeOptions } from '../support/sampling-extremes.js';
 import { refuses } from '../support/small-model.js';
@@ -12,37 +13,6 @@ import { useSoftwareGpu } from '../support/software-gpu.js';
 
 // Models are closed here with a step under way, so each has a device of its own.
 useSoftwareGpu({ keepsDevices: false });
-
-const settings: GenerateOptions[] = [
-  { temperature: 0 },
-  { temperature: 1, seed: 1 },
-  { temperature: 0.7, topK: 20, seed: 2 },
-  { temperature: 1.3, topP: 0.8, seed: 3 },
-  { temperature: 1, minP: 0.5, seed: 4 },
-  { temperature: 0.9, topK: 50, topP: 0.9, minP: 0.02, seed: 5, repeatPenalty: 1.3 },
-  // The bias leaves few likely tokens, so that tokens come again and each penalty changes the answer.
-  {
-    ...{ temperature: 1, repeatPenalty: 1.2, repeatLastN: 3, presencePenalty: 1, frequencyPenalty: 1, seed: 3 },
-    logitBias: { 10: 14, 20: 14, 30: 14, 40: 14, 50: 14 },
-  },
-  { temperature: 0, repeatPenalty: 1.5, logitBias: { 5: Number.NEGATIVE_INFINITY, 7: 3 } },
-  { temperature: 1e-9, seed: 7 },
-  { temperature: 1, topP: 0.999, seed: 8 },
-  { temperature: 1, topK: 1, seed: 9 },
-  { temperature: 2, topP: 0.0001, seed: 10 },
-];
-
-/** For a setting's index: filters without which another token would be chosen on edge. */
-const tellingFilters: Readonly<Record<number, GenerateOptions>> = {
-  3: { topP: 1 },
-  4: { minP: 0 },
-  5: { topK: 0, topP: 1 },
-  6: { repeatPenalty: 1, repeatLastN: -1, presencePenalty: 0, frequencyPenalty: 0 },
-};
-
-function ids(next: () => number, model: Model, most: number): number[] {
-  return Array.from({ length: 3 + Math.floor(next() * (most - 2)) }, () => Math.floor(next() * model.config.vocabSize));
-}
 
 /** One model of edge on the GPU, with Dawn's checks, serves all tests: compiling its kernels takes longest. */
 let edgeOnGpu: Promise<Model> | undefined;
@@ -52,35 +22,7 @@ function openEdge(): Promise<Model> {
 }
 test.onFinish(async () => (await edgeOnGpu)?.close());
 
-/**
- * Numbers of drafts that settings try in turn. Prompts of edge may be longer than the largest small step, of 16 rows.
- */
-for (const [name, mtps, most, count] of [
-  ['edge', [[false], [2], [8]], 20, settings.length],
-  ['two', [[3]], 10, 4],
-  ['tiny', [[false], [4]], 10, 2],
-] as const)
-  test(`${name}: the GPU chooses what the CPU chooses`, async (t) => {
-    const cpu = await loadModel(modelFolder(name), { device: 'cpu' });
-    const isEdge = name === 'edge';
-    const gpu = await (isEdge ? openEdge() : loadModel(modelFolder(name), { device: 'swiftshader' }));
-    const next = randomNumbers(41);
-    for (const [i, setting] of settings.slice(0, count).entries())
-      for (const mtp of mtps[i % mtps.length]!) {
-        const prompt = ids(next, cpu, most);
-        const options = { ...setting, maxTokens: 6, ignoreEos: true };
-        const wanted = await cpu.generate(prompt, options);
-        const found = await gpu.generate(prompt, { ...options, mtp });
-        t.deepEqual(found.ids, wanted.ids, `${JSON.stringify(setting)}, mtp ${mtp}`);
-        if (!isEdge) continue;
-        for (const [name, off] of Object.entries(tellingFilters[i] ?? {})) {
-          const other = await cpu.generate(prompt, { ...options, [name]: off });
-          t.notDeepEqual(other.ids, wanted.ids, `${JSON.stringify(setting)}: another answer without ${name}`);
-        }
-      }
-    await cpu.close();
-    if (!isEdge) await gpu.close();
-  });
+testChoices('edge', { mtps: [[false], [2], [8]], most: 20, count: settingCount, open: openEdge });
 
 test('ties go to the lowest id, greedy and at the edge of top-k', async (t) => {
   const gpu = await openEdge();

@@ -35,7 +35,7 @@ function ids(next: () => number, model: Model, most: number): number[] {
   return Array.from({ length: 3 + Math.floor(next() * (most - 2)) }, () => Math.floor(next() * model.config.vocabSize));
 }
 
-/** What a test of choices tries. */
+/** The prompts, settings and drafts that a test of choices tries. */
 export interface ChoiceTrial {
   /** Numbers of drafts that settings try in turn. */
   mtps: readonly (readonly (false | number)[])[];

@@ -25,6 +25,7 @@ export const variables = {
   HF_HUB_CACHE: 'the folder of pulled models, instead of `hub` in `HF_HOME`',
   HF_ENDPOINT: 'for `kexa pull`: the hub, instead of `https://huggingface.co`',
   HF_HUB_OFFLINE: 'set to `1`, `kexa pull` asks no hub',
+  OPENAI_API_KEY: 'for `kexa batch --url`: the key that the server is given',
   NO_COLOR: 'set to anything, no colour',
 } as const;
 

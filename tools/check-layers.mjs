@@ -61,6 +61,7 @@ const lib = [
   'model',
   'bench',
   'index',
+  'batch',
   'serve',
   'cli',
 ];

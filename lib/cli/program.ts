@@ -28,6 +28,7 @@ const commands: Readonly<Record<string, () => Promise<(program: Command) => void
   score: async () => (await import('./commands/score.js')).addScore,
   verify: async () => (await import('./commands/verify.js')).addVerify,
   bench: async () => (await import('./commands/bench.js')).addBench,
+  batch: async () => (await import('./commands/batch.js')).addBatch,
   tokenize: async () => (await import('./commands/tokenize.js')).addTokenize,
   inspect: async () => (await import('./commands/inspect.js')).addInspect,
   pull: async () => (await import('./commands/pull.js')).addPull,
@@ -35,6 +36,7 @@ const commands: Readonly<Record<string, () => Promise<(program: Command) => void
   rm: async () => (await import('./commands/rm.js')).addRm,
   quantize: async () => (await import('./commands/quantize.js')).addQuantize,
   doctor: async () => (await import('./commands/doctor.js')).addDoctor,
+  completion: async () => (await import('./commands/completion.js')).addCompletion,
 };
 
 /** The program with all its commands, or with the command `only` if it exists. */
@@ -55,7 +57,9 @@ export async function buildProgram(only = ''): Promise<Command> {
     .configureOutput({
       outputError: (text, write) => write(nameForeignFlag(text, process.argv).replace(/^error: /, 'kexa: ')),
     });
-  const names = Object.hasOwn(commands, only) ? [only] : Object.keys(commands);
+  // The script that completes the command line has all commands.
+  const isOne = Object.hasOwn(commands, only) && only !== 'completion';
+  const names = isOne ? [only] : Object.keys(commands);
   for (const name of names) (await commands[name]!())(program);
   for (const command of commandsOf(program))
     command.helpOption('-h, --help', 'show this help').showHelpAfterError(`See ${commandPath(command)} --help.`);

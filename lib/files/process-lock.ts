@@ -77,6 +77,12 @@ export async function takeLock(path: string): Promise<{ lock: ProcessLock } | { 
   }
 }
 
+/** The process that holds the lock of `path`. Null if it is free. */
+export async function lockHolder(path: string): Promise<LockHolder | null> {
+  const claim = await livingClaim(resolve(path), '');
+  return claim === null ? null : holderOf(claim);
+}
+
 function lockOf(path: string, claim: string): ProcessLock {
   const beat = setInterval(() => void utimes(claim, new Date(), new Date()).catch(() => {}), beatMs);
   beat.unref();

@@ -16,7 +16,7 @@ export type FieldSchema = z.ZodObject<Record<string, z.ZodType>>;
 export function readFields<Schema extends FieldSchema>(
   schema: Schema,
   body: Record<string, unknown>,
-  { settings, exchange }: { settings: Settings; exchange: Exchange },
+  { settings, exchange }: { settings: Settings; exchange: Pick<Exchange, 'notes'> },
 ): z.infer<Schema> {
   const given = Object.entries(body).filter(([, value]) => value !== null && value !== undefined);
   const unknown = given.map(([name]) => name).filter((name) => !Object.hasOwn(schema.shape, name));

@@ -93,8 +93,8 @@ export interface ChatRequest {
 
 /** Reads a body. @throws ApiError naming the field */
 export function readChatRequest(
-  { settings, models }: ServeContext,
-  exchange: Exchange,
+  { settings, models }: Pick<ServeContext, 'settings' | 'models'>,
+  exchange: Pick<Exchange, 'notes'>,
   body: Record<string, unknown>,
 ): ChatRequest {
   const fields = readFields(chatFields, body, { settings, exchange });

@@ -2,12 +2,14 @@
 import { KexaError } from '../errors.js';
 import { invalid } from '../options.js';
 import { choiceGrammar } from '../text/grammar/answer-format.js';
+import { regexGrammar } from '../text/grammar/ebnf.js';
 import type { GrammarFormat } from '../text/grammar/grammar.js';
+import { schemaGrammar } from '../text/grammar/schema-grammar.js';
 import type { GenerateOptions } from '../types.js';
 
 /** The options that constrain the text. An answer has at most one of them. */
-type ConstraintName = 'grammar' | 'choice';
-export const constraintNames: readonly ConstraintName[] = ['grammar', 'choice'];
+type ConstraintName = 'jsonSchema' | 'regex' | 'grammar' | 'choice';
+export const constraintNames: readonly ConstraintName[] = ['jsonSchema', 'regex', 'grammar', 'choice'];
 
 /**
  * The format of the answer's text, after the thinking. Undefined if nothing constrains it.
@@ -28,11 +30,29 @@ export function checkConstraint(options: GenerateOptions): GrammarFormat | undef
 
 function grammarOf(name: ConstraintName, options: GenerateOptions): string {
   switch (name) {
+    case 'jsonSchema':
+      return checkSchema(options.jsonSchema);
+    case 'regex':
+      return regexGrammar(checkText(name, options.regex));
     case 'grammar':
       return checkText(name, options.grammar);
     case 'choice':
       return choiceGrammar(checkChoice(options.choice));
   }
+}
+
+function checkSchema(schema: unknown): string {
+  let text: string | undefined;
+  try {
+    text = JSON.stringify(schema);
+  } catch (cause) {
+    throw new KexaError('KEXA_INVALID_ARGUMENT', `jsonSchema: wanted JSON, found ${(cause as Error).message}`, {
+      cause,
+    });
+  }
+  const bytes = Buffer.byteLength(text ?? '');
+  if (bytes > mostBytes) throw tooLong('jsonSchema', bytes);
+  return schemaGrammar(text === undefined ? undefined : JSON.parse(text), 'jsonSchema');
 }
 
 function checkText(name: string, text: unknown): string {

@@ -51,8 +51,6 @@ export function checkGenerateOptions(
   options: GenerateOptions,
   config: ModelConfig,
 ): { params: NativeGenerateParams; text: TextOptions } {
-  if (options !== null && typeof options === 'object' && 'jsonSchema' in options && options.jsonSchema !== undefined)
-    throw new KexaError('KEXA_UNSUPPORTED', 'jsonSchema: this version does not constrain answers to a schema');
   checkNames('generate', options, names);
   checkSignal(options.signal);
   if (options.thinking !== undefined) booleanOption('thinking', options.thinking, true);

@@ -77,6 +77,13 @@ export interface GenerateOptions extends SamplingOptions {
   /** Whether the model may think first. Default: the template's own, on for K-EXAONE. */
   thinking?: boolean;
   /**
+   * The answer's text is JSON that is valid by this JSON Schema. Properties come in the schema's order. A keyword that
+   * cannot be kept is refused by name, never passed over. Thinking is free, and comes before the text.
+   */
+  jsonSchema?: object | boolean;
+  /** The answer's text matches this pattern as a whole, in the syntax of JavaScript with the flag `u`. */
+  regex?: string;
+  /**
    * A grammar that the answer's text must be of, in EBNF: `root ::= "yes" | "no"`. Its rule `root` is the text. Thinking
    * is free, and comes first. XGrammar's documents describe the notation.
    */

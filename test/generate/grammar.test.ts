@@ -4,7 +4,8 @@
  */
 import test from 'tape';
 import { type GenerateOptions, loadModel, type Model } from '../../lib/index.js';
-import { modelFolder } from '../support/goldens.js';
+import { schemaFault, schemas } from '../support/json-schemas.js';
+import { modelFolder } from '../support/models.js';
 
 const prompt = 'What is the sum of two and three?';
 const sampling = { temperature: 1.5, thinking: false, maxTokens: 80 };
@@ -32,6 +33,23 @@ test('an answer is of its grammar, whatever the model wants', async (t) => {
   }
   t.ok(found.size > 1, `${found.size} different choices`);
   await model.close();
+});
+
+test('an answer is valid by its schema, or matches its pattern', async (t) => {
+  const model = await loadModel(modelFolder('tiny'), { device: 'cpu', slots: 4 });
+  t.teardown(() => model.close());
+  const answers = await Promise.all(
+    schemas.map((jsonSchema, i) => model.generate(prompt, { ...sampling, maxTokens: 150, seed: i, jsonSchema })),
+  );
+  let ended = 0;
+  for (const [i, { text, finishReason }] of answers.entries()) {
+    if (finishReason !== 'stop') continue;
+    ended++;
+    t.equal(schemaFault(schemas[i]!, text), null, text.slice(0, 80));
+  }
+  t.ok(ended > 50, `${ended} of ${answers.length} answers ended`);
+  const { text } = await model.generate(prompt, { ...sampling, seed: 1, regex: '[A-Z][a-z]{2,5} [가-힣]{1,3}' });
+  t.match(text, /^[A-Z][a-z]{2,5} [가-힣]{1,3}$/);
 });
 
 test('thinking is free and comes before the constrained text', async (t) => {
@@ -97,6 +115,9 @@ test('what cannot be is refused', async (t) => {
     [{ grammar, stop: ['x'] }, /grammar: cannot be had together with stop/],
     [{ grammar, minTokens: 3 }, /minTokens/],
     [{ grammar, ignoreEos: true }, /ignoreEos/],
+    [{ jsonSchema: { type: 'integer' }, regex: 'a' }, /jsonSchema: cannot be had together with regex/],
+    [{ regex: '(' }, /regex: .*Unterminated group/],
+    [{ jsonSchema: { minimum: 3, maximum: 2 } }, /jsonSchema: no value is valid/],
     [{ grammar: '' }, /grammar: wanted a text of at least one character/],
     [{ grammar: 'root ::= missing' }, /grammar: .*"missing" is not defined/],
     [{ grammar: 'root ::= "a' }, /grammar: EBNF lexer error at line 1, column 12/],

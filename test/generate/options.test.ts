@@ -97,11 +97,6 @@ test('an option that does not exist is refused, with the one that was probably m
   await refuses(t, 'KEXA_INVALID_ARGUMENT', ["'colour'"], () => model.generate([5], { colour: 1 } as object));
 });
 
-test('what this version does not do is refused, not ignored', async (t) => {
-  const model = await open(t);
-  await refuses(t, 'KEXA_UNSUPPORTED', ['jsonSchema'], () => model.generate([5], { jsonSchema: {} } as object));
-});
-
 test('a prompt that is none is refused', async (t) => {
   const model = await open(t, modelFolder('tiny'));
   const outside = model.config.vocabSize;

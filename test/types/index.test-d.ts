@@ -183,6 +183,8 @@ expectError(model.generate([{ role: 'user', content: 5 }]));
 const options: Required<GenerateOptions> = {
   maxTokens: 5,
   minTokens: 2,
+  jsonSchema: { type: 'integer' },
+  regex: '[a-z]+',
   grammar: 'root ::= "yes"',
   choice: ['yes', 'no'],
   priority: -1,

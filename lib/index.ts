@@ -68,6 +68,7 @@ export type {
   Tool,
   ToolCall,
   ToolCallDelta,
+  ToolChoice,
   Usage,
   VerifyOptions,
   VerifyReport,

@@ -1,10 +1,11 @@
 /** Checks the options that constrain the text of an answer. */
 import { KexaError } from '../errors.js';
-import { invalid } from '../options.js';
+import { booleanOption, invalid } from '../options.js';
 import { choiceGrammar } from '../text/grammar/answer-format.js';
 import { regexGrammar } from '../text/grammar/ebnf.js';
 import type { GrammarFormat } from '../text/grammar/grammar.js';
 import { schemaGrammar } from '../text/grammar/schema-grammar.js';
+import { type CallRules, toolsFormat, toolTag } from '../text/grammar/tools-format.js';
 import type { GenerateOptions } from '../types.js';
 
 /** The options that constrain the text. An answer has at most one of them. */
@@ -12,20 +13,57 @@ type ConstraintName = 'jsonSchema' | 'regex' | 'grammar' | 'choice';
 export const constraintNames: readonly ConstraintName[] = ['jsonSchema', 'regex', 'grammar', 'choice'];
 
 /**
- * The format of the answer's text, after the thinking. Undefined if nothing constrains it.
+ * The format of the answer after its thinking. Undefined if nothing constrains it.
  *
- * @throws KexaError KEXA_INVALID_ARGUMENT
+ * @throws KexaError KEXA_INVALID_ARGUMENT; KEXA_UNSUPPORTED for what a grammar cannot keep
  */
 export function checkConstraint(options: GenerateOptions): GrammarFormat | undefined {
-  const given = constraintNames.filter((name) => options[name] !== undefined);
-  const [name, other] = given;
-  if (name === undefined) return undefined;
-  if (other !== undefined) throw conflict(name, other);
+  const [name, other] = constraintNames.filter((each) => options[each] !== undefined);
+  if (name !== undefined && other !== undefined) throw conflict(name, other);
+  const calls = checkCalls(options);
+  if (name === undefined && calls === undefined) return undefined;
+  const what = name ?? (calls!.isRequired ? 'toolChoice' : 'strict tools');
   // Where a stop text, or an end that is put off, would cut the answer, it would not be of the grammar.
-  if (options.stop !== undefined && options.stop.length > 0) throw conflict(name, 'stop');
-  if (options.minTokens) throw conflict(name, 'minTokens');
-  if (options.ignoreEos) throw conflict(name, 'ignoreEos');
-  return { type: 'grammar', grammar: grammarOf(name, options) };
+  if (options.stop !== undefined && options.stop.length > 0) throw conflict(what, 'stop');
+  if (options.minTokens) throw conflict(what, 'minTokens');
+  if (options.ignoreEos) throw conflict(what, 'ignoreEos');
+  if (calls?.isRequired && name !== undefined) throw conflict(name, 'a toolChoice that requires a call');
+  if (name === undefined) return toolsFormat(calls!);
+  const text: GrammarFormat = { type: 'grammar', grammar: grammarOf(name, options) };
+  const hasTools = (options.tools?.length ?? 0) > 0 && options.toolChoice !== 'none';
+  if (!hasTools) return text;
+  return { type: 'or', elements: [...options.tools!.map(toolTag), text] };
+}
+
+/** Whether the answer must be a call. Only a prompt that goes through the chat template tells the model of tools. */
+export function requiresCall({ toolChoice = 'auto' }: GenerateOptions): boolean {
+  return toolChoice !== 'auto' && toolChoice !== 'none';
+}
+
+/** The rules that `toolChoice`, `parallelToolCalls` and `strict` give. Undefined if calls are free. */
+function checkCalls({
+  tools = [],
+  toolChoice = 'auto',
+  parallelToolCalls,
+  raw,
+}: GenerateOptions): CallRules | undefined {
+  const isParallel = booleanOption('parallelToolCalls', parallelToolCalls, true);
+  const named = typeof toolChoice === 'object' && toolChoice !== null ? toolChoice.function?.name : undefined;
+  if (named === undefined && !['auto', 'none', 'required'].includes(toolChoice as string))
+    throw invalid('toolChoice', "'auto', 'none', 'required' or { type: 'function', function: { name } }", toolChoice);
+  if (toolChoice === 'none') return undefined;
+  if (toolChoice === 'auto') {
+    const isFree = isParallel && !tools.some((tool) => tool?.function?.strict);
+    return isFree || tools.length === 0 ? undefined : { tools, isRequired: false, isParallel };
+  }
+  if (raw) throw conflict('toolChoice', 'raw');
+  const chosen = named === undefined ? tools : tools.filter((tool) => tool?.function?.name === named);
+  if (chosen.length > 0) return { tools: chosen, isRequired: true, isParallel: isParallel && named === undefined };
+  const wanted = named === undefined ? 'at least one tool in tools' : `a tool named ${JSON.stringify(named)} in tools`;
+  throw new KexaError(
+    'KEXA_INVALID_ARGUMENT',
+    `toolChoice: wanted ${wanted}, found ${tools.length === 0 ? 'none' : 'others'}`,
+  );
 }
 
 function grammarOf(name: ConstraintName, options: GenerateOptions): string {

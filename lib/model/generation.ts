@@ -1,7 +1,7 @@
 import { whenAborted } from '../abort.js';
 import { KexaError } from '../errors.js';
 import type { NativeEvent, NativeGenerateParams, NativeRequest } from '../native.js';
-import { toIds } from '../options.js';
+import { invalid, toIds } from '../options.js';
 import { answerFormat } from '../text/grammar/answer-format.js';
 import type { GrammarInUse, Grammars } from '../text/grammar/grammars.js';
 import { rewrittenTokens } from '../text/kept-turn.js';
@@ -19,6 +19,7 @@ import type {
   Speculation,
   TokenLogprob,
 } from '../types.js';
+import { requiresCall } from './constraint.js';
 import { Reply } from './reply.js';
 import { checkGenerateOptions } from './sampling.js';
 
@@ -92,7 +93,7 @@ export class Generation implements Promise<GenerationResult>, AsyncIterable<Piec
 
   /** @internal */
   constructor(parts: GenerationParts) {
-    this.#parts = parts;
+    this.#parts = { ...parts, options: withChosenTools(parts.options) };
     this.#started = this.#start();
   }
 
@@ -201,6 +202,7 @@ export class Generation implements Promise<GenerationResult>, AsyncIterable<Piec
       const encoding = { ...options, signal: this.#starting.signal };
       const { ids, startsInReasoning, isPlain } = await encodePrompt(model, prompt, encoding);
       if (text.constraint !== undefined) {
+        if (isPlain && requiresCall(options)) throw invalid('prompt', 'a text or messages beside toolChoice', prompt);
         const format = answerFormat(text.constraint, startsInReasoning ? model.tokenizer.reasoning : null);
         this.#grammar = await model.grammars.use(format, isPlain, this.#starting.signal);
         Object.assign(params, { grammar: this.#grammar.id, forcesTokens: model.grammars.forcesTokens });
@@ -373,6 +375,13 @@ export class Generation implements Promise<GenerationResult>, AsyncIterable<Piec
     this.#grammar?.release();
     if (this.#isTaken) this.#parts.onEnd();
   }
+}
+
+/** The options without tools that the model is not to be told of. */
+function withChosenTools(options: GenerateOptions): GenerateOptions {
+  if (options?.toolChoice !== 'none') return options;
+  const { tools: _, ...others } = options;
+  return others;
 }
 
 function hasContent({ text, reasoning, toolCallDeltas, toolCalls, failedToolCalls }: Piece): boolean {

@@ -29,6 +29,8 @@ const names: readonly (keyof GenerateOptions)[] = [
   'signal',
   'stopOnAbortSignal',
   ...constraintNames,
+  'toolChoice',
+  'parallelToolCalls',
 ];
 
 /** Options of one generation that do not concern the core. */

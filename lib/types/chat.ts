@@ -16,8 +16,24 @@
  */
 export interface Tool {
   type: 'function';
-  function: { name: string; description?: string; parameters?: unknown };
+  function: {
+    name: string;
+    description?: string;
+    /** A JSON Schema of the arguments. */
+    parameters?: unknown;
+    /** Whether each call of the tool must be valid by `parameters`. Default false. */
+    strict?: boolean;
+  };
 }
+
+/**
+ * Which tools the model calls.
+ *
+ * @example
+ * const toolChoice: ToolChoice = { type: 'function', function: { name: 'weather' } };
+ * const { toolCalls } = await session.generate('Is it raining in Seoul?', { tools, toolChoice }); // one call
+ */
+export type ToolChoice = 'auto' | 'none' | 'required' | { type: 'function'; function: { name: string } };
 
 /**
  * A call the model made.

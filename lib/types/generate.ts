@@ -1,5 +1,5 @@
 /** The options of `generate`. */
-import type { ChatMessage, Tool } from './chat.js';
+import type { ChatMessage, Tool, ToolChoice } from './chat.js';
 
 /**
  * How the next token is chosen. A field's default is the model's own, or else the one given here.
@@ -92,6 +92,14 @@ export interface GenerateOptions extends SamplingOptions {
   choice?: readonly string[];
   /** The tools that the model may call. */
   tools?: readonly Tool[];
+  /**
+   * Whether the model calls tools. `'auto'`: as it likes. `'none'`: it is not told of `tools`. `'required'`: the answer is
+   * one call or several, and no text. A named function: it is one call of that function. Thinking comes first. Default
+   * `'auto'`.
+   */
+  toolChoice?: ToolChoice;
+  /** Whether an answer may have more than one call. Default true. */
+  parallelToolCalls?: boolean;
   /** Whether a prompt string is taken as it is, with no chat template, and the answer is one text. Default false. */
   raw?: boolean;
   /**

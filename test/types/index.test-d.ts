@@ -187,6 +187,8 @@ const options: Required<GenerateOptions> = {
   regex: '[a-z]+',
   grammar: 'root ::= "yes"',
   choice: ['yes', 'no'],
+  toolChoice: { type: 'function', function: { name: 'weather' } },
+  parallelToolCalls: false,
   priority: -1,
   temperature: 0,
   topK: 40,

@@ -55,7 +55,8 @@ export class XGrammarEngine implements GrammarEngine {
       return new XGrammarGrammar(this.#xgrammar, compiled);
     } catch (cause) {
       // The module says what is wrong, then aborts. It goes on working all the same.
-      throw new Error(this.#messages.last || (cause as Error).message, { cause });
+      const why = this.#messages.last || (cause instanceof Error ? cause.message : 'XGrammar cannot compile it');
+      throw new Error(why, { cause });
     }
   }
 }

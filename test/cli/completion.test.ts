@@ -58,10 +58,35 @@ test('every shell has every command and flag', async (t) => {
   t.deepEqual([wrong.code, /Allowed choices are bash, zsh, fish/.test(wrong.stderr)], [2, true]);
 });
 
-for (const shell of ['zsh', 'fish'])
-  test(`${shell} can read its script`, without(shell), async (t) => {
-    const file = join(temporaryFolder(t), 'script');
-    writeFileSync(file, completionScript(await buildProgram(), shell as 'zsh'));
-    const run = spawnSync(shell, ['-n', file], { encoding: 'utf8' });
-    t.deepEqual([run.status, run.stderr], [0, '']);
-  });
+test('zsh completes them', without('zsh'), async (t) => {
+  const script = completionScript(await buildProgram(), 'zsh');
+  const lines = ['kexa batch', 'kexa batch run', 'kexa generate --cache-type', 'kexa generate -m', 'kexa pull --to'];
+  // These functions of zsh work in a completion alone.
+  const program = `
+    compdef() { : }; compadd() { shift; print -r -- add: $* }; _files() { print -r -- files $* }
+    _describe() { local name=\${@[-1]}; print -r -- describe: \${(P)name} }
+    ${script}
+    for line in ${lines.map((line) => `'${line} '`).join(' ')}; do words=(\${=line} ''); CURRENT=$#words; _kexa; done`;
+  const { stdout, stderr } = spawnSync('zsh', ['-f', '-c', program], { encoding: 'utf8' });
+  t.equal(stderr, '');
+  const [batch, run, types, model, to] = stdout.split('\n');
+  t.match(batch!, /^describe: run:.* status:/);
+  t.equal(run, 'files');
+  t.match(types!, /^add: auto f32 .*q4$/);
+  t.deepEqual([model, to], ['files', 'files -/']);
+});
+
+test('fish completes them', without('fish'), async (t) => {
+  const script = completionScript(await buildProgram(), 'fish');
+  const offers = (line: string) => {
+    const program = `${script}\ncomplete -C '${line}'`;
+    const { stdout } = spawnSync('fish', ['--no-config', '-c', program], { encoding: 'utf8' });
+    return stdout
+      .trimEnd()
+      .split('\n')
+      .map((found) => found.split('\t')[0]);
+  };
+  t.deepEqual(offers('kexa batch '), ['run', 'status']);
+  t.deepEqual(offers('kexa batch run --skip'), ['--skip-invalid']);
+  t.deepEqual(offers('kexa generate --cache-type q'), ['q4', 'q8']);
+});

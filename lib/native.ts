@@ -184,7 +184,7 @@ export type NativeEvent =
       profile: ForwardProfile | null;
     }
   | ({ kind: 'measured' } & NativeMeasurement)
-  | { kind: 'scored'; logprobs: Float32Array }
+  | { kind: 'scored'; ids: Uint32Array; logprobs: Float32Array; tops: { id: number; logprob: number }[][] }
   | {
       kind: 'ended';
       isLength: boolean;
@@ -236,7 +236,7 @@ export interface NativeEngine {
       stepRows: number;
     },
   ): NativeRequest;
-  score(ids: Uint32Array): NativeRequest;
+  score(ids: Uint32Array, alternatives: number): NativeRequest;
   generate(session: number, ids: Uint32Array, params: NativeGenerateParams): NativeRequest;
   measure(params: NativeMeasureParams): NativeRequest;
   fork(session: number, parent: number): NativeRequest;

@@ -106,7 +106,8 @@ class Engine {
   std::shared_ptr<Channel> forward(std::vector<int> ids, const ForwardParams& params);
 
   // Computes ln p(ids[i + 1] | ids[0..i]) for each i: ids.size() - 1 numbers. Events: Scored.
-  std::shared_ptr<Channel> score(std::vector<int> ids);
+  // Each comes with the `alternatives` best tokens of its place.
+  std::shared_ptr<Channel> score(std::vector<int> ids, int alternatives);
 
   // Continues `ids`. The prefix that the session's cache already has is not computed again. Sessions are numbers that
   // the caller chooses, from 1 on. Fails with KEXA_INVALID_ARGUMENT if the bias bans every token. Events: Started,

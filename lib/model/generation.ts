@@ -296,11 +296,7 @@ export class Generation implements Promise<GenerationResult>, AsyncIterable<Piec
     if (this.#hasLeft()) return;
     this.#lastTokenAt = performance.now();
     this.#firstTokenAt ||= this.#lastTokenAt;
-    const logprobs: TokenLogprob[] = Array.from(event.ids, (id, i) => ({
-      id,
-      logprob: event.logprobs[i]!,
-      top: event.tops[i]!,
-    }));
+    const logprobs = tokenLogprobs(event);
     this.#savedMs = event.savedMs;
     for (let i = 0; i < event.drafts.length; i += 2)
       this.#drafts.push({ drafted: event.drafts[i]!, accepted: event.drafts[i + 1]! });
@@ -382,6 +378,19 @@ function withChosenTools(options: GenerateOptions): GenerateOptions {
   if (options?.toolChoice !== 'none') return options;
   const { tools: _, ...others } = options;
   return others;
+}
+
+/** Tokens with their log-probabilities, as the engine's events have them. */
+export function tokenLogprobs({
+  ids,
+  logprobs,
+  tops,
+}: {
+  ids: Uint32Array;
+  logprobs: Float32Array;
+  tops: readonly TokenLogprob['top'][];
+}): TokenLogprob[] {
+  return Array.from(ids, (id, i) => ({ id, logprob: logprobs[i]!, top: tops[i]! }));
 }
 
 function hasContent({ text, reasoning, toolCallDeltas, toolCalls, failedToolCalls }: Piece): boolean {

@@ -1,8 +1,9 @@
 import { readAborting } from '../abort.js';
 import type { ModelDescription } from '../description.js';
 import { KexaError } from '../errors.js';
+import { limits } from '../limits.js';
 import { type NativeEngine, type NativeMeasurement, type NativeMeasureParams, readRequest } from '../native.js';
-import { booleanOption, checkNames, checkSignal, choiceOption, toIds } from '../options.js';
+import { booleanOption, checkNames, checkSignal, choiceOption, integerOption, toIds } from '../options.js';
 import { writeExpertProfile } from '../plan/experts.js';
 import { Grammars } from '../text/grammar/grammars.js';
 import type { Tokenizer } from '../text/tokenizer.js';
@@ -16,10 +17,11 @@ import type {
   ModelConfig,
   ModelStats,
   Prompt,
+  TokenLogprob,
   VerifyOptions,
   VerifyReport,
 } from '../types.js';
-import type { Generation } from './generation.js';
+import { type Generation, tokenLogprobs } from './generation.js';
 import { checkPath, Session } from './session.js';
 import { verifyAnswer } from './verify.js';
 
@@ -184,12 +186,35 @@ export class Model {
    */
   async score(ids: readonly number[] | Uint32Array, options: { signal?: AbortSignal } = {}): Promise<Float32Array> {
     checkNames('score', options, ['signal']);
-    checkSignal(options.signal);
-    let logprobs = new Float32Array();
-    await readAborting(this.#engine.score(this.#checkIds(ids)), options.signal, (event) => {
-      if (event.kind === 'scored') logprobs = event.logprobs as Float32Array<ArrayBuffer>;
+    return (await this.#score(ids, 0, options.signal)).logprobs;
+  }
+
+  /**
+   * Computes how probable a text is, as {@link score} does, and which tokens would be the best in each place:
+   * `alternatives` of them, 0 to 20. An entry for each token after the first [ids.length - 1].
+   *
+   * @throws KexaError KEXA_INVALID_ARGUMENT, KEXA_CONTEXT_FULL, KEXA_CLOSED. An aborted signal's reason.
+   *
+   * @example
+   * const tokens = await model.scoreTokens(model.tokenizer.encode('In the beginning'), { alternatives: 1 });
+   * const isGreedy = tokens.every(({ id, top }) => top[0]!.id === id);
+   */
+  async scoreTokens(
+    ids: readonly number[] | Uint32Array,
+    options: { alternatives?: number; signal?: AbortSignal } = {},
+  ): Promise<TokenLogprob[]> {
+    checkNames('scoreTokens', options, ['alternatives', 'signal']);
+    const alternatives = integerOption('alternatives', options.alternatives, 0, limits.alternatives, 0);
+    return tokenLogprobs(await this.#score(ids, alternatives, options.signal));
+  }
+
+  async #score(ids: readonly number[] | Uint32Array, alternatives: number, signal: AbortSignal | undefined) {
+    checkSignal(signal);
+    let scored = { ids: new Uint32Array(), logprobs: new Float32Array(), tops: [] as TokenLogprob['top'][] };
+    await readAborting(this.#engine.score(this.#checkIds(ids), alternatives), signal, (event) => {
+      if (event.kind === 'scored') scored = event as typeof scored;
     });
-    return logprobs;
+    return scored;
   }
 
   /**

@@ -1,11 +1,16 @@
 /** The routes of a server, and what is checked before each of them. */
 import { Hono } from 'hono';
+import { anthropicError } from './anthropic/errors.js';
+import { addMessageRoutes } from './anthropic/messages.js';
 import { type ApiKeys, checkHost, checkOrigin, keyRefused } from './auth.js';
 import type { App, ServeContext, ServeEnv } from './context.js';
 import { notFound, toApiError } from './errors.js';
 import { Exchange } from './exchange.js';
 import { addChatRoutes } from './openai/chat.js';
+import { addCompletionRoutes } from './openai/completions.js';
 import { addModelRoutes } from './openai/models.js';
+import { addResponseRoutes } from './openai/responses.js';
+import { addTokenizeRoutes } from './openai/tokenize.js';
 import { addPageRoutes, pagePaths } from './page-route.js';
 import { addStateRoutes } from './state.js';
 
@@ -22,6 +27,7 @@ export function createApp(context: ServeContext, keys: ApiKeys): App {
     const { incoming, outgoing } = c.env;
     const exchange = new Exchange(incoming, outgoing);
     c.set('exchange', exchange);
+    if (c.req.path.startsWith('/v1/messages')) exchange.shapeError = anthropicError;
     outgoing.setHeader('x-request-id', exchange.id);
     if (context.drain.isDraining) outgoing.setHeader('connection', 'close');
     context.drain.add(exchange);
@@ -36,6 +42,10 @@ export function createApp(context: ServeContext, keys: ApiKeys): App {
   addStateRoutes(app, context);
   addModelRoutes(app, context);
   addChatRoutes(app, context);
+  addCompletionRoutes(app, context);
+  addResponseRoutes(app, context);
+  addMessageRoutes(app, context);
+  addTokenizeRoutes(app, context);
   if (context.settings.page) addPageRoutes(app);
   for (const name of missing)
     app.all(`/v1/${name}/*`, () => {

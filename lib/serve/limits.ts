@@ -10,6 +10,8 @@ export const serveLimits = {
   tools: 128,
   stops: 16,
   choices: 8,
+  /** Answers to all prompts of a request for completions. */
+  completions: 256,
   /** Milliseconds in which a request's head must have come. */
   headMs: 10_000,
   /** Milliseconds in which a request must have come, body included. */

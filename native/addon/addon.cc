@@ -84,7 +84,8 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
                            engine_->forward(to_ids(info[0]), to_forward_params(info[1].As<Napi::Object>())));
   }
   Napi::Value score(const Napi::CallbackInfo& info) {
-    return Request::create(info.Env(), engine_->score(to_ids(info[0])));
+    const int alternatives = info[1].As<Napi::Number>().Int32Value();
+    return Request::create(info.Env(), engine_->score(to_ids(info[0]), alternatives));
   }
   Napi::Value generate(const Napi::CallbackInfo& info) {
     const uint64_t session = session_of(info[0]);

@@ -81,11 +81,23 @@ struct EventToObject {
   }
   Napi::Object operator()(const event::Tokens& tokens) const {
     auto object = of_kind(env, "tokens");
-    auto ids = Napi::Uint32Array::New(env, tokens.choices.size());
-    auto logprobs = Napi::Float32Array::New(env, tokens.choices.size());
-    auto tops = Napi::Array::New(env, tokens.choices.size());
-    for (size_t i = 0; i < tokens.choices.size(); ++i) {
-      const Choice& choice = tokens.choices[i];
+    set_choices(object, tokens.choices);
+    auto drafts = Napi::Uint32Array::New(env, tokens.drafts.size() * 2);
+    for (size_t i = 0; i < tokens.drafts.size(); ++i) {
+      drafts[i * 2] = uint32_t(tokens.drafts[i].drafted);
+      drafts[i * 2 + 1] = uint32_t(tokens.drafts[i].accepted);
+    }
+    object.Set("drafts", drafts);
+    object.Set("savedMs", milliseconds(tokens.saved_ns));
+    return object;
+  }
+  // Sets ids, logprobs and tops, an entry for each token.
+  void set_choices(Napi::Object& object, const std::vector<Choice>& choices) const {
+    auto ids = Napi::Uint32Array::New(env, choices.size());
+    auto logprobs = Napi::Float32Array::New(env, choices.size());
+    auto tops = Napi::Array::New(env, choices.size());
+    for (size_t i = 0; i < choices.size(); ++i) {
+      const Choice& choice = choices[i];
       ids[i] = uint32_t(choice.token);
       logprobs[i] = choice.logprob;
       auto top = Napi::Array::New(env, choice.top.size());
@@ -100,14 +112,6 @@ struct EventToObject {
     object.Set("ids", ids);
     object.Set("logprobs", logprobs);
     object.Set("tops", tops);
-    auto drafts = Napi::Uint32Array::New(env, tokens.drafts.size() * 2);
-    for (size_t i = 0; i < tokens.drafts.size(); ++i) {
-      drafts[i * 2] = uint32_t(tokens.drafts[i].drafted);
-      drafts[i * 2 + 1] = uint32_t(tokens.drafts[i].accepted);
-    }
-    object.Set("drafts", drafts);
-    object.Set("savedMs", milliseconds(tokens.saved_ns));
-    return object;
   }
   Napi::Object operator()(const event::Forwarded& forwarded) const {
     auto object = of_kind(env, "forwarded");
@@ -134,7 +138,7 @@ struct EventToObject {
   }
   Napi::Object operator()(const event::Scored& scored) const {
     auto object = of_kind(env, "scored");
-    object.Set("logprobs", float_array(env, scored.logprobs));
+    set_choices(object, scored.choices);
     return object;
   }
   Napi::Object operator()(const event::Measured& measured) const {

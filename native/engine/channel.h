@@ -71,7 +71,7 @@ struct Measured {
   std::optional<Profile> profile;          // of one call; empty on a device without kernels
 };
 struct Scored {
-  std::vector<float> logprobs;
+  std::vector<Choice> choices;  // the tokens after the first
 };
 // The end of an answer. Times count the engine's work on it, not its waiting for a reader.
 struct Ended {

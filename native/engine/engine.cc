@@ -374,9 +374,9 @@ std::shared_ptr<Channel> Engine::measure(MeasureParams params) {
   });
 }
 
-std::shared_ptr<Channel> Engine::score(std::vector<int> ids) {
+std::shared_ptr<Channel> Engine::score(std::vector<int> ids, int alternatives) {
   return post([&](auto channel, uint64_t owner) {
-    return std::make_unique<ScoreJob>(std::move(channel), owner, std::move(ids));
+    return std::make_unique<ScoreJob>(std::move(channel), owner, std::move(ids), alternatives);
   });
 }
 

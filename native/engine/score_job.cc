@@ -9,7 +9,7 @@ namespace kexa {
 bool ScoreJob::advance(const JobContext& context) {
   LoadedModel& model = context.loaded();
   const auto [slot, is_fresh] = model.slots.acquire(owner());
-  if (is_fresh) result_.logprobs.clear();
+  if (is_fresh) result_.choices.clear();
   const ForwardHooks hooks{
       .is_wanted = channel().is_wanted(), .after_layer = {}, .after_route = {}, .layers_done = &context.stats.layers};
   const auto choose_logit_rows = [&](int first, int end, std::vector<int>& logit_rows) {
@@ -27,7 +27,7 @@ bool ScoreJob::advance(const JobContext& context) {
   for (int i = 0; i < int(step_.logit_rows.size()); ++i) {
     const auto logits = model.device->logits(i);
     check_logits(logits, context.plan.options);
-    result_.logprobs.push_back(LogNormalizer(logits).logprob(ids_[end - rows + i + 1]));
+    result_.choices.push_back(with_logprobs(ids_[end - rows + i + 1], logits, alternatives_));
   }
   const bool is_last = end == int(ids_.size());
   if (is_last) channel().push(std::move(result_));

@@ -31,7 +31,10 @@ export const weatherTool = {
   function: {
     name: 'weather',
     description: 'The weather in a city',
-    parameters: { type: 'object', properties: { city: { type: 'string' }, days: { type: 'integer' } } },
+    parameters: {
+      type: 'object' as const,
+      properties: { city: { type: 'string' as const }, days: { type: 'integer' as const } },
+    },
   },
 };
 

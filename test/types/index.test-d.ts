@@ -137,6 +137,7 @@ expectType<Promise<Float32Array>>(model.score([1, 2], { signal: AbortSignal.abor
 expectError(model.forward('text'));
 expectError(model.forward([1], { logits: 'first' }));
 expectError(model.score([1], { mtp: true }));
+expectType<Promise<TokenLogprob[]>>(model.scoreTokens([1, 2], { alternatives: 3 }));
 declare const forwarded: ForwardResult;
 expectType<Float32Array>(forwarded.logits);
 expectType<Float32Array | undefined>(forwarded.mtpLogits);

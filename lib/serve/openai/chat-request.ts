@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { limits } from '../../limits.js';
 import { defined } from '../../options.js';
-import type { GenerateOptions, Tool } from '../../types.js';
+import type { GenerateOptions } from '../../types.js';
 import type { AnswerRequest } from '../answer.js';
 import type { ServeContext } from '../context.js';
 import { badRequest, unsupported } from '../errors.js';
@@ -12,16 +12,9 @@ import { serveLimits } from '../limits.js';
 import { type BodySchema, bodySchema } from '../openapi.js';
 import { readMessages } from './messages.js';
 import { samplingFields, samplingOptions, seededChoices } from './sampling.js';
+import { readThinking, thinkingFields } from './thinking.js';
+import { readTools, toolFields } from './tools.js';
 
-const tool = z.object({
-  type: z.literal('function'),
-  function: z.object({
-    name: z.string().min(1).max(256),
-    description: z.string().nullish(),
-    parameters: z.record(z.string(), z.unknown()).nullish(),
-    strict: z.boolean().nullish(),
-  }),
-});
 const anyObject = z.record(z.string(), z.unknown());
 const flag = z.boolean().optional();
 
@@ -38,12 +31,11 @@ const chatFields = z.object({
   stream_options: z
     .object({ include_usage: z.boolean().nullish(), continuous_usage_stats: z.boolean().nullish() })
     .optional(),
-  tools: z.array(tool).max(serveLimits.tools).optional(),
+  tools: toolFields.optional(),
   tool_choice: z.union([z.enum(['none', 'auto', 'required']), anyObject]).optional(),
   parallel_tool_calls: flag,
   response_format: z.object({ type: z.string() }).optional(),
-  chat_template_kwargs: anyObject.optional(),
-  reasoning_effort: z.enum(['none', 'minimal', 'low', 'medium', 'high', 'xhigh']).optional(),
+  ...thinkingFields,
   parse_reasoning: flag,
   separate_reasoning: flag,
   include_reasoning: flag,
@@ -129,29 +121,9 @@ function optionsOf(fields: ChatFields): GenerateOptions {
     ...samplingOptions(fields),
     maxTokens: fields.max_completion_tokens ?? fields.max_tokens,
     logprobs: logprobs === true ? (alternatives ?? 0) : undefined,
-    tools: fields.tool_choice === 'none' ? undefined : toolsOf(fields),
-    thinking: thinkingOf(fields),
+    tools: fields.tool_choice === 'none' ? undefined : readTools(fields.tools),
+    thinking: readThinking(fields),
   });
-}
-
-function toolsOf({ tools }: ChatFields): Tool[] | undefined {
-  if (tools === undefined || tools.length === 0) return undefined;
-  return tools.map(({ function: { name, description, parameters } }) => ({
-    type: 'function',
-    function: {
-      name,
-      ...(typeof description === 'string' && { description }),
-      ...(parameters && { parameters }),
-    },
-  }));
-}
-
-function thinkingOf({ chat_template_kwargs: kwargs, reasoning_effort: effort }: ChatFields): boolean | undefined {
-  const asked = kwargs?.enable_thinking ?? kwargs?.thinking;
-  if (asked !== undefined && typeof asked !== 'boolean')
-    throw badRequest('chat_template_kwargs.enable_thinking', 'wanted true or false');
-  if (asked !== undefined) return asked;
-  return effort === undefined ? undefined : effort !== 'none' && effort !== 'minimal';
 }
 
 function refuseUnsupported({ response_format: format, tool_choice: choice }: ChatFields): void {

@@ -13,11 +13,16 @@ export function logprobsOf(logprobs: readonly TokenLogprob[], tokenizer: Tokeniz
   }));
 }
 
+/** A log-probability as JSON can hold it. */
+export function finite(logprob: number): number {
+  return Math.max(leastLogprob, logprob);
+}
+
 function tokenOf(id: number, logprob: number, tokenizer: Tokenizer): object {
   const known = id < tokenizer.vocabSize;
   return {
     token: known ? tokenizer.decode([id]) : '',
-    logprob: Math.max(leastLogprob, logprob),
+    logprob: finite(logprob),
     bytes: known ? Array.from(tokenizer.tokenBytes(id)) : [],
   };
 }

@@ -29,7 +29,8 @@ export function readMessages(messages: readonly unknown[]): ChatMessage[] {
   return messages.map((message, i) => readMessage(message, `messages[${i}]`));
 }
 
-function readMessage(message: unknown, at: string): ChatMessage {
+/** Converts one message, which errors name as `at`. @throws ApiError 400 naming the field */
+export function readMessage(message: unknown, at: string): ChatMessage {
   if (typeof message !== 'object' || message === null || Array.isArray(message))
     throw badRequest(at, 'wanted an object with role and content');
   const given = message as GivenMessage;

@@ -1,0 +1,111 @@
+/** The body of `POST /v1/messages`, and what it asks of the engine. */
+import { z } from 'zod';
+import { defined } from '../../options.js';
+import type { ChatMessage, GenerateOptions, Tool } from '../../types.js';
+import type { ServeContext } from '../context.js';
+import { unsupported } from '../errors.js';
+import type { Exchange } from '../exchange.js';
+import { readFields } from '../fields.js';
+import { serveLimits } from '../limits.js';
+import { samplingFields, samplingOptions, seededChoices } from '../openai/sampling.js';
+import type { ServedModel } from '../served-models.js';
+import { readConversation, readTools } from './messages-input.js';
+
+const { stop: _, ...ownSampling } = samplingFields;
+
+const tool = z.looseObject({
+  type: z.string().nullish(),
+  name: z.string().min(1).max(256),
+  description: z.string().nullish(),
+  input_schema: z.record(z.string(), z.unknown()).optional(),
+});
+
+/** The fields of a conversation, of which tokens are counted or an answer is made. */
+const conversationFields = {
+  model: z.string().optional(),
+  messages: z.array(z.unknown()).min(1).max(serveLimits.messages),
+  system: z.union([z.string(), z.array(z.unknown())]).optional(),
+  tools: z.array(tool).max(serveLimits.tools).optional(),
+  tool_choice: z
+    .looseObject({ type: z.enum(['auto', 'any', 'tool', 'none']), disable_parallel_tool_use: z.boolean().optional() })
+    .optional(),
+  thinking: z.looseObject({ type: z.enum(['enabled', 'disabled', 'adaptive']) }).optional(),
+};
+
+const countFields = z.object({ ...conversationFields, max_tokens: z.unknown().optional() });
+
+const messageFields = z.object({
+  ...conversationFields,
+  max_tokens: z.int().min(1),
+  stop_sequences: z.array(z.string().min(1)).max(serveLimits.stops).optional(),
+  stream: z.boolean().optional(),
+  ...ownSampling,
+  // These change nothing here.
+  metadata: z.unknown().optional(),
+  service_tier: z.unknown().optional(),
+  cache_control: z.unknown().optional(),
+});
+
+type Conversation = z.infer<typeof countFields>;
+
+/** A conversation as the library takes it. */
+export interface ConversationRequest {
+  model: ServedModel;
+  messages: readonly ChatMessage[];
+  tools: readonly Tool[] | undefined;
+  thinking: boolean | undefined;
+}
+
+/** A request for a message. */
+export interface MessageRequest extends ConversationRequest {
+  /** The model's name as the client has given it. */
+  name: string;
+  options: GenerateOptions;
+  isStream: boolean;
+}
+
+/** Reads the body of a request that counts tokens. @throws ApiError naming the field */
+export function readCountRequest(
+  { settings, models }: ServeContext,
+  exchange: Exchange,
+  body: Record<string, unknown>,
+): ConversationRequest {
+  const fields = readFields(countFields, body, { settings, exchange });
+  return conversationOf(fields, models.find(fields.model));
+}
+
+/** Reads a body. @throws ApiError naming the field */
+export function readMessageRequest(
+  { settings, models }: ServeContext,
+  exchange: Exchange,
+  body: Record<string, unknown>,
+): MessageRequest {
+  const fields = readFields(messageFields, body, { settings, exchange });
+  const model = models.find(fields.model);
+  const conversation = conversationOf(fields, model);
+  const { stop_sequences: stop } = fields;
+  const options: GenerateOptions = defined({
+    ...samplingOptions({ ...fields, stop }),
+    maxTokens: fields.max_tokens,
+    tools: conversation.tools,
+    thinking: conversation.thinking,
+  });
+  return {
+    ...conversation,
+    name: fields.model ?? model.names[0]!,
+    options: seededChoices(options, 1, fields.seed)[0]!,
+    isStream: fields.stream === true,
+  };
+}
+
+function conversationOf(fields: Conversation, model: ServedModel): ConversationRequest {
+  const { tool_choice: choice, thinking, system, messages, tools } = fields;
+  if (choice?.type === 'any' || choice?.type === 'tool')
+    throw unsupported('tool_choice.type', 'this version has auto and none');
+  return {
+    model,
+    messages: readConversation(system, messages),
+    tools: choice?.type === 'none' ? undefined : readTools(tools),
+    thinking: thinking === undefined ? undefined : thinking.type !== 'disabled',
+  };
+}

@@ -1,0 +1,50 @@
+/** Responses that are kept in memory, so that later requests can refer to them. */
+import type { ChatMessage } from '../../types.js';
+import { badRequest, notFound } from '../errors.js';
+
+/** A response that is kept. */
+export interface StoredResponse {
+  response: { id: string };
+  /** The conversation up to the response, with it. */
+  messages: readonly ChatMessage[];
+  /** The key of the client that it belongs to. */
+  keyLabel: string | null;
+}
+
+/** The last responses, up to a number; the one that was used least lately goes first. */
+export class ResponseStore {
+  readonly #most: number;
+  readonly #kept = new Map<string, StoredResponse>();
+
+  constructor(most: number) {
+    this.#most = most;
+  }
+
+  keep(stored: StoredResponse): void {
+    this.#kept.set(stored.response.id, stored);
+    const [oldest] = this.#kept.keys();
+    if (this.#kept.size > this.#most) this.#kept.delete(oldest!);
+  }
+
+  /** The response of that name. @throws ApiError 404, or 400 if none are kept */
+  find(id: string, keyLabel: string | null): StoredResponse {
+    if (this.#most === 0)
+      throw badRequest(
+        'previous_response_id',
+        'this server keeps no responses; start it with --store-responses 1000, or send the whole conversation as input',
+        'unsupported',
+      );
+    const stored = this.#kept.get(id);
+    if (stored === undefined || stored.keyLabel !== keyLabel)
+      throw notFound(`response: there is no response '${id}' here`, 'not_found', 'previous_response_id');
+    this.#kept.delete(id);
+    this.#kept.set(id, stored);
+    return stored;
+  }
+
+  /** Forgets a response. @throws ApiError as {@link find} does */
+  delete(id: string, keyLabel: string | null): void {
+    this.find(id, keyLabel);
+    this.#kept.delete(id);
+  }
+}

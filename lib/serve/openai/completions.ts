@@ -44,9 +44,6 @@ async function scorePrompts(
       scores.push([{ id: ids[0]!, logprob: null }, ...rest]);
     }
     return scores;
-  } catch (error) {
-    model.noteError(error);
-    throw error;
   } finally {
     place.leave();
   }

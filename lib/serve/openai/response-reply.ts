@@ -1,5 +1,6 @@
 /** Writes an answer as a response: whole, or as the events of its items. */
 import { randomId } from '../../random.js';
+import type { Tokenizer } from '../../text/tokenizer.js';
 import type { ChatMessage, GenerationResult, Piece, TokenLogprob, ToolCallDelta } from '../../types.js';
 import { type ReplyEvent, type ReplyMapping, reasoningTokens } from '../answer.js';
 import type { ApiError } from '../errors.js';
@@ -18,6 +19,7 @@ type Status = 'in_progress' | 'completed' | 'incomplete' | 'failed';
 /** The mapping of one request's answer. */
 export class ResponseReply implements ReplyMapping {
   readonly #request: ResponseRequest;
+  readonly #tokenizer: Tokenizer;
   readonly #onEnd: (response: { id: string }, said: ChatMessage) => void;
   readonly #id: string = randomId('resp_', 32);
   readonly #createdAt = Math.floor(Date.now() / 1000);
@@ -30,6 +32,7 @@ export class ResponseReply implements ReplyMapping {
   /** `onEnd` is told of the response and of the assistant's turn. */
   constructor(request: ResponseRequest, onEnd: (response: { id: string }, said: ChatMessage) => void) {
     this.#request = request;
+    this.#tokenizer = request.model.model.tokenizer;
     this.#onEnd = onEnd;
   }
 
@@ -99,8 +102,7 @@ export class ResponseReply implements ReplyMapping {
 
   /** Keeps the log-probabilities of tokens whose text is yet to come, those of the thinking apart. */
   #noteLogprobs({ reasoning, ids, logprobs = [] }: Pick<Piece, 'reasoning' | 'ids' | 'logprobs'>): void {
-    const { tokenizer } = this.#request.model.model;
-    const close = tokenizer.tokenToId(tokenizer.reasoning.close);
+    const close = this.#tokenizer.tokenToId(this.#tokenizer.reasoning.close);
     const end = close === null ? -1 : ids.indexOf(close);
     if (end >= 0) this.#logged = logprobs.slice(end + 1);
     else this.#logged = reasoning === '' ? [...this.#logged, ...logprobs] : [];
@@ -206,7 +208,7 @@ export class ResponseReply implements ReplyMapping {
   }
 
   #logprobs(tokens: readonly TokenLogprob[]): object[] {
-    return this.#request.logprobs ? logprobsOf(tokens, this.#request.model.model.tokenizer) : [];
+    return this.#request.logprobs ? logprobsOf(tokens, this.#tokenizer) : [];
   }
 
   #event(type: string, data: object): string {

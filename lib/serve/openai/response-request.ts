@@ -60,7 +60,7 @@ export interface ResponseRequest {
   model: ServedModel;
   /** The conversation, with that of the response before. It is without the instructions, which hold for one request. */
   messages: readonly ChatMessage[];
-  /** What the engine is asked. */
+  /** The messages that the engine is asked with: those, after the instructions. */
   prompt: readonly ChatMessage[];
   options: GenerateOptions;
   isStream: boolean;

@@ -18,12 +18,12 @@ export interface BodySchema {
   properties: Record<string, { description: string }>;
 }
 
-/** The fields of a body as JSON Schema, each with its meaning. */
-export function bodySchema(schema: FieldSchema): BodySchema {
+/** The fields of a body as JSON Schema, each with its meaning; `own` are those that other bodies have otherwise. */
+export function bodySchema(schema: FieldSchema, own: Readonly<Record<string, string>> = {}): BodySchema {
   const { $schema: _, properties = {}, ...rest } = z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' });
   const described = Object.entries(properties).map(([name, property]) => [
     name,
-    { ...(property as object), description: fieldHelp[name] ?? unusedHelp },
+    { ...(property as object), description: own[name] ?? fieldHelp[name] ?? unusedHelp },
   ]);
   // Fields that are not known are passed over.
   return { ...rest, properties: Object.fromEntries(described), additionalProperties: true } as BodySchema;

@@ -5,9 +5,11 @@ import type { ChatMessage, GenerateOptions, Tool } from '../../types.js';
 import type { ServeContext } from '../context.js';
 import { unsupported } from '../errors.js';
 import type { Exchange } from '../exchange.js';
+import { unusedHelp } from '../field-help.js';
 import { readFields } from '../fields.js';
 import { serveLimits } from '../limits.js';
 import { samplingFields, samplingOptions, seededChoices } from '../openai/sampling.js';
+import { type BodySchema, bodySchema } from '../openapi.js';
 import type { ServedModel } from '../served-models.js';
 import { readConversation, readTools } from './messages-input.js';
 
@@ -47,6 +49,26 @@ const messageFields = z.object({
 });
 
 type Conversation = z.infer<typeof countFields>;
+
+const help = {
+  messages: 'The conversation. Blocks of text, thinking, tool_use and tool_result',
+  system: 'The system text, or blocks of text. Default: none',
+  tools: 'The tools that the client runs. Default: none',
+  tool_choice: '`type`: auto, any, tool or none. Default: auto',
+  thinking: "`type`: enabled and adaptive turn thinking on, disabled turns it off. Default: the template's own",
+  max_tokens: 'The most tokens of the answer',
+  stop_sequences: 'Texts that end the answer, 16 at most. Default: none',
+};
+
+/** The fields of a body as JSON Schema. */
+export function messageSchema(): BodySchema {
+  return bodySchema(messageFields, help);
+}
+
+/** The fields of a body whose tokens are counted, as JSON Schema. */
+export function countSchema(): BodySchema {
+  return bodySchema(countFields, { ...help, max_tokens: unusedHelp });
+}
 
 /** A conversation as the library takes it. */
 export interface ConversationRequest {

@@ -8,8 +8,12 @@ import { badRequest, unsupported } from '../errors.js';
 import type { Exchange } from '../exchange.js';
 import { readFields } from '../fields.js';
 import { serveLimits } from '../limits.js';
+import { type BodySchema, bodySchema } from '../openapi.js';
 import type { ServedModel } from '../served-models.js';
 import { samplingFields, samplingOptions } from './sampling.js';
+
+/** The tokens of an answer where the client asks for no number, as OpenAI's API has it. */
+const defaultTokens = 16;
 
 const flag = z.boolean().optional();
 const ids = z.array(z.int().min(0)).min(1);
@@ -36,8 +40,19 @@ const completionFields = z.object({
 
 type CompletionFields = z.infer<typeof completionFields>;
 
-/** The tokens of an answer where the client asks for no number, as OpenAI's API has it. */
-const defaultTokens = 16;
+/** The fields of a body as JSON Schema. */
+export function completionSchema(): BodySchema {
+  return bodySchema(completionFields, {
+    prompt: 'A text, an array of token ids, or an array of either',
+    max_tokens: `The most tokens of an answer. 0 with \`echo\` or \`prompt_logprobs\` alone. Default: ${defaultTokens}`,
+    n: 'Answers to each prompt. Answer i has the seed `seed` + i. Default: 1',
+    best_of: 'The same as `n`',
+    echo: 'Begin the text with the prompt. Default: false',
+    logprobs: 'Tell the log-probability of each token, and of so many of the likeliest. Default: none',
+    prompt_logprobs: "The same of the prompt's tokens, as vLLM tells it. Default: none",
+    suffix: 'Refused unless it is empty',
+  });
+}
 
 /** One prompt, as text and as tokens. */
 export interface CompletionPrompt {

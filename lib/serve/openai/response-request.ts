@@ -8,6 +8,7 @@ import { badRequest, unsupported } from '../errors.js';
 import type { Exchange } from '../exchange.js';
 import { readFields } from '../fields.js';
 import { serveLimits } from '../limits.js';
+import { type BodySchema, bodySchema } from '../openapi.js';
 import type { ServedModel } from '../served-models.js';
 import { readInput } from './response-input.js';
 import type { ResponseStore } from './response-store.js';
@@ -54,6 +55,25 @@ const responseFields = z.object({
 });
 
 type ResponseFields = z.infer<typeof responseFields>;
+
+/** The fields of a body as JSON Schema. */
+export function responseSchema(): BodySchema {
+  return bodySchema(responseFields, {
+    input: 'A text, or items: message, reasoning, function_call, function_call_output',
+    instructions: 'A system message for this request alone. Default: none',
+    previous_response_id: 'A response that was kept, to go on from. Default: none',
+    store: 'false keeps the response out of those that the server keeps. Default: true',
+    max_output_tokens: 'The most tokens of an answer. Default: what is left of the context',
+    include: '`message.output_text.logprobs`: tell log-probabilities. Default: nothing',
+    text: '`format`: the form of the answer. Default: text',
+    reasoning: '`effort`: none and minimal turn thinking off, others on. Default: as `chat_template_kwargs`',
+    metadata: 'Told again in the response',
+    background: 'Refused if true',
+    conversation: 'Refused',
+    prompt: 'Refused',
+    truncation: 'disabled; auto is refused',
+  });
+}
 
 /** A request for a response. */
 export interface ResponseRequest {

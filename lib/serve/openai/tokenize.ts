@@ -5,6 +5,7 @@ import type { App, ServeContext } from '../context.js';
 import { badRequest } from '../errors.js';
 import { readFields } from '../fields.js';
 import { readJsonBody, serveLimits } from '../limits.js';
+import { type BodySchema, bodySchema } from '../openapi.js';
 import { readMessages } from './messages.js';
 import { readTools, toolFields } from './tools.js';
 
@@ -27,6 +28,23 @@ const tokenizeFields = z.object({
 });
 
 const detokenizeFields = z.object({ model: z.string().optional(), tokens: z.array(z.int().min(0)) });
+
+/** The fields of a body of /tokenize as JSON Schema. */
+export function tokenizeSchema(): BodySchema {
+  return bodySchema(tokenizeFields, {
+    prompt: 'A text',
+    messages: 'A conversation, in place of a text',
+    content: "A text, for the answer in llama-server's form",
+    add_generation_prompt: "Whether a conversation ends with the start of the assistant's turn. Default: true",
+    return_token_strs: 'Tell the text of each token, too. Default: false',
+    with_pieces: 'The same for `content`. Default: false',
+  });
+}
+
+/** The fields of a body of /detokenize as JSON Schema. */
+export function detokenizeSchema(): BodySchema {
+  return bodySchema(detokenizeFields, { tokens: 'Token ids' });
+}
 
 /** Adds the routes. */
 export function addTokenizeRoutes(app: App, { settings, models }: ServeContext): void {

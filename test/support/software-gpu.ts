@@ -4,6 +4,7 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { brotliDecompressSync } from 'node:zlib';
+import { filesOfTar } from './tar.js';
 
 const wanted = ['libvulkan.so.1', 'libvk_swiftshader.so', 'vk_swiftshader_icd.json'];
 const folder = fileURLToPath(new URL('../../build/swiftshader', import.meta.url));
@@ -45,14 +46,4 @@ export function softwareGpuEnvironment(): Record<
  */
 export function useSoftwareGpu({ keepsDevices = true } = {}): void {
   Object.assign(process.env, softwareGpuEnvironment(), { KEXA_KEEP_DEVICES: keepsDevices ? '1' : '' });
-}
-
-/** A tar holds, for each file, a block of 512 bytes with name and octal size, then the content in whole blocks. */
-function* filesOfTar(tar: Buffer): Generator<[string, Buffer]> {
-  for (let at = 0; at + 512 <= tar.length && tar[at] !== 0; ) {
-    const name = tar.toString('utf8', at, at + 100).replace(/\0.*$/, '');
-    const size = Number.parseInt(tar.toString('utf8', at + 124, at + 136), 8);
-    yield [name, tar.subarray(at + 512, at + 512 + size)];
-    at += 512 + Math.ceil(size / 512) * 512;
-  }
 }

@@ -53,7 +53,8 @@ function Layout({ state, onSettings }: { state: ChatState; onSettings(settings: 
     onSettings(next);
   };
   const goTo = (id: string | null) => {
-    location.hash = id ?? '';
+    if (id === null) location.hash = '';
+    void chat.open(id);
     setList(false);
   };
   const { isDropping, ...dropTarget } = useDropTarget(setDropped);

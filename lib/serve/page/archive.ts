@@ -1,4 +1,4 @@
-/** The file that conversations are exported to and imported from. The server's documentation describes it. */
+/** The file that conversations are exported to and imported from. docs/serve.md describes it. */
 import { type Conversation, type Figures, failures, type Turn, type TurnError, turnEnds } from './conversation.js';
 
 const format = 'kexa-conversations';
@@ -19,7 +19,7 @@ export class ArchiveError extends Error {
 export function writeArchive(conversations: readonly WholeConversation[], now: Date): string {
   const entries = conversations.map(({ conversation, turns }) => ({
     ...conversation,
-    turns: turns.map(({ conversation: _, ...turn }) => turn),
+    turns: turns.toSorted((a, b) => a.createdAt - b.createdAt).map(({ conversation: _, ...turn }) => turn),
   }));
   return `${JSON.stringify({ format, version, exportedAt: now.toISOString(), conversations: entries }, null, 1)}\n`;
 }

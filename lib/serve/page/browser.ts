@@ -61,6 +61,16 @@ export function keptText(storage: 'localStorage' | 'sessionStorage', key: string
   };
 }
 
+/** The message that is being written at the end of a conversation, or of a new one for null. */
+export function keptDraft(conversation: string | null) {
+  return keptText('localStorage', `kexa.draft.${conversation ?? 'new'}`);
+}
+
+/** The text of a turn that is being edited. Null while it is not. */
+export function keptEdit(turn: string) {
+  return keptText('localStorage', `kexa.edit.${turn}`);
+}
+
 /** Makes a text area as high as its text, in browsers that do not know `field-sizing`. */
 export function fitHeight(area: HTMLTextAreaElement | null): void {
   if (!area || CSS.supports('field-sizing', 'content')) return;

@@ -7,6 +7,7 @@ import {
   choose,
   messagesOf,
   newId,
+  newTime,
   pathOf,
   type Turn,
   titleFrom,
@@ -63,6 +64,8 @@ export class Chat {
   readonly #listeners = new Set<() => void>();
   /** The answers that are being written, by the conversation's id. */
   readonly #runs = new Map<string, Run>();
+  /** Stands for the last wish to see a conversation. An older one that is still being read is not shown any more. */
+  #opening = {};
   #keyWaiters: ((key: string | null) => void)[] = [];
 
   constructor(browser: ChatBrowser) {
@@ -111,8 +114,11 @@ export class Chat {
 
   /** Shows a conversation, or a new one for null. */
   async open(id: string | null): Promise<void> {
+    const opening = {};
+    this.#opening = opening;
     const open = this.state.conversations.find((one) => one.id === id) ?? null;
     const kept = open ? await this.#browser.store.turns(open.id) : [];
+    if (this.#opening !== opening) return;
     const run = open && this.#runs.get(open.id);
     const turns = kept.map((turn) => (turn.id === run?.turn.id ? run.turn : turn));
     if (run && !turns.includes(run.turn)) turns.push(run.turn);
@@ -143,7 +149,7 @@ export class Chat {
   edit(turn: Turn, text: string): void {
     if (this.running) return;
     if (turn.role === 'user') this.#ask(turn.parent, text, turn.files);
-    else this.#add({ ...turn, id: newId(), text, createdAt: Date.now(), end: 'stop', error: null, figures: null });
+    else this.#add({ ...turn, id: newId(), text, createdAt: newTime(), end: 'stop', error: null, figures: null });
   }
 
   /** Answers once more, as a new version of the answer. An answer that failed without a text gives its place up. */
@@ -235,6 +241,7 @@ export class Chat {
 
   /** Adds a turn to the open conversation, and shows it. */
   #add(turn: Turn): void {
+    this.#opening = {};
     const { open, turns } = this.state;
     if (!open) return;
     this.#set({ turns: [...turns, turn] });
@@ -249,6 +256,7 @@ export class Chat {
     const turn = before ? { ...fresh, id: before.id, createdAt: before.createdAt } : fresh;
     const run = { turn, abort: new AbortController() };
     this.#runs.set(conversation.id, run);
+    this.#opening = {};
     const chosen = { ...conversation, chosen: choose(conversation.chosen, turn), updatedAt: Date.now() };
     this.#show(turn);
     this.#keepConversation(chosen);
@@ -383,5 +391,5 @@ function pathTo(turns: readonly Turn[], id: string | null): Turn[] {
 
 function emptyTurn(conversation: string, parent: string | null, role: Turn['role']): Turn {
   const empty = { text: '', reasoning: '', files: [], model: null, error: null, figures: null };
-  return { id: newId(), conversation, parent, role, createdAt: Date.now(), end: 'writing', ...empty };
+  return { id: newId(), conversation, parent, role, createdAt: newTime(), end: 'writing', ...empty };
 }

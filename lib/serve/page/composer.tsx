@@ -1,7 +1,7 @@
 /** The field for a message, with the files that go along. */
 import type { JSX } from 'preact';
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
-import { fitHeight, isSendKey, keptText, mostFileBytes, readTextFile } from './browser.js';
+import { fitHeight, isSendKey, keptDraft, mostFileBytes, readTextFile } from './browser.js';
 import { usePage } from './context.js';
 import type { AttachedFile } from './conversation.js';
 import { Files } from './files.js';
@@ -134,7 +134,7 @@ function Buttons({ isRunning, isEmpty, onFiles }: ButtonsProps): JSX.Element {
 
 /** The draft of a conversation, which the browser keeps. `latest` has it also where a render is still to come. */
 function useDraft(conversation: string | null) {
-  const kept = keptText('localStorage', `kexa.draft.${conversation ?? 'new'}`);
+  const kept = keptDraft(conversation);
   const [draft, setDraft] = useState<Draft>(() => readDraft(kept.read()));
   const latest = useRef(draft);
   const change = (next: Draft) => {

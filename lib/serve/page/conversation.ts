@@ -82,6 +82,14 @@ export function newId(): string {
   return Array.from(crypto.getRandomValues(new Uint8Array(12)), (byte) => byte.toString(16).padStart(2, '0')).join('');
 }
 
+let latest = 0;
+
+/** The time (milliseconds since 1970), but never the same twice, so that turns are in order by it. */
+export function newTime(): number {
+  latest = Math.max(Date.now(), latest + 1);
+  return latest;
+}
+
 /** The versions of a turn, the oldest first: all turns that follow the same one. */
 export function versionsOf(turns: readonly Turn[], parent: string | null): Turn[] {
   return turns.filter((turn) => turn.parent === parent).sort((a, b) => a.createdAt - b.createdAt);

@@ -51,6 +51,7 @@ const marked = new Marked({
 
 DOMPurify.addHook('afterSanitizeAttributes', (element) => {
   if (element.tagName !== 'A') return;
+  if (!/^(?:https?|mailto):/i.test(element.getAttribute('href') ?? '')) element.removeAttribute('href');
   element.setAttribute('target', '_blank');
   element.setAttribute('rel', 'noopener noreferrer');
 });
@@ -62,7 +63,6 @@ export function htmlOf(block: string, definitions: string): string {
     USE_PROFILES: { html: true },
     FORBID_TAGS: ['img', 'form', 'style', 'video', 'audio', 'source', 'textarea', 'select'],
     FORBID_ATTR: ['style', 'id', 'name'],
-    ALLOWED_URI_REGEXP: /^(?:https?:|mailto:)/i,
   });
 }
 

@@ -2,7 +2,7 @@
 import type { JSX } from 'preact';
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { ArchiveError } from './archive.js';
-import { saveFile } from './browser.js';
+import { keptDraft, saveFile } from './browser.js';
 import { usePage } from './context.js';
 import type { Conversation } from './conversation.js';
 import { Dialog } from './dialog.js';
@@ -131,6 +131,7 @@ function Remover({ conversation, onEnd }: { conversation: Conversation; onEnd: (
   const { chat, text: t } = usePage();
   const remove = () => {
     onEnd();
+    keptDraft(conversation.id).write(null);
     void chat.remove(conversation.id);
   };
   return (

@@ -62,6 +62,7 @@ const table = {
   cached: ['{cached} of {prompt} cached', '캐시 {cached}/{prompt}'],
   drafts: ['{share} % of drafts kept', '초안 {share}% 채택'],
   firstToken: ['first after {time} s', '첫 토큰 {time}초'],
+  endEmpty: ['The answer has no text.', '답변에 내용이 없습니다.'],
   endLength: ['The answer ended at the token limit.', '토큰 한도에 도달해 답변이 끝났습니다.'],
   endStopped: ['You stopped this answer.', '답변을 중지했습니다.'],
   endCut: ['The page was closed before the answer ended.', '답변이 끝나기 전에 페이지가 닫혔습니다.'],
@@ -153,7 +154,7 @@ const failureTable: Readonly<Record<Failure, readonly [string, string]>> = {
   ],
   broken: ['The connection broke before the answer ended.', '답변이 끝나기 전에 연결이 끊어졌습니다.'],
   key: ['The server asks for a key.', '서버가 키를 요구합니다.'],
-  busy: ['The server is busy.', '서버가 바쁩니다.'],
+  busy: ['The server cannot answer right now.', '서버가 지금은 답변할 수 없습니다.'],
   context: [
     'The conversation is longer than the model’s context. Begin a new one, or edit an earlier message.',
     '대화가 모델의 컨텍스트보다 깁니다. 새 대화를 시작하거나 앞의 메시지를 편집하세요.',

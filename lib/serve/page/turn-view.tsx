@@ -1,7 +1,7 @@
 /** A question or an answer, with what can be done to it. */
 import type { JSX } from 'preact';
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks';
-import { copyText, fitHeight, isSendKey } from './browser.js';
+import { copyText, fitHeight, isSendKey, keptEdit } from './browser.js';
 import { usePage } from './context.js';
 import { type Figures, type Turn, versionsOf } from './conversation.js';
 import { Files } from './files.js';
@@ -35,7 +35,7 @@ export function TurnView(props: Omit<TurnViewProps, 'versions'> & { turns: reado
 
 function TurnContent({ turn, versions, isGrowing, isRunning, retryAt }: TurnViewProps): JSX.Element {
   const { chat, text: t } = usePage();
-  const [isEditing, setEditing] = useState(false);
+  const [isEditing, setEditing] = useState(() => keptEdit(turn.id).read() !== null);
   const isQuestion = turn.role === 'user';
   return (
     <article class={`turn ${turn.role}`} aria-label={t(isQuestion ? 'you' : 'answer')}>
@@ -89,14 +89,22 @@ function Answer({ turn, isGrowing }: { turn: Turn; isGrowing: boolean }): JSX.El
   );
 }
 
+const endTexts = {
+  stop: 'endEmpty',
+  length: 'endLength',
+  stopped: 'endStopped',
+  cut: 'endCut',
+  // Nobody writes it any more in this tab.
+  writing: 'endCut',
+} as const;
+
 /** Tells why an answer ended, where that was not its own end. */
 function Ending({ turn, isRunning, retryAt }: { turn: Turn; isRunning: boolean; retryAt: number | undefined }) {
   const { chat, language, text: t } = usePage();
   const seconds = useSecondsUntil(turn.end === 'failed' ? retryAt : undefined);
-  if (turn.role === 'user' || turn.end === 'stop') return null;
+  if (turn.role === 'user' || (turn.end === 'stop' && turn.text !== '')) return null;
   if (turn.end !== 'failed') {
-    const texts = { length: 'endLength', stopped: 'endStopped', cut: 'endCut', writing: 'endCut' } as const;
-    return <p class="ending">{t(texts[turn.end])}</p>;
+    return <p class="ending">{t(endTexts[turn.end])}</p>;
   }
   const { kind, message } = turn.error ?? { kind: 'server', message: '' };
   return (
@@ -169,13 +177,22 @@ function CopyButton({ text }: { text: string }): JSX.Element {
 
 function Editor({ turn, onEnd }: { turn: Turn; onEnd: () => void }): JSX.Element {
   const { chat, text: t } = usePage();
-  const [text, setText] = useState(turn.text);
+  const kept = keptEdit(turn.id);
+  const [text, setText] = useState(() => kept.read() ?? turn.text);
   const area = useRef<HTMLTextAreaElement>(null);
   useEffect(() => area.current?.focus(), []);
   useLayoutEffect(() => fitHeight(area.current), [text]);
+  const change = (next: string) => {
+    setText(next);
+    kept.write(next);
+  };
+  const end = () => {
+    kept.write(null);
+    onEnd();
+  };
   const save = () => {
     if (text.trim() === '' && turn.files.length === 0) return;
-    onEnd();
+    end();
     chat.edit(turn, text);
   };
   return (
@@ -190,16 +207,16 @@ function Editor({ turn, onEnd }: { turn: Turn; onEnd: () => void }): JSX.Element
         ref={area}
         aria-label={t('editText')}
         value={text}
-        onInput={(event) => setText(event.currentTarget.value)}
+        onInput={(event) => change(event.currentTarget.value)}
         onKeyDown={(event) => {
-          if (event.key === 'Escape') onEnd();
+          if (event.key === 'Escape') end();
           if (turn.role !== 'user' || !isSendKey(event)) return;
           event.preventDefault();
           save();
         }}
       />
       <div class="editor-row">
-        <button type="button" onClick={onEnd}>
+        <button type="button" onClick={end}>
           {t('cancel')}
         </button>
         <button type="submit" class="primary">

@@ -24,7 +24,7 @@ test.onFinish(async () => {
 
 /** A page of a server of the shared model. */
 async function openPage(t: Test, options: PageOptions = {}): Promise<ChatPage> {
-  const server = await startServer(t, { model: (await model)! });
+  const server = await startServer(t, { model: (await model)!, strictFields: true });
   return await ChatPage.open(t, server.url, { settings, ...options });
 }
 

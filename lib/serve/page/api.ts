@@ -94,7 +94,7 @@ export async function* streamAnswer(asked: ChatRequest): AsyncGenerator<ChatEven
       ...fields,
       stream: true,
       stream_options: { include_usage: true },
-      kexa: { timings: true },
+      timings: true,
     }),
     signal,
   });

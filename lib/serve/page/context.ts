@@ -1,6 +1,6 @@
 /** The chat and the language, which every part of the page needs. */
 import { createContext } from 'preact';
-import { useContext, useEffect, useMemo, useReducer } from 'preact/hooks';
+import { useContext, useLayoutEffect, useMemo, useReducer } from 'preact/hooks';
 import type { Chat } from './chat.js';
 import { type Language, type TextKey, textOf } from './texts.js';
 
@@ -26,6 +26,7 @@ export function usePageValue(chat: Chat, language: Language): Page {
 /** Renders the component again whenever the chat's state changes. */
 export function useChatState(chat: Chat): Chat['state'] {
   const [, changed] = useReducer<number, void>((count) => count + 1, 0);
-  useEffect(() => chat.subscribe(() => changed()), [chat]);
+  // An ordinary effect runs after the browser has painted, and would miss a change before that.
+  useLayoutEffect(() => chat.subscribe(() => changed()), [chat]);
   return chat.state;
 }

@@ -1,7 +1,7 @@
 /** The server's page in a browser, against a real server of the tiny model. */
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import type { Page } from 'playwright-core';
+import type { Locator, Page } from 'playwright-core';
 import test, { type Test } from 'tape';
 import { loadModel } from '../../lib/index.js';
 import { hasBrowser } from '../support/browser.js';
@@ -35,6 +35,9 @@ async function until(t: Test, what: string, isTrue: () => unknown): Promise<void
   t.ok(await isTrue(), what);
 }
 
+/** The element's text, also if it is out of sight and was not rendered yet. */
+const textOf = async (element: Locator) => (await element.textContent()) ?? '';
+
 const textsOf = ({ turns }: Exported) => turns.map(({ text }) => text);
 
 test('a question is answered as the library answers it, and outlives a reload', { skip }, async (t) => {
@@ -42,16 +45,16 @@ test('a question is answered as the library answers it, and outlives a reload', 
   const messages = [{ role: 'user' as const, content: question }];
   const wanted = await (await model)!.generate(messages, { seed: 7, maxTokens: 24, thinking: false });
   await chat.ask(question);
-  const figures = await chat.lastAnswer.locator('.figures').innerText();
+  const figures = await textOf(chat.lastAnswer.locator('.figures'));
   t.match(figures, /[\d.,]+ tokens\/s/);
   t.match(figures, /24 tokens/);
   t.match(figures, /\d+ of \d+ cached/);
   const { conversations } = await chat.exported();
   t.deepEqual(textsOf(conversations[0]!), [question, wanted.text]);
-  const shown = await chat.lastAnswer.locator('.markdown').innerText();
+  const shown = await textOf(chat.lastAnswer.locator('.markdown'));
   await chat.field.fill('A draft');
   await chat.page.reload();
-  t.equal(await chat.lastAnswer.locator('.markdown').innerText(), shown, 'the answer is there again');
+  t.equal(await textOf(chat.lastAnswer.locator('.markdown')), shown, 'the answer is there again');
   t.equal(await chat.field.inputValue(), 'A draft', 'and so is what was not sent');
   t.equal(await chat.page.title(), `${question} · kexa`);
   t.deepEqual(chat.watched.complaints, [], 'no error in the browser');
@@ -66,18 +69,18 @@ test('an answer that is stopped ends on the server, too', { skip }, async (t) =>
   t.equal(loaded.stats().running, 1, 'the server is at work');
   await chat.button('Stop').click();
   await until(t, 'the server stops', () => loaded.stats().running === 0);
-  t.equal(await chat.lastAnswer.locator('.ending').innerText(), 'You stopped this answer.');
+  t.equal(await textOf(chat.lastAnswer.locator('.ending')), 'You stopped this answer.');
   t.equal(await chat.button('Send').count(), 1, 'and the next question can be sent');
 });
 
 test('an answer that a reload cuts off keeps its text', { skip }, async (t) => {
   const chat = await openPage(t, { fields: endless });
   await chat.ask(question, false);
-  await until(t, 'some text is there', async () => (await chat.lastAnswer.innerText()).length > 40);
-  const before = (await chat.lastAnswer.locator('.markdown').innerText()).slice(0, 30);
+  await until(t, 'some text is there', async () => (await textOf(chat.lastAnswer)).length > 40);
+  const before = (await textOf(chat.lastAnswer.locator('.markdown'))).slice(0, 30);
   await chat.page.reload();
-  t.ok((await chat.lastAnswer.locator('.markdown').innerText()).startsWith(before), before);
-  t.match(await chat.lastAnswer.locator('.ending').innerText(), /page was closed/);
+  t.ok((await textOf(chat.lastAnswer.locator('.markdown'))).startsWith(before), before);
+  t.match(await textOf(chat.lastAnswer.locator('.ending')), /page was closed/);
   const loaded = (await model)!;
   await until(t, 'and the server stops', () => loaded.stats().running === 0);
 });
@@ -132,7 +135,7 @@ test('conversations are found, renamed, deleted, exported and imported', { skip 
 
   const other = await openPage(t);
   await other.import(text.replace('"version"', '"v"'));
-  t.match(await other.page.locator('.transfer p').innerText(), /cannot be imported. version: wanted 1, found nothing/);
+  t.match(await textOf(other.page.locator('.transfer p')), /cannot be imported. version: wanted 1, found nothing/);
   await other.import(text);
   const copy = await other.exported();
   const byId = (list: Exported[]) => list.toSorted((a, b) => (a.id < b.id ? -1 : 1));
@@ -158,7 +161,7 @@ test('files and the system prompt go along, and the settings show the defaults',
   t.equal(await panel.getByLabel('Top-p').getAttribute('placeholder'), String(defaults.topP ?? 1));
   await panel.getByLabel('System prompt').fill('Be brief.');
   await panel.getByLabel('Temperature').fill('7');
-  t.match(await panel.innerText(), /Allowed: 0 to 2/);
+  t.match(await textOf(panel), /Allowed: 0 to 2/);
   await panel.getByLabel('Temperature').fill('0.5');
   await chat.page.keyboard.press('Escape');
   const add = (name: string, content: string) =>
@@ -166,7 +169,7 @@ test('files and the system prompt go along, and the settings show the defaults',
       .locator('.composer input')
       .setInputFiles({ name, mimeType: 'text/plain', buffer: Buffer.from(content, 'latin1') });
   await add('picture.png', '\x89PNG\0');
-  t.equal(await chat.page.locator('.notice').innerText(), 'picture.png is not a text file.');
+  t.equal(await textOf(chat.page.locator('.notice')), 'picture.png is not a text file.');
   await add('notes.txt', 'One line\n');
   await chat.page.locator('.composer .files li').waitFor();
   await chat.ask('Sum up');
@@ -175,7 +178,7 @@ test('files and the system prompt go along, and the settings show the defaults',
     { role: 'user', content: 'Sum up\n\nnotes.txt:\n```\nOne line\n```' },
   ]);
   t.equal(asked.temperature, 0.5);
-  t.match(await chat.page.locator('.system').innerText(), /Be brief\./, 'the system prompt is in sight');
+  t.match(await textOf(chat.page.locator('.system')), /Be brief\./, 'the system prompt is in sight');
 });
 
 test('what goes wrong is told, and nothing that was written is lost', { skip }, async (t) => {
@@ -196,7 +199,7 @@ test('what goes wrong is told, and nothing that was written is lost', { skip }, 
 
   const failure = chat.lastAnswer.locator('.failure');
   await chat.ask('too long '.repeat(2500));
-  t.match(await failure.innerText(), /longer than the model’s context/);
+  t.match(await textOf(failure), /longer than the model’s context/);
 
   await chat.button('New chat').click();
   const holding = new AbortController();
@@ -208,15 +211,15 @@ test('what goes wrong is told, and nothing that was written is lost', { skip }, 
   });
   t.equal(holder.status, 200, 'somebody else has the only slot');
   await chat.ask(question);
-  t.match(await failure.innerText(), /^The server cannot answer right now\.[\s\S]*Try again/);
+  t.match(await textOf(failure), /^The server cannot answer right now\.[\s\S]*Try again/);
   holding.abort();
   await chat.button('Try again').click();
   await chat.lastAnswer.locator('.figures').waitFor();
 
   await server.close({ timeout: 0 });
   await chat.ask(question);
-  t.match(await failure.innerText(), /cannot be reached/);
-  t.equal(await chat.page.locator('.turn.user').last().innerText(), question, 'the question is there');
+  t.match(await textOf(failure), /cannot be reached/);
+  t.equal(await textOf(chat.page.locator('.turn.user').last()), question, 'the question is there');
   const again = await startServer(t, { ...options, port: Number(new URL(server.url).port) });
   t.equal(again.url, server.url);
   await chat.button('Try again').click();
@@ -251,8 +254,8 @@ test('nothing that a model or a file has written is run or fetched', { skip }, a
   await links.first().click();
   const elements = 'img, iframe, script, style, form, svg, [onerror], [onclick], [onload], [style]';
   t.equal(await chat.lastAnswer.locator('.markdown').locator(elements).count(), 0);
-  t.match(await chat.lastAnswer.innerText(), /<img src="https:\/\/evil/, 'HTML is shown as it was written');
-  t.match(await chat.lastAnswer.innerText(), /snake_case_name and a_b_c/, 'and underscores stay');
+  t.match(await textOf(chat.lastAnswer), /<img src="https:\/\/evil/, 'HTML is shown as it was written');
+  t.match(await textOf(chat.lastAnswer), /snake_case_name and a_b_c/, 'and underscores stay');
   t.equal(await chat.page.evaluate('window.pwned'), undefined);
   t.equal(chat.watched.hosts.size, 1, [...chat.watched.hosts].join());
   t.deepEqual(chat.watched.complaints, []);

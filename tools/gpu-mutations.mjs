@@ -85,6 +85,27 @@ export const gpuMutations = [
     '/ NORM_SIZE + 0.5 * EPSILON);',
   ],
   [
+    'GPU products in whole numbers: minima of q4_k without their upper bits',
+    ['gpu/dots'],
+    'kernels/source/dots/q4_k_dots.wgsl',
+    '((own >> 2u) & 48u) | ',
+    '',
+  ],
+  [
+    'GPU products in whole numbers: the eighth signs of iq2_xxs left out',
+    ['gpu/dots'],
+    'kernels/source/dots/iq2_xxs_dots.wgsl',
+    'return stored | (parity & 0xf0000000u);',
+    'return stored;',
+  ],
+  [
+    'GPU products in whole numbers: the upper byte of activations rounded down',
+    ['gpu/dots'],
+    'kernels/source/dots/round_rows.wgsl',
+    '(whole + vec4i(128))',
+    'whole',
+  ],
+  [
     'GPU tile: rows after the first four of a group not multiplied',
     ops,
     `${matmul}/tile.wgsl`,

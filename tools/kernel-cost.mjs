@@ -5,8 +5,8 @@
 //   node tools/kernel-cost.mjs [--recipes q2,q4,q8] [--rows 1,2,4,8,16,17] [--prompt 2048] [--json FILE] [--parts]
 //   node tools/kernel-cost.mjs --wgsl FOLDER [--recipes q2]    only writes the kernels' texts
 //   node tools/kernel-cost.mjs --compare BEFORE.json AFTER.json
-// --kernels chooses the kernels as the load option `gpuKernels` does. --parts lists what each kernel takes of a step.
-// Compiled kernels are kept in build/kernel-cost.
+// --activations and --kernels choose the kernels as the load options `activations` and `gpuKernels` do. --parts lists
+// what each kernel takes of a step. Compiled kernels are kept in build/kernel-cost.
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -20,6 +20,7 @@ const { values: options, positionals } = parseArgs({
     rows: { type: 'string', default: '1,2,4,8,16,17' },
     prompt: { type: 'string', default: '2048' },
     kernels: { type: 'string' },
+    activations: { type: 'string' },
     json: { type: 'string' },
     wgsl: { type: 'string' },
     parts: { type: 'boolean', default: false },
@@ -48,6 +49,7 @@ const steps = [
 ];
 const plan = {
   ...(options.kernels && { gpuKernels: options.kernels }),
+  ...(options.activations && { activations: options.activations }),
 };
 const launches = {};
 for (const recipe of recipes) launches[recipe] = await launchesOf({ recipe, steps, plan });

@@ -23,7 +23,6 @@ import {
   checkPlanOptions,
   checkSharedFits,
   heldAs,
-  refuseActivations,
   withKeptTurns,
 } from '../plan/memory-plan.js';
 import { planned } from '../plan/planned.js';
@@ -78,7 +77,7 @@ export async function loadSynthetic(
  * 2. `device`: each exists and can run models;
  * 3. the model's files: its config, and every tensor's name, shape and type;
  * 4. the options that the plan takes, by themselves and against the model's longest context;
- * 5. `activations` and `weights` against the devices and the model;
+ * 5. `weights` against the model;
  * 6. `layerSplit` against the devices and the model's layers;
  * 7. `expertSlots`, `expertMisses`, `gpuMemory` and `expertProfile` against the devices and the model;
  * 8. the tokenizer's files;
@@ -156,7 +155,6 @@ async function choosePlan(
   isChecked: boolean,
 ): Promise<{ description: ModelDescription; planOptions: NativePlanOptions; expertProfile: string | undefined }> {
   const checked = checkPlanOptions(options, config.maxPositions);
-  for (const { info } of devices) if (info.kind === 'gpu') refuseActivations(checked.activations, info.name);
   const description = heldAs(stored, options.weights);
   const onThem = { ...checked, ...(await onDevices(devices, options, checked, config)), isChecked };
   const slotted = withExpertSlots(description, onThem, options);

@@ -112,7 +112,7 @@ const facts: Readonly<Record<keyof LoadOptions, Omit<LoadOption, 'name'>>> = {
     ...{ choices: activationTypes, isPlanned: true },
     flag: {
       ...{ flags: '--activations <type>', env: 'KEXA_ACTIVATIONS', reads: 'choice' },
-      help: 'what a CPU multiplies blocks of weights by: f32, or i16, which is faster (default: f32)',
+      help: 'what blocks of weights are multiplied by: f32, or i16, which is faster (default: f32)',
     },
   },
   parkBytes: {

@@ -14,7 +14,7 @@ import { elementsOf, wantedTensors } from '../files/wanted-tensors.js';
 import { limits } from '../limits.js';
 import { type NativePlan, type NativePlanOptions, native } from '../native.js';
 import { integerOption, sizeText } from '../options.js';
-import type { ActivationType, DeviceInfo, LoadOptions, MemoryReport, WeightType } from '../types.js';
+import type { DeviceInfo, LoadOptions, MemoryReport, WeightType } from '../types.js';
 import { type ExpertOptions, withExpertSlots } from './experts.js';
 import { memoryReport, plannedParts } from './layer-split.js';
 import { checkLoadChoice, checkLoadInteger } from './load-options.js';
@@ -103,15 +103,6 @@ function gpuBufferBytes(): number {
   throw new KexaError('KEXA_INVALID_ARGUMENT', `KEXA_GPU_BUFFER_BYTES: wanted a positive whole number, found ${text}`);
 }
 
-/** Only the CPU device rounds activations. @throws KexaError KEXA_UNSUPPORTED */
-export function refuseActivations(activations: ActivationType, device: string): void {
-  if (activations === 'f32') return;
-  throw new KexaError(
-    'KEXA_UNSUPPORTED',
-    `activations: wanted f32 on a GPU (others are the CPU device's), found ${activations} with device ${device}`,
-  );
-}
-
 /** The options of {@link planMemory}. All GPUs are planned alike. Several devices share the model. */
 export type PlannedOptions = Pick<LoadOptions, 'contextSize' | 'slots' | 'cacheTokens' | 'threads' | 'layerSplit'> &
   TypeChoices &
@@ -179,7 +170,6 @@ export class MemoryPlanner {
     const weights = this.#weights === undefined ? {} : { weights: this.#weights };
     const planOptions = checkPlanOptions({ ...options, ...weights }, description.maxPositions);
     const kinds = typeof device === 'string' ? [device] : device;
-    if (kinds.includes('gpu')) refuseActivations(planOptions.activations, 'gpu');
     const parts = plannedParts(kinds, layerSplit, description.layers.length);
     const isShared = parts.length > 1;
     const onThem = { ...planOptions, adapter: isShared ? '' : parts[0]!.adapter, parts: isShared ? parts : [] };

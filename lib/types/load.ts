@@ -24,8 +24,8 @@ export type RecipeName = 'q8' | 'q4' | 'q2k' | 'q2';
 export type WeightType = 'auto' | 'bf16' | 'f16' | 'f32' | RecipeName;
 
 /**
- * The activations that the CPU device multiplies block-quantised weights by: `f32`, or `i16` (integers of 16 bits with
- * one scale for each 256 of a row), which is faster.
+ * The activations that block-quantised weights are multiplied by: `f32`, or `i16` (integers of 16 bits with one scale for
+ * each 256 of a row, on a GPU for each 32), which is faster.
  *
  * @example
  * const model = await loadModel('tiny-q4.gguf', { activations: 'i16' });
@@ -144,8 +144,8 @@ export interface LoadOptions {
    */
   gpuElements?: 'f32' | 'f16';
   /**
-   * The activations that the CPU device multiplies block-quantised weights by. docs/quality.md tells what `i16` costs.
-   * GPUs take `f32` alone. Default `f32`.
+   * The activations that block-quantised weights are multiplied by. docs/quality.md tells what `i16` costs. A GPU takes
+   * `i16` for answers and weights in q8_0, q4_k and iq2_xxs; all else it computes in `f32`. Default `f32`.
    */
   activations?: ActivationType;
   /** CPU threads. Default: the cores this process may use. */

@@ -70,6 +70,7 @@ struct DeviceProbe {
   ModelDescription description_;
   Plan plan_;
   Weights weights_;
+  Plan cpu_plan_;  // the same, without rounding
   CpuDevice cpu_;
   GpuDevice gpu_;
 };

@@ -49,11 +49,12 @@ bool is_on_gpu(const PartOptions& part) { return !part.adapter.empty(); }
 
 // The text for Header::device.
 const char* kind_of_device(const PlanOptions& options) {
-  if (options.is_rounding) return "cpu i16";
   const std::vector<PartOptions>& parts = options.parts;
-  if (parts.empty()) return options.adapter.empty() ? "cpu" : "gpu";
-  if (std::all_of(parts.begin(), parts.end(), is_on_gpu)) return "gpu";
-  return std::any_of(parts.begin(), parts.end(), is_on_gpu) ? "mixed" : "cpu";
+  const bool is_rounding = options.is_rounding;
+  const bool is_all = parts.empty() ? !options.adapter.empty() : std::all_of(parts.begin(), parts.end(), is_on_gpu);
+  if (is_all) return is_rounding ? "gpu i16" : "gpu";
+  if (std::any_of(parts.begin(), parts.end(), is_on_gpu)) return is_rounding ? "mixed i16" : "mixed";
+  return is_rounding ? "cpu i16" : "cpu";
 }
 
 // The first position of a layer that a file has. `reach` is KvSlots::ring_reach() of the sequence.

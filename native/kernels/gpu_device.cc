@@ -36,6 +36,7 @@ KernelChoice choose_kernels(const AdapterFacts& facts, const PlanOptions& option
   if (matrices) demand_f16_range(description, weights);
   return {.has_f16_elements = options.gpu_elements == Type::kF16,
           .has_subgroups = wanted != GpuKernels::kPlain && facts.has_subgroups,
+          .has_dots = options.is_rounding,
           .matrices = matrices,
           .plain_ops = options.plain_ops};
 }

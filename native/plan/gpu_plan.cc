@@ -1,5 +1,7 @@
 #include "plan/gpu_plan.h"
 
+#include "plan/plan.h"
+
 #include <algorithm>
 
 #include "base/error.h"
@@ -90,6 +92,13 @@ GpuPlan plan_gpu(const ModelDescription& description, const PlanOptions& options
     width = std::max<int64_t>(width, layer.is_moe() ? int64_t(description.moe->top_k) * padded(layer.ffn_width) +
                                                           padded(description.moe->shared_experts * layer.ffn_width)
                                                     : padded(layer.ffn_width));
+  }
+  if (options.is_rounding) {
+    // For the widest rows that a small step multiplies.
+    const int64_t widest = std::max<int64_t>(widest_input(description), width);
+    const int64_t blocks = options.decode_rows() * ((widest + 31) / 32);
+    add("planes", blocks * 4, 16);
+    add("scales of planes", blocks * 2);
   }
   add("attention parts", partial);
   add("inner", rows * width, element);

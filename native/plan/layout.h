@@ -36,7 +36,8 @@ struct PlanOptions {
   int threads = 1;
   bool pins_threads = true;  // each thread of the CPU device to a core of its own, where OwnCores gives it one
   Type cache_type = Type::kF32;
-  bool is_rounding = false;  // the CPU rounds activations to 16 bits, for the types in quant/rounded.h
+  // Activations are rounded to 16 bits: the CPU's for the types in quant/rounded.h, a GPU's for those in dots_layout.h.
+  bool is_rounding = false;
   // Main memory for rings of kept prefixes. 0: no prefix is kept. -1: enough for the turns of `slots` conversations.
   int64_t prefix_cache_bytes = 0;
   bool keeps_turns_only = false;    // keeps only prefixes that GenerateParams::keep_at names

@@ -26,6 +26,7 @@ export function hasNvcc() {
  */
 const routedTiles = (c) => c('TOP_K * ((WIDTH + TILE_OUTPUTS - 1u) / TILE_OUTPUTS)');
 const sharedTiles = (c) => c('(SHARED_WIDTH + TILE_OUTPUTS - 1u) / TILE_OUTPUTS');
+const sharedGroups = (c) => c('(SHARED_WIDTH + GROUP_OUTPUTS - 1u) / GROUP_OUTPUTS');
 const tiled = {
   turn: (c) => c('64u * 32u / 128u'),
   warpTurns: (c) => c('4u * ((COLUMN_CHUNKS + 3u) / 4u)'),
@@ -77,6 +78,50 @@ const walks = {
       turn: (c) => c('TILE_OUTPUTS * SHARED_WEIGHT_UNIT_CHUNKS * 8u'),
       innerTurns: (c) => () => c('SHARED_WEIGHT_UNIT_CHUNKS'),
       warpTurns: (c) => c('(SHARED_WEIGHT_UNITS + 31u) / 32u'),
+      bytes: (c) => c('OUTPUTS * SHARED_ROW_WORDS * 16u'),
+    },
+  ],
+  // In whole numbers, a turn takes two blocks of each of four outputs. A team is a warp.
+  multiply_dots: [
+    {
+      turn: (c) => c('4u * 2u * 32u'),
+      warpTurns: (c) => c('TEAMS * ((WEIGHT_BLOCKS + 63u) / 64u)'),
+      bytes: (c) => c('OUTPUTS * ROW_WORDS * 16u'),
+    },
+  ],
+  swiglu_input_dots: [
+    {
+      loop: 'routed',
+      routed: true,
+      focus: [[/let is_routed = [^;]*;/, 'let is_routed = true;']],
+      turn: (c) => c('4u * 2u * 32u'),
+      warpTurns: (c) => c('TEAMS * ((ROUTED_BLOCKS + 63u) / 64u)'),
+      share: (c) => c('TOP_K * EXPERT_GROUPS') / (c('TOP_K * EXPERT_GROUPS') + sharedGroups(c)),
+      bytes: (c, experts) => experts * c('WIDTH * 2u * ROUTED_ROW_WORDS * 16u'),
+    },
+    {
+      loop: 'shared',
+      focus: [[/let is_routed = [^;]*;/, 'let is_routed = false;']],
+      turn: (c) => c('4u * 2u * 32u'),
+      warpTurns: (c) => c('TEAMS * ((SHARED_WEIGHT_BLOCKS + 63u) / 64u)'),
+      share: (c) => sharedGroups(c) / (c('TOP_K * EXPERT_GROUPS') + sharedGroups(c)),
+      bytes: (c) => c('SHARED_WIDTH * 2u * SHARED_ROW_WORDS * 16u'),
+    },
+  ],
+  swiglu_output_dots: [
+    {
+      loop: 'routed',
+      routed: true,
+      focus: [[/sum_shared_weight\(lane, 0u[^;]*;/, '']],
+      turn: (c) => c('4u * 2u * 32u'),
+      warpTurns: (c) => c('TEAMS * ((CHOSEN_BLOCKS + 63u) / 64u)'),
+      bytes: (c, experts) => experts * c('OUTPUTS * ROUTED_ROW_WORDS * 16u'),
+    },
+    {
+      loop: 'shared',
+      focus: [[/if \(has_work && TOP_K > 0u\)/, 'if (false)']],
+      turn: (c) => c('4u * 2u * 32u'),
+      warpTurns: (c) => c('TEAMS * ((SHARED_WEIGHT_BLOCKS + 63u) / 64u)'),
       bytes: (c) => c('OUTPUTS * SHARED_ROW_WORDS * 16u'),
     },
   ],

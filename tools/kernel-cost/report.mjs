@@ -41,7 +41,7 @@ async function costOf(launch, rows, isPrompt, card, compiler) {
   const { kernel, part, wgsl, count, types } = launch;
   const compiled = await compiler.compile(wgsl, card.arch);
   const perSm = workgroupsPerSm(compiled, card);
-  const name = kernel === 'attention' || kernel === 'multiply' ? `${kernel} ${roleOf(launch)}` : kernel;
+  const name = /^(attention|multiply|multiply_dots)$/.test(kernel) ? `${kernel} ${roleOf(launch)}` : kernel;
   const experts = distinctExperts(rows, whole.experts, whole.topK);
   const loops = [];
   const entries = [];
@@ -78,7 +78,7 @@ async function costOf(launch, rows, isPrompt, card, compiler) {
 /** The use of a kernel that several parts have. */
 function roleOf({ kernel, part, wgsl }) {
   if (kernel === 'attention' || part === 'head') return part;
-  return /const HAS_NORM = true/.test(wgsl) ? 'qkv' : 'o';
+  return /const (HAS_NORM = true|ADDS = false)/.test(wgsl) ? 'qkv' : 'o';
 }
 
 /**

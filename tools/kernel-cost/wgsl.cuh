@@ -47,3 +47,11 @@ __device__ __forceinline__ float subgroupShuffleXor(float v,u32 m){return __shfl
 __device__ __forceinline__ float abs_(float a) { return fabsf(a); }
 __device__ __forceinline__ i32 abs_(i32 a) { return a < 0 ? -a : a; }
 constexpr u32 larger(u32 a, u32 b) { return a > b ? a : b; }
+__device__ __forceinline__ vec4f round_(vec4f a) { return {rintf(a.x), rintf(a.y), rintf(a.z), rintf(a.w)}; }
+__device__ __forceinline__ vec4f clamp_(vec4f v, vec4f a, vec4f b) {
+  return {clamp_(v.x, a.x, b.x), clamp_(v.y, a.y, b.y), clamp_(v.z, a.z, b.z), clamp_(v.w, a.w, b.w)};
+}
+__device__ __forceinline__ u32 pack4xI8(vec4i a) {
+  return (u32(a.x) & 255u) | (u32(a.y) & 255u) << 8 | (u32(a.z) & 255u) << 16 | u32(a.w) << 24;
+}
+__device__ __forceinline__ float dot(vec4f a, vec4f b) { return a.x * b.x + a.y * b.y + a.z * b.z + a.w * b.w; }

@@ -23,6 +23,10 @@ Activations::Activations(const KernelSet& kernels, const ModelDescription& descr
   }
   qkv = make("qkv");
   attended = make("attended");
+  if (kernels.choice().has_dots) {
+    planes = make("planes");
+    plane_scales = make("scales of planes");
+  }
   partial = make("attention parts");
   inner = make("inner");
   experts = make("experts");

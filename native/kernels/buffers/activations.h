@@ -23,6 +23,9 @@ struct Activations {
   Buffer next_embedding;  // [rows, hidden]: for the MTP block
   Buffer qkv;             // E [rows, q, k, v]
   Buffer attended;        // E [rows, q]
+  // Rows in whole numbers (round_rows), for the product that comes next; only with KernelChoice::has_dots:
+  Buffer planes;          // [rows, 4, blocks of 32] x 16 bytes
+  Buffer plane_scales;    // [rows, blocks of 32] x 2
   Buffer partial;         // passed from attention to attention_reduce; fits the rows and parts of any layer
   Buffer inner;           // E [rows, the width of each chosen expert, then of the shared one]
   Buffer experts;         // [rows, top_k] u32

@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "kernels/source/dots_layout.h"
 #include "kernels/source/fp8_layout.h"
 #include "kernels/source/quantized_layout.h"
 #include "model/store_rows.h"
@@ -9,7 +10,7 @@
 namespace kexa {
 
 void make_gpu_rows(ThreadPool& pool, const Matrix& matrix, int first, int count, const std::string& label,
-                   std::byte* out) {
+                   bool has_dots, std::byte* out) {
   const Type type = matrix.stored();
   const size_t row_bytes = size_t(bytes_of(type, matrix.columns));
   const size_t gpu_bytes = size_t(gpu_row_bytes(type, matrix.columns));
@@ -27,7 +28,7 @@ void make_gpu_rows(ThreadPool& pool, const Matrix& matrix, int first, int count,
       }
       const std::byte* stored = matrix.is_made() ? made.data() + row_bytes * size_t(i) : matrix.row(start + i);
       if (is_quantized(type)) {
-        repack_row(type, stored, matrix.columns, to);
+        repack_row(type, stored, matrix.columns, unit_order(type, has_dots), to);
         continue;
       }
       std::memcpy(to, stored, row_bytes);

@@ -15,7 +15,8 @@ inline bool is_stored_as_on_gpu(const Matrix& matrix) {
 
 // Makes `count` rows of the matrix from `first` on: converted, repacked and padded to gpu_row_bytes() each. Throws
 // KEXA_UNSUPPORTED if a value does not fit its type. Throws KEXA_BAD_FILE, naming `label`, if an FP8 weight is NaN.
+// `has_dots`: in the order of products in whole numbers (dots_layout.h), if the type takes them.
 void make_gpu_rows(ThreadPool& pool, const Matrix& matrix, int first, int count, const std::string& label,
-                   std::byte* to);
+                   bool has_dots, std::byte* to);
 
 }  // namespace kexa

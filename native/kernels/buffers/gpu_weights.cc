@@ -63,6 +63,7 @@ class Uploader {
       : gpu_(gpu),
         expert_buffer_limit_(expert_buffer_limit(gpu.facts(), plan.options)),
         progress_(progress),
+        has_dots_(plan.options.is_rounding),
         total_bytes_(plan.gpu.weight_bytes),
         upload_(gpu, uint64_t(total_bytes_),
                 [this](uint64_t sent) { progress_(std::min(int64_t(sent), total_bytes_), total_bytes_); }),
@@ -196,7 +197,7 @@ class Uploader {
     made_.resize(std::max(made_.size(), piece_rows * gpu_bytes));
     for (int first = 0; first < matrix.rows; first += piece_rows) {
       const int rows = std::min(piece_rows, matrix.rows - first);
-      make_gpu_rows(pool_, matrix, first, rows, label, made_.data());
+      make_gpu_rows(pool_, matrix, first, rows, label, has_dots_, made_.data());
       upload_.add(std::span(made_).first(size_t(rows) * gpu_bytes));
     }
   }
@@ -204,6 +205,7 @@ class Uploader {
   Gpu& gpu_;
   uint64_t expert_buffer_limit_;
   const LoadProgress& progress_;
+  bool has_dots_;
   int64_t total_bytes_, filled_bytes_ = 0;
   Upload upload_;
   ThreadPool pool_;

@@ -28,7 +28,7 @@ Prelude KernelSet::prelude(std::string_view op) const {
   // A misspelled name would escape tuning.
   if (!op.empty()) op_named(op.ends_with(kLargeSuffix) ? op.substr(0, op.size() - kLargeSuffix.size()) : op);
   const bool has_subgroups = choice_.has_subgroups_in(op);
-  prelude.elements(choice_.has_f16_elements).set("HAS_SUBGROUPS", has_subgroups);
+  prelude.dots(choice_.has_dots).elements(choice_.has_f16_elements).set("HAS_SUBGROUPS", has_subgroups);
   if (has_subgroups) prelude.enable("subgroups");
   prelude.set("STEP_ROW_COUNT", kStepRowCount).set("STEP_LOGIT_COUNT", kStepLogitCount);
   prelude.set("STEP_GATHERED", kStepGathered).set("LOWEST", -3.0e38f);
@@ -64,6 +64,27 @@ Prelude KernelSet::prelude_of_sums(int units, std::string_view op) const {
   while (threads > 32 && turns() > uint32_t(units) * 9 / 8) threads /= 2;
   Prelude to = prelude(op);
   to.set("THREADS", threads).include(has_subgroups ? "workgroup_sums_subgroups" : "workgroup_sums");
+  return to;
+}
+
+constexpr int kTeamThreads = 128;  // of a workgroup of teams
+constexpr int kPlainLanes = 32;    // of a team that is not a subgroup
+
+int KernelSet::team_lanes() const {
+  const AdapterFacts& facts = gpu_.facts();
+  const bool is_subgroup = facts.subgroup_min == facts.subgroup_max && facts.subgroup_min >= 4 &&
+                           facts.subgroup_max <= uint32_t(kTeamThreads);
+  return is_subgroup ? int(facts.subgroup_min) : kPlainLanes;
+}
+
+int KernelSet::teams() const { return kTeamThreads / team_lanes(); }
+
+Prelude KernelSet::prelude_of_teams(std::string_view op) const {
+  const bool has_subgroups = choice_.has_subgroups_in(op) && uint32_t(team_lanes()) == gpu_.facts().subgroup_min;
+  Prelude to = prelude(op);
+  to.require("packed_4x8_integer_dot_product");
+  to.set("THREADS", kTeamThreads).set("LANES", team_lanes());
+  to.include(has_subgroups ? "team_sum_subgroups" : "team_sum");
   return to;
 }
 

@@ -41,6 +41,8 @@ struct KernelChoice {
 
   bool has_f16_elements = false;  // activations between ops are f16; sums, the residual and logits stay f32
   bool has_subgroups = false;
+  // Whether small steps multiply in whole numbers where the weights' type takes them (PlanOptions::is_rounding).
+  bool has_dots = false;
   std::optional<MatrixKernels> matrices;  // for products of large steps, if used
   std::vector<std::string> plain_ops{};
 };
@@ -83,6 +85,12 @@ class KernelSet {
   // The whole text that a kernel of this set was compiled from. Throws KEXA_INTERNAL if it is of another set.
   std::string_view text_of(const Kernel& kernel) const;
 
+  // The prelude of a kernel whose teams of threads own outputs and add with team_sum(), and that reads planes. It also
+  // has THREADS and LANES.
+  Prelude prelude_of_teams(std::string_view op = {}) const;
+  // The teams of such a kernel's workgroup.
+  int teams() const;
+
   // Makes the kernel NAME.wgsl under `prelude`. Throws KEXA_INTERNAL with Dawn's message.
   BoundKernel make(const std::string& name, const Prelude& prelude, const std::vector<Binding>& bindings,
                    uint32_t workgroups, int rows_per_workgroup = 1);
@@ -99,6 +107,9 @@ class KernelSet {
   }
 
  private:
+  // The threads of a team: a subgroup, if all subgroups have one size.
+  int team_lanes() const;
+
   Gpu& gpu_;
   KernelChoice choice_;
   StepPlaces places_;

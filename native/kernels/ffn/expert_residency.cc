@@ -37,7 +37,8 @@ ExpertResidency::ExpertResidency(const Sources& from, ExpertSlots& slots, std::u
       top_k_(description_.moe->top_k),
       slots_(slots),
       host_(std::move(host)),
-      pool_(from.plan.options.threads) {
+      pool_(from.plan.options.threads),
+      has_dots_(from.plan.options.is_rounding) {
   pool_.demand(from.plan.options.threads);
   if (!host_) return;
   Prelude prelude = from.kernels.prelude();
@@ -82,7 +83,7 @@ int64_t ExpertResidency::load_matrix(const Matrix& from, const GpuExperts& to, i
     gpu_.write(part, uint64_t(at), {from.row(0), size_t(bytes)});
   } else {
     made_.resize(std::max(made_.size(), size_t(bytes)));
-    make_gpu_rows(pool_, from, 0, from.rows, std::string(from.name), made_.data());
+    make_gpu_rows(pool_, from, 0, from.rows, std::string(from.name), has_dots_, made_.data());
     gpu_.write(part, uint64_t(at), std::span(made_).first(size_t(bytes)));
   }
   return bytes;

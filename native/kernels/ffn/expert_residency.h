@@ -47,6 +47,7 @@ class ExpertResidency {
   ThreadPool pool_;
   BoundKernel add_;
   ExpertTraffic traffic_;
+  bool has_dots_;
   std::vector<std::byte> made_;
   std::vector<uint32_t> handover_;
   std::vector<float> outputs_;

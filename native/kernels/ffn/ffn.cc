@@ -4,10 +4,14 @@
 #include <utility>
 
 #include "kernels/matmul/matmul.h"
+#include "kernels/source/dots_layout.h"
 #include "kernels/source/weight_units.h"
 
 namespace kexa {
 namespace {
+
+// Outputs of gate and up that a team owns in whole numbers.
+constexpr int kTeamInputs = 2;
 
 // Declares sum_SIDE(), by which swiglu_input reads a buffer of gate and up, in parts. It is one pass over the rows if
 // gate and up have the same type, and else two.
@@ -145,12 +149,112 @@ BoundKernel make_output(const FfnSources& from) {
       ceil_div(from.hidden, kTileOutputs));
 }
 
+// The types of the routed experts' matrices and of the shared one's. If the layer has only one of the two, the kernels
+// never read the other, so any type will do.
+struct FfnTypes {
+  explicit FfnTypes(const FfnSources& from)
+      : routed(from.placed ? from.weights.routed_types : from.weights.shared_types),
+        shared(from.has_shared() ? from.weights.shared_types : from.weights.routed_types),
+        routed_output(from.placed ? from.weights.routed_output_type : from.weights.shared_output.type),
+        shared_output(from.has_shared() ? from.weights.shared_output.type : routed_output) {}
+
+  bool take_dots() const {
+    for (Type type : {routed.gate, routed.up, shared.gate, shared.up, routed_output, shared_output})
+      if (!takes_dots(type)) return false;
+    return routed.are_alike() && shared.are_alike();
+  }
+
+  InputTypes routed, shared;
+  Type routed_output, shared_output;
+};
+
+// make_input() and make_output() in whole numbers.
+BoundKernel make_input_dots(const FfnSources& from) {
+  const GpuLayer& weights = from.weights;
+  const Activations& activations = from.activations;
+  const FfnTypes types(from);
+  const int parts = weights.routed_input.part_count(), group = from.kernels.teams() * kTeamInputs;
+  Prelude prelude = from.kernels.prelude_of_teams(op_of(from));
+  set_slots(prelude, from.has_slots)
+      .set("TILE_ROWS", 1)
+      .set("INPUT_BLOCKS", from.hidden / 32)
+      .set("TOP_K", from.top_k)
+      .set("ROUTED_ROW_WORDS", gpu_row_words(types.routed.gate, from.hidden))
+      .set("SHARED_ROW_WORDS", gpu_row_words(types.shared.gate, from.hidden))
+      .set("INNER_STRIDE", from.inner_stride)
+      .set("WIDTH", from.width)
+      .set("WIDTH_STRIDE", padded(from.width))
+      .set("SHARED_WIDTH", from.shared_width)
+      .set("SWIGLU_LIMIT", from.swiglu_limit)
+      .include("swiglu")
+      .split("routed", parts, weights.routed_input.experts_per_part, 6)
+      .sums_blocks("routed", types.routed.gate, from.hidden, parts)
+      .sums_blocks("shared_weight", types.shared.gate, from.hidden)
+      .prepares_dots({types.routed.gate, types.shared.gate});
+  return from.kernels.make_rows_first(
+      "swiglu_input_dots", prelude,
+      weights.routed_input.with_parts({read_first_part(from, weights.routed_input),
+                                       read_if_any(from, weights.shared_input), read(activations.planes),
+                                       read(activations.plane_scales), read(from.chosen()), write(activations.inner)}),
+      from.top_k * ceil_div(from.width, group) + ceil_div(from.shared_width, group));
+}
+
+BoundKernel make_output_dots(const FfnSources& from) {
+  const GpuLayer& weights = from.weights;
+  const Activations& activations = from.activations;
+  const FfnTypes types(from);
+  const int parts = weights.routed_output.part_count();
+  Prelude prelude = from.kernels.prelude_of_teams(op_of(from));
+  set_slots(prelude, from.has_slots)
+      .set("TILE_ROWS", 1)
+      .set("INPUT_BLOCKS", from.inner_stride / 32)
+      .set("TOP_K", from.top_k)
+      .set("ROUTED_ROW_WORDS", gpu_row_words(types.routed_output, from.width))
+      .set("SHARED_ROW_WORDS", gpu_row_words(types.shared_output, from.shared_width))
+      .set("OUTPUTS", from.hidden)
+      .set("Y_STRIDE", from.stride)
+      .set("ADDS", !from.is_post_norm)
+      .split("routed", parts, weights.routed_output.experts_per_part, 7)
+      .reads_blocks("routed", types.routed_output, from.width, parts)
+      .over_parts("routed", parts,
+                  "load_chosen(part: u32, rows_at: ptr<function, array<u32, 4>>, first: u32, block: u32,\n"
+                  "               blocks: ptr<function, array<routed_Block, 4>>)",
+                  "for (var o = 0u; o < 4u; o++) { (*blocks)[o] = BUFFER_block((*rows_at)[o] + first, block); }")
+      .sums_blocks("shared_weight", types.shared_output, from.shared_width, 1, from.shared_offset / 32)
+      .prepares_dots({types.routed_output, types.shared_output});
+  return from.kernels.make_rows_first(
+      "swiglu_output_dots", prelude,
+      weights.routed_output.with_parts(
+          {read_first_part(from, weights.routed_output), read_if_any(from, weights.shared_output.buffer),
+           read(activations.planes), read(activations.plane_scales), read(from.chosen()),
+           read(activations.expert_weights), write(from.is_post_norm ? activations.branch : activations.residual)}),
+      ceil_div(from.hidden, kTileOutputs * from.kernels.teams()));
+}
+
 }  // namespace
 
 Ffn::Ffn(const FfnSources& from) {
   if (from.is_moe) route_ = make_route(from);
-  input_ = make_input(from);
-  output_ = make_output(from);
+  if (from.kernels.choice().has_dots && FfnTypes(from).take_dots()) {
+    round_input_ = make_round_rows(from.kernels, from.activations,
+                                   {.x = from.activations.residual,
+                                    .stride = from.stride,
+                                    .columns = from.hidden,
+                                    .gain = from.is_post_norm ? nullptr : &from.weights.ffn_norm,
+                                    .epsilon = from.description.norm_epsilon,
+                                    .op = op_of(from)});
+    input_ = make_input_dots(from);
+    round_inner_ = make_round_rows(from.kernels, from.activations,
+                                   {.x = from.activations.inner,
+                                    .stride = from.inner_stride,
+                                    .is_element = true,
+                                    .columns = from.inner_stride,
+                                    .op = op_of(from)});
+    output_ = make_output_dots(from);
+  } else {
+    input_ = make_input(from);
+    output_ = make_output(from);
+  }
   if (from.is_post_norm)
     norm_ = make_rms_norm(from.kernels, {.gain = from.weights.ffn_norm,
                                          .x = from.activations.branch,
@@ -172,7 +276,9 @@ void Ffn::run_wave(const KernelSet& kernels, const StepRows& rows, bool is_last)
   if (rows.is_large) {
     for_many_rows_.run_wave(kernels, rows.count, is_last);
   } else {
+    if (round_input_) kernels.run(round_input_, rows.count);
     kernels.run(input_, rows.count);
+    if (round_inner_) kernels.run(round_inner_, rows.count);
     kernels.run(output_, rows.count);
   }
 }

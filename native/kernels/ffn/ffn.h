@@ -22,6 +22,7 @@ class Ffn {
 
  private:
   BoundKernel route_, input_, output_, norm_;
+  BoundKernel round_input_, round_inner_;  // only in whole numbers: they make planes for `input_` and `output_`
   FfnTiled for_many_rows_;
 };
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "device/ops.h"
+#include "kernels/source/dots_layout.h"
 #include "kernels/source/weight_units.h"
 
 namespace kexa {
@@ -11,6 +12,8 @@ namespace {
 constexpr int kTileOutputs = 4;
 // Rows that share one reading of the weights. More than 8 rows take several tiles.
 constexpr int kFewTiles[] = {1, 4, 8};
+// The same in whole numbers, where a row takes more registers.
+constexpr int kDotsTiles[] = {1, 2, 4};
 // The tile of multiply_matrices, counted in matrices.
 constexpr int kMatrixTile = 4;
 
@@ -59,31 +62,10 @@ BoundKernel make_multiply_matrices(KernelSet& kernels, const Activations& activa
 
 Matmul::Matmul(KernelSet& kernels, const Activations& activations, const GpuMatrix& weight, const Vectors& x,
                const Vectors& y, const Options& options) {
-  Prelude prelude = kernels.prelude_of_sums(weight_units(weight.type, weight.columns).count, options.op);
-  prelude.weights(weight.type)
-      .set("OUTPUTS", weight.rows)
-      .reads("weight", weight.type, weight.columns)
-      .set("ROW_WORDS", weight.row_words())
-      .set("X_STRIDE", x.stride)
-      .set("Y_STRIDE", y.stride)
-      .set("Y_OFFSET", y.offset)
-      .alias("X4", x.is_element ? "E4" : "vec4f")
-      .alias("Y", y.is_element ? "E" : "f32")
-      .set("HAS_NORM", options.gain != nullptr)
-      .set("NORM_SIZE", float(weight.columns))
-      .set("EPSILON", options.epsilon)
-      .set("ADDS", options.adds)
-      .set("IS_GATHERED", options.is_gathered)
-      .set("TILE_OUTPUTS", kTileOutputs);
-  for (size_t i = 0; i < for_few_rows_.size(); ++i) {
-    Prelude tile = prelude;
-    tile.set("TILE_ROWS", kFewTiles[i]);
-    for_few_rows_[i] = kernels.make_rows_first(
-        "multiply", tile,
-        {read(weight.buffer), read(*x.buffer), read(options.gain ? *options.gain : kernels.empty_buffer()),
-         read(activations.step), write(*y.buffer)},
-        ceil_div(weight.rows, kTileOutputs), kFewTiles[i]);
-  }
+  if (kernels.choice().has_dots && takes_dots(weight.type))
+    make_dots(kernels, activations, weight, x, y, options);
+  else
+    make_for_few_rows(kernels, activations, weight, x, y, options);
   TileRows rows{.buffer = x.buffer, .stride = x.stride, .is_element = x.is_element, .columns = weight.columns};
   if (options.gain) {
     // Normalises x once. Inside the product, every tile would normalise the same rows again.
@@ -112,6 +94,69 @@ Matmul::Matmul(KernelSet& kernels, const Activations& activations, const GpuMatr
   for_many_rows_ = make_multiply_matrices(kernels, activations, weight, rows, output, has_scales);
 }
 
+void Matmul::make_for_few_rows(KernelSet& kernels, const Activations& activations, const GpuMatrix& weight,
+                               const Vectors& x, const Vectors& y, const Options& options) {
+  Prelude prelude = kernels.prelude_of_sums(weight_units(weight.type, weight.columns).count, options.op);
+  prelude.weights(weight.type)
+      .set("OUTPUTS", weight.rows)
+      .reads("weight", weight.type, weight.columns)
+      .set("ROW_WORDS", weight.row_words())
+      .set("X_STRIDE", x.stride)
+      .set("Y_STRIDE", y.stride)
+      .set("Y_OFFSET", y.offset)
+      .alias("X4", x.is_element ? "E4" : "vec4f")
+      .alias("Y", y.is_element ? "E" : "f32")
+      .set("HAS_NORM", options.gain != nullptr)
+      .set("NORM_SIZE", float(weight.columns))
+      .set("EPSILON", options.epsilon)
+      .set("ADDS", options.adds)
+      .set("IS_GATHERED", options.is_gathered)
+      .set("TILE_OUTPUTS", kTileOutputs);
+  for (size_t i = 0; i < for_few_rows_.size(); ++i) {
+    Prelude tile = prelude;
+    tile.set("TILE_ROWS", kFewTiles[i]);
+    for_few_rows_[i] = {kFewTiles[i],
+                        kernels.make_rows_first("multiply", tile,
+                                                {read(weight.buffer), read(*x.buffer),
+                                                 read(options.gain ? *options.gain : kernels.empty_buffer()),
+                                                 read(activations.step), write(*y.buffer)},
+                                                ceil_div(weight.rows, kTileOutputs), kFewTiles[i])};
+  }
+}
+
+void Matmul::make_dots(KernelSet& kernels, const Activations& activations, const GpuMatrix& weight, const Vectors& x,
+                       const Vectors& y, const Options& options) {
+  round_ = make_round_rows(kernels, activations,
+                           {.x = *x.buffer,
+                            .stride = x.stride,
+                            .is_element = x.is_element,
+                            .columns = weight.columns,
+                            .gain = options.gain,
+                            .epsilon = options.epsilon,
+                            .is_gathered = options.is_gathered,
+                            .op = options.op});
+  Prelude prelude = kernels.prelude_of_teams(options.op);
+  prelude.set("INPUT_BLOCKS", weight.columns / 32)
+      .sums_blocks("weight", weight.type, weight.columns)
+      .prepares_dots({weight.type})
+      .set("OUTPUTS", weight.rows)
+      .set("ROW_WORDS", weight.row_words())
+      .set("Y_STRIDE", y.stride)
+      .set("Y_OFFSET", y.offset)
+      .alias("Y", y.is_element ? "E" : "f32")
+      .set("ADDS", options.adds)
+      .set("IS_GATHERED", options.is_gathered);
+  for (size_t i = 0; i < for_few_rows_.size(); ++i) {
+    Prelude tile = prelude;
+    tile.set("TILE_ROWS", kDotsTiles[i]);
+    for_few_rows_[i] = {kDotsTiles[i], kernels.make_rows_first(
+                                           "multiply_dots", tile,
+                                           {read(weight.buffer), read(activations.planes),
+                                            read(activations.plane_scales), read(activations.step), write(*y.buffer)},
+                                           ceil_div(weight.rows, kTileOutputs * kernels.teams()), kDotsTiles[i])};
+  }
+}
+
 void Matmul::run(const KernelSet& kernels, const StepRows& rows) const {
   if (rows.is_large) {
     if (norm_) kernels.run(norm_, rows.count);
@@ -119,9 +164,29 @@ void Matmul::run(const KernelSet& kernels, const StepRows& rows) const {
     kernels.run(for_many_rows_, rows.count);
     return;
   }
-  const auto tile =
-      std::lower_bound(std::begin(kFewTiles), std::end(kFewTiles) - 1, rows.count) - std::begin(kFewTiles);
-  kernels.run(for_few_rows_[tile], rows.count);
+  if (round_) kernels.run(round_, rows.count);
+  const auto tile = std::find_if(for_few_rows_.begin(), for_few_rows_.end() - 1,
+                                 [&](const FewRows& few) { return rows.count <= few.rows; });
+  kernels.run(tile->kernel, rows.count);
+}
+
+BoundKernel make_round_rows(KernelSet& kernels, const Activations& activations, const Rounding& rounding) {
+  const int blocks = rounding.columns / 32;
+  const bool has_norm = rounding.gain != nullptr;
+  // With a norm a workgroup makes the whole row, a thread one block at a time. Else a row has several workgroups.
+  Prelude prelude = kernels.prelude_of_sums(has_norm ? blocks : 32, rounding.op);
+  prelude.require("packed_4x8_integer_dot_product");
+  prelude.alias("X4", rounding.is_element ? "E4" : "vec4f")
+      .set("BLOCKS", blocks)
+      .set("X_STRIDE", rounding.stride)
+      .set("HAS_NORM", has_norm)
+      .set("NORM_SIZE", float(rounding.columns))
+      .set("EPSILON", rounding.epsilon)
+      .set("IS_GATHERED", rounding.is_gathered);
+  return kernels.make_rows_first("round_rows", prelude,
+                                 {read(rounding.x), read(has_norm ? *rounding.gain : kernels.empty_buffer()),
+                                  read(activations.step), write(activations.planes), write(activations.plane_scales)},
+                                 has_norm ? 1 : ceil_div(blocks, 32));
 }
 
 BoundKernel make_rms_norm(KernelSet& kernels, const RmsNorm& norm) {

@@ -30,12 +30,36 @@ class Matmul {
   void run(const KernelSet& kernels, const StepRows& rows) const;
 
  private:
-  // Element i is for steps of up to kFewTiles[i] rows. A row's bits are the same in each.
-  std::array<BoundKernel, 3> for_few_rows_;
+  void make_for_few_rows(KernelSet& kernels, const Activations& activations, const GpuMatrix& weight, const Vectors& x,
+                         const Vectors& y, const Options& options);
+  // The same in whole numbers: `round_` makes planes of x, which the products read.
+  void make_dots(KernelSet& kernels, const Activations& activations, const GpuMatrix& weight, const Vectors& x,
+                 const Vectors& y, const Options& options);
+
+  // A kernel for steps of up to `rows` rows. A row's bits are the same in each.
+  struct FewRows {
+    int rows;
+    BoundKernel kernel;
+  };
+  std::array<FewRows, 3> for_few_rows_;
+  BoundKernel round_;  // only for weights that are multiplied in whole numbers
   // For larger steps. If x is to be normalised, `norm_` fills `branch` first; if matrices need scales, `scales_` then
   // fills `row_scales`.
   BoundKernel norm_, scales_, for_many_rows_;
 };
+
+// Rows in whole numbers, for products that read Activations::planes.
+struct Rounding {
+  const Buffer& x;
+  int stride;                    // elements of a row of x
+  bool is_element = false;       // E; false: f32
+  int columns;                   // that are rounded, a multiple of 32
+  const Buffer* gain = nullptr;  // if set, x is first RMS-normalised with it
+  float epsilon = 0;
+  bool is_gathered = false;
+  std::string_view op{};  // the op of Device, for tuning
+};
+BoundKernel make_round_rows(KernelSet& kernels, const Activations& activations, const Rounding& rounding);
 
 // y = rms(x), or y += rms(x), for every row.
 struct RmsNorm {

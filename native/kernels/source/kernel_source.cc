@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "kernel_texts.h"  // generated
+#include "kernels/source/dots_layout.h"
 #include "kernels/source/fp8_layout.h"
 #include "kernels/source/quantized_layout.h"
 #include "kernels/source/weight_units.h"
@@ -57,6 +58,16 @@ Prelude& Prelude::alias(std::string_view name, std::string_view type) {
 Prelude& Prelude::elements(bool is_f16) {
   if (is_f16) enable("f16");
   text_ += is_f16 ? "alias E = f16;\nalias E4 = vec4<f16>;\n" : "alias E = f32;\nalias E4 = vec4<f32>;\n";
+  return *this;
+}
+
+Prelude& Prelude::require(std::string_view feature) {
+  enables_ += "requires " + std::string(feature) + ";\n";
+  return *this;
+}
+
+Prelude& Prelude::dots(bool has_dots) {
+  has_dots_ = has_dots;
   return *this;
 }
 
@@ -120,8 +131,36 @@ Prelude& Prelude::weights(const std::string& kind, Type type) {
                               : layout.has_zero ? "scale * (vec4f(bytes) - bitcast<f32>(chunk.w))"
                                                 : "scale * (vec4f(bytes) - " + std::to_string(layout.offset) + ".0)";
   declare(replaced(kernel_source("block_weights"), {{"@KIND", kind}, {"@WEIGHTS", weights}}));
-  for (const std::string& table : quantized_tables(type)) declare_once(table);
+  for (const std::string& table : quantized_tables(type, unit_order(type, has_dots_))) declare_once(table);
   return *this;
+}
+
+Prelude& Prelude::reads_blocks(std::string_view name, Type type, int columns, int parts) {
+  declare_once(kernel_source("block_dots"));
+  for (const std::string& table : quantized_tables(type, UnitOrder::kWhole)) declare_once(table);
+  declare(block_text(type, columns, name));
+  for (int part = 0; part < parts; ++part) {
+    const std::string own = part_name(name, part);
+    declare(block_reader_text(type, columns, name, own, own));
+  }
+  const std::string base(name);
+  return over_parts(name, parts,
+                    "load_" + base +
+                        "(part: u32, at: ptr<function, array<u32, 4>>, block: u32,\n    blocks: ptr<function, array<" +
+                        base + "_Block, 4>>)",
+                    "for (var o = 0u; o < 4u; o++) { (*blocks)[o] = BUFFER_block((*at)[o], block); }");
+}
+
+Prelude& Prelude::sums_blocks(std::string_view name, Type type, int columns, int parts, int first_input) {
+  return reads_blocks(name, type, columns, parts)
+      .set(in_capitals(name) + "_INPUT", first_input)
+      .include("sum_blocks", name);
+}
+
+Prelude& Prelude::prepares_dots(std::initializer_list<Type> types) {
+  const bool has_grid = std::find(types.begin(), types.end(), Type::kIq2Xxs) != types.end();
+  return declare(std::string("fn prepare_dots(thread: u32) {") +
+                 (has_grid ? "\n  iq2_xxs_prepare(thread, THREADS);\n  workgroupBarrier();\n" : "") + "}\n");
 }
 
 Prelude& Prelude::cache_word(const KvLayout& kv) {

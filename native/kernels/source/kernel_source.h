@@ -49,6 +49,18 @@ class Prelude {
   // binding's name where several types share one; empty: NAME.
   Prelude& reads(std::string_view name, Type type, int columns, int parts = 1, std::string_view kind = {},
                  std::string_view buffer = {});
+  // Declares how a kernel reads rows of `columns` weights by blocks of 32, in whole numbers (dots_layout.h). The type
+  // must be one that takes_dots() names:
+  // - NAME_BLOCKS: blocks of a row; NAME_HAS_MIN: whether weights have a minimum;
+  // - PART_block(at, block): loads one block, a NAME_Block, for each part;
+  // - NAME_weights(own, block): the block as BlockWeights.
+  // - load_NAME(part, rows_at, block, blocks): loads a block of each of four rows.
+  Prelude& reads_blocks(std::string_view name, Type type, int columns, int parts = 1);
+  // Also declares sum_NAME() of sum_blocks.wgsl, which begins at block `first_input` of a row of planes.
+  Prelude& sums_blocks(std::string_view name, Type type, int columns, int parts = 1, int first_input = 0);
+  // Declares prepare_dots(thread), which a kernel calls first, for the `types` that it reads by blocks.
+  Prelude& prepares_dots(std::initializer_list<Type> types);
+
   // Declares cache_word(), the i-th word of a head in the cache's type. The kernel's element() gives the head's values.
   Prelude& cache_word(const KvLayout& kv);
   // Declares CacheWord, the element of the buffers `keys` and `values`, and keys_chunk() and values_chunk(), which read
@@ -73,8 +85,13 @@ class Prelude {
   // Declares another name for a type.
   Prelude& alias(std::string_view name, std::string_view type);
 
+  // Whether weights lie in the order of products in whole numbers, where their type takes them. To be called first.
+  Prelude& dots(bool has_dots);
+
   // Declares E, the type of activations between ops, and E4, a vector of four.
   Prelude& elements(bool is_f16);
+  // Requires a WGSL language feature.
+  Prelude& require(std::string_view feature);
   // Enables a WGSL extension.
   Prelude& enable(std::string_view extension);
 
@@ -83,6 +100,7 @@ class Prelude {
  private:
   Prelude& declare_once(std::string_view text);
   Prelude& add(std::string_view name, const std::string& value);
+  bool has_dots_ = false;
   std::string enables_, text_;  // WGSL demands extensions before anything else
 };
 

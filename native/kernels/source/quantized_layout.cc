@@ -55,7 +55,8 @@ std::string_view between(std::string_view file, std::string_view before, std::st
 
 // Returns the type's WGSL file.
 template <typename Block>
-std::string_view text_of() {
+std::string_view text_of(UnitOrder order) {
+  if (order == UnitOrder::kWhole) return kernel_source(std::string(type_name(Block::kType)) + "_dots");
   constexpr std::string_view kText = Block::kGpu.text;
   return kernel_source(kText.empty() ? type_name(Block::kType) : kText);
 }
@@ -109,11 +110,11 @@ QuantizedLayout quantized_layout(Type type) {
   return with_block(type, [](auto block) { return layout_of<decltype(block)>(); });
 }
 
-UnitText quantized_unit_text(Type type, int columns) {
+UnitText quantized_unit_text(Type type, int columns, UnitOrder order) {
   const QuantizedLayout& layout = quantized_layout(type);
-  const WeightUnits units = weight_units(type, columns);
+  const WeightUnits units = weight_units(type, columns, order);
   const int of_block = facts_of(type).block_elements / 8 / units.chunks;
-  const std::string_view file = with_block(type, [](auto block) { return text_of<decltype(block)>(); });
+  const std::string_view file = with_block(type, [&](auto block) { return text_of<decltype(block)>(order); });
   UnitText text{.fields = std::string(between(file, "struct Unit { ", " }")),
                 .load = std::string(between(file, "  return Unit(", ");\n}")),
                 .chunk = {}};
@@ -130,14 +131,13 @@ UnitText quantized_unit_text(Type type, int columns) {
   return text;
 }
 
-std::vector<std::string> quantized_tables(Type type) {
+std::vector<std::string> quantized_tables(Type type, UnitOrder order) {
   const auto number = [](uint32_t word) { return std::to_string(word) + "u"; };
   return with_block(type, [&](auto block) {
     using Block = decltype(block);
     const std::string name(type_name(type));
     std::vector<std::string> texts;
-    const std::string_view own = text_of<Block>().substr(0, text_of<Block>().find("struct Unit"));
-    if (own.find("\nfn ") != std::string_view::npos) texts.emplace_back(own);
+    const std::string_view text = text_of<Block>(order), own = text.substr(0, text.find("struct Unit"));
     for (std::string_view function : Block::kGpu.functions)
       if (!function.empty())
         texts.push_back(
@@ -146,8 +146,47 @@ std::vector<std::string> quantized_tables(Type type) {
                                                                    number(word_of(kIq3Values, 4)) + ")"}}));
     if constexpr (requires { Block::kLevels; }) texts.push_back(values_function(name + "_values", Block::kLevels));
     if constexpr (requires { Block::kGrid; }) texts.push_back(grid(name, Block::kGrid));
+    if (own.find("\nfn ") != std::string_view::npos) texts.emplace_back(own);
     return texts;
   });
+}
+
+std::string block_text(Type type, int columns, std::string_view name) {
+  const std::string_view file = kernel_source(std::string(type_name(type)) + "_dots");
+  constexpr std::string_view text = R"(const @UPPER_BLOCKS = @BLOCKS;
+const @UPPER_HAS_MIN = @HAS_MIN;
+struct @NAME_Block { @FIELDS }
+fn @NAME_weights(own: @NAME_Block, block: u32) -> BlockWeights {
+@WEIGHTS
+}
+)";
+  return replaced(text, {{"@UPPER", in_capitals(name)},
+                         {"@BLOCKS", std::to_string(columns / 32) + "u"},
+                         {"@HAS_MIN", quantized_layout(type).has_min ? "true" : "false"},
+                         {"@FIELDS", std::string(between(file, "struct Block { ", " }"))},
+                         {"@WEIGHTS", std::string(between(file, "-> BlockWeights {\n", "\n}\n"))},
+                         {"@NAME", std::string(name)}});
+}
+
+std::string block_reader_text(Type type, int columns, std::string_view name, std::string_view part,
+                              std::string_view buffer) {
+  const std::string_view file = kernel_source(std::string(type_name(type)) + "_dots");
+  const std::string own(part);
+  const std::string load =
+      replaced(between(file, "  return Block(", ");\n}"),
+               {{"word(", own + "_4(at, "}, {"pair(", own + "_8(at, "}, {"quad(", own + "_16(at, "}});
+  constexpr std::string_view text = R"(fn @PART_4(at: u32, i: u32) -> u32 { return @BUFFER[at + i / 4u][i % 4u]; }
+fn @PART_16(at: u32, i: u32) -> vec4u { return @BUFFER[at + i]; }
+fn @PART_block(at: u32, block: u32) -> @NAME_Block {
+  const blocks = @BLOCKS;
+  return @NAME_Block(@LOAD);
+}
+)";
+  return replaced(text, {{"@PART", own},
+                         {"@BUFFER", std::string(buffer)},
+                         {"@LOAD", load},
+                         {"@BLOCKS", std::to_string(columns / 32) + "u"},
+                         {"@NAME", std::string(name)}});
 }
 
 }  // namespace kexa

@@ -43,12 +43,19 @@ struct QuantizedLayout {
 // Throws KEXA_INTERNAL if the type has no blocks.
 QuantizedLayout quantized_layout(Type type);
 
-UnitText quantized_unit_text(Type type, int columns);
+UnitText quantized_unit_text(Type type, int columns, UnitOrder order);
 
 // Declarations that a type's text needs. Types may share some of them.
-std::vector<std::string> quantized_tables(Type type);
+std::vector<std::string> quantized_tables(Type type, UnitOrder order);
+
+// Declares how a kernel reads blocks of 32 weights: see Prelude::reads_blocks(). Only for types that takes_dots()
+// names.
+std::string block_text(Type type, int columns, std::string_view name);
+// The same for one part of a buffer.
+std::string block_reader_text(Type type, int columns, std::string_view name, std::string_view part,
+                              std::string_view buffer);
 
 // Packs one row of `columns` weights from the file's blocks. Overwrites gpu_row_bytes() at `to`.
-void repack_row(Type type, const std::byte* blocks, int columns, std::byte* to);
+void repack_row(Type type, const std::byte* blocks, int columns, UnitOrder order, std::byte* to);
 
 }  // namespace kexa

@@ -3,6 +3,7 @@
 #include <cstring>
 #include <vector>
 
+#include "kernels/source/dots_layout.h"
 #include "kernels/source/quantized_layout.h"
 #include "plan/gpu_plan.h"
 #include "quant/block_types.h"
@@ -35,15 +36,18 @@ std::byte* put_chunks(const uint8_t* from, int bytes, const WeightUnits& units, 
 }
 
 template <typename Block>
-void pack(const uint8_t* from, int columns, std::byte* to) {
+void pack(const uint8_t* from, int columns, UnitOrder order, std::byte* to) {
   constexpr GpuRow row = Block::kGpu;
   constexpr int kChunkBytes = row.index_bytes ? row.index_bytes : 8;  // of codes as codes() writes them
   const QuantizedLayout layout = quantized_layout(Block::kType);
-  const WeightUnits units = weight_units(Block::kType, columns);
+  const WeightUnits units = weight_units(Block::kType, columns, order);
   const int count = columns / Block::kElements;
   const auto block = [&](int i) { return from + size_t(i) * Block::kBytes; };
   std::vector<uint8_t> codes(size_t(columns / 8 * kChunkBytes));
   for (int i = 0; i < count; ++i) Block::codes(block(i), &codes[size_t(i) * (Block::kElements / 8 * kChunkBytes)]);
+  // Whole numbers take codes as signed bytes.
+  if (order == UnitOrder::kWhole && row.planes[0] == 8)
+    for (uint8_t& code : codes) code ^= 128;
   std::byte* at = to;
   if (row.index_bytes || row.planes[0] == 8) {
     at = put_chunks(codes.data(), kChunkBytes, units, at);
@@ -53,7 +57,12 @@ void pack(const uint8_t* from, int columns, std::byte* to) {
   }
   std::byte* tails = to + size_t(count) * layout.words * 4;
   const int middle = count ? int(tails - at) / count : 0;
-  for (int i = 0; i < count; ++i, at += middle) Block::middle(block(i), at);
+  for (int i = 0; i < count; ++i, at += middle) {
+    if (order == UnitOrder::kWhole)
+      put_dots_fields(Block::kType, block(i), at);
+    else
+      Block::middle(block(i), at);
+  }
   for (int i = 0; i < count; ++i, at += layout.tail_bytes)
     std::memcpy(at, block(i) + row.tail_at, size_t(layout.tail_bytes));
   std::memset(at, 0, size_t(to + gpu_row_bytes(Block::kType, columns) - at));
@@ -61,8 +70,9 @@ void pack(const uint8_t* from, int columns, std::byte* to) {
 
 }  // namespace
 
-void repack_row(Type type, const std::byte* blocks, int columns, std::byte* to) {
-  with_block(type, [&](auto block) { pack<decltype(block)>(reinterpret_cast<const uint8_t*>(blocks), columns, to); });
+void repack_row(Type type, const std::byte* blocks, int columns, UnitOrder order, std::byte* to) {
+  with_block(type,
+             [&](auto block) { pack<decltype(block)>(reinterpret_cast<const uint8_t*>(blocks), columns, order, to); });
 }
 
 }  // namespace kexa

@@ -1,5 +1,6 @@
 #include "kernels/source/weight_units.h"
 
+#include "kernels/source/dots_layout.h"
 #include "kernels/source/fp8_layout.h"
 #include "kernels/source/kernel_source.h"
 #include "kernels/source/quantized_layout.h"
@@ -7,7 +8,7 @@
 
 namespace kexa {
 
-WeightUnits weight_units(Type type, int columns) {
+WeightUnits weight_units(Type type, int columns, UnitOrder order) {
   const int chunks = padded(columns) / 8;
   // The largest number of threads, up to four, that divides the units.
   const auto lanes_of = [](int units) { return units % 4 == 0 ? 4 : units % 2 == 0 ? 2 : 1; };
@@ -15,13 +16,13 @@ WeightUnits weight_units(Type type, int columns) {
     return {.chunks = 2, .lanes = lanes_of(chunks / 2), .count = chunks / 2};
   if (!is_quantized(type)) return {.chunks = 1, .lanes = 1, .count = chunks};
   const int of_unit = quantized_layout(type).unit_chunks, units = chunks / of_unit;
-  return {.chunks = of_unit, .lanes = lanes_of(units), .count = units};
+  return {.chunks = of_unit, .lanes = order == UnitOrder::kWhole ? 1 : lanes_of(units), .count = units};
 }
 
 // How a unit is read, and how its chunks become the words of low() and high().
-static UnitText unit_text(Type type, int columns) {
+static UnitText unit_text(Type type, int columns, UnitOrder order) {
   if (type == Type::kF8E4m3) return fp8_unit_text(columns);
-  if (is_quantized(type)) return quantized_unit_text(type, columns);
+  if (is_quantized(type)) return quantized_unit_text(type, columns, order);
   if (chunk_words(type) == 1) return {"codes: vec4u", "quad(unit)", "return own.codes;\n"};
   return {"codes: array<vec4u, 2>", "array(quad(unit * 2u), quad(unit * 2u + 1u))", "return own.codes[i];\n"};
 }
@@ -55,8 +56,9 @@ fn @PART_word(at: u32, chunk: u32, i: u32) -> vec4u {
 
 Prelude& Prelude::reads(std::string_view name, Type type, int columns, int parts, std::string_view kind,
                         std::string_view buffer) {
-  const WeightUnits units = weight_units(type, columns);
-  const UnitText text = unit_text(type, columns);
+  const UnitOrder order = unit_order(type, has_dots_);
+  const WeightUnits units = weight_units(type, columns, order);
+  const UnitText text = unit_text(type, columns, order);
   const auto number = [](int n) { return std::to_string(n) + "u"; };
   const std::string base(name), lanes = number(units.lanes), chunks = number(units.chunks);
   std::string places = "let lane = unit % " + lanes + ";\nlet group = unit / " + lanes + ";\n";

@@ -20,7 +20,9 @@ struct WeightUnits {
   // The index in the row of a unit's k-th chunk.
   int chunk(int unit, int k) const { return unit / lanes * lanes * chunks + k * lanes + unit % lanes; }
 };
-WeightUnits weight_units(Type type, int columns);
+// The order of the units of a row: as WeightUnits describes, or with `lanes` 1, so that units follow each other.
+enum class UnitOrder { kSpread, kWhole };
+WeightUnits weight_units(Type type, int columns, UnitOrder order = UnitOrder::kSpread);
 
 // Words of 16 bytes that a chunk takes.
 constexpr int chunk_words(Type type) { return type == Type::kF32 ? 2 : 1; }

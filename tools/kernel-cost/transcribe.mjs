@@ -175,7 +175,10 @@ function constants(text) {
       (_, name, value) => `__device__ constexpr auto ${name} = ${value.replace(/\bmax\(/g, 'larger(')};`,
     )
     .replace(/__device__ constexpr auto blocks/g, 'constexpr auto blocks')
-    .replace(/^(\s+)const (\w+) = ([^;]+);/gm, '$1constexpr auto $2 = $3;');
+    .replace(
+      /^(\s+)const (\w+) = ([^;]+);/gm,
+      (_, space, name, value) => `${space}constexpr auto ${name} = ${value.replace(/\bmax\(/g, 'larger(')};`,
+    );
 }
 
 /** The builtins of the entry as variables. */

@@ -55,3 +55,6 @@ __device__ __forceinline__ u32 pack4xI8(vec4i a) {
   return (u32(a.x) & 255u) | (u32(a.y) & 255u) << 8 | (u32(a.z) & 255u) << 16 | u32(a.w) << 24;
 }
 __device__ __forceinline__ float dot(vec4f a, vec4f b) { return a.x * b.x + a.y * b.y + a.z * b.z + a.w * b.w; }
+__device__ __forceinline__ vec4i operator>>(vec4i a, vec4u b) { return {a.x >> b.x, a.y >> b.y, a.z >> b.z, a.w >> b.w}; }
+__device__ __forceinline__ vec2u operator*(vec2u a, u32 b) { return {a.x * b, a.y * b}; }
+__device__ __forceinline__ v2<u32>& operator|=(v2<u32>& a, v2<u32> b) { return a = a | b; }

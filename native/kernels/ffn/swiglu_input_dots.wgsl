@@ -1,8 +1,8 @@
 // swiglu_input_dots: swiglu_input in whole numbers. A team of LANES threads owns two outputs: their gates and ups are four
 // weight rows.
 // dispatch  rows, TOP_K * ceil(WIDTH / (TEAMS * 2)) + ceil(SHARED_WIDTH / (TEAMS * 2)): a workgroup has one expert only
-// routed    [EXPERTS, 2, WIDTH, routed_BLOCKS] blocks of 32, the first part
-// shared    [2, SHARED_WIDTH, shared_weight_BLOCKS], in the same order
+// routed    [EXPERTS, 2, WIDTH, ROUTED_BLOCKS] blocks of 32, the first part
+// shared    [2, SHARED_WIDTH, SHARED_WEIGHT_BLOCKS], in the same order
 // planes, scales  the rows, from round_rows
 // experts   as in swiglu_input
 // inner     as in swiglu_input

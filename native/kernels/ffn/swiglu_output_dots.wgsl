@@ -1,7 +1,7 @@
 // swiglu_output_dots: swiglu_output in whole numbers. A team of LANES threads owns four outputs.
 // dispatch  rows, ceil(OUTPUTS / (TEAMS * 4))
-// routed    [EXPERTS, OUTPUTS, routed_BLOCKS] blocks of 32, the first of the parts
-// shared    [OUTPUTS, shared_weight_BLOCKS]
+// routed    [EXPERTS, OUTPUTS, ROUTED_BLOCKS] blocks of 32, the first of the parts
+// shared    [OUTPUTS, SHARED_WEIGHT_BLOCKS]
 // planes, scales  the rows of `inner`, from round_rows: the blocks of each chosen expert, then those of the shared one
 // experts, weights, y  as in swiglu_output
 // matches   the CPU's add_down of the rounded rows, to 1e-5; a row's result does not depend on other rows
@@ -16,7 +16,7 @@
 const TEAMS = THREADS / LANES;
 const CHOSEN_BLOCKS = TOP_K * ROUTED_BLOCKS;
 
-// What a thread takes of the routed experts at a time: a block of four rows of one expert.
+// A thread takes a block of four rows of one routed expert at a time.
 struct Chosen {
   blocks: array<routed_Block, 4>,
   weight: f32,
@@ -63,7 +63,7 @@ fn swiglu_output_dots(at: Invocation) {
     shared_at[o] = output * SHARED_ROW_WORDS;
   }
   var chosen = vec4f(0.0);
-  // As in sum_blocks.wgsl, over the blocks of all chosen experts.
+  // The loop of sum_blocks.wgsl, over the blocks of all chosen experts.
   const last = max(CHOSEN_BLOCKS, 1u) - 1u;
   if (has_work && TOP_K > 0u) {
     var even = chosen_block(row, &routed_at, min(lane, last));

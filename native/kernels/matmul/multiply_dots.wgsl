@@ -1,7 +1,7 @@
 // multiply_dots: y = W x or y += W x for a tile of rows in whole numbers; multiply is the same in f32. A team of LANES
 // threads owns four outputs over all columns, and decodes a weight once for the tile's rows.
 // dispatch  ceil(rows / TILE_ROWS), ceil(OUTPUTS / (TEAMS * 4))
-// weight    [OUTPUTS, weight_BLOCKS] blocks of 32 (dots_layout.h)
+// weight    [OUTPUTS, WEIGHT_BLOCKS] blocks of 32 (dots_layout.h)
 // planes, scales  the rows, from round_rows
 // step      step state: the number of rows
 // y         [rows, Y_STRIDE], written from Y_OFFSET on; with ADDS also read

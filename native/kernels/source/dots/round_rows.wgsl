@@ -36,7 +36,7 @@ fn round_rows(at: Invocation) {
   let after = select(min(BLOCKS, (at.group.y + 1u) * THREADS), BLOCKS, HAS_NORM);
   for (var block = first; block < after; block += THREADS) {
     var values: array<vec4f, 8>;
-    // As integers, magnitudes compare alike, and an infinity or a NaN is the greatest.
+    // Magnitudes compare alike as integers, and an infinity or a NaN is the greatest.
     var most = 0u;
     for (var i = 0u; i < 8u; i++) {
       var value = vec4f(x[source + block * 8u + i]);

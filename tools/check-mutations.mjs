@@ -17,6 +17,7 @@ const sound = join(root, 'build/mutations/sound');
 const coreTests = ['core/forward', 'core/chunks', 'core/sisters', 'sessions/turns', 'generate/mtp', 'sessions/crowd'];
 /** For what only native/checks can reach. */
 const plannerTests = ['core/planner'];
+const grammarTests = ['core/grammar-port', 'generate/grammar'];
 /** Tests that are tried after a GPU mutation's own. */
 const gpuTests = ['gpu/ops', 'gpu/goldens', 'gpu/chunks', 'gpu/choose', 'gpu/attention', 'gpu/mtp', 'gpu/experts'];
 const coreLimitMs = 120_000;
@@ -28,14 +29,23 @@ if (words.some((word) => word.startsWith('-'))) {
   process.exit(2);
 }
 const all = [
-  ...coreMutations.map(([name, file, from, to]) => ({ name, file, from, to, tests: testsOfCore(file), isGpu: false })),
+  ...coreMutations.map(([name, file, from, to]) => ({
+    name,
+    file,
+    from,
+    to,
+    tests: testsOfCore(file, name),
+    isGpu: false,
+  })),
   ...gpuMutations.map(([name, own, file, from, to]) => ({
     ...{ name, file, from, to, isGpu: true },
     tests: [...own, ...gpuTests.filter((test) => !own.includes(test))],
   })),
 ];
 const chosen = all.filter(({ name }) => words.length === 0 || words.some((word) => name.includes(word)));
-const targets = chosen.some(({ isGpu, tests }) => isGpu || tests === plannerTests) ? ['kexa', 'kexa_checks'] : ['kexa'];
+const targets = chosen.some(({ isGpu, tests }) => isGpu || tests === plannerTests || tests === grammarTests)
+  ? ['kexa', 'kexa_checks']
+  : ['kexa'];
 setUp({ forTests: true });
 
 mkdirSync(copy, { recursive: true });
@@ -72,7 +82,8 @@ console.log(`\n${chosen.length} mistakes, ${failures} not caught`);
 process.exit(failures ? 1 : 0);
 
 /** The tests of sessions come first where only they can tell. Only one test has packed weights, one the planner. */
-function testsOfCore(file) {
+function testsOfCore(file, name) {
+  if (name.startsWith('grammar:')) return grammarTests;
   if (file === 'decode/step_plan.cc' || file === 'engine/admission.cc') return plannerTests;
   if (file.includes('packed')) return ['files/packed'];
   return file === 'cache/kv_slots.cc' || file === 'engine/engine.cc' ? coreTests.toReversed() : coreTests;

@@ -15,6 +15,8 @@ const [
   openPacked,
   planner,
   admission,
+  grammarPort,
+  batch,
 ] = [
   'cpu/cpu_device.cc',
   'model/rope.cc',
@@ -31,6 +33,8 @@ const [
   'model/open_packed.cc',
   'decode/step_plan.cc',
   'engine/admission.cc',
+  'engine/grammar_port.cc',
+  'engine/batch.cc',
 ];
 
 /** Name, file, what stands there and what a mistaken engine has instead; a list of such pairs if it takes several. */
@@ -232,4 +236,38 @@ export const coreMutations = [
   if (!first || !fits(claims, *first, room)) return std::nullopt;`,
   ],
   ['admission: the later comes first', admission, 'a->arrival < b->arrival', 'a->arrival > b->arrival'],
+  [
+    'grammar: a stale answer of a worker taken',
+    grammarPort,
+    'if (!run.ask || run.ask->step != step) return;',
+    'if (!run.ask) return;',
+  ],
+  [
+    'grammar: an answer of a replaced worker taken',
+    grammarPort,
+    'if (worker != worker_ || found == runs_.end()) return;\n  Run& run',
+    'if (found == runs_.end()) return;\n  Run& run',
+  ],
+  [
+    'grammar: a new worker is not told of begun answers',
+    grammarPort,
+    'run.has_begun = run.is_told = false;',
+    'run.is_told = false;',
+  ],
+  [
+    'grammar: the mask of row i + 1',
+    sequence,
+    'return std::make_shared<const std::vector<uint32_t>>(first, first + int64_t(words) * (1 + part.drafts));',
+    `std::vector<uint32_t> moved(first, first + int64_t(words) * (1 + part.drafts));
+  std::rotate(moved.begin(), moved.begin() + int64_t(words), moved.end());
+  return std::make_shared<const std::vector<uint32_t>>(std::move(moved));`,
+  ],
+  [
+    'grammar: the masks of another sequence',
+    batch,
+    'Sequence* sequence = find(news.sequence);',
+    `Sequence* sequence = find(news.sequence);
+    for (const auto& one : all_)
+      if (one->needs_masks()) sequence = one.get();`,
+  ],
 ];

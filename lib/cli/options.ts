@@ -170,7 +170,8 @@ export function addAnswerOptions(command: Command): void {
   });
 }
 
-function collectText(text: string, before: string[] | undefined): string[] {
+/** Adds the text to those of the same flag before it. */
+export function collectText(text: string, before: string[] | undefined): string[] {
   if (text === '') throw new InvalidArgumentError('It takes a text of at least one character.');
   return [...(before ?? []), text];
 }

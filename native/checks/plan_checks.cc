@@ -2,6 +2,7 @@
 
 #include <vector>
 
+#include "checks/grammar_run.h"
 #include "checks/planner_run.h"
 #include "decode/batch_drafts.h"
 #include "decode/step_costs.h"
@@ -97,10 +98,21 @@ Napi::Value draft_chances(const Napi::CallbackInfo& info) {
   return to;
 }
 
+// runGrammarPort(seed, events): the counts and the problem of GrammarRun.
+Napi::Value run_grammar_port_of(const Napi::CallbackInfo& info) {
+  const GrammarRun run = run_grammar_port(uint64_t(info[0].ToNumber().Int64Value()), info[1].ToNumber().Int32Value());
+  auto to = Napi::Object::New(info.Env());
+  to.Set("problem", run.problem);
+  to.Set("masks", double(run.masks)), to.Set("dropped", double(run.dropped)), to.Set("workers", double(run.workers));
+  to.Set("replayed", double(run.replayed)), to.Set("failures", double(run.failures));
+  return to;
+}
+
 }  // namespace
 
 void export_plan_checks(Napi::Env env, Napi::Object exports) {
   exports.Set("runPlanner", Napi::Function::New(env, run_planner_of));
+  exports.Set("runGrammarPort", Napi::Function::New(env, run_grammar_port_of));
   exports.Set("learnCosts", Napi::Function::New(env, learn_costs));
   exports.Set("planDrafts", Napi::Function::New(env, plan_drafts));
   exports.Set("draftChances", Napi::Function::New(env, draft_chances));

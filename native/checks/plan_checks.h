@@ -1,4 +1,4 @@
-// The functions of the tests' addon for planning steps and drafts.
+// The functions of the tests' addon for planning steps and drafts, and for the grammar port.
 #pragma once
 
 #include <napi.h>

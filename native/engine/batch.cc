@@ -146,11 +146,12 @@ std::vector<Sequence*> Batch::candidates(const JobContext& context) const {
 // sequence waits, and the step is to be planned again.
 std::optional<Batch::Parts> Batch::try_prepare(const JobContext& context, int lane) {
   LoadedModel& model = *context.model;
+  for (Sequence* sequence : running_by_age())
+    sequence->waits_for_masks = sequence->needs_masks() && !sequence->next_rows(context).can_step;
   const std::vector<Sequence*> sequences = candidates(context);
   std::vector<PlannedSequence> planned;
   for (Sequence* sequence : sequences) {
     planned.push_back(sequence->next_rows(context));
-    sequence->waits_for_masks = sequence->needs_masks() && !planned.back().can_step;
     if (!sequence->has_reader) planned.back().can_step = planned.back().steps_soon = false;
     // A prompt's rows make the answers of other lanes wait too.
     if (sequence->lane != lane && std::exchange(planned.back().can_step, false))

@@ -1,6 +1,7 @@
 /** The command `kexa generate`: what it prints where, its exit codes, its signals. */
 import { spawn, spawnSync } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'tape';
 import { loadModel } from '../../lib/index.js';
@@ -172,6 +173,29 @@ test('--stop ends the answer before the text, and may be given again', async (t)
   const args = [...greedy, '-p', genesis, '--raw', '-n', '32'];
   t.equal((await kexa([...args, '--stop', ' fathers'])).stdout, ', the God of our\n');
   t.equal((await kexa([...args, '--stop', 'nowhere', '--stop', ' God'])).stdout, ', the\n');
+});
+
+test('an answer is constrained by a schema, a pattern, a grammar or a choice', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'kexa-constraint-'));
+  t.teardown(() => rmSync(folder, { recursive: true }));
+  const schema = join(folder, 'schema.json');
+  writeFileSync(
+    schema,
+    JSON.stringify({ type: 'object', properties: { sum: { type: 'integer', maximum: 9 } }, required: ['sum'] }),
+  );
+  const grammar = join(folder, 'list.ebnf');
+  writeFileSync(grammar, 'root ::= "[" [a-c]{2} "]"');
+  const args = [...greedy, '-p', 'What is two and three?', '--no-think', '-n', '64'];
+  const { sum } = JSON.parse((await kexa([...args, '--json-schema', schema])).stdout);
+  t.ok(Number.isInteger(sum) && sum <= 9, `${sum} is valid by the schema`);
+  t.match((await kexa([...args, '--regex', '[A-Z][0-9]{3}'])).stdout, /^[A-Z][0-9]{3}\n$/);
+  t.match((await kexa([...args, '--grammar', grammar])).stdout, /^\[[a-c]{2}\]\n$/);
+  t.match((await kexa([...args, '--choice', 'five', '--choice', 'six'])).stdout, /^(five|six)\n$/);
+  const both = await kexa([...args, '--choice', 'five', '--regex', 'a']);
+  t.match(both.stderr, /--regex.*cannot be had together with choice/);
+  const broken = await kexa([...args, '--json-schema', grammar]);
+  t.equal(broken.code, 2);
+  t.match(broken.stderr, /--json-schema: .*list\.ebnf is not JSON/);
 });
 
 test('--ids takes and gives token ids, also for a model without a tokenizer', async (t) => {

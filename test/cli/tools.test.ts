@@ -226,7 +226,7 @@ test('a Dawn that crashes is only reported', (t) => {
 const flags: Record<string, string> = {
   generate: `-p --prompt -f --file -n --max-tokens --temp --top-k --top-p --min-p --repeat-penalty --repeat-last-n
     --presence-penalty --frequency-penalty -s --seed --system --raw --think --no-think --special-tokens-in-text --hide-thinking --stop --logprobs
-    --ignore-eos -m --model --device --list-devices -c --ctx-size -b --batch-size -t --threads --cache-type --weights
+    --json-schema --regex --grammar --choice --ignore-eos -m --model --device --list-devices -c --ctx-size -b --batch-size -t --threads --cache-type --weights
     --activations --prefix-cache --mtp --timings --check --json --ids`,
   chat: '-m --model -n --temp --seed --system --think --no-think --special-tokens-in-text --hide-thinking --stop --mtp --timings --ctx-size',
   score: '-m --model -p --prompt -f --file --ids --json --ctx-size --threads',

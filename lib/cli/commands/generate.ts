@@ -14,6 +14,7 @@ import {
   addAnswerOptions,
   addLoadOptions,
   addSamplingOptions,
+  collectText,
   type GenerateFlags,
   type LoadFlags,
   requireModel,
@@ -28,6 +29,10 @@ import { TokenSpelling } from '../token-spelling.js';
 interface GenerateCommandFlags extends LoadFlags, GenerateFlags, PromptOptions {
   messages?: string;
   tools?: string;
+  jsonSchema?: string;
+  regex?: string;
+  grammar?: string;
+  choice?: string[];
   system?: string;
   raw?: boolean;
   ids?: boolean;
@@ -44,6 +49,7 @@ Examples:
   kexa generate -m models/tiny -p "How do I insert a table?"
   kexa generate -m models/tiny --raw --temp 0 -n 32 -p "In the beginning God created"
   kexa generate -m models/tiny < question.txt > answer.txt
+  kexa generate -m models/tiny -p "Is the sky blue?" --choice yes --choice no
   kexa generate -m models/tiny -p "Hello" --json | jq -r .text
 
 stdout holds the answer and a final newline; everything else goes to stderr. Ctrl-C stops the answer and keeps what
@@ -71,6 +77,13 @@ export function addGenerate(program: Command): void {
   add(command, prompt, '--raw', 'no chat template: continue the text as it is');
   add(command, prompt, '--ids', 'the prompt is token ids, to be used as they are, and so is the answer');
   addAnswerOptions(command);
+  const constraint = 'Constraint on the answer (at most one):';
+  add(command, constraint, '--json-schema <file>', 'the answer is JSON that is valid by this schema; - reads stdin');
+  add(command, constraint, '--regex <pattern>', 'the answer matches this pattern as a whole');
+  add(command, constraint, '--grammar <file>', 'the answer is of this grammar in EBNF; - reads stdin');
+  add(command, constraint, '--choice <text>', 'the answer is this text; may be given again, for one of several', {
+    parse: collectText,
+  });
   const output = 'Output:';
   add(command, output, '--logprobs <n>', 'also the log-probability of each token and of the n best in its place', {
     parse: integer(0, 20),
@@ -91,6 +104,8 @@ async function generate(flags: GenerateCommandFlags, command: Command): Promise<
   const prompt = await promptOf(flags, command);
   const tools = flags.tools === undefined ? undefined : ((await readJsonList('--tools', flags.tools)) as Tool[]);
 
+  const constraint = await constraintOf(flags);
+
   using interrupt = new Interrupt();
   const model = await loadModelShown(folder, flags, interrupt);
   try {
@@ -98,6 +113,7 @@ async function generate(flags: GenerateCommandFlags, command: Command): Promise<
       ...toGenerateOptions(flags),
       ...(flags.raw && { raw: true }),
       ...(tools !== undefined && { tools }),
+      ...constraint,
       ...(flags.logprobs !== undefined && { logprobs: flags.logprobs }),
     };
     const result = await answer(model, prompt, options, flags, interrupt);
@@ -142,15 +158,29 @@ async function promptOf(flags: GenerateCommandFlags, command: Command): Promise<
   return (await readJsonList('--messages', messages)) as Message[];
 }
 
-/** Reads a JSON array from a file or standard input. @throws UsageError for anything else */
-async function readJsonList(flag: string, file: string): Promise<unknown[]> {
+/** The constraint on the answer that the flags give. */
+async function constraintOf({ jsonSchema, regex, grammar, choice }: GenerateCommandFlags): Promise<GenerateOptions> {
+  return {
+    ...(jsonSchema !== undefined && { jsonSchema: (await readJson('--json-schema', jsonSchema)) as object }),
+    ...(regex !== undefined && { regex }),
+    ...(grammar !== undefined && { grammar: await readPrompt({ file: grammar }) }),
+    ...(choice !== undefined && { choice }),
+  };
+}
+
+/** Reads JSON from a file or standard input. @throws UsageError for anything else */
+async function readJson(flag: string, file: string): Promise<unknown> {
   const text = await readPrompt({ file });
-  let value: unknown;
   try {
-    value = JSON.parse(text);
+    return JSON.parse(text);
   } catch (cause) {
     throw new UsageError(`${flag}: ${file} is not JSON: ${(cause as Error).message}`, { cause });
   }
+}
+
+/** Reads a JSON array from a file or standard input. @throws UsageError for anything else */
+async function readJsonList(flag: string, file: string): Promise<unknown[]> {
+  const value = await readJson(flag, file);
   if (Array.isArray(value)) return value;
   throw new UsageError(`${flag}: wanted a JSON array in ${file}, found other JSON`);
 }

@@ -58,6 +58,8 @@ export class Grammars {
   /** The same worker, from its start on, and whether it has compiled the grammars it started with. */
   #current: Worker | undefined;
   #isReady = false;
+  /** When the worker last became free to answer. */
+  #freeSince = 0;
   #compilation: Compilation | undefined;
   /** Settled when no compilation is under way. */
   #queue: Promise<unknown> = Promise.resolve();
@@ -171,6 +173,7 @@ export class Grammars {
     } finally {
       clearTimeout(timer);
       this.#compilation = undefined;
+      this.#freeSince = performance.now();
       worker.unref();
     }
   }
@@ -211,6 +214,7 @@ export class Grammars {
       worker.on('message', (message: FromWorker) => {
         if (message.kind !== 'ready') return this.#settle(message);
         this.#isReady = true;
+        this.#freeSince = performance.now();
         worker.unref();
         resolve(worker);
       });
@@ -236,7 +240,8 @@ export class Grammars {
   #check(): void {
     const waitedMs = this.#engine.grammarWaitMs();
     if (waitedMs < watchMs) this.#losses = 0;
-    if (waitedMs > answerMs && this.#compilation === undefined && this.#isReady) this.#restart();
+    const isFree = this.#compilation === undefined && this.#isReady;
+    if (isFree && waitedMs > answerMs && performance.now() - this.#freeSince > answerMs) this.#restart();
   }
 
   #restart(): void {

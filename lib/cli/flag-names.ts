@@ -3,12 +3,14 @@ import { type Command, Option } from 'commander';
 import { KexaError } from '../errors.js';
 import { loadOptions } from '../plan/load-options.js';
 import { samplingOptions } from '../sampling-options.js';
+import { serveOptions } from '../serve/options.js';
 import { UsageError } from './exit.js';
 
 /** The flags of the tables' options, and of options that are named otherwise. */
 const flags: Readonly<Record<string, string>> = {
   ...Object.fromEntries(samplingOptions.map(({ name, flag }) => [name, flag])),
   ...Object.fromEntries(loadOptions.flatMap(({ name, flag }) => (flag ? [[name, new Option(flag.flags).long!]] : []))),
+  ...Object.fromEntries(serveOptions.map(({ name, flags }) => [name, new Option(flags).long!])),
   path: '--model',
   thinking: '--think',
   drafts: '--mtp',
@@ -33,7 +35,11 @@ export function nameFlags(error: unknown, command: Command): unknown {
   const about = name === undefined ? undefined : flagOf(name);
   const rest = about === undefined ? error.message : error.message.slice(all!.length);
   // Only names of two words and more are replaced in the text: no English word looks like them.
-  const spelled = flagOf('raw') === undefined ? rest : rest.replaceAll('raw: true', '--raw');
+  const values = { raw: 'raw: true', auth: 'auth: false' };
+  const spelled = Object.entries(values).reduce(
+    (text, [name, value]) => text.replaceAll(value, flagOf(name)?.long ?? value),
+    rest,
+  );
   const named = spelled.replaceAll(/\b[a-z]+(?:[A-Z][a-z]+)+\b/g, (word) => flagOf(word)?.long ?? word);
   if (about === undefined) return named === error.message ? error : new KexaError(error.code, named, { cause: error });
   const message = `option '${about.flags}': ${named}`;

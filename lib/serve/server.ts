@@ -106,7 +106,7 @@ export class Server {
  * when all of them are. A model that cannot be loaded ends the server.
  *
  * @throws KexaError KEXA_INVALID_ARGUMENT; KEXA_NOT_FOUND or KEXA_BAD_FILE for the file of keys; the errors of
- *   `loadModel`; Node's own error if the address cannot be listened at. An aborted signal's reason.
+ *   `loadModel`; KEXA_INVALID_ARGUMENT for an address that cannot be listened at, too. An aborted signal's reason.
  *
  * @example
  * import { serve } from 'kexa/serve';
@@ -194,12 +194,23 @@ function readPem(name: string, file: string): Buffer {
 
 function listen(http: HttpServer, { port, host }: Settings): Promise<void> {
   return new Promise((done, fail) => {
-    http.once('error', fail);
+    const refuse = (error: NodeJS.ErrnoException) => fail(listenError(error, host, port));
+    http.once('error', refuse);
     http.listen(port, host, () => {
-      http.off('error', fail);
+      http.off('error', refuse);
       done();
     });
   });
+}
+
+/** Tells why an address cannot be listened at, by the option that is at fault. */
+function listenError(error: NodeJS.ErrnoException, host: string, port: number): KexaError {
+  const told: Readonly<Record<string, string>> = {
+    EADDRINUSE: `port: another program listens at ${host}:${port}; wanted a free port, or 0 to take one`,
+    EACCES: `port: this user may not listen at ${host}:${port}; wanted a port from 1024 on, or 0 to take a free one`,
+  };
+  const message = told[error.code ?? ''] ?? `host: cannot listen at ${host}: ${error.message}`;
+  return new KexaError('KEXA_INVALID_ARGUMENT', message, { cause: error });
 }
 
 function urlOf(http: HttpServer, { tlsCert }: Settings): string {

@@ -68,7 +68,7 @@ function install(): Promise<string> {
 test('the tarball holds the built package and nothing else', async (t) => {
   const { files } = await pack();
   const allowed =
-    /^(dist\/.*\.(js|d\.ts|js\.map)|dist\/page\/(index\.html|app\.css|LICENSES\.txt)|docs\/(\w+\/)?[\w-]+\.md|examples\/[\w-]+\.[cm]js|(native|tools|models\/tiny)\/README\.md|bench\/(schema\.json|README\.md|suites\/\w+\.jsonl|texts\/\w+\.txt)|bin\/kexa\.js|build\/Release\/kexa\.node|package\.json|[A-Z]+(\.md)?)$/;
+    /^(dist\/.*\.(js|d\.ts|js\.map)|dist\/page\/(index\.html|app\.css|LICENSES\.txt)|docs\/(\w+\/)?[\w-]+\.md|examples\/[\w-]+\.([cm]js|sh)|(native|tools|models\/tiny)\/README\.md|bench\/(schema\.json|README\.md|suites\/\w+\.jsonl|texts\/\w+\.txt)|bin\/kexa\.js|build\/Release\/kexa\.node|package\.json|[A-Z]+(\.md)?)$/;
   t.deepEqual(
     files.filter((file) => !allowed.test(file)),
     [],

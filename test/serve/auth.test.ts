@@ -72,6 +72,15 @@ test('beyond loopback a key is wanted', async (t) => {
   }
 });
 
+test('a port that another program has is refused by its option', async (t) => {
+  const model = await sharedModel();
+  const first = await startServer(t, { model });
+  const port = Number(new URL(first.url).port);
+  const refused = await serve({ model, port, log: 'off' }).catch((error: unknown) => error);
+  t.ok(refused instanceof KexaError);
+  t.match(String(refused), new RegExp(`port: another program listens at 127.0.0.1:${port}; wanted a free port`));
+});
+
 test('without keys, other names and pages of other sites are refused', async (t) => {
   const model = await sharedModel();
   const server = await startServer(t, { model, allowedHosts: ['kexa.lan'], cors: ['https://app.example'] });

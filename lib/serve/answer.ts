@@ -102,7 +102,7 @@ async function stream(
   } catch (error) {
     if (!events.isOpen) throw error;
     context.metrics.noteEnd(request.model.names[0]!, error instanceof ClientLeft ? 'abort' : 'error');
-    const told = toApiError(error);
+    const told = toApiError(error, exchange.fieldNames);
     exchange.notes.error = told.code;
     events.end(mapping.error(told));
   } finally {

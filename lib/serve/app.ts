@@ -91,7 +91,7 @@ function authorize({ settings }: ServeContext, keys: ApiKeys, exchange: Exchange
 }
 
 function errorResponse({ log }: ServeContext, exchange: Exchange, error: unknown): Response {
-  const told = toApiError(error);
+  const told = toApiError(error, exchange.fieldNames);
   exchange.notes.error = told.code;
   if (told.status === 500 && !exchange.signal.aborted) log.note(`${exchange.id}: a request failed`, told.cause);
   const body = exchange.shapeError(told);

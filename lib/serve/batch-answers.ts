@@ -27,7 +27,7 @@ interface RouteRequest {
 /** The routes that a batch may ask for, by their paths. */
 const routes: Readonly<Record<string, (context: Context, body: Record<string, unknown>) => RouteRequest>> = {
   [chatUrl]: (context, body) => {
-    const request = readChatRequest(context, { notes: {} }, body);
+    const request = readChatRequest(context, { notes: {}, fieldNames: {} }, body);
     const reply = new ChatReply(request, context.settings);
     return { answer: request.answer, isStream: request.style.isStream, whole: (results) => reply.whole(results) };
   },

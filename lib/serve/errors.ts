@@ -82,8 +82,8 @@ export class ClientLeft extends Error {
   override readonly name = 'ClientLeft';
 }
 
-/** The error to answer with, whatever was thrown. */
-export function toApiError(error: unknown): ApiError {
+/** The error to answer with, whatever was thrown. `asked` has the fields by which a request set options of the library. */
+export function toApiError(error: unknown, asked: Readonly<Record<string, string>> = {}): ApiError {
   if (error instanceof ApiError) return error;
   // Nobody reads this answer. Its status is for the log alone.
   if (error instanceof ClientLeft)
@@ -95,7 +95,7 @@ export function toApiError(error: unknown): ApiError {
       ...{ status: 500, type: 'server_error', code: 'internal_error', cause: error },
     });
   const [, start, name, rest] = /^((\w+)([\w.[\]]*)): /.exec(error.message) ?? [];
-  const field = name === undefined ? null : `${fieldsOf[name] ?? snakeCase(name)}${rest}`;
+  const field = name === undefined ? null : `${asked[name] ?? fieldsOf[name] ?? snakeCase(name)}${rest}`;
   const message = field === null ? error.message : `${field}${error.message.slice(start!.length)}`;
   const param = facts.status === 400 ? field : null;
   return new ApiError(message, { ...facts, param, cause: error });

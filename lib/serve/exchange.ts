@@ -37,6 +37,8 @@ export class Exchange {
   readonly closed: Promise<void>;
   /** How the API that was asked writes errors. */
   shapeError: (error: ApiError) => object = openAIError;
+  /** The fields by which the request set options of the library, where their names are not alike. For errors. */
+  readonly fieldNames: Record<string, string> = {};
   readonly #controller = new AbortController();
 
   constructor(incoming: IncomingMessage, outgoing: ServerResponse) {

@@ -74,6 +74,8 @@ test('what is wrong with a request is told by the name of the field', async (t) 
     [{ messages, top_logprobs: 3 }, 400, 'top_logprobs', 'invalid_value'],
     [{ messages, stop: ['a', 5] }, 400, 'stop', 'invalid_value'],
     [{ messages, logit_bias: { x: 1 } }, 400, 'logit_bias.x', 'invalid_value'],
+    [{ messages, functions: [{ name: 'f' }] }, 400, 'functions', 'unsupported'],
+    [{ messages, stop_token_ids: [5] }, 400, 'stop_token_ids', 'unsupported'],
     [{ messages, tools: [{ type: 'web' }] }, 400, 'tools[0].type', 'invalid_value'],
     [{ messages: [{ role: 'user', content: 'long '.repeat(9000) }] }, 400, 'messages', 'context_length_exceeded'],
   ];
@@ -83,4 +85,28 @@ test('what is wrong with a request is told by the name of the field', async (t) 
     t.deepEqual([found.status, error.param, error.code], [status, param, code], error.message);
     t.ok(found.headers.get('x-request-id'), 'and has a name');
   }
+});
+
+test('fields that nobody knows are passed over, or refused by a strict server', async (t) => {
+  const body = { messages, max_tokens: 2, user: 'me', nonsense: 1 };
+  t.equal((await ask(await startServer(t), path, body)).status, 200);
+  const strict = await ask(await startServer(t, { strictFields: true }), path, body);
+  t.deepEqual([strict.status, strict.body.error.param, strict.body.error.code], [400, 'nonsense', 'unknown_field']);
+});
+
+test('thinking goes where the request wants it', async (t) => {
+  const server = await startServer(t, { reasoningField: 'reasoning' });
+  const body = { messages, seed: 3, max_tokens: 60, chat_template_kwargs: { enable_thinking: true } };
+  const messageOf = async (fields: object) => (await ask(server, path, { ...body, ...fields })).body.choices[0].message;
+  const apart = await messageOf({});
+  t.ok(apart.reasoning.length > 10 && !('reasoning_content' in apart), 'under the one name');
+  const inText = await messageOf({ parse_reasoning: false });
+  t.ok(inText.content.startsWith(`<think>\n${apart.reasoning}`), 'in the text');
+  t.notOk('reasoning' in inText);
+  const chunks = await askStream(server, path, { ...body, separate_reasoning: false });
+  const texts = chunks.map(({ choices }) => choices[0].delta.content ?? '');
+  t.equal(texts.join(''), inText.content, 'in the text of a stream');
+  const without = await messageOf({ include_reasoning: false });
+  t.equal(without.content, apart.content);
+  t.notOk('reasoning' in without, 'left out');
 });

@@ -5,14 +5,17 @@ import { defined } from '../../options.js';
 import type { GenerateOptions } from '../../types.js';
 import type { AnswerRequest } from '../answer.js';
 import type { ServeContext } from '../context.js';
-import { badRequest, unsupported } from '../errors.js';
+import { badRequest } from '../errors.js';
 import type { Exchange } from '../exchange.js';
 import { readFields } from '../fields.js';
 import { serveLimits } from '../limits.js';
 import { type BodySchema, bodySchema } from '../openapi.js';
+import { constraintFields, readConstraint } from './constraint.js';
 import { readMessages } from './messages.js';
+import { refuseFields } from './refused-fields.js';
 import { samplingFields, samplingOptions, seededChoices } from './sampling.js';
 import { readThinking, thinkingFields } from './thinking.js';
+import { readToolChoice } from './tool-choice.js';
 import { readTools, toolFields } from './tools.js';
 
 const anyObject = z.record(z.string(), z.unknown());
@@ -34,7 +37,7 @@ const chatFields = z.object({
   tools: toolFields.optional(),
   tool_choice: z.union([z.enum(['none', 'auto', 'required']), anyObject]).optional(),
   parallel_tool_calls: flag,
-  response_format: z.object({ type: z.string() }).optional(),
+  ...constraintFields,
   ...thinkingFields,
   parse_reasoning: flag,
   separate_reasoning: flag,
@@ -86,13 +89,15 @@ export interface ChatRequest {
 /** Reads a body. @throws ApiError naming the field */
 export function readChatRequest(
   { settings, models }: Pick<ServeContext, 'settings' | 'models'>,
-  exchange: Pick<Exchange, 'notes'>,
+  exchange: Pick<Exchange, 'notes' | 'fieldNames'>,
   body: Record<string, unknown>,
 ): ChatRequest {
+  refuseFields(body);
   const fields = readFields(chatFields, body, { settings, exchange });
   const model = models.find(fields.model);
-  refuseUnsupported(fields);
-  const options = optionsOf(fields);
+  const constraint = readConstraint(fields);
+  for (const name of Object.keys(constraint?.options ?? {})) exchange.fieldNames[name] = constraint!.field;
+  const options = { ...optionsOf(fields), ...constraint?.options };
   const prompt = readMessages(fields.messages);
   const { n = 1, seed } = fields;
   const choices = seededChoices(options, n, seed).map((each) => ({ prompt, options: each }));
@@ -121,14 +126,7 @@ function optionsOf(fields: ChatFields): GenerateOptions {
     ...samplingOptions(fields),
     maxTokens: fields.max_completion_tokens ?? fields.max_tokens,
     logprobs: logprobs === true ? (alternatives ?? 0) : undefined,
-    tools: fields.tool_choice === 'none' ? undefined : readTools(fields.tools),
+    ...readToolChoice(fields.tool_choice, readTools(fields.tools), fields.parallel_tool_calls),
     thinking: readThinking(fields),
   });
-}
-
-function refuseUnsupported({ response_format: format, tool_choice: choice }: ChatFields): void {
-  if (format !== undefined && format.type !== 'text')
-    throw unsupported('response_format', `this version does not constrain answers to ${JSON.stringify(format.type)}`);
-  if (choice !== undefined && choice !== 'auto' && choice !== 'none')
-    throw unsupported('tool_choice', 'this version has auto and none');
 }

@@ -30,12 +30,13 @@ export const toolFields: z.ZodType<GivenTool[]> = z
 /** The library's tools. Undefined if there are none. */
 export function readTools(tools: readonly GivenTool[] | undefined): Tool[] | undefined {
   if (tools === undefined || tools.length === 0) return undefined;
-  return tools.map(({ function: { name, description, parameters } }) => ({
+  return tools.map(({ function: { name, description, parameters, strict } }) => ({
     type: 'function',
     function: {
       name,
       ...(typeof description === 'string' && { description }),
       ...(parameters && { parameters }),
+      ...(strict && { strict }),
     },
   }));
 }

@@ -107,12 +107,18 @@ template <typename Integers, int kRows>
 }
 
 // The most rows that are multiplied like this. With more, reading the weights again for each kIntegerRows rows costs
-// more than the buffer does.
+// more than the buffer does. With AVX-512, where they are read half as often, that is so only of types that take many
+// instructions to read.
 template <typename Integers>
-constexpr int kMostStreamedIntegers = Integers::kIsSmall ? 2 * kIntegerRows : 4;
+constexpr int kMostStreamedIntegers = [] {
+  if (kIntegerRows == 4) return Integers::kIsSmall ? 2 * kIntegerRows : 4;
+  if (std::is_same_v<Integers, Q6KLanes::Integers>) return 48;
+  if (std::is_same_v<Integers, Iq4XsLanes::Integers>) return 8;
+  return Integers::kIsSmall ? kPanelRows : 4;
+}();
 
 // Sums of a panel with 2 to kMostStreamedIntegers rows, in groups of nearly one size. There is code for two, four
-// and, with AVX-512, eight rows. For other counts it does a group's last row again; `sums` has room for that.
+// and, with AVX-512, six and eight rows. For other counts it does a group's last row again; `sums` has room for that.
 template <typename Integers>
 static void stream_integer_panel(const uint8_t* const* rows, const RoundedBlock* const* x, int count, int columns,
                                  float* sums) {
@@ -126,8 +132,9 @@ static void stream_integer_panel(const uint8_t* const* rows, const RoundedBlock*
         stream_integers<Integers, 2>(rows + o, all, columns, to);
       else if (some <= 4)
         stream_integers<Integers, 4>(rows + o, all, columns, to);
-      else if constexpr (kMostStreamedIntegers<Integers> > 4)
-        stream_integers<Integers, kIntegerRows>(rows + o, all, columns, to);
+      else if constexpr (kIntegerRows > 4 && kMostStreamedIntegers<Integers> > 4)
+        some <= 6 ? stream_integers<Integers, 6>(rows + o, all, columns, to)
+                  : stream_integers<Integers, kIntegerRows>(rows + o, all, columns, to);
     }
     r += some;
   }

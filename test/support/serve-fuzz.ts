@@ -75,7 +75,7 @@ const value: fc.Arbitrary<unknown> = fc.oneof(
 const body = fc.record({
   changed: fc.uniqueArray(fc.tuple(fc.constantFrom(...fields), value), {
     minLength: 1,
-    maxLength: 3,
+    maxLength: 2,
     selector: ([name]) => name,
   }),
   tokens: fc.constantFrom(1, 2),

@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { KexaError } from '../errors.js';
 import { isJsonObject, type JsonObject } from '../files/json-file.js';
-import { type BatchRow, chatUrl, seedOf } from './rows.js';
+import { type BatchRow, chatUrl, completionUrl, seedOf } from './rows.js';
 import type { Answerer, RowAnswer } from './run.js';
 
 export interface RemoteOptions {
@@ -21,7 +21,7 @@ const mostFailures = 10;
 const longestWaitMs = 60_000;
 
 /** The rows of these routes get a seed, so that a server that keeps seeds gives a row the same answer again. */
-const seeded = new Set([chatUrl, '/v1/completions']);
+const seeded = new Set([chatUrl, completionUrl]);
 
 /** Answers rows by a server. Answers that were refused are tried again as the server asks for. */
 export class RemoteAnswerer implements Answerer {
@@ -42,7 +42,7 @@ export class RemoteAnswerer implements Answerer {
     this.identity = { url: this.#base, ...(model !== undefined && { model }) };
   }
 
-  check({ body }: BatchRow): string | null {
+  async check({ body }: BatchRow): Promise<string | null> {
     return body.stream === true ? 'stream: the answers of a batch are whole' : null;
   }
 

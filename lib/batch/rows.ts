@@ -29,6 +29,7 @@ export type ReadRow =
   | { place: RowPlace; row: null; problem: string };
 
 export const chatUrl = '/v1/chat/completions';
+export const completionUrl = '/v1/completions';
 /** The longest line that is read (bytes). */
 const longestLine = 64 * 2 ** 20;
 

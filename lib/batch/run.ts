@@ -27,7 +27,7 @@ export interface Answerer {
   /** The facts on which answers depend, for the manifest. */
   identity: JsonObject;
   /** Tells before any work what is wrong with a row. Null if nothing is. */
-  check(row: BatchRow): string | null;
+  check(row: BatchRow): Promise<string | null>;
   /** A text that begins with what the model reads first. Rows whose texts begin alike are answered in turn. */
   orderKey(row: BatchRow): string;
   /** Answers a row. @throws if the whole run has to stop */
@@ -168,7 +168,7 @@ async function plan({ input, answerer, skipInvalid }: BatchOptions): Promise<{
     bytes += chunk.length;
   };
   for await (const { place, row, problem } of readRows(input, count)) {
-    const wrong = row === null ? problem : answerer.check(row);
+    const wrong = row === null ? problem : await answerer.check(row);
     if (wrong !== null) problems.push(`row ${place.index + 1}: ${wrong}`);
     const key = row === null ? '' : answerer.orderKey(row).slice(0, keyLength);
     window.push({ key, planned: { ...place, problem: wrong } });

@@ -1,6 +1,6 @@
 /** Answers the rows of a batch by a model of this process, as the server answers requests. */
 
-import { type BatchRow, chatUrl, seedOf, stableId } from '../batch/rows.js';
+import { type BatchRow, chatUrl, completionUrl, seedOf, stableId } from '../batch/rows.js';
 import type { Answerer, RowAnswer } from '../batch/run.js';
 import { KexaError } from '../errors.js';
 import type { JsonObject } from '../files/json-file.js';
@@ -12,6 +12,9 @@ import type { ServeContext } from './context.js';
 import { ApiError, badRequest, openAIError, toApiError, unsupported } from './errors.js';
 import { ChatReply } from './openai/chat-reply.js';
 import { readChatRequest } from './openai/chat-request.js';
+import { CompletionReply } from './openai/completion-reply.js';
+import { readCompletionRequest } from './openai/completion-request.js';
+import { seededChoices } from './openai/sampling.js';
 import { checkServeOptions } from './options.js';
 import { ServedModels } from './served-models.js';
 
@@ -25,11 +28,24 @@ interface RouteRequest {
 }
 
 /** The routes that a batch may ask for, by their paths. */
-const routes: Readonly<Record<string, (context: Context, body: Record<string, unknown>) => RouteRequest>> = {
-  [chatUrl]: (context, body) => {
+const routes: Readonly<Record<string, (context: Context, body: Record<string, unknown>) => Promise<RouteRequest>>> = {
+  [chatUrl]: async (context, body) => {
     const request = readChatRequest(context, { notes: {}, fieldNames: {} }, body);
     const reply = new ChatReply(request, context.settings);
     return { answer: request.answer, isStream: request.style.isStream, whole: (results) => reply.whole(results) };
+  },
+  [completionUrl]: async (context, body) => {
+    const request = await readCompletionRequest(context, { notes: {}, fieldNames: {} }, body);
+    const { model, prompts, options, n, seed, echo, logprobs, promptLogprobs, isStream } = request;
+    // The log-probabilities of a prompt take another pass over it.
+    if (promptLogprobs !== undefined || (echo && logprobs !== undefined))
+      throw unsupported('logprobs', 'a batch tells those of the answer alone');
+    if (options.maxTokens === 0) throw badRequest('max_tokens', 'wanted 1 or more');
+    const choices = prompts.flatMap(({ ids }) =>
+      seededChoices(options, n, seed).map((each) => ({ prompt: ids, options: each })),
+    );
+    const reply = new CompletionReply(request, []);
+    return { answer: { model, choices }, isStream, whole: (results) => reply.whole(results) };
   },
 };
 
@@ -72,9 +88,9 @@ export class ModelAnswerer implements Answerer {
     );
   }
 
-  check(row: BatchRow): string | null {
+  async check(row: BatchRow): Promise<string | null> {
     try {
-      const { answer } = this.#request(row);
+      const { answer } = await this.#request(row);
       const { prompt, options } = answer.choices[0]!;
       if (isMessages(prompt)) this.#checkLength(prompt, options);
       return null;
@@ -90,7 +106,7 @@ export class ModelAnswerer implements Answerer {
 
   async answer(row: BatchRow): Promise<RowAnswer> {
     try {
-      const { answer, whole } = this.#request(row);
+      const { answer, whole } = await this.#request(row);
       const results = await Promise.all(
         answer.choices.map(({ prompt, options }) => this.#model.generate(prompt, options)),
       );
@@ -105,10 +121,10 @@ export class ModelAnswerer implements Answerer {
   }
 
   /** Reads a row's body. @throws ApiError */
-  #request({ customId, url, body }: BatchRow): RouteRequest {
+  async #request({ customId, url, body }: BatchRow): Promise<RouteRequest> {
     const route = Object.hasOwn(routes, url) ? routes[url] : undefined;
     if (route === undefined) throw unsupported('url', `wanted ${Object.keys(routes).join(' or ')}, found ${url}`);
-    const request = route(this.#context, { ...body, model: undefined, seed: body.seed ?? seedOf(customId) });
+    const request = await route(this.#context, { ...body, model: undefined, seed: body.seed ?? seedOf(customId) });
     if (request.isStream) throw badRequest('stream', 'the answers of a batch are whole');
     return request;
   }
@@ -133,7 +149,7 @@ function isMessages(prompt: Prompt): prompt is readonly Message[] {
 }
 
 /** An answer's body without what differs from run to run: names, times, and figures of caches and drafts. */
-function stableBody(body: JsonObject, { customId, body: asked }: BatchRow): object {
+function stableBody(body: JsonObject, { customId, url, body: asked }: BatchRow): object {
   const {
     kexa: _,
     usage,
@@ -141,15 +157,15 @@ function stableBody(body: JsonObject, { customId, body: asked }: BatchRow): obje
     ...head
   } = body as Record<string, unknown> & {
     usage: Record<string, unknown>;
-    choices: { index: number; message: { tool_calls?: { id: string }[] } }[];
+    choices: { index: number; message?: { tool_calls?: { id: string }[] } }[];
   };
   const details = usage.completion_tokens_details as { reasoning_tokens?: number } | undefined;
   for (const { index, message } of choices)
-    for (const [i, call] of (message.tool_calls ?? []).entries())
+    for (const [i, call] of (message?.tool_calls ?? []).entries())
       call.id = stableId('call_', customId, 24, `${index} ${i}`);
   return {
     ...head,
-    id: stableId('chatcmpl-', customId, 26),
+    id: stableId(url === chatUrl ? 'chatcmpl-' : 'cmpl-', customId, 26),
     created: 0,
     ...(typeof asked.model === 'string' && { model: asked.model }),
     choices,
@@ -157,7 +173,9 @@ function stableBody(body: JsonObject, { customId, body: asked }: BatchRow): obje
       prompt_tokens: usage.prompt_tokens,
       completion_tokens: usage.completion_tokens,
       total_tokens: usage.total_tokens,
-      ...(details && { completion_tokens_details: { reasoning_tokens: details.reasoning_tokens } }),
+      ...(details?.reasoning_tokens !== undefined && {
+        completion_tokens_details: { reasoning_tokens: details.reasoning_tokens },
+      }),
     },
   };
 }

@@ -10,6 +10,7 @@ import { RemoteAnswerer } from '../../lib/batch/remote.js';
 import { seedOf } from '../../lib/batch/rows.js';
 import { type BatchOptions, type BatchReport, batchStatus, runBatch } from '../../lib/batch/run.js';
 import { loadModel } from '../../lib/model/load.js';
+import { ModelAnswerer } from '../../lib/serve/batch-answers.js';
 import { serve } from '../../lib/serve/index.js';
 import { killedBatches, QuickAnswerer, writeRequests } from '../support/batches.js';
 import { kexa, start, temporaryFolder, tiny } from '../support/cli.js';
@@ -81,6 +82,44 @@ test('a run that is killed again and again has the output of one that is not', a
   const choices = (path: string) =>
     linesOf(path).map((line) => JSON.stringify((line.response!.body as unknown as { choices: object }).choices));
   t.deepEqual(choices(remote), choices(whole), 'the choices of kexa serve');
+});
+
+test('completions', async (t) => {
+  const folder = temporaryFolder(t);
+  const input = join(folder, 'in.jsonl');
+  const line = (i: number, body: object) => JSON.stringify({ custom_id: `c${i}`, url: '/v1/completions', body });
+  const texts = [
+    { prompt: 'In the beginning', logprobs: 2 },
+    { prompt: ['The table', 'The row'], n: 2 },
+    { prompt: [72, 73], echo: true },
+  ];
+  writeFileSync(input, texts.map((body, i) => line(i, { ...body, max_tokens: 6 })).join('\n'));
+  const model = await loadModel(tiny);
+  const answerer = await ModelAnswerer.create(model, 'tiny', {});
+  const outputs = await Promise.all(
+    [1, 3].map(async (concurrency) => {
+      const { output, failed } = await runBatch({
+        input,
+        output: join(folder, `${concurrency}.jsonl`),
+        answerer,
+        concurrency,
+      });
+      t.equal(failed, 0);
+      return readFileSync(output, 'utf8');
+    }),
+  );
+  t.equal(outputs[0], outputs[1], 'the same bytes alone and in company');
+  const [first, second, third] = linesOf(join(folder, '1.jsonl')).map(
+    ({ response }) => response!.body as unknown as { id: string; choices: { text: string }[] },
+  );
+  t.deepEqual([first!.choices.length, second!.choices.length], [1, 4]);
+  const { text } = await model.generate('In the beginning', { raw: true, maxTokens: 6, seed: seedOf('c0') });
+  t.equal(first!.choices[0]!.text, text, 'the answer of the library');
+  t.ok(third!.choices[0]!.text.startsWith(model.tokenizer.decode([72, 73])), 'the prompt is told');
+  writeFileSync(input, line(0, { prompt: 'a', echo: true, logprobs: 1 }));
+  const refused = runBatch({ input, output: join(folder, 'x'), answerer, concurrency: 1 });
+  await refuses(t, 'KEXA_INVALID_ARGUMENT', ['row 1: logprobs'], () => refused);
+  await model.close();
 });
 
 test('answers come in the order of the rows, and refused rows apart', async (t) => {

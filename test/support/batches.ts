@@ -41,7 +41,7 @@ export class QuickAnswerer implements Answerer {
   /** Called before each answer. */
   before: (row: BatchRow) => Promise<void> = async () => {};
 
-  check({ body }: BatchRow): string | null {
+  async check({ body }: BatchRow): Promise<string | null> {
     return body.bad === true ? 'bad: is true' : null;
   }
 

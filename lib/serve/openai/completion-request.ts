@@ -83,8 +83,8 @@ export interface CompletionRequest {
 
 /** Reads a body. @throws ApiError naming the field */
 export async function readCompletionRequest(
-  { settings, models }: ServeContext,
-  exchange: Exchange,
+  { settings, models }: Pick<ServeContext, 'settings' | 'models'>,
+  exchange: Pick<Exchange, 'notes' | 'fieldNames'>,
   body: Record<string, unknown>,
 ): Promise<CompletionRequest> {
   const fields = readFields(completionFields, body, { settings, exchange });

@@ -56,6 +56,7 @@ export type {
   ModelStats,
   OpenAIMessage,
   Piece,
+  PrefillOptions,
   Progress,
   Prompt,
   RouteTrace,

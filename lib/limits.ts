@@ -17,6 +17,8 @@ export const limits = {
   cacheStartRows: 8192,
   /** The highest priority of a request; the lowest is as far below 0. */
   priority: 100,
+  /** Answers of one call. */
+  choices: 128,
 
   // native/plan/limits.h has the rest, too.
   /** Sequences whose cache is kept at the same time, where the caller does not say. */

@@ -145,6 +145,9 @@ export interface NativeGenerateParams extends Required<SamplingOptions> {
   keepAt: number;
   /** The higher goes first. */
   priority: number;
+  /** The number of the group of requests that share a prompt, and how many they are. 0: the request is in none. */
+  group: number;
+  groupSize: number;
   /** The number of tokens that the MTP block drafts a step. 0: none; -1: as many as pay. */
   drafts: number;
   endTokens: Uint32Array;

@@ -69,12 +69,15 @@ struct MeasureParams {
 
 struct GenerateParams {
   SamplingParams sampling;
-  int logprobs = -1;  // number of alternatives beside the chosen token; -1: no log-probabilities
-  int max_tokens = 0;
+  int logprobs = -1;   // number of alternatives beside the chosen token; -1: no log-probabilities
+  int max_tokens = 0;  // 0: the prompt is computed and stays in the session's cache
   // The number of tokens that the prompt of the conversation's next turn will have in common with this one. The cache
   // of these tokens is kept, so that the next turn can continue there. 0: nothing is kept.
   int keep_at = 0;
-  int priority = 0;             // the higher goes first
+  int priority = 0;  // the higher goes first
+  // Requests of a group, whose number is not 0, have the same prompt. It is computed once, by the first that starts.
+  uint64_t group = 0;
+  int group_size = 0;
   int grammar = 0;              // number of the answer's grammar at the engine's GrammarPort; 0: it has none
   bool forces_tokens = true;    // a token that is the only one the grammar allows counts as a draft
   int drafts = 0;               // tokens that the MTP block drafts in a step, up to kMaxDrafts; -1: as many as pay

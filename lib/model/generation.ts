@@ -1,24 +1,14 @@
 import { whenAborted } from '../abort.js';
 import { KexaError } from '../errors.js';
-import type { NativeEvent, NativeGenerateParams, NativeRequest } from '../native.js';
+import type { NativeGenerateParams, NativeRequest } from '../native.js';
 import { invalid, toIds } from '../options.js';
 import { answerFormat } from '../text/grammar/answer-format.js';
 import type { GrammarInUse, Grammars } from '../text/grammar/grammars.js';
 import { rewrittenTokens } from '../text/kept-turn.js';
 import { endsInsideThinking } from '../text/reply-parser.js';
 import type { Tokenizer } from '../text/tokenizer.js';
-import type {
-  ExpertTraffic,
-  FinishReason,
-  GenerateOptions,
-  GenerationResult,
-  Message,
-  ModelConfig,
-  Piece,
-  Prompt,
-  Speculation,
-  TokenLogprob,
-} from '../types.js';
+import type { GenerateOptions, GenerationResult, Message, ModelConfig, Piece, Prompt } from '../types.js';
+import { Answer, type AnswerParts } from './answer.js';
 import { requiresCall } from './constraint.js';
 import { Reply } from './reply.js';
 import { checkGenerateOptions } from './sampling.js';
@@ -41,12 +31,17 @@ interface GenerationParts {
   options: GenerateOptions;
   /** Whether the session ends with the answer, so that no turn follows. */
   isForOneAnswer: boolean;
-  start(ids: Uint32Array, params: NativeGenerateParams): NativeRequest;
+  /** Whether the prompt is only computed, and no answer is wanted. */
+  isPrefill: boolean;
+  /** Gives a request for each of the params. */
+  start(ids: Uint32Array, params: readonly NativeGenerateParams[]): NativeRequest[];
   /** Takes the session, or throws if it cannot generate now. */
   check(): void;
   /** Gives the session back. Is called once, if `check` did not throw. */
   onEnd(): void;
 }
+
+type AnswerStart = Pick<AnswerParts, 'reply' | 'params'>;
 
 /**
  * An answer being generated. Await it for the whole result, iterate it for the text as it comes, or both, more than
@@ -66,22 +61,13 @@ export class Generation implements Promise<GenerationResult>, AsyncIterable<Piec
   readonly #pieces: Piece[] = [];
   readonly #started: Promise<void>;
   #isTaken = false;
-  #request: NativeRequest | undefined;
-  #reply: Reply | undefined;
-  #params: NativeGenerateParams | undefined;
-  #wantsLogprobs = false;
-  #promptTokens = 0;
-  #cachedTokens = 0;
-  #queueMs = 0;
-  #savedMs: number | null = null;
-  #ended: Extract<NativeEvent, { kind: 'ended' }> | undefined;
+  /** The option `n`. Undefined if the call did not ask for several. */
+  #choices: number | undefined;
+  #answers: Answer[] = [];
   #startedAt = performance.now();
-  #firstTokenAt = 0;
-  #lastTokenAt = 0;
   #isCancelled = false;
   /** Stops the encoding of the prompt. */
   readonly #starting = new AbortController();
-  readonly #drafts: { drafted: number; accepted: number }[] = [];
   #pulling: Promise<void> | undefined;
   #outcome: { result: GenerationResult } | { error: unknown } | undefined;
   #stopListening = () => {};
@@ -185,7 +171,7 @@ export class Generation implements Promise<GenerationResult>, AsyncIterable<Piec
     if (this.#outcome !== undefined) return;
     this.#isCancelled = true;
     this.#starting.abort();
-    this.#request?.cancel();
+    this.#cancel();
     while (this.#outcome === undefined) await this.#pull();
   }
 
@@ -196,7 +182,7 @@ export class Generation implements Promise<GenerationResult>, AsyncIterable<Piec
       const { params, text } = checkGenerateOptions(options, model.config);
       this.#parts.check();
       this.#isTaken = true;
-      this.#wantsLogprobs = text.wantsLogprobs;
+      this.#choices = text.choices;
       this.#stopListening = whenAborted(options.signal, () => this.#starting.abort(options.signal!.reason));
       options.signal?.throwIfAborted();
       const encoding = { ...options, signal: this.#starting.signal };
@@ -215,21 +201,37 @@ export class Generation implements Promise<GenerationResult>, AsyncIterable<Piec
           'KEXA_CONTEXT_FULL',
           `prompt: ${ids.length} tokens and at least one to answer do not fit the context of ${model.contextSize}`,
         );
-      this.#promptTokens = ids.length;
-      this.#params = { ...params, keepAt, maxTokens: Math.min(params.maxTokens, model.contextSize - ids.length) };
-      this.#reply = new Reply({
+      const replyOptions: ConstructorParameters<typeof Reply>[0] = {
         tokenizer: hasTokenizer(model) ? model.tokenizer : null,
         endTokens: new Set(params.endTokens),
         stop: text.stop,
         parsing: isPlain ? null : { startsInReasoning, tools: options.tools ?? false },
-      });
-      if (this.#isCancelled) return this.#settle('aborted');
-      this.#request = this.#parts.start(ids, this.#params);
-      this.#stopListening = whenAborted(options.signal, () => this.#request?.cancel());
+      };
+      const maxTokens = this.#parts.isPrefill ? 0 : Math.min(params.maxTokens, model.contextSize - ids.length);
+      const all = seedsOf(params.seed, text.choices ?? 1).map((seed) => ({ ...params, seed, keepAt, maxTokens }));
+      this.#makeAnswers(
+        { promptTokens: ids.length, wantsLogprobs: text.wantsLogprobs },
+        all.map((each) => ({ reply: new Reply(replyOptions), params: each })),
+      );
+      if (this.#isCancelled) return this.#giveUp();
+      for (const [i, request] of this.#parts.start(ids, all).entries()) this.#answers[i]!.begin(request);
+      this.#stopListening = whenAborted(options.signal, () => this.#cancel());
     } catch (error) {
-      if (this.#isCancelled && error === this.#starting.signal.reason) this.#leave();
+      if (this.#isCancelled && error === this.#starting.signal.reason) this.#giveUp();
       else this.#fail(error);
     }
+  }
+
+  /** Ends a generation whose reader left before it began. */
+  #giveUp(): void {
+    if (this.#answers.length === 0)
+      this.#makeAnswers({ promptTokens: 0, wantsLogprobs: false }, [{ reply: null, params: null }]);
+    for (const answer of this.#answers) this.#leave(answer);
+    this.#endIfOver();
+  }
+
+  #cancel(): void {
+    for (const answer of this.#answers) answer.cancel();
   }
 
   /** Waits for the engine's next events. Readers that ask at the same time share one wait. */
@@ -244,118 +246,57 @@ export class Generation implements Promise<GenerationResult>, AsyncIterable<Piec
     await this.#started;
     if (this.#outcome !== undefined) return;
     try {
-      const events = await this.#request!.next();
-      for (const event of events ?? []) this.#take(event);
+      const open = this.#answers.filter(({ result }) => result === undefined);
+      // Each answer goes on with its own wait, whichever is the first.
+      await Promise.race(open.map((answer) => answer.pull()));
+      this.#endIfOver();
     } catch (error) {
       this.#fail(error);
     }
   }
 
-  #take(event: NativeEvent): void {
-    if (this.#outcome !== undefined) return;
-    switch (event.kind) {
-      case 'started':
-        this.#cachedTokens = event.cachedTokens;
-        this.#queueMs = event.queueMs;
-        if (!this.#hasLeft()) this.#parts.options.onPromptProgress?.(event.cachedTokens, this.#promptTokens);
-        break;
-      case 'prompt':
-        if (!this.#hasLeft()) this.#parts.options.onPromptProgress?.(event.done, event.total);
-        break;
-      case 'tokens':
-        this.#takeTokens(event);
-        break;
-      case 'ended':
-        this.#ended = event;
-        this.#savedMs = event.savedMs;
-        // A reader who left before the end has left out tokens too.
-        if (this.#hasLeft()) this.#leave();
-        else this.#settle(event.isLength ? 'length' : 'stop');
-        break;
-      case 'stopped':
-        this.#leave();
-        break;
-      case 'failed':
-        this.#fail(new KexaError(event.code, event.message));
-        break;
-    }
+  #makeAnswers(parts: Pick<AnswerParts, 'promptTokens' | 'wantsLogprobs'>, each: readonly AnswerStart[]): void {
+    const { options } = this.#parts;
+    this.#answers = each.map(
+      ({ reply, params }, i) =>
+        new Answer({
+          ...parts,
+          reply,
+          params,
+          startedAt: this.#startedAt,
+          choice: this.#choices === undefined ? undefined : i,
+          hasLeft: () => this.#hasLeft() || this.#outcome !== undefined,
+          onPromptProgress: (done, total) => {
+            // The others of several share the first one's prompt.
+            if (i === 0) options.onPromptProgress?.(done, total);
+          },
+          onPiece: (piece) => this.#pieces.push(piece),
+          onLeft: (answer) => this.#leave(answer),
+          onFailed: ({ code, message }) => this.#fail(new KexaError(code, message)),
+        }),
+    );
   }
 
   #hasLeft(): boolean {
     return this.#isCancelled || (this.#parts.options.signal?.aborted ?? false);
   }
 
-  #leave(): void {
+  #leave(answer: Answer): void {
     const { signal, stopOnAbortSignal } = this.#parts.options;
     const keeps = stopOnAbortSignal === true && this.#pieces.length > 0;
     if (signal?.aborted && !keeps) this.#fail(signal.reason);
-    else this.#settle('aborted');
+    else answer.settle('aborted');
   }
 
-  #takeTokens(event: Extract<NativeEvent, { kind: 'tokens' }>): void {
-    if (this.#hasLeft()) return;
-    this.#lastTokenAt = performance.now();
-    this.#firstTokenAt ||= this.#lastTokenAt;
-    const logprobs = tokenLogprobs(event);
-    this.#savedMs = event.savedMs;
-    for (let i = 0; i < event.drafts.length; i += 2)
-      this.#drafts.push({ drafted: event.drafts[i]!, accepted: event.drafts[i + 1]! });
-    const { piece, isStopped } = this.#reply!.push(event.ids);
-    if (this.#wantsLogprobs) piece.logprobs = logprobs.slice(0, piece.ids.length);
-    this.#pieces.push(piece);
-    if (!isStopped) return;
-    this.#request?.cancel();
-    this.#settle('stop');
-  }
-
-  #settle(reason: FinishReason): void {
-    const { piece: rest, isStopped } = this.#reply?.flush(reason !== 'stop') ?? {};
-    // Whitespace that a call might follow is held back, so a stop text in it is found only now.
-    const ending = reason === 'length' && isStopped ? 'stop' : reason;
-    if (rest !== undefined && hasContent(rest)) this.#pieces.push(rest);
-    const pieces = this.#pieces;
-    const ids = pieces.flatMap((piece) => piece.ids);
-    const toolCalls = pieces.flatMap((piece) => piece.toolCalls);
-    const prefillTokens = this.#promptTokens - this.#cachedTokens;
-    const firstTokenMs = this.#firstTokenAt ? this.#firstTokenAt - this.#startedAt : 0;
-    // The engine reports no times of an answer that its reader stopped, so the times are taken on this side.
-    const prefillMs = this.#ended?.prefillMs ?? firstTokenMs;
-    const decodeMs = this.#ended?.decodeMs ?? this.#lastTokenAt - this.#firstTokenAt;
-    const result: GenerationResult = {
-      text: pieces.map((piece) => piece.text).join(''),
-      reasoning: pieces.map((piece) => piece.reasoning).join(''),
-      toolCalls,
-      failedToolCalls: pieces.flatMap((piece) => piece.failedToolCalls),
-      ids,
-      finishReason: ending === 'stop' && toolCalls.length > 0 ? 'tool_calls' : ending,
-      usage: {
-        promptTokens: this.#promptTokens,
-        cachedTokens: this.#cachedTokens,
-        completionTokens: ids.length,
-        parked: this.#ended?.parked ?? 0,
-      },
-      timings: {
-        prefillMs,
-        decodeMs,
-        firstTokenMs,
-        queueMs: this.#queueMs,
-        prefillTokensPerSecond: perSecond(prefillTokens, prefillMs),
-        decodeTokensPerSecond: perSecond(ids.length - 1, decodeMs),
-        encodeMs: this.#ended?.encodeMs ?? null,
-      },
-      speculation: { ...summarize(this.#drafts), timeSavedMs: this.#savedMs },
-      seed: this.#params?.seed ?? 0,
-    };
-    const stopText = this.#reply?.stopText;
-    if (ending === 'stop' && stopText !== undefined) result.stopText = stopText;
-    if (this.#wantsLogprobs) result.logprobs = pieces.flatMap((piece) => piece.logprobs ?? []);
-    if (this.#ended?.experts) result.experts = withHitRate(this.#ended.experts);
-    if (this.#ended?.profile) result.profile = this.#ended.profile;
-    this.#end({ result });
+  /** Ends with the first answer's result once all answers are over. */
+  #endIfOver(): void {
+    const results = this.#answers.flatMap(({ result }) => (result === undefined ? [] : [result]));
+    if (results.length < this.#answers.length) return;
+    this.#end({ result: this.#choices === undefined ? results[0]! : { ...results[0]!, choices: results } });
   }
 
   #fail(error: unknown): void {
-    this.#request?.cancel();
+    this.#cancel();
     // Whoever aborts the signal or closes the model knows of it and does not need an unhandled rejection.
     // Options that are no object are refused and have no signal.
     const isStopped =
@@ -380,58 +321,11 @@ function withChosenTools(options: GenerateOptions): GenerateOptions {
   return others;
 }
 
-/** Tokens with their log-probabilities, as the engine's events have them. */
-export function tokenLogprobs({
-  ids,
-  logprobs,
-  tops,
-}: {
-  ids: Uint32Array;
-  logprobs: Float32Array;
-  tops: readonly TokenLogprob['top'][];
-}): TokenLogprob[] {
-  return Array.from(ids, (id, i) => ({ id, logprob: logprobs[i]!, top: tops[i]! }));
-}
-
-function hasContent({ text, reasoning, toolCallDeltas, toolCalls, failedToolCalls }: Piece): boolean {
-  const counts = [text.length, reasoning.length, toolCallDeltas.length, toolCalls.length, failedToolCalls.length];
-  return counts.some((count) => count > 0);
-}
-
-function withHitRate(experts: Omit<ExpertTraffic, 'hitRate'>): ExpertTraffic {
-  const choices = experts.hits + experts.misses;
-  return { ...experts, hitRate: choices === 0 ? 1 : experts.hits / choices };
-}
-
-/** Adds up the drafts of an answer's steps. There may be as many steps as the context has tokens. */
-export function summarize(steps: readonly { drafted: number; accepted: number }[]): Omit<Speculation, 'timeSavedMs'> {
-  const most = { drafted: 0, accepted: -1 };
-  let drafted = 0;
-  let accepted = 0;
-  for (const step of steps) {
-    drafted += step.drafted;
-    accepted += step.accepted;
-    most.drafted = Math.max(most.drafted, step.drafted);
-    most.accepted = Math.max(most.accepted, step.accepted);
-  }
-  const histogram = new Array<number>(most.accepted + 1).fill(0);
-  for (const step of steps) histogram[step.accepted]!++;
-  return {
-    steps: steps.length,
-    drafted,
-    accepted,
-    acceptanceRate: drafted ? accepted / drafted : 0,
-    meanAcceptedLength: steps.length ? 1 + accepted / steps.length : 0,
-    histogram,
-    byPosition: Array.from({ length: most.drafted }, (_, position) => ({
-      drafted: steps.filter((step) => step.drafted > position).length,
-      accepted: steps.filter((step) => step.accepted > position).length,
-    })),
-  };
-}
-
-function perSecond(tokens: number, ms: number): number {
-  return ms > 0 && tokens > 0 ? (tokens / ms) * 1000 : 0;
+/** The seeds of several answers, one after the other. Past 2^53 - 1 they go on from 0. */
+function seedsOf(seed: number, count: number): number[] {
+  return Array.from({ length: count }, (_, i) =>
+    Number((BigInt(seed) + BigInt(i)) % (BigInt(Number.MAX_SAFE_INTEGER) + 1n)),
+  );
 }
 
 /** Whether the model's tokens have texts. */

@@ -21,7 +21,8 @@ import type {
   VerifyOptions,
   VerifyReport,
 } from '../types.js';
-import { type Generation, tokenLogprobs } from './generation.js';
+import { tokenLogprobs } from './answer.js';
+import type { Generation } from './generation.js';
 import { checkPath, Session } from './session.js';
 import { verifyAnswer } from './verify.js';
 

@@ -11,6 +11,7 @@ import { checkConstraint, constraintNames } from './constraint.js';
 
 const names: readonly (keyof GenerateOptions)[] = [
   ...samplingOptions.map(({ name }) => name),
+  'n',
   'maxTokens',
   'minTokens',
   'logitBias',
@@ -40,6 +41,8 @@ export interface TextOptions {
   wantsLogprobs: boolean;
   /** The grammar of the text. Undefined if nothing constrains it. */
   constraint: GrammarFormat | undefined;
+  /** The number of answers. Undefined if it was not given. */
+  choices: number | undefined;
 }
 
 /**
@@ -79,6 +82,8 @@ export function checkGenerateOptions(
     biasValues: bias.values,
     drafts,
     priority: integerOption('priority', options.priority, -limits.priority, limits.priority, 0),
+    group: 0,
+    groupSize: 0,
     keepAt: 0,
     maxTokens: integerOption('maxTokens', options.maxTokens, 1, limits.integer, Number.POSITIVE_INFINITY),
     minTokens: integerOption('minTokens', options.minTokens, 0, limits.integer, 0),
@@ -93,6 +98,7 @@ export function checkGenerateOptions(
     specialTokensInText: booleanOption('specialTokensInText', options.specialTokensInText, false),
     wantsLogprobs: logprobs >= 0,
     constraint: checkConstraint(options),
+    choices: options.n === undefined ? undefined : integerOption('n', options.n, 1, limits.choices, 1),
   };
   return { params, text };
 }

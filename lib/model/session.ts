@@ -3,8 +3,19 @@ import { readAborting } from '../abort.js';
 import { KexaError } from '../errors.js';
 import type { NativeEngine, NativeRequest } from '../native.js';
 import { checkNames, checkSignal, integerOption, invalid } from '../options.js';
-import type { GenerateOptions, Prompt } from '../types.js';
+import type { GenerateOptions, PrefillOptions, Prompt, Usage } from '../types.js';
 import { type AnsweringModel, Generation } from './generation.js';
+
+const prefillOptions = [
+  'mtp',
+  'priority',
+  'thinking',
+  'tools',
+  'raw',
+  'specialTokensInText',
+  'onPromptProgress',
+  'signal',
+] as const satisfies readonly (keyof PrefillOptions)[];
 
 /**
  * A session is one timeline. Each prompt is given whole. The longest prefix that is still cached is not computed again,
@@ -53,12 +64,42 @@ export class Session {
    * for await (const piece of session.generate('Why is the sky blue?', { signal })) process.stdout.write(piece.text);
    */
   generate(prompt: Prompt, options: GenerateOptions = {}): Generation {
+    return this.#begin(prompt, options, false);
+  }
+
+  /**
+   * Computes a prompt, without an answer. It stays in the session's cache, so that the next prompt that begins with it
+   * goes on from there. Resolves with the counts of its tokens.
+   *
+   * @throws KexaError as {@link generate}; an aborted signal's reason
+   *
+   * @example
+   * const { promptTokens, cachedTokens } = await session.prefill([{ role: 'user', content: 'Hello' }]);
+   * console.log(`${promptTokens - cachedTokens} tokens were computed`);
+   */
+  async prefill(prompt: Prompt, options: PrefillOptions = {}): Promise<Usage> {
+    checkNames('prefill', options, prefillOptions);
+    return (await this.#begin(prompt, options, true)).usage;
+  }
+
+  #begin(prompt: Prompt, options: GenerateOptions, isPrefill: boolean): Generation {
+    /** The sessions of further answers, which end with them. */
+    const others: number[] = [];
     const generation: Generation = new Generation({
       model: this.#model,
       prompt,
       options,
       isForOneAnswer: this.#isForOneAnswer,
-      start: (ids, params) => this.#engine.generate(this.#id, ids, params),
+      isPrefill,
+      start: (ids, [first, ...rest]) => {
+        for (const _ of rest) others.push(this.#newId());
+        const size = 1 + rest.length;
+        const group = size > 1 ? { group: this.#id, groupSize: size } : {};
+        return [
+          this.#engine.generate(this.#id, ids, { ...first!, ...group }),
+          ...rest.map((params, i) => this.#engine.generate(others[i]!, ids, { ...params, ...group, keepAt: 0 })),
+        ];
+      },
       check: () => {
         this.#checkIdle();
         this.#active = generation;
@@ -66,6 +107,7 @@ export class Session {
       onEnd: () => {
         if (this.#active === generation) this.#active = undefined;
         if (this.#isForOneAnswer) this.#engine.endSession(this.#id);
+        for (const other of others) this.#engine.endSession(other);
       },
     });
     return generation;

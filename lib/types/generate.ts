@@ -36,6 +36,16 @@ export interface SamplingOptions {
  * const { text, finishReason } = await session.generate('Why is the sky blue?', options);
  */
 export interface GenerateOptions extends SamplingOptions {
+  /**
+   * How many answers are wanted, 1 to 128. The prompt is computed once. Answer i is the one that a call with `seed` + i
+   * would get. Pieces then have a `choice`, and the result has all answers as `choices`; its other fields are those of
+   * the first. The session goes on from the first answer. Default 1, without these fields.
+   *
+   * @example
+   * const { choices } = await model.generate('Name a fruit.', { n: 3, temperature: 1 });
+   * for (const { text } of choices!) console.log(text);
+   */
+  n?: number;
   /** Most tokens to generate. Default: what is left of the context. */
   maxTokens?: number;
   /**
@@ -121,6 +131,19 @@ export interface GenerateOptions extends SamplingOptions {
    */
   stopOnAbortSignal?: boolean;
 }
+
+/**
+ * Options of `prefill`, which mean what they mean in {@link GenerateOptions}. With `mtp` as a number the MTP block's
+ * cache is complete for an answer with as many drafts.
+ *
+ * @example
+ * const options: PrefillOptions = { raw: true, priority: -1 };
+ * await session.prefill('In the beginning', options);
+ */
+export type PrefillOptions = Pick<
+  GenerateOptions,
+  'mtp' | 'priority' | 'thinking' | 'tools' | 'raw' | 'specialTokensInText' | 'onPromptProgress' | 'signal'
+>;
 
 /**
  * A prompt for `generate`: a user's message, a conversation, or token ids (which are used as they are).

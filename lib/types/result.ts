@@ -37,6 +37,8 @@ export interface Piece {
   /** The tokens taken since the last piece. */
   ids: number[];
   logprobs?: TokenLogprob[];
+  /** With the option `n`: the number of the answer that the piece is of, from 0. */
+  choice?: number;
 }
 
 /**
@@ -163,4 +165,6 @@ export interface GenerationResult {
   profile?: GenerationProfile;
   /** The seed that was used. */
   seed: number;
+  /** With the option `n`: all answers, this one first. */
+  choices?: GenerationResult[];
 }

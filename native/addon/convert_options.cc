@@ -124,6 +124,8 @@ GenerateParams to_generate_params(const Napi::Object& from) {
   to.priority = integer(from, "priority");
   to.grammar = integer(from, "grammar");
   to.forces_tokens = boolean(from, "forcesTokens");
+  to.group = uint64_t(count(from, "group"));
+  to.group_size = integer(from, "groupSize");
   to.drafts = integer(from, "drafts");
   to.end_tokens = to_ids(member(from, "endTokens"));
   sampling.min_tokens = integer(from, "minTokens");

@@ -6,6 +6,7 @@
 #include "checks/planner_run.h"
 #include "decode/batch_drafts.h"
 #include "decode/step_costs.h"
+#include "engine/prefix_cache.h"
 
 namespace kexa {
 namespace {
@@ -108,6 +109,11 @@ Napi::Value run_grammar_port_of(const Napi::CallbackInfo& info) {
   return to;
 }
 
+// nextBoundary(position): the next position at which a prompt is kept.
+Napi::Value next_boundary(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), PrefixCache::next_boundary(info[0].ToNumber().Int32Value()));
+}
+
 }  // namespace
 
 void export_plan_checks(Napi::Env env, Napi::Object exports) {
@@ -116,6 +122,7 @@ void export_plan_checks(Napi::Env env, Napi::Object exports) {
   exports.Set("learnCosts", Napi::Function::New(env, learn_costs));
   exports.Set("planDrafts", Napi::Function::New(env, plan_drafts));
   exports.Set("draftChances", Napi::Function::New(env, draft_chances));
+  exports.Set("nextBoundary", Napi::Function::New(env, next_boundary));
 }
 
 }  // namespace kexa

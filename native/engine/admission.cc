@@ -70,7 +70,8 @@ bool is_held_back(Claims claims, const Claim& claim, const Room& room) {
 const Claim* first_in_line(Claims claims, const Room& room) {
   std::vector<const Claim*> line;
   for (const Claim& claim : claims)
-    if (!is_running(claim) && !(claim.state == Claim::State::kParked && claim.is_stalled)) line.push_back(&claim);
+    if (!is_running(claim) && !claim.awaits_prompt && !(claim.state == Claim::State::kParked && claim.is_stalled))
+      line.push_back(&claim);
   std::sort(line.begin(), line.end(), [](const Claim* a, const Claim* b) {
     return a->priority != b->priority ? a->priority > b->priority : a->arrival < b->arrival;
   });

@@ -20,8 +20,9 @@ struct Claim {
   uint64_t arrival = 0;
   uint64_t started = 0;  // number of its first start; these count up from 1. 0: it is waiting
   State state = State::kWaiting;
-  bool is_stalled = false;  // its reader is slow
-  int held_pages = 0;       // would be free if it were parked
+  bool is_stalled = false;     // its reader is slow
+  bool awaits_prompt = false;  // it waits for another's prompt, which has tokens of its own and is being computed
+  int held_pages = 0;          // would be free if it were parked
   // Pages that it has still to take: for the rest of its prompt, or its parked rows, and the expected growth.
   int wanted_pages = 0;
   int most_wanted_pages = 0;  // the same if its answer becomes as long as it may
@@ -44,6 +45,7 @@ constexpr int kMostParks = 3;
 // - A parked one also needs a page for each running one. Parked twice, it starts again only if it fits even if its
 //   answer becomes as long as it may, or if it is the oldest; parked three times, only if it is the oldest. Others of
 //   its priority may overtake it meanwhile.
+// - One that waits for another's prompt is in no line.
 // - A sequence whose reader is slow is parked first, and stays parked while the reader is slow.
 //
 // The oldest, by `started`, is never parked. It can take from all others, so it ends; then another is the oldest.

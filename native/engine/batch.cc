@@ -279,7 +279,11 @@ void Batch::encode(const JobContext& context, std::vector<Sequence::Part>& parts
     run_mtp(context, drafts, hooks);
     flight.mtp_passes = std::max(1, drafts);
   }
-  for (const Sequence::Part& part : parts) part.sequence->note_run(context, part);
+  for (const Sequence::Part& part : parts) {
+    part.sequence->note_run(context, part);
+    // Who waits for the prompt may have what it waits for.
+    is_admission_due_ |= part.sequence->has_followers && !part.is_following;
+  }
   flight.kept_prefixes = model.prefixes.kept_count();
   flight.ticket = device.end_step();
   profiling.add_to(counts.profile);
@@ -319,7 +323,7 @@ void Batch::settle(const JobContext& context) {
       growth_.ended(int(sequence.ids().size() - sequence.prompt().size()));
       sequence.abandon_parts(context);
       sequence.keep(context);
-      ended = remove(sequence);
+      ended = remove(context, sequence);
     } catch (...) {
       fail(context, sequence, std::current_exception());
       continue;
@@ -360,15 +364,17 @@ void Batch::learn(const JobContext& context, const Flight& flight, const std::ve
 void Batch::fail(const JobContext& context, Sequence& sequence, const std::exception_ptr& exception) {
   context.stats.note_failure(exception);
   sequence.abandon_parts(context);
-  const std::unique_ptr<Sequence> failed = remove(sequence);
+  const std::unique_ptr<Sequence> failed = remove(context, sequence);
   show_stats(context);
   failed->channel()->fail(exception);
 }
 
-std::unique_ptr<Sequence> Batch::remove(Sequence& sequence) {
+std::unique_ptr<Sequence> Batch::remove(const JobContext& context, Sequence& sequence) {
   for (Flight& flight : flights_)
     for (Sequence::Part& part : flight.parts)
       if (part.sequence == &sequence) part.sequence = nullptr;
+  const GenerateParams& params = sequence.params();
+  if (params.group && !sequence.has_started()) context.model->prefixes.leave_group(params.group, params.group_size);
   if (sequence.parked) parked_bytes_ -= sequence.parked->bytes();
   if (sequence.params().grammar) grammars_.end(sequence.arrival);
   note_room();
@@ -384,7 +390,7 @@ void Batch::drop_cancelled(const JobContext& context) {
     if (sequence->is_cancelled) cancelled.push_back(sequence.get());
   for (Sequence* sequence : cancelled) {
     sequence->abandon_parts(context);
-    const std::unique_ptr<Sequence> stopped = remove(*sequence);
+    const std::unique_ptr<Sequence> stopped = remove(context, *sequence);
     show_stats(context);
     stopped->channel()->push(event::Stopped{});
   }
@@ -396,9 +402,10 @@ void Batch::drop_failed(const JobContext& context) {
   for (const auto& sequence : all_)
     if (sequence->failure) failed.push_back(sequence.get());
   for (Sequence* sequence : failed) {
-    sequence->channel()->fail(sequence->failure->code.c_str(), sequence->failure->message.c_str());
     sequence->abandon_parts(context);
-    remove(*sequence);
+    const std::unique_ptr<Sequence> ended = remove(context, *sequence);
+    show_stats(context);
+    ended->channel()->fail(ended->failure->code.c_str(), ended->failure->message.c_str());
   }
 }
 

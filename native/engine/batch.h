@@ -106,8 +106,9 @@ class Batch {
   void learn(const JobContext& context, const Flight& flight, const std::vector<Chosen>& chosen, int64_t nanoseconds);
 
   void fail(const JobContext& context, Sequence& sequence, const std::exception_ptr& exception);
+  bool awaits_prompt(const JobContext& context, Sequence& sequence);
   // Forgets a request that is over, and returns it, so that its last event is pushed when it counts as over.
-  std::unique_ptr<Sequence> remove(Sequence& sequence);
+  std::unique_ptr<Sequence> remove(const JobContext& context, Sequence& sequence);
   std::vector<Sequence*> running_by_age() const;
   int emptiest_lane(int lanes) const;
 

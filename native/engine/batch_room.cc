@@ -7,6 +7,8 @@ namespace kexa {
 namespace {
 
 constexpr uint64_t kNever = ~uint64_t{0};
+// The fewest tokens of another's prompt that are worth waiting for.
+constexpr int kWorthAwaiting = 512;
 
 int pages_for(int tokens) { return (tokens + kPageRows - 1) / kPageRows; }
 
@@ -55,9 +57,7 @@ std::vector<Claim> Batch::claims(const JobContext& context, uint64_t held_after)
       for (const int page : slots.pages(sequence.slot)) own += holders[page] == 1;
     } else if (!sequence.parked) {
       // Pages of a kept prefix that a running sequence shares cost nothing more.
-      const std::vector<int> kept = context.model->prefixes.pages_of(sequence.owner(), sequence.ids());
-      for (const int page : kept) held += holders[page] > 0;
-      one->kept_tokens = int(kept.size()) * kPageRows;
+      for (const int page : context.model->prefixes.find(one->seeker(), false).pages) held += holders[page] > 0;
     }
     found.push_back({.id = sequence.arrival,
                      .priority = sequence.params().priority,
@@ -65,6 +65,7 @@ std::vector<Claim> Batch::claims(const JobContext& context, uint64_t held_after)
                      .started = sequence.started,
                      .state = sequence.state,
                      .is_stalled = !sequence.has_reader,
+                     .awaits_prompt = sequence.awaits_prompt,
                      .held_pages = own,
                      .wanted_pages = std::max(0, pages_for(tokens + growth) - held),
                      .most_wanted_pages = std::max(0, pages_for(tokens + left) - held),
@@ -90,7 +91,7 @@ void Batch::show_stats(const JobContext& context) const {
         break;
       case Claim::State::kWaiting:
         ++stats.waiting;
-        stats.waiting_tokens += int64_t(sequence->prompt().size()) - sequence->kept_tokens;
+        stats.waiting_tokens += int64_t(sequence->prompt().size()) - sequence->cached_tokens;
         break;
       case Claim::State::kParked:
         ++stats.parked;
@@ -114,6 +115,9 @@ void Batch::admit(const JobContext& context) {
 void Batch::start_waiting(const JobContext& context) {
   const auto waits = [](const auto& one) { return one->state != Claim::State::kRunning; };
   while (std::any_of(all_.begin(), all_.end(), waits)) {
+    for (const auto& one : all_) one->has_followers = false;
+    for (const auto& one : all_)
+      if (one->state == Claim::State::kWaiting) one->awaits_prompt = awaits_prompt(context, *one);
     const Room free = room(context);
     const std::vector<Claim> claimed = claims(context, held_after());
     if (const auto next = to_admit(claimed, free)) {
@@ -124,6 +128,36 @@ void Batch::start_waiting(const JobContext& context) {
       return;
     }
   }
+}
+
+// Whether the prompt of an older request, which is being computed, will soon give this one so many tokens that it
+// should wait for them. So requests that come together with one long beginning compute it once.
+bool Batch::awaits_prompt(const JobContext& context, Sequence& sequence) {
+  const PrefixCache& prefixes = context.model->prefixes;
+  const KvSlots& slots = context.model->slots;
+  const GenerateParams& params = sequence.params();
+  // One that waits goes on waiting, though the older one's prompt is kept at a point on the way.
+  const int worth = sequence.awaits_prompt ? kPageRows : kWorthAwaiting;
+  const bool needs_mtp = params.drafts > 0;
+  const int own = slots.find(sequence.owner());
+  sequence.cached_tokens = std::max(prefixes.find(sequence.seeker(), needs_mtp).length,
+                                    own < 0 ? 0 : slots.prefix_length(own, sequence.ids(), needs_mtp));
+  for (const auto& one : all_) {
+    Sequence& older = *one;
+    if (older.arrival >= sequence.arrival) break;
+    if (older.state != Claim::State::kRunning || !older.is_in_prompt(slots)) continue;
+    if (older.params().priority < params.priority || (needs_mtp && !older.is_drafting())) continue;
+    const bool is_of_group = params.group && older.params().group == params.group;
+    if (!is_of_group) {
+      if (!prefixes.keeps_all()) continue;
+      const int common = older.common_prompt(sequence);
+      if (common - sequence.cached_tokens < worth || common <= slots.length(older.slot)) continue;
+      if (!older.ask_to_keep(common)) continue;
+    }
+    older.has_followers = true;
+    return true;
+  }
+  return false;
 }
 
 // Gives a sequence its slot. Returns false if there is none after all.

@@ -26,16 +26,40 @@
 #include "decode/chunk.h"
 
 namespace kexa {
+namespace {
+
+// Each point costs the prompt a step that ends there, and a copy of the rings.
+constexpr size_t kMostAskedPoints = 16;
+
+}  // namespace
+
+PrefixSeeker Sequence::seeker() {
+  extend_page_hashes(hashes_, ids_);
+  return {.owner = owner_, .group = params_.group, .ids = ids_, .hashes = hashes_};
+}
+
+int Sequence::common_prompt(const Sequence& other) const {
+  return common_tokens(prompt(), hashes_, other.prompt(), other.hashes_);
+}
+
+bool Sequence::ask_to_keep(int position) {
+  if (asked_.contains(position) || position == int(prompt_size_)) return true;
+  if (asked_.size() >= kMostAskedPoints) return false;
+  asked_.insert(position);
+  return true;
+}
 
 void Sequence::start(const JobContext& context) {
   LoadedModel& model = *context.model;
-  model.prefixes.reuse(slot, owner_, ids_, params_.drafts > 0);
+  model.prefixes.reuse(slot, seeker(), params_.drafts > 0);
   if (params_.drafts > 0) is_drafting_ = true;
   if (params_.drafts < 0 && context.description.mtp) {
     // An answer without drafts left the MTP block's cache behind, and to catch up would mean to compute cached tokens
     // again. For a single token there is nothing to draft.
-    const bool is_ready = params_.max_tokens > 1 && model.slots.has_mtp_nearly(slot, ids_);
-    is_drafting_ = is_ready && (has_started_ ? is_drafting_ : model.drafting.begin_answer());
+    const bool is_ready = params_.max_tokens != 1 && model.slots.has_mtp_nearly(slot, ids_);
+    // A prompt without an answer is made ready for answers that draft.
+    const bool pays = has_started_ ? is_drafting_ : params_.max_tokens == 0 || model.drafting.begin_answer();
+    is_drafting_ = is_ready && pays;
   }
   const int cached = model.slots.keep_prefix(slot, ids_, is_drafting_ && params_.drafts > 0);
   if (!has_started_) {
@@ -44,6 +68,7 @@ void Sequence::start(const JobContext& context) {
     context.stats.counted.hit_tokens += cached;
     channel_->push(event::Started{.cached_tokens = cached,
                                   .waited_ns = std::chrono::duration_cast<std::chrono::nanoseconds>(waited).count()});
+    if (params_.group) model.prefixes.leave_group(params_.group, params_.group_size);
   }
   if (!has_started_ && params_.grammar) {
     context.grammars.begin(arrival, params_.grammar);
@@ -202,7 +227,7 @@ void Sequence::prepare_known(const JobContext& context, Part& part, std::optiona
   part.is_prompt = first < int(prompt_size_);
   part.rows_end = end;
   slots.reserve(slot, end);
-  part.chooses = end == int(ids_.size());
+  part.chooses = end == int(ids_.size()) && params_.max_tokens > 0;
   if (part.chooses) part.next_drafts = drafts_wanted(context, drafts_asked(context, shared_drafts), end + 1, end + 1);
   part.has_mtp = is_drafting_;
 }
@@ -279,24 +304,41 @@ void Sequence::note_run(const JobContext& context, const Part& part) {
       // settle() tells the slot about the MTP block's rows and the drafts only later.
       if (part.has_mtp) slots.set_mtp_length(slot, part.rows_end);
       slots.begin_write(slot, part.rows_end + part.next_drafts);
-      model.prefixes.keep(slot, owner_);
+      keep_prompt(model.prefixes, part.rows_end);
     }
     if (ids_.size() == prompt_size_) prefill_tokens_ += part.rows;
   }
   parts_.push_back(part);
 }
 
+// Keeps the prompt's first `length` tokens, which have just run, for all who want them.
+void Sequence::keep_prompt(PrefixCache& prefixes, int length) {
+  if (prefixes.keeps_all() || length == turn_end()) prefixes.keep(slot, owner_);
+  if (params_.group && length == int(prompt_size_) && prefixes.waits_for(params_.group))
+    prefixes.keep_for_group(slot, params_.group);
+}
+
+// The position at which the prompt is kept for the session's next turn. 0 if none was asked for.
+int Sequence::turn_end() const {
+  if (params_.keep_at <= 0) return 0;
+  // If a slot can go back from the prompt's end to keep_at, the few tokens in between need no step of their own. An MTP
+  // block that goes on too uses up one token of that reach.
+  const int prompt_end = int(prompt_size_);
+  const bool is_near = prompt_end - params_.keep_at <= kKeptReach - (params_.drafts > 0 ? 1 : 0);
+  return is_near ? prompt_end : params_.keep_at;
+}
+
 // The next position after `position` at which the prompt is to be kept. If there is none, a number past all positions.
 int Sequence::next_kept(const PrefixCache& prefixes, int position) const {
   int next = std::numeric_limits<int>::max();
+  const auto offer = [&](int wanted) {
+    if (wanted > position) next = std::min(next, wanted);
+  };
+  if (params_.group) offer(int(prompt_size_));
   if (!prefixes.is_on()) return next;
-  const int end = int(ids_.size()), prompt_end = int(prompt_size_);
-  if (prefixes.keeps_all()) next = std::min(PrefixCache::next_boundary(position), end);
-  // If a slot can go back from the prompt's end to keep_at, the few tokens in between need no step of their own. An MTP
-  // block that goes on too uses up one token of that reach.
-  const bool is_near = prompt_end - params_.keep_at <= kKeptReach - (params_.drafts > 0 ? 1 : 0);
-  const int turn_end = is_near ? prompt_end : params_.keep_at;
-  if (params_.keep_at > 0 && turn_end > position) next = std::min(next, turn_end);
+  if (prefixes.keeps_all()) offer(std::min(PrefixCache::next_boundary(position), int(ids_.size())));
+  if (const auto asked = asked_.upper_bound(position); asked != asked_.end()) offer(*asked);
+  offer(turn_end());
   return next;
 }
 
@@ -304,6 +346,8 @@ void Sequence::settle(const JobContext& context, const Part& part, const Chosen*
   parts_.pop_front();
   if (!part.is_following && ids_.size() == prompt_size_)
     channel_->push(event::Prompt{part.rows_end, int(prompt_size_)});
+  // A prompt without an answer is over once it has run.
+  if (params_.max_tokens == 0) is_over_ = is_length_ = part.rows_end == int(prompt_size_);
   if (!part.chooses) return;
   if (chosen->problem) std::rethrow_exception(chosen->problem);
   take(context, part, *chosen);

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <deque>
 #include <optional>
+#include <set>
 
 #include "decode/step_plan.h"
 #include "engine/admission.h"
@@ -34,9 +35,12 @@ class Sequence {
   Claim::State state = Claim::State::kWaiting;
   uint64_t started = 0;
   int times_parked = 0;
-  int slot = -1;                     // only while it runs
-  int lane = -1;                     // from its first start on
-  int kept_tokens = 0;               // while it waits: tokens of its prompt that a kept prefix has
+  int slot = -1;  // only while it runs
+  int lane = -1;  // from its first start on
+  // While it waits: the tokens of its prompt that the cache has, and whether it waits for another's prompt.
+  int cached_tokens = 0;
+  bool awaits_prompt = false;
+  bool has_followers = false;        // others wait for its prompt
   std::optional<ParkedRows> parked;  // only while it is parked; empty if its rows are computed again
   // Noted once a turn, under the bell's lock.
   bool has_reader = true;  // the reader has room for more tokens
@@ -45,6 +49,17 @@ class Sequence {
   bool waits_for_masks = false;          // and can do nothing until they come
   uint64_t last_step = 0;
   uint64_t blocked_at = 0;  // count of changes of room at which it found no room; 0: it found some
+
+  bool has_started() const { return has_started_; }
+  bool is_drafting() const { return is_drafting_; }
+  // Whether a part of its prompt has not run yet.
+  bool is_in_prompt(const KvSlots& slots) const { return !is_following_ && slots.length(slot) < int(prompt_size_); }
+  // For PrefixCache. Valid until it has more tokens.
+  PrefixSeeker seeker();
+  // The tokens at their beginning that two prompts have in common. Both have called seeker().
+  int common_prompt(const Sequence& other) const;
+  // Asks it to keep its prompt's first `position` tokens. Returns false if enough such positions were asked for.
+  bool ask_to_keep(int position);
 
   // Begins or goes on in `slot`, which holds some of its tokens or none.
   void start(const JobContext& context);
@@ -112,6 +127,8 @@ class Sequence {
   Row taken_row(int position) const;
   void prepare_following(const JobContext& context, Part& part, std::optional<int> shared_drafts);
   void prepare_known(const JobContext& context, Part& part, std::optional<int> shared_drafts);
+  void keep_prompt(PrefixCache& prefixes, int length);
+  int turn_end() const;
   int next_kept(const PrefixCache& prefixes, int position) const;
   void ask_masks(const JobContext& context, std::vector<int> taken, std::vector<int> drafts);
   std::shared_ptr<const std::vector<uint32_t>> masks_of(const Part& part) const;
@@ -124,6 +141,8 @@ class Sequence {
   size_t prompt_size_;
   GenerateParams params_;
   std::chrono::steady_clock::time_point came_ = std::chrono::steady_clock::now();
+  std::vector<uint64_t> hashes_;       // page_hashes() of ids_
+  std::set<int> asked_;                // positions at which others wait for the prompt
   std::deque<Part> parts_;             // of begun steps whose tokens have not been taken, the oldest first
   bool is_following_ = false;          // all of ids_ has run, so steps follow the device's choices
   int device_tokens_ = 0;              // length of the device's sequence after the taken steps

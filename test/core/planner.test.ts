@@ -34,9 +34,12 @@ interface Run {
 }
 
 const require = createRequire(import.meta.url);
-const { runPlanner, learnCosts } = require(process.env.KEXA_CHECKS ?? '../../build/Release/kexa_checks.node') as {
+const { runPlanner, learnCosts, nextBoundary } = require(
+  process.env.KEXA_CHECKS ?? '../../build/Release/kexa_checks.node',
+) as {
   runPlanner(world: World): Run;
   learnCosts(steps: Float64Array, asked: Float64Array): Float64Array;
+  nextBoundary(position: number): number;
 };
 
 const events = 100_000;
@@ -147,5 +150,19 @@ test('more rows never cost less', (t) => {
   for (let i = 0; i < 2 * counts.length; i += 2)
     if ((found[i + 1] as number) < (found[i] as number)) t.fail(`a pass beside ${counts[i >> 1]} rows`);
   t.ok((found[0] as number) > 0);
+  t.end();
+});
+
+test('long prompts are kept at points that lie close together, however deep', (t) => {
+  const points: number[] = [];
+  for (let at = nextBoundary(0); at < 1_000_000; at = nextBoundary(at)) points.push(at);
+  t.deepEqual(points.slice(0, 9), [512, 1024, 1536, 2048, 2560, 3072, 3584, 4096, 5120]);
+  const gaps = points.map((point, i) => point - (points[i - 1] ?? 0));
+  t.equal(Math.max(...gaps), 8192, `${points.length} points up to a million tokens`);
+  t.ok(points.every((point, i) => gaps[i]! <= Math.max(512, point / 4)) && gaps.every((gap) => gap > 0));
+  t.ok(
+    Array.from({ length: 3000 }, (_, i) => 37 * i).every((at) => points.includes(nextBoundary(at))),
+    'from any position on they are the same',
+  );
   t.end();
 });

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import test from 'tape';
 import { type GenerateOptions, loadModel, type Model } from '../../lib/index.js';
-import { summarize } from '../../lib/model/generation.js';
+import { summarize } from '../../lib/model/answer.js';
 import { recipes } from '../../lib/plan/recipes.js';
 import { quantizeModel } from '../../lib/quantize/quantize-model.js';
 import { kexa, root, temporaryFolder } from '../support/cli.js';

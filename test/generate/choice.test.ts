@@ -66,7 +66,7 @@ function normal(next: () => number): number {
 function choose(set: string, logits: Float32Array, vocab: number, setting: SamplingOptions, seed: number) {
   const others: Omit<NativeGenerateParams, keyof SamplingOptions> = {
     ...{ logprobs: -1, minTokens: 0, maxTokens: 1, endTokens: new Uint32Array(), seed },
-    ...{ profile: false, drafts: 0, keepAt: 0, priority: 0, grammar: 0, forcesTokens: true },
+    ...{ profile: false, drafts: 0, keepAt: 0, priority: 0, group: 0, groupSize: 0, grammar: 0, forcesTokens: true },
     biasIds: Uint32Array.from({ length: 11 }, (_, i) => i + Number(i === 10)),
     biasValues: Float32Array.from({ length: 11 }, (_, i) => (i === 10 ? 0.75 : Number.NEGATIVE_INFINITY)),
   };

@@ -14,7 +14,10 @@ const copy = join(root, 'build/mutations/src');
 const build = join(root, 'build/mutations/build');
 /** Addons without a mistake. */
 const sound = join(root, 'build/mutations/sound');
-const coreTests = ['core/forward', 'core/chunks', 'core/sisters', 'sessions/turns', 'generate/mtp', 'sessions/crowd'];
+const coreTests = [
+  ...['core/forward', 'core/chunks', 'core/sisters', 'sessions/turns', 'generate/mtp', 'sessions/crowd'],
+  ...['sessions/stats', 'sessions/shared-prompts'],
+];
 /** For what only native/checks can reach. */
 const plannerTests = ['core/planner'];
 const grammarTests = ['core/grammar-port', 'generate/grammar'];
@@ -86,7 +89,7 @@ function testsOfCore(file, name) {
   if (name.startsWith('grammar:')) return grammarTests;
   if (file === 'decode/step_plan.cc' || file === 'engine/admission.cc') return plannerTests;
   if (file.includes('packed')) return ['files/packed'];
-  return file === 'cache/kv_slots.cc' || file === 'engine/engine.cc' ? coreTests.toReversed() : coreTests;
+  return file.startsWith('cache/') || file.startsWith('engine/') ? coreTests.toReversed() : coreTests;
 }
 
 function patch(text, replacements) {

@@ -3,12 +3,12 @@ import { z } from 'zod';
 import { defined } from '../../options.js';
 import type { ChatMessage, GenerateOptions, Tool } from '../../types.js';
 import type { ServeContext } from '../context.js';
-import { unsupported } from '../errors.js';
 import type { Exchange } from '../exchange.js';
 import { unusedHelp } from '../field-help.js';
 import { readFields } from '../fields.js';
 import { serveLimits } from '../limits.js';
 import { samplingFields, samplingOptions, seededChoices } from '../openai/sampling.js';
+import { readToolChoice } from '../openai/tool-choice.js';
 import { type BodySchema, bodySchema } from '../openapi.js';
 import type { ServedModel } from '../served-models.js';
 import { readConversation, readTools } from './messages-input.js';
@@ -75,6 +75,8 @@ export interface ConversationRequest {
   model: ServedModel;
   messages: readonly ChatMessage[];
   tools: readonly Tool[] | undefined;
+  /** Which tools the answer calls. */
+  choice: GenerateOptions;
   thinking: boolean | undefined;
 }
 
@@ -109,7 +111,7 @@ export function readMessageRequest(
   const options: GenerateOptions = defined({
     ...samplingOptions({ ...fields, stop }),
     maxTokens: fields.max_tokens,
-    tools: conversation.tools,
+    ...conversation.choice,
     thinking: conversation.thinking,
   });
   return {
@@ -122,12 +124,18 @@ export function readMessageRequest(
 
 function conversationOf(fields: Conversation, model: ServedModel): ConversationRequest {
   const { tool_choice: choice, thinking, system, messages, tools } = fields;
-  if (choice?.type === 'any' || choice?.type === 'tool')
-    throw unsupported('tool_choice.type', 'this version has auto and none');
+  const read = readTools(tools);
   return {
     model,
     messages: readConversation(system, messages),
-    tools: choice?.type === 'none' ? undefined : readTools(tools),
+    tools: choice?.type === 'none' ? undefined : read,
+    choice: readToolChoice(choiceOf(choice), read, choice?.disable_parallel_tool_use ? false : undefined),
     thinking: thinking === undefined ? undefined : thinking.type !== 'disabled',
   };
+}
+
+/** The choice of tools as OpenAI's interface has it. */
+function choiceOf(choice: Conversation['tool_choice']): unknown {
+  if (choice?.type === 'any') return 'required';
+  return choice?.type === 'tool' ? { type: 'function', name: choice.name } : choice?.type;
 }

@@ -10,6 +10,7 @@ import { readFields } from '../fields.js';
 import { serveLimits } from '../limits.js';
 import { type BodySchema, bodySchema } from '../openapi.js';
 import type { ServedModel } from '../served-models.js';
+import { constraintFields, readConstraint } from './constraint.js';
 import { samplingFields, samplingOptions } from './sampling.js';
 
 /** The tokens of an answer where the client asks for no number, as OpenAI's API has it. */
@@ -23,6 +24,7 @@ const completionFields = z.object({
   prompt: z.union([z.string(), z.array(z.string()).min(1), ids, z.array(ids).min(1)]),
   max_tokens: z.int().min(0).optional(),
   ...samplingFields,
+  ...constraintFields,
   n: z.int().min(1).max(serveLimits.choices).optional(),
   best_of: z.int().min(1).optional(),
   echo: flag,
@@ -89,6 +91,8 @@ export async function readCompletionRequest(
 ): Promise<CompletionRequest> {
   const fields = readFields(completionFields, body, { settings, exchange });
   const model = models.find(fields.model);
+  const constraint = readConstraint(fields);
+  for (const name of Object.keys(constraint?.options ?? {})) exchange.fieldNames[name] = constraint!.field;
   const { n = 1, echo = false, logprobs, max_tokens: maxTokens = defaultTokens } = fields;
   if (fields.suffix) throw unsupported('suffix', 'the model writes on at the end of a text only');
   if (fields.best_of !== undefined && fields.best_of !== n)
@@ -99,7 +103,7 @@ export async function readCompletionRequest(
     model,
     name: fields.model ?? model.names[0]!,
     prompts: await readPrompts(fields, n, model),
-    options: defined({ ...samplingOptions(fields), maxTokens, logprobs }),
+    options: defined({ ...samplingOptions(fields), ...constraint?.options, maxTokens, logprobs }),
     n,
     seed: fields.seed,
     isStream: fields.stream === true,

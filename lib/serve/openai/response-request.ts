@@ -14,6 +14,7 @@ import { readInput } from './response-input.js';
 import type { ResponseStore } from './response-store.js';
 import { samplingFields, samplingOptions, seededChoices } from './sampling.js';
 import { readThinking, thinkingFields } from './thinking.js';
+import { readToolChoice } from './tool-choice.js';
 import { functionFields, type GivenTool, readTools } from './tools.js';
 
 const flag = z.boolean().optional();
@@ -111,7 +112,8 @@ export function readResponseRequest(
     ...samplingOptions(fields),
     maxTokens: fields.max_output_tokens,
     logprobs: logprobs ? (fields.top_logprobs ?? 0) : undefined,
-    tools: fields.tool_choice === 'none' ? undefined : readTools(fields.tools?.map(toolOf)),
+    ...readToolChoice(fields.tool_choice, readTools(fields.tools?.map(toolOf)), fields.parallel_tool_calls),
+    ...readFormat(fields, exchange),
     thinking: readThinking({ chat_template_kwargs: fields.chat_template_kwargs, reasoning_effort: effortOf(fields) }),
   });
   const isStored = settings.storeResponses > 0 && fields.store !== false;
@@ -152,6 +154,19 @@ function toldFields(fields: ResponseFields, { names, model }: ServedModel, isSto
   };
 }
 
+/** The form of the answer. A schema's fields stand beside its type here. */
+function readFormat({ text }: ResponseFields, exchange: Exchange): GenerateOptions {
+  const { type, ...rest } = text?.format ?? { type: 'text' };
+  if (type === 'text') return {};
+  if (type !== 'json_schema' && type !== 'json_object')
+    throw unsupported('text.format.type', `wanted text, json_object or json_schema, found ${JSON.stringify(type)}`);
+  const jsonSchema = type === 'json_object' ? { type: 'object' } : rest.schema;
+  if (typeof jsonSchema !== 'object' || jsonSchema === null || Array.isArray(jsonSchema))
+    throw badRequest('text.format.schema', 'wanted a JSON Schema');
+  exchange.fieldNames.jsonSchema = 'text.format.schema';
+  return { jsonSchema };
+}
+
 /** The levels of effort, as the chat interface has them. */
 function effortOf({ reasoning }: ResponseFields): string | undefined {
   return reasoning?.effort ?? undefined;
@@ -167,14 +182,9 @@ function toolOf({ type, ...given }: { type: string }, i: number): GivenTool {
 }
 
 function refuseUnsupported(fields: ResponseFields): void {
-  const { background, conversation, prompt, text, tool_choice: choice } = fields;
+  const { background, conversation, prompt } = fields;
   if (background) throw unsupported('background', 'a response is made while its client waits');
   if (conversation !== undefined) throw unsupported('conversation', 'wanted the messages in input');
   if (prompt !== undefined) throw unsupported('prompt', 'this server keeps no prompts; wanted input');
   if (fields.truncation === 'auto') throw unsupported('truncation', 'wanted disabled: no message is left out');
-  const format = text?.format;
-  if (format !== undefined && format.type !== 'text')
-    throw unsupported('text.format', `this version does not constrain answers to ${JSON.stringify(format.type)}`);
-  if (choice !== undefined && choice !== 'auto' && choice !== 'none')
-    throw unsupported('tool_choice', 'this version has auto and none');
 }

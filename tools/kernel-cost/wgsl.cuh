@@ -58,3 +58,4 @@ __device__ __forceinline__ float dot(vec4f a, vec4f b) { return a.x * b.x + a.y 
 __device__ __forceinline__ vec4i operator>>(vec4i a, vec4u b) { return {a.x >> b.x, a.y >> b.y, a.z >> b.z, a.w >> b.w}; }
 __device__ __forceinline__ vec2u operator*(vec2u a, u32 b) { return {a.x * b, a.y * b}; }
 __device__ __forceinline__ v2<u32>& operator|=(v2<u32>& a, v2<u32> b) { return a = a | b; }
+__device__ __forceinline__ float round_(float a) { return rintf(a); }

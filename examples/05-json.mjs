@@ -13,6 +13,7 @@ const jsonSchema = {
   required: ['menu', 'steps'],
 };
 const { text } = await model.generate('How do I insert a table?', { jsonSchema, thinking: false, seed: 1 });
+console.log(text);
 const { menu, steps } = JSON.parse(text);
 console.log(`${menu}, ${steps} steps`);
 await model.close();

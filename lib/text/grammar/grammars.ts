@@ -69,6 +69,7 @@ export class Grammars {
   /** Whether tokens that are the only ones allowed count as drafts. For tests. */
   forcesTokens = true;
 
+  /** @internal */
   constructor(parts: {
     engine: NativeEngine;
     tokenizer: GrammarTokenizer;

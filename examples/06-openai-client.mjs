@@ -1,4 +1,4 @@
-// Asks a server by OpenAI's client.    npm install openai    kexa serve -m models/tiny    node examples/05-openai-client.mjs [url]
+// Asks a server by OpenAI's client.    npm install openai    kexa serve -m models/tiny    node examples/06-openai-client.mjs [url]
 import OpenAI from 'openai';
 
 const client = new OpenAI({ baseURL: `${process.argv[2] ?? 'http://127.0.0.1:8000'}/v1`, apiKey: 'none' });

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Asks a server by curl.    kexa serve -m models/tiny    sh examples/07-curl.sh [url]
+# Asks a server by curl.    kexa serve -m models/tiny    sh examples/08-curl.sh [url]
 url=${1:-http://127.0.0.1:8000}
 
 curl -sSf "$url/v1/chat/completions" -H 'content-type: application/json' -d '{

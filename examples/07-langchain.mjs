@@ -1,4 +1,4 @@
-// Asks a server by LangChain.    npm install @langchain/openai    kexa serve -m models/tiny    node examples/06-langchain.mjs [url]
+// Asks a server by LangChain.    npm install @langchain/openai    kexa serve -m models/tiny    node examples/07-langchain.mjs [url]
 import { ChatOpenAI } from '@langchain/openai';
 
 const chat = new ChatOpenAI({

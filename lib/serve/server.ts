@@ -219,7 +219,8 @@ function urlOf(http: HttpServer, { tlsCert }: Settings): string {
   return `http${tlsCert === undefined ? '' : 's'}://${host}:${port}`;
 }
 
-function toSource({ model, path, names, load }: ModelEntry, index: number): ModelSource {
+function toSource({ model, path, names, load }: ModelEntry, index: number, all: readonly ModelEntry[]): ModelSource {
+  const isAlone = all.length === 1;
   if ((model === undefined) === (path === undefined))
     throw new KexaError('KEXA_INVALID_ARGUMENT', `models[${index}]: wanted either model or path`);
   const root = path === undefined ? 'model' : resolve(path);
@@ -227,6 +228,6 @@ function toSource({ model, path, names, load }: ModelEntry, index: number): Mode
     root,
     names: names?.length ? names : [basename(root).replace(/\.gguf$/i, '')],
     isOwned: model === undefined,
-    load: async (signal) => model ?? (await loadServed(path!, load ?? {}, signal)),
+    load: async (signal) => model ?? (await loadServed(path!, load ?? {}, { isAlone, signal })),
   };
 }

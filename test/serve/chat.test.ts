@@ -56,6 +56,21 @@ test('several choices have the seeds that follow', async (t) => {
   }
 });
 
+test("a conversation's next turn finds the turns before in the cache, whoever asks", async (t) => {
+  const server = await startServer(t);
+  const body = { messages, max_tokens: 20, temperature: 0, chat_template_kwargs: { enable_thinking: false } };
+  const first = (await ask(server, path, body)).body;
+  t.equal(first.usage.prompt_tokens_details.cached_tokens, 0);
+  const reply = { role: 'assistant', content: first.choices[0].message.content };
+  const turns = [...messages, reply, { role: 'user', content: 'And a row?' }];
+  const { usage } = (await ask(server, path, { ...body, messages: turns })).body;
+  const cached = usage.prompt_tokens_details.cached_tokens;
+  t.ok(
+    cached >= first.usage.prompt_tokens - 8,
+    `${cached} of ${usage.prompt_tokens} tokens, ${first.usage.prompt_tokens} came before`,
+  );
+});
+
 test('what is wrong with a request is told by the name of the field', async (t) => {
   const server = await startServer(t);
   const cases: [body: unknown, status: number, param: string | null, code: string][] = [

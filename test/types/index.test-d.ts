@@ -183,6 +183,7 @@ expectError(model.generate([{ role: 'user', content: 5 }]));
 // Options.
 const options: Required<GenerateOptions> = {
   maxTokens: 5,
+  n: 2,
   minTokens: 2,
   jsonSchema: { type: 'integer' },
   regex: '[a-z]+',

@@ -7,7 +7,7 @@ import { loadModel } from '../model/load.js';
 import type { Model } from '../model/model.js';
 import type { LoadOptions } from '../types.js';
 
-/** What a server takes where its caller does not say and memory allows. */
+/** The room that a server takes where its caller does not say and memory allows. */
 const wanted = {
   /** Sequences that are cached at a time. */
   slots: { cpu: 16, gpu: 64 },

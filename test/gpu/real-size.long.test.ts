@@ -32,6 +32,13 @@ test('the GPU chooses among 153,600 tokens what the CPU chooses', async (t) => {
     // The first copy of each token has its logits to the bit, under an id that is 4,096 higher.
     if (i === 0) t.deepEqual(found.ids, greedy.slice(0, 3), 'of two equal logits the lower id is taken');
   }
+  // A bias this large swallows the logits, so the three are equal, and the lowest ids of them are within top-k.
+  const logitBias = { 300: 1e9, 70000: 1e9, 140000: 1e9 };
+  for (const topK of [1, 2]) {
+    const tied = { temperature: 1, topK, seed: 2, maxTokens: 3, ignoreEos: true, logitBias };
+    const wanted = (await cpu.generate(ids, tied)).ids;
+    t.deepEqual((await gpu.generate(ids, tied)).ids, wanted, `ties at the edge of top-${topK}: ${wanted}`);
+  }
   const only = realVocabulary - 1;
   const last = await gpu.generate(ids, { temperature: 1, maxTokens: 2, logitBias: { [only]: 1e9 } });
   t.deepEqual(last.ids, [only, only], 'the last token can be chosen');

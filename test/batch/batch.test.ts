@@ -52,7 +52,7 @@ test('a run that is killed again and again has the output of one that is not', a
     linesOf(whole).map((line) => line.custom_id),
     Array.from({ length: 100 }, (_, i) => `row ${i}`),
   );
-  await killedBatches(t, input, whole, 10);
+  await killedBatches(t, input, whole, 5);
 
   // The answers are those of the library for the same requests.
   const model = await loadModel(tiny);

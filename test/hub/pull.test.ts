@@ -129,7 +129,7 @@ test('two pulls at once bring each byte once', async (t) => {
 });
 
 test('a pull that is killed again and again goes on from where it was', async (t) => {
-  await killedPulls(t, model, { rate: 4e6, kills: { least: 5, most: 8 } });
+  await killedPulls(t, model, { rate: 4e6, kills: { least: 2, most: 4 } });
 });
 
 test('a plain folder', async (t) => {

@@ -27,8 +27,8 @@ async function forward(name: GoldenName, ids: number[], prefillChunk: number) {
   return { ...result, answers };
 }
 
-/** A test of one model: a prompt of `tokens` tokens in each of the `chunks`, compared with all of it at once. */
-export function testChunks(name: GoldenName, tokens: number, chunks: readonly number[]): void {
+/** A test of one model: answers in steps of several numbers of rows, compared with steps of one row. */
+export function testAnswers(name: GoldenName): void {
   test(`${name}: answers in steps of 1, ${answerRows.join(', ')} rows have the same logits`, async (t) => {
     const ids = Uint32Array.from(randomIds(65, 500, 8));
     const model = await loadModel(modelFolder(name), { device: 'swiftshader', prefillChunk: 64, slots: 8 });
@@ -40,6 +40,10 @@ export function testChunks(name: GoldenName, tokens: number, chunks: readonly nu
     }
     await model.close();
   });
+}
+
+/** A test of one model: a prompt of `tokens` tokens in each of the `chunks`, compared with all of it at once. */
+export function testChunks(name: GoldenName, tokens: number, chunks: readonly number[]): void {
   test(`${name}: chunks of ${chunks.join(', ')} and all at once give the same logits`, async (t) => {
     const ids = randomIds(tokens, 500, 7);
     const whole = await forward(name, ids, 64);

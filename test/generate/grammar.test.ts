@@ -2,6 +2,7 @@
  * Constrained answers: every answer that ends is of its grammar, and is the same with any drafts, with forced tokens or
  * without, alone and beside other sequences.
  */
+import type { Worker } from 'node:worker_threads';
 import test from 'tape';
 import { type GenerateOptions, loadModel, type Model } from '../../lib/index.js';
 import { schemaFault, schemas } from '../support/json-schemas.js';
@@ -136,4 +137,33 @@ test('what cannot be is refused', async (t) => {
   const { text } = await model.generate(prompt, { ...sampling, seed: 1, choice: ['fine'] });
   t.equal(text, 'fine', 'a wrong grammar does not harm the next one');
   await model.close();
+});
+
+test('an answer ends if workers are lost again and again, and the next one gets a new worker', async (t) => {
+  const workers: Worker[] = [];
+  let isSafe = true;
+  const onWorker = (worker: Worker) => {
+    workers.push(worker);
+    if (!isSafe) void worker.terminate();
+  };
+  process.on('worker', onWorker);
+  t.teardown(() => process.off('worker', onWorker));
+  const model = await loadModel(modelFolder('tiny'), { device: 'cpu' });
+  t.teardown(() => model.close());
+  const options = { ...sampling, seed: 1, grammar: 'root ::= [a-z]+' };
+  const answer = model.generate(prompt, { ...options, maxTokens: 4000 });
+  const failure = answer.then(
+    () => null,
+    (error) => error,
+  );
+  await answer[Symbol.asyncIterator]().next();
+  isSafe = false;
+  await workers[0]!.terminate();
+  const error = await failure;
+  t.equal(error?.code, 'KEXA_INTERNAL', error?.message);
+  t.ok(workers.length >= 4, `${workers.length} workers were lost`);
+  isSafe = true;
+  const signal = AbortSignal.timeout(20_000);
+  const { text } = await model.generate(prompt, { ...options, maxTokens: 8, signal });
+  t.match(text, /^[a-z]+$/, 'the same grammar');
 });

@@ -261,8 +261,13 @@ export class Grammars {
     this.#compilation?.reject(error);
     for (const [key, { users, isCompiled }] of this.#entries) if (users === 0 && isCompiled) this.#entries.delete(key);
     if (this.#isClosed || ![...this.#entries.values()].some(({ users, isCompiled }) => users > 0 && isCompiled)) return;
-    if (++this.#losses > mostLosses) this.#engine.failGrammars(error.code, error.message);
-    else this.#start().catch(() => {});
+    if (++this.#losses <= mostLosses) {
+      this.#start().catch(() => {});
+      return;
+    }
+    // No worker has them any more, so whoever wants one of them next has it compiled by a new worker.
+    for (const [key, { isCompiled }] of this.#entries) if (isCompiled) this.#entries.delete(key);
+    this.#engine.failGrammars(error.code, error.message);
   }
 }
 

@@ -74,6 +74,11 @@ test('a keyword that cannot be kept is refused by its place', (t) => {
     [{ oneOf: [{ type: 'integer' }, { type: 'number' }] }, 'KEXA_UNSUPPORTED', /use anyOf/],
     [{ type: 'string', maxLength: 49 }, 'KEXA_UNSUPPORTED', /jsonSchema\/maxLength: wanted at most 48, found 49/],
     [{ type: 'string', pattern: '^a{65}$' }, 'KEXA_UNSUPPORTED', /jsonSchema\/pattern: .*a count above 64/],
+    [
+      { type: 'string', pattern: `${'('.repeat(9000)}a${')'.repeat(9000)}` },
+      'KEXA_UNSUPPORTED',
+      /more than 100 groups in each other/,
+    ],
     [{ type: 'string', pattern: '(?=a)b' }, 'KEXA_UNSUPPORTED', /a lookaround/],
     [{ type: 'string', pattern: '(?<!a)b' }, 'KEXA_UNSUPPORTED', /a lookaround/],
     [{ type: 'string', pattern: '(a)\\1' }, 'KEXA_UNSUPPORTED', /found \\1/],

@@ -16,6 +16,8 @@ export type Language =
 export const emptyText: Language = { kind: 'sequence', parts: [] };
 /** The most that a count in a pattern may be. Larger ones take too long to compile. */
 export const mostCount = 64;
+/** The most groups that may lie in each other. Readers of a pattern call themselves for each of them. */
+const mostDepth = 100;
 
 const lastCode = 0x10ffff;
 const digits: CodeRanges = [[0x30, 0x39]];
@@ -100,6 +102,8 @@ class PatternReader {
   readonly #codes: readonly string[];
   readonly #name: string;
   #at = 0;
+  /** The groups around the present place. */
+  #depth = 0;
 
   constructor(pattern: string, name: string) {
     this.#codes = Array.from(pattern);
@@ -157,6 +161,7 @@ class PatternReader {
   }
 
   #readGroup(): Language {
+    if (++this.#depth > mostDepth) this.#refuse(`more than ${mostDepth} groups in each other`);
     if (this.#takes('?')) {
       const kind = this.#codes[this.#at++]!;
       if (kind === '<' && !'=!'.includes(this.#codes[this.#at]!)) while (!this.#takes('>')) this.#at++;
@@ -166,6 +171,7 @@ class PatternReader {
     do branches.push({ kind: 'sequence', parts: this.#readSequence() });
     while (this.#takes('|'));
     if (!this.#takes(')')) this.#refuse('an anchor inside a group');
+    this.#depth--;
     return either(branches);
   }
 

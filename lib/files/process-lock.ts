@@ -124,12 +124,16 @@ async function isAlive({ path, host, pid, start }: Claim): Promise<boolean> {
   return start === '0' || startOf(pid) === start;
 }
 
-/** The time at which a process began, in ticks after the machine did. Null where there is no /proc to tell it. */
+/**
+ * The time at which a process began, in ticks after the machine did. Null for a process that has ended but whose parent
+ * has not noted that yet, and where there is no /proc to tell it.
+ */
 function startOf(pid: number): string | null {
   try {
     const text = readFileSync(`/proc/${pid}/stat`, 'utf8');
     // The second field, the program's name in brackets, may hold spaces and brackets itself.
-    return text.slice(text.lastIndexOf(')') + 2).split(' ')[19] ?? null;
+    const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
+    return fields[0] === 'Z' || fields[0] === 'X' ? null : (fields[19] ?? null);
   } catch {
     return null;
   }

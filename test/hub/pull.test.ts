@@ -1,6 +1,9 @@
 /** `kexa pull`, from a hub on this machine that behaves well and badly. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'tape';
 import { hubReference } from '../../lib/files/hub-cache.js';
 import { takeLock } from '../../lib/files/process-lock.js';
@@ -231,6 +234,18 @@ test('a lock is held by one, and not by a dead process', async (t) => {
   t.ok('lock' in third, 'claims of dead processes do not count');
   t.equal(readdirSync(join(path, '..')).length, 1, 'and are removed');
   if ('lock' in third) await third.lock[Symbol.asyncDispose]();
+  // The shell puts another program in its place, which does not ask for the end of the child.
+  const parent = spawn('sh', ['-c', 'sleep 0 & echo $!; exec sleep 60'], { stdio: ['ignore', 'pipe', 'ignore'] });
+  t.teardown(() => parent.kill());
+  const [pid] = String(await once(parent.stdout, 'data')).split('\n');
+  const fieldsOf = () => readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]!.split(' ');
+  if (existsSync(`/proc/${pid}/stat`)) {
+    while (fieldsOf()[0] !== 'Z') await sleep(5);
+    writeFileSync(`${path}.lock-${host}-${pid}-${fieldsOf()[19]}`, '');
+    const fourth = await takeLock(path);
+    t.ok('lock' in fourth, 'nor does that of a process whose parent has not noted its end');
+    if ('lock' in fourth) await fourth.lock[Symbol.asyncDispose]();
+  }
   writeFileSync(`${path}.lock-01234567-1-1`, '');
   const other = await takeLock(path);
   t.deepEqual('holder' in other && other.holder.isHere, false, 'another machine');

@@ -88,13 +88,18 @@ interface PlannedRow extends RowPlace {
  * Answers the rows of `input` and writes the answers to `output` in their order. A run that was stopped or killed is gone
  * on with by the same call, and the output is then, byte for byte, that of a run which was not.
  *
- * @throws KexaError KEXA_INVALID_ARGUMENT for rows that are no requests and for a work folder of another batch; KEXA_BUSY if
- *   another process works on the output; KEXA_NOT_FOUND, KEXA_BAD_FILE, KEXA_WRITE_FAILED; the errors of the answerer;
+ * @throws KexaError KEXA_INVALID_ARGUMENT for rows that are no requests, for a work folder of another batch, and for one file
+ *   that stands for two of input, output and errors; KEXA_BUSY if another process works on the output; KEXA_NOT_FOUND, KEXA_BAD_FILE, KEXA_WRITE_FAILED; the errors of the answerer;
  *   the signal's reason, once the rows that had begun are in the journal
  */
 export async function runBatch(options: BatchOptions): Promise<BatchReport> {
   const output = resolve(options.output);
   const errors = resolve(options.errors ?? `${options.output}.errors.jsonl`);
+  if (new Set([resolve(options.input), output, errors]).size < 3)
+    throw new KexaError(
+      'KEXA_INVALID_ARGUMENT',
+      `${output}: wanted three files, for the requests, the answers and the rows without one (${errors}), found one file for two of them`,
+    );
   await checkPlace(output);
   await checkPlace(errors);
   const paths = workPaths(output);
@@ -114,7 +119,7 @@ export async function runBatch(options: BatchOptions): Promise<BatchReport> {
     answers: identity,
     skipInvalid: options.skipInvalid ?? false,
   };
-  await openWork(output, manifest, options.isForced ?? false);
+  await openWork(output, errors, manifest, options.isForced ?? false);
   const ended = await readEnd(output);
   if (ended !== null) {
     await rm(paths.journal, { force: true });
@@ -250,7 +255,9 @@ function refusedLine({ index }: RowPlace, problem: string): string {
 async function writeLines(path: string, journal: Journal, entries: readonly JournalEntry[]): Promise<void> {
   const part = `${path}.part`;
   try {
-    const file: WriteStream = createWriteStream(part);
+    await rm(part, { force: true });
+    // A link that somebody has put there meanwhile is not followed.
+    const file: WriteStream = createWriteStream(part, { flags: 'wx' });
     const failed = once(file, 'error').then(([error]) => {
       throw error;
     });

@@ -36,9 +36,10 @@ export function workPaths(output: string): { folder: string; manifest: string; j
 /**
  * Begins a work folder, or checks that the one that is there is of the same batch.
  *
- * @throws KexaError KEXA_INVALID_ARGUMENT for a folder of another batch, with what differs
+ * @throws KexaError KEXA_INVALID_ARGUMENT for a folder of another batch, with what differs; for a new batch also if the
+ *   output or the file of errors is there
  */
-export async function openWork(output: string, manifest: Manifest, isForced: boolean): Promise<void> {
+export async function openWork(output: string, errors: string, manifest: Manifest, isForced: boolean): Promise<void> {
   const paths = workPaths(output);
   if (isForced) await rm(paths.folder, { recursive: true, force: true });
   const found = await readOptionalJsonObject(paths.manifest);
@@ -50,11 +51,12 @@ export async function openWork(output: string, manifest: Manifest, isForced: boo
       `${paths.folder}: belongs to another batch: ${differs.join('; ')}; begin anew with --force, or name another output`,
     );
   }
-  if (!isForced && (await stat(output).catch(() => null)) !== null)
-    throw new KexaError(
-      'KEXA_INVALID_ARGUMENT',
-      `${output}: is there already; replace it with --force, or name another output`,
-    );
+  for (const path of [output, errors])
+    if (!isForced && (await stat(path).catch(() => null)) !== null)
+      throw new KexaError(
+        'KEXA_INVALID_ARGUMENT',
+        `${path}: is there already; replace it with --force, or name another file`,
+      );
   // A folder without a manifest is of a run that was killed before it had begun.
   await rm(paths.folder, { recursive: true, force: true });
   await writeJsonFile(paths.manifest, manifest, 2);

@@ -206,6 +206,14 @@ test('another batch, another input and a second process are refused', async (t) 
   );
   t.equal((await again({ ...options, output: `${options.output}2`, isForced: true })).answered, 50);
   await refuses(t, 'KEXA_NOT_FOUND', ['no such batch'], () => batchStatus(`${options.output}3`));
+  for (const errors of [options.input, `${options.output}4`])
+    await refuses(t, 'KEXA_INVALID_ARGUMENT', ['wanted three files'], () =>
+      again({ ...options, output: `${options.output}4`, errors, isForced: true }),
+    );
+  await refuses(t, 'KEXA_INVALID_ARGUMENT', ['is there already', '--force'], () =>
+    again({ ...options, output: `${options.output}4`, errors: `${options.output}2` }),
+  );
+  t.equal(readFileSync(options.input, 'utf8'), rows.join('\n'), 'the requests are as they were');
 });
 
 test('rows that are no requests', async (t) => {

@@ -82,7 +82,11 @@ export async function remove(
       await rename(model.folder, trash);
       await rm(trash, { recursive: true, force: true });
     }
-    if (folder === null) for (const blob of blobs) await rm(blob, { force: true });
+    // A revision that was pulled since this was planned keeps its files.
+    const left = (await listPulled(cache)).filter((model) => model.repository === repository);
+    const kept = new Set(left.flatMap(({ files }) => files.map(({ blob }) => basename(blob))));
+    if (folder === null || left.length > 0)
+      for (const blob of blobs.filter((each) => !kept.has(basename(each)))) await rm(blob, { force: true });
     else for (const name of ['blobs', 'refs', 'snapshots']) await rm(join(own, name), { recursive: true, force: true });
   } catch (cause) {
     throw writeError(own, cause);

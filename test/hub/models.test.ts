@@ -1,7 +1,8 @@
 /** `kexa models` and `kexa rm`. */
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'tape';
+import { planRemoval, remove } from '../../lib/hub/remove.js';
 import { kexa, temporaryFolder, tiny } from '../support/cli.js';
 import { cached, hubEnvironment, pullHere } from '../support/hub-folders.js';
 import { commit, LoopbackHub } from '../support/loopback-hub.js';
@@ -78,4 +79,26 @@ test('models in a folder are listed', async (t) => {
     ],
   );
   t.equal((await kexa(['models', join(folder, 'none')])).code, 1);
+});
+
+test('a revision that comes between the question and the answer keeps its files', async (t) => {
+  const cache = temporaryFolder(t);
+  const folder = join(cache, 'models--org--name');
+  const blob = 'a'.repeat(40);
+  mkdirSync(join(folder, 'blobs'), { recursive: true });
+  for (const name of [blob, 'b'.repeat(40)]) writeFileSync(join(folder, 'blobs', name), name);
+  const addRevision = (letter: string) => {
+    const snapshot = join(folder, 'snapshots', letter.repeat(40));
+    mkdirSync(snapshot, { recursive: true });
+    symlinkSync(join('..', '..', 'blobs', blob), join(snapshot, 'config.json'));
+    return snapshot;
+  };
+  addRevision('1');
+  const removal = await planRemoval('org/name', cache);
+  t.equal(removal.folder, folder, 'the whole repository is to go');
+  const later = addRevision('2');
+  await remove(removal, cache);
+  t.equal(readFileSync(join(later, 'config.json'), 'utf8'), blob);
+  t.deepEqual(readdirSync(join(folder, 'snapshots')), ['2'.repeat(40)]);
+  t.deepEqual(readdirSync(join(folder, 'blobs')), [blob]);
 });

@@ -35,7 +35,7 @@ export interface HubListing {
 
 /** Real answers have some hundred kilobytes. */
 const largestAnswer = 64 * 2 ** 20;
-const mostFiles = 100_000;
+const mostEntries = 100_000;
 
 /**
  * Lists a revision's files.
@@ -66,6 +66,7 @@ export function fileUrl(hub: Hub, { repository, commit }: HubListing, { path }: 
 /** Reads the listing page by page. */
 async function listFiles(hub: Hub, first: string, signal: AbortSignal | undefined): Promise<HubFile[]> {
   const files: HubFile[] = [];
+  let entries = 0;
   for (let page: string | null = first; page !== null; ) {
     const { value, next } = await getJson(hub, page, signal);
     if (!Array.isArray(value)) throw wrong(page, 'a list of files', kindOf(value));
@@ -73,8 +74,9 @@ async function listFiles(hub: Hub, first: string, signal: AbortSignal | undefine
       if (!isJsonObject(entry)) throw wrong(page, 'a file', kindOf(entry));
       if (entry.type !== 'directory') files.push(fileOf(page, entry));
     }
-    if (files.length > mostFiles || (next !== null && value.length === 0))
-      throw wrong(page, `at most ${mostFiles} files`, `${files.length} and more`);
+    entries += value.length;
+    if (entries > mostEntries || (next !== null && value.length === 0))
+      throw wrong(page, `at most ${mostEntries} files and folders`, `${entries} and more`);
     page = next;
   }
   checkPlaces(first, files);

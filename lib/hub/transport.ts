@@ -110,7 +110,7 @@ export async function get(
       throw new KexaError('KEXA_DOWNLOAD_FAILED', `${shownUrl(url)}: redirects to ${next.protocol}, which is not safe`);
     url = next;
   }
-  throw new KexaError('KEXA_DOWNLOAD_FAILED', `${address}: more than ${mostRedirects} redirects`);
+  throw new KexaError('KEXA_DOWNLOAD_FAILED', `${shownUrl(address)}: more than ${mostRedirects} redirects`);
 }
 
 async function fetched(url: URL, headers: Record<string, string>, signal: AbortSignal): Promise<Response> {

@@ -131,8 +131,8 @@ void PrefixCache::add(int slot, Kept kept) {
 
 void PrefixCache::take_rings(Kept& kept) {
   if (!kept.ticket) return;
-  const int ticket = *std::exchange(kept.ticket, {});
   kept.rings.resize(kept.ring_bytes);
+  const int ticket = *std::exchange(kept.ticket, {});
   device_.take_cache(ticket, kept.rings);
 }
 
@@ -169,7 +169,12 @@ void PrefixCache::reuse(int slot, const PrefixSeeker& seeker, bool needs_mtp) {
     kept_.splice(kept_.begin(), kept_, kept);
   }
   if (best == kept_.end()) return;
-  take_rings(*best);
+  try {
+    take_rings(*best);
+  } catch (...) {
+    drop(best);  // the next one would get rings without their content
+    throw;
+  }
   slots_.restore(slot, best->sequence);
   const int length = int(best->sequence.ids.size());
   try {

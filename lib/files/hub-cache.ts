@@ -53,12 +53,13 @@ export function hubReference(text: string): HubReference {
 
 /**
  * Whether a path of a repository stays below the folder that it is put into, on every system: no empty part, no `.` or
- * `..`, no backslash, colon or control character, and nothing longer than a file's name may be.
+ * `..`, no backslash, colon or control character, and nothing longer than a file's name may be. Nor does it lead into a
+ * folder `.git`, where files tell git which programs to run.
  */
 export function isSafePath(path: string): boolean {
   const isPart = (part: string) =>
     // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused
-    part !== '' && !/^\.\.?$|[\\:\u0000-\u001f\u007f]|[ .]$/.test(part) && Buffer.byteLength(part) <= 200;
+    part !== '' && !/^\.(\.|git)?$|[\\:\u0000-\u001f\u007f]|[ .]$/i.test(part) && Buffer.byteLength(part) <= 200;
   return path.length <= 1024 && path.split('/').every(isPart);
 }
 

@@ -85,6 +85,7 @@ test('names that lead out of the folder, and other listings that cannot be right
     ['a path', { path: 'C:x', size: 1, oid }],
     ['a path', { path: 'a\0b', size: 1, oid }],
     ['a path', { path: 'a//b', size: 1, oid }],
+    ['a path', { path: 'a/.Git/config', size: 1, oid }],
     ['a path', { path: 7, size: 1, oid }],
     ['a digest', { path: 'x', size: 1, oid: '../../../x' }],
     ['a digest', { path: 'x', size: 1, oid, lfs: { size: 1, oid: '../x' } }],

@@ -129,6 +129,8 @@ class Run {
   readonly #waiting: Wanted[];
   /** The segments of the file that was begun last. */
   #segments: { wanted: Wanted; segment: Segment }[] = [];
+  /** Files that are being begun, whose segments are not in line yet. */
+  readonly #beginning = new Set<Promise<void>>();
   readonly #open = new Set<PartFile>();
 
   constructor(wanted: Wanted[], options: DownloadOptions, signal: AbortSignal, onGain: (bytes: number) => void) {
@@ -146,14 +148,26 @@ class Run {
       if (next !== undefined) await this.#bring(next.wanted, next.segment);
       else {
         const wanted = this.#waiting.shift();
-        if (wanted === undefined) return;
-        await this.#begin(wanted);
+        if (wanted !== undefined) await this.#beginNext(wanted);
+        // Its segments are for all connections.
+        else if (this.#beginning.size > 0) await Promise.race(this.#beginning);
+        else return;
       }
     }
   }
 
   async close(): Promise<void> {
     for (const part of this.#open) await part.close().catch(() => {});
+  }
+
+  async #beginNext(wanted: Wanted): Promise<void> {
+    const begun = this.#begin(wanted);
+    this.#beginning.add(begun);
+    try {
+      await begun;
+    } finally {
+      this.#beginning.delete(begun);
+    }
   }
 
   /** Opens a file's part and puts its segments in line. */

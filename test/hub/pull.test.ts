@@ -75,6 +75,15 @@ test('a hub without ranges serves, too', async (t) => {
   isExact(t, env, small);
 });
 
+test('all connections bring one file', async (t) => {
+  const files = { 'model.gguf': Buffer.alloc(2_000_000, 'weights') };
+  const hub = await LoopbackHub.start(t, files, { rate: 5e6 });
+  const env = hubEnvironment(t, hub);
+  await pullHere(env, { segmentBytes: 1 << 18 });
+  isExact(t, env, files);
+  t.ok(hub.mostAtOnce >= 4, `${hub.mostAtOnce} at the same time`);
+});
+
 test('names that lead out of the folder, and other listings that cannot be right, are refused', async (t) => {
   const oid = 'a'.repeat(40);
   const listings: [string, object][] = [

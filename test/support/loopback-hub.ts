@@ -53,8 +53,10 @@ export class LoopbackHub {
   sent = 0;
   /** Requests with a token that came to the server of large files. */
   leaked = 0;
-  /** Requests of files. */
+  /** Requests of files, and the most that were answered at the same time. */
   requests = 0;
+  mostAtOnce = 0;
+  #atOnce = 0;
   faults: HubFaults;
   readonly #files: ReadonlyMap<string, Buffer>;
   readonly #random: () => number;
@@ -155,6 +157,8 @@ export class LoopbackHub {
 
   async #send(path: string, bytes: Buffer, request: IncomingMessage, response: ServerResponse): Promise<void> {
     this.requests++;
+    this.mostAtOnce = Math.max(this.mostAtOnce, ++this.#atOnce);
+    response.on('close', () => this.#atOnce--);
     const { hasNoRanges, rate, cut = 0, lying = 0 } = this.faults;
     const etag = `"${sha256(bytes)}"`;
     const wanted = request.headers['if-match'];

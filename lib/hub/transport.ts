@@ -105,6 +105,8 @@ export async function get(
       return { response, url: url.href };
     }
     await response.body?.cancel().catch(() => {});
+    if (!URL.canParse(location, url.href))
+      throw new KexaError('KEXA_DOWNLOAD_FAILED', `${shownUrl(url)}: redirects to what is no address`);
     const next = new URL(location, url);
     if (next.protocol !== 'https:' && !(next.protocol === 'http:' && url.protocol === 'http:'))
       throw new KexaError('KEXA_DOWNLOAD_FAILED', `${shownUrl(url)}: redirects to ${next.protocol}, which is not safe`);

@@ -94,7 +94,8 @@ export function toApiError(error: unknown, asked: Readonly<Record<string, string
     return new ApiError('the server has failed at this request; its log tells why', {
       ...{ status: 500, type: 'server_error', code: 'internal_error', cause: error },
     });
-  const [, start, name, rest] = /^((\w+)([\w.[\]]*)): /.exec(error.message) ?? [];
+  // An error in a schema names the place after a slash: jsonSchema/properties/a.
+  const [, start, name, rest] = /^((\w+)([\w.[\]]*(?:\/.*?)?)): /s.exec(error.message) ?? [];
   const field = name === undefined ? null : `${asked[name] ?? fieldsOf[name] ?? snakeCase(name)}${rest}`;
   const message = field === null ? error.message : `${field}${error.message.slice(start!.length)}`;
   const param = facts.status === 400 ? field : null;

@@ -81,8 +81,9 @@ std::optional<event::Failed> GrammarPort::problem_of(const grammar::Ask& ask, co
   for (size_t row = 0; row < rows; ++row) {
     const auto first = masks.words.begin() + int64_t(row * words);
     if (std::all_of(first, first + int64_t(words), [](uint32_t word) { return word == 0; }))
-      return event::Failed{"KEXA_INTERNAL", "the grammar allows no token after " +
-                                                std::to_string(ask.taken.size() + row) + " of the last tokens"};
+      return event::Failed{"KEXA_INVALID_ARGUMENT",
+                           "grammar: no token is allowed at a place that the answer has come to; wanted a grammar from "
+                           "whose every place an end can be reached"};
   }
   return std::nullopt;
 }

@@ -10,10 +10,10 @@ import { LoopbackHub } from '../support/loopback-hub.js';
 const model = Object.fromEntries(readdirSync(tiny).map((name) => [name, readFileSync(join(tiny, name))]));
 const size = Object.values(model).reduce((sum, { length }) => sum + length, 0);
 
-test('30 runs of bad luck', async (t) => {
-  for (let seed = 1; seed <= 30; seed++) {
+test('ten runs of bad luck', async (t) => {
+  for (let seed = 1; seed <= 10; seed++) {
     const wrong = seed % 3 === 0 ? { 'tokenizer_config.json': 1, 'config.json': 2 } : {};
-    const faults = { cut: 0.1 + 0.02 * seed, busy: 0.05, lying: 0.1, expiry: 5 + seed, wrong };
+    const faults = { cut: 0.1 + 0.06 * seed, busy: 0.05, lying: 0.1, expiry: 5 + 3 * seed, wrong };
     const hub = await LoopbackHub.start(t, model, faults, seed);
     const env = hubEnvironment(t, hub);
     const { receivedBytes } = await pullHere(env, { segmentBytes: 2 ** (16 + (seed % 6)), jobs: 1 + (seed % 8) });
@@ -33,10 +33,10 @@ test('kills within 0.3 s of each start, with connections that break and a busy h
     busy: 0.05,
     lying: 0.1,
     expiry: 40,
-    kills: { least: 20, most: 60 },
+    kills: { least: 8, most: 20 },
   });
 });
 
 test('kills of a pull that is nearly done', async (t) => {
-  for (let round = 0; round < 5; round++) await killedPulls(t, model, { kills: { least: 0, most: 20 } });
+  for (let round = 0; round < 2; round++) await killedPulls(t, model, { kills: { least: 0, most: 20 } });
 });

@@ -26,9 +26,9 @@ export class Drain {
   /** Keeps an exchange in mind until its answer has ended or its client has left. */
   add(exchange: Exchange): void {
     this.#open.add(exchange);
-    exchange.outgoing.once('close', () => {
+    void exchange.closed.then(() => {
       this.#open.delete(exchange);
-      // A connection that is kept for later requests would hold up the end. It is idle only after this event.
+      // A connection that is kept for later requests would hold up the end. It is idle only after its close event.
       if (this.#isDraining) setImmediate(() => this.#http?.closeIdleConnections());
       if (this.#open.size === 0) this.#onEmpty();
     });

@@ -46,11 +46,17 @@ export class Exchange {
     this.outgoing = outgoing;
     const given = incoming.headers['x-request-id'];
     this.id = typeof given === 'string' && /^[\w.:-]{1,128}$/.test(given) ? given : randomId('req_', 24);
+    const { socket } = incoming;
     this.closed = new Promise((resolve) => {
-      outgoing.once('close', () => {
+      const end = () => {
+        outgoing.off('close', end);
+        socket.off('close', end);
         if (!outgoing.writableFinished) this.abort(new ClientLeft('the client has left'));
         resolve();
-      });
+      };
+      outgoing.once('close', end);
+      // An answer that waits for an earlier one of its connection is not told when the connection closes.
+      socket.once('close', end);
     });
   }
 

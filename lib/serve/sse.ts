@@ -68,15 +68,20 @@ export class EventStream {
       const stalled = setTimeout(() => {
         this.#onStall(new ClientLeft(`the client has read nothing for ${this.#stallMs / 1000} seconds`));
         outgoing.destroy();
+        finish();
       }, this.#stallMs);
+      const { socket } = outgoing.req;
       const finish = () => {
         clearTimeout(stalled);
         outgoing.off('drain', finish);
         outgoing.off('close', finish);
+        socket.off('close', finish);
         resolve();
       };
       outgoing.once('drain', finish);
       outgoing.once('close', finish);
+      // An answer that waits for an earlier one of its connection has no close event of its own.
+      socket.once('close', finish);
     });
   }
 }

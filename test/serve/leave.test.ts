@@ -5,6 +5,7 @@ import { type AddressInfo, connect, type Socket } from 'node:net';
 import test from 'tape';
 import { loadModel } from '../../lib/index.js';
 import { ClientLeft } from '../../lib/serve/errors.js';
+import { Exchange } from '../../lib/serve/exchange.js';
 import { EventStream, eventText } from '../../lib/serve/sse.js';
 import { modelFolder } from '../support/models.js';
 import { ask, startServer } from '../support/server.js';
@@ -91,6 +92,35 @@ test('a client that does not read is left after a while, and holds its writer up
   t.ok(reasons[0] instanceof ClientLeft, reasons[0]?.message);
   t.ok(written < 100, `after ${written} MiB`);
   socket.destroy();
+});
+
+test('an answer that waits for another one of its connection ends with the connection', async (t) => {
+  const exchanges: Exchange[] = [];
+  let held = 0;
+  const http = createServer(async (incoming, outgoing) => {
+    const exchange = new Exchange(incoming, outgoing);
+    exchanges.push(exchange);
+    const events = new EventStream(outgoing, 60_000, () => {});
+    events.open();
+    // The first answer has no end. The second one can be sent after it only, so its writer waits.
+    if (incoming.url === '/first') return;
+    held++;
+    await events.write(eventText({ text: 'x'.repeat(1 << 20) }));
+    held--;
+    events.end('');
+  });
+  t.teardown(() => http.close());
+  http.listen(0, '127.0.0.1');
+  await once(http, 'listening');
+  const { port } = http.address() as AddressInfo;
+  const requests = ['/first', '/second'].map((url) => `GET ${url} HTTP/1.1\r\nhost: localhost\r\n\r\n`);
+  const socket = await send(`http://127.0.0.1:${port}`, requests.join(''));
+  await until(() => held === 1);
+  socket.destroy();
+  await until(() => held === 0);
+  await Promise.all(exchanges.map(({ closed }) => closed));
+  t.equal(exchanges.length, 2);
+  for (const { signal } of exchanges) t.ok(signal.reason instanceof ClientLeft, 'its work ends');
 });
 
 test('wrong requests have the right status', async (t) => {

@@ -37,9 +37,8 @@ export class AccessLog {
     const more = [notes.error, aborted, notes.ignored && `ignored: ${notes.ignored.join(' ')}`].filter(
       (text) => text !== undefined,
     );
-    process.stderr.write(
-      `${new Date().toISOString()} ${id} ${method} ${path} ${status} ${ms} ms${counts}${more.map((text) => `, ${text}`).join('')}\n`,
-    );
+    const line = `${new Date().toISOString()} ${id} ${method} ${path} ${status} ${ms} ms${counts}${more.map((text) => `, ${text}`).join('')}`;
+    process.stderr.write(`${withoutControls(line)}\n`);
   }
 
   /** Logs what was said, for servers that were told to. */
@@ -55,6 +54,11 @@ export class AccessLog {
     if (this.#form === 'json') this.#logger.info({ message, reason });
     else process.stderr.write(`kexa: ${message}${reason === undefined ? '' : `\n${reason}`}\n`);
   }
+}
+
+/** A text of one line. Names that a client has chosen could otherwise forge lines, or command a terminal. */
+export function withoutControls(text: string): string {
+  return text.replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (sign) => `\\u{${sign.codePointAt(0)!.toString(16)}}`);
 }
 
 function rounded(notes: object): Record<string, unknown> {

@@ -135,16 +135,18 @@ export class CompletionReply implements ReplyMapping {
   }
 
   #usage(results: readonly GenerationResult[]): object {
-    const { prompts } = this.#request;
+    const { prompts, n } = this.#request;
     const sum = (count: (result: GenerationResult) => number) => results.reduce((all, one) => all + count(one), 0);
     const prompt = prompts.reduce((all, { ids }) => all + ids.length, 0);
     const completion = sum(({ usage }) => usage.completionTokens);
     const accepted = sum(({ speculation }) => speculation.accepted);
+    // A prompt counts once, whatever the number of its answers.
+    const cached = results.reduce((all, { usage }, i) => (i % n === 0 ? all + usage.cachedTokens : all), 0);
     return {
       prompt_tokens: prompt,
       completion_tokens: completion,
       total_tokens: prompt + completion,
-      prompt_tokens_details: { cached_tokens: sum(({ usage }) => usage.cachedTokens) },
+      prompt_tokens_details: { cached_tokens: cached },
       completion_tokens_details: {
         accepted_prediction_tokens: accepted,
         rejected_prediction_tokens: sum(({ speculation }) => speculation.drafted) - accepted,

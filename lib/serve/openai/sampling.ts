@@ -68,7 +68,11 @@ export function samplingOptions(fields: SamplingRequest): GenerateOptions {
  * made again.
  */
 export function seededChoices(options: GenerateOptions, n: number, seed: number | undefined): GenerateOptions[] {
-  return Array.from({ length: n }, (_, i) => (seed === undefined ? options : { ...options, seed: wrapped(seed) + i }));
+  if (seed === undefined) return Array.from({ length: n }, () => options);
+  const first = wrapped(seed);
+  // Past the largest integer, seeds go on from 0, as those of the library's `n` do.
+  const room = Number.MAX_SAFE_INTEGER - first;
+  return Array.from({ length: n }, (_, i) => ({ ...options, seed: i <= room ? first + i : i - room - 1 }));
 }
 
 /** A seed as the core takes it: clients may send negative ones. */

@@ -127,8 +127,10 @@ export class ChatReply implements ReplyMapping {
     const content = this.#content(choice, piece);
     if (content !== '') deltas.push({ content });
     for (const part of piece.toolCallDeltas) deltas.push({ tool_calls: [callDelta(part)] });
-    // Log-probabilities are told with their tokens, even if those have no text yet.
-    if (deltas.length === 0 && piece.logprobs?.length) deltas.push({ content: '' });
+    // Log-probabilities and ids are told with their tokens, even if those have no text yet.
+    const { tokenIds } = this.#request.style;
+    if (deltas.length === 0 && (piece.logprobs?.length || (tokenIds && piece.ids.length > 0)))
+      deltas.push({ content: '' });
     return deltas.map((delta, i) => this.#chunk(index, delta, i === 0 ? piece : undefined)).join('');
   }
 

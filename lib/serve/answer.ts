@@ -4,7 +4,7 @@
  */
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response';
 import type { Generation } from '../model/generation.js';
-import type { GenerateOptions, GenerationResult, Piece, Prompt } from '../types.js';
+import type { GenerateOptions, GenerationResult, Piece, Prompt, ToolCallDelta } from '../types.js';
 import type { ServeContext } from './context.js';
 import { type ApiError, ClientLeft, toApiError } from './errors.js';
 import type { Exchange } from './exchange.js';
@@ -218,4 +218,11 @@ export function reasoningTokens({ reasoning, ids }: GenerationResult, { model }:
   if (close === null) return Math.min(ids.length, tokenizer.encode(reasoning).length);
   const at = ids.indexOf(close);
   return at < 0 ? ids.length : at + 1;
+}
+
+/** The parts of calls that a piece has: the rest of a call that began in an earlier piece, and those that begin here. */
+export function callParts(deltas: readonly ToolCallDelta[]): { rest: ToolCallDelta[]; begun: ToolCallDelta[] } {
+  const first = deltas.findIndex(({ name }) => name !== undefined);
+  const end = first < 0 ? deltas.length : first;
+  return { rest: deltas.slice(0, end), begun: deltas.slice(end) };
 }

@@ -1,7 +1,7 @@
 /** Writes an answer as a message of Anthropic's API: whole, or as the events of its blocks. */
 import { randomId } from '../../random.js';
 import type { GenerationResult, Piece, ToolCall, ToolCallDelta } from '../../types.js';
-import type { ReplyEvent, ReplyMapping } from '../answer.js';
+import { callParts, type ReplyEvent, type ReplyMapping } from '../answer.js';
 import type { ApiError } from '../errors.js';
 import { eventText } from '../sse.js';
 import { anthropicError } from './errors.js';
@@ -55,7 +55,9 @@ export class MessageReply implements ReplyMapping {
   }
 
   #piece({ reasoning, text, toolCallDeltas }: Piece): string {
-    let events = '';
+    // What ends a call that is open belongs before the text that follows the call.
+    const { rest, begun } = callParts(toolCallDeltas);
+    let events = rest.map((part) => this.#call(part)).join('');
     if (reasoning !== '') {
       events += this.#start('thinking', thinkingBlock);
       events += this.#delta({ type: 'thinking_delta', thinking: reasoning });
@@ -64,7 +66,7 @@ export class MessageReply implements ReplyMapping {
       events += this.#start('text', { type: 'text', text: '' });
       events += this.#delta({ type: 'text_delta', text });
     }
-    for (const part of toolCallDeltas) events += this.#call(part);
+    for (const part of begun) events += this.#call(part);
     return events;
   }
 

@@ -2,7 +2,7 @@
 import { randomId } from '../../random.js';
 import type { Tokenizer } from '../../text/tokenizer.js';
 import type { ChatMessage, GenerationResult, Piece, TokenLogprob, ToolCallDelta } from '../../types.js';
-import { type ReplyEvent, type ReplyMapping, reasoningTokens } from '../answer.js';
+import { callParts, type ReplyEvent, type ReplyMapping, reasoningTokens } from '../answer.js';
 import type { ApiError } from '../errors.js';
 import { eventText } from '../sse.js';
 import { logprobsOf } from './logprobs.js';
@@ -85,11 +85,13 @@ export class ResponseReply implements ReplyMapping {
 
   #piece(piece: Piece): string {
     const { text, reasoning, toolCallDeltas } = piece;
-    let events = '';
     this.#noteLogprobs(piece);
+    // What ends a call that is open belongs before the text that follows the call.
+    const { rest, begun } = callParts(toolCallDeltas);
+    let events = rest.map((part) => this.#addCall(part)).join('');
     if (reasoning !== '') events += this.#addReasoning(reasoning);
     if (text !== '') events += this.#addText(text);
-    for (const part of toolCallDeltas) events += this.#addCall(part);
+    for (const part of begun) events += this.#addCall(part);
     return events;
   }
 

@@ -9,7 +9,7 @@ import type { ServeContext } from './context.js';
 import { type ApiError, ClientLeft, toApiError } from './errors.js';
 import type { Exchange } from './exchange.js';
 import type { ServedModel } from './served-models.js';
-import { EventStream } from './sse.js';
+import { EventStream, leaveStalled } from './sse.js';
 
 /** A request as the engine takes it. */
 export interface AnswerRequest {
@@ -64,7 +64,9 @@ export async function respond(
     for await (const events of replyEvents(exchange, request, place.start))
       for (const event of events) if (event.kind === 'ended') results[event.choice] = event.result;
     noteResults(context, exchange, request.model, results);
-    return Response.json(mapping.whole(results));
+    const body = mapping.whole(results);
+    leaveStalled(exchange.outgoing, context.settings.stallTimeout * 1000, (reason) => exchange.abort(reason));
+    return Response.json(body);
   } catch (error) {
     context.metrics.noteEnd(request.model.names[0]!, error instanceof ClientLeft ? 'abort' : 'error');
     throw error;

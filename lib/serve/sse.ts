@@ -59,20 +59,22 @@ export class EventStream {
   /** Writes the last events and ends the answer. */
   end(text: string): void {
     clearInterval(this.#quiet);
-    if (!this.#outgoing.destroyed) this.#outgoing.end(text);
+    if (this.#outgoing.destroyed) return;
+    leaveStalled(this.#outgoing, this.#stallMs, this.#onStall);
+    this.#outgoing.end(text);
   }
 
   #drained(): Promise<void> {
     const outgoing = this.#outgoing;
     return new Promise((resolve) => {
-      const stalled = setTimeout(() => {
-        this.#onStall(new ClientLeft(`the client has read nothing for ${this.#stallMs / 1000} seconds`));
+      const timer = setTimeout(() => {
+        this.#onStall(stalled(this.#stallMs));
         outgoing.destroy();
         finish();
       }, this.#stallMs);
       const { socket } = outgoing.req;
       const finish = () => {
-        clearTimeout(stalled);
+        clearTimeout(timer);
         outgoing.off('drain', finish);
         outgoing.off('close', finish);
         socket.off('close', finish);
@@ -84,4 +86,18 @@ export class EventStream {
       socket.once('close', finish);
     });
   }
+}
+
+/** Gives up an answer that has ended, once its client has read nothing of the rest for `stallMs`. */
+export function leaveStalled(outgoing: ServerResponse, stallMs: number, onStall: (reason: Error) => void): void {
+  outgoing.setTimeout(stallMs, () => {
+    onStall(stalled(stallMs));
+    outgoing.destroy();
+  });
+  // The next answer of the connection may take longer to begin.
+  outgoing.prependOnceListener('finish', () => outgoing.setTimeout(0));
+}
+
+function stalled(stallMs: number): ClientLeft {
+  return new ClientLeft(`the client has read nothing for ${stallMs / 1000} seconds`);
 }

@@ -94,6 +94,50 @@ test('a client that does not read is left after a while, and holds its writer up
   socket.destroy();
 });
 
+test('a client that does not read the rest of an answer that has ended is left, too', async (t) => {
+  let ms = 0;
+  const http = createServer((incoming, outgoing) => {
+    const exchange = new Exchange(incoming, outgoing);
+    const start = performance.now();
+    void exchange.closed.then(() => {
+      t.ok(exchange.signal.reason instanceof ClientLeft);
+      ms = performance.now() - start;
+    });
+    const events = new EventStream(outgoing, 300, (reason) => exchange.abort(reason));
+    events.open();
+    events.end('x'.repeat(1 << 25));
+  });
+  t.teardown(() => http.close());
+  http.listen(0, '127.0.0.1');
+  await once(http, 'listening');
+  const { port } = http.address() as AddressInfo;
+  const socket = await send(`http://127.0.0.1:${port}`, 'GET / HTTP/1.1\r\nhost: localhost\r\n\r\n');
+  socket.pause();
+  await until(() => ms > 0);
+  t.ok(ms > 250, `after ${ms.toFixed()} ms`);
+  socket.destroy();
+});
+
+test('the time for reading an answer does not bind the next one of its connection', async (t) => {
+  const http = createServer((incoming, outgoing) => {
+    const events = new EventStream(outgoing, 200, () => t.fail('nobody stalls'));
+    setTimeout(() => events.end(eventText({ url: incoming.url })), incoming.url === '/first' ? 0 : 600);
+  });
+  t.teardown(() => http.close());
+  http.listen(0, '127.0.0.1');
+  await once(http, 'listening');
+  const { port } = http.address() as AddressInfo;
+  const requests = ['/first', '/second'].map((url) => `GET ${url} HTTP/1.1\r\nhost: localhost\r\n\r\n`);
+  const socket = await send(`http://127.0.0.1:${port}`, requests.join(''));
+  let got = '';
+  socket.on('data', (data) => {
+    got += data;
+  });
+  await until(() => got.includes('/second') || socket.destroyed);
+  t.ok(got.includes('/second'), 'the second answer comes');
+  socket.destroy();
+});
+
 test('an answer that waits for another one of its connection ends with the connection', async (t) => {
   const exchanges: Exchange[] = [];
   let held = 0;

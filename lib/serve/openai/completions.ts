@@ -62,7 +62,8 @@ function tellPrompts(
   exchange.notes.completionTokens = 0;
   if (!isStream) return Response.json(mapping.whole([]));
   const events = new EventStream(exchange.outgoing, settings.stallTimeout * 1000, (reason) => exchange.abort(reason));
+  const text = mapping.promptAlone();
   events.open();
-  events.end(mapping.promptAlone());
+  events.end(text);
   return RESPONSE_ALREADY_SENT;
 }

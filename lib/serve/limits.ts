@@ -21,6 +21,8 @@ export const serveLimits = {
   /** Milliseconds that a connection may be idle between two requests. */
   idleMs: 75_000,
   headBytes: 16_384,
+  /** Characters of the conversations that `storeResponses` keeps, all together: half a gigabyte at most. */
+  storedCharacters: 2 ** 28,
 } as const;
 
 /** Reads a body of JSON, an object. @throws ApiError 400 or 413 */

@@ -8,6 +8,7 @@ import { CompletionReply } from '../../lib/serve/openai/completion-reply.js';
 import type { CompletionRequest } from '../../lib/serve/openai/completion-request.js';
 import { ResponseReply } from '../../lib/serve/openai/response-reply.js';
 import type { ResponseRequest } from '../../lib/serve/openai/response-request.js';
+import { ResponseStore } from '../../lib/serve/openai/response-store.js';
 import { seededChoices } from '../../lib/serve/openai/sampling.js';
 import type { GenerationResult, Piece } from '../../lib/types.js';
 import { eventsOf, type Json } from '../support/server.js';
@@ -82,5 +83,32 @@ test('a line of the log stays one line, whatever names a client has chosen', (t)
     'ignored: a\\u{a}forged\\u{d} \\u{1b}[2J \\u{9b} \\u{2028}',
   );
   t.equal(withoutControls('/v1/models/모델'), '/v1/models/모델');
+  t.end();
+});
+
+test('responses are kept up to a number and up to a size', (t) => {
+  const entry = (id: string, length: number) => ({
+    response: { id },
+    messages: [{ role: 'user' as const, content: 'x'.repeat(length) }],
+    keyLabel: null,
+  });
+  const store = new ResponseStore(3, 1000);
+  const kept = () =>
+    ['a', 'b', 'c', 'd', 'e', 'f'].filter((id) => {
+      try {
+        return store.find(id, null);
+      } catch {
+        return false;
+      }
+    });
+  for (const id of ['a', 'b', 'c', 'd']) store.keep(entry(id, 10));
+  t.deepEqual(kept(), ['b', 'c', 'd'], 'the oldest goes at the number');
+  store.keep(entry('e', 870));
+  t.deepEqual(kept(), ['d', 'e'], 'and at the size');
+  store.delete('e', null);
+  store.keep(entry('f', 870));
+  t.deepEqual(kept(), ['d', 'f'], 'one that is forgotten takes no room');
+  store.keep(entry('a', 2000));
+  t.deepEqual(kept(), [], 'one that is too large is not kept');
   t.end();
 });

@@ -1,6 +1,7 @@
 /** Responses that are kept in memory, so that later requests can refer to them. */
 import type { ChatMessage } from '../../types.js';
 import { badRequest, notFound } from '../errors.js';
+import { serveLimits } from '../limits.js';
 
 /** A response that is kept. */
 export interface StoredResponse {
@@ -11,19 +12,36 @@ export interface StoredResponse {
   keyLabel: string | null;
 }
 
-/** The last responses, up to a number; the one that was used least lately goes first. */
+/** The last responses, up to a number and to so many characters in all; the one that was used least lately goes first. */
 export class ResponseStore {
   readonly #most: number;
+  readonly #mostCharacters: number;
   readonly #kept = new Map<string, StoredResponse>();
+  readonly #sizes = new Map<string, number>();
+  /** The characters of all that is kept, as JSON. */
+  #characters = 0;
 
-  constructor(most: number) {
+  constructor(most: number, mostCharacters: number = serveLimits.storedCharacters) {
     this.#most = most;
+    this.#mostCharacters = mostCharacters;
   }
 
   keep(stored: StoredResponse): void {
-    this.#kept.set(stored.response.id, stored);
-    const [oldest] = this.#kept.keys();
-    if (this.#kept.size > this.#most) this.#kept.delete(oldest!);
+    const { id } = stored.response;
+    const size = JSON.stringify([stored.response, stored.messages]).length;
+    this.#kept.set(id, stored);
+    this.#sizes.set(id, size);
+    this.#characters += size;
+    for (const oldest of this.#kept.keys()) {
+      if (this.#kept.size <= this.#most && this.#characters <= this.#mostCharacters) return;
+      this.#forget(oldest);
+    }
+  }
+
+  #forget(id: string): void {
+    this.#kept.delete(id);
+    this.#characters -= this.#sizes.get(id) ?? 0;
+    this.#sizes.delete(id);
   }
 
   /** The response of that name. @throws ApiError 404, or 400 if none are kept */
@@ -45,6 +63,6 @@ export class ResponseStore {
   /** Forgets a response. @throws ApiError as {@link find} does */
   delete(id: string, keyLabel: string | null): void {
     this.find(id, keyLabel);
-    this.#kept.delete(id);
+    this.#forget(id);
   }
 }

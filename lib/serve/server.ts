@@ -105,8 +105,9 @@ export class Server {
  * Starts a server of OpenAI's API. It listens at once, tells `/ready` 503 while models are loaded, and this call resolves
  * when all of them are. A model that cannot be loaded ends the server.
  *
- * @throws KexaError KEXA_INVALID_ARGUMENT; KEXA_NOT_FOUND or KEXA_BAD_FILE for the file of keys; the errors of
- *   `loadModel`; KEXA_INVALID_ARGUMENT for an address that cannot be listened at, too. An aborted signal's reason.
+ * @throws KexaError KEXA_INVALID_ARGUMENT; KEXA_NOT_FOUND or KEXA_BAD_FILE for the files of keys and of the
+ *   certificate; the errors of `loadModel`; KEXA_INVALID_ARGUMENT for an address that cannot be listened at, too. An
+ *   aborted signal's reason.
  *
  * @example
  * import { serve } from 'kexa/serve';
@@ -142,8 +143,14 @@ export async function serve(options: ServeOptions): Promise<Server> {
     log: new AccessLog(settings.log),
   };
   if (settings.logPrompts) context.log.note('WARNING: prompts and answers are logged (logPrompts)');
-  const http = createHttp(settings, getListener(context, keys));
-  await listen(http, settings);
+  let http: HttpServer;
+  try {
+    http = createHttp(settings, getListener(context, keys));
+    await listen(http, settings);
+  } catch (error) {
+    hangs.stop();
+    throw error;
+  }
   const server = new Server({ http, models, keys, settings, drain, hangs });
   try {
     const loading = signal ?? new AbortController().signal;
@@ -181,7 +188,12 @@ function createHttp({ tlsCert, tlsKey }: Settings, listener: RequestListener): H
   };
   if (tlsCert === undefined || tlsKey === undefined) return createServer(options, listener);
   const [cert, key] = [readPem('tlsCert', tlsCert), readPem('tlsKey', tlsKey)];
-  return createTlsServer({ ...options, cert, key }, listener);
+  try {
+    return createTlsServer({ ...options, cert, key, handshakeTimeout: serveLimits.headMs }, listener);
+  } catch (cause) {
+    const message = `tlsCert: ${tlsCert} with tlsKey: ${tlsKey}: wanted a certificate and its key in PEM: ${(cause as Error).message}`;
+    throw new KexaError('KEXA_BAD_FILE', message, { cause });
+  }
 }
 
 function readPem(name: string, file: string): Buffer {

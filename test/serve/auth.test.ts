@@ -72,6 +72,15 @@ test('beyond loopback a key is wanted', async (t) => {
   }
 });
 
+test('a certificate that is none is refused by its option', async (t) => {
+  const file = join(await newFolder(t), 'cert.pem');
+  writeFileSync(file, 'no certificate');
+  const options = { model: {} as Model, page: false, port: 0, log: 'off', tlsCert: file, tlsKey: file } as const;
+  const refused = await serve(options).catch((error: unknown) => error);
+  t.ok(refused instanceof KexaError && refused.code === 'KEXA_BAD_FILE', String(refused));
+  t.match(String(refused), /tlsCert: .*cert\.pem/);
+});
+
 test('a port that another program has is refused by its option', async (t) => {
   const model = await sharedModel();
   const first = await startServer(t, { model });

@@ -63,7 +63,7 @@ export async function respond(
     const results: GenerationResult[] = [];
     for await (const events of replyEvents(exchange, request, place.start))
       for (const event of events) if (event.kind === 'ended') results[event.choice] = event.result;
-    noteResults(context, exchange, request.model, results);
+    noteResults(context, exchange, request, results);
     const body = mapping.whole(results);
     leaveStalled(exchange.outgoing, context.settings.stallTimeout * 1000, (reason) => exchange.abort(reason));
     return Response.json(body);
@@ -99,7 +99,7 @@ async function stream(
       await events.write(beginning + mapping.events(batch));
       beginning = '';
     }
-    noteResults(context, exchange, request.model, results);
+    noteResults(context, exchange, request, results);
     events.end(mapping.end(results));
   } catch (error) {
     if (!events.isOpen) throw error;
@@ -189,7 +189,7 @@ async function settleAll(readers: readonly Generation[]): Promise<void> {
 function noteResults(
   { metrics, settings, log }: ServeContext,
   { id, notes, startedAt }: Exchange,
-  model: ServedModel,
+  { model, choices }: AnswerRequest,
   results: readonly GenerationResult[],
 ): void {
   if (settings.logPrompts) {
@@ -197,8 +197,11 @@ function noteResults(
     log.say(id, 'answers', said);
   }
   const sum = (count: (result: GenerationResult) => number) => results.reduce((all, one) => all + count(one), 0);
-  notes.promptTokens = results[0]?.usage.promptTokens ?? 0;
-  notes.cachedTokens = results[0]?.usage.cachedTokens ?? 0;
+  // A prompt counts once, whatever the number of its answers.
+  const firsts = new Map(choices.map(({ prompt }, i) => [prompt, results[i]!] as const).reverse());
+  const usages = Array.from(firsts.values(), ({ usage }) => usage);
+  notes.promptTokens = usages.reduce((all, { promptTokens }) => all + promptTokens, 0);
+  notes.cachedTokens = usages.reduce((all, { cachedTokens }) => all + cachedTokens, 0);
   notes.completionTokens = sum(({ usage }) => usage.completionTokens);
   notes.reasoningTokens = sum((result) => reasoningTokens(result, model));
   notes.draftsKept = sum(({ speculation }) => speculation.accepted);

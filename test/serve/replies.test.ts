@@ -4,12 +4,15 @@ import { withoutControls } from '../../lib/serve/access-log.js';
 import type { ReplyEvent, ReplyMapping } from '../../lib/serve/answer.js';
 import { MessageReply } from '../../lib/serve/anthropic/message-reply.js';
 import type { MessageRequest } from '../../lib/serve/anthropic/messages-request.js';
+import { ChatReply } from '../../lib/serve/openai/chat-reply.js';
+import type { ChatRequest } from '../../lib/serve/openai/chat-request.js';
 import { CompletionReply } from '../../lib/serve/openai/completion-reply.js';
 import type { CompletionRequest } from '../../lib/serve/openai/completion-request.js';
 import { ResponseReply } from '../../lib/serve/openai/response-reply.js';
 import type { ResponseRequest } from '../../lib/serve/openai/response-request.js';
 import { ResponseStore } from '../../lib/serve/openai/response-store.js';
 import { seededChoices } from '../../lib/serve/openai/sampling.js';
+import { checkServeOptions } from '../../lib/serve/options.js';
 import type { GenerationResult, Piece } from '../../lib/types.js';
 import { eventsOf, type Json } from '../support/server.js';
 
@@ -110,5 +113,35 @@ test('responses are kept up to a number and up to a size', (t) => {
   t.deepEqual(kept(), ['d', 'f'], 'one that is forgotten takes no room');
   store.keep(entry('a', 2000));
   t.deepEqual(kept(), [], 'one that is too large is not kept');
+  t.end();
+});
+
+test('thinking in the content is closed, whole and streamed, where the answer is cut in it', (t) => {
+  const tokenizer = { reasoning: { open: '<think>', close: '</think>' }, tokenToId: () => null, encode: () => [1] };
+  const style = { model: 'model', reasoning: 'in text' };
+  const answer = { model: { model: { tokenizer }, fingerprint: '' }, choices: [{}] };
+  const reply = () => new ChatReply({ style, answer } as unknown as ChatRequest, checkServeOptions({}));
+  const result = {
+    ...{ text: '', reasoning: 'Hm', ids: [1], toolCalls: [], finishReason: 'length' },
+    ...{ usage: { promptTokens: 1, completionTokens: 1 }, speculation: { accepted: 0, drafted: 0 } },
+  } as unknown as GenerationResult;
+  const whole = reply().whole([result]) as Json;
+  const events: ReplyEvent[] = [
+    { kind: 'piece', choice: 0, piece: { ...empty, reasoning: 'H' } },
+    { kind: 'piece', choice: 0, piece: { ...empty, reasoning: 'm' } },
+    { kind: 'ended', choice: 0, result },
+  ];
+  const told = eventsOf(reply().events(events)).map(({ choices }) => choices[0].delta.content ?? '');
+  t.equal(whole.choices[0].message.content, '<think>\nHm\n</think>\n\n');
+  t.equal(told.join(''), whole.choices[0].message.content);
+  t.end();
+});
+
+test('ids of tokens are streamed before the tokens have a text', (t) => {
+  const answer = { model: { model: {}, fingerprint: '' }, choices: [{}] };
+  const style = { model: 'model', reasoning: 'apart', tokenIds: true };
+  const reply = new ChatReply({ style, answer } as unknown as ChatRequest, checkServeOptions({}));
+  const [event] = eventsOf(reply.events([{ kind: 'piece', choice: 0, piece: { ...empty, ids: [5] } }]));
+  t.deepEqual(event?.choices[0].token_ids, [5]);
   t.end();
 });

@@ -148,7 +148,9 @@ export class ChatReply implements ReplyMapping {
 
   #ending(index: number, result: GenerationResult): string {
     const { style } = this.#request;
-    const rest = style.stopText ? result.stopText : undefined;
+    // Thinking that no text follows is closed all the same, as in an answer that is not streamed.
+    const closing = this.#choices[index]!.isInThinking ? this.#closed() : '';
+    const rest = closing + (style.stopText ? (result.stopText ?? '') : '');
     return (rest ? this.#chunk(index, { content: rest }) : '') + this.#chunk(index, {}, undefined, result.finishReason);
   }
 

@@ -146,12 +146,12 @@ test('an answer that waits for another one of its connection ends with the conne
     exchanges.push(exchange);
     const events = new EventStream(outgoing, 60_000, () => {});
     events.open();
+    void exchange.closed.then(() => events.end(''));
     // The first answer has no end. The second one can be sent after it only, so its writer waits.
     if (incoming.url === '/first') return;
     held++;
     await events.write(eventText({ text: 'x'.repeat(1 << 20) }));
     held--;
-    events.end('');
   });
   t.teardown(() => http.close());
   http.listen(0, '127.0.0.1');

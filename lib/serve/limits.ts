@@ -22,7 +22,7 @@ export const serveLimits = {
   idleMs: 75_000,
   headBytes: 16_384,
   /** Characters of the conversations that `storeResponses` keeps, all together: half a gigabyte at most. */
-  storedCharacters: 2 ** 28,
+  storedCharacters: 268_435_456,
 } as const;
 
 /** Reads a body of JSON, an object. @throws ApiError 400 or 413 */

@@ -55,7 +55,7 @@ export class MessageReply implements ReplyMapping {
   }
 
   #piece({ reasoning, text, toolCallDeltas }: Piece): string {
-    // What ends a call that is open belongs before the text that follows the call.
+    // The end of an open call belongs before the text that follows the call.
     const { rest, begun } = callParts(toolCallDeltas);
     let events = rest.map((part) => this.#call(part)).join('');
     if (reasoning !== '') {

@@ -86,7 +86,7 @@ export class ResponseReply implements ReplyMapping {
   #piece(piece: Piece): string {
     const { text, reasoning, toolCallDeltas } = piece;
     this.#noteLogprobs(piece);
-    // What ends a call that is open belongs before the text that follows the call.
+    // The end of an open call belongs before the text that follows the call.
     const { rest, begun } = callParts(toolCallDeltas);
     let events = rest.map((part) => this.#addCall(part)).join('');
     if (reasoning !== '') events += this.#addReasoning(reasoning);

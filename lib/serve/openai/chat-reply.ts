@@ -1,5 +1,6 @@
 /** Writes answers as chat completions: whole, or in chunks. */
 import { randomId } from '../../random.js';
+import type { Tokenizer } from '../../text/tokenizer.js';
 import type { GenerationResult, Piece, TokenLogprob } from '../../types.js';
 import { type ReplyEvent, type ReplyMapping, reasoningTokens } from '../answer.js';
 import { type ApiError, openAIError } from '../errors.js';
@@ -25,6 +26,7 @@ export class ChatReply implements ReplyMapping {
   readonly #settings: Settings;
   readonly #head: { id: string; created: number; model: string; system_fingerprint: string };
   readonly #choices: ChoiceState[];
+  #keptTokenizer: Tokenizer | undefined;
 
   constructor(request: ChatRequest, settings: Settings) {
     const { style, answer } = request;
@@ -48,7 +50,7 @@ export class ChatReply implements ReplyMapping {
       choices: results.map((result, index) => ({
         index,
         message: this.#message(result),
-        logprobs: result.logprobs ? { content: logprobsOf(result.logprobs, this.#model.model.tokenizer) } : null,
+        logprobs: result.logprobs ? { content: logprobsOf(result.logprobs, this.#tokenizer) } : null,
         finish_reason: result.finishReason,
         ...(style.tokenIds && { token_ids: result.ids }),
       })),
@@ -81,6 +83,12 @@ export class ChatReply implements ReplyMapping {
     return eventText(openAIError(error)) + doneEvent;
   }
 
+  /** Kept, because a served model asks its engine for the device's state each time that it is asked for the model. */
+  get #tokenizer(): Tokenizer {
+    this.#keptTokenizer ??= this.#model.model.tokenizer;
+    return this.#keptTokenizer;
+  }
+
   #message(result: GenerationResult): object {
     const { style } = this.#request;
     const { text, reasoning, toolCalls } = result;
@@ -101,11 +109,11 @@ export class ChatReply implements ReplyMapping {
   }
 
   #opened(reasoning: string): string {
-    return `${this.#model.model.tokenizer.reasoning.open}\n${reasoning}`;
+    return `${this.#tokenizer.reasoning.open}\n${reasoning}`;
   }
 
   #closed(): string {
-    return `\n${this.#model.model.tokenizer.reasoning.close}\n\n`;
+    return `\n${this.#tokenizer.reasoning.close}\n\n`;
   }
 
   /** The fields that tell thinking. */
@@ -157,7 +165,7 @@ export class ChatReply implements ReplyMapping {
   #chunk(index: number, delta: object, piece?: Piece, finish: string | null = null): string {
     const { style } = this.#request;
     const logprobs: readonly TokenLogprob[] | undefined = piece?.logprobs;
-    const content = logprobs?.length ? logprobsOf(logprobs, this.#model.model.tokenizer) : undefined;
+    const content = logprobs?.length ? logprobsOf(logprobs, this.#tokenizer) : undefined;
     return eventText({
       ...this.#head,
       object: 'chat.completion.chunk',

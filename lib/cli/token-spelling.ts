@@ -1,5 +1,6 @@
 import type { Model } from '../model/model.js';
 import type { Tokenizer } from '../text/tokenizer.js';
+import { wholeText } from '../text/whole-text.js';
 
 /** Spells tokens for a table: the text in quotes, with bytes that are no whole character as `\xEC`. */
 export class TokenSpelling {
@@ -23,11 +24,8 @@ export class TokenSpelling {
     // A model may have more logits than its tokenizer has tokens.
     if (this.#tokenizer === null || this.#tokenizer.idToToken(id) === null) return '';
     const bytes = this.#tokenizer.tokenBytes(id);
-    try {
-      return JSON.stringify(new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes));
-    } catch {
-      return `"${Array.from(bytes, (byte) => byteText(byte)).join('')}"`;
-    }
+    const text = wholeText(bytes);
+    return text === null ? `"${Array.from(bytes, (byte) => byteText(byte)).join('')}"` : JSON.stringify(text);
   }
 }
 

@@ -1,6 +1,7 @@
 /** Log-probabilities as OpenAI's completions interface writes them, and vLLM's form for a prompt. */
 import { StreamDecoder } from '../../text/stream-decoder.js';
 import type { Tokenizer } from '../../text/tokenizer.js';
+import { wholeText } from '../../text/whole-text.js';
 import type { TokenLogprob } from '../../types.js';
 import { finite } from './logprobs.js';
 
@@ -70,9 +71,6 @@ function entryOf(id: number, logprob: number, rank: number | null, tokenizer: To
 function tokenName(id: number, tokenizer: Tokenizer): string {
   if (id >= tokenizer.vocabSize) return `token:${id}`;
   const bytes = tokenizer.tokenBytes(id);
-  try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
-  } catch {
-    return `bytes:${Array.from(bytes, (byte) => `\\x${byte.toString(16).padStart(2, '0')}`).join('')}`;
-  }
+  const text = wholeText(bytes);
+  return text ?? `bytes:${Array.from(bytes, (byte) => `\\x${byte.toString(16).padStart(2, '0')}`).join('')}`;
 }

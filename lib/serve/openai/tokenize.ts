@@ -1,6 +1,7 @@
 /** `POST /tokenize` and `POST /detokenize`, in the forms of vLLM and of llama-server. */
 import { z } from 'zod';
 import type { Tokenizer } from '../../text/tokenizer.js';
+import { wholeText } from '../../text/whole-text.js';
 import type { App, ServeContext } from '../context.js';
 import { badRequest } from '../errors.js';
 import { readFields } from '../fields.js';
@@ -97,9 +98,5 @@ async function tokensOf(fields: z.infer<typeof tokenizeFields>, tokenizer: Token
 
 function pieceOf(id: number, tokenizer: Tokenizer): object {
   const bytes = tokenizer.tokenBytes(id);
-  try {
-    return { id, piece: new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes) };
-  } catch {
-    return { id, piece: Array.from(bytes) };
-  }
+  return { id, piece: wholeText(bytes) ?? Array.from(bytes) };
 }

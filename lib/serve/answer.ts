@@ -50,14 +50,13 @@ export async function respond(
 ): Promise<Response> {
   exchange.notes.model = request.model.names[0]!;
   exchange.notes.stream = isStream;
-  const key = exchange.keyLabel ?? exchange.incoming.socket.remoteAddress ?? '';
   if (context.settings.logPrompts)
     context.log.say(
       exchange.id,
       'prompts',
       request.choices.map(({ prompt }) => prompt),
     );
-  const place = await context.queue.enter(key, request.choices.length, exchange.signal);
+  const place = await context.queue.enter(exchange.client, request.choices.length, exchange.signal);
   try {
     if (isStream) return await stream(context, exchange, request, place.start, mapping);
     const results: GenerationResult[] = [];

@@ -60,6 +60,11 @@ export class Exchange {
     });
   }
 
+  /** Whom a place in the queue is for: the key that the client has given, or its address. */
+  get client(): string {
+    return this.keyLabel ?? this.incoming.socket.remoteAddress ?? '';
+  }
+
   /** Is aborted when nobody wants the answer any more. */
   get signal(): AbortSignal {
     return this.#controller.signal;

@@ -35,7 +35,7 @@ async function scorePrompts(
   const alternatives = Math.max(echo ? (logprobs ?? -1) : -1, promptLogprobs ?? -1);
   if (alternatives < 0) return [];
   const { signal } = exchange;
-  const place = await queue.enter(exchange.keyLabel ?? exchange.incoming.socket.remoteAddress ?? '', 1, signal);
+  const place = await queue.enter(exchange.client, 1, signal);
   try {
     place.start();
     const scores: LoggedToken[][] = [];

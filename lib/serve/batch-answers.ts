@@ -13,8 +13,7 @@ import { ApiError, badRequest, openAIError, toApiError, unsupported } from './er
 import { ChatReply } from './openai/chat-reply.js';
 import { readChatRequest } from './openai/chat-request.js';
 import { CompletionReply } from './openai/completion-reply.js';
-import { readCompletionRequest } from './openai/completion-request.js';
-import { seededChoices } from './openai/sampling.js';
+import { completionAnswer, readCompletionRequest } from './openai/completion-request.js';
 import { checkServeOptions } from './options.js';
 import { ServedModels } from './served-models.js';
 
@@ -36,16 +35,13 @@ const routes: Readonly<Record<string, (context: Context, body: Record<string, un
   },
   [completionUrl]: async (context, body) => {
     const request = await readCompletionRequest(context, { notes: {}, fieldNames: {} }, body);
-    const { model, prompts, options, n, seed, echo, logprobs, promptLogprobs, isStream } = request;
+    const { options, echo, logprobs, promptLogprobs, isStream } = request;
     // The log-probabilities of a prompt take another pass over it.
     if (promptLogprobs !== undefined || (echo && logprobs !== undefined))
       throw unsupported('logprobs', 'a batch tells those of the answer alone');
     if (options.maxTokens === 0) throw badRequest('max_tokens', 'wanted 1 or more');
-    const choices = prompts.flatMap(({ ids }) =>
-      seededChoices(options, n, seed).map((each) => ({ prompt: ids, options: each })),
-    );
     const reply = new CompletionReply(request, []);
-    return { answer: { model, choices }, isStream, whole: (results) => reply.whole(results) };
+    return { answer: completionAnswer(request), isStream, whole: (results) => reply.whole(results) };
   },
 };
 

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { limits } from '../../limits.js';
 import { defined } from '../../options.js';
 import type { GenerateOptions } from '../../types.js';
+import type { AnswerRequest } from '../answer.js';
 import type { ServeContext } from '../context.js';
 import { badRequest, unsupported } from '../errors.js';
 import type { Exchange } from '../exchange.js';
@@ -11,7 +12,7 @@ import { serveLimits } from '../limits.js';
 import { type BodySchema, bodySchema } from '../openapi.js';
 import type { ServedModel } from '../served-models.js';
 import { constraintFields, readConstraint } from './constraint.js';
-import { samplingFields, samplingOptions } from './sampling.js';
+import { samplingFields, samplingOptions, seededChoices } from './sampling.js';
 
 /** The tokens of an answer where the client asks for no number, as OpenAI's API has it. */
 const defaultTokens = 16;
@@ -62,7 +63,7 @@ export interface CompletionPrompt {
   ids: readonly number[];
 }
 
-/** A request for completions: each prompt has `options.length` answers. */
+/** A request for completions: each prompt has `n` answers. */
 export interface CompletionRequest {
   model: ServedModel;
   /** The model's name as the client has given it. */
@@ -113,6 +114,12 @@ export async function readCompletionRequest(
     promptLogprobs: fields.prompt_logprobs,
     tokenIds: fields.return_token_ids === true,
   };
+}
+
+/** The answers that the engine is asked for: those to each prompt, one prompt after the other. */
+export function completionAnswer({ model, prompts, options, n, seed }: CompletionRequest): AnswerRequest {
+  const each = seededChoices(options, n, seed);
+  return { model, choices: prompts.flatMap(({ ids }) => each.map((one) => ({ prompt: ids, options: one }))) };
 }
 
 async function readPrompts(

@@ -7,8 +7,7 @@ import { readJsonBody } from '../limits.js';
 import { EventStream } from '../sse.js';
 import type { LoggedToken } from './completion-logprobs.js';
 import { CompletionReply } from './completion-reply.js';
-import { type CompletionRequest, readCompletionRequest } from './completion-request.js';
-import { seededChoices } from './sampling.js';
+import { type CompletionRequest, completionAnswer, readCompletionRequest } from './completion-request.js';
 
 /** Adds the route. */
 export function addCompletionRoutes(app: App, context: ServeContext): void {
@@ -17,12 +16,9 @@ export function addCompletionRoutes(app: App, context: ServeContext): void {
     const body = await readJsonBody(exchange.incoming, context.settings.maxBody);
     const request = await readCompletionRequest(context, exchange, body);
     const mapping = new CompletionReply(request, await scorePrompts(context, exchange, request));
-    const { isStream, model, prompts, options, n, seed } = request;
+    const { isStream, options } = request;
     if (options.maxTokens === 0) return tellPrompts(context, exchange, request, mapping);
-    const choices = prompts.flatMap(({ ids }) =>
-      seededChoices(options, n, seed).map((each) => ({ prompt: ids, options: each })),
-    );
-    return await respond(context, exchange, { model, choices }, { isStream, mapping });
+    return await respond(context, exchange, completionAnswer(request), { isStream, mapping });
   });
 }
 

@@ -95,9 +95,8 @@ export function readChatRequest(
   refuseFields(body);
   const fields = readFields(chatFields, body, { settings, exchange });
   const model = models.find(fields.model);
-  const constraint = readConstraint(fields);
-  for (const name of Object.keys(constraint?.options ?? {})) exchange.fieldNames[name] = constraint!.field;
-  const options = { ...optionsOf(fields), ...constraint?.options };
+  const constraint = readConstraint(fields, exchange.fieldNames);
+  const options = { ...optionsOf(fields), ...constraint };
   const prompt = readMessages(fields.messages);
   const { n = 1, seed } = fields;
   const choices = seededChoices(options, n, seed).map((each) => ({ prompt, options: each }));

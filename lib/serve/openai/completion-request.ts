@@ -92,8 +92,7 @@ export async function readCompletionRequest(
 ): Promise<CompletionRequest> {
   const fields = readFields(completionFields, body, { settings, exchange });
   const model = models.find(fields.model);
-  const constraint = readConstraint(fields);
-  for (const name of Object.keys(constraint?.options ?? {})) exchange.fieldNames[name] = constraint!.field;
+  const constraint = readConstraint(fields, exchange.fieldNames);
   const { n = 1, echo = false, logprobs, max_tokens: maxTokens = defaultTokens } = fields;
   if (fields.suffix) throw unsupported('suffix', 'the model writes on at the end of a text only');
   if (fields.best_of !== undefined && fields.best_of !== n)
@@ -104,7 +103,7 @@ export async function readCompletionRequest(
     model,
     name: fields.model ?? model.names[0]!,
     prompts: await readPrompts(fields, n, model),
-    options: defined({ ...samplingOptions(fields), ...constraint?.options, maxTokens, logprobs }),
+    options: defined({ ...samplingOptions(fields), ...constraint, maxTokens, logprobs }),
     n,
     seed: fields.seed,
     isStream: fields.stream === true,

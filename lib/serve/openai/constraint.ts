@@ -43,15 +43,17 @@ interface Asked {
 const structured = { json: 'jsonSchema', regex: 'regex', choice: 'choice', grammar: 'grammar' } as const;
 
 /**
- * The form that a request asks for, and the field by which it asks, for errors of the library. Undefined if it asks for
- * none.
+ * The library's options for the form that a request asks for. The field by which it asks is noted in `fieldNames`, for
+ * errors of the library.
  *
  * @throws ApiError 400 naming the field
  */
-export function readConstraint(fields: ConstraintRequest): Asked | undefined {
+export function readConstraint(fields: ConstraintRequest, fieldNames: Record<string, string>): Constraint {
   const [first, second] = [...responseFormat(fields), ...structuredOutputs(fields), ...single(fields)];
   if (second !== undefined) throw badRequest(second.field, `wanted one form of the answer, found ${first!.field}, too`);
-  return first;
+  if (first === undefined) return {};
+  for (const option of Object.keys(first.options)) fieldNames[option] = first.field;
+  return first.options;
 }
 
 function responseFormat({ response_format: format }: ConstraintRequest): Asked[] {

@@ -195,16 +195,15 @@ function noteResults(
     const said = results.map(({ text, reasoning, toolCalls }) => ({ text, reasoning, toolCalls }));
     log.say(id, 'answers', said);
   }
-  const sum = (count: (result: GenerationResult) => number) => results.reduce((all, one) => all + count(one), 0);
   // A prompt counts once, whatever the number of its answers.
   const firsts = new Map(choices.map(({ prompt }, i) => [prompt, results[i]!] as const).reverse());
-  const usages = Array.from(firsts.values(), ({ usage }) => usage);
-  notes.promptTokens = usages.reduce((all, { promptTokens }) => all + promptTokens, 0);
-  notes.cachedTokens = usages.reduce((all, { cachedTokens }) => all + cachedTokens, 0);
-  notes.completionTokens = sum(({ usage }) => usage.completionTokens);
-  notes.reasoningTokens = sum((result) => reasoningTokens(result, model));
-  notes.draftsKept = sum(({ speculation }) => speculation.accepted);
-  notes.parked = sum(({ usage }) => usage.parked);
+  const counted = [...firsts.values()];
+  notes.promptTokens = sumOf(counted, ({ usage }) => usage.promptTokens);
+  notes.cachedTokens = sumOf(counted, ({ usage }) => usage.cachedTokens);
+  notes.completionTokens = sumOf(results, ({ usage }) => usage.completionTokens);
+  notes.reasoningTokens = sumOf(results, (result) => reasoningTokens(result, model));
+  notes.draftsKept = sumOf(results, ({ speculation }) => speculation.accepted);
+  notes.parked = sumOf(results, ({ usage }) => usage.parked);
   notes.finish = results.map(({ finishReason }) => finishReason).join();
   const { timings, usage } = results[0]!;
   notes.firstTokenMs = timings.firstTokenMs;
@@ -212,6 +211,11 @@ function noteResults(
   const wholeMs = performance.now() - startedAt;
   notes.queueMs ??= wholeMs;
   for (const result of results) metrics.noteAnswer(model.names[0]!, result, { queueMs: notes.queueMs, wholeMs });
+}
+
+/** The sum of a count of each answer. */
+export function sumOf(results: readonly GenerationResult[], count: (result: GenerationResult) => number): number {
+  return results.reduce((all, result) => all + count(result), 0);
 }
 
 /** The tokens of an answer that are thinking, the marker that closes it included. */

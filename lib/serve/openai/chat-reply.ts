@@ -2,7 +2,7 @@
 import { randomId } from '../../random.js';
 import type { Tokenizer } from '../../text/tokenizer.js';
 import type { GenerationResult, Piece, TokenLogprob } from '../../types.js';
-import { type ReplyEvent, type ReplyMapping, reasoningTokens } from '../answer.js';
+import { type ReplyEvent, type ReplyMapping, reasoningTokens, sumOf } from '../answer.js';
 import { type ApiError, openAIError } from '../errors.js';
 import type { Settings } from '../options.js';
 import type { ServedModel } from '../served-models.js';
@@ -10,6 +10,7 @@ import { doneEvent, eventText } from '../sse.js';
 import type { ChatRequest } from './chat-request.js';
 import { logprobsOf } from './logprobs.js';
 import { callDelta, toolCallOf } from './tool-calls.js';
+import { usageOf } from './usage.js';
 
 /** The part of one choice that a stream has written. */
 interface ChoiceState {
@@ -188,21 +189,9 @@ export class ChatReply implements ReplyMapping {
   }
 
   #usage(results: readonly GenerationResult[]): object {
-    const sum = (count: (result: GenerationResult) => number) => results.reduce((all, one) => all + count(one), 0);
-    const prompt = results[0]!.usage.promptTokens;
-    const completion = sum(({ usage }) => usage.completionTokens);
-    const accepted = sum(({ speculation }) => speculation.accepted);
-    return {
-      prompt_tokens: prompt,
-      completion_tokens: completion,
-      total_tokens: prompt + completion,
-      prompt_tokens_details: { cached_tokens: results[0]!.usage.cachedTokens },
-      completion_tokens_details: {
-        reasoning_tokens: sum((result) => reasoningTokens(result, this.#model)),
-        accepted_prediction_tokens: accepted,
-        rejected_prediction_tokens: sum(({ speculation }) => speculation.drafted) - accepted,
-      },
-    };
+    const { promptTokens, cachedTokens } = results[0]!.usage;
+    const reasoning = sumOf(results, (result) => reasoningTokens(result, this.#model));
+    return usageOf(results, { prompt: promptTokens, cached: cachedTokens, reasoning });
   }
 
   /** The figures that OpenAI's API does not have, if the client asked for them. */

@@ -6,6 +6,7 @@ import { type ApiError, openAIError } from '../errors.js';
 import { doneEvent, eventText } from '../sse.js';
 import { type CompletionLogprobs, type LoggedToken, LogprobWriter, promptLogprobs } from './completion-logprobs.js';
 import type { CompletionRequest } from './completion-request.js';
+import { usageOf } from './usage.js';
 
 /** A choice while it is written. */
 interface ChoiceState {
@@ -136,21 +137,9 @@ export class CompletionReply implements ReplyMapping {
 
   #usage(results: readonly GenerationResult[]): object {
     const { prompts, n } = this.#request;
-    const sum = (count: (result: GenerationResult) => number) => results.reduce((all, one) => all + count(one), 0);
     const prompt = prompts.reduce((all, { ids }) => all + ids.length, 0);
-    const completion = sum(({ usage }) => usage.completionTokens);
-    const accepted = sum(({ speculation }) => speculation.accepted);
     // A prompt counts once, whatever the number of its answers.
     const cached = results.reduce((all, { usage }, i) => (i % n === 0 ? all + usage.cachedTokens : all), 0);
-    return {
-      prompt_tokens: prompt,
-      completion_tokens: completion,
-      total_tokens: prompt + completion,
-      prompt_tokens_details: { cached_tokens: cached },
-      completion_tokens_details: {
-        accepted_prediction_tokens: accepted,
-        rejected_prediction_tokens: sum(({ speculation }) => speculation.drafted) - accepted,
-      },
-    };
+    return usageOf(results, { prompt, cached });
   }
 }

@@ -3,7 +3,6 @@
  * makes the bodies that its clients expect.
  */
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response';
-import type { Generation } from '../model/generation.js';
 import type { GenerateOptions, GenerationResult, Piece, Prompt, ToolCallDelta } from '../types.js';
 import type { ServeContext } from './context.js';
 import { type ApiError, ClientLeft, toApiError } from './errors.js';
@@ -116,7 +115,7 @@ async function stream(
  * Generates the choices of a request side by side, and gives what has come each time: a reader who waits holds the
  * engine up. `onStart` is called when the engine has begun with the first of them.
  */
-export async function* replyEvents(
+async function* replyEvents(
   { signal, notes, startedAt }: Exchange,
   { model, choices }: AnswerRequest,
   onStart: () => void,
@@ -142,7 +141,8 @@ export async function* replyEvents(
   } finally {
     // Has an effect only if one of them has failed or the reader has left.
     await Promise.allSettled(iterators.map((iterator) => iterator.return!()));
-    await settleAll(readers);
+    // Their errors then count as read: the first of them is told, and the others have the same cause.
+    await Promise.allSettled(readers);
     for (const session of sessions) await session.close();
   }
 }
@@ -177,11 +177,6 @@ async function* eventsOfSeveral(
     yield events;
     for (const { kind, choice } of events) if (kind === 'piece') ask(choice);
   }
-}
-
-/** Marks the errors of answers as read: the first of them is told, and the others have the same cause. */
-async function settleAll(readers: readonly Generation[]): Promise<void> {
-  await Promise.allSettled(readers);
 }
 
 /** Notes the counts of an answer for the access log and the metrics. */

@@ -25,9 +25,9 @@ export class EngineHistograms {
 
   reset(): void {}
 
-  #values(labels: Record<string, string>, { bounds: limits, counts, sum, count }: EngineHistogram): object[] {
+  #values(labels: Record<string, string>, { bounds, counts, sum, count }: EngineHistogram): object[] {
     let below = 0;
-    const buckets = [...limits.map(String), '+Inf'].map((le, i) => {
+    const buckets = [...bounds.map(String), '+Inf'].map((le, i) => {
       below += counts[i]!;
       return { metricName: `${this.name}_bucket`, labels: { le, ...labels }, value: below };
     });

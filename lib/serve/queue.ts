@@ -30,23 +30,15 @@ export class RequestQueue {
   readonly #options: QueueOptions;
   readonly #held = new Map<string, number>();
   #waiters: Waiter[] = [];
+  /** Answers that have not begun. */
   #waiting = 0;
+  /** Answers that have begun. */
   #running = 0;
   /** The mean time (ms) that answers took lately. */
   #meanMs = 1000;
 
   constructor(options: QueueOptions) {
     this.#options = options;
-  }
-
-  /** Answers that have not begun. */
-  get waiting(): number {
-    return this.#waiting;
-  }
-
-  /** Answers that have begun. */
-  get running(): number {
-    return this.#running;
   }
 
   /**

@@ -17,7 +17,6 @@ const table = {
   removeTitle: ['Delete this conversation?', '이 대화를 삭제할까요?'],
   removeText: ['“{title}” cannot be brought back.', '‘{title}’ 대화는 되돌릴 수 없습니다.'],
   title: ['Title', '제목'],
-  save: ['Save', '저장'],
   cancel: ['Cancel', '취소'],
   close: ['Close', '닫기'],
   exportAll: ['Export all', '모두 내보내기'],

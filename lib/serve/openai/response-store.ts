@@ -16,9 +16,9 @@ export interface StoredResponse {
 export class ResponseStore {
   readonly #most: number;
   readonly #mostCharacters: number;
-  readonly #kept = new Map<string, StoredResponse>();
-  readonly #sizes = new Map<string, number>();
-  /** The characters of all that is kept, as JSON. */
+  /** The responses by their names, each with its characters as JSON. The one used last is at the end. */
+  readonly #kept = new Map<string, { stored: StoredResponse; size: number }>();
+  /** The characters of all of them. */
   #characters = 0;
 
   constructor(most: number, mostCharacters: number = serveLimits.storedCharacters) {
@@ -29,8 +29,7 @@ export class ResponseStore {
   keep(stored: StoredResponse): void {
     const { id } = stored.response;
     const size = JSON.stringify([stored.response, stored.messages]).length;
-    this.#kept.set(id, stored);
-    this.#sizes.set(id, size);
+    this.#kept.set(id, { stored, size });
     this.#characters += size;
     for (const oldest of this.#kept.keys()) {
       if (this.#kept.size <= this.#most && this.#characters <= this.#mostCharacters) return;
@@ -39,9 +38,8 @@ export class ResponseStore {
   }
 
   #forget(id: string): void {
+    this.#characters -= this.#kept.get(id)?.size ?? 0;
     this.#kept.delete(id);
-    this.#characters -= this.#sizes.get(id) ?? 0;
-    this.#sizes.delete(id);
   }
 
   /** The response of that name. @throws ApiError 404, or 400 if none are kept */
@@ -52,12 +50,12 @@ export class ResponseStore {
         'this server keeps no responses; start it with --store-responses 1000, or send the whole conversation as input',
         'unsupported',
       );
-    const stored = this.#kept.get(id);
-    if (stored === undefined || stored.keyLabel !== keyLabel)
+    const found = this.#kept.get(id);
+    if (found === undefined || found.stored.keyLabel !== keyLabel)
       throw notFound(`response: there is no response '${id}' here`, 'not_found', 'previous_response_id');
     this.#kept.delete(id);
-    this.#kept.set(id, stored);
-    return stored;
+    this.#kept.set(id, found);
+    return found.stored;
   }
 
   /** Forgets a response. @throws ApiError as {@link find} does */

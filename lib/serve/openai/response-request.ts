@@ -114,7 +114,10 @@ export function readResponseRequest(
     logprobs: logprobs ? (fields.top_logprobs ?? 0) : undefined,
     ...readToolChoice(fields.tool_choice, readTools(fields.tools?.map(toolOf)), fields.parallel_tool_calls),
     ...readFormat(fields, exchange),
-    thinking: readThinking({ chat_template_kwargs: fields.chat_template_kwargs, reasoning_effort: effortOf(fields) }),
+    thinking: readThinking({
+      chat_template_kwargs: fields.chat_template_kwargs,
+      reasoning_effort: fields.reasoning?.effort ?? undefined,
+    }),
   });
   const isStored = settings.storeResponses > 0 && fields.store !== false;
   return {
@@ -165,11 +168,6 @@ function readFormat({ text }: ResponseFields, exchange: Exchange): GenerateOptio
     throw badRequest('text.format.schema', 'wanted a JSON Schema');
   exchange.fieldNames.jsonSchema = 'text.format.schema';
   return { jsonSchema };
-}
-
-/** The levels of effort, as the chat interface has them. */
-function effortOf({ reasoning }: ResponseFields): string | undefined {
-  return reasoning?.effort ?? undefined;
 }
 
 /** A tool, whose fields stand beside its type here. */

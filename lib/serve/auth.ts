@@ -1,11 +1,10 @@
 /** Who may ask: API keys, and the names that a server may be called by. */
 import { createHash, timingSafeEqual } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import type { IncomingMessage } from 'node:http';
 import { isIP } from 'node:net';
 import { KexaError } from '../errors.js';
 import { ApiError } from './errors.js';
-import type { Settings } from './options.js';
+import { readOptionFile, type Settings } from './options.js';
 
 interface Key {
   hash: Buffer;
@@ -68,12 +67,7 @@ function givenKey({ headers }: IncomingMessage): string | undefined {
 }
 
 function readKeys(file: string): Key[] {
-  let text: string;
-  try {
-    text = readFileSync(file, 'utf8');
-  } catch (cause) {
-    throw new KexaError('KEXA_NOT_FOUND', `apiKeyFile: ${file}: ${(cause as Error).message}`, { cause });
-  }
+  const text = readOptionFile('apiKeyFile', file).toString();
   const lines = text.split(/\r?\n/).map((line) => line.trim());
   const keys = lines
     .filter((line) => line !== '' && !line.startsWith('#'))

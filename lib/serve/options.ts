@@ -2,6 +2,7 @@
  * The options of a server, one entry each. Their checks, the command's flags and environment variables, and the table of
  * docs/serve.md are made from this list.
  */
+import { readFileSync } from 'node:fs';
 import { KexaError } from '../errors.js';
 import { limits } from '../limits.js';
 import type { Model } from '../model/model.js';
@@ -222,6 +223,15 @@ export function checkServeOptions(options: ServeOptions): Settings {
   if ((settings.tlsCert === undefined) !== (settings.tlsKey === undefined))
     throw new KexaError('KEXA_INVALID_ARGUMENT', 'tlsCert: wanted both tlsCert and tlsKey, found one of them');
   return settings;
+}
+
+/** The bytes of the file that an option names. @throws KexaError KEXA_NOT_FOUND naming the option */
+export function readOptionFile(name: keyof ServeSettings, file: string): Buffer {
+  try {
+    return readFileSync(file);
+  } catch (cause) {
+    throw new KexaError('KEXA_NOT_FOUND', `${name}: ${file}: ${(cause as Error).message}`, { cause });
+  }
 }
 
 function checked(option: ServeOption, value: unknown): unknown {

@@ -1,5 +1,4 @@
 /** A server: its socket, its models, and how it ends. */
-import { readFileSync } from 'node:fs';
 import { createServer, type Server as HttpServer, type RequestListener, type ServerOptions } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
@@ -17,7 +16,7 @@ import { HangWatch } from './hang-watch.js';
 import { serveLimits } from './limits.js';
 import { loadServed } from './load-served.js';
 import { Metrics } from './metrics.js';
-import { checkServeOptions, type ModelEntry, type ServeOptions, type Settings } from './options.js';
+import { checkServeOptions, type ModelEntry, readOptionFile, type ServeOptions, type Settings } from './options.js';
 import { RequestQueue } from './queue.js';
 import { type ModelSource, ServedModels } from './served-models.js';
 
@@ -187,20 +186,12 @@ function createHttp({ tlsCert, tlsKey }: Settings, listener: RequestListener): H
     noDelay: true,
   };
   if (tlsCert === undefined || tlsKey === undefined) return createServer(options, listener);
-  const [cert, key] = [readPem('tlsCert', tlsCert), readPem('tlsKey', tlsKey)];
+  const [cert, key] = [readOptionFile('tlsCert', tlsCert), readOptionFile('tlsKey', tlsKey)];
   try {
     return createTlsServer({ ...options, cert, key, handshakeTimeout: serveLimits.headMs }, listener);
   } catch (cause) {
     const message = `tlsCert: ${tlsCert} with tlsKey: ${tlsKey}: wanted a certificate and its key in PEM: ${(cause as Error).message}`;
     throw new KexaError('KEXA_BAD_FILE', message, { cause });
-  }
-}
-
-function readPem(name: string, file: string): Buffer {
-  try {
-    return readFileSync(file);
-  } catch (cause) {
-    throw new KexaError('KEXA_NOT_FOUND', `${name}: ${file}: ${(cause as Error).message}`, { cause });
   }
 }
 

@@ -37,16 +37,14 @@ const pageHeaders = {
 /** Adds the routes of the page. @throws KexaError KEXA_NOT_FOUND if the page was not built */
 export function addPageRoutes(app: App): void {
   for (const [path, { name, type }] of Object.entries(files)) {
-    const whole = readPageFile(name);
-    const zipped = gzipSync(whole, { level: 9 });
+    const whole = bytesOf(readPageFile(name));
+    const zipped = bytesOf(gzipSync(whole, { level: 9 }));
     const etag = `W/"${createHash('sha256').update(whole).digest('base64url').slice(0, 22)}"`;
     const headers = { ...pageHeaders, 'content-type': type, etag };
     app.get(path, (c) => {
       if (c.req.header('if-none-match') === etag) return c.body(null, 304, headers);
       const isZipped = /\bgzip\b(?!\s*;\s*q=0(\.0+)?\s*(,|$))/.test(c.req.header('accept-encoding') ?? '');
-      return isZipped
-        ? c.body(bytesOf(zipped), 200, { ...headers, 'content-encoding': 'gzip' })
-        : c.body(bytesOf(whole), 200, headers);
+      return isZipped ? c.body(zipped, 200, { ...headers, 'content-encoding': 'gzip' }) : c.body(whole, 200, headers);
     });
   }
 }

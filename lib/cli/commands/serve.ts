@@ -1,6 +1,6 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import { defined } from '../../options.js';
-import { type ServeOption, type ServeSettings, serveOptions } from '../../serve/options.js';
+import { checkServeOptions, type ServeOption, type ServeSettings, serveOptions } from '../../serve/options.js';
 import type { Server } from '../../serve/server.js';
 import { exitCodes, exitWith, UsageError } from '../exit.js';
 import { wrapHelp } from '../help-text.js';
@@ -94,11 +94,11 @@ async function runServe(flags: ServeFlags & Record<string, unknown>): Promise<nu
   });
   bar.clear();
   writeNote(`kexa: serving at ${server.url}\n`);
-  return await untilSignal(server, interrupt, settings.drainDelay);
+  return await untilSignal(server, interrupt, checkServeOptions(settings).drainDelay);
 }
 
 /** Serves until a signal, then drains. */
-async function untilSignal(server: Server, interrupt: Interrupt, drainDelay = 5): Promise<number> {
+async function untilSignal(server: Server, interrupt: Interrupt, drainDelay: number): Promise<number> {
   const onHangup = () => {
     try {
       server.reloadKeys();

@@ -1,10 +1,8 @@
 /** Messages of Anthropic's API, through its own client. */
 import Anthropic from '@anthropic-ai/sdk';
 import test from 'tape';
-import { loadModel } from '../../lib/index.js';
 import { callArguments, callingFields, weatherTool, writeCallingModel } from '../support/calling-model.js';
-import { modelFolder } from '../support/models.js';
-import { ask, startServer } from '../support/server.js';
+import { ask, startServer, startWithModel } from '../support/server.js';
 import { newFolder } from '../support/small-model.js';
 
 const content = 'How do I insert a table?';
@@ -12,9 +10,7 @@ const messages = [{ role: 'user' as const, content }];
 const budget = { type: 'enabled' as const, budget_tokens: 1024 };
 
 test("a message has the library's thinking and text as blocks, whole and streamed", async (t) => {
-  const model = await loadModel(modelFolder('tiny'), { slots: 16 });
-  t.teardown(() => model.close());
-  const server = await startServer(t, { model, apiKeys: ['secret'] });
+  const { model, server } = await startWithModel(t, { apiKeys: ['secret'] });
   const client = new Anthropic({ baseURL: server.url, apiKey: 'secret', maxRetries: 0 });
   const system = 'Answer in one sentence.';
   for (const [maxTokens, stop] of [

@@ -1,8 +1,6 @@
 /** A busy server still tells how it is, and refuses more than can wait. */
 import test from 'tape';
-import { loadModel } from '../../lib/index.js';
-import { modelFolder } from '../support/models.js';
-import { ask, askStream, startServer } from '../support/server.js';
+import { ask, askStream, startServer, startWithModel } from '../support/server.js';
 
 const path = '/v1/chat/completions';
 const messages = [{ role: 'user', content: 'How do I insert a table?' }];
@@ -38,9 +36,7 @@ test('/health and /metrics answer soon beside 16 streams and a long prompt', asy
 });
 
 test('more than can wait are refused, with a time to try again', async (t) => {
-  const model = await loadModel(modelFolder('tiny'), { slots: 2 });
-  t.teardown(() => model.close());
-  const server = await startServer(t, { model, maxQueue: 3 });
+  const { server } = await startWithModel(t, { load: { slots: 2 }, maxQueue: 3 });
   const body = { messages, max_tokens: 200, ignore_eos: true };
   const found = await Promise.all(Array.from({ length: 9 }, (_, seed) => ask(server, path, { ...body, seed })));
   const refused = found.filter(({ status }) => status === 429);

@@ -1,16 +1,12 @@
 /** Chat completions over HTTP: answers are those of the library, whole and streamed, and wrong requests are told why. */
 import test from 'tape';
-import { loadModel } from '../../lib/index.js';
-import { modelFolder } from '../support/models.js';
-import { ask, askStream, startServer } from '../support/server.js';
+import { ask, askStream, startServer, startWithModel } from '../support/server.js';
 
 const messages = [{ role: 'user' as const, content: 'How do I insert a table?' }];
 const path = '/v1/chat/completions';
 
 test("an answer is the library's, whole and streamed", async (t) => {
-  const model = await loadModel(modelFolder('tiny'), { slots: 16 });
-  t.teardown(() => model.close());
-  const server = await startServer(t, { model });
+  const { model, server } = await startWithModel(t);
   for (const thinking of [true, false]) {
     const wanted = await model.generate(messages, { seed: 7, maxTokens: 40, thinking, logprobs: 2 });
     const body = {

@@ -5,10 +5,8 @@ import { type AIMessageChunk, HumanMessage, ToolMessage } from '@langchain/core/
 import { ChatOpenAI } from '@langchain/openai';
 import { generateText, jsonSchema, stepCountIs, streamText, tool } from 'ai';
 import test from 'tape';
-import { loadModel } from '../../lib/index.js';
 import { callArguments, callingFields, weatherTool, writeCallingModel } from '../support/calling-model.js';
-import { modelFolder } from '../support/models.js';
-import { startServer } from '../support/server.js';
+import { startServer, startWithModel } from '../support/server.js';
 import { newFolder } from '../support/small-model.js';
 
 const content = 'How do I insert a table?';
@@ -21,9 +19,7 @@ async function callingServer(t: test.Test) {
 }
 
 test('the AI SDK streams text and thinking', async (t) => {
-  const model = await loadModel(modelFolder('tiny'), { slots: 16 });
-  t.teardown(() => model.close());
-  const server = await startServer(t, { model, names: ['model'] });
+  const { model, server } = await startWithModel(t, { names: ['model'] });
   const wanted = await model.generate(messages, { seed: 6, maxTokens: 200 });
   const provider = createOpenAICompatible({ name: 'kexa', baseURL: `${server.url}/v1`, includeUsage: true });
   const { text, reasoningText, usage, finishReason } = streamText({
@@ -85,9 +81,7 @@ test('LangChain runs tools', async (t) => {
 });
 
 test("Friendli's provider reads text, thinking and usage", async (t) => {
-  const model = await loadModel(modelFolder('tiny'), { slots: 16 });
-  t.teardown(() => model.close());
-  const server = await startServer(t, { model, names: ['model'] });
+  const { model, server } = await startWithModel(t, { names: ['model'] });
   const wanted = await model.generate(messages, { seed: 6, maxTokens: 200 });
   const friendli = createFriendli({ apiKey: 'key', baseURL: `${server.url}/v1` });
   const chat = friendli('model');

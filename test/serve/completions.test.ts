@@ -1,20 +1,12 @@
 /** Completions, whole and streamed, and the routes that tokenize: they give what the library gives. */
 import test from 'tape';
-import { loadModel, type Model } from '../../lib/index.js';
-import { modelFolder } from '../support/models.js';
-import { ask, askStream, type Json, startServer } from '../support/server.js';
+import { ask, askStream, type Json, startWithModel } from '../support/server.js';
 
 const path = '/v1/completions';
 const prompt = 'In the beginning God';
 
-async function start(t: test.Test): Promise<{ model: Model; server: Awaited<ReturnType<typeof startServer>> }> {
-  const model = await loadModel(modelFolder('tiny'), { slots: 16 });
-  t.teardown(() => model.close());
-  return { model, server: await startServer(t, { model }) };
-}
-
 test("a completion is the library's raw answer", async (t) => {
-  const { model, server } = await start(t);
+  const { model, server } = await startWithModel(t);
   const wanted = await model.generate(prompt, { raw: true, seed: 3, maxTokens: 16, logprobs: 3, ignoreEos: true });
   const body = { prompt, seed: 3, logprobs: 3, ignore_eos: true };
   const { status, body: whole } = await ask(server, path, body);
@@ -54,7 +46,7 @@ test("a completion is the library's raw answer", async (t) => {
 });
 
 test('several prompts and choices come in order, whatever form they have', async (t) => {
-  const { model, server } = await start(t);
+  const { model, server } = await startWithModel(t);
   const prompts = [prompt, 'And the evening and the'];
   const ids = prompts.map((each) => model.tokenizer.encode(each));
   const fields = { seed: 5, max_tokens: 6, n: 2 };
@@ -87,7 +79,7 @@ test('several prompts and choices come in order, whatever form they have', async
 });
 
 test('the log-probabilities of a prompt are those of score', async (t) => {
-  const { model, server } = await start(t);
+  const { model, server } = await startWithModel(t);
   const ids = model.tokenizer.encode(`${prompt} created 한글`);
   const scores = await model.scoreTokens(ids, { alternatives: 1 });
   t.deepEqual(
@@ -134,7 +126,7 @@ test('the log-probabilities of a prompt are those of score', async (t) => {
 });
 
 test('what is wrong with a completion is told by the name of the field', async (t) => {
-  const { server } = await start(t);
+  const { server } = await startWithModel(t);
   const cases: [body: object, param: string, code?: string][] = [
     [{}, 'prompt'],
     [{ prompt: '' }, 'prompt'],
@@ -153,7 +145,7 @@ test('what is wrong with a completion is told by the name of the field', async (
 });
 
 test('texts are tokenized in two forms, and tokens made text again', async (t) => {
-  const { model, server } = await start(t);
+  const { model, server } = await startWithModel(t);
   const text = 'Hello 한글 🙂';
   const ids = model.tokenizer.encode(text);
   const { body } = await ask(server, '/tokenize', { prompt: text, return_token_strs: true });

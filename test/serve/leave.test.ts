@@ -3,12 +3,10 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { type AddressInfo, connect, type Socket } from 'node:net';
 import test from 'tape';
-import { loadModel } from '../../lib/index.js';
 import { ClientLeft } from '../../lib/serve/errors.js';
 import { Exchange } from '../../lib/serve/exchange.js';
 import { EventStream, eventText } from '../../lib/serve/sse.js';
-import { modelFolder } from '../support/models.js';
-import { ask, startServer } from '../support/server.js';
+import { ask, startServer, startWithModel } from '../support/server.js';
 
 const path = '/v1/chat/completions';
 const messages = [{ role: 'user', content: 'How do I insert a table?' }];
@@ -40,9 +38,7 @@ async function until(condition: () => boolean): Promise<number> {
 }
 
 test('clients that leave leave nothing behind', async (t) => {
-  const model = await loadModel(modelFolder('tiny'), { slots: 4, contextSize: 4096 });
-  t.teardown(() => model.close());
-  const server = await startServer(t, { model });
+  const { model, server } = await startWithModel(t, { load: { slots: 4, contextSize: 4096 } });
   const isIdle = () => {
     const { running, waiting, parked, pages } = model.stats();
     return running + waiting + parked + pages.live === 0;

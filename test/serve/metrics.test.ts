@@ -2,10 +2,8 @@
 // @ts-expect-error The package has no types.
 import parsePrometheus from 'parse-prometheus-text-format';
 import test from 'tape';
-import { loadModel } from '../../lib/index.js';
 import type { Server } from '../../lib/serve/index.js';
-import { modelFolder } from '../support/models.js';
-import { ask, startServer } from '../support/server.js';
+import { ask, startWithModel } from '../support/server.js';
 
 const messages = [{ role: 'user', content: 'How do I insert a table?' }];
 
@@ -29,9 +27,7 @@ async function figures(server: Server): Promise<Figures> {
 }
 
 test('figures count requests, tokens and pages', async (t) => {
-  const model = await loadModel(modelFolder('tiny'), { slots: 2, contextSize: 1024 });
-  t.teardown(() => model.close());
-  const server = await startServer(t, { model, names: ['tiny'] });
+  const { model, server } = await startWithModel(t, { load: { slots: 2, contextSize: 1024 }, names: ['tiny'] });
   const before = await figures(server);
   const value = (from: Figures, name: string) => Number(from.families.get(name)!.metrics[0]!.value);
   for (const name of ['vllm:num_requests_running', 'vllm:num_requests_waiting', 'vllm:kv_cache_usage_perc']) {

@@ -1,11 +1,9 @@
 /** The server through OpenAI's own client. */
 import OpenAI from 'openai';
 import test from 'tape';
-import { loadModel } from '../../lib/index.js';
 import type { ServeOptions } from '../../lib/serve/index.js';
 import { callArguments, callingFields, weatherTool, writeCallingModel } from '../support/calling-model.js';
-import { modelFolder } from '../support/models.js';
-import { startServer } from '../support/server.js';
+import { startServer, startWithModel } from '../support/server.js';
 import { newFolder } from '../support/small-model.js';
 
 const content = 'How do I insert a table?';
@@ -14,9 +12,7 @@ const fields = { model: 'model', messages, seed: 6, max_completion_tokens: 200 }
 
 /** A server of the tiny model, and a client of it that counts its requests. */
 async function connect(t: test.Test, options: ServeOptions = {}) {
-  const model = await loadModel(modelFolder('tiny'), { slots: 16 });
-  t.teardown(() => model.close());
-  const server = await startServer(t, { model, names: ['model'], ...options });
+  const { model, server } = await startWithModel(t, { names: ['model'], ...options });
   let requests = 0;
   const counting: typeof fetch = (...args) => {
     requests++;

@@ -1,9 +1,7 @@
 /** Responses: their items whole, their events in order, and those that are kept. */
 import test from 'tape';
-import { loadModel } from '../../lib/index.js';
 import { callArguments, callingFields, weatherTool, writeCallingModel } from '../support/calling-model.js';
-import { modelFolder } from '../support/models.js';
-import { ask, askStream, type Json, startServer } from '../support/server.js';
+import { ask, askStream, type Json, startServer, startWithModel } from '../support/server.js';
 import { newFolder } from '../support/small-model.js';
 
 const path = '/v1/responses';
@@ -15,9 +13,7 @@ const withoutIds = (value: unknown): unknown =>
   JSON.parse(JSON.stringify(value).replaceAll(/"\w+_\w{24,32}"/g, '"id"'));
 
 test("a response has the library's thinking and text as items", async (t) => {
-  const model = await loadModel(modelFolder('tiny'), { slots: 16 });
-  t.teardown(() => model.close());
-  const server = await startServer(t, { model });
+  const { model, server } = await startWithModel(t);
   const messages = [{ role: 'user' as const, content: input }];
   for (const maxTokens of [300, 5]) {
     const wanted = await model.generate(messages, { seed: 6, maxTokens, thinking: true, logprobs: 1 });

@@ -1,5 +1,6 @@
 /** A server of the tiny model on loopback, and requests to it. */
 import type { Test } from 'tape';
+import { loadModel, type Model } from '../../lib/index.js';
 import { type ServeOptions, type Server, serve } from '../../lib/serve/index.js';
 import { modelFolder } from './models.js';
 
@@ -12,6 +13,13 @@ export async function startServer(t: Test, options: ServeOptions = {}): Promise<
   const server = await serve({ ...source, port: 0, log: 'off', load: { slots: 16 }, ...options });
   t.teardown(() => server.close({ timeout: 0 }));
   return server;
+}
+
+/** Starts a server of a tiny model of its own, which the test may ask, too. `load` has the model's options. */
+export async function startWithModel(t: Test, options: ServeOptions = {}): Promise<{ model: Model; server: Server }> {
+  const model = await loadModel(modelFolder('tiny'), options.load ?? { slots: 16 });
+  t.teardown(() => model.close());
+  return { model, server: await startServer(t, { model, ...options }) };
 }
 
 /** Asks for JSON. A body makes it a POST. */

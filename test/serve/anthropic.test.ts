@@ -1,9 +1,8 @@
 /** Messages of Anthropic's API, through its own client. */
 import Anthropic from '@anthropic-ai/sdk';
 import test from 'tape';
-import { callArguments, callingFields, weatherTool, writeCallingModel } from '../support/calling-model.js';
+import { callArguments, callingFields, startCallingServer, weatherTool } from '../support/calling-model.js';
 import { ask, startServer, startWithModel } from '../support/server.js';
-import { newFolder } from '../support/small-model.js';
 
 const content = 'How do I insert a table?';
 const messages = [{ role: 'user' as const, content }];
@@ -56,9 +55,7 @@ test("a message has the library's thinking and text as blocks, whole and streame
 });
 
 test('a tool is called, and its result goes back', async (t) => {
-  const folder = await newFolder(t);
-  writeCallingModel(folder);
-  const server = await startServer(t, { path: folder, names: ['model'] });
+  const server = await startCallingServer(t);
   const client = new Anthropic({ baseURL: server.url, apiKey: 'none', maxRetries: 0 });
   const { chat_template_kwargs: _, ...fields } = callingFields;
   const { name, description, parameters } = weatherTool.function;

@@ -5,18 +5,11 @@ import { type AIMessageChunk, HumanMessage, ToolMessage } from '@langchain/core/
 import { ChatOpenAI } from '@langchain/openai';
 import { generateText, jsonSchema, stepCountIs, streamText, tool } from 'ai';
 import test from 'tape';
-import { callArguments, callingFields, weatherTool, writeCallingModel } from '../support/calling-model.js';
-import { startServer, startWithModel } from '../support/server.js';
-import { newFolder } from '../support/small-model.js';
+import { callArguments, callingFields, startCallingServer, weatherTool } from '../support/calling-model.js';
+import { startWithModel } from '../support/server.js';
 
 const content = 'How do I insert a table?';
 const messages = [{ role: 'user' as const, content }];
-
-async function callingServer(t: test.Test) {
-  const folder = await newFolder(t);
-  writeCallingModel(folder);
-  return await startServer(t, { path: folder, names: ['model'] });
-}
 
 test('the AI SDK streams text and thinking', async (t) => {
   const { model, server } = await startWithModel(t, { names: ['model'] });
@@ -32,7 +25,7 @@ test('the AI SDK streams text and thinking', async (t) => {
 });
 
 test('the AI SDK runs tools, whole and streamed', async (t) => {
-  const server = await callingServer(t);
+  const server = await startCallingServer(t);
   const provider = createOpenAICompatible({ name: 'kexa', baseURL: `${server.url}/v1` });
   const { temperature, ...options } = callingFields;
   for (const run of [generateText, streamText]) {
@@ -60,7 +53,7 @@ test('the AI SDK runs tools, whole and streamed', async (t) => {
 });
 
 test('LangChain runs tools', async (t) => {
-  const server = await callingServer(t);
+  const server = await startCallingServer(t);
   const { temperature, ...modelKwargs } = callingFields;
   const chat = new ChatOpenAI({
     ...{ model: 'model', apiKey: 'key', temperature, modelKwargs, maxRetries: 0 },

@@ -2,9 +2,8 @@
 import OpenAI from 'openai';
 import test from 'tape';
 import type { ServeOptions } from '../../lib/serve/index.js';
-import { callArguments, callingFields, weatherTool, writeCallingModel } from '../support/calling-model.js';
-import { startServer, startWithModel } from '../support/server.js';
-import { newFolder } from '../support/small-model.js';
+import { callArguments, callingFields, startCallingServer, weatherTool } from '../support/calling-model.js';
+import { startWithModel } from '../support/server.js';
 
 const content = 'How do I insert a table?';
 const messages = [{ role: 'user' as const, content }];
@@ -91,9 +90,7 @@ test("OpenAI's client completes texts and makes responses", async (t) => {
 });
 
 test("OpenAI's client runs tools", async (t) => {
-  const folder = await newFolder(t);
-  writeCallingModel(folder);
-  const server = await startServer(t, { path: folder, names: ['model'] });
+  const server = await startCallingServer(t);
   const client = new OpenAI({ baseURL: `${server.url}/v1`, apiKey: 'key' });
   const given: unknown[] = [];
   const runner = client.chat.completions.runTools({

@@ -1,8 +1,7 @@
 /** Responses: their items whole, their events in order, and those that are kept. */
 import test from 'tape';
-import { callArguments, callingFields, weatherTool, writeCallingModel } from '../support/calling-model.js';
+import { callArguments, callingFields, startCallingServer, weatherTool } from '../support/calling-model.js';
 import { ask, askStream, type Json, startServer, startWithModel } from '../support/server.js';
-import { newFolder } from '../support/small-model.js';
 
 const path = '/v1/responses';
 const input = 'How do I insert a table?';
@@ -67,9 +66,7 @@ test("a response has the library's thinking and text as items", async (t) => {
 });
 
 test('calls are items, and go back with their results', async (t) => {
-  const folder = await newFolder(t);
-  writeCallingModel(folder);
-  const server = await startServer(t, { path: folder });
+  const server = await startCallingServer(t);
   const tool = { type: 'function', ...weatherTool.function };
   const fields = { input, tools: [tool], ...callingFields };
   const { body } = await ask(server, path, fields);

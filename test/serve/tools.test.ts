@@ -1,16 +1,13 @@
 /** Tools over HTTP: calls whole and in parts, and what clients send back. */
 import test from 'tape';
-import { callArguments, callIds, callingFields, weatherTool, writeCallingModel } from '../support/calling-model.js';
-import { ask, askStream, type Json, startServer } from '../support/server.js';
-import { newFolder } from '../support/small-model.js';
+import { callArguments, callIds, callingFields, startCallingServer, weatherTool } from '../support/calling-model.js';
+import { ask, askStream, type Json } from '../support/server.js';
 
 const path = '/v1/chat/completions';
 const messages = [{ role: 'user', content: 'How is the weather?' }];
 
 test('a call is told whole, and in a stream by its name and then its arguments', async (t) => {
-  const folder = await newFolder(t);
-  writeCallingModel(folder);
-  const server = await startServer(t, { path: folder });
+  const server = await startCallingServer(t);
   const body = { messages, tools: [weatherTool], ...callingFields, return_token_ids: true };
   const whole = await ask(server, path, body);
   t.equal(whole.status, 200);

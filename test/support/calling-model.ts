@@ -1,7 +1,11 @@
 /** A model that calls tools: the tiny one with tokens that are parts of a call, and a bias that makes it choose them. */
 import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Test } from 'tape';
+import type { Server } from '../../lib/serve/index.js';
 import { modelFolder } from './models.js';
+import { startServer } from './server.js';
+import { newFolder } from './small-model.js';
 
 /** The tokens and their texts, in the order in which they are chosen. The last one ends the turn. */
 const parts: readonly (readonly [id: number, text: string])[] = [
@@ -38,8 +42,14 @@ export const weatherTool = {
   },
 };
 
-/** Writes the model into a folder. */
-export function writeCallingModel(folder: string): void {
+/** Starts a server of the model, under the name `model`. */
+export async function startCallingServer(t: Test): Promise<Server> {
+  const folder = await newFolder(t);
+  writeCallingModel(folder);
+  return await startServer(t, { path: folder, names: ['model'] });
+}
+
+function writeCallingModel(folder: string): void {
   cpSync(modelFolder('tiny'), folder, { recursive: true });
   const path = join(folder, 'tokenizer.json');
   const tokenizer = JSON.parse(readFileSync(path, 'utf8'));

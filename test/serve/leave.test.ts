@@ -1,8 +1,8 @@
 /** Clients that leave, stall, or send what is no request: nothing of them stays, and others do not notice. */
 import { once } from 'node:events';
-import { createServer } from 'node:http';
+import { createServer, type RequestListener } from 'node:http';
 import { type AddressInfo, connect, type Socket } from 'node:net';
-import test from 'tape';
+import test, { type Test } from 'tape';
 import { ClientLeft } from '../../lib/serve/errors.js';
 import { Exchange } from '../../lib/serve/exchange.js';
 import { EventStream, eventText } from '../../lib/serve/sse.js';
@@ -19,6 +19,20 @@ async function send(url: string, text: string): Promise<Socket> {
   socket.on('error', () => {});
   socket.write(text);
   return socket;
+}
+
+/** Answers requests by `listener` until the test's end. Gives the address. */
+async function listen(t: Test, listener: RequestListener): Promise<string> {
+  const http = createServer(listener);
+  t.teardown(() => http.close());
+  http.listen(0, '127.0.0.1');
+  await once(http, 'listening');
+  return `http://127.0.0.1:${(http.address() as AddressInfo).port}`;
+}
+
+/** The text of a request without a body. */
+function get(target: string): string {
+  return `GET ${target} HTTP/1.1\r\nhost: localhost\r\n\r\n`;
 }
 
 /** The text of a request with a body. */
@@ -68,7 +82,7 @@ test('a client that does not read is left after a while, and holds its writer up
   const isOver = new Promise((resolve) => {
     over = resolve;
   });
-  const http = createServer(async (_, outgoing) => {
+  const url = await listen(t, async (_, outgoing) => {
     const events = new EventStream(outgoing, 300, (reason) => reasons.push(reason));
     while (reasons.length === 0 && written < 100) {
       await events.write(text);
@@ -77,11 +91,7 @@ test('a client that does not read is left after a while, and holds its writer up
     events.end('');
     over();
   });
-  t.teardown(() => http.close());
-  http.listen(0, '127.0.0.1');
-  await once(http, 'listening');
-  const { port } = http.address() as AddressInfo;
-  const socket = await send(`http://127.0.0.1:${port}`, 'GET / HTTP/1.1\r\nhost: localhost\r\n\r\n');
+  const socket = await send(url, get('/'));
   socket.pause();
   await isOver;
   t.equal(reasons.length, 1);
@@ -92,7 +102,7 @@ test('a client that does not read is left after a while, and holds its writer up
 
 test('a client that does not read the rest of an answer that has ended is left, too', async (t) => {
   let ms = 0;
-  const http = createServer((incoming, outgoing) => {
+  const url = await listen(t, (incoming, outgoing) => {
     const exchange = new Exchange(incoming, outgoing);
     const start = performance.now();
     void exchange.closed.then(() => {
@@ -103,11 +113,7 @@ test('a client that does not read the rest of an answer that has ended is left, 
     events.open();
     events.end('x'.repeat(1 << 25));
   });
-  t.teardown(() => http.close());
-  http.listen(0, '127.0.0.1');
-  await once(http, 'listening');
-  const { port } = http.address() as AddressInfo;
-  const socket = await send(`http://127.0.0.1:${port}`, 'GET / HTTP/1.1\r\nhost: localhost\r\n\r\n');
+  const socket = await send(url, get('/'));
   socket.pause();
   await until(() => ms > 0);
   t.ok(ms > 250, `after ${ms.toFixed()} ms`);
@@ -115,16 +121,11 @@ test('a client that does not read the rest of an answer that has ended is left, 
 });
 
 test('the time for reading an answer does not bind the next one of its connection', async (t) => {
-  const http = createServer((incoming, outgoing) => {
+  const url = await listen(t, (incoming, outgoing) => {
     const events = new EventStream(outgoing, 200, () => t.fail('nobody stalls'));
     setTimeout(() => events.end(eventText({ url: incoming.url })), incoming.url === '/first' ? 0 : 600);
   });
-  t.teardown(() => http.close());
-  http.listen(0, '127.0.0.1');
-  await once(http, 'listening');
-  const { port } = http.address() as AddressInfo;
-  const requests = ['/first', '/second'].map((url) => `GET ${url} HTTP/1.1\r\nhost: localhost\r\n\r\n`);
-  const socket = await send(`http://127.0.0.1:${port}`, requests.join(''));
+  const socket = await send(url, get('/first') + get('/second'));
   let got = '';
   socket.on('data', (data) => {
     got += data;
@@ -137,7 +138,7 @@ test('the time for reading an answer does not bind the next one of its connectio
 test('an answer that waits for another one of its connection ends with the connection', async (t) => {
   const exchanges: Exchange[] = [];
   let held = 0;
-  const http = createServer(async (incoming, outgoing) => {
+  const url = await listen(t, async (incoming, outgoing) => {
     const exchange = new Exchange(incoming, outgoing);
     exchanges.push(exchange);
     const events = new EventStream(outgoing, 60_000, () => {});
@@ -149,12 +150,7 @@ test('an answer that waits for another one of its connection ends with the conne
     await events.write(eventText({ text: 'x'.repeat(1 << 20) }));
     held--;
   });
-  t.teardown(() => http.close());
-  http.listen(0, '127.0.0.1');
-  await once(http, 'listening');
-  const { port } = http.address() as AddressInfo;
-  const requests = ['/first', '/second'].map((url) => `GET ${url} HTTP/1.1\r\nhost: localhost\r\n\r\n`);
-  const socket = await send(`http://127.0.0.1:${port}`, requests.join(''));
+  const socket = await send(url, get('/first') + get('/second'));
   await until(() => held === 1);
   socket.destroy();
   await until(() => held === 0);

@@ -3,6 +3,7 @@
  * makes the bodies that its clients expect.
  */
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response';
+import type { Tokenizer } from '../text/tokenizer.js';
 import type { GenerateOptions, GenerationResult, Piece, Prompt, ToolCallDelta } from '../types.js';
 import type { ServeContext } from './context.js';
 import { type ApiError, ClientLeft, toApiError } from './errors.js';
@@ -120,8 +121,9 @@ async function* replyEvents(
   { model, choices }: AnswerRequest,
   onStart: () => void,
 ): AsyncGenerator<ReplyEvent[], void> {
+  const { model: loaded } = model;
   // With a session, the engine keeps the cache of the conversation for its next turn.
-  const sessions = choices.map(() => model.model.createSession());
+  const sessions = choices.map(() => loaded.createSession());
   const onPromptProgress = () => {
     notes.queueMs ??= performance.now() - startedAt;
     onStart();
@@ -196,7 +198,8 @@ function noteResults(
   notes.promptTokens = sumOf(counted, ({ usage }) => usage.promptTokens);
   notes.cachedTokens = sumOf(counted, ({ usage }) => usage.cachedTokens);
   notes.completionTokens = sumOf(results, ({ usage }) => usage.completionTokens);
-  notes.reasoningTokens = sumOf(results, (result) => reasoningTokens(result, model));
+  const { tokenizer } = model.model;
+  notes.reasoningTokens = sumOf(results, (result) => reasoningTokens(result, tokenizer));
   notes.draftsKept = sumOf(results, ({ speculation }) => speculation.accepted);
   notes.parked = sumOf(results, ({ usage }) => usage.parked);
   notes.finish = results.map(({ finishReason }) => finishReason).join();
@@ -214,9 +217,8 @@ export function sumOf(results: readonly GenerationResult[], count: (result: Gene
 }
 
 /** The tokens of an answer that are thinking, the marker that closes it included. */
-export function reasoningTokens({ reasoning, ids }: GenerationResult, { model }: ServedModel): number {
+export function reasoningTokens({ reasoning, ids }: GenerationResult, tokenizer: Tokenizer): number {
   if (reasoning === '') return 0;
-  const { tokenizer } = model;
   const close = tokenizer.tokenToId(tokenizer.reasoning.close);
   if (close === null) return Math.min(ids.length, tokenizer.encode(reasoning).length);
   const at = ids.indexOf(close);

@@ -50,7 +50,11 @@ export class ServedModel {
     return this.#model;
   }
 
-  /** The model, to answer with. @throws ApiError 503 if it cannot answer now */
+  /**
+   * The model, to answer with. Each time, the engine is asked for the device's state, so a caller that answers keeps it.
+   *
+   * @throws ApiError 503 if it cannot answer now
+   */
   get model(): Model {
     if (this.state === 'ready') return this.#model!;
     throw this.#refusal();

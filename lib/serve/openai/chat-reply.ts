@@ -84,7 +84,7 @@ export class ChatReply implements ReplyMapping {
     return eventText(openAIError(error)) + doneEvent;
   }
 
-  /** Kept, because a served model asks its engine for the device's state each time that it is asked for the model. */
+  /** Kept, because a served model is slow to give its model. */
   get #tokenizer(): Tokenizer {
     this.#keptTokenizer ??= this.#model.model.tokenizer;
     return this.#keptTokenizer;
@@ -190,7 +190,7 @@ export class ChatReply implements ReplyMapping {
 
   #usage(results: readonly GenerationResult[]): object {
     const { promptTokens, cachedTokens } = results[0]!.usage;
-    const reasoning = sumOf(results, (result) => reasoningTokens(result, this.#model));
+    const reasoning = sumOf(results, (result) => reasoningTokens(result, this.#tokenizer));
     return usageOf(results, { prompt: promptTokens, cached: cachedTokens, reasoning });
   }
 

@@ -1,5 +1,6 @@
 /** Writes answers as completions: whole, or in chunks. */
 import { randomId } from '../../random.js';
+import type { Tokenizer } from '../../text/tokenizer.js';
 import type { GenerationResult, Piece, TokenLogprob } from '../../types.js';
 import type { ReplyEvent, ReplyMapping } from '../answer.js';
 import { type ApiError, openAIError } from '../errors.js';
@@ -17,6 +18,7 @@ interface ChoiceState {
 /** The mapping of one request's answers. `scores` are the tokens of each prompt, if their log-probabilities are told. */
 export class CompletionReply implements ReplyMapping {
   readonly #request: CompletionRequest;
+  readonly #tokenizer: Tokenizer;
   readonly #scores: readonly LoggedToken[][];
   readonly #head: { id: string; object: 'text_completion'; created: number; model: string; system_fingerprint: string };
   readonly #choices: ChoiceState[];
@@ -32,9 +34,10 @@ export class CompletionReply implements ReplyMapping {
       model: request.name,
       system_fingerprint: model.fingerprint,
     };
+    this.#tokenizer = model.model.tokenizer;
     this.#choices = Array.from({ length: prompts.length * n }, (_, i) => ({
       prompt: Math.floor(i / n),
-      logprobs: new LogprobWriter(model.model.tokenizer),
+      logprobs: new LogprobWriter(this.#tokenizer),
     }));
   }
 
@@ -128,9 +131,9 @@ export class CompletionReply implements ReplyMapping {
 
   /** The facts of a choice's prompt that were asked for. */
   #ofPrompt({ prompt }: ChoiceState): object {
-    const { promptLogprobs: wanted, tokenIds, prompts, model } = this.#request;
+    const { promptLogprobs: wanted, tokenIds, prompts } = this.#request;
     return {
-      ...(wanted !== undefined && { prompt_logprobs: promptLogprobs(this.#scores[prompt]!, model.model.tokenizer) }),
+      ...(wanted !== undefined && { prompt_logprobs: promptLogprobs(this.#scores[prompt]!, this.#tokenizer) }),
       ...(tokenIds && { prompt_token_ids: prompts[prompt]!.ids }),
     };
   }

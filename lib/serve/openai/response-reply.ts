@@ -204,7 +204,7 @@ export class ResponseReply implements ReplyMapping {
       input_tokens: promptTokens,
       input_tokens_details: { cached_tokens: cachedTokens },
       output_tokens: completionTokens,
-      output_tokens_details: { reasoning_tokens: reasoningTokens(result, this.#request.model) },
+      output_tokens_details: { reasoning_tokens: reasoningTokens(result, this.#tokenizer) },
       total_tokens: promptTokens + completionTokens,
     };
   }

@@ -1,4 +1,4 @@
-import { type Command, InvalidArgumentError } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { defined } from '../../options.js';
 import { checkServeOptions, type ServeOption, type ServeSettings, serveOptions } from '../../serve/options.js';
 import type { Server } from '../../serve/server.js';
@@ -123,16 +123,10 @@ function settingsOf(flags: Record<string, unknown>): ServeSettings {
   return defined(
     Object.fromEntries(
       serveOptions.map(({ name, reads, flags: flag }) => {
-        const value = flags[keyOf(flag)];
+        const value = flags[new Option(flag).attributeName()];
         // commander gives the flags that turn something off their default, true.
         return [name, typeof value === 'string' && reads === 'list' ? [value] : value];
       }),
     ) as ServeSettings,
   );
-}
-
-/** The name under which commander keeps a flag's value: `drainDelay` for `--drain-delay <s>`, `page` for `--no-page`. */
-function keyOf(flags: string): string {
-  const [, long] = /--(?:no-)?([\w-]+)/.exec(flags)!;
-  return long!.replaceAll(/-([a-z])/g, (_, letter: string) => letter.toUpperCase());
 }

@@ -18,6 +18,13 @@ GenerateParams to_generate_params(const Napi::Object& from);
 Type to_type(const std::string& name);
 ExpertMisses to_expert_misses(const std::string& name);
 std::vector<int> to_ids(const Napi::Value& from);
+// Ids as a Uint32Array.
+template <typename Id>
+Napi::Uint32Array from_ids(Napi::Env env, const std::vector<Id>& ids) {
+  auto array = Napi::Uint32Array::New(env, ids.size());
+  std::copy(ids.begin(), ids.end(), array.Data());
+  return array;
+}
 
 // JavaScript's numbers are doubles, and casting one that does not fit is undefined or gives another number. These
 // functions throw KEXA_INVALID_ARGUMENT, naming `name`, for NaN, fractions and numbers outside the range. A count is a

@@ -125,10 +125,8 @@ struct EventToObject {
     for (uint32_t i = 0; i < forwarded.routes.size(); ++i) {
       const event::Route& route = forwarded.routes[i];
       auto entry = Napi::Object::New(env);
-      auto experts = Napi::Uint32Array::New(env, route.experts.size());
-      std::copy(route.experts.begin(), route.experts.end(), experts.Data());
       entry.Set("layer", route.layer);
-      entry.Set("experts", experts);
+      entry.Set("experts", from_ids(env, route.experts));
       entry.Set("weights", float_array(env, route.weights));
       routes.Set(i, entry);
     }

@@ -34,21 +34,15 @@ class SharedPorts {
   double last_ = 0;
 };
 
-Napi::Value to_array(Napi::Env env, const std::vector<int>& ids) {
-  auto array = Napi::Uint32Array::New(env, ids.size());
-  for (size_t i = 0; i < ids.size(); ++i) array[i] = uint32_t(ids[i]);
-  return array;
-}
-
 Napi::Object from_message(Napi::Env env, const grammar::Message& message) {
   auto object = Napi::Object::New(env);
   const auto set = [&](const char* name, auto value) { object.Set(name, value); };
   if (const auto* begin = std::get_if<grammar::Begin>(&message)) {
     set("kind", "begin"), set("sequence", double(begin->sequence)), set("grammar", begin->grammar);
-    set("tokens", to_array(env, begin->tokens));
+    set("tokens", from_ids(env, begin->tokens));
   } else if (const auto* ask = std::get_if<grammar::Ask>(&message)) {
     set("kind", "ask"), set("sequence", double(ask->sequence)), set("step", double(ask->step));
-    set("taken", to_array(env, ask->taken)), set("drafts", to_array(env, ask->drafts));
+    set("taken", from_ids(env, ask->taken)), set("drafts", from_ids(env, ask->drafts));
     set("mostDrafts", ask->most_drafts), set("forces", ask->forces);
   } else {
     set("kind", "end"), set("sequence", double(std::get<grammar::End>(message).sequence));

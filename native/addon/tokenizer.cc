@@ -5,6 +5,7 @@
 #include <system_error>
 #include <thread>
 
+#include "addon/convert.h"
 #include "addon/worker.h"
 #include "base/error.h"
 #include "base/failure.h"
@@ -44,12 +45,6 @@ struct Outcome {
     return thrown;
   }
 };
-
-Napi::Value from_ids(Napi::Env env, const std::vector<uint32_t>& ids) {
-  auto array = Napi::Uint32Array::New(env, ids.size());
-  std::copy(ids.begin(), ids.end(), array.Data());
-  return array;
-}
 
 // Copies at most a megabyte on the JavaScript thread; larger results become external memory.
 Napi::Value take_ids(Napi::Env env, std::vector<uint32_t>&& ids) {

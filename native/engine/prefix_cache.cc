@@ -88,7 +88,7 @@ void PrefixCache::keep(int slot, uint64_t owner) {
   while (used_ + wanted > budget_) drop(least_wanted(owner));
   Kept kept;
   kept.owners = {owner};
-  add(slot, std::move(kept));
+  add(slot, std::move(kept), hashes);
 }
 
 PrefixCache::Place PrefixCache::find_group(uint64_t group) {
@@ -99,7 +99,9 @@ void PrefixCache::keep_for_group(int slot, uint64_t group) {
   if (find_group(group) != kept_.end()) return;
   Kept kept;
   kept.group = group;
-  add(slot, std::move(kept));
+  std::vector<uint64_t> hashes;
+  extend_page_hashes(hashes, slots_.sequence(slot).ids);
+  add(slot, std::move(kept), hashes);
 }
 
 void PrefixCache::leave_group(uint64_t group, int size) {
@@ -109,7 +111,7 @@ void PrefixCache::leave_group(uint64_t group, int size) {
   if (const Place kept = find_group(group); kept != kept_.end()) drop(kept);
 }
 
-void PrefixCache::add(int slot, Kept kept) {
+void PrefixCache::add(int slot, Kept kept, std::span<const uint64_t> hashes) {
   const int length = slots_.length(slot);
   std::vector<CacheRun> runs;
   kept.ring_bytes = each_ring(length, [&](int layer, int first, size_t at, size_t) {
@@ -119,8 +121,6 @@ void PrefixCache::add(int slot, Kept kept) {
   if (kept.ring_bytes) kept.ticket = device_.read_cache(runs, kept.ring_bytes);
   kept.sequence = slots_.share(slot);
   kept.used = ++clock_;
-  std::vector<uint64_t> hashes;
-  extend_page_hashes(hashes, kept.sequence.ids);
   const size_t fewest = has_rings_ ? size_t(std::max(0, length - kKeptReach) / kPageRows) : 0;
   for (size_t pages = fewest; pages <= hashes.size(); ++pages)
     kept.keys.push_back(pages ? hashes[pages - 1] : kEmptyHash);

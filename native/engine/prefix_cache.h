@@ -104,7 +104,8 @@ class PrefixCache {
   void each_candidate(const PrefixSeeker& seeker, bool needs_mtp, const Visit& visit) const;
   bool may_use(const Kept& kept, const PrefixSeeker& seeker) const;
   Place find_group(uint64_t group);
-  void add(int slot, Kept kept);
+  // Keeps the slot's sequence, of whose pages these are the hashes.
+  void add(int slot, Kept kept, std::span<const uint64_t> hashes);
   void take_rings(Kept& kept);
   void drop(Place kept);
   // The prefix to let go of when `owner` wants room for one.

@@ -18,7 +18,7 @@ struct PrefixSeeker {
   uint64_t owner = 0;
   uint64_t group = 0;  // requests of a group have the same prompt; 0: it is in none
   std::span<const int> ids;
-  std::span<const uint64_t> hashes;  // page_hashes() of the ids
+  std::span<const uint64_t> hashes;  // of the pages of the ids (extend_page_hashes)
 };
 
 // A kept prefix holds its pages, which costs no memory until others need them. Its rings, the MTP block's included, are

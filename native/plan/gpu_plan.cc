@@ -1,13 +1,12 @@
 #include "plan/gpu_plan.h"
 
-#include "plan/plan.h"
-
 #include <algorithm>
 
 #include "base/error.h"
 #include "gpu/buffer_size.h"
 #include "model/rope.h"
 #include "plan/attention_parts.h"
+#include "plan/plan.h"
 
 namespace kexa {
 namespace {

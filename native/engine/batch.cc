@@ -146,8 +146,9 @@ std::vector<Sequence*> Batch::candidates(const JobContext& context) const {
 // sequence waits, and the step is to be planned again.
 std::optional<Batch::Parts> Batch::try_prepare(const JobContext& context, int lane) {
   LoadedModel& model = *context.model;
-  for (Sequence* sequence : running_by_age())
-    sequence->waits_for_masks = sequence->needs_masks() && !sequence->next_rows(context).can_step;
+  for (const auto& sequence : all_)
+    if (sequence->state == Claim::State::kRunning)
+      sequence->waits_for_masks = sequence->needs_masks() && !sequence->next_rows(context).can_step;
   const std::vector<Sequence*> sequences = candidates(context);
   std::vector<PlannedSequence> planned;
   for (Sequence* sequence : sequences) {

@@ -3,6 +3,7 @@ import test from 'tape';
 import { KexaError, type LoadOptions, loadModel } from '../../lib/index.js';
 import { type NativeEngine, native, readRequest } from '../../lib/native.js';
 import { modelFolder } from '../support/goldens.js';
+import { testPlannedMemory } from '../support/planned-memory.js';
 import { useSoftwareGpu } from '../support/software-gpu.js';
 
 useSoftwareGpu();
@@ -55,19 +56,7 @@ test('a lost device ends what is going on in one error, and the model can be loa
   await again.close();
 });
 
-test('what is allocated on the GPU is what was planned, to the byte', async (t) => {
-  const cases: [Parameters<typeof modelFolder>[0], LoadOptions][] = [
-    ['wide', { cacheType: 'q4', contextSize: 200 }],
-    ['two', { cacheType: 'bf16', contextSize: 100, prefillChunk: 1 }],
-  ];
-  for (const [name, options] of cases) {
-    const model = await loadModel(modelFolder(name), { device: 'swiftshader', ...options });
-    const { profile } = await model.forward([1], { profile: true });
-    t.equal(
-      profile!.bufferBytes,
-      model.memory.total,
-      `${name} ${JSON.stringify(options)}: ${profile!.bufferBytes} bytes`,
-    );
-    await model.close();
-  }
-});
+testPlannedMemory([
+  ['wide', { cacheType: 'q4', contextSize: 200 }],
+  ['two', { cacheType: 'bf16', contextSize: 100, prefillChunk: 1 }],
+]);

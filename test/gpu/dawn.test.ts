@@ -6,6 +6,7 @@ import { type KexaError, type LoadOptions, loadModel } from '../../lib/index.js'
 import { kexa, temporaryFolder } from '../support/cli.js';
 import { rowDifference } from '../support/compare.js';
 import { modelFolder } from '../support/goldens.js';
+import { testPlannedMemory } from '../support/planned-memory.js';
 import { makeRandomModel, sisterConfigs, writeRandomModel } from '../support/random-model.js';
 import { softwareGpuEnvironment, useSoftwareGpu } from '../support/software-gpu.js';
 
@@ -215,20 +216,8 @@ test('a load is stopped in the middle of its upload, and the next one is whole',
   t.ok(difference < 1e-5, `logits within ${difference.toExponential(1)} of the CPU device's`);
 });
 
-test('what is allocated on the GPU is what was planned, to the byte', async (t) => {
-  const cases: [Parameters<typeof modelFolder>[0], LoadOptions][] = [
-    ['tiny', {}],
-    ['tiny', { contextSize: 1000, prefillChunk: 16, cacheType: 'f16', weights: 'f32' }],
-    ['edge', { prefillChunk: 200, contextSize: 700, cacheType: 'q8' }],
-  ];
-  for (const [name, options] of cases) {
-    const model = await loadModel(modelFolder(name), { device: 'swiftshader', ...options });
-    const { profile } = await model.forward([1], { profile: true });
-    t.equal(
-      profile!.bufferBytes,
-      model.memory.total,
-      `${name} ${JSON.stringify(options)}: ${profile!.bufferBytes} bytes`,
-    );
-    await model.close();
-  }
-});
+testPlannedMemory([
+  ['tiny', {}],
+  ['tiny', { contextSize: 1000, prefillChunk: 16, cacheType: 'f16', weights: 'f32' }],
+  ['edge', { prefillChunk: 200, contextSize: 700, cacheType: 'q8' }],
+]);

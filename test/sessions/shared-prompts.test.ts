@@ -4,6 +4,7 @@ import type { GenerateOptions, GenerationResult, Model } from '../../lib/index.j
 import { openModel, randomIds } from '../support/compare.js';
 import { greedy, open, smallModel } from '../support/kept-sessions.js';
 import { refuses } from '../support/small-model.js';
+import { until } from '../support/until.js';
 
 const mib = 2 ** 20;
 
@@ -16,11 +17,6 @@ async function computedBy(model: Model, work: () => Promise<unknown>): Promise<n
   const before = model.stats().tokens.computed;
   await work();
   return model.stats().tokens.computed - before;
-}
-
-async function until(isTrue: () => boolean): Promise<boolean> {
-  for (let i = 0; i < 500 && !isTrue(); i++) await new Promise((resolve) => setTimeout(resolve, 10));
-  return isTrue();
 }
 
 test('requests that come together with one long beginning compute it once, to the bit', async (t) => {

@@ -3,6 +3,7 @@ import test from 'tape';
 import type { Histogram, ModelStats } from '../../lib/index.js';
 import { openModel, randomIds } from '../support/compare.js';
 import { greedy, open } from '../support/session-turns.js';
+import { until } from '../support/until.js';
 
 function isSound({ bounds, counts, count, sum }: Histogram): boolean {
   const total = counts.reduce((a, b) => a + b, 0);
@@ -12,12 +13,6 @@ function isSound({ bounds, counts, count, sum }: Histogram): boolean {
 
 function isBalanced({ pages }: ModelStats): boolean {
   return pages.live + pages.kept + pages.free === pages.total;
-}
-
-/** Waits until the engine has done what it was told without a promise. */
-async function until(isTrue: () => boolean): Promise<boolean> {
-  for (let i = 0; i < 500 && !isTrue(); i++) await new Promise((resolve) => setTimeout(resolve, 10));
-  return isTrue();
 }
 
 test('a model that has done nothing has nothing to tell', async (t) => {
@@ -52,6 +47,7 @@ test('tokens, steps, pages and hits are those of the answers', async (t) => {
     for (const [name, histogram] of Object.entries(two.steps[kind])) t.ok(isSound(histogram), `${kind}, ${name}`);
   t.ok(two.steps.answer.seconds.sum > 0 && two.steps.answer.sequences.sum === two.steps.answer.sequences.count);
   await session.close();
+  // The engine frees them after close() has resolved.
   t.ok(await until(() => model.stats().pages.free === two.pages.total), 'a closed session gives its pages back');
   await model.forward(ids);
   t.ok(model.stats().layers > two.layers, 'layers of forward count too');

@@ -4,16 +4,15 @@ import type { GenerationResult, Model } from '../../lib/index.js';
 import { type CrowdRequest, compareOutcome, crowdRequests } from '../../lib/model/crowd.js';
 import { openModel, randomIds, randomNumbers } from './compare.js';
 import type { GoldenName } from './goldens.js';
+import { until } from './until.js';
 
 const ways = ['whole', 'leaves', 'pauses', 'several', 'fork'] as const;
 type Way = (typeof ways)[number];
 const mostAtOnce = 24;
 
 /** Waits until all pages of the cache are free, at most for ten seconds. */
-export async function allPagesFree(model: Model): Promise<boolean> {
-  const isFree = () => model.stats().pages.free === model.stats().pages.total;
-  for (let i = 0; i < 1000 && !isFree(); i++) await new Promise((resolve) => setTimeout(resolve, 10));
-  return isFree();
+export function allPagesFree(model: Model): Promise<boolean> {
+  return until(() => model.stats().pages.free === model.stats().pages.total, 10);
 }
 
 /**

@@ -10,8 +10,10 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { compareReports, tableOf } from './kernel-cost/report.mjs';
-import { root } from './setup.mjs';
+import { Compiler, hasNvcc } from './kernel-cost/costs.mjs';
+import { launchesOf } from './kernel-cost/launches.mjs';
+import { compareReports, makeReport, tableOf } from './kernel-cost/report.mjs';
+import { root, setUp } from './setup.mjs';
 
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
@@ -35,11 +37,7 @@ if (options.compare) {
   process.exit(0);
 }
 
-const { setUp } = await import('./setup.mjs');
 setUp({ forTests: true });
-const { launchesOf } = await import('./kernel-cost/launches.mjs');
-const { Compiler, hasNvcc } = await import('./kernel-cost/costs.mjs');
-const { makeReport } = await import('./kernel-cost/report.mjs');
 
 const recipes = options.recipes.split(',');
 const decode = options.rows.split(',').filter(Boolean).map(Number);

@@ -14,6 +14,14 @@ export function hasNvcc() {
   return spawnSync('nvcc', ['--version']).status === 0;
 }
 
+const routedTiles = (c) => c('TOP_K * ((WIDTH + TILE_OUTPUTS - 1u) / TILE_OUTPUTS)');
+const sharedTiles = (c) => c('(SHARED_WIDTH + TILE_OUTPUTS - 1u) / TILE_OUTPUTS');
+const sharedGroups = (c) => c('(SHARED_WIDTH + GROUP_OUTPUTS - 1u) / GROUP_OUTPUTS');
+const tiled = {
+  turn: (c) => c('64u * 32u / 128u'),
+  warpTurns: (c) => c('4u * ((COLUMN_CHUNKS + 3u) / 4u)'),
+  innerTurns: (c) => (counts) => c('32u * TILE_ROWS / 2u') / counts.ffma,
+};
 /**
  * How a kernel walks its weights. For each of its loops over weights:
  * - `loop`: the loop's name, and `focus`: texts to replace so that only this loop is left;
@@ -24,14 +32,6 @@ export function hasNvcc() {
  * - `innerTurns`: see hotLoop().
  * The functions take `c`, which evaluates the kernel's constants.
  */
-const routedTiles = (c) => c('TOP_K * ((WIDTH + TILE_OUTPUTS - 1u) / TILE_OUTPUTS)');
-const sharedTiles = (c) => c('(SHARED_WIDTH + TILE_OUTPUTS - 1u) / TILE_OUTPUTS');
-const sharedGroups = (c) => c('(SHARED_WIDTH + GROUP_OUTPUTS - 1u) / GROUP_OUTPUTS');
-const tiled = {
-  turn: (c) => c('64u * 32u / 128u'),
-  warpTurns: (c) => c('4u * ((COLUMN_CHUNKS + 3u) / 4u)'),
-  innerTurns: (c) => (counts) => c('32u * TILE_ROWS / 2u') / counts.ffma,
-};
 const walks = {
   multiply: [
     {
@@ -176,13 +176,11 @@ export class Compiler {
     const name = createHash('sha256').update(cuda).update(header).digest('hex').slice(0, 24);
     const base = join(this.#folder, `${name}.${arch}`);
     if (!existsSync(`${base}.txt`)) {
-      const key = base;
-      if (!this.#running.has(key))
-        this.#running.set(
-          key,
-          this.#limited(() => this.#run(cuda, base, arch)),
-        );
-      await this.#running.get(key);
+      if (!this.#running.has(base)) {
+        const run = this.#limited(() => this.#run(cuda, base, arch));
+        this.#running.set(base, run);
+      }
+      await this.#running.get(base);
     }
     const told = readFileSync(`${base}.txt`, 'utf8');
     const number = (pattern) => Number(pattern.exec(told)?.[1] ?? 0);

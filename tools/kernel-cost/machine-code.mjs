@@ -133,8 +133,8 @@ function sectionAt(elf, table, index) {
 }
 
 /**
- * Counts one turn of a kernel's hot loop, for a thread. That loop is the largest loop that holds no other large one, or the outer of
- * two nested ones where `innerTurns` tells how often the inner one runs.
+ * Counts one turn of a kernel's hot loop, for a thread. That loop is the largest loop that holds no other large one, or
+ * the outer of two nested ones where `innerTurns` tells how often the inner one runs.
  *
  * @param {ReturnType<typeof instructions>} code The kernel.
  * @param {(counts: object) => number} [innerTurns] The turns of a nested loop with these counts.

@@ -1,5 +1,4 @@
 // The figures of kernel-cost.mjs: made of compiled kernels, as tables, and compared.
-
 import { loopsOf } from './costs.mjs';
 import { whole } from './launches.mjs';
 import { cards, distinctExperts, stepTime, workgroupsPerSm } from './step-model.mjs';
@@ -51,12 +50,8 @@ async function costOf(launch, rows, isPrompt, card, compiler) {
   const waves = groups / (card.multiprocessors * Math.max(1, perSm));
   for (const { loop, isRouted, text, turn, warpTurns, share, bytes, innerTurns } of loopsOf(launch)) {
     const counts = turn ? await compiler.loop(text, card.arch, innerTurns) : null;
-    const turns = warpTurns * launch.turnScale;
     if (counts)
-      loops.push({
-        ...{ counts, warpTurns: turns, share },
-        bytes: bytes(experts) * launch.byteScale,
-      });
+      loops.push({ counts, share, warpTurns: warpTurns * launch.turnScale, bytes: bytes(experts) * launch.byteScale });
     entries.push({
       name: [name, part === 'dense' ? 'dense' : loop].filter(Boolean).join(' '),
       weights: turn ? (isRouted ? types.routed : types.rest) : 'none',

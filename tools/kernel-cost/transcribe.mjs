@@ -226,7 +226,6 @@ function statements(text) {
     .replace(/\babs\(/g, 'abs_(')
     .replace(/\bloop \{/g, 'for (;;) {')
     .replace(/(\d+\.\d+(?:e-?\d+)?)(?![\d.ef])/g, '$1f')
-    .replace(/\bswitch \(part\) \{/g, 'switch (part) {')
     .replace(/\bcase (\d+)u: \{([^}]*)\}/g, 'case $1u: {$2} break;');
 }
 

@@ -36,11 +36,8 @@ template<class T> __device__ T workgroupUniformLoad(T*p){__syncthreads();T v=*p;
 __device__ u32 atomicLoad(u32*p){return *(volatile u32*)p;} __device__ void atomicStore(u32*p,u32 v){*(volatile u32*)p=v;}
 __device__ float fract(float a){return a-floorf(a);} 
 #define storageBarrier __syncthreads
-// What the integer-dot kernels need more.
-typedef v2<i32> vec2i; typedef v3<i32> vec3i;
+// The kernels in whole numbers use these too.
 __device__ __forceinline__ i32 dot4I8Packed(u32 a,u32 b){return __dp4a((i32)a,(i32)b,0);}
-__device__ __forceinline__ i32 dot4I8Add(i32 c,u32 a,u32 b){return __dp4a((i32)a,(i32)b,c);}
-__device__ __forceinline__ vec4u unpack4xU8(u32 a){return vec4u(a&255u,(a>>8)&255u,(a>>16)&255u,a>>24);}
 __device__ __forceinline__ vec2f subgroupShuffleXor(vec2f v,u32 m){return {__shfl_xor_sync(~0u,v.x,m),__shfl_xor_sync(~0u,v.y,m)};}
 __device__ __forceinline__ float subgroupShuffleXor(float v,u32 m){return __shfl_xor_sync(~0u,v,m);}
 

@@ -7,10 +7,11 @@
 // How the weights give an acceptance: the layers add next to nothing, so the hidden state is the embedding of the last
 // token, and row next(t) of the head is the embedding of t. The MTP block adds `share` of the last token's embedding to
 // the next one's. It is right where the next token's embedding is longer than `share` times that of the last.
-import { closeSync, mkdirSync, mkdtempSync, openSync, rmSync, writeFileSync, writeSync } from 'node:fs';
+import { closeSync, mkdirSync, mkdtempSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { beginWeights } from './make-random-model.mjs';
 import { setUp } from './setup.mjs';
 
 const { values: options } = parseArgs({
@@ -129,18 +130,9 @@ function makeModel(folder, acceptance) {
       tensors.push([`${layer}${name}.weight`, [hidden], filled(hidden, 0.001)]);
   }
 
-  const header = {};
-  let at = 0;
-  for (const [name, shape, data] of tensors) {
-    header[name] = { dtype: 'BF16', shape, data_offsets: [at, at + data.byteLength] };
-    at += data.byteLength;
-  }
-  const json = Buffer.from(JSON.stringify(header));
-  const length = Buffer.alloc(8);
-  length.writeBigUInt64LE(BigInt(json.length));
-  const file = openSync(join(folder, 'model.safetensors'), 'w');
-  for (const bytes of [length, json, ...tensors.map(([, , data]) => new Uint8Array(data.buffer, 0, data.byteLength))])
-    for (let written = 0; written < bytes.length; ) written += writeSync(file, bytes, written);
+  const { file, bytes } = beginWeights(folder, tensors);
+  for (const [, , data] of tensors)
+    for (let written = 0; written < data.byteLength; ) written += writeSync(file, data, written);
   closeSync(file);
   const config = {
     ...{ architectures: ['Exaone4ForCausalLM'], model_type: 'exaone4', dtype: 'bfloat16', hidden_act: 'silu' },
@@ -151,13 +143,12 @@ function makeModel(folder, acceptance) {
     layer_types: Array.from({ length: layers }, (_, i) => (i % 4 === 3 ? 'full_attention' : 'sliding_attention')),
   };
   writeFileSync(join(folder, 'config.json'), JSON.stringify(config, null, 2));
-  return at;
+  return bytes;
 }
-
-const median = (values) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)];
 
 setUp({ forTests: false });
 const { loadModel } = await import('../dist/index.js');
+const { median } = await import('../dist/bench/statistics.js');
 const folder = options.keep ?? mkdtempSync(join(tmpdir(), 'kexa-drafts-'));
 try {
   const bytes = makeModel(folder, Number(options.acceptance));

@@ -35,19 +35,7 @@ export function writeConfig(folder, shape = {}) {
 export function makeRandomModelFolder(folder, shape = {}) {
   const size = writeConfig(folder, shape);
   const tensors = tensorsOf(size);
-  let at = 0;
-  const header = {};
-  for (const [name, dims] of tensors) {
-    const bytes = dims.reduce((product, dim) => product * dim, 2);
-    header[name] = { dtype: 'BF16', shape: dims, data_offsets: [at, at + bytes] };
-    at += bytes;
-  }
-  const json = Buffer.from(JSON.stringify(header));
-  const length = Buffer.alloc(8);
-  length.writeBigUInt64LE(BigInt(json.length));
-  const file = openSync(join(folder, 'model.safetensors'), 'w');
-  writeSync(file, length);
-  writeSync(file, json);
+  const { file, bytes } = beginWeights(folder, tensors);
   const noise = noiseBlock();
   const ones = Buffer.alloc(2 * Math.max(size.hidden, size['head-dim']));
   for (let i = 0; i < ones.length; i += 2) ones.writeUInt16LE(0x3f80, i);
@@ -65,7 +53,28 @@ export function makeRandomModelFolder(folder, shape = {}) {
     }
   }
   closeSync(file);
-  return at;
+  return bytes;
+}
+
+/**
+ * Begins model.safetensors in `folder` with the header of these tensors, each a name and its sizes. Their bf16 numbers
+ * are to be written next, in the same order. Returns the open file and the bytes of all numbers.
+ */
+export function beginWeights(folder, tensors) {
+  const header = {};
+  let at = 0;
+  for (const [name, shape] of tensors) {
+    const bytes = shape.reduce((product, dim) => product * dim, 2);
+    header[name] = { dtype: 'BF16', shape, data_offsets: [at, at + bytes] };
+    at += bytes;
+  }
+  const json = Buffer.from(JSON.stringify(header));
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(json.length));
+  const file = openSync(join(folder, 'model.safetensors'), 'w');
+  writeSync(file, length);
+  writeSync(file, json);
+  return { file, bytes: at };
 }
 
 function configOf(size) {

@@ -1,8 +1,8 @@
 // Proves that the tests can fail: makes each known mistake of core-mutations.mjs and gpu-mutations.mjs in a copy of
 // native/, builds it, and runs tests with it until one fails. A test that also fails without any mistake proves nothing,
 // so each test that found a mistake is run once with the code as it is. Ends with 1 if a mistake survives, a patch no
-// longer applies, or such a test fails. `node tools/check-mutations.mjs rope ring` tries only the mistakes whose names contain one of the words; the
-// names of the GPU's begin with GPU. `npm run test:all -- --mutations` tries all.
+// longer applies, or such a test fails. `node tools/check-mutations.mjs rope ring` tries only the mistakes whose names
+// contain one of the words; the names of the GPU's begin with GPU. `npm run test:all -- --mutations` tries all.
 import { spawn, spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -129,7 +129,10 @@ function compile() {
   return undefined;
 }
 
-/** Returns the first failure of these tests with the addons of a folder, as two columns of a table. Undefined if all pass. */
+/**
+ * Returns the first failure of these tests with the addons of a folder, as two columns of a table. Undefined if all
+ * pass.
+ */
 async function runTests(tests, limitMs, addons) {
   for (const test of tests) {
     const { lines, end } = await runTest(test, limitMs, addons);

@@ -22,8 +22,8 @@ const namePatterns = [
 ];
 /** Names that are not this project's: programs, files, terms, tensors. A comment may use them. */
 const outside = new Set(
-  `WebGPU OpenGL IndexedDB EventSource vLLM TensorRT LibreOffice macOS arXiv ThreadSanitizer AddressSanitizer UndefinedBehaviorSanitizer
-  SiLU NoPE E2M1 E5M2 weight_scale_inv repr pp256 tg64 Instance webgpu_cpp.h webgpu.h NAME.wgsl .long.test.ts .d.ts utils mv`.split(
+  `WebGPU OpenGL IndexedDB EventSource vLLM TensorRT LibreOffice macOS arXiv
+  ThreadSanitizer AddressSanitizer UndefinedBehaviorSanitizer SiLU NoPE E2M1 E5M2 weight_scale_inv repr pp256 tg64 Instance webgpu_cpp.h webgpu.h NAME.wgsl .long.test.ts .d.ts utils mv`.split(
     /\s+/,
   ),
 );

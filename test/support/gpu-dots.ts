@@ -1,6 +1,6 @@
 /**
- * Products in whole numbers on the GPU (`activations: 'i16'`): ops against the CPU device with f32 activations. Inputs are
- * numbers that rounding keeps, so ops without a norm are as exact as in f32.
+ * Products in whole numbers on the GPU (`activations: 'i16'`): ops against the CPU device with f32 activations. Inputs
+ * are numbers that rounding keeps, so ops without a norm are as exact as in f32.
  */
 import test from 'tape';
 import type { QuantizedType, TensorEntry } from '../../lib/description.js';

@@ -16,8 +16,8 @@ export function allPagesFree(model: Model): Promise<boolean> {
 }
 
 /**
- * A test of `count` random requests. All share a cache that is too small for them, so that many are parked. Each answer is
- * compared with the same request alone, to the bit.
+ * A test of `count` random requests. All share a cache that is too small for them, so that many are parked. Each answer
+ * is compared with the same request alone, to the bit.
  */
 export function testUnrulyCrowd(name: GoldenName, count: number): void {
   test(`${name}: ${count} requests whose readers pause and leave, forks and several answers`, async (t) => {

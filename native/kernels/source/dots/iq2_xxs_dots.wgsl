@@ -1,6 +1,6 @@
-// iq2_xxs for products in whole numbers. dots_layout.h says how rows lie. A group of 32 weights has four indices of a byte, and a word
-// with 28 signs below a scale of 4 bits: bit 8 * i + 4 * half + chunk is the sign of weight 8 * chunk + 4 * half + i. The
-// four signs that are missing make the number of minuses in each chunk even.
+// iq2_xxs for products in whole numbers. dots_layout.h says how rows lie. A group of 32 weights has four indices of a
+// byte, and a word with 28 signs below a scale of 4 bits: bit 8 * i + 4 * half + chunk is the sign of weight
+// 8 * chunk + 4 * half + i. The four signs that are missing make the number of minuses in each chunk even.
 var<workgroup> iq2_xxs_magnitudes: array<vec2u, 256>;
 
 // All 32 signs of a group.

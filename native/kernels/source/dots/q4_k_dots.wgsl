@@ -1,5 +1,6 @@
-// q4_k for products in whole numbers. dots_layout.h says how rows lie. The head of 256 weights is d and dmin, then a byte for each group
-// (its scale's 6 bits, and the upper 2 of its minimum above), then 4 bits for each group: the lower ones of its minimum.
+// q4_k for products in whole numbers. dots_layout.h says how rows lie. The head of 256 weights is d and dmin, then a
+// byte for each group (its scale's 6 bits, and the upper 2 of its minimum above), then 4 bits for each group: the lower
+// ones of its minimum.
 
 // [scale, minimum] of a group, 6 bits each.
 fn q4_k_factors(head: vec4u, group: u32) -> vec2u {

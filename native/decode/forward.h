@@ -11,9 +11,9 @@ namespace kexa {
 
 // Calls between the ops, through which a caller watches the pass.
 struct ForwardHooks {
-  std::function<bool()> is_wanted;             // asked between layers; if it returns false, Cancelled is thrown
-  std::function<void(int layer)> after_layer;  // the residual stream, and after a MoE layer its routes, can be read
-  std::function<void(int layer)> after_route;
+  std::function<bool()> is_wanted{};             // asked between layers; if it returns false, Cancelled is thrown
+  std::function<void(int layer)> after_layer{};  // the residual stream, and after a MoE layer its routes, can be read
+  std::function<void(int layer)> after_route{};
   std::atomic<uint64_t>* layers_done = nullptr;  // counts the layers that were run
 };
 

@@ -262,8 +262,7 @@ void Batch::encode(const JobContext& context, std::vector<Sequence::Part>& parts
     return !stopping.load(std::memory_order_relaxed) &&
            std::any_of(readers.begin(), readers.end(), [](const auto& reader) { return !reader->cancelled(); });
   };
-  ForwardHooks hooks{
-      .is_wanted = step.is_wanted, .after_layer = {}, .after_route = {}, .layers_done = &context.stats.layers};
+  ForwardHooks hooks{.is_wanted = step.is_wanted, .layers_done = &context.stats.layers};
   was_profiled_ = parts[0].sequence->params().wants_profile;
   StepCounts& counts = parts[0].sequence->counts_of(parts[0]);
   Profiling profiling(device, was_profiled_);

@@ -27,8 +27,7 @@ bool ForwardJob::advance(const JobContext& context) {
   const bool wants_all_rows = params_.wants_all_logits || params_.wants_mtp;
   const int logit_rows = most_logit_rows(context.description, context.plan.options);
 
-  ForwardHooks hooks{
-      .is_wanted = channel().is_wanted(), .after_layer = {}, .after_route = {}, .layers_done = &context.stats.layers};
+  ForwardHooks hooks{.is_wanted = channel().is_wanted(), .layers_done = &context.stats.layers};
   if (params_.wants_trace) {
     result_.layers.resize(context.description.layers.size());
     hooks.after_layer = [&](int layer) { append(result_.layers[layer], device.residual()); };
@@ -68,10 +67,7 @@ bool ForwardJob::advance(const JobContext& context) {
   if (params_.wants_mtp) {
     // The last row of all has no next token. Its MTP result is dropped, and no other row sees it.
     forward_mtp(device, context.description, true,
-                {.is_wanted = channel().is_wanted(),
-                 .after_layer = {},
-                 .after_route = {},
-                 .layers_done = &context.stats.layers});
+                {.is_wanted = channel().is_wanted(), .layers_done = &context.stats.layers});
     for (int i = 0; i < int(step_.logit_rows.size()) - (is_last ? 1 : 0); ++i)
       append(result_.mtp_logits, device.logits(i));
   }

@@ -95,9 +95,8 @@ void MeasureJob::prepare(const JobContext& context, int slot, int rows) {
   step_.is_prompt = rows > kSmallRows;
   const int first_token[] = {step_.rows[0].token};
   model.device->begin_choosing(slot, {.temperature = 0, .logit_bias = {}}, first_token, 1);
-  forward(
-      *model.device, context.description, step_, model.slots,
-      {.is_wanted = channel().is_wanted(), .after_layer = {}, .after_route = {}, .layers_done = &context.stats.layers});
+  forward(*model.device, context.description, step_, model.slots,
+          {.is_wanted = channel().is_wanted(), .layers_done = &context.stats.layers});
   wait(*model.device);
   prepared_rows_ = rows;
 }
@@ -167,10 +166,7 @@ event::Measured MeasureJob::measure_steps(const JobContext& context, const OpMea
   event::Measured found;
   const auto encode = [&] {
     forward(device, context.description, step_, model.slots,
-            {.is_wanted = channel().is_wanted(),
-             .after_layer = {},
-             .after_route = {},
-             .layers_done = &context.stats.layers});
+            {.is_wanted = channel().is_wanted(), .layers_done = &context.stats.layers});
     device.choose();
   };
   device.start_profile();

@@ -10,8 +10,7 @@ bool ScoreJob::advance(const JobContext& context) {
   LoadedModel& model = context.loaded();
   const auto [slot, is_fresh] = model.slots.acquire(owner());
   if (is_fresh) result_.choices.clear();
-  const ForwardHooks hooks{
-      .is_wanted = channel().is_wanted(), .after_layer = {}, .after_route = {}, .layers_done = &context.stats.layers};
+  const ForwardHooks hooks{.is_wanted = channel().is_wanted(), .layers_done = &context.stats.layers};
   const auto choose_logit_rows = [&](int first, int end, std::vector<int>& logit_rows) {
     for (int position = first; position < end; ++position)
       if (position + 1 < int(ids_.size())) logit_rows.push_back(position - first);

@@ -82,8 +82,7 @@ std::vector<uint64_t> Batch::running() const {
 
 void Batch::turn(const JobContext& context, std::vector<JobClaim> jobs) {
   jobs_ = std::move(jobs);
-  drop_cancelled(context);
-  drop_failed(context);
+  drop_given_up(context);
   admit(context);
   if (begin_next(context))
     while (int(flights_.size()) > context.model->device->steps_ahead()) settle(context);
@@ -363,10 +362,14 @@ void Batch::learn(const JobContext& context, const Flight& flight, const std::ve
 
 void Batch::fail(const JobContext& context, Sequence& sequence, const std::exception_ptr& exception) {
   context.stats.note_failure(exception);
+  cut_off(context, sequence)->channel()->fail(exception);
+}
+
+std::unique_ptr<Sequence> Batch::cut_off(const JobContext& context, Sequence& sequence) {
   sequence.abandon_parts(context);
-  const std::unique_ptr<Sequence> failed = remove(context, sequence);
+  std::unique_ptr<Sequence> removed = remove(context, sequence);
   show_stats(context);
-  failed->channel()->fail(exception);
+  return removed;
 }
 
 std::unique_ptr<Sequence> Batch::remove(const JobContext& context, Sequence& sequence) {
@@ -384,28 +387,17 @@ std::unique_ptr<Sequence> Batch::remove(const JobContext& context, Sequence& seq
   return removed;
 }
 
-void Batch::drop_cancelled(const JobContext& context) {
-  std::vector<Sequence*> cancelled;
+// Ends the requests whose readers have gone, and those that their grammar's worker has given up.
+void Batch::drop_given_up(const JobContext& context) {
+  std::vector<Sequence*> given_up;
   for (const auto& sequence : all_)
-    if (sequence->is_cancelled) cancelled.push_back(sequence.get());
-  for (Sequence* sequence : cancelled) {
-    sequence->abandon_parts(context);
-    const std::unique_ptr<Sequence> stopped = remove(context, *sequence);
-    show_stats(context);
-    stopped->channel()->push(event::Stopped{});
-  }
-}
-
-// Ends the requests that their grammar's worker has given up.
-void Batch::drop_failed(const JobContext& context) {
-  std::vector<Sequence*> failed;
-  for (const auto& sequence : all_)
-    if (sequence->failure) failed.push_back(sequence.get());
-  for (Sequence* sequence : failed) {
-    sequence->abandon_parts(context);
-    const std::unique_ptr<Sequence> ended = remove(context, *sequence);
-    show_stats(context);
-    ended->channel()->fail(ended->failure->code.c_str(), ended->failure->message.c_str());
+    if (sequence->is_cancelled || sequence->failure) given_up.push_back(sequence.get());
+  for (Sequence* sequence : given_up) {
+    const std::unique_ptr<Sequence> ended = cut_off(context, *sequence);
+    if (ended->is_cancelled)
+      ended->channel()->push(event::Stopped{});
+    else
+      ended->channel()->fail(ended->failure->code.c_str(), ended->failure->message.c_str());
   }
 }
 

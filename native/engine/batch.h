@@ -74,8 +74,7 @@ class Batch {
     uint64_t kept_prefixes;  // PrefixCache::kept_count() when it was begun
   };
 
-  void drop_cancelled(const JobContext& context);
-  void drop_failed(const JobContext& context);
+  void drop_given_up(const JobContext& context);
   void admit(const JobContext& context);
   void start_waiting(const JobContext& context);
   uint64_t held_after() const;
@@ -109,6 +108,8 @@ class Batch {
   bool awaits_prompt(const JobContext& context, Sequence& sequence);
   // Forgets a request that is over, and returns it, so that its last event is pushed when it counts as over.
   std::unique_ptr<Sequence> remove(const JobContext& context, Sequence& sequence);
+  // The same for a request that ends before its answer does.
+  std::unique_ptr<Sequence> cut_off(const JobContext& context, Sequence& sequence);
   std::vector<Sequence*> running_by_age() const;
   int emptiest_lane(int lanes) const;
 

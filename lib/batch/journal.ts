@@ -5,6 +5,7 @@ import { type FileHandle, open, truncate } from 'node:fs/promises';
 import { writeError } from '../files/atomic-file.js';
 import { fileError } from '../files/json-file.js';
 import { readExactly } from '../files/regular-file.js';
+import { LineCutter } from './lines.js';
 
 /** A row's line in the journal. */
 export interface JournalEntry {
@@ -122,25 +123,18 @@ export class Journal {
  */
 export async function readJournal(path: string): Promise<{ entries: Map<number, JournalEntry>; end: number }> {
   const entries = new Map<number, JournalEntry>();
-  let rest: Buffer = Buffer.alloc(0);
-  let offset = 0;
+  const lines = new LineCutter();
   try {
-    for await (const chunk of createReadStream(path, { highWaterMark: 2 ** 20 })) {
-      rest = rest.length === 0 ? (chunk as Buffer) : Buffer.concat([rest, chunk as Buffer]);
-      let start = 0;
-      for (let end = rest.indexOf(10); end >= 0; end = rest.indexOf(10, start)) {
-        const entry = parseEntry(rest.subarray(start, end), offset);
+    for await (const chunk of createReadStream(path, { highWaterMark: 2 ** 20 }))
+      for (const { bytes, offset } of lines.push(chunk as Buffer)) {
+        const entry = parseEntry(bytes, offset);
         if (entry !== null && !entries.has(entry.row)) entries.set(entry.row, entry);
-        offset += end + 1 - start;
-        start = end + 1;
       }
-      rest = rest.subarray(start);
-    }
   } catch (cause) {
     const error = fileError(path, cause);
     if (error.code !== 'KEXA_NOT_FOUND') throw error;
   }
-  return { entries, end: offset };
+  return { entries, end: lines.offset };
 }
 
 function parseEntry(line: Buffer, start: number): JournalEntry | null {

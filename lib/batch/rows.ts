@@ -1,9 +1,9 @@
 /** The rows of a batch: one request a line, in the form of OpenAI's batches or a short one of kexa's. */
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
 import { KexaError } from '../errors.js';
 import { fileError, isJsonObject, type JsonObject, kindOf } from '../files/json-file.js';
 import { openRegularFile, readExactly } from '../files/regular-file.js';
+import { type Line, LineCutter } from './lines.js';
 
 /** A request of a batch. */
 export interface BatchRow {
@@ -39,13 +39,12 @@ const longestLine = 64 * 2 ** 20;
  * @throws KexaError KEXA_NOT_FOUND, KEXA_BAD_FILE if the file cannot be read
  */
 export async function* readRows(path: string, onBytes: (bytes: Uint8Array) => void): AsyncGenerator<ReadRow, void> {
-  let rest: Buffer = Buffer.alloc(0);
-  let offset = 0;
+  const lines = new LineCutter();
   let index = 0;
   const ids = new Map<string, number>();
-  const read = (line: Buffer): ReadRow | null => {
-    const place = { index, offset, length: line.length, sha: createHash('sha256').update(line).digest('hex') };
-    const found = parseRow(line, place);
+  const read = ({ bytes, offset }: Line): ReadRow | null => {
+    const place = { index, offset, length: bytes.length, sha: createHash('sha256').update(bytes).digest('hex') };
+    const found = parseRow(bytes, place);
     if (found === null) return null;
     index++;
     const { row } = found;
@@ -56,19 +55,14 @@ export async function* readRows(path: string, onBytes: (bytes: Uint8Array) => vo
     return { place, row: null, problem: `custom_id: ${JSON.stringify(row.customId)} is that of row ${first + 1}, too` };
   };
   try {
-    await (await openRegularFile(path)).file.close();
-    for await (const chunk of createReadStream(path, { highWaterMark: 2 ** 20 })) {
+    const { file } = await openRegularFile(path);
+    for await (const chunk of file.createReadStream({ highWaterMark: 2 ** 20 })) {
       onBytes(chunk as Buffer);
-      rest = rest.length === 0 ? (chunk as Buffer) : Buffer.concat([rest, chunk as Buffer]);
-      let start = 0;
-      for (let end = rest.indexOf(10); end >= 0; end = rest.indexOf(10, start)) {
-        const found = read(rest.subarray(start, end));
+      for (const line of lines.push(chunk as Buffer)) {
+        const found = read(line);
         if (found !== null) yield found;
-        offset += end + 1 - start;
-        start = end + 1;
       }
-      rest = rest.subarray(start);
-      if (rest.length > longestLine)
+      if (lines.rest.length > longestLine)
         throw new KexaError(
           'KEXA_BAD_FILE',
           `${path}: row ${index + 1}: wanted a line of at most ${longestLine} bytes`,
@@ -77,7 +71,7 @@ export async function* readRows(path: string, onBytes: (bytes: Uint8Array) => vo
   } catch (cause) {
     throw fileError(path, cause);
   }
-  const last = read(rest);
+  const last = read({ bytes: lines.rest, offset: lines.offset });
   if (last !== null) yield last;
 }
 

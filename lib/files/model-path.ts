@@ -15,8 +15,9 @@ export type ModelPath =
 const wanted = 'a model folder or a GGUF file';
 
 /** GGUF files that are beside a model and are none: importance matrices, and vision parts. */
-const beside = /(^|[^a-z])(imatrix|mmproj)([^a-z]|$)/i;
-const laterPart = /-(?!00001)\d{5}-of-\d{5}\.gguf$/i;
+export const beside: RegExp = /(^|[^a-z])(imatrix|mmproj)([^a-z]|$)/i;
+/** GGUF files that are the second or a later part of a model. */
+export const laterPart: RegExp = /-(?!00001)\d{5}-of-\d{5}\.gguf$/i;
 
 /**
  * Finds the model that a path, a URL of `file:`, or the name of a pulled repository (`hf:org/name`) leads to. With `takesConfigFile`, it may also be the config.json of

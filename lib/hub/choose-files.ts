@@ -1,12 +1,12 @@
 /** Chooses the files of a repository that a model needs. */
 import { KexaError } from '../errors.js';
+import { beside, laterPart } from '../files/model-path.js';
 import { sizeText } from '../options.js';
 import type { HubFile, HubListing } from './listing.js';
 
 /** Weights in forms that kexa does not read. */
 const otherWeights =
   /\.(bin|pt|pth|ckpt|h5|msgpack|onnx|onnx_data|tflite|ot|mlmodel|npz|pkl|nemo|ggml|pdf|png|jpe?g|gif|mp4)$/i;
-const laterPart = /-(?!00001)(\d{5})-of-(\d{5})\.gguf$/i;
 
 /**
  * The files that match one of `patterns`, in which `*` stands for any characters and `?` for one. Without patterns the
@@ -29,7 +29,7 @@ export function chooseFiles({ repository, files }: HubListing, patterns: readonl
   if (readable.some(({ path }) => path.endsWith('.safetensors')))
     return readable.filter(({ path }) => !path.endsWith('.gguf'));
   const models = readable.filter(({ path }) => /\.gguf$/i.test(path) && !laterPart.test(path));
-  const main = models.filter(({ path }) => !/(^|[^a-z])(imatrix|mmproj)([^a-z]|$)/i.test(path));
+  const main = models.filter(({ path }) => !beside.test(path));
   if (main.length <= 1) return readable;
   const list = main.map(({ path, size }) => `${path} (${sizeText(size)})`).join(', ');
   throw new KexaError(

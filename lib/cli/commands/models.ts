@@ -79,6 +79,7 @@ async function pulledModels(): Promise<Place[]> {
 /** The models in a folder: GGUF files, and folders with a config.json. */
 async function modelsIn(dir: string): Promise<Place[]> {
   const { filesIn, namesIn } = await import('../../files/hub-cache.js');
+  const { laterPart } = await import('../../files/model-path.js');
   const places: Place[] = [];
   const names = await readdir(dir).catch((cause: unknown) => {
     throw new KexaError('KEXA_NOT_FOUND', `${dir}: cannot be read (${(cause as Error).message})`, { cause });
@@ -88,7 +89,7 @@ async function modelsIn(dir: string): Promise<Place[]> {
     const found = await stat(folder).catch(() => null);
     const isModel = found?.isDirectory()
       ? (await namesIn(folder).catch((): string[] => [])).includes('config.json')
-      : name.endsWith('.gguf') && !/-(?!00001)\d{5}-of-\d{5}\.gguf$/.test(name);
+      : name.endsWith('.gguf') && !laterPart.test(name);
     if (found === null || !isModel) continue;
     const files = found.isDirectory() ? await filesIn(folder) : [{ bytes: found.size }];
     const bytes = files.reduce((sum, file) => sum + (file.bytes ?? 0), 0);

@@ -1,8 +1,7 @@
 /** Checks the options that constrain the text of an answer. */
 import { KexaError } from '../errors.js';
 import { booleanOption, invalid } from '../options.js';
-import { choiceGrammar } from '../text/grammar/answer-format.js';
-import { regexGrammar } from '../text/grammar/ebnf.js';
+import { choiceGrammar, regexGrammar } from '../text/grammar/ebnf.js';
 import type { GrammarFormat } from '../text/grammar/grammar.js';
 import { schemaGrammar } from '../text/grammar/schema-grammar.js';
 import { type CallRules, toolsFormat, toolTag } from '../text/grammar/tools-format.js';

@@ -1,5 +1,4 @@
 /** Writes languages in the EBNF of grammars. */
-import { codeEscape, literal } from './answer-format.js';
 import { type CodeRanges, complement, intersection, type Language, readPattern } from './pattern.js';
 
 /** How the characters of a language are written: as they are, or inside a JSON string. */
@@ -25,6 +24,28 @@ const shortEscapes: readonly (readonly [code: number, written: string])[] = [
 /** The grammar of the texts that match a pattern as a whole. @throws KexaError as {@link readPattern} */
 export function regexGrammar(pattern: string): string {
   return `root ::= ${toEbnf(readPattern(pattern, 'regex', true), 'plain') ?? '""'}`;
+}
+
+/** A grammar in EBNF of one of several texts. */
+export function choiceGrammar(texts: readonly string[]): string {
+  return `root ::= ${texts.map(literal).join(' | ')}`;
+}
+
+/** The text as a literal of EBNF. */
+export function literal(text: string): string {
+  let escaped = '';
+  for (const character of text) {
+    const code = character.codePointAt(0)!;
+    if (character === '"' || character === '\\') escaped += `\\${character}`;
+    else if (code >= 0x20 && code < 0x7f) escaped += character;
+    else escaped += codeEscape(code);
+  }
+  return `"${escaped}"`;
+}
+
+/** A character of EBNF by its number. */
+function codeEscape(code: number): string {
+  return code < 0x10000 ? `\\u${code.toString(16).padStart(4, '0')}` : `\\U${code.toString(16).padStart(8, '0')}`;
 }
 
 /** The language as an expression that can stand anywhere. Undefined if no text of it can be written so. */

@@ -1,7 +1,6 @@
 /** Turns JSON Schemas into grammars. Every text of the grammar is valid; a keyword that it could not keep is refused. */
 import { KexaError } from '../../errors.js';
-import { literal } from './answer-format.js';
-import { repeat, toEbnf } from './ebnf.js';
+import { literal, repeat, toEbnf } from './ebnf.js';
 import { formats } from './formats.js';
 import { decimalsIn, integersIn, isPlainDecimal } from './number-range.js';
 import { objectBody, otherKeys } from './object-grammar.js';

@@ -5,7 +5,7 @@ import { type CodeRanges, complement, intersection, type Language, readPattern }
 export type Spelling = 'plain' | 'json';
 
 /** Characters that stand as they are in a JSON string. */
-const bare: CodeRanges = complement([
+export const bareCharacters: CodeRanges = complement([
   [0, 0x1f],
   [0x22, 0x22],
   [0x5c, 0x5c],
@@ -74,6 +74,13 @@ export function repeat(part: string, least: number, most: number): string {
   return least === 0 ? `(${part})*` : least === 1 ? `(${part})+` : `(${part}){${least},}`;
 }
 
+/** The items of an array, or the members of an object, with commas between them and white space around them. */
+export function commaList(item: string, least: number, most: number): string {
+  if (most === 0) return '""';
+  const all = `${item} ${repeat(`"," ws ${item}`, Math.max(0, least - 1), most - 1)} ws`;
+  return least > 0 ? all : `(${all})?`;
+}
+
 function sequence(parts: readonly Language[], spelling: Spelling): string | undefined {
   const written = parts.map((part) => toEbnf(part, spelling));
   if (written.includes(undefined)) return undefined;
@@ -128,7 +135,7 @@ function byteSequences(first: number, last: number): string[] {
 }
 
 function jsonCharacter(ranges: CodeRanges): string | undefined {
-  const plain = characterClass(intersection(ranges, bare));
+  const plain = characterClass(intersection(ranges, bareCharacters));
   const escaped = shortEscapes
     .filter(([code]) => ranges.some(([first, last]) => first <= code && code <= last))
     .map(([, written]) => literal(written));

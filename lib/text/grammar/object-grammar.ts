@@ -1,6 +1,6 @@
 /** The texts of JSON objects, as grammars. */
-import { repeat } from './ebnf.js';
-import { complement, either, emptyText, type Language } from './pattern.js';
+import { bareCharacters, commaList, repeat } from './ebnf.js';
+import { type CodeRanges, complement, either, emptyText, intersection, type Language } from './pattern.js';
 
 interface ObjectParts {
   /** The named properties in order, each with its key. */
@@ -18,11 +18,7 @@ interface ObjectParts {
 export function objectBody({ members, other, least, most, rule }: ObjectParts): string {
   // `tail` is what may follow once a property was written, and `start` what may stand there before any was.
   let tail = other === null ? '""' : rule(repeat(`"," ws ${other}`, 0, Number.POSITIVE_INFINITY));
-  let start: string | null = '""';
-  if (other !== null) {
-    const all = `${other} ${repeat(`"," ws ${other}`, Math.max(0, least - 1), most - 1)} ws`;
-    start = most === 0 ? '""' : least > 0 ? all : `(${all})?`;
-  }
+  let start = other === null ? '""' : commaList(other, least, most);
   for (const { expression, isRequired } of members.toReversed()) {
     const first = `${expression} ${tail} ws`;
     start = isRequired ? first : rule(`${first} | ${start}`);
@@ -38,30 +34,27 @@ export function otherKeys(names: readonly string[]): Language {
     const [character] = name;
     if (character !== undefined) first.set(character, [...(first.get(character) ?? []), name.slice(character.length)]);
   }
-  const taken = [...first.keys()].map((character): [number, number] => [
-    character.codePointAt(0)!,
-    character.codePointAt(0)!,
-  ]);
   const branches: Language[] = [...first].map(([character, rests]) => ({
     kind: 'sequence',
-    parts: [{ kind: 'set', ranges: [[character.codePointAt(0)!, character.codePointAt(0)!]] }, otherKeys(rests)],
+    parts: [{ kind: 'set', ranges: [rangeOf(character)] }, otherKeys(rests)],
   }));
-  const unescaped: [number, number][] = [
-    [0, 0x1f],
-    [0x22, 0x22],
-    [0x5c, 0x5c],
-  ];
+  const taken = [...first.keys()].map(rangeOf);
   branches.push({
     kind: 'sequence',
     parts: [
-      { kind: 'set', ranges: complement([...taken, ...unescaped]) },
+      { kind: 'set', ranges: intersection(bareCharacters, complement(taken)) },
       {
         kind: 'repeat',
-        part: { kind: 'set', ranges: complement(unescaped) },
+        part: { kind: 'set', ranges: bareCharacters },
         least: 0,
         most: Number.POSITIVE_INFINITY,
       },
     ],
   });
   return names.includes('') ? either(branches) : either([emptyText, ...branches]);
+}
+
+function rangeOf(character: string): CodeRanges[number] {
+  const code = character.codePointAt(0)!;
+  return [code, code];
 }

@@ -1,6 +1,6 @@
 /** Turns JSON Schemas into grammars. Every text of the grammar is valid; a keyword that it could not keep is refused. */
 import { KexaError } from '../../errors.js';
-import { literal, repeat, toEbnf } from './ebnf.js';
+import { commaList, literal, repeat, toEbnf } from './ebnf.js';
 import { formats } from './formats.js';
 import { decimalsIn, integersIn, isPlainDecimal } from './number-range.js';
 import { objectBody, otherKeys } from './object-grammar.js';
@@ -246,13 +246,9 @@ class SchemaReader {
 
   /** Items with commas between them. */
   #items(first: readonly string[], other: string | null, least: number, most: number): string {
+    if (first.length === 0) return other === null ? '""' : commaList(other, least, most);
     let tail =
       other === null ? '""' : repeat(`"," ws ${other}`, Math.max(0, least - first.length), most - first.length);
-    if (first.length === 0) {
-      if (other === null) return '""';
-      const more = repeat(`"," ws ${other}`, Math.max(0, least - 1), most - 1);
-      return least > 0 ? `${other} ${more} ws` : `(${other} ${more} ws)?`;
-    }
     for (let i = first.length - 1; i > 0; i--)
       tail = this.#rule(i < least ? `"," ws ${first[i]} ${tail}` : `("," ws ${first[i]} ${tail})?`);
     return least > 0 ? `${first[0]} ${tail} ws` : `(${first[0]} ${tail} ws)?`;

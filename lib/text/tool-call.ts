@@ -1,3 +1,4 @@
+import { isJsonObject } from '../files/json-file.js';
 import type { Tool, ToolCall } from '../types.js';
 import type { ScannedCall } from './call-scanner.js';
 import { repairJson } from './json-repairer.js';
@@ -38,9 +39,9 @@ export function readCalls(scanned: Extract<ScannedCall, { kind: 'call' }>, tools
 
 function jsonCall(source: string, isOpen: boolean): Call | string {
   const json = readJson(source);
-  if (json === undefined || !isObject(json.value)) return 'wanted an object with "name" and "arguments"';
+  if (json === undefined || !isJsonObject(json.value)) return 'wanted an object with "name" and "arguments"';
   const { value: members } = json;
-  if (typeof members.name !== 'string' && isObject(members.function)) {
+  if (typeof members.name !== 'string' && isJsonObject(members.function)) {
     const call = jsonCall(json.members.get('function')!, isOpen);
     return typeof call === 'string' || !json.repaired ? call : { ...call, repaired: true };
   }
@@ -71,7 +72,7 @@ function readArguments(
   const reading = readJson(source)!;
   // Some models write the arguments as a string holding JSON, as the OpenAI API does.
   const inner = typeof reading.value === 'string' ? readJson(reading.value) : undefined;
-  return isObject(inner?.value) ? { ...inner!, source: reading.value as string } : { ...reading, source };
+  return isJsonObject(inner?.value) ? { ...inner!, source: reading.value as string } : { ...reading, source };
 }
 
 function xmlCall(
@@ -134,9 +135,9 @@ function xmlValue(text: string, types: readonly unknown[]): XmlValue {
 /** The types that a tool declares for a parameter. Empty if it declares none. */
 export function declaredTypes(tools: readonly Tool[], name: string, key: string): unknown[] {
   const parameters = tools.find((tool) => tool.function.name === name)?.function.parameters;
-  const properties = isObject(parameters) ? parameters.properties : undefined;
-  const schema = isObject(properties) && Object.hasOwn(properties, key) ? properties[key] : undefined;
-  const type = isObject(schema) ? schema.type : undefined;
+  const properties = isJsonObject(parameters) ? parameters.properties : undefined;
+  const schema = isJsonObject(properties) && Object.hasOwn(properties, key) ? properties[key] : undefined;
+  const type = isJsonObject(schema) ? schema.type : undefined;
   const types: unknown[] = Array.isArray(type) ? type : type === undefined ? [] : [type];
   return types.includes('number') ? [...types, 'integer'] : types;
 }
@@ -145,8 +146,4 @@ function jsonType(value: unknown): string {
   if (value === null) return 'null';
   if (Array.isArray(value)) return 'array';
   return Number.isInteger(value) ? 'integer' : typeof value;
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -1,13 +1,12 @@
 /** Turns JSON Schemas into grammars. Every text of the grammar is valid; a keyword that it could not keep is refused. */
 import { KexaError } from '../../errors.js';
+import { isJsonObject, type JsonObject } from '../../files/json-file.js';
 import { commaList, literal, repeat, toEbnf } from './ebnf.js';
 import { formats } from './formats.js';
 import { decimalsIn, integersIn, isPlainDecimal } from './number-range.js';
 import { objectBody, otherKeys } from './object-grammar.js';
 import { type Language, readPattern } from './pattern.js';
 import { annotations, type JsonType, jsonTypes, schemaLimits, typeKeywords, wholeKeywords } from './schema-keywords.js';
-
-type Schema = Record<string, unknown>;
 
 /** Rules that every schema may use. Blanks are few, so that a model does not run on in them. */
 const commonRules = `ws ::= [ ]{0,1} | "\\n" [ \\t]{0,24}
@@ -59,18 +58,16 @@ class SchemaReader {
   #value(schema: unknown, path: string, depth: number): string {
     if (schema === true) return 'any';
     if (schema === false) throw noValue(path, 'false allows none');
-    if (typeof schema !== 'object' || schema === null || Array.isArray(schema))
-      throw wrong(path, 'an object, true or false', schema);
+    if (!isJsonObject(schema)) throw wrong(path, 'an object, true or false', schema);
     if (depth > schemaLimits.depth)
       throw unsupported(path, `schemas of at most ${schemaLimits.depth} levels`, 'a deeper one');
-    const known = schema as Schema;
-    this.#checkKeywords(known, path);
-    const whole = wholeKeywords.filter((keyword) => keyword in known);
-    if (whole.length > 0) return this.#whole(known, whole, path, depth);
-    return this.#ofTypes(known, typesOf(known, path), path, depth);
+    this.#checkKeywords(schema, path);
+    const whole = wholeKeywords.filter((keyword) => keyword in schema);
+    if (whole.length > 0) return this.#whole(schema, whole, path, depth);
+    return this.#ofTypes(schema, typesOf(schema, path), path, depth);
   }
 
-  #checkKeywords(schema: Schema, path: string): void {
+  #checkKeywords(schema: JsonObject, path: string): void {
     for (const keyword of Object.keys(schema)) {
       if (annotations.has(keyword) || keyword.startsWith('x-') || keyword === 'type') continue;
       if (wholeKeywords.includes(keyword) || Object.values(typeKeywords).flat().includes(keyword)) continue;
@@ -78,7 +75,7 @@ class SchemaReader {
     }
   }
 
-  #whole(schema: Schema, [keyword, other]: string[], path: string, depth: number): string {
+  #whole(schema: JsonObject, [keyword, other]: string[], path: string, depth: number): string {
     const isList = keyword === 'enum' || keyword === 'const';
     for (const beside of Object.keys(schema)) {
       if (beside === keyword || annotations.has(beside) || beside.startsWith('x-')) continue;
@@ -96,7 +93,7 @@ class SchemaReader {
     }
   }
 
-  #list(schema: Schema, path: string): string {
+  #list(schema: JsonObject, path: string): string {
     const given = 'enum' in schema ? schema.enum : [schema.const];
     if (!Array.isArray(given) || given.length === 0)
       throw wrong(`${path}/enum`, 'an array of at least one value', given);
@@ -106,7 +103,7 @@ class SchemaReader {
     return `(${values.map((value) => literal(JSON.stringify(value))).join(' | ')})`;
   }
 
-  #branches(schema: Schema, keyword: 'anyOf' | 'oneOf' | 'allOf', path: string, depth: number): string {
+  #branches(schema: JsonObject, keyword: 'anyOf' | 'oneOf' | 'allOf', path: string, depth: number): string {
     const given = schema[keyword];
     if (!Array.isArray(given) || given.length === 0)
       throw wrong(`${path}/${keyword}`, 'an array of at least one schema', given);
@@ -143,22 +140,22 @@ class SchemaReader {
       const key = decodeURIComponent(part).replaceAll('~1', '/').replaceAll('~0', '~');
       const isThere = typeof found === 'object' && found !== null && Object.hasOwn(found, key);
       if (!isThere) throw new KexaError('KEXA_INVALID_ARGUMENT', `${path}/$ref: there is no ${ref}`);
-      found = (found as Schema)[key];
+      found = (found as JsonObject)[key];
     }
     return found;
   }
 
   #resolved(schema: unknown): unknown {
-    const ref = typeof schema === 'object' && schema !== null ? (schema as Schema).$ref : undefined;
+    const ref = isJsonObject(schema) ? schema.$ref : undefined;
     return typeof ref === 'string' && /^#(\/|$)/.test(ref) ? this.#find(ref, this.#name) : schema;
   }
 
-  #ofTypes(schema: Schema, types: readonly JsonType[], path: string, depth: number): string {
+  #ofTypes(schema: JsonObject, types: readonly JsonType[], path: string, depth: number): string {
     const found = types.map((type) => this.#ofType(schema, type, path, depth));
     return found.length === 1 ? found[0]! : `(${found.join(' | ')})`;
   }
 
-  #ofType(schema: Schema, type: JsonType, path: string, depth: number): string {
+  #ofType(schema: JsonObject, type: JsonType, path: string, depth: number): string {
     switch (type) {
       case 'object':
         return this.#nested(() => this.#object(schema, path, depth));
@@ -185,9 +182,9 @@ class SchemaReader {
     return made;
   }
 
-  #object(schema: Schema, path: string, depth: number): string {
+  #object(schema: JsonObject, path: string, depth: number): string {
     const given = schema.properties ?? {};
-    if (!isObject(given)) throw wrong(`${path}/properties`, 'an object of schemas', given);
+    if (!isJsonObject(given)) throw wrong(`${path}/properties`, 'an object of schemas', given);
     const required = schema.required ?? [];
     if (!Array.isArray(required) || !required.every((name) => typeof name === 'string'))
       throw wrong(`${path}/required`, 'an array of names', required);
@@ -228,7 +225,7 @@ class SchemaReader {
     );
   }
 
-  #array(schema: Schema, path: string, depth: number): string {
+  #array(schema: JsonObject, path: string, depth: number): string {
     if (schema.uniqueItems !== undefined && schema.uniqueItems !== false)
       throw unsupported(path, 'keywords that a grammar can keep', "'uniqueItems'");
     const isOldTuple = Array.isArray(schema.items);
@@ -254,7 +251,7 @@ class SchemaReader {
     return least > 0 ? `${first[0]} ${tail} ws` : `(${first[0]} ${tail} ws)?`;
   }
 
-  #string(schema: Schema, path: string): string {
+  #string(schema: JsonObject, path: string): string {
     const { least, most } = counts(schema, 'minLength', 'maxLength', schemaLimits.length, path);
     const isCounted = 'minLength' in schema || 'maxLength' in schema;
     const language = stringLanguage(schema, path);
@@ -267,7 +264,7 @@ class SchemaReader {
 }
 
 /** The language of a string's pattern or format. Null if it has neither. */
-function stringLanguage({ pattern, format }: Schema, path: string): Language | null {
+function stringLanguage({ pattern, format }: JsonObject, path: string): Language | null {
   if (pattern !== undefined && format !== undefined) throw unsupported(path, "a 'pattern' or a 'format'", 'both');
   if (pattern !== undefined) {
     if (typeof pattern !== 'string') throw wrong(`${path}/pattern`, 'a text', pattern);
@@ -279,7 +276,7 @@ function stringLanguage({ pattern, format }: Schema, path: string): Language | n
   throw unsupported(`${path}/format`, `one of ${Object.keys(formats).join(', ')}`, JSON.stringify(format));
 }
 
-function number(schema: Schema, type: 'integer' | 'number', path: string): string {
+function number(schema: JsonObject, type: 'integer' | 'number', path: string): string {
   const bound = (keyword: string): number | undefined => {
     const value = schema[keyword];
     if (value === undefined || (typeof value === 'number' && Number.isFinite(value))) return value;
@@ -327,7 +324,7 @@ function smallestOf(values: (number | undefined)[]): number | undefined {
 
 /** Two counts of a schema. No most is Infinity. */
 function counts(
-  schema: Schema,
+  schema: JsonObject,
   low: string,
   high: string,
   limit: number,
@@ -347,7 +344,7 @@ function counts(
 }
 
 /** The types that a schema allows: those it names, or those that its keywords are about, or all. */
-function typesOf(schema: Schema, path: string): readonly JsonType[] {
+function typesOf(schema: JsonObject, path: string): readonly JsonType[] {
   if (schema.type === undefined) {
     const about = Object.entries(typeKeywords).filter(([, keywords]) => keywords.some((keyword) => keyword in schema));
     if (about.length > 0) return about.map(([type]) => type as JsonType);
@@ -369,28 +366,24 @@ function hasType(value: unknown, type: JsonType): boolean {
 
 /** Whether no value fits two of the schemas: they differ in type, or in a required property with a constant. */
 function areApart(schemas: readonly unknown[]): boolean {
-  const known = schemas.filter(isObject);
+  const known = schemas.filter(isJsonObject);
   if (known.length !== schemas.length) return false;
   const types = known.map((schema) => (Array.isArray(schema.type) ? schema.type : [schema.type]) as unknown[]);
   const all = types.flat().map((type) => (type === 'integer' ? 'number' : type));
   if (!all.includes(undefined) && new Set(all).size === all.length) return true;
-  const shared = Object.keys(isObject(known[0]?.properties) ? known[0].properties : {});
+  const shared = Object.keys(isJsonObject(known[0]?.properties) ? known[0].properties : {});
   return shared.some((name) => {
     const values = known.flatMap((schema) => constantsOf(schema, name) ?? [undefined]);
     return !values.includes(undefined) && new Set(values).size === values.length;
   });
 }
 
-function constantsOf(schema: Schema, name: string): string[] | undefined {
+function constantsOf(schema: JsonObject, name: string): string[] | undefined {
   const isRequired = Array.isArray(schema.required) && schema.required.includes(name);
-  const property = isObject(schema.properties) ? schema.properties[name] : undefined;
-  if (!isRequired || !isObject(property)) return undefined;
+  const property = isJsonObject(schema.properties) ? schema.properties[name] : undefined;
+  if (!isRequired || !isJsonObject(property)) return undefined;
   const values = 'const' in property ? [property.const] : property.enum;
   return Array.isArray(values) ? values.map((value) => JSON.stringify(value)) : undefined;
-}
-
-function isObject(value: unknown): value is Schema {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function wrong(path: string, wanted: string, found: unknown): KexaError {

@@ -202,7 +202,7 @@ class SchemaReader {
     const isOpen = others === undefined ? properties.size === 0 : others !== false;
     const value = isOpen ? this.#value(others ?? true, `${path}/additionalProperties`, depth + 1) : null;
     const names = [...properties.keys()];
-    const key = names.length === 0 ? 'string' : toEbnf(otherKeys(names), 'json')!;
+    const key = names.length === 0 ? 'string' : `"\\"" ${toEbnf(otherKeys(names), 'json')!} "\\""`;
     const range = counts(schema, 'minProperties', 'maxProperties', schemaLimits.items, path);
     const ranged = 'minProperties' in schema || 'maxProperties' in schema;
     if (ranged && (names.length > 0 || range.least > 1))
@@ -214,10 +214,7 @@ class SchemaReader {
     return this.#rule(
       objectBody({
         members: members.filter((member) => member !== null),
-        other:
-          value === null
-            ? null
-            : `${value === 'any' && key === 'string' ? 'string' : key === 'string' ? 'string' : `"\\"" ${key} "\\""`} colon ${value}`,
+        other: value === null ? null : `${key} colon ${value}`,
         least: range.least,
         most: range.most,
         rule: (body) => this.#rule(body),

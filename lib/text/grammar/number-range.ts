@@ -34,8 +34,8 @@ export function integersIn(least: number | undefined, most: number | undefined):
 
 /** The decimals of a range, with fractions but no exponents. Null if there are none. */
 export function decimalsIn({ least, most, isAboveLeast = false, isBelowMost = false }: NumberRange): Language | null {
-  const low = least === undefined ? undefined : { text: decimalText(Math.abs(least)), isOutside: isAboveLeast };
-  const high = most === undefined ? undefined : { text: decimalText(Math.abs(most)), isOutside: isBelowMost };
+  const low = least === undefined ? undefined : { text: String(Math.abs(least)), isOutside: isAboveLeast };
+  const high = most === undefined ? undefined : { text: String(Math.abs(most)), isOutside: isBelowMost };
   const zero = { text: '0', isOutside: false };
   const end = { text: '9'.repeat(6), isOutside: false };
   const found: (Language | null)[] = [];
@@ -51,11 +51,7 @@ export function decimalsIn({ least, most, isAboveLeast = false, isBelowMost = fa
  * before the point, and six after it.
  */
 export function isPlainDecimal(value: number): boolean {
-  return /^-?\d{1,6}(\.\d{1,6})?$/.test(decimalText(value));
-}
-
-function decimalText(value: number): string {
-  return String(value);
+  return /^-?\d{1,6}(\.\d{1,6})?$/.test(String(value));
 }
 
 interface Bound {

@@ -18,7 +18,6 @@ interface Flag {
 interface CommandWords {
   /** Such as `kexa bench ops`. */
   path: string;
-  help: string;
   /** The commands below it. */
   commands: { name: string; help: string }[];
   flags: Flag[];
@@ -38,7 +37,6 @@ function wordsOf(command: Command, path: string): CommandWords[] {
   const below = help.visibleCommands(command).filter((other) => other.name() !== 'help');
   const own: CommandWords = {
     path,
-    help: command.summary() || command.description(),
     commands: below.map((other) => ({ name: other.name(), help: other.summary() || other.description() })),
     flags: help.visibleOptions(command).map(flagOf),
     words: command.registeredArguments[0]?.argChoices ?? null,

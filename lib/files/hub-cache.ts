@@ -91,7 +91,7 @@ export function repositoryFolder(cache: string, repository: string): string {
 }
 
 /** Whether a model's name is that of a repository, `hf:org/name`. */
-export function isHubName(name: unknown): name is string {
+function isHubName(name: unknown): name is string {
   return typeof name === 'string' && name.startsWith(hubPrefix);
 }
 
@@ -166,7 +166,7 @@ export async function filesIn(folder: string, below = ''): Promise<PulledModel['
 }
 
 /** The branches and tags of a repository in the cache. A name may hold slashes, as `refs/pr/1` does. */
-export async function refsIn(folder: string, below = ''): Promise<{ name: string; commit: string }[]> {
+async function refsIn(folder: string, below = ''): Promise<{ name: string; commit: string }[]> {
   const refs: { name: string; commit: string }[] = [];
   for (const entry of await namesIn(join(folder, below))) {
     const name = below === '' ? entry : `${below}/${entry}`;

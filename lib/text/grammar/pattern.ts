@@ -15,7 +15,7 @@ export type Language =
 /** The language that has only the empty text. */
 export const emptyText: Language = { kind: 'sequence', parts: [] };
 /** The most that a count in a pattern may be. Larger ones take too long to compile. */
-export const mostCount = 64;
+const mostCount = 64;
 /** The most groups that may lie in each other. Readers of a pattern call themselves for each of them. */
 const mostDepth = 100;
 
@@ -42,7 +42,7 @@ const lineEnds: CodeRanges = [
 /** Halves of surrogate pairs, which are no characters. */
 const surrogates: CodeRanges = [[0xd800, 0xdfff]];
 /** Every character. */
-export const anyCharacter: Language = { kind: 'set', ranges: complement([]) };
+const anyCharacter: Language = { kind: 'set', ranges: complement([]) };
 const classes: Readonly<Record<string, CodeRanges>> = { d: digits, w: words, s: spaces };
 const simpleCounts: Readonly<Record<string, readonly [least: number, most: number]>> = {
   '*': [0, Number.POSITIVE_INFINITY],

@@ -1,11 +1,8 @@
+import { pythonWords } from './lenient-json.js';
+
 /** How JSON goes on: which token may come next. */
 type Expected = 'first key' | 'key' | 'colon' | 'member' | 'first element' | 'element' | 'separator' | 'end';
 
-const words: ReadonlyMap<string, string> = new Map([
-  ['True', 'true'],
-  ['False', 'false'],
-  ['None', 'null'],
-]);
 const scalar = /^(?:true|false|null|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?)$/;
 const wordCharacter = /[\w+.-]/;
 
@@ -107,7 +104,7 @@ export class JsonRepairer {
     while (at < text.length && wordCharacter.test(text[at]!)) at++;
     if (at === text.length && !this.#isEnded) return from;
     const word = text.slice(from, at);
-    const valid = words.get(word) ?? word;
+    const valid = pythonWords.get(word) ?? word;
     if (!scalar.test(valid)) return this.#fail(from);
     this.#write(valid, written);
     this.#afterValue();

@@ -39,14 +39,18 @@ export function readJson(text: string): JsonReading | undefined {
   }
 }
 
-const words: ReadonlyMap<string, unknown> = new Map<string, unknown>([
-  ['true', true],
-  ['false', false],
-  ['null', null],
-  ['True', true],
-  ['False', false],
-  ['None', null],
+/** Python's names of JSON's words, which models that were trained on Python write. */
+export const pythonWords: ReadonlyMap<string, 'true' | 'false' | 'null'> = new Map([
+  ['True', 'true'],
+  ['False', 'false'],
+  ['None', 'null'],
 ]);
+const words: ReadonlyMap<string, unknown> = new Map(
+  [...pythonWords].flatMap(([python, json]): [string, unknown][] => [
+    [json, JSON.parse(json)],
+    [python, JSON.parse(json)],
+  ]),
+);
 const escapes: Readonly<Record<string, string>> = { b: '\b', f: '\f', n: '\n', r: '\r', t: '\t' };
 const number = /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?$/;
 

@@ -2,7 +2,7 @@ import { isJsonObject } from '../files/json-file.js';
 import type { Tool, ToolCall } from '../types.js';
 import type { ScannedCall } from './call-scanner.js';
 import { repairJson } from './json-repairer.js';
-import { isHeldByDouble, type JsonReading, readJson } from './lenient-json.js';
+import { isHeldByDouble, type JsonReading, pythonWords, readJson } from './lenient-json.js';
 
 /** A call that has no id yet. */
 export type Call = Omit<ToolCall, 'id'>;
@@ -118,14 +118,11 @@ export function isOnlyText(types: readonly unknown[]): boolean {
 function xmlValue(text: string, types: readonly unknown[]): XmlValue {
   const asText = { value: text, inexactNumbers: [], json: JSON.stringify(text) };
   if (isOnlyText(types)) return asText;
-  // Models trained on Python write its names for these.
-  const python: Record<string, unknown> = { True: true, False: false, None: null };
   const name = text.trim();
   const reading = readJson(text);
   const json = reading?.repaired === false ? { ...reading, json: name } : undefined;
-  const found = Object.hasOwn(python, name)
-    ? { value: python[name], inexactNumbers: [], json: JSON.stringify(python[name]) }
-    : json;
+  const word = pythonWords.get(name);
+  const found = word === undefined ? json : { value: JSON.parse(word) as unknown, inexactNumbers: [], json: word };
   if (found === undefined) return asText;
   // An id of twenty digits that nobody has declared a number is safer as it was written.
   if (types.length === 0 && typeof found.value === 'number' && !isHeldByDouble(name)) return asText;

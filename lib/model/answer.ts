@@ -99,12 +99,11 @@ export class Answer {
     if (this.#parts.hasLeft()) return;
     this.#lastTokenAt = performance.now();
     this.#firstTokenAt ||= this.#lastTokenAt;
-    const logprobs = tokenLogprobs(event);
     this.#savedMs = event.savedMs;
     for (let i = 0; i < event.drafts.length; i += 2)
       this.#drafts.push({ drafted: event.drafts[i]!, accepted: event.drafts[i + 1]! });
     const { piece, isStopped } = this.#parts.reply!.push(event.ids);
-    if (this.#parts.wantsLogprobs) piece.logprobs = logprobs.slice(0, piece.ids.length);
+    if (this.#parts.wantsLogprobs) piece.logprobs = tokenLogprobs(event).slice(0, piece.ids.length);
     this.#add(piece);
     if (!isStopped) return;
     this.cancel();

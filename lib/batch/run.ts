@@ -11,7 +11,7 @@ import { lockHolder, takeLock } from '../files/process-lock.js';
 import { version } from '../package-root.js';
 import { Journal, type JournalEntry, readJournal } from './journal.js';
 import { type BatchRow, type RowPlace, readRow, readRows, stableId } from './rows.js';
-import { type Manifest, openWork, readEnd, readManifest, workPaths } from './work-folder.js';
+import { type BatchEnd, type Manifest, openWork, readEnd, readManifest, workPaths } from './work-folder.js';
 
 /** The answer to a row. */
 export interface RowAnswer {
@@ -130,22 +130,18 @@ export async function runBatch(options: BatchOptions): Promise<BatchReport> {
   const { journal, entries } = await Journal.open(paths.journal);
   try {
     const answered = await answerAll(rows, journal, entries, options);
-    const inOrder = rows.map(({ index }) => index).sort((a, b) => a - b);
-    const failed = inOrder.filter((index) => !entries.get(index)!.isOk).length;
+    const inOrder = rows.map(({ index }) => entries.get(index)!).sort((a, b) => a.row - b.row);
+    const refused = inOrder.filter(({ isOk }) => !isOk);
     await writeLines(
       output,
       journal,
-      inOrder.map((index) => entries.get(index)!).filter(({ isOk }) => isOk),
+      inOrder.filter(({ isOk }) => isOk),
     );
-    if (failed > 0)
-      await writeLines(
-        errors,
-        journal,
-        inOrder.map((index) => entries.get(index)!).filter(({ isOk }) => !isOk),
-      );
+    if (refused.length > 0) await writeLines(errors, journal, refused);
     else await rm(errors, { force: true });
-    await writeJsonFile(paths.end, { rows: rows.length, failed });
-    return { output, errors: failed > 0 ? errors : null, rows: rows.length, failed, answered };
+    const end: BatchEnd = { rows: rows.length, failed: refused.length };
+    await writeJsonFile(paths.end, end);
+    return { output, errors: end.failed > 0 ? errors : null, ...end, answered };
   } finally {
     await journal.close();
     if ((await readEnd(output)) !== null) await rm(paths.journal, { force: true });

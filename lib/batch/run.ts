@@ -7,7 +7,7 @@ import { resolve } from 'node:path';
 import { KexaError } from '../errors.js';
 import { checkPlace, replaceFile, writeError } from '../files/atomic-file.js';
 import { type JsonObject, writeJsonFile } from '../files/json-file.js';
-import { lockHolder, takeLock } from '../files/process-lock.js';
+import { holderText, lockHolder, takeLock } from '../files/process-lock.js';
 import { version } from '../package-root.js';
 import { Journal, type JournalEntry, readJournal } from './journal.js';
 import { type BatchRow, type RowPlace, readRow, readRows, stableId } from './rows.js';
@@ -104,11 +104,8 @@ export async function runBatch(options: BatchOptions): Promise<BatchReport> {
   await checkPlace(errors);
   const paths = workPaths(output);
   const taken = await takeLock(paths.folder);
-  if ('holder' in taken) {
-    const { pid, isHere, claim } = taken.holder;
-    const who = isHere ? `process ${pid}` : 'a process of another machine';
-    throw new KexaError('KEXA_BUSY', `${output}: ${who} works on it, by ${claim}`);
-  }
+  if ('holder' in taken)
+    throw new KexaError('KEXA_BUSY', `${output}: ${holderText(taken.holder)} works on it, by ${taken.holder.claim}`);
   await using _ = taken.lock;
   const { rows, sha256, bytes } = await plan(options);
   const { identity } = options.answerer;

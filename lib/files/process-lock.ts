@@ -83,6 +83,11 @@ export async function lockHolder(path: string): Promise<LockHolder | null> {
   return claim === null ? null : holderOf(claim);
 }
 
+/** Names the process for messages: `process 12`, or one of another machine. */
+export function holderText({ pid, isHere }: LockHolder): string {
+  return isHere ? `process ${pid}` : 'a process of another machine';
+}
+
 function lockOf(path: string, claim: string): ProcessLock {
   const beat = setInterval(() => void utimes(claim, new Date(), new Date()).catch(() => {}), beatMs);
   beat.unref();

@@ -5,7 +5,7 @@ import { basename, dirname, join } from 'node:path';
 import { KexaError } from '../errors.js';
 import { writeError } from '../files/atomic-file.js';
 import { hubCache, hubReference, listPulled, namesIn, type PulledModel, repositoryFolder } from '../files/hub-cache.js';
-import { takeLock } from '../files/process-lock.js';
+import { holderText, takeLock } from '../files/process-lock.js';
 
 /** The revisions to remove, and what that frees. */
 export interface Removal {
@@ -72,7 +72,7 @@ export async function remove(
   if ('holder' in taken)
     throw new KexaError(
       'KEXA_BUSY',
-      `${repository}: process ${taken.holder.pid} is bringing it, by ${taken.holder.claim}`,
+      `${repository}: ${holderText(taken.holder)} is bringing it, by ${taken.holder.claim}`,
     );
   try {
     await using _ = taken.lock;

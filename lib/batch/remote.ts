@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { KexaError } from '../errors.js';
 import { isJsonObject, type JsonObject } from '../files/json-file.js';
+import { askedWait } from '../hub/transport.js';
 import { type BatchRow, chatUrl, completionUrl, seedOf } from './rows.js';
 import type { Answerer, RowAnswer } from './run.js';
 
@@ -97,9 +98,7 @@ export class RemoteAnswerer implements Answerer {
     const isPassing = status === 408 || status === 409 || status === 429 || status >= 500;
     if (isPassing && headers.get('x-should-retry') !== 'false') {
       const ms = Number(headers.get('retry-after-ms') ?? Number.NaN);
-      const seconds = Number(headers.get('retry-after') ?? Number.NaN);
-      const asked = Number.isFinite(ms) ? ms : Number.isFinite(seconds) ? seconds * 1000 : null;
-      return { reason: `status ${status}`, waitMs: asked };
+      return { reason: `status ${status}`, waitMs: Number.isFinite(ms) ? ms : askedWait(headers) };
     }
     // A key that is refused for one row is refused for all.
     if (status === 401 || status === 403)

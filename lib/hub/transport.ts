@@ -162,7 +162,7 @@ function refused(place: string, said: string | null, { page, token }: Hub): Kexa
 }
 
 /** The wait that a server asks for (milliseconds): `retry-after`, or the `t` of Hugging Face's `ratelimit`. */
-function askedWait(headers: Headers): number | null {
+export function askedWait(headers: Headers): number | null {
   const after = headers.get('retry-after');
   if (after !== null && /^\d+(\.\d+)?$/.test(after)) return Number(after) * 1000;
   const date = after === null ? Number.NaN : Date.parse(after);

@@ -46,12 +46,8 @@ const modelGroup = 'Model and device:';
 const samplingGroup = 'Choosing tokens (default: generation_config.json, else as given):';
 const answerGroup = 'Answer:';
 
-/** `-m, --model`. */
-export function addModelOptions(command: Command): void {
-  addModelOption(command);
-}
-
-function addModelOption(command: Command, collect?: (text: string, before: undefined) => unknown): void {
+/** `-m, --model`, which may be given again if `collect` reads its values. */
+export function addModelOptions(command: Command, collect?: (text: string, before: undefined) => unknown): void {
   const again = collect === undefined ? '' : '; may be given again';
   const help = `the model: its folder (config.json, *.safetensors), or a GGUF file${again}`;
   const parts = { env: 'KEXA_MODEL', ...(collect !== undefined && { parse: collect }) };
@@ -71,7 +67,7 @@ export function addLoadOptions(
     without?: readonly (keyof LoadOptions)[];
   } = {},
 ): void {
-  addModelOption(command, model);
+  addModelOptions(command, model);
   for (const { name } of loadOptions)
     if (!without.includes(name)) addLoadOption(command, name, name === 'threads' && threads ? { parse: threads } : {});
 }

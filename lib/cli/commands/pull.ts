@@ -6,7 +6,7 @@ import { byteRateText, bytesText, durationText, groupedText } from '../figures.j
 import { wrapHelp } from '../help-text.js';
 import { Interrupt } from '../interrupt.js';
 import { integer } from '../numbers.js';
-import { add } from '../options.js';
+import { add, collectText } from '../options.js';
 import { writeAnswer, writeJson, writeNote } from '../output.js';
 import { ProgressBar } from '../progress-bar.js';
 import { canAsk, isYes } from '../question.js';
@@ -45,7 +45,7 @@ export function addPull(program: Command): void {
     .addHelpText('after', () => wrapHelp(help));
   const files = 'Files:';
   add(command, files, '--include <glob>', 'bring these files only, as in *Q4_K_M.gguf; may be given again', {
-    parse: (text, before: string[] | undefined) => [...(before ?? []), text],
+    parse: collectText,
   });
   add(command, files, '--to <dir>', "a plain folder for the files (default: the cache of Hugging Face's tools)");
   const how = 'How:';

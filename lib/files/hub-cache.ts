@@ -95,6 +95,11 @@ function isHubName(name: unknown): name is string {
   return typeof name === 'string' && name.startsWith(hubPrefix);
 }
 
+/** A repository's name without `hf:`, if it begins with that. */
+export function withoutHubPrefix(name: string): string {
+  return isHubName(name) ? name.slice(hubPrefix.length) : name;
+}
+
 /**
  * The path that a model's name leads to. `hf:org/name` and `hf:org/name@revision` are the folder that was pulled; any
  * other name is a path and stays as it is. Nothing is downloaded.
@@ -103,7 +108,7 @@ function isHubName(name: unknown): name is string {
  */
 export async function modelPathOf(name: string): Promise<string> {
   if (!isHubName(name)) return name;
-  const given = name.slice(hubPrefix.length);
+  const given = withoutHubPrefix(name);
   const { repository, revision } = hubReference(given);
   const folder = repositoryFolder(hubCache(), repository);
   const commit = await commitOf(folder, revision);

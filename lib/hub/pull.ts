@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { variable } from '../environment.js';
 import { KexaError } from '../errors.js';
-import { hubCache, hubHome, hubPrefix, hubReference, modelPathOf } from '../files/hub-cache.js';
+import { hubCache, hubHome, hubPrefix, hubReference, modelPathOf, withoutHubPrefix } from '../files/hub-cache.js';
 import { type LockHolder, type ProcessLock, takeLock } from '../files/process-lock.js';
 import { integerOption } from '../options.js';
 import { chooseFiles } from './choose-files.js';
@@ -58,7 +58,7 @@ export interface PullReport {
  * const { folder } = await pull('LGAI-EXAONE/EXAONE-4.0-1.2B', { accept: async () => true });
  */
 export async function pull(name: string, options: PullOptions = {}): Promise<PullReport> {
-  const reference = hubReference(name.startsWith(hubPrefix) ? name.slice(hubPrefix.length) : name);
+  const reference = hubReference(withoutHubPrefix(name));
   const { repository, revision } = reference;
   const { include, to, signal, onProgress, segmentBytes: each = segmentBytes } = options;
   const jobs = integerOption('jobs', options.jobs, 1, 64, 4);

@@ -4,7 +4,15 @@ import { lstat, rename, rm, rmdir } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { KexaError } from '../errors.js';
 import { writeError } from '../files/atomic-file.js';
-import { hubCache, hubReference, listPulled, namesIn, type PulledModel, repositoryFolder } from '../files/hub-cache.js';
+import {
+  hubCache,
+  hubReference,
+  listPulled,
+  namesIn,
+  type PulledModel,
+  repositoryFolder,
+  withoutHubPrefix,
+} from '../files/hub-cache.js';
 import { holderText, takeLock } from '../files/process-lock.js';
 
 /** The revisions to remove, and what that frees. */
@@ -25,7 +33,8 @@ export interface Removal {
  *
  * @throws KexaError KEXA_INVALID_ARGUMENT, KEXA_NOT_FOUND
  */
-export async function planRemoval(name: string, cache: string = hubCache()): Promise<Removal> {
+export async function planRemoval(given: string, cache: string = hubCache()): Promise<Removal> {
+  const name = withoutHubPrefix(given);
   const { repository, revision } = hubReference(name);
   const all = (await listPulled(cache)).filter((model) => model.repository === repository);
   const isNamed = ({ refs, commit }: PulledModel) =>

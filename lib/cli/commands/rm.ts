@@ -36,7 +36,7 @@ export function addRm(program: Command): void {
 
 async function removeModel(name: string, flags: RemoveFlags): Promise<number> {
   const { planRemoval, remove } = await import('../../hub/remove.js');
-  const removal = await planRemoval(name.replace(/^hf:/, ''));
+  const removal = await planRemoval(name);
   const { repository, models, bytes } = removal;
   const commits = models.map(({ commit }) => commit);
   if (!flags.yes) {

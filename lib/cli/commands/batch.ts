@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import type { Answerer, BatchProgress, BatchReport } from '../../batch/run.js';
 import { variable } from '../../environment.js';
 import { KexaError } from '../../errors.js';
+import { limits } from '../../limits.js';
 import type { Model } from '../../model/model.js';
 import { exitCodes, exitWith, Interruption, UsageError } from '../exit.js';
 import { durationText, groupedText } from '../figures.js';
@@ -86,7 +87,7 @@ async function runCommand(input: string, flags: RunFlags): Promise<number> {
   }
   await using model = await loadModelShown(path!, flags, interrupt);
   const answerer = await modelAnswerer(model, path!, flags);
-  return await answerRows(input, flags, interrupt, answerer, 2 * (toLoadOptions(flags).slots ?? 4));
+  return await answerRows(input, flags, interrupt, answerer, 2 * (toLoadOptions(flags).slots ?? limits.slots));
 }
 
 async function modelAnswerer(model: Model, path: string, flags: RunFlags): Promise<Answerer> {

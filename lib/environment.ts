@@ -1,7 +1,6 @@
+/** The environment variables that have no flag. Variables that stand for a flag are in the table of that flag. */
 import { homedir } from 'node:os';
 import { join } from 'node:path';
-
-/** The environment variables that have no flag. Variables that stand for a flag are in the table of that flag. */
 
 /** The effect of each variable, for help and docs. */
 export const variables = {

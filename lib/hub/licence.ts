@@ -38,7 +38,7 @@ export async function licenceToAccept(
   const title = name ?? id ?? 'a licence of its own';
   const text =
     file === undefined
-      ? `The text is at ${link ?? `${hub.page}`}\n`
+      ? `The text is at ${link ?? hub.page}\n`
       : (await getText(hub, fileUrl(hub, listing, file), largestText, signal)).text;
   return { name: title, text, id: createHash('sha256').update(`${title}\n${text}`).digest('hex') };
 }

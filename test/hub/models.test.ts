@@ -4,11 +4,10 @@ import { join } from 'node:path';
 import test from 'tape';
 import { planRemoval, remove } from '../../lib/hub/remove.js';
 import { kexa, temporaryFolder, tiny } from '../support/cli.js';
-import { cached, hubEnvironment, pullHere } from '../support/hub-folders.js';
+import { cached, hubEnvironment, pullHere, tinyFiles, totalBytes } from '../support/hub-folders.js';
 import { commit, LoopbackHub } from '../support/loopback-hub.js';
 
-const model = Object.fromEntries(readdirSync(tiny).map((name) => [name, readFileSync(join(tiny, name))]));
-const size = Object.values(model).reduce((sum, { length }) => sum + length, 0);
+const size = totalBytes(tinyFiles);
 
 interface Listed {
   name: string;
@@ -20,7 +19,7 @@ interface Listed {
 }
 
 test('models that were pulled are listed, and removed', async (t) => {
-  const hub = await LoopbackHub.start(t, model);
+  const hub = await LoopbackHub.start(t, tinyFiles);
   const env = hubEnvironment(t, hub);
   const none = await kexa(['models'], { env });
   t.deepEqual(
@@ -37,7 +36,7 @@ test('models that were pulled are listed, and removed', async (t) => {
     listed.map(({ name, bytes, modelType }) => [name, bytes, modelType]),
     [
       ['hf:org/name', size, 'exaone_moe'],
-      [`hf:org/name@${'f'.repeat(12)}`, model['config.json']!.length, null],
+      [`hf:org/name@${'f'.repeat(12)}`, tinyFiles['config.json']!.length, null],
     ],
   );
   t.ok(
@@ -53,9 +52,9 @@ test('models that were pulled are listed, and removed', async (t) => {
   t.deepEqual([asked.code, asked.stdout], [2, ''], 'a pipe cannot be asked');
   t.match(asked.stderr, /takes 22\.4 MiB: add --yes/);
   const first = await kexa(['rm', 'org/name@main', '--yes', '--json'], { env });
-  const freed = size - model['config.json']!.length;
+  const freed = size - tinyFiles['config.json']!.length;
   t.deepEqual(JSON.parse(first.stdout), { repository: 'org/name', commits: [commit], bytes: freed });
-  t.ok(readFileSync(join(other, 'config.json')).equals(model['config.json']!), 'what another revision has stays');
+  t.ok(readFileSync(join(other, 'config.json')).equals(tinyFiles['config.json']!), 'what another revision has stays');
   t.deepEqual(readdirSync(join(cached(env), 'blobs')).length, 1);
   t.equal((await kexa(['rm', 'hf:org/name@fffffff', '-y'], { env })).code, 0);
   t.notOk(existsSync(cached(env)), 'nothing is left');

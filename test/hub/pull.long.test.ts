@@ -1,23 +1,19 @@
 /** `kexa pull` against many kinds of bad luck at once. `hub/pull` has the short form. */
-import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import test from 'tape';
-import { tiny } from '../support/cli.js';
-import { hubEnvironment, isExact, pullHere } from '../support/hub-folders.js';
+import { hubEnvironment, isExact, pullHere, tinyFiles, totalBytes } from '../support/hub-folders.js';
 import { killedPulls } from '../support/killed-pulls.js';
 import { LoopbackHub } from '../support/loopback-hub.js';
 
-const model = Object.fromEntries(readdirSync(tiny).map((name) => [name, readFileSync(join(tiny, name))]));
-const size = Object.values(model).reduce((sum, { length }) => sum + length, 0);
+const size = totalBytes(tinyFiles);
 
 test('ten runs of bad luck', async (t) => {
   for (let seed = 1; seed <= 10; seed++) {
     const wrong = seed % 3 === 0 ? { 'tokenizer_config.json': 1, 'config.json': 2 } : {};
     const faults = { cut: 0.1 + 0.06 * seed, busy: 0.05, lying: 0.1, expiry: 5 + 3 * seed, wrong };
-    const hub = await LoopbackHub.start(t, model, faults, seed);
+    const hub = await LoopbackHub.start(t, tinyFiles, faults, seed);
     const env = hubEnvironment(t, hub);
     const { receivedBytes } = await pullHere(env, { segmentBytes: 2 ** (16 + (seed % 6)), jobs: 1 + (seed % 8) });
-    isExact(t, env, model);
+    isExact(t, env, tinyFiles);
     t.ok(
       receivedBytes >= size && receivedBytes <= 1.05 * size,
       `${seed}: received ${receivedBytes / size} of the bytes`,
@@ -27,7 +23,7 @@ test('ten runs of bad luck', async (t) => {
 });
 
 test('kills within 0.3 s of each start, with connections that break and a busy hub', async (t) => {
-  await killedPulls(t, model, {
+  await killedPulls(t, tinyFiles, {
     rate: 1.5e6,
     cut: 0.3,
     busy: 0.05,
@@ -38,5 +34,5 @@ test('kills within 0.3 s of each start, with connections that break and a busy h
 });
 
 test('kills of a pull that is nearly done', async (t) => {
-  for (let round = 0; round < 2; round++) await killedPulls(t, model, { kills: { least: 0, most: 20 } });
+  for (let round = 0; round < 2; round++) await killedPulls(t, tinyFiles, { kills: { least: 0, most: 20 } });
 });

@@ -8,12 +8,20 @@ import test from 'tape';
 import { hubReference } from '../../lib/files/hub-cache.js';
 import { takeLock } from '../../lib/files/process-lock.js';
 import { kexa, temporaryFolder, tiny } from '../support/cli.js';
-import { cached, filesBelow, hubEnvironment, isExact, noneIsHalf, pullHere } from '../support/hub-folders.js';
+import {
+  cached,
+  filesBelow,
+  hubEnvironment,
+  isExact,
+  noneIsHalf,
+  pullHere,
+  tinyFiles,
+  totalBytes,
+} from '../support/hub-folders.js';
 import { killedPulls } from '../support/killed-pulls.js';
 import { type HubFaults, LoopbackHub } from '../support/loopback-hub.js';
 import { refuses } from '../support/small-model.js';
 
-const model = Object.fromEntries(readdirSync(tiny).map((name) => [name, readFileSync(join(tiny, name))]));
 const small = {
   'config.json': Buffer.from('{}'),
   'folder/notes.txt': Buffer.from('two words'),
@@ -21,15 +29,14 @@ const small = {
   'other.safetensors': Buffer.alloc(3_000_001, 'weights'),
   'empty.txt': Buffer.alloc(0),
 };
-const total = (files: Record<string, Buffer>) => Object.values(files).reduce((sum, { length }) => sum + length, 0);
 
 test('a pulled model answers by the name of its repository', async (t) => {
-  const hub = await LoopbackHub.start(t, model, { token: 'hf_secret' });
+  const hub = await LoopbackHub.start(t, tinyFiles, { token: 'hf_secret' });
   const env = { ...hubEnvironment(t, hub), HF_TOKEN: 'hf_secret' };
   const run = await kexa(['pull', 'org/name'], { env });
   t.equal(run.code, 0, run.stderr);
-  t.match(run.stderr, new RegExp(`^${Object.keys(model).length} files, .* received in`));
-  isExact(t, env, model);
+  t.match(run.stderr, new RegExp(`^${Object.keys(tinyFiles).length} files, .* received in`));
+  isExact(t, env, tinyFiles);
   t.equal(hub.leaked, 0, 'the token went to the hub alone');
   const ask = ['generate', '--temp', '0', '-n', '8', '--raw', '-p', 'In the beginning', '-m'];
   const answer = await kexa([...ask, 'hf:org/name'], { env });
@@ -46,12 +53,12 @@ test('a pulled model answers by the name of its repository', async (t) => {
 
 test('connections that break, busy servers, lies about sizes and expired addresses cost nothing twice', async (t) => {
   const faults: HubFaults = { cut: 0.4, busy: 0.1, lying: 0.15, expiry: 9 };
-  const hub = await LoopbackHub.start(t, model, faults, 7);
+  const hub = await LoopbackHub.start(t, tinyFiles, faults, 7);
   const env = hubEnvironment(t, hub);
   const report = await pullHere(env, { segmentBytes: 1 << 20 });
-  isExact(t, env, model);
+  isExact(t, env, tinyFiles);
   t.ok(hub.requests > 30, `${hub.requests} requests`);
-  const share = report.receivedBytes / total(model);
+  const share = report.receivedBytes / totalBytes(tinyFiles);
   t.ok(share >= 1 && share <= 1.05, `received ${share.toFixed(4)} of the bytes`);
 });
 
@@ -135,14 +142,14 @@ test('two pulls at once bring each byte once', async (t) => {
   // Two files have the same bytes, which are brought once.
   t.deepEqual(
     received.sort((a, b) => a - b),
-    [0, total(small) - small['other.safetensors'].length],
+    [0, totalBytes(small) - small['other.safetensors'].length],
   );
   t.equal(runs.filter(({ stderr }) => stderr.includes('is bringing this model; waiting for it')).length, 1);
   isExact(t, env, small);
 });
 
 test('a pull that is killed again and again goes on from where it was', async (t) => {
-  await killedPulls(t, model, { rate: 4e6, kills: { least: 2, most: 4 } });
+  await killedPulls(t, tinyFiles, { rate: 4e6, kills: { least: 2, most: 4 } });
 });
 
 test('a plain folder', async (t) => {

@@ -3,8 +3,18 @@ import { existsSync, lstatSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Test } from 'tape';
 import { type PullOptions, type PullReport, pull } from '../../lib/hub/pull.js';
-import { temporaryFolder } from './cli.js';
+import { temporaryFolder, tiny } from './cli.js';
 import { commit, type LoopbackHub, sha256 } from './loopback-hub.js';
+
+/** The files of the tiny model, for a hub to serve. */
+export const tinyFiles: Readonly<Record<string, Buffer>> = Object.fromEntries(
+  readdirSync(tiny).map((name) => [name, readFileSync(join(tiny, name))]),
+);
+
+/** The bytes of all files. */
+export function totalBytes(files: Readonly<Record<string, Buffer>>): number {
+  return Object.values(files).reduce((sum, { length }) => sum + length, 0);
+}
 
 /** Variables for a program that pulls from a hub into an empty cache. */
 export function hubEnvironment(t: Test, hub: LoopbackHub): Record<string, string> & { HF_HOME: string } {

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Test } from 'tape';
 import { environment, root } from './cli.js';
-import { hubEnvironment, isExact, noneIsHalf } from './hub-folders.js';
+import { hubEnvironment, isExact, noneIsHalf, totalBytes } from './hub-folders.js';
 import { type HubFaults, LoopbackHub } from './loopback-hub.js';
 
 const segmentBytes = 128 * 1024;
@@ -45,7 +45,7 @@ export async function killedPulls(
   }
   t.ok(killed >= kills.least, `${killed} kills`);
   isExact(t, env, files);
-  const size = Object.values(files).reduce((sum, { length }) => sum + length, 0);
+  const size = totalBytes(files);
   const most = 1.05 * size + killed * jobs * segmentBytes;
   t.ok(hub.sent <= most, `sent ${(hub.sent / size).toFixed(3)} of the bytes, at most ${(most / size).toFixed(3)}`);
   hub.close();

@@ -1,7 +1,6 @@
 /** The command `kexa generate`: what it prints where, its exit codes, its signals. */
 import { spawn, spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'tape';
 import { loadModel } from '../../lib/index.js';
@@ -176,8 +175,7 @@ test('--stop ends the answer before the text, and may be given again', async (t)
 });
 
 test('an answer is constrained by a schema, a pattern, a grammar or a choice', async (t) => {
-  const folder = mkdtempSync(join(tmpdir(), 'kexa-constraint-'));
-  t.teardown(() => rmSync(folder, { recursive: true }));
+  const folder = temporaryFolder(t);
   const schema = join(folder, 'schema.json');
   writeFileSync(
     schema,
